@@ -1,0 +1,15 @@
+"""Documented import path of `Application`."""
+
+from typing import TYPE_CHECKING
+
+from edge._lazy import exports
+
+if TYPE_CHECKING:
+    from edge_applications.application import (
+        Application as Application,
+    )
+    from edge_applications.application import (
+        AppResource as AppResource,
+    )
+
+__getattr__, __dir__ = exports(__name__)

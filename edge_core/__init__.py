@@ -1,0 +1,1 @@
+"""The core of EdgeSession: configuration, authentication, HTTP and plugin discovery."""

@@ -1,0 +1,173 @@
+"""The errors a user can meet: one tree under `EdgeError`.
+
+`error_from` is the one door from an HTTP answer to an exception, so that a status code is read in
+one place only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class EdgeError(Exception):
+    """Base of every error this project raises."""
+
+
+class ConfigurationError(EdgeError):
+    """A setting is missing or cannot be right; the message names each way to give it."""
+
+
+class PluginError(EdgeError):
+    """A plugin is missing, broken, incompatible, blocked, or claimed twice."""
+
+
+class PluginAttributeError(PluginError, AttributeError):
+    """`PluginError` met as an attribute, so that `hasattr`, `copy` and completion go on."""
+
+
+class PluginImportError(PluginError, ImportError):
+    """`PluginError` met in an import."""
+
+
+class MissingPackage(EdgeError, ImportError):
+    """A package that is optional, and needed for this, is not installed; the message has the command."""
+
+
+class ConnectionFailed(EdgeError):
+    """No answer came: refused, unknown host, TLS failure, timeout, or cut off in the middle."""
+
+
+class BadResponse(EdgeError):
+    """An answer came that is not what an Edge server sends."""
+
+
+class ChecksumError(EdgeError):
+    """Bytes arrived whole but are not the bytes that were sent."""
+
+
+class ApiError(EdgeError):
+    """The server refused a call.
+
+    Args:
+        message: one sentence: what happened and what to do.
+        status: HTTP status code, or None where the client itself refused.
+        code: the problem's short name on the wire, such as ``"not_found"``.
+        request_id: the identifier the server logged the call under.
+        method: HTTP method of the call.
+        url: address of the call, without its query.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        method: str | None = None,
+        url: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.method = method
+        self.url = url
+
+    def __str__(self) -> str:
+        text = str(self.args[0])
+        return f"{text} [request {self.request_id}]" if self.request_id else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments do not survive BaseException's own pickling.
+        return (type(self), self.args, self.__dict__)
+
+
+class BadEntry(ApiError):
+    """What was sent is not valid: a name, a definition, a parameter."""
+
+
+class Unauthenticated(ApiError):
+    """The server does not accept the token: mistyped, expired or removed."""
+
+
+class Forbidden(ApiError):
+    """The token is good, but its user may not do this."""
+
+
+class NotFound(ApiError):
+    """There is no such thing, or it belongs to another organization."""
+
+
+class AlreadyExists(ApiError):
+    """The name is taken."""
+
+
+class Conflict(ApiError):
+    """The thing is not in a state that allows this, or someone else changed it first."""
+
+
+class ServerError(ApiError):
+    """The server failed (5xx), or asks to slow down (429)."""
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    400: BadEntry,
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: NotFound,
+    412: Conflict,
+    413: BadEntry,
+    415: BadEntry,
+    416: BadEntry,
+    422: BadEntry,
+    429: ServerError,
+}
+
+_ADVICE: dict[type[ApiError], str] = {
+    Unauthenticated: (
+        "the server does not accept this API token; make a new one and give it as api_token= or in EDGE_API_TOKEN"
+    ),
+    Forbidden: "this token's user may not do that; ask an administrator of the organization",
+    ServerError: "the server failed; try again later, and give its operator the request id",
+}
+
+
+def error_from(
+    *,
+    status: int,
+    method: str,
+    url: str,
+    problem: dict[str, Any] | None,
+    request_id: str | None,
+) -> EdgeError:
+    """The exception for an answer whose status is 400 or more.
+
+    Args:
+        status: HTTP status code.
+        method: HTTP method of the call.
+        url: address of the call; its query is dropped, as it may hold a signature.
+        problem: the decoded problem document (RFC 9457), or None if the body was not one.
+        request_id: the answer's ``X-Request-ID``.
+    """
+    url = url.partition("?")[0]
+    if problem is None and status not in (401, 403, 429) and status < 500:
+        return BadResponse(f"{url} answered {status} without saying why, as no Edge server does; check the service URL")
+    code = problem.get("code") if problem else None
+    if code == "checksum_mismatch":
+        return ChecksumError(str(problem["detail"]) if problem else "")
+    kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
+    if code == "already_exists":
+        kind = AlreadyExists
+    detail = problem.get("detail") if problem else None
+    message = str(detail) if detail else _ADVICE.get(kind, f"the call was refused with status {status}")
+    return kind(
+        message,
+        status=status,
+        code=str(code) if code else None,
+        request_id=request_id,
+        method=method,
+        url=url,
+    )

@@ -1,0 +1,449 @@
+"""Records: what the API sends and takes, with each field declared once.
+
+A record is a class with annotated fields:
+
+    class Organization(Record):
+        organization_name: str
+        roles: list[str] = field(default_factory=list)
+
+From that one declaration come the constructor, the attributes, `to_dict`, and the marshmallow
+schema. An answer is wrapped, not loaded: converting a field waits until it is read, since loading
+a list through marshmallow costs about fifty times the plain objects. Marshmallow is imported only
+when a schema is asked for.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+from edge_core.errors import BadResponse
+
+if typing.TYPE_CHECKING:
+    import marshmallow
+
+_MISSING: Any = object()
+_R = TypeVar("_R", bound="Record")
+Reader = Callable[[Any], Any]
+
+
+class _Field:
+    """One declared field; as a class attribute it is the descriptor that reads and sets it."""
+
+    __slots__ = ("default", "default_factory", "hint", "limits", "name", "reader")
+
+    def __init__(self, default: Any, default_factory: Callable[[], Any] | None, limits: dict[str, Any]) -> None:
+        self.default = default
+        self.default_factory = default_factory
+        self.limits = limits
+        self.name = ""
+        self.hint: Any = None
+        self.reader: Reader | None = None
+
+    def fallback(self) -> Any:
+        return self.default_factory() if self.default_factory is not None else self.default
+
+    def __get__(self, record: Record | None, owner: type[Record]) -> Any:
+        if record is None:
+            return self
+        values = record._values
+        try:
+            return values[self.name]
+        except KeyError:
+            values[self.name] = value = record._read(self)
+            return value
+
+    def __set__(self, record: Record, value: Any) -> None:
+        record._values[self.name] = value
+
+
+def field(
+    *,
+    default: Any = _MISSING,
+    default_factory: Callable[[], Any] | None = None,
+    doc: str | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    max_length: int | None = None,
+    pattern: str | None = None,
+) -> Any:
+    """Declare what an annotation alone cannot say about a field.
+
+    Args:
+        default: value when it is not given; without one the field is required.
+        default_factory: called for the value, where the default is a list or a dictionary.
+        doc: one sentence for the API description.
+        minimum: smallest number allowed.
+        maximum: largest number allowed.
+        max_length: most characters or items allowed.
+        pattern: regular expression the whole text must match.
+    """
+    limits = {
+        "doc": doc,
+        "minimum": minimum,
+        "maximum": maximum,
+        "max_length": max_length,
+        "pattern": pattern,
+    }
+    return _Field(default, default_factory, {key: value for key, value in limits.items() if value is not None})
+
+
+@dataclass_transform(field_specifiers=(field,))
+class Record:
+    """Base of every record.
+
+    Fields can be given by keyword or, in the order of their declaration, by position; attributes
+    can be read and set. What a newer server sends beyond the declared fields is kept and shows in
+    `to_dict`.
+
+    >>> class Shelf(Record):
+    ...     name: str
+    ...     plates: int = 0
+    >>> shelf = Shelf("north", plates=3)
+    >>> shelf.plates += 1
+    >>> shelf.to_dict()
+    {'name': 'north', 'plates': 4}
+    """
+
+    __slots__ = ("_data", "_values")
+
+    _fields: ClassVar[dict[str, _Field]] = {}
+    _schema: ClassVar[Any] = None
+    # Field names that `repr` leaves out.
+    _hidden: ClassVar[frozenset[str]] = frozenset()
+
+    _data: dict[str, Any]
+    _values: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        fields = dict(cls._fields)
+        for name, hint in cls.__dict__.get("__annotations__", {}).items():
+            if name.startswith("_") or _is_class_variable(hint):
+                continue
+            declared = cls.__dict__.get(name, _MISSING)
+            found = declared if isinstance(declared, _Field) else _Field(declared, None, {})
+            found.name = name
+            setattr(cls, name, found)
+            fields[name] = found
+        cls._fields = fields
+        cls._schema = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        fields = self._fields
+        if len(args) > len(fields):
+            raise TypeError(f"{type(self).__name__}() takes {len(fields)} fields, {len(args)} were given")
+        values = dict(zip(fields, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in fields:
+                raise TypeError(f"{type(self).__name__}() has no field {name!r}; it has {', '.join(fields)}")
+            if name in values:
+                raise TypeError(f"{type(self).__name__}() got {name!r} twice")
+            values[name] = value
+        self._data = {}
+        self._values = values
+        for name, declared in fields.items():
+            if name not in values:
+                fallback = declared.fallback()
+                if fallback is _MISSING:
+                    raise TypeError(f"{type(self).__name__}() needs {name!r}")
+                values[name] = fallback
+
+    @classmethod
+    def from_answer(cls: type[_R], data: Any) -> _R:
+        """Wrap the decoded JSON of an answer; fields convert when they are read.
+
+        Raises:
+            BadResponse: `data` is not a JSON object.
+        """
+        if not isinstance(data, dict):
+            raise BadResponse(
+                f"the server sent {_json_name(data)} where {cls.__name__} was expected; "
+                "client and server may be of different versions"
+            )
+        record = cls.__new__(cls)
+        record._data = data
+        record._values = {}
+        return record
+
+    def _read(self, declared: _Field) -> Any:
+        raw = self._data.get(declared.name, _MISSING)
+        if raw is _MISSING:
+            fallback = declared.fallback()
+            if fallback is _MISSING:
+                raise BadResponse(
+                    f"the server sent {type(self).__name__} without its field {declared.name!r}; "
+                    "client and server may be of different versions"
+                )
+            return fallback
+        reader = declared.reader or self._resolve(declared)
+        try:
+            return reader(raw)
+        except (ValueError, TypeError, ArithmeticError):
+            raise BadResponse(
+                f"the server sent {_json_name(raw)} in field {declared.name!r} of {type(self).__name__}, "
+                f"which is not a valid {_type_name(declared.hint)}"
+            ) from None
+
+    @classmethod
+    def _resolve(cls, wanted: _Field | None = None) -> Any:
+        """Turn the annotations into types; once per class, on first need."""
+        hints = typing.get_type_hints(cls)
+        for name, declared in cls._fields.items():
+            declared.hint = hints[name]
+            declared.reader = _reader(hints[name])
+        return wanted.reader if wanted else None
+
+    @classmethod
+    def _resolved(cls) -> dict[str, _Field]:
+        if any(declared.reader is None for declared in cls._fields.values()):
+            cls._resolve()
+        return cls._fields
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON data, fields of a newer server included."""
+        data = dict(self._data)
+        for name in self._fields:
+            if name in self._values:
+                data[name] = _plain(self._values[name])
+            elif name not in data:
+                data[name] = _plain(getattr(self, name))
+        return data
+
+    @classmethod
+    def schema(cls) -> marshmallow.Schema:
+        """The marshmallow schema of this record, one object per class.
+
+        Loading gives a record and refuses unknown fields; dumping takes a record or a dictionary.
+        """
+        if "_schema" not in cls.__dict__ or cls._schema is None:
+            cls._schema = _build_schema(cls)
+        return cls._schema
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # records can be changed
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields if name not in self._hidden)
+        return f"{type(self).__name__}({shown})"
+
+    if not typing.TYPE_CHECKING:  # a type checker that saw this would let every misspelt name pass
+
+        def __setattr__(self, name, value):
+            if name not in self._fields and name not in Record.__slots__:
+                raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(self._fields)}")
+            object.__setattr__(self, name, value)
+
+
+def _is_class_variable(hint: Any) -> bool:
+    return "ClassVar" in hint if isinstance(hint, str) else typing.get_origin(hint) is ClassVar
+
+
+# --- from JSON ------------------------------------------------------------------------------------
+
+
+def _exactly(kind: type) -> Reader:
+    def read(value: Any) -> Any:
+        # bool is an int to Python, and never one on the wire.
+        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            return value
+        raise TypeError
+
+    return read
+
+
+def _read_float(value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    raise TypeError
+
+
+def _read_decimal(value: Any) -> decimal.Decimal:
+    if isinstance(value, str):
+        return decimal.Decimal(value)
+    raise TypeError
+
+
+def _read_datetime(value: Any) -> dt.datetime:
+    moment = dt.datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment.astimezone(dt.UTC)
+
+
+def _read_enum(kind: type[enum.Enum]) -> Reader:
+    def read(value: Any) -> Any:
+        try:
+            return kind(value)
+        except ValueError:
+            return value  # a newer server's value: kept, never a crash
+
+    return read
+
+
+def _reader(hint: Any) -> Reader:
+    """The function that turns a JSON value into `hint`; raises TypeError or ValueError if it cannot."""
+    hint, nullable = _without_none(hint)
+    read = _reader_of(hint)
+    if not nullable:
+        return read
+    return lambda value: None if value is None else read(value)
+
+
+def _reader_of(hint: Any) -> Reader:
+    origin = typing.get_origin(hint)
+    if origin is list:
+        item = _reader(typing.get_args(hint)[0])
+
+        def read_list(value: Any) -> list[Any]:
+            if not isinstance(value, list):
+                raise TypeError
+            return [item(one) for one in value]
+
+        return read_list
+    if origin is dict:
+        inner = _reader(typing.get_args(hint)[1])
+
+        def read_dict(value: Any) -> dict[str, Any]:
+            if not isinstance(value, dict):
+                raise TypeError
+            return {key: inner(one) for key, one in value.items()}
+
+        return read_dict
+    if hint is Any:
+        return lambda value: value
+    if isinstance(hint, type):
+        if issubclass(hint, Record):
+            return hint.from_answer
+        if issubclass(hint, enum.Enum):
+            return _read_enum(hint)
+        if hint is dt.datetime:
+            return _read_datetime
+        if hint is dt.date:
+            return dt.date.fromisoformat
+        if hint is decimal.Decimal:
+            return _read_decimal
+        if hint is float:
+            return _read_float
+        if hint in (str, int, bool, dict, list):
+            return _exactly(hint)
+    raise TypeError(f"a record cannot hold a field of type {hint!r}")
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        rest = [one for one in typing.get_args(hint) if one is not type(None)]
+        if len(rest) == 1:
+            return rest[0], True
+    return hint, False
+
+
+# --- to JSON --------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, decimal.Decimal):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value
+
+
+def _json_name(value: Any) -> str:
+    names: Iterator[tuple[Any, str]] = iter(
+        [(type(None), "null"), (bool, "a boolean"), (dict, "an object"), (list, "a list"), (str, "a text")]
+    )
+    return next((name for kind, name in names if isinstance(value, kind)), "a number")
+
+
+def _type_name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+
+# --- to marshmallow -------------------------------------------------------------------------------
+
+
+def _build_schema(cls: type[Record]) -> marshmallow.Schema:
+    import marshmallow
+
+    class RecordSchema(marshmallow.Schema):
+        class Meta:
+            unknown = marshmallow.RAISE
+
+        @marshmallow.post_load
+        def _to_record(self, data: dict[str, Any], **_: Any) -> Record:
+            return cls(**data)
+
+    declared = {name: _schema_field(one.hint, one) for name, one in cls._resolved().items()}
+    # The class's name is its name in the API description.
+    schema_class = type(cls.__name__, (RecordSchema,), {**declared, "__doc__": cls.__doc__})
+    return typing.cast("marshmallow.Schema", schema_class())
+
+
+def _schema_field(hint: Any, declared: _Field | None = None) -> marshmallow.fields.Field[Any]:
+    from marshmallow import fields, validate
+
+    hint, nullable = _without_none(hint)
+    options: dict[str, Any] = {"allow_none": nullable}
+    if declared is not None:
+        limits = declared.limits
+        checks: list[Any] = []
+        if "minimum" in limits or "maximum" in limits:
+            checks.append(validate.Range(min=limits.get("minimum"), max=limits.get("maximum")))
+        if "max_length" in limits:
+            checks.append(validate.Length(max=limits["max_length"]))
+        if "pattern" in limits:
+            checks.append(validate.Regexp(limits["pattern"]))
+        options["validate"] = checks or None
+        options["metadata"] = {"description": limits["doc"]} if "doc" in limits else {}
+        if declared.default_factory is not None:
+            options["load_default"] = declared.default_factory
+        elif declared.default is not _MISSING:
+            options["load_default"] = declared.default
+        else:
+            options["required"] = True
+    origin = typing.get_origin(hint)
+    if origin is list:
+        return fields.List(_schema_field(typing.get_args(hint)[0]), **options)
+    if origin is dict or hint is dict:
+        values = [_schema_field(inner) for inner in typing.get_args(hint)[1:]]
+        return fields.Dict(keys=fields.String(), values=values[0] if values else None, **options)
+    if isinstance(hint, type) and issubclass(hint, Record):
+        # By object: by name, nested schemas of plugins are not found when the API is described.
+        return fields.Nested(hint.schema(), **options)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return fields.Enum(hint, by_value=True, **options)
+    if hint is dt.datetime:
+        return fields.AwareDateTime(format="iso", default_timezone=dt.UTC, **options)
+    plain: dict[Any, Any] = {
+        str: fields.String,
+        bool: fields.Boolean,
+        dt.date: fields.Date,
+        Any: fields.Raw,
+    }
+    if hint is int:
+        return fields.Integer(strict=True, **options)
+    if hint is float:
+        return fields.Float(**options)
+    if hint is decimal.Decimal:
+        return fields.Decimal(as_string=True, **options)
+    return typing.cast("marshmallow.fields.Field[Any]", plain[hint](**options))

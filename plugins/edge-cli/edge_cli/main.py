@@ -1,0 +1,115 @@
+"""The `edge` command itself: subcommands come from plugins, imported when they are called.
+
+A subcommand is a click command registered under the entry-point group ``edge.commands``. It gets,
+as click's context object, a function that opens the session the user asked for:
+
+    @click.command()
+    @click.pass_obj
+    def lab(open_session):
+        with open_session() as edge:
+            click.echo(edge.lab.status())
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+import warnings
+from typing import Any
+
+import click
+
+from edge_core.errors import EdgeError, PluginError
+from edge_core.registry import Registry
+
+
+class PluginGroup(click.Group):
+    """A click group whose commands are the plugins of ``edge.commands``."""
+
+    @functools.cached_property
+    def registry(self) -> Registry:
+        return Registry("edge.commands")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self.registry.names()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        try:
+            command: click.Command = self.registry.load(cmd_name)
+        except KeyError:
+            return None
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            try:
+                rows.append((name, self.registry.load(name).get_short_help_str(70)))
+            except PluginError:
+                rows.append((name, "broken: see edge plugins list"))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.command(cls=PluginGroup)
+@click.option("--profile", metavar="NAME", help="Section of the profile file to take missing settings from.")
+@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
+@click.version_option(package_name="edge-cli", prog_name="edge")
+@click.pass_context
+def cli(ctx: click.Context, profile: str | None, debug: bool) -> None:
+    """Work with an Edge organization from the command line.
+
+    The token, the server and the organization come from EDGE_API_TOKEN, EDGE_API_SERVICE_URL and
+    EDGE_API_ORG, or from a profile.
+    """
+    ctx.obj = functools.partial(_open_session, profile)
+
+
+def _open_session(profile: str | None) -> Any:
+    from edge_core.session import EdgeSession
+
+    return EdgeSession(profile=profile, user_agent="edge-cli")
+
+
+def main() -> None:
+    """Run the command; errors are one line each, `--debug` shows their traceback."""
+    warnings.showwarning = _show_warning
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """The exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted."""
+    try:
+        outcome = cli(standalone_mode=False)
+        sys.stdout.flush()
+        return outcome if isinstance(outcome, int) else 0
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output, such as `head`, has seen enough. Python would complain again on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        else:
+            click.echo(f"Error: {_sentence(error)}", err=True)
+        return 1
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, EdgeError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"unexpected {type(error).__name__}: {error}; run again with edge --debug ... and report it"
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"Warning: {message}", err=True)

@@ -1,0 +1,1 @@
+"""session.files: the files of an Edge organization."""

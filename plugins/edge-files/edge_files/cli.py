@@ -1,0 +1,115 @@
+"""`edge files`."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from edge_core.errors import NotFound
+from edge_files.store import OrganizationStore
+from edge_files.wire import Entry
+
+plugin_api = 1
+
+REMOTE = "edge:"
+"""What a path in the organization begins with, where a local one could stand as well."""
+
+
+@click.group()
+def files() -> None:
+    """List, copy and print the organization's files."""
+
+
+@files.command()
+@click.argument("path", default="")
+@click.option("-l", "--long", "long", is_flag=True, help="Show size and time of each entry.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def ls(open_session: Any, path: str, long: bool, as_json: bool) -> None:
+    """List a folder, the root by default."""
+    path = path.removeprefix(REMOTE).removeprefix("/").removesuffix("/")
+    with open_session() as edge:
+        store = OrganizationStore(edge)
+        entry = store.stat(path)
+        entries = store.children(path) if entry.kind == "folder" else iter([entry])
+        if as_json:
+            click.echo(json.dumps([one.to_dict() for one in entries], indent=2))
+            return
+        for one in entries:
+            click.echo(_long(one) if long else _shown(one))
+
+
+def _shown(entry: Entry) -> str:
+    # A name may hold what a terminal would obey.
+    name = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in entry.name)
+    return name + "/" if entry.kind == "folder" else name
+
+
+def _long(entry: Entry) -> str:
+    size = "-" if entry.size is None else str(entry.size)
+    return f"{size:>14}  {entry.modified_at:%Y-%m-%d %H:%M:%S}Z  {_shown(entry)}"
+
+
+@files.command()
+@click.argument("path")
+@click.pass_obj
+def cat(open_session: Any, path: str) -> None:
+    """Print a file's bytes to standard output."""
+    with open_session() as edge:
+        opened = edge.files.open(path.removeprefix(REMOTE), open_with="file")
+        with opened:
+            while block := opened.read(1 << 20):
+                sys.stdout.buffer.write(block)
+        sys.stdout.buffer.flush()
+
+
+@files.command()
+@click.argument("source")
+@click.argument("target")
+@click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file of the organization.")
+@click.pass_obj
+def cp(open_session: Any, source: str, target: str, no_overwrite: bool) -> None:
+    """Copy a file to the organization or from it.
+
+    A path in the organization begins with "edge:", as in
+
+      edge files cp plate-7.csv edge:runs/
+
+      edge files cp edge:runs/plate-7.csv .
+
+    "-" as the source is standard input.
+    """
+    if source.startswith(REMOTE) == target.startswith(REMOTE):
+        _refuse_pair()
+    with open_session() as edge:
+        if source.startswith(REMOTE):
+            edge.files.download(source.removeprefix(REMOTE), target)
+            return
+        path = _remote_target(OrganizationStore(edge), source, target.removeprefix(REMOTE).removeprefix("/"))
+        given = sys.stdin.buffer if source == "-" else source
+        edge.files.upload(path, given, overwrite=not no_overwrite)
+
+
+def _refuse_pair() -> NoReturn:
+    raise click.UsageError(
+        f'exactly one of the two paths must begin with "{REMOTE}", as in: edge files cp plate-7.csv {REMOTE}runs/'
+    )
+
+
+def _remote_target(store: OrganizationStore, source: str, target: str) -> str:
+    """The path to upload to: in the folder `target` if it is one or ends like one, else `target` itself."""
+    folder = target.removesuffix("/")
+    if folder == target:
+        try:
+            if store.stat(target).kind != "folder":
+                return target
+        except NotFound:
+            return target
+    if source == "-":
+        raise click.UsageError("standard input has no name; give the whole target path, as in edge:runs/plate-7.csv")
+    name = posixpath.basename(source.replace("\\", "/") if sys.platform == "win32" else source)
+    return f"{folder}/{name}" if folder else name

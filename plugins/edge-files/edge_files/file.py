@@ -1,0 +1,9 @@
+"""`File` of the organization's store."""
+
+from __future__ import annotations
+
+import edge_vfs
+
+
+class File(edge_vfs.File):
+    """A file of the organization, opened for reading."""

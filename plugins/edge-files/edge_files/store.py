@@ -1,0 +1,162 @@
+"""The organization's files, over the wire."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Iterator
+from urllib.parse import urljoin
+
+import edge_vfs
+from edge_core.errors import BadResponse, EdgeError, Forbidden
+from edge_core.http import Answer, ServiceClient
+from edge_core.plugin import Namespace
+from edge_files.wire import (
+    MAX_PARTS,
+    SMALL_CONTENT,
+    CompleteUpload,
+    Entry,
+    HeldPart,
+    MakeFolder,
+    Move,
+    PartToSign,
+    SignedAddress,
+    SignedPart,
+    SignedParts,
+    SignParts,
+    StartUpload,
+    Upload,
+)
+from edge_vfs.source import Part
+from edge_vfs.store import Stat
+
+SIGNED_AHEAD = 16
+"""How many parts' addresses are asked for at once."""
+
+VERIFIED_PER_SECOND = 50 << 20
+"""Bytes. The slowest a server is expected to check a completed upload at."""
+
+
+class OrganizationStore(Namespace):
+    """A `edge_vfs.FileStore` of the session's organization."""
+
+    namespace = "files"
+
+    def stat(self, path: str, /) -> Entry:
+        return Entry.from_answer(self.http.get("/entry", params={"path": path}))
+
+    def children(self, path: str, /, kind: str | None = None) -> Iterator[Entry]:
+        return map(Entry.from_answer, self.http.items("/entries", params={"path": path, "kind": kind}))
+
+    def reader(self, path: str, stat: Stat, /) -> Reader:
+        return Reader(self.http, path, stat)
+
+    def write(self, path: str, source: edge_vfs.Source, /, *, overwrite: bool) -> None:
+        content = source.small(SMALL_CONTENT)
+        if content is None:
+            _Sender(self.http, path, source, overwrite).send()
+            return
+        digest = base64.b64encode(bytes.fromhex(source.sha256())).decode()
+        headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
+        params = {"path": path, "overwrite": overwrite}
+        self.http.stream("PUT", "/content", params=params, headers=headers, body=content).close()
+
+    def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
+        self.http.post("/folders", json=MakeFolder(path=path, exist_ok=exist_ok).to_dict())
+
+    def move(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
+        self.http.post("/move", json=Move(path=path, new_path=new_path, overwrite=overwrite).to_dict())
+
+    def delete(self, path: str, /, *, recursive: bool) -> None:
+        self.http.delete("/entry", params={"path": path, "recursive": recursive})
+
+
+class Reader:
+    """The content of one version: small content comes from the API, large from a signed address."""
+
+    def __init__(self, http: ServiceClient, path: str, stat: Stat) -> None:
+        self._http = http
+        self._params = {"path": path, "version": stat.version}
+        self._address: str | None = None
+
+    def open(self, start: int, /) -> Answer:
+        headers = {"Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        if self._address is not None:
+            try:
+                return _checked(self._http.signed("GET", self._address, headers=headers), start)
+            except Forbidden:
+                self._address = None  # it has expired
+        answer = self._http.stream("GET", "/content", params=self._params, headers=headers, follow=False)
+        if answer.status < 300:
+            return _checked(answer, start)
+        answer.close()
+        self._address = urljoin(answer.url, answer.headers.get("Location", ""))
+        return _checked(self._http.signed("GET", self._address, headers=headers), start)
+
+    def url(self, expires_in: int, /) -> str:
+        query = {**self._params, "expires_in": expires_in}
+        address = SignedAddress.from_answer(self._http.get("/download-url", params=query))
+        return self._http.absolute(address.url)
+
+
+def _checked(answer: Answer, start: int) -> Answer:
+    """The answer, if it begins at byte `start` as asked."""
+    begins = answer.headers.get("Content-Range", "bytes 0-").removeprefix("bytes ").partition("-")[0]
+    if answer.status not in (200, 206) or begins != str(start):
+        answer.close()
+        raise BadResponse(
+            f"{answer.url} did not send the bytes asked for; a proxy on the way may drop the Range header"
+        )
+    return answer
+
+
+class _Sender:
+    """One upload in parts, which go to signed addresses one after another."""
+
+    def __init__(self, http: ServiceClient, path: str, source: edge_vfs.Source, overwrite: bool) -> None:
+        self._http = http
+        self._source = source
+        start = StartUpload(path=path, size=source.size, overwrite=overwrite)
+        self._upload = Upload.from_answer(http.post("/uploads", json=start.to_dict()))
+        self._addresses: dict[int, SignedPart] = {}
+
+    def send(self) -> None:
+        here = f"/uploads/{self._upload.id}"
+        try:
+            parts = [self._send(n, part) for n, part in enumerate(self._source.parts(self._upload.part_size), 1)]
+            done = CompleteUpload(sha256=self._source.sha256(), parts=parts)
+            size = sum(part.size for part in parts)
+            # The server reads all of it again to check it, and answers only then.
+            self._http.post(f"{here}/complete", json=done.to_dict(), timeout=60 + size / VERIFIED_PER_SECOND)
+        except BaseException:
+            self._give_up(here)
+            raise
+
+    def _send(self, n: int, part: Part) -> HeldPart:
+        for fresh in (False, True):
+            address = self._address(n, fresh)
+            try:
+                with self._http.signed("PUT", address.url, headers=address.headers, body=part) as answer:
+                    return HeldPart(n=n, size=len(part), etag=answer.headers.get("ETag", ""), sha256=part.sha256())
+            except Forbidden:
+                if fresh:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _address(self, n: int, fresh: bool) -> SignedPart:
+        if fresh or n not in self._addresses:
+            numbers = range(n, min(n + SIGNED_AHEAD, MAX_PARTS + 1))
+            wanted = SignParts(parts=[PartToSign(n=number) for number in numbers])
+            answer = self._http.post(f"/uploads/{self._upload.id}/sign", json=wanted.to_dict())
+            self._addresses = {one.n: one for one in SignedParts.from_answer(answer).parts}
+        try:
+            return self._addresses[n]
+        except KeyError:
+            raise BadResponse(f"the server gave no address for part {n}; client and server may differ") from None
+
+    def _give_up(self, here: str) -> None:
+        """Drop what was sent, if the server can still be reached; it drops it itself in the end."""
+        with contextlib.suppress(EdgeError):
+            self._http.delete(here)

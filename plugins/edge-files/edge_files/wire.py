@@ -1,0 +1,215 @@
+"""What files look like on the wire; the server imports these records, so they stand here once.
+
+Paths are relative to the organization's root, segments joined by ``/``. They travel as the query
+parameter or JSON field ``path`` and never in an address's path, where clients and servers on the
+way normalise ``..``, ``%2F`` and Unicode.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from edge_core.records import Record, field
+
+SMALL_CONTENT = 1 << 20
+"""Bytes. Content up to this size travels through the API itself, larger content by signed addresses."""
+
+PART_SIZE = 8 << 20
+"""Bytes. The size of an upload's parts, unless it needs larger ones to stay under `MAX_PARTS`."""
+
+MAX_PARTS = 10_000
+"""Most parts of one upload."""
+
+DIGEST = "^[0-9a-f]{64}$"
+
+
+class Entry(Record):
+    """A file or folder, as listings and `stat` give it."""
+
+    __slots__ = ()
+
+    name: str = field(doc="Basename; empty for the root.")
+    kind: str = field(doc='"file" or "folder".')
+    uid: str = field(doc="Universally unique id; it stays when the entry is moved or renamed.")
+    modified_at: dt.datetime = field(doc="UTC. Of a file: when its newest version became visible.")
+    size: int | None = field(default=None, doc="Bytes; null for a folder.")
+    sha256: str | None = field(default=None, doc="Hexadecimal SHA-256 of the content; null for a folder.")
+    version: str | None = field(default=None, doc="Id of the newest version; null for a folder.")
+
+
+class EntryQuery(Record):
+    """Names one entry."""
+
+    __slots__ = ()
+
+    path: str = field(default="", doc="Path from the organization's root; empty for the root itself.")
+
+
+class ListQuery(Record):
+    """Asks for the children of a folder, in the order of their names' UTF-8 bytes."""
+
+    __slots__ = ()
+
+    path: str = ""
+    kind: str | None = field(default=None, pattern="^(file|folder)$", doc="Only entries of this kind.")
+    limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class EntryPage(Record):
+    """One page of a listing."""
+
+    __slots__ = ()
+
+    items: list[Entry]
+    next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
+
+
+class ContentQuery(Record):
+    """Names the content of a file."""
+
+    __slots__ = ()
+
+    path: str
+    version: str | None = field(default=None, doc="Id of a version; null for the newest one.")
+
+
+class PutQuery(Record):
+    """Where small content goes."""
+
+    __slots__ = ()
+
+    path: str
+    overwrite: bool = field(default=True, doc="False: an existing file is refused.")
+
+
+class DeleteQuery(Record):
+    """What to delete."""
+
+    __slots__ = ()
+
+    path: str
+    recursive: bool = field(default=False, doc="Needed for a folder that is not empty.")
+
+
+class MakeFolder(Record):
+    """A folder to make, with its missing parents."""
+
+    __slots__ = ()
+
+    path: str
+    exist_ok: bool = field(default=False, doc="True: an existing folder is no error.")
+
+
+class Move(Record):
+    """An entry's new path, parent and name in one; missing parents are made."""
+
+    __slots__ = ()
+
+    path: str
+    new_path: str
+    overwrite: bool = field(default=False, doc="True: a file at the new path is replaced.")
+
+
+class AddressQuery(Record):
+    """Asks for an address that gives a file's content without a token."""
+
+    __slots__ = ()
+
+    path: str
+    version: str | None = None
+    expires_in: int = field(default=900, minimum=1, maximum=7 * 86_400, doc="Seconds.")
+
+
+class SignedAddress(Record):
+    """An address that needs no token, until it expires."""
+
+    __slots__ = ()
+
+    _hidden = frozenset({"url"})
+
+    url: str = field(doc="Absolute, or relative to the service URL.")
+    expires_at: dt.datetime
+    headers: dict[str, str] = field(default_factory=dict, doc="Headers the request must carry.")
+
+
+class StartUpload(Record):
+    """Opens an upload in parts."""
+
+    __slots__ = ()
+
+    path: str
+    size: int | None = field(default=None, minimum=0, doc="Bytes; null if the sender does not know yet.")
+    overwrite: bool = True
+
+
+class HeldPart(Record):
+    """A part the server holds."""
+
+    __slots__ = ()
+
+    n: int = field(minimum=1, maximum=MAX_PARTS, doc="Number of the part, from 1.")
+    size: int = field(minimum=0, doc="Bytes.")
+    etag: str = field(max_length=200, doc="The entity tag the part's address answered with.")
+    sha256: str | None = field(default=None, pattern=DIGEST)
+
+
+class Upload(Record):
+    """An open upload. All parts but the last have `part_size` bytes."""
+
+    __slots__ = ()
+
+    id: str
+    path: str
+    part_size: int = field(doc="Bytes.")
+    expires_at: dt.datetime = field(doc="UTC; parts of an upload not completed by then are dropped.")
+    size: int | None = None
+    parts: list[HeldPart] = field(default_factory=list, doc="The parts held so far, by number.")
+
+
+class PartToSign(Record):
+    """A part about to be sent."""
+
+    __slots__ = ()
+
+    n: int = field(minimum=1, maximum=MAX_PARTS)
+    md5: str | None = field(default=None, max_length=24, doc="Base64 MD5, bound to the address where given.")
+    sha256: str | None = field(default=None, pattern=DIGEST, doc="Likewise, hexadecimal.")
+
+
+class SignParts(Record):
+    """Asks for the addresses of parts; at any time, since addresses live 15 minutes."""
+
+    __slots__ = ()
+
+    parts: list[PartToSign] = field(max_length=1000)
+
+
+class SignedPart(Record):
+    """Where one part goes, by PUT."""
+
+    __slots__ = ()
+
+    _hidden = frozenset({"url"})
+
+    n: int
+    url: str = field(doc="Absolute, or relative to the service URL.")
+    expires_at: dt.datetime
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class SignedParts(Record):
+    """The addresses asked for."""
+
+    __slots__ = ()
+
+    parts: list[SignedPart]
+
+
+class CompleteUpload(Record):
+    """Makes an upload the file's newest version. Sending it twice is the same as once."""
+
+    __slots__ = ()
+
+    sha256: str = field(pattern=DIGEST, doc="Hexadecimal SHA-256 of the whole content.")
+    parts: list[HeldPart] = field(max_length=MAX_PARTS)

@@ -1,0 +1,6 @@
+"""Folders, files and openers that Edge's file stores share."""
+
+from edge_vfs.file import File as File
+from edge_vfs.folder import Folder as Folder
+from edge_vfs.source import Source as Source
+from edge_vfs.store import FileStore as FileStore

@@ -1,0 +1,185 @@
+"""What is uploaded: a path, bytes or a binary file object, read once and in order.
+
+The reader hashes what it hands on, so that the digests of the parts and of the whole are known
+when the last byte has gone, without a second pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from types import TracebackType
+from typing import IO, Any, cast
+
+from edge_core.errors import EdgeError
+
+SPOOL = 16 << 20
+"""Bytes of a part kept in memory where its source cannot seek; larger parts go to a temporary file."""
+
+
+class Source:
+    """A source of bytes for an upload.
+
+    Args:
+        given: a path (`str` or `os.PathLike`), bytes, or a file object opened in binary mode, which
+            is read from where it stands to its end.
+
+    Attributes:
+        size: bytes to come, or None if only reading will tell.
+
+    Raises:
+        OSError: the local file cannot be opened.
+        TypeError: `given` is none of these.
+    """
+
+    def __init__(self, given: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> None:
+        self._owned = False
+        if isinstance(given, (str, os.PathLike)):
+            self._file: Any = open(given, "rb", buffering=0)  # noqa: SIM115  # closed by this object
+            self._owned = True
+        elif isinstance(given, (bytes, bytearray, memoryview)):
+            self._file = io.BytesIO(given)
+        elif isinstance(given, io.TextIOBase):
+            raise TypeError("the file object gives text; open it in binary mode, as in open(path, 'rb')")
+        elif hasattr(given, "read"):
+            self._file = given
+        else:
+            raise TypeError(f"cannot upload {type(given).__name__}; give a path, bytes or a binary file object")
+        self._seekable = bool(getattr(self._file, "seekable", lambda: False)())
+        self._head = b""
+        self._hash = hashlib.sha256()
+        self.size = self._measure()
+
+    def _measure(self) -> int | None:
+        if not self._seekable:
+            return None
+        here = self._file.tell()
+        end = self._file.seek(0, os.SEEK_END)
+        self._file.seek(here)
+        return max(0, int(end) - int(here))
+
+    def small(self, limit: int) -> bytes | None:
+        """All of the content if it has at most `limit` bytes, else None (and nothing is lost)."""
+        if self.size is not None and self.size > limit:
+            return None
+        content = self._take(limit + 1)
+        if len(content) > limit:
+            if self._seekable:
+                raise _changed()
+            self._head = content
+            return None
+        if self.size is not None and len(content) < self.size:
+            raise _changed()
+        self._hash.update(content)
+        return content
+
+    def parts(self, size: int) -> Iterator[Part]:
+        """The content in parts of `size` bytes, the last one shorter; each is sent before the next is asked for."""
+        if self._seekable and self.size is not None:
+            yield from self._parts_in_place(self.size, size)
+            return
+        while True:
+            with tempfile.SpooledTemporaryFile(max_size=SPOOL) as spool:
+                length = self._fill(cast("IO[bytes]", spool), size)
+                if length:
+                    yield from self._send(Part(spool, 0, length, self._hash))
+                if length < size:
+                    return
+
+    def _parts_in_place(self, total: int, size: int) -> Iterator[Part]:
+        start = self._file.tell()
+        for offset in range(0, total, size):
+            yield from self._send(Part(self._file, start + offset, min(size, total - offset), self._hash))
+
+    def _send(self, part: Part) -> Iterator[Part]:
+        yield part
+        self._hash = part.whole
+
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of all that was handed on."""
+        return self._hash.hexdigest()
+
+    def _fill(self, spool: IO[bytes], size: int) -> int:
+        length = 0
+        while length < size and (block := self._take(min(1 << 20, size - length))):
+            spool.write(block)
+            length += len(block)
+        return length
+
+    def _take(self, size: int) -> bytes:
+        """Up to `size` bytes, fewer only at the end."""
+        taken = [self._head[:size]]
+        self._head = self._head[size:]
+        missing = size - len(taken[0])
+        while missing and (block := _read(self._file, missing)):
+            taken.append(block)
+            missing -= len(block)
+        return b"".join(taken)
+
+    def close(self) -> None:
+        if self._owned:
+            self._file.close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Part:
+    """A stretch of the source as a request body: it has a length and can be sent again."""
+
+    def __init__(self, file: Any, start: int, length: int, whole: Any) -> None:
+        self._file = file
+        self._start = start
+        self._length = length
+        self._before = whole
+        self.rewind()
+
+    def rewind(self) -> None:
+        self._file.seek(self._start)
+        self._left = self._length
+        self._hash = hashlib.sha256()
+        self.whole = self._before.copy()
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._left if size < 0 else min(size, self._left)
+        if not wanted:
+            return b""
+        block = _read(self._file, wanted)
+        if not block:
+            raise _changed()
+        self._left -= len(block)
+        self._hash.update(block)
+        self.whole.update(block)
+        return block
+
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of the part, once all of it was read."""
+        return self._hash.hexdigest()
+
+    def __len__(self) -> int:
+        return self._length
+
+
+def _read(file: Any, size: int) -> bytes:
+    try:
+        block = file.read(size)
+    except OSError as error:
+        # Told apart from a failure of the connection, which would be tried again.
+        raise EdgeError(f"the local file cannot be read ({error}); nothing was uploaded") from error
+    if block is None:
+        raise EdgeError("the file object has no data yet (it does not block); give one that waits for its data")
+    if not isinstance(block, bytes):
+        raise TypeError("the file object gives text; open it in binary mode, as in open(path, 'rb')")
+    return block
+
+
+def _changed() -> EdgeError:
+    return EdgeError("the local file changed while it was being uploaded; nothing was uploaded, try again")

@@ -1,0 +1,186 @@
+"""What is uploaded is read once, in order, and hashed on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_core.errors import EdgeError
+from edge_vfs.source import Source
+
+CONTENT = bytes(range(256)) * 100
+
+
+class Pipe(io.RawIOBase):
+    """Gives its bytes a few at a time, and cannot seek."""
+
+    def __init__(self, content: bytes) -> None:
+        self._inner = io.BytesIO(content)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._inner.readinto(memoryview(buffer)[:1000])
+
+
+class Reads:
+    """Has `read` and nothing else."""
+
+    def __init__(self, content: bytes) -> None:
+        self._inner = io.BytesIO(content)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._inner.read(size)
+
+
+def on_disk(tmp_path: Path) -> Any:
+    path = tmp_path / "content.bin"
+    path.write_bytes(CONTENT)
+    return path
+
+
+GIVEN: dict[str, Callable[[Path], Any]] = {
+    "bytes": lambda _: CONTENT,
+    "bytearray": lambda _: bytearray(CONTENT),
+    "memoryview": lambda _: memoryview(CONTENT),
+    "path": on_disk,
+    "text path": lambda tmp_path: str(on_disk(tmp_path)),
+    "open file": lambda tmp_path: on_disk(tmp_path).open("rb"),
+    "BytesIO": lambda _: io.BytesIO(CONTENT),
+    "pipe": lambda _: Pipe(CONTENT),
+    "only read": lambda _: Reads(CONTENT),
+}
+
+
+@pytest.mark.parametrize("make", GIVEN.values(), ids=GIVEN)
+@pytest.mark.parametrize("part_size", [1000, 25_600, 10_000, 100_000])
+def test_the_parts_are_the_content_and_their_digests_are_right(
+    make: Callable[[Path], Any], part_size: int, tmp_path: Path
+) -> None:
+    given = make(tmp_path)
+    with Source(given) as source:
+        assert source.size in (None, len(CONTENT))
+        sent = []
+        for part in source.parts(part_size):
+            data = part.read()
+            assert len(part) == len(data) <= part_size
+            assert part.sha256() == hashlib.sha256(data).hexdigest()
+            sent.append(data)
+        assert b"".join(sent) == CONTENT
+        assert all(len(data) == part_size for data in sent[:-1])
+        assert source.sha256() == hashlib.sha256(CONTENT).hexdigest()
+    if isinstance(given, io.IOBase):
+        assert not given.closed, "the caller's file stays open"
+        given.close()
+
+
+@pytest.mark.parametrize("make", GIVEN.values(), ids=GIVEN)
+def test_small_content_is_taken_whole_and_large_content_loses_nothing(
+    make: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    for limit, small in [(len(CONTENT), CONTENT), (len(CONTENT) - 1, None)]:
+        given = make(tmp_path)
+        with Source(given) as source:
+            assert source.small(limit) == small
+            if small is None:
+                assert b"".join(part.read() for part in source.parts(5000)) == CONTENT
+            assert source.sha256() == hashlib.sha256(CONTENT).hexdigest()
+        if isinstance(given, io.IOBase):
+            given.close()
+
+
+def test_a_file_is_read_from_where_it_stands() -> None:
+    file = io.BytesIO(CONTENT)
+    file.seek(100)
+    assert Source(file).small(1 << 20) == CONTENT[100:]
+
+
+def test_a_part_that_is_sent_again_counts_once() -> None:
+    source = Source(CONTENT)
+    for part in source.parts(10_000):
+        part.read(17)
+        part.rewind()
+        part.read()
+        part.rewind()
+        while part.read(4096):
+            pass
+    assert source.sha256() == hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_an_empty_source_has_no_parts_and_the_digest_of_nothing() -> None:
+    for given in (b"", Pipe(b"")):
+        source = Source(given)
+        assert source.small(10) == b""
+        assert list(source.parts(10)) == []
+        assert source.sha256() == hashlib.sha256(b"").hexdigest()
+
+
+def test_a_real_pipe_can_be_uploaded() -> None:
+    read, write = os.pipe()
+
+    def feed() -> None:
+        with os.fdopen(write, "wb") as file:
+            file.write(CONTENT)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    with os.fdopen(read, "rb") as file, Source(file) as source:
+        assert source.size is None
+        assert source.small(len(CONTENT)) == CONTENT
+    thread.join()
+
+
+@pytest.mark.parametrize("given", [io.StringIO("text"), 42, None, ["a"]])
+def test_what_is_no_source_is_a_type_error(given: Any) -> None:
+    with pytest.raises(TypeError):
+        Source(given)
+
+
+def test_a_file_object_that_turns_out_to_give_text_is_a_type_error() -> None:
+    class Text:
+        def read(self, size: int = -1) -> str:
+            return "text"
+
+    with pytest.raises(TypeError, match="binary mode"):
+        Source(Text()).small(10)  # type: ignore[arg-type]
+
+
+def test_a_missing_local_file_is_the_usual_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Source(tmp_path / "nothing")
+    with pytest.raises(IsADirectoryError):
+        Source(tmp_path)
+
+
+def test_a_file_that_shrinks_meanwhile_is_never_uploaded_short(tmp_path: Path) -> None:
+    path = on_disk(tmp_path)
+    with Source(path) as source:
+        os.truncate(path, 100)
+        with pytest.raises(EdgeError, match="changed while"):
+            for part in source.parts(10_000):
+                while part.read(4096):
+                    pass
+    with Source(on_disk(tmp_path)) as source:
+        os.truncate(path, 100)
+        with pytest.raises(EdgeError, match="changed while"):
+            source.small(1 << 20)
+
+
+def test_a_disk_that_cannot_be_read_is_not_taken_for_the_network() -> None:
+    class Failing(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(EdgeError, match="local file cannot be read"):
+        Source(Failing()).small(10)

@@ -1,0 +1,168 @@
+"""Settings: argument, then environment, then profile; everything missing is said at once."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from edge_core.config import Settings
+from edge_core.errors import ConfigurationError
+from edge_core.session import EdgeSession
+
+URL = "https://edge.example.com/services/api"
+
+
+def settings(**given: object) -> Settings:
+    return EdgeSession(**given).config  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "config.ini"
+    path.write_text(
+        f"[default]\napi_token = edg_profile\nservice_url = {URL}/\norganization = lab\n"
+        "[other]\napi_token = edg_other\nservice_url = https://other.example.com\norganization = far\n"
+        "[tokenless]\nservice_url = https://third.example.com\n"
+    )
+    path.chmod(0o600)
+    monkeypatch.setenv("EDGE_CONFIG_FILE", str(path))
+    return path
+
+
+def test_arguments_by_position_and_by_keyword_are_the_same() -> None:
+    assert settings(api_token="edg_a", service_url=URL, organization="lab") == EdgeSession("edg_a", URL, "lab").config
+
+
+def test_the_environment_gives_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "hub")
+    monkeypatch.setenv("EDGE_API_SERVICE_URL", f" {URL}/\n")
+    monkeypatch.setenv("EDGE_API_ORG", "lab")
+    assert settings()[:3] == ("hub", URL, "lab")
+    monkeypatch.setenv("EDGE_API_TOKEN", "own")
+    assert settings().api_token == "own", "named first, so first"
+    monkeypatch.setenv("EDGE_API_TOKEN", "")
+    assert settings().api_token == "hub", "an empty variable is not set"
+    assert settings(organization="far").organization == "far", "an argument wins"
+
+
+def test_all_that_is_missing_is_said_in_one_error_with_each_way_to_give_it() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        EdgeSession(organization="lab")
+    said = str(raised.value)
+    for part in ("api_token=", "EDGE_API_TOKEN or JUPYTERHUB_API_TOKEN", "EDGE_API_SERVICE_URL", "config.ini"):
+        assert part in said
+    assert "EDGE_API_ORG" not in said
+
+
+def test_a_profile_fills_what_is_missing(profiles: Path) -> None:
+    assert settings()[:3] == ("edg_profile", URL, "lab")
+    assert settings(profile="other")[:3] == ("edg_other", "https://other.example.com", "far")
+
+
+def test_a_profiles_token_goes_to_that_profiles_service_only(profiles: Path) -> None:
+    with pytest.raises(ConfigurationError, match="has a token, but for another service_url"):
+        EdgeSession(service_url="https://evil.example.com")
+
+
+def test_a_profile_that_is_named_must_exist(profiles: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no profile \[nowhere\]"):
+        EdgeSession("edg_a", URL, "lab", profile="nowhere")
+
+
+def test_a_profile_file_others_can_read_is_refused(profiles: Path) -> None:
+    profiles.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        EdgeSession()
+
+
+@pytest.mark.parametrize("text", ["edg_secret\n", "[default\n", "[default]\nedg_secret\n", "[default]\ntoken=edg_secret\n"])
+def test_a_damaged_profile_file_is_one_sentence_without_its_content(profiles: Path, text: str) -> None:
+    profiles.write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        EdgeSession()
+    assert "secret" not in str(raised.value)
+    assert str(profiles) in str(raised.value)
+
+
+def test_with_everything_given_no_file_is_read(profiles: Path) -> None:
+    profiles.write_text("not an INI file")
+    assert settings(api_token="edg_a", service_url=URL, organization="lab")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "edge.example.com",
+        "ftp://edge.example.com",
+        "https://",
+        "https://edge.example.com:port",
+        "https://edge.example.com/?a=1",
+        "https://edge.example.com/#top",
+        "https://edge.example .com",
+        "https://[::1",
+        "https://user:pw@edge.example.com",
+        "https://edge.example.com\\@evil.example.com",
+    ],
+)
+def test_a_service_url_that_cannot_be_right_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="service URL") as raised:
+        EdgeSession("edg_a", url, "lab")
+    assert "pw" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"api_token": "edg a"},
+        {"api_token": "edg\r\nX-Evil: 1"},
+        {"api_token": 42},
+        {"organization": "../admin"},
+        {"organization": ".."},
+        {"organization": "a/b"},
+        {"timeout": 0},
+        {"timeout": (1, 2, 3)},
+        {"timeout": "soon"},
+        {"retries": -1},
+        {"retries": True},
+        {"ca_bundle": "no/such/file.pem"},
+        {"user_agent": "app\r\nX-Evil: 1"},
+    ],
+    ids=str,
+)
+def test_a_value_that_cannot_be_right_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError):
+        settings(**{"api_token": "edg_a", "service_url": URL, "organization": "lab", **given})
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "127.8.8.8", "[::1]:80", "edge.localhost"])
+def test_loopback_needs_no_tls(host: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        EdgeSession("edg_a", f"http://{host}", "lab")
+
+
+def test_a_token_in_clear_over_the_network_is_a_warning_at_the_callers_line() -> None:
+    with pytest.warns(UserWarning, match="travels in clear to edge.example.com") as caught:
+        EdgeSession("edg_a", "http://edge.example.com", "lab")
+    assert caught[0].filename == __file__
+
+
+def test_timeouts_are_seconds_or_a_pair() -> None:
+    common = {"api_token": "edg_a", "service_url": URL, "organization": "lab"}
+    assert settings(**common).timeout == (5, 60)
+    assert settings(**common, timeout=2).timeout == (2, 2)
+    assert settings(**common, timeout=600).timeout == (5, 600)
+    assert settings(**common, timeout=(1, 9)).timeout == (1, 9)
+
+
+def test_the_version_number_of_old_code_is_accepted() -> None:
+    assert settings(api_token="edg_a", service_url=URL, organization="lab", version_num=1)
+
+
+def test_the_token_shows_nowhere() -> None:
+    session = EdgeSession("edg_secret", URL, "lab")
+    for shown in (repr(session), str(session), repr(session.config), f"{session.config}"):
+        assert "secret" not in shown
+        assert "lab" in shown

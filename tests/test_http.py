@@ -1,0 +1,330 @@
+"""The way of a request, against real sockets: right answers, and one typed sentence for each wrong one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from edge_core.errors import (
+    AlreadyExists,
+    BadEntry,
+    BadResponse,
+    ChecksumError,
+    ConfigurationError,
+    Conflict,
+    ConnectionFailed,
+    EdgeError,
+    Forbidden,
+    NotFound,
+    ServerError,
+    Unauthenticated,
+)
+from edge_core.session import EdgeSession
+
+ME = json.dumps({"user_name": "ada", "organizations": []}).encode()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers from a list of (status, headers, body), the last one for ever, and notes what came."""
+
+    answers: ClassVar[list[tuple[int, dict[str, str], bytes]]]
+    seen: ClassVar[list[tuple[str, str, dict[str, str], bytes]]]
+    protocol_version = "HTTP/1.1"
+
+    def handle_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.seen.append((self.command, self.path, dict(self.headers), body))
+        status, headers, content = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_PUT = do_POST = do_DELETE = handle_any
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+class Fake:
+    def __init__(self) -> None:
+        self.handler = type("OwnHandler", (Handler,), {"answers": [], "seen": []})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def answer(self, status: int, body: Any, kind: str = "application/json", **headers: str) -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.handler.answers.append((status, {"Content-Type": kind, **named}, content))
+
+    @property
+    def seen(self) -> list[tuple[str, str, dict[str, str], bytes]]:
+        return self.handler.seen
+
+
+@pytest.fixture
+def fake() -> Any:
+    fake = Fake()
+    yield fake
+    fake.server.shutdown()
+    fake.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waits: list[float] = []
+    monkeypatch.setattr("edge_core.http.time.sleep", waits.append)
+    return waits
+
+
+def session(url: str, **options: Any) -> EdgeSession:
+    return EdgeSession("edg_secret", url, "default", **options)
+
+
+def test_a_call_carries_token_request_id_and_user_agent(fake: Fake) -> None:
+    fake.answer(200, ME)
+    with session(fake.url + "/services/api/", user_agent="myapp/1.2") as edge:
+        assert edge.whoami().user_name == "ada"
+    (method, path, headers, _) = fake.seen[0]
+    assert (method, path) == ("GET", "/services/api/v1/users/me")
+    assert headers["Authorization"] == "Bearer edg_secret"
+    assert len(headers["X-Request-ID"]) == 16
+    assert headers["User-Agent"].startswith("myapp/1.2 edge-core/")
+
+
+def test_set_whoami_overwrites_with_none_what_is_not_given(fake: Fake) -> None:
+    fake.answer(200, ME)
+    session(fake.url).set_whoami(first_name="Ada")
+    method, path, _, body = fake.seen[0]
+    assert (method, path) == ("PUT", "/v1/users/me")
+    assert json.loads(body) == {"first_name": "Ada", "last_name": None, "email": None}
+
+
+def test_search_gives_results_of_all_pages(fake: Fake) -> None:
+    one = {"name": "plate-7.csv", "kind": "file", "uid": "u1"}
+    fake.answer(200, {"items": [one], "next": "c1"})
+    fake.answer(200, {"items": [{**one, "uid": "u2"}], "next": None})
+    found = session(fake.url).search("plate", kind="file")
+    assert [result.uid for result in found] == ["u1", "u2"]
+    assert fake.seen[0][1] == "/v1/orgs/default/search?query=plate&kind=file"
+    assert "cursor=c1" in fake.seen[1][1]
+
+
+def problem(status: int, code: str, detail: str = "The thing is so.") -> dict[str, Any]:
+    return {"type": "about:blank", "title": "t", "status": status, "detail": detail, "code": code, "request_id": "r1"}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "bad_entry", BadEntry),
+        (400, "checksum_mismatch", ChecksumError),
+        (401, "unauthenticated", Unauthenticated),
+        (403, "forbidden", Forbidden),
+        (404, "not_found", NotFound),
+        (409, "already_exists", AlreadyExists),
+        (409, "not_empty", Conflict),
+        (412, "conflict", Conflict),
+        (413, "too_large", BadEntry),
+        (422, "bad_entry", BadEntry),
+        (429, "slow_down", ServerError),
+        (500, "internal", ServerError),
+        (507, "insufficient_storage", ServerError),
+    ],
+)
+def test_each_refusal_is_one_typed_error(fake: Fake, status: int, code: str, kind: type[EdgeError]) -> None:
+    fake.answer(status, problem(status, code), "application/problem+json", X_Request_ID="r1")
+    with pytest.raises(kind, match="The thing is so.") as raised:
+        session(fake.url).whoami()
+    if not isinstance(raised.value, ChecksumError):
+        assert (raised.value.status, raised.value.code, raised.value.request_id) == (status, code, "r1")  # type: ignore[attr-defined]
+        assert raised.value.url == f"{fake.url}/v1/users/me"  # type: ignore[attr-defined]
+
+
+HTML = b"<html>Welcome</html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "error", "said"),
+    [
+        (200, HTML, "text/html", BadResponse, "services/api"),
+        (200, b"{", "application/json", BadResponse, "JSON"),
+        (200, b"[]", "application/json", BadResponse, "WhoAmI"),
+        (200, b"", "application/json", BadResponse, "WhoAmI"),
+        (200, b'{"user_name": 5}', "application/json", BadResponse, "user_name"),
+        (404, HTML, "text/html", BadResponse, "service URL"),
+        (401, HTML, "text/html", Unauthenticated, "EDGE_API_TOKEN"),
+        (403, HTML, "text/html", Forbidden, "administrator"),
+        (500, HTML, "text/html", ServerError, "try again later"),
+        (502, b"", "text/plain", ServerError, "try again later"),
+    ],
+)
+def test_what_is_not_an_edge_server_is_told_apart(
+    fake: Fake, status: int, body: bytes, kind: str, error: type[EdgeError], said: str
+) -> None:
+    fake.answer(status, body, kind)
+    with pytest.raises(error, match=said):
+        _ = session(fake.url).whoami().user_name
+
+
+def test_an_idempotent_call_is_tried_again_and_a_post_is_not(fake: Fake, no_waiting: list[float]) -> None:
+    fake.answer(503, b"", "text/plain")
+    fake.answer(429, b"", "text/plain")
+    fake.answer(200, ME)
+    edge = session(fake.url)
+    assert edge.whoami().user_name == "ada"
+    assert len(fake.seen) == 3
+    assert len(no_waiting) == 2
+    assert len({headers["X-Request-ID"] for _, _, headers, _ in fake.seen}) == 1
+    fake.handler.answers[:] = []
+    fake.answer(503, b"", "text/plain")
+    with pytest.raises(ServerError):
+        edge.http.core.post("/v1/things", json={})
+    assert len(fake.seen) == 4
+
+
+def test_retries_can_be_turned_off(fake: Fake) -> None:
+    fake.answer(503, b"", "text/plain")
+    with pytest.raises(ServerError):
+        session(fake.url, retries=0).whoami()
+    assert len(fake.seen) == 1
+
+
+def test_redirects_within_the_service_are_followed(fake: Fake) -> None:
+    fake.answer(301, b"", Location="/v1/users/you")
+    fake.answer(200, ME)
+    assert session(fake.url).whoami().user_name == "ada"
+    assert fake.seen[1][1] == "/v1/users/you"
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:1/", "//evil.example.com/v1", "https://127.0.0.1/"])
+def test_the_token_follows_no_redirect_elsewhere(fake: Fake, target: str) -> None:
+    fake.answer(302, b"", Location=target)
+    with pytest.raises(BadResponse, match="redirects to"):
+        session(fake.url).whoami()
+    assert len(fake.seen) == 1
+
+
+def test_a_redirect_loop_ends(fake: Fake) -> None:
+    fake.answer(302, b"", Location="/v1/users/me")
+    with pytest.raises(BadResponse):
+        session(fake.url).whoami()
+    assert len(fake.seen) < 10
+
+
+def test_a_netrc_file_changes_nothing(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login evil password evil\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    fake.answer(200, ME)
+    session(fake.url).whoami()
+    assert fake.seen[0][2]["Authorization"] == "Bearer edg_secret"
+
+
+def test_a_signed_address_gets_no_token(fake: Fake) -> None:
+    fake.answer(200, b"bytes", "application/octet-stream")
+    edge = session(fake.url + "/api")
+    assert edge.http.core.signed("GET", "v1/content/k?signature=s").read() == b"bytes"
+    assert edge.http.core.signed("GET", f"{fake.url}/elsewhere?signature=s").read() == b"bytes"
+    assert [path for _, path, _, _ in fake.seen] == ["/api/v1/content/k?signature=s", "/elsewhere?signature=s"]
+    for _, _, headers, _ in fake.seen:
+        assert "Authorization" not in headers
+        assert "secret" not in str(headers)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+def test_nothing_listening_is_said() -> None:
+    with pytest.raises(ConnectionFailed, match="nothing listens at 127.0.0.1:"):
+        session(f"http://127.0.0.1:{free_port()}").whoami()
+
+
+def test_an_unknown_host_is_said() -> None:
+    with pytest.raises(ConnectionFailed, match="no host named nowhere.invalid"):
+        session("https://nowhere.invalid").whoami()
+
+
+def test_a_port_that_speaks_something_else_is_said(raw_server: Callable[[bytes], str]) -> None:
+    for greeting in (b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\x01\x02\x03", b""):
+        with pytest.raises(ConnectionFailed, match="check the service URL"):
+            session(raw_server(greeting)).whoami()
+
+
+def test_https_to_a_plain_port_is_said(fake: Fake) -> None:
+    with pytest.raises(ConnectionFailed, match="http:// or https://"):
+        session(fake.url.replace("http:", "https:")).whoami()
+
+
+def test_a_body_cut_short_is_said(raw_server: Callable[[bytes], str]) -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n" + ME
+    with pytest.raises(ConnectionFailed, match="broke off before its end"):
+        session(raw_server(cut)).whoami()
+
+
+def test_a_server_that_stops_answering_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        edge = session(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=(1, 0.1), retries=0)
+        with pytest.raises(ConnectionFailed, match="stopped answering"):
+            edge.whoami()
+
+
+def test_a_missing_ca_bundle_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such.pem")
+    with pytest.raises(ConfigurationError, match="/no/such.pem"):
+        session("https://127.0.0.1:1").whoami()
+
+
+def test_a_name_that_is_not_unicode_is_a_bad_entry(fake: Fake) -> None:
+    with pytest.raises(BadEntry, match="Unicode"):
+        session(fake.url).http.core.get("/v1/x", params={"path": "\ud800"})
+
+
+def test_a_closed_session_says_so_and_closes_twice(fake: Fake) -> None:
+    fake.answer(200, ME)
+    edge = session(fake.url)
+    edge.whoami()
+    client = edge.http.core
+    edge.close()
+    edge.close()
+    for call in (edge.whoami, lambda: client.get("/v1/users/me")):
+        with pytest.raises(EdgeError, match="this session is closed"):
+            call()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_session_survives_a_fork(fake: Fake) -> None:
+    fake.answer(200, ME)
+    edge = session(fake.url)
+    edge.whoami()
+    child = os.fork()
+    if child == 0:
+        ok = edge.whoami().user_name == "ada"
+        os._exit(0 if ok else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert edge.whoami().user_name == "ada"
+
+
+def test_errors_show_neither_token_nor_query(fake: Fake, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    fake.answer(404, problem(404, "not_found"), "application/problem+json")
+    with pytest.raises(NotFound) as raised:
+        session(fake.url).http.core.get("/v1/x", params={"path": "signature-like"})
+    shown = f"{raised.value!r} {raised.value} {raised.value.__dict__} {caplog.text}"
+    assert "edg_secret" not in shown
+    assert "edg_secret" not in "".join(record.getMessage() for record in caplog.records if record.name == "edge")
+    assert "signature-like" not in f"{raised.value!r} {raised.value.__dict__}"

@@ -1,0 +1,195 @@
+"""Records: declared once, wrapped and not loaded, kind to what a newer server sends."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import pickle
+from typing import Any
+
+import marshmallow
+import pytest
+
+from edge_core.errors import BadResponse
+from edge_core.records import Record, field
+
+
+class Colour(enum.Enum):
+    Red = "red"
+    Nothing = None
+
+
+class Well(Record):
+    row: str
+    volume: float = 0.0
+
+
+class Plate(Record):
+    """A plate of wells."""
+
+    uid: str
+    made_at: dt.datetime
+    wells: list[Well] = field(default_factory=list)
+    best: Well | None = None
+    cost: decimal.Decimal | None = None
+    day: dt.date | None = None
+    colour: Colour | None = None
+    count: int = field(default=1, minimum=0, maximum=96, doc="How many.")
+    tags: dict[str, str] = field(default_factory=dict)
+    done: bool = False
+    name: str = field(default="", max_length=5, pattern="^[a-z]*$")
+    extra: Any = None
+
+
+ANSWER = {
+    "uid": "u1",
+    "made_at": "2026-11-22T10:00:00+02:00",
+    "wells": [{"row": "A", "volume": 2}],
+    "cost": "0.10",
+    "day": "2026-11-22",
+    "colour": "red",
+    "from_the_future": {"kept": True},
+}
+
+
+def test_fields_read_as_their_types() -> None:
+    plate = Plate.from_answer(dict(ANSWER))
+    assert plate.made_at == dt.datetime(2026, 11, 22, 8, tzinfo=dt.UTC)
+    assert plate.wells[0].volume == 2.0
+    assert plate.cost == decimal.Decimal("0.10")
+    assert plate.day == dt.date(2026, 11, 22)
+    assert plate.colour is Colour.Red
+    assert plate.count == 1, "what is not sent has its default"
+    assert plate.wells is plate.wells, "converted once"
+
+
+def test_what_a_newer_server_sends_is_kept() -> None:
+    plate = Plate.from_answer({**ANSWER, "colour": "ultraviolet"})
+    assert plate.colour == "ultraviolet"  # type: ignore[comparison-overlap]
+    assert plate.to_dict()["colour"] == "ultraviolet"
+    assert plate.to_dict()["from_the_future"] == {"kept": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("uid", 1),
+        ("uid", None),
+        ("made_at", "yesterday"),
+        ("made_at", "2026-11-22T10:00:00"),
+        ("made_at", 5),
+        ("wells", {}),
+        ("wells", [1]),
+        ("best", "A"),
+        ("cost", 0.1),
+        ("cost", "much"),
+        ("day", "22.11."),
+        ("count", True),
+        ("count", 1.5),
+        ("count", "1"),
+        ("tags", []),
+        ("tags", {"a": 1}),
+        ("done", 1),
+    ],
+)
+def test_a_wrong_type_is_a_bad_response_that_names_the_field(name: str, value: object) -> None:
+    plate = Plate.from_answer({**ANSWER, name: value})
+    with pytest.raises(BadResponse, match=rf"'{name}'|Well"):
+        getattr(plate, name)
+
+
+def test_a_missing_field_is_a_bad_response() -> None:
+    with pytest.raises(BadResponse, match="without its field 'uid'"):
+        Plate.from_answer({}).uid  # noqa: B018
+
+
+@pytest.mark.parametrize("answer", [None, [], "text", 3])
+def test_an_answer_that_is_no_object_is_a_bad_response(answer: object) -> None:
+    with pytest.raises(BadResponse, match="where Plate was expected"):
+        Plate.from_answer(answer)
+
+
+def test_records_are_made_by_keyword_or_position() -> None:
+    made = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    plate = Plate("u1", made, wells=[Well("A")], colour=Colour.Nothing)
+    assert plate == Plate(uid="u1", made_at=made, wells=[Well(row="A", volume=0.0)])
+    assert plate.to_dict()["made_at"] == "2026-01-01T00:00:00Z"
+    for wrong in ({"uid": "u1"}, {"uid": "u1", "made_at": made, "colr": 1}):
+        with pytest.raises(TypeError):
+            Plate(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="twice"):
+        Plate("u1", made, uid="u2")  # type: ignore[misc]
+    with pytest.raises(TypeError, match="2 fields"):
+        Well("A", 1.0, 2)  # type: ignore[call-arg]
+
+
+def test_attributes_are_set_and_misspelt_ones_are_not() -> None:
+    plate = Plate.from_answer(dict(ANSWER))
+    plate.count = 7
+    plate.wells[0].volume = 9.5
+    assert plate.to_dict()["count"] == 7
+    assert plate.to_dict()["wells"] == [{"row": "A", "volume": 9.5}]
+    with pytest.raises(AttributeError, match="no field 'cuont'"):
+        plate.cuont = 7  # type: ignore[attr-defined]
+
+
+def test_defaults_are_not_shared() -> None:
+    made = dt.datetime.now(dt.UTC)
+    one, other = Plate("u1", made), Plate("u2", made)
+    one.wells.append(Well("A"))
+    assert other.wells == []
+
+
+def test_records_pickle() -> None:
+    plate = Plate.from_answer(dict(ANSWER))
+    assert plate.count == 1
+    assert pickle.loads(pickle.dumps(plate)) == plate
+
+
+def test_a_child_class_has_its_parents_fields() -> None:
+    class Deep(Well):
+        depth: int = 0
+
+    assert Deep("A", 1.0, 3).to_dict() == {"row": "A", "volume": 1.0, "depth": 3}
+    assert Well("A").to_dict() == {"row": "A", "volume": 0.0}
+    assert Deep.schema() is not Well.schema()
+
+
+def test_the_schema_loads_a_record_and_dumps_one() -> None:
+    plain = {**ANSWER}
+    del plain["from_the_future"]
+    plate = Plate.schema().load(plain)
+    assert isinstance(plate, Plate)
+    assert isinstance(plate.wells[0], Well)
+    dumped = Plate.schema().dump(plate)
+    assert dumped["cost"] == "0.10"
+    assert dumped["colour"] == "red"
+    assert dumped["wells"] == [{"row": "A", "volume": 2.0}]
+    assert Plate.schema() is Plate.schema()
+
+
+@pytest.mark.parametrize(
+    ("given", "field_named"),
+    [
+        ({"count": 97}, "count"),
+        ({"count": "3"}, "count"),
+        ({"name": "abcdef"}, "name"),
+        ({"name": "A"}, "name"),
+        ({"name": None}, "name"),
+        ({"uid": None}, "uid"),
+        ({"colour": "ultraviolet"}, "colour"),
+        ({"wells": [{}]}, "wells"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_the_schema_refuses_what_is_not_declared(given: dict[str, object], field_named: str) -> None:
+    valid = {"uid": "u1", "made_at": "2026-11-22T10:00:00Z"}
+    assert Plate.schema().validate(valid) == {}
+    assert list(Plate.schema().validate({**valid, **given})) == [field_named]
+
+
+def test_the_schema_needs_what_has_no_default() -> None:
+    with pytest.raises(marshmallow.ValidationError) as raised:
+        Plate.schema().load({})
+    assert set(raised.value.messages) == {"uid", "made_at"}  # type: ignore[arg-type]

@@ -1,0 +1,332 @@
+"""Plugins: found without being imported, loaded when touched, and broken ones break only themselves."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge_core.errors import EdgeError, PluginAttributeError, PluginError
+from edge_core.plugin import Namespace
+from edge_core.registry import PluginRecord, Registry
+from edge_core.session import EdgeSession
+from tests.conftest import Distribute
+
+LAB = "[edge.namespaces]\nlab = lab_plugin:Lab\n"
+LAB_SOURCE = """
+class Lab:
+    plugin_api = 1
+    def __init__(self, session):
+        self.session = session
+"""
+
+
+@pytest.fixture
+def session() -> EdgeSession:
+    return EdgeSession("edg_x", "http://127.0.0.1:9", "default")
+
+
+def record(session: EdgeSession, name: str, distribution: str | None = None) -> PluginRecord:
+    (found,) = [
+        one for one in session.namespaces() if one.name == name and distribution in (None, one.distribution)
+    ]
+    return found
+
+
+def test_a_plugin_is_imported_when_its_attribute_is_first_touched(
+    distribute: Distribute, session: EdgeSession
+) -> None:
+    distribute("lab-plugin", "1.2", points=LAB, lab_plugin=LAB_SOURCE)
+
+    assert record(session, "lab") == ("lab", "available", "lab-plugin", "1.2", "lab_plugin:Lab", None)
+    assert "lab" in dir(session)
+    assert "lab_plugin" not in sys.modules
+
+    lab = session.lab  # type: ignore[attr-defined]
+    assert lab.session is session
+    assert session.__dict__["lab"] is lab, "the second access is a plain attribute"
+    assert record(session, "lab").status == "loaded"
+
+
+def test_one_plugin_loads_no_other(distribute: Distribute, session: EdgeSession) -> None:
+    distribute("lab-plugin", points=LAB, lab_plugin=LAB_SOURCE)
+    distribute("other-plugin", points="[edge.namespaces]\nother = other_plugin:Lab\n", other_plugin=LAB_SOURCE)
+    assert session.lab  # type: ignore[attr-defined]
+    assert "other_plugin" not in sys.modules
+
+
+BROKEN = {
+    "raises at import": ("raise RuntimeError('no licence')", "failed", "RuntimeError: no licence"),
+    "exits at import": ("import sys; sys.exit(3)", "failed", "SystemExit: 3"),
+    "missing library": ("import a_library_nobody_has", "failed", "No module named 'a_library_nobody_has'"),
+    "no such object": ("plugin_api = 1", "failed", "has no attribute 'Lab'"),
+    "not callable": ("plugin_api = 1; Lab = 42", "failed", "cannot be called"),
+    "returns None": ("plugin_api = 1\ndef Lab(session): pass", "failed", "returned None"),
+    "raises when made": ("plugin_api = 1\ndef Lab(session): raise KeyError('x')", "failed", "KeyError: 'x'"),
+    "raises AttributeError": ("plugin_api = 1\ndef Lab(session): session.a.b", "failed", "no attribute 'a'"),
+    "no contract": ("def Lab(session): return 1", "incompatible", "plugin_api = 1"),
+    "contract not a number": ("plugin_api = '1'\ndef Lab(session): return 1", "incompatible", "plugin_api = 1"),
+    "newer contract": ("plugin_api = 2\ndef Lab(session): return 1", "incompatible", "upgrade edge-core"),
+    "older contract": ("plugin_api = 0\ndef Lab(session): return 1", "incompatible", "upgrade lab-plugin"),
+}
+
+
+@pytest.mark.parametrize(("source", "status", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_breaks_only_itself(
+    source: str, status: str, said: str, distribute: Distribute, session: EdgeSession
+) -> None:
+    distribute("lab-plugin", "1.2", points=LAB, lab_plugin=source)
+    distribute("good-plugin", points="[edge.namespaces]\ngood = good_plugin:Lab\n", good_plugin=LAB_SOURCE)
+
+    with pytest.raises(PluginAttributeError, match="lab-plugin") as first:
+        session.lab  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(PluginAttributeError) as second:
+        session.lab  # type: ignore[attr-defined]  # noqa: B018
+
+    assert said in str(first.value)
+    assert isinstance(first.value, EdgeError)
+    assert first.value is not second.value, "raised afresh"
+    assert first.value.__cause__ is second.value.__cause__ is not None
+    assert not hasattr(session, "lab")
+    found = record(session, "lab")
+    assert found.status == status
+    assert found.error is not None
+    assert said in found.error
+    assert session.good  # type: ignore[attr-defined]
+    assert copy.copy(session).organization == "default"
+    assert pickle.loads(pickle.dumps(session)).organization == "default"
+
+
+def test_a_contract_is_never_inherited(distribute: Distribute, session: EdgeSession) -> None:
+    """A base class that comes with the core would state whatever core is installed."""
+    source = "from tests.test_registry import Base\nclass Lab(Base): pass"
+    distribute("lab-plugin", points=LAB, lab_plugin=source)
+    with pytest.raises(PluginError, match="states no plugin contract"):
+        session.lab  # type: ignore[attr-defined]  # noqa: B018
+
+
+class Base(Namespace):
+    plugin_api = 1
+
+
+def test_a_documented_name_says_what_to_install(session: EdgeSession) -> None:
+    with pytest.raises(PluginAttributeError, match=r"install the distribution edge-billing \(README, Install\)"):
+        session.billing  # noqa: B018
+
+
+@pytest.mark.parametrize(("typo", "meant"), [("fles", "files"), ("who_am_i", "whoami"), ("blling", "billing")])
+def test_an_unknown_name_is_a_did_you_mean(typo: str, meant: str, session: EdgeSession) -> None:
+    with pytest.raises(AttributeError, match=f"did you mean '{meant}'"):
+        getattr(session, typo)
+
+
+def test_a_strangers_name_is_never_advised(session: EdgeSession) -> None:
+    with pytest.raises(AttributeError) as raised:
+        session.quantum  # type: ignore[attr-defined]  # noqa: B018
+    assert "install" not in str(raised.value)
+
+
+def test_private_names_cost_no_scan(session: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_core.registry._look", lambda: pytest.fail("the metadata was scanned"))
+    for name in ("_repr_html_", "__deepcopy__", "_ipython_canary_method_should_not_exist_"):
+        assert not hasattr(session, name)
+
+
+def test_two_distributions_with_one_name_are_a_conflict_the_configuration_can_settle(
+    distribute: Distribute, session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribute("lab-plugin", "1.2", points=LAB, lab_plugin=LAB_SOURCE)
+    distribute("other-lab", "0.3", points="[edge.namespaces]\nlab = other_lab:Lab\n", other_lab=LAB_SOURCE)
+
+    with pytest.raises(PluginError) as raised:
+        session.lab  # type: ignore[attr-defined]  # noqa: B018
+    for part in ("lab-plugin 1.2", "other-lab 0.3", "[plugins]", "lab = "):
+        assert part in str(raised.value)
+    assert {one.status for one in session.namespaces() if one.name == "lab"} == {"conflict"}
+
+    config = tmp_path / "config.ini"
+    config.write_text("[plugins]\nlab = Other_Lab\n")
+    config.chmod(0o600)
+    monkeypatch.setenv("EDGE_CONFIG_FILE", str(config))
+    session.reload_plugins()
+    assert type(session.lab).__module__ == "other_lab"  # type: ignore[attr-defined]
+    assert record(session, "lab", "lab-plugin").status == "blocked"
+
+
+@pytest.mark.parametrize("name", ["get", "whoami", "hooks", "search", "login", "_lab", "Lab", "la-b"])
+def test_a_name_that_is_the_sessions_own_or_no_name_is_blocked(
+    name: str, distribute: Distribute, session: EdgeSession
+) -> None:
+    distribute("lab-plugin", points=f"[edge.namespaces]\n{name} = lab_plugin:Lab\n", lab_plugin=LAB_SOURCE)
+    found = record(session, name)
+    assert found.status == "blocked"
+    assert found.error is not None
+    assert "lab-plugin" in found.error
+    assert name not in session.__dict__
+
+
+def test_a_stranger_takes_no_documented_name_unless_configured(
+    distribute: Distribute, session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribute("lab-plugin", points="[edge.namespaces]\nbilling = lab_plugin:Lab\n", lab_plugin=LAB_SOURCE)
+    with pytest.raises(PluginError, match="belongs to edge-billing"):
+        session.billing  # noqa: B018
+
+    config = tmp_path / "config.ini"
+    config.write_text("[plugins]\nbilling = lab-plugin\n")
+    config.chmod(0o600)
+    monkeypatch.setenv("EDGE_CONFIG_FILE", str(config))
+    session.reload_plugins()
+    assert type(session.billing).__module__ == "lab_plugin"
+
+
+def test_a_distribution_on_the_path_twice_counts_once_and_the_first_wins(
+    distribute: Distribute, session: EdgeSession
+) -> None:
+    distribute("lab-plugin", "1.0", points=LAB, lab_plugin=LAB_SOURCE, path="later")
+    distribute("lab-plugin", "2.0", points=LAB, lab_plugin=LAB_SOURCE, path="earlier")
+    assert record(session, "lab").version == "2.0"
+
+
+def test_an_older_copy_further_down_the_path_adds_no_names(distribute: Distribute, session: EdgeSession) -> None:
+    distribute("lab-plugin", "1.0", points=LAB, lab_plugin=LAB_SOURCE, path="later")
+    distribute("lab-plugin", "2.0", points="[edge.namespaces]\nbench = lab_plugin:Lab\n", path="earlier")
+    assert {one.name for one in session.namespaces()} & {"lab", "bench"} == {"bench"}
+
+
+def test_damaged_metadata_hides_nothing_else(distribute: Distribute, session: EdgeSession) -> None:
+    distribute("bad-plugin", points="[edge.namespaces]\nno equals sign here\n", path="bad")
+    distribute("lab-plugin", points=LAB, lab_plugin=LAB_SOURCE)
+    assert session.lab  # type: ignore[attr-defined]
+
+
+def test_a_circular_request_is_an_error_of_the_moment_only(distribute: Distribute, session: EdgeSession) -> None:
+    source = """
+    plugin_api = 1
+    ready = False
+    def Lab(session):
+        return session.bench if not ready else object()
+    def Bench(session):
+        return session.lab if not ready else object()
+    """
+    points = "[edge.namespaces]\nlab = lab_plugin:Lab\nbench = lab_plugin:Bench\n"
+    distribute("lab-plugin", points=points, lab_plugin=source)
+    with pytest.raises(PluginError, match="asked for while it was being made"):
+        session.lab  # type: ignore[attr-defined]  # noqa: B018
+    assert record(session, "lab").status == "available"
+    sys.modules["lab_plugin"].ready = True  # type: ignore[attr-defined]
+    assert session.lab  # type: ignore[attr-defined]
+    assert session.bench  # type: ignore[attr-defined]
+
+
+def test_threads_that_touch_a_slow_plugin_together_get_one_object(
+    distribute: Distribute, session: EdgeSession
+) -> None:
+    source = "import time; time.sleep(0.05)\n" + LAB_SOURCE
+    distribute("lab-plugin", points=LAB, lab_plugin=source)
+    barrier = threading.Barrier(8)
+    seen: list[object] = []
+
+    def touch() -> None:
+        barrier.wait()
+        seen.append(session.lab)  # type: ignore[attr-defined]
+
+    threads = [threading.Thread(target=touch) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert len(seen) == 8
+    assert len(set(map(id, seen))) == 1
+
+
+def test_plugins_that_import_each_others_modules_from_two_threads_do_not_deadlock(
+    distribute: Distribute, session: EdgeSession
+) -> None:
+    """Importing under a lock of ours would deadlock against the lock Python holds on each module."""
+    slow = "import time; time.sleep(0.05)\nimport {other}\nplugin_api = 1\ndef Lab(session): return object()\n"
+    distribute(
+        "two-plugins",
+        points="[edge.namespaces]\none = plugin_one:Lab\ntwo = plugin_two:Lab\n",
+        plugin_one=slow.format(other="plugin_two"),
+        plugin_two=slow.format(other="plugin_one"),
+    )
+    threads = [threading.Thread(target=getattr, args=(session, name), daemon=True) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+def test_reload_finds_what_was_installed_since_and_makes_everything_anew(
+    distribute: Distribute, session: EdgeSession
+) -> None:
+    distribute("lab-plugin", points=LAB, lab_plugin=LAB_SOURCE)
+    old = session.lab  # type: ignore[attr-defined]
+    distribute("bench-plugin", points="[edge.namespaces]\nbench = bench_plugin:Lab\n", bench_plugin=LAB_SOURCE)
+    assert "bench" not in dir(session)
+    session.reload_plugins()
+    assert session.bench  # type: ignore[attr-defined]
+    assert session.lab is not old  # type: ignore[attr-defined]
+
+
+def test_sessions_share_no_plugin_objects(distribute: Distribute, session: EdgeSession) -> None:
+    distribute("lab-plugin", points=LAB, lab_plugin=LAB_SOURCE)
+    other = EdgeSession("edg_y", "http://127.0.0.1:9", "default")
+    assert session.lab is not other.lab  # type: ignore[attr-defined]
+
+
+def test_get_finds_a_namespace_by_its_class(distribute: Distribute, session: EdgeSession) -> None:
+    source = """
+    from edge_core.plugin import Namespace
+    class Lab(Namespace):
+        namespace = "lab"
+        plugin_api = 1
+    """
+    distribute("lab-plugin", points=LAB, lab_plugin=source)
+    lab = session.lab  # type: ignore[attr-defined]
+    assert session.get(type(lab)) is lab
+
+    class Impostor(Namespace):
+        namespace = "lab"
+
+    with pytest.raises(PluginError, match="not the Impostor asked for"):
+        session.get(Impostor)
+
+
+def test_other_groups_load_the_same_way(distribute: Distribute) -> None:
+    distribute("lab-plugin", points="[edge.commands]\nlab = lab_plugin:Lab\n", lab_plugin=LAB_SOURCE)
+    registry = Registry("edge.commands")
+    assert registry.load("lab").__name__ == "Lab"
+    with pytest.raises(KeyError):
+        registry.load("nothing")
+
+
+def test_a_plugin_named_by_a_missing_import_path_says_which_distribution(distribute: Distribute) -> None:
+    import edge.api
+    import edge.apps.application
+
+    with pytest.raises(ImportError, match="install the distribution edge-sources") as raised:
+        edge.api.S3Connection  # noqa: B018
+    assert isinstance(raised.value, PluginError)
+    with pytest.raises(ImportError, match="edge-applications"):
+        edge.apps.application.Application  # noqa: B018
+    with pytest.raises(AttributeError):
+        edge.api.S3Conection  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_broken_distribution_behind_an_import_path_is_named_with_its_version(
+    distribute: Distribute, tmp_path: Path
+) -> None:
+    site = distribute("edge-billing", "3.1")
+    (site / "edge_billing").mkdir()
+    (site / "edge_billing" / "__init__.py").write_text("raise RuntimeError('no licence')")
+    import edge.edge_billing
+
+    with pytest.raises(ImportError, match=r"edge-billing 3\.1 failed with RuntimeError: no licence"):
+        edge.edge_billing.BillingCloudUsage  # noqa: B018
