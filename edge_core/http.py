@@ -182,11 +182,11 @@ class HttpClient:
             BadResponse: what answered is not an Edge server.
         """
         url = self._address(url, params, signed)
-        own = CaseInsensitiveDict(headers or {})
+        own: CaseInsensitiveDict[Any] = CaseInsensitiveDict(headers or {})
         own.setdefault("User-Agent", f"{self._agent} {agent}" if agent else self._agent)
-        request_id = own.setdefault("X-Request-ID", os.urandom(8).hex())
-        if signed:
-            del own["X-Request-ID"]  # not ours to send: an object store may refuse unsigned headers
+        request_id = os.urandom(8).hex()
+        if not signed:  # where an object store may refuse headers that are not signed
+            own["X-Request-ID"] = request_id
         if body is not None:
             own["Content-Length"] = str(len(body))
         attempts = self._settings.retries + 1 if method in IDEMPOTENT else 1
@@ -222,7 +222,7 @@ class HttpClient:
         self,
         method: str,
         url: str,
-        headers: CaseInsensitiveDict[str],
+        headers: CaseInsensitiveDict[Any],
         body: bytes | Body | None,
         signed: bool,
         timeout: float | None,
@@ -428,7 +428,7 @@ def _connection_failed(error: Exception, url: str) -> ConnectionFailed:
     elif "IncompleteRead" in text or "InvalidChunkLength" in text:
         said = f"the answer of {host} broke off before its end; try again"
     else:
-        said = f"the connection to {host} broke ({type(error).__name__}); check the service URL and try again"
+        said = f"{host} closed the connection without a proper answer; check the service URL, or try again"
     return ConnectionFailed(said)
 
 
@@ -456,7 +456,7 @@ def _query_value(value: Any) -> Any:
 
 
 def _user_agent(settings: Settings) -> str:
-    own = f"edge-core/{_version('edge_core')} requests/{requests.__version__}"
+    own = f"edge-core/{_version('edge_core')} requests/{_version('requests')}"
     return f"{settings.user_agent} {own}" if settings.user_agent else own
 
 

@@ -110,7 +110,8 @@ class Record:
     {'name': 'north', 'plates': 4}
     """
 
-    __slots__ = ("_data", "_values")
+    if not typing.TYPE_CHECKING:  # a type checker would take each field for a name missing from it
+        __slots__ = ("_data", "_values")
 
     _fields: ClassVar[dict[str, _Field]] = {}
     _schema: ClassVar[Any] = None
@@ -221,9 +222,10 @@ class Record:
 
         Loading gives a record and refuses unknown fields; dumping takes a record or a dictionary.
         """
-        if "_schema" not in cls.__dict__ or cls._schema is None:
-            cls._schema = _build_schema(cls)
-        return cls._schema
+        schema: marshmallow.Schema | None = cls._schema  # set to None in each new class, so never a parent's
+        if schema is None:
+            schema = cls._schema = _build_schema(cls)
+        return schema
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

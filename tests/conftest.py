@@ -32,9 +32,7 @@ def distribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dist
     """Install a distribution for this test: metadata, entry points and modules, as pip lays them out."""
     before = set(sys.modules)
 
-    def make(
-        name: str, version: str = "1.0", *, points: str = "", path: str = "site", **modules: str
-    ) -> Path:
+    def make(name: str, version: str = "1.0", *, points: str = "", path: str = "site", **modules: str) -> Path:
         site = tmp_path / path
         info = site / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)

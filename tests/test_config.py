@@ -77,7 +77,9 @@ def test_a_profile_file_others_can_read_is_refused(profiles: Path) -> None:
         EdgeSession()
 
 
-@pytest.mark.parametrize("text", ["edg_secret\n", "[default\n", "[default]\nedg_secret\n", "[default]\ntoken=edg_secret\n"])
+@pytest.mark.parametrize(
+    "text", ["edg_secret\n", "[default\n", "[default]\nedg_secret\n", "[default]\ntoken=edg_secret\n"]
+)
 def test_a_damaged_profile_file_is_one_sentence_without_its_content(profiles: Path, text: str) -> None:
     profiles.write_text(text)
     with pytest.raises(ConfigurationError) as raised:

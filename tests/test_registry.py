@@ -31,15 +31,11 @@ def session() -> EdgeSession:
 
 
 def record(session: EdgeSession, name: str, distribution: str | None = None) -> PluginRecord:
-    (found,) = [
-        one for one in session.namespaces() if one.name == name and distribution in (None, one.distribution)
-    ]
+    (found,) = [one for one in session.namespaces() if one.name == name and distribution in (None, one.distribution)]
     return found
 
 
-def test_a_plugin_is_imported_when_its_attribute_is_first_touched(
-    distribute: Distribute, session: EdgeSession
-) -> None:
+def test_a_plugin_is_imported_when_its_attribute_is_first_touched(distribute: Distribute, session: EdgeSession) -> None:
     distribute("lab-plugin", "1.2", points=LAB, lab_plugin=LAB_SOURCE)
 
     assert record(session, "lab") == ("lab", "available", "lab-plugin", "1.2", "lab_plugin:Lab", None)
@@ -223,9 +219,7 @@ def test_a_circular_request_is_an_error_of_the_moment_only(distribute: Distribut
     assert session.bench  # type: ignore[attr-defined]
 
 
-def test_threads_that_touch_a_slow_plugin_together_get_one_object(
-    distribute: Distribute, session: EdgeSession
-) -> None:
+def test_threads_that_touch_a_slow_plugin_together_get_one_object(distribute: Distribute, session: EdgeSession) -> None:
     source = "import time; time.sleep(0.05)\n" + LAB_SOURCE
     distribute("lab-plugin", points=LAB, lab_plugin=source)
     barrier = threading.Barrier(8)

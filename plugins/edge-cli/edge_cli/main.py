@@ -106,8 +106,8 @@ def _run() -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, EdgeError):
         return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
     return f"unexpected {type(error).__name__}: {error}; run again with edge --debug ... and report it"
 
 

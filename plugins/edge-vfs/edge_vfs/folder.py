@@ -194,6 +194,8 @@ class Folder:
         relative = name.removeprefix("/")
         if not relative:
             raise BadEntry("the name is empty; give the name or path of a file or folder")
+        if relative.startswith("/"):
+            raise BadEntry(f"{name!r} begins with more than one slash; begin it with one or none")
         return f"{self._path}/{relative}" if self._path else relative
 
     def __repr__(self) -> str:
@@ -209,6 +211,9 @@ def _target(name: str, localpath: str | os.PathLike[str] | None) -> pathlib.Path
         target = target / name
     if not target.parent.is_dir():
         raise NotADirectoryError(f"there is no local folder {target.parent} to download into; make it first")
+    if target.exists() and not target.is_file():
+        # Renaming over a device or a pipe would take it away from everyone.
+        raise BadEntry(f"{target} is no ordinary file and will not be replaced; choose another localpath")
     return target
 
 

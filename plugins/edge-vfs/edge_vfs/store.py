@@ -43,6 +43,7 @@ class Stream(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Exactly `size` bytes; fewer only at the end, none after it."""
+        ...
 
     def close(self) -> None: ...
 
@@ -52,9 +53,11 @@ class Reader(Protocol):
 
     def open(self, start: int, /) -> Stream:
         """The content from byte `start` to its end."""
+        ...
 
     def url(self, expires_in: int, /) -> str:
         """An absolute address that gives the content without a token, for `expires_in` seconds."""
+        ...
 
 
 class FileStore(Protocol):

@@ -1,0 +1,236 @@
+"""The `edge` command as a person meets it: in a process of its own, against a live server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_core.session import EdgeSession
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EDGE_", "JUPYTERHUB_"))}
+    return {**kept, "EDGE_CONFIG_FILE": str(tmp_path / "none.ini")}
+
+
+@pytest.fixture
+def run(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Run `edge` with arguments, in an empty folder."""
+
+    def call(*words: str, text: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from edge_cli.main import main; main()", *words]
+        return subprocess.run(
+            command, env={**environment, **more}, cwd=tmp_path, input=text, capture_output=True, text=True, timeout=60
+        )
+
+    return call
+
+
+@pytest.fixture
+def online(run: Run, edge_session: EdgeSession) -> Run:
+    """The same, with the settings of a fresh organization."""
+    settings = edge_session.config
+
+    def call(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        given = {
+            "EDGE_API_TOKEN": settings.api_token,
+            "EDGE_API_SERVICE_URL": settings.service_url,
+            "EDGE_API_ORG": settings.organization,
+        }
+        return run(*words, **{**given, **more})
+
+    return call
+
+
+def test_whoami(online: Run, edge_session: EdgeSession) -> None:
+    me = edge_session.whoami()
+    shown = online("whoami")
+    assert shown.returncode == 0
+    assert me.user_name in shown.stdout
+    assert f"* {edge_session.organization}: " in shown.stdout
+    assert json.loads(online("whoami", "--json").stdout) == me.to_dict()
+
+
+@pytest.mark.slow
+def test_files_go_up_show_and_come_back(online: Run, tmp_path: Path) -> None:
+    (tmp_path / "plate.csv").write_bytes(b"a,b\n1,2\n")
+    for words in (
+        ["cp", "plate.csv", "edge:plate.csv"],
+        ["cp", "plate.csv", "edge:runs/"],
+        ["cp", str(tmp_path / "plate.csv"), "edge:"],
+        ["cp", "plate.csv", "edge:runs"],
+    ):
+        shown = online("files", *words)
+        assert (shown.returncode, shown.stdout, shown.stderr) == (0, "", "")
+    assert online("files", "ls").stdout == "plate.csv\nruns/\n"
+    assert online("files", "ls", "edge:runs/").stdout == "plate.csv\n"
+    assert online("files", "cat", "runs/plate.csv").stdout == "a,b\n1,2\n"
+    assert online("files", "ls", "-l", "plate.csv").stdout.split()[0] == "8"
+    listed = json.loads(online("files", "ls", "--json").stdout)
+    assert [(one["name"], one["kind"], one["size"]) for one in listed] == [
+        ("plate.csv", "file", 8),
+        ("runs", "folder", None),
+    ]
+    assert online("files", "cp", "edge:runs/plate.csv", "back.csv").returncode == 0
+    assert (tmp_path / "back.csv").read_bytes() == b"a,b\n1,2\n"
+
+
+@pytest.mark.slow
+def test_standard_input_goes_up(online: Run) -> None:
+    assert online("files", "cp", "-", "edge:a.txt", text="hello").returncode == 0
+    assert online("files", "cat", "a.txt").stdout == "hello"
+    shown = online("files", "cp", "-", "edge:", text="hello")
+    assert shown.returncode == 2
+    assert "standard input has no name" in shown.stderr
+
+
+@pytest.mark.slow
+def test_nothing_is_replaced_when_told_not_to(online: Run) -> None:
+    online("files", "cp", "-", "edge:a.txt", text="old")
+    shown = online("files", "cp", "--no-overwrite", "-", "edge:a.txt", text="new")
+    assert shown.returncode == 1
+    assert online("files", "cat", "a.txt").stdout == "old"
+
+
+@pytest.mark.slow
+def test_a_name_cannot_steer_the_terminal(online: Run, edge_session: EdgeSession) -> None:
+    edge_session.files.upload("\u202egpj.exe", b"")
+    assert online("files", "ls").stdout == "\\u202egpj.exe\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["files", "cat", "nothing.txt"], 1, "nothing.txt"),
+        (["files", "ls", "../x"], 1, ".."),
+        (["files", "cp", "missing.csv", "edge:x"], 1, "missing.csv: No such file or directory"),
+        (["files", "cp", "a", "b"], 2, 'must begin with "edge:"'),
+        (["files", "cp", "edge:a", "edge:b"], 2, 'must begin with "edge:"'),
+        (["files", "cp", "only-one"], 2, "Missing argument"),
+        (["fils"], 2, "No such command 'fils'"),
+    ],
+)
+def test_each_mistake_is_one_line_and_an_exit_code(online: Run, words: list[str], code: int, said: str) -> None:
+    shown = online(*words)
+    assert shown.returncode == code
+    assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
+    if code == 1:
+        assert shown.stderr.count("\n") == 1
+        assert shown.stderr.startswith("Error: ")
+
+
+@pytest.mark.slow
+def test_settings_that_are_missing_or_wrong_are_one_line(run: Run, online: Run) -> None:
+    shown = run("whoami")
+    assert shown.returncode == 1
+    assert "EDGE_API_TOKEN" in shown.stderr
+    shown = online("whoami", EDGE_API_TOKEN="edg_wrong")
+    assert shown.returncode == 1
+    assert "token" in shown.stderr
+    assert "edg_wrong" not in shown.stderr
+    shown = online("--profile", "nowhere", "whoami")
+    assert (shown.returncode, "no profile [nowhere]" in shown.stderr) == (1, True)
+    shown = run("whoami", EDGE_API_TOKEN="t", EDGE_API_SERVICE_URL="http://edge.invalid", EDGE_API_ORG="lab")
+    assert shown.stderr.splitlines() == [
+        "Warning: the API token travels in clear to edge.invalid, since the service URL begins with http://; use https://",
+        "Error: there is no host named edge.invalid; check the service URL",
+    ]
+
+
+@pytest.mark.slow
+def test_debug_shows_the_traceback(online: Run) -> None:
+    shown = online("--debug", "files", "cat", "nothing.txt")
+    assert shown.returncode == 1
+    assert "Traceback" in shown.stderr
+
+
+def test_plugins_are_listed_without_server_or_settings(run: Run) -> None:
+    shown = run("plugins", "list")
+    assert shown.returncode == 0
+    assert "namespace  files" in shown.stdout
+    listed = json.loads(run("plugins", "list", "--json").stdout)
+    assert {"kind": "namespace", "name": "files", "status": "available"}.items() <= listed[0].items()
+    assert {one["name"] for one in listed if one["kind"] == "command"} >= {"files", "whoami", "plugins", "server"}
+
+
+@pytest.mark.slow
+def test_a_broken_subcommand_breaks_only_itself(run: Run, tmp_path: Path) -> None:
+    info = tmp_path / "site" / "lab_plugin-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edge.commands]\nlab = no_such_module:lab\n")
+    site = {"PYTHONPATH": str(tmp_path / "site")}
+    shown = run("--help", **site)
+    assert shown.returncode == 0
+    assert "lab      broken: see edge plugins list" in shown.stdout
+    shown = run("lab", **site)
+    assert shown.returncode == 1
+    assert "lab-plugin 1.0" in shown.stderr
+    assert run("plugins", "list", **site).returncode == 0
+
+
+def test_a_command_imports_no_other_plugins_command(environment: dict[str, str]) -> None:
+    source = (
+        "import sys; sys.argv = ['edge', 'plugins', 'list']\n"
+        "from edge_cli.main import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([name for name in ('flask', 'pandas', 'edge_files', 'edge_server', 'requests') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", source], env=environment, capture_output=True, text=True, timeout=60)
+    assert shown.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_reader_that_stops_early_is_no_error(online: Run, edge_session: EdgeSession, tmp_path: Path) -> None:
+    edge_session.files.upload("long.txt", b"line\n" * 500_000)
+    settings = edge_session.config
+    command = f"{sys.executable} -c 'from edge_cli.main import main; main()' files cat long.txt | head -n 1"
+    shown = subprocess.run(
+        ["bash", "-c", command],
+        env={
+            **os.environ,
+            "EDGE_API_TOKEN": settings.api_token,
+            "EDGE_API_SERVICE_URL": settings.service_url,
+            "EDGE_API_ORG": settings.organization,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (shown.stdout, shown.stderr) == ("line\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_is_one_word(environment: dict[str, str], edge_session: EdgeSession) -> None:
+    settings = edge_session.config
+    command = [sys.executable, "-c", "from edge_cli.main import main; main()", "files", "cp", "-", "edge:never.txt"]
+    given = {
+        "EDGE_API_TOKEN": settings.api_token,
+        "EDGE_API_SERVICE_URL": settings.service_url,
+        "EDGE_API_ORG": settings.organization,
+    }
+    process = subprocess.Popen(
+        command, env={**environment, **given}, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.strip() == "Interrupted."
+    assert edge_session.files.list() == []

@@ -1,0 +1,185 @@
+"""What comes out of `open`: tables, pictures, documents, text, and bytes for the rest."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import pytest
+
+from edge_core import registry
+from edge_core.errors import BadEntry, ChecksumError, EdgeError, MissingPackage, PluginError
+from edge_files.file import File
+from edge_files.folder import Folder
+from edge_vfs import openers
+from edge_vfs.openers import UnreadableContent
+
+CSV = "sample,volume\nA,1.5\nB,2.5\n"
+
+
+@pytest.fixture
+def frame() -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({"sample": ["A", "B"], "volume": [1.5, 2.5]})
+
+
+@pytest.mark.parametrize("name", ["plate.csv", "PLATE.CSV", "runs/plate-7.csv"])
+def test_a_csv_is_a_frame(files: Folder, frame: Any, name: str) -> None:
+    files.upload(name, CSV.encode())
+    assert files.open(name).equals(frame)
+    assert files.open(name, open_with="pandas").equals(frame)
+
+
+def test_a_tsv_and_a_parquet_file_are_frames(files: Folder, frame: Any) -> None:
+    files.upload("plate.tsv", CSV.replace(",", "\t").encode())
+    packed = io.BytesIO()
+    frame.to_parquet(packed)
+    files.upload("plate.parquet", packed.getvalue())
+    assert files.open("plate.tsv").equals(frame)
+    assert files.open("plate.parquet").equals(frame)
+
+
+def test_a_large_table_streams_whole(files: Folder) -> None:
+    import pandas as pd
+
+    rows = 200_000
+    frame = pd.DataFrame({"n": range(rows), "half": [number / 2 for number in range(rows)]})
+    files.upload("large.csv", frame.to_csv(index=False).encode())
+    assert files.open("large.csv").equals(frame)
+    packed = io.BytesIO()
+    frame.to_parquet(packed)
+    assert len(packed.getvalue()) > 1 << 20
+    files.upload("large.parquet", packed.getvalue())
+    assert files.open("large.parquet").equals(frame)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP"])
+def test_a_picture_is_a_pillow_image(files: Folder, kind: str) -> None:
+    from PIL import Image
+
+    packed = io.BytesIO()
+    Image.new("RGB", (30, 20), (200, 10, 10)).save(packed, kind)
+    files.upload(f"picture.{kind.lower()}", packed.getvalue())
+    picture = files.open(f"picture.{kind.lower()}")
+    assert picture.format == kind
+    assert picture.size == (30, 20)
+    assert picture.convert("RGB").getpixel((3, 3))[0] > 150
+
+
+def test_json_and_text(files: Folder) -> None:
+    files.upload("a.json", b'{"plates": [1, 2]}')
+    assert files.open("a.json") == {"plates": [1, 2]}
+    files.upload("a.txt", "grüße\n".encode())
+    files.upload("bom.txt", "\ufeffgrüße\n".encode())
+    assert files.open("a.txt") == files.open("bom.txt") == "grüße\n"
+    assert files.open("a.json", open_with="text") == '{"plates": [1, 2]}'
+
+
+def test_what_no_opener_knows_and_what_is_asked_for_as_a_file_are_bytes(files: Folder) -> None:
+    files.upload("a.xyz", b"bytes")
+    files.upload("a.csv", CSV.encode())
+    for opened in (files.open("a.xyz"), files.open("a.csv", open_with="file")):
+        assert isinstance(opened, File)
+    assert files.open("a.csv", open_with="file").read() == CSV.encode()
+
+
+def test_openers_do_not_open_folders(files: Folder) -> None:
+    files.make_folder("a")
+    for opener in ("pandas", "file", "nonsense"):
+        with pytest.raises(BadEntry, match="is a folder"):
+            files.open("a", open_with=opener)
+
+
+def test_an_unknown_opener_says_which_there_are(files: Folder) -> None:
+    files.upload("a.csv", b"")
+    with pytest.raises(BadEntry, match="there are: file, json, pandas, pil, text"):
+        files.open("a.csv", open_with="excel")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "package", "command"),
+    [
+        ("a.csv", CSV.encode(), "pandas", "python -m pip install pandas"),
+        ("a.parquet", b"PAR1", "pyarrow", "python -m pip install pandas pyarrow"),
+        ("a.png", b"\x89PNG", "PIL", "python -m pip install pillow"),
+    ],
+)
+def test_a_missing_package_is_answered_with_the_command(
+    files: Folder, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, package: str, command: str
+) -> None:
+    files.upload(name, data)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingPackage, match="which is not installed; run: ") as raised:
+        files.open(name)
+    assert str(raised.value).endswith(command)
+    assert isinstance(raised.value, ImportError)
+    assert files.open(name, open_with="file").read() == data
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", b""),
+        ("a.csv", b"\xff\xfe\x00"),
+        ("a.parquet", b"not parquet"),
+        ("a.png", b"not a picture"),
+        ("a.json", b"{"),
+        ("a.txt", b"\xff\xff"),
+    ],
+)
+def test_content_no_opener_can_make_sense_of_is_one_sentence(files: Folder, name: str, data: bytes) -> None:
+    files.upload(name, data)
+    with pytest.raises(UnreadableContent, match='open_with="file" gives its bytes') as raised:
+        files.open(name)
+    assert raised.value.__cause__ is not None
+    assert isinstance(raised.value, EdgeError)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.txt"])
+def test_damaged_content_never_becomes_data(files: Folder, edge_server: Any, name: str) -> None:
+    data = (CSV * 50_000).encode()
+    files.upload(name, data)
+    for path in (edge_server.data / "content").rglob("*"):
+        if path.is_file() and path.stat().st_size == len(data):
+            path.chmod(0o600)
+            with path.open("r+b") as file:
+                file.seek(len(data) // 2)
+                file.write(b"9")
+    with pytest.raises(ChecksumError):
+        files.open(name)
+
+
+@pytest.fixture
+def third_party(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Install a distribution with two openers, one of them broken."""
+    info = tmp_path / "fasta_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fasta-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edge.openers]\nfasta = fasta_plugin:Opener\nbroken = no_such_module:X\n")
+    (tmp_path / "fasta_plugin.py").write_text(
+        "plugin_api = 1\n"
+        "class Opener:\n"
+        "    suffixes = ('.fasta', '.csv')\n"
+        "    def open(self, file):\n"
+        "        return file.read().decode().split('>')[1:]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry.rescan()
+    openers._registry.cache_clear()
+    yield
+    registry.rescan()
+    openers._registry.cache_clear()
+
+
+def test_a_third_party_opener_opens_its_suffix_and_takes_nobody_elses(
+    files: Folder, third_party: None, frame: Any
+) -> None:
+    files.upload("a.fasta", b">one>two")
+    files.upload("a.csv", CSV.encode())
+    assert files.open("a.fasta") == ["one", "two"]
+    assert files.open("a.csv").equals(frame)
+    assert files.open("a.csv", open_with="fasta") == []
+    with pytest.raises(PluginError, match="fasta-plugin"):
+        files.open("a.csv", open_with="broken")

@@ -1,0 +1,148 @@
+"""Users, organizations, memberships and tokens: what the server itself makes and looks up."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.orm import Session
+
+from edge_server import clock, tokens
+from edge_server.models import Membership, Node, Organization, Token, User
+
+ROLES = ("admin", "developer")
+
+ACTIVE = "active"
+
+# Asked with every request, so built once.
+_USER_OF_TOKEN = (
+    select(User, Token.expires_at)
+    .join(Token, Token.user_id == User.id)
+    .where(Token.digest == bindparam("digest"), Token.removed_at.is_(None))
+)
+_MEMBERSHIP = (
+    select(Membership)
+    .join(Organization)
+    .where(
+        Membership.user_id == bindparam("user"),
+        Organization.name == bindparam("organization"),
+        Organization.status == ACTIVE,
+    )
+)
+
+
+def create_user(session: Session, user_name: str, *, server_admin: bool = False) -> User:
+    """Add a user, who belongs to no organization yet."""
+    user = User(user_name=user_name, server_admin=server_admin)
+    session.add(user)
+    session.flush()
+    return user
+
+
+def create_organization(session: Session, name: str, title: str | None = None) -> Organization:
+    """Add an organization with an empty file tree.
+
+    Args:
+        session: a writing transaction.
+        name: short name, as in addresses.
+        title: name for display; the short name if there is none.
+    """
+    organization = Organization(name=name, title=title or name)
+    session.add(organization)
+    session.flush()
+    session.add(Node(organization_id=organization.id, parent_id=None, name=""))
+    session.flush()
+    return organization
+
+
+def add_member(session: Session, user: User, organization: Organization, roles: Collection[str] = ()) -> None:
+    """Make `user` a member of `organization`.
+
+    Args:
+        session: a writing transaction.
+        user: the new member.
+        organization: where.
+        roles: "admin", "developer", both or neither.
+
+    Raises:
+        ValueError: a role is not one of these.
+    """
+    unknown = set(roles) - set(ROLES)
+    if unknown:
+        raise ValueError(f"there is no role {sorted(unknown)[0]!r}; the roles are {', '.join(ROLES)}")
+    membership = Membership(
+        user_id=user.id,
+        organization_id=organization.id,
+        admin="admin" in roles,
+        developer="developer" in roles,
+    )
+    session.add(membership)
+    session.flush()
+
+
+def create_token(
+    session: Session, user: User, *, note: str | None = None, expires_in: dt.timedelta | None = None
+) -> str:
+    """Add an API token and return its value, which is not kept and cannot be shown again.
+
+    Args:
+        session: a writing transaction.
+        user: whom it acts for.
+        note: what it is for.
+        expires_in: how long it is good for; forever by default.
+    """
+    value = tokens.new_token()
+    created_at = clock.now()
+    token = Token(
+        user_id=user.id,
+        note=note,
+        prefix=tokens.public_prefix(value),
+        digest=tokens.digest(value),
+        created_at=created_at,
+        expires_at=None if expires_in is None else created_at + expires_in,
+    )
+    session.add(token)
+    session.flush()
+    return value
+
+
+def prune_tokens(session: Session, user: User, note: str) -> None:
+    """Delete the expired tokens of `user` that carry `note`."""
+    expired = Token.expires_at <= clock.now()
+    session.execute(delete(Token).where(Token.user_id == user.id, Token.note == note, expired))
+
+
+def find_user(session: Session, user_name: str) -> User | None:
+    """The user of that name."""
+    return session.scalar(select(User).where(User.user_name == user_name))
+
+
+def find_organization(session: Session, name: str) -> Organization | None:
+    """The organization of that short name."""
+    return session.scalar(select(Organization).where(Organization.name == name))
+
+
+def user_of_token(session: Session, value: str) -> User | None:
+    """The user a token acts for; None if it is unknown, removed or expired."""
+    found = session.execute(_USER_OF_TOKEN, {"digest": tokens.digest(value)}).first()
+    if found is None or (found.expires_at is not None and found.expires_at <= clock.now()):
+        return None
+    user: User = found.User
+    return user
+
+
+def membership(session: Session, user_id: int, organization: str) -> Membership | None:
+    """What `user_id` is in the organization of that short name; None if not a member of such a one."""
+    return session.scalars(_MEMBERSHIP, {"user": user_id, "organization": organization}).first()
+
+
+def memberships(session: Session, user_id: int) -> list[tuple[Membership, Organization]]:
+    """All that a user is a member of, by the organizations' names."""
+    rows = session.execute(
+        select(Membership, Organization)
+        .join(Organization)
+        .where(Membership.user_id == user_id, Organization.status == ACTIVE)
+        .order_by(Organization.name)
+    )
+    return [(row.Membership, row.Organization) for row in rows]

@@ -1,0 +1,46 @@
+"""The WSGI application."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import flask
+
+from edge_server import body, database, permissions, problems, services
+from edge_server.description import describe
+from edge_server.routes import files, server, signed, uploads, whoami
+from edge_server.routes.blueprint import refuse_unreadable_query
+from edge_server.signing import Signer, read_key
+from edge_server.store import Store
+
+
+def create_app(data: Path) -> flask.Flask:
+    """The application on the data folder `data`.
+
+    Raises:
+        NotMigrated: the database is not at the revision this code works with.
+        MissingRule: a route has no rule in the permission table.
+    """
+    opened = database.Database(data / database.FILE_NAME)
+    # A child process opens connections of its own: SQLite's do not survive a fork.
+    with contextlib.closing(opened):
+        opened.require_migrated()
+    return build(services.Services(opened, Store(data), Signer(read_key(data))))
+
+
+def build(parts: services.Services) -> flask.Flask:
+    """The application made of `parts`."""
+    app = flask.Flask("edge_server", static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    # A trailing slash more is another address, and so is a doubled one: nothing is redirected.
+    app.url_map.merge_slashes = False
+    services.install(app, parts)
+    api = describe(app)
+    for group in (server, whoami, files, uploads, signed):
+        api.register_blueprint(group.routes)
+    problems.install(app)
+    app.after_request(body.drain)
+    app.before_request(refuse_unreadable_query)
+    permissions.install(app)
+    return app

@@ -1,0 +1,101 @@
+"""The commands `edge server run` and `edge server env`."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from pathlib import Path
+
+import click
+
+plugin_api = 1
+
+_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("edge-data"),
+    show_default=True,
+    help="Folder that holds all of the server's data.",
+)
+
+
+@click.group()
+def server() -> None:
+    """Run an Edge server on this machine."""
+
+
+@server.command()
+@_data
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="Port to listen at; 0: any free one."
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+@click.option("--threads", type=click.IntRange(1, 512), default=16, show_default=True, help="Threads of each process.")
+@click.option("--access-log", is_flag=True, help="Write a line for each request to logs/access.log in the data folder.")
+def run(data: Path, host: str, port: int, workers: int, threads: int, access_log: bool) -> None:
+    """Start the server; on an empty folder with an organization, an admin and a token.
+
+    It stops on Ctrl-C, after the requests it is answering.
+    """
+    from edge_server import folder, runner
+    from edge_server.app import create_app
+    from edge_server.database import NotMigrated
+
+    data = data.absolute()
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(folder.locked(data))
+            listener = stack.enter_context(runner.listen(host, port))
+            url = runner.url_of(listener)
+            token = folder.prepare(data)
+            app = create_app(data)
+            log = None
+            if access_log:
+                log = data / "logs" / "access.log"
+                log.parent.mkdir(mode=0o700, exist_ok=True)
+            if not runner.is_loopback(listener):
+                click.echo(
+                    "Warning: others can reach this address, and tokens travel in clear; put a TLS proxy in front.",
+                    err=True,
+                )
+            runner.log_to_stderr()
+            stack.enter_context(folder.announced(data, url))
+            runner.serve(
+                app,
+                listener,
+                data,
+                workers=workers,
+                threads=threads,
+                access_log=log,
+                ready=lambda: _greet(data, url, token),
+            )
+    except (folder.BadFolder, runner.CannotListen, NotMigrated) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@server.command()
+@_data
+def env(data: Path) -> None:
+    """Print the settings for the running server, with a new token that is good for 30 days.
+
+    Use it as: eval "$(edge server env)"
+    """
+    from edge_server import folder
+
+    try:
+        click.echo(folder.local_access(data.absolute()).exports())
+    except folder.BadFolder as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _greet(data: Path, url: str, token: str | None) -> None:
+    """Say where the server listens; `echo` flushes, for whoever reads through a pipe."""
+    from edge_server import folder
+
+    if token is not None:
+        click.echo(f"# An Edge server with its data in {data} listens. This token is shown only now:")
+        click.echo(folder.Access(url, folder.ORGANIZATION, token).exports())
+        return
+    click.echo(f"# An Edge server with its data in {data} listens at {url}")
+    click.echo(f'# Settings for a shell: eval "$(edge server env --data {shlex.quote(str(data))})"')

@@ -1,0 +1,172 @@
+"""The data folder: whose it is, who runs on it, and what a server finds or makes in it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import sqlalchemy.exc
+from sqlalchemy.orm import Session
+
+from edge_server import accounts, database
+from edge_server.database import Database
+from edge_server.migrate import migrate
+from edge_server.signing import read_key
+from edge_server.store import Store
+from edge_server.uploads import Uploads
+
+ORGANIZATION = "default"
+ADMIN = "admin"
+LOCK = "server.lock"
+RUNNING = "server.json"
+
+LOCK_WAIT = 3.0
+"""Seconds. A killed server's processes notice it within one or two, and `env` looks at the lock for a moment."""
+
+LOCAL_NOTE = "local-env"
+LOCAL_LIFETIME = dt.timedelta(days=30)
+
+
+class BadFolder(Exception):
+    """The data folder cannot be used; the message is one sentence for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """What a client needs to know."""
+
+    url: str
+    organization: str
+    token: str
+
+    def exports(self) -> str:
+        """The settings as lines for a shell."""
+        return (
+            f"export EDGE_API_SERVICE_URL={self.url}\n"
+            f"export EDGE_API_ORG={self.organization}\n"
+            f"export EDGE_API_TOKEN={self.token}"
+        )
+
+
+@contextlib.contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """Make `data` if it is missing, and be the only server on it during the block.
+
+    Raises:
+        BadFolder: it is no folder of a server, cannot be written, or another server runs on it.
+    """
+    lock = filelock.FileLock(data / LOCK)
+    with _explained(data):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        names = {path.name for path in data.iterdir()}
+        if names and not names & {database.FILE_NAME, LOCK}:
+            raise BadFolder(f"{data} holds other things than a server's data; choose an empty folder with --data")
+        lock.acquire(timeout=LOCK_WAIT, poll_interval=0.05)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def prepare(data: Path) -> str | None:
+    """Make ready what a server needs in `data`; returns the first token, if this is the first start.
+
+    Raises:
+        BadFolder: something in it cannot be read or written.
+        NotMigrated: a newer server made the database.
+    """
+    with _explained(data), contextlib.closing(Database(data / database.FILE_NAME)) as opened:
+        store = Store(data)
+        store.create()
+        read_key(data)
+        migrate(opened, data / "backups")
+        Uploads(opened, store).drop_orphans()
+        with opened.write() as session:
+            return _first_token(session)
+
+
+@contextlib.contextmanager
+def _explained(data: Path) -> Iterator[None]:
+    """Say in one sentence why the data folder cannot be used."""
+    try:
+        yield
+    except filelock.Timeout:
+        where = running_url(data)
+        raise BadFolder(
+            f"a server is running on {data} already{f', at {where}' if where else ''}; stop it or choose another --data"
+        ) from None
+    except (FileExistsError, NotADirectoryError):
+        raise BadFolder(f"{data} is a file; choose a folder with --data") from None
+    except OSError as error:
+        raise BadFolder(
+            f"{error.filename or data} cannot be used ({error.strerror}); mend it or choose another folder with --data"
+        ) from None
+    except sqlalchemy.exc.DatabaseError as error:
+        raise BadFolder(
+            f"the database {data / database.FILE_NAME} cannot be used ({error.orig}); put back a backup of it"
+        ) from None
+
+
+def _first_token(session: Session) -> str | None:
+    if accounts.find_user(session, ADMIN) is not None:
+        return None
+    organization = accounts.create_organization(session, ORGANIZATION, "Default")
+    admin = accounts.create_user(session, ADMIN, server_admin=True)
+    accounts.add_member(session, admin, organization, accounts.ROLES)
+    return accounts.create_token(session, admin, note="first-start")
+
+
+@contextlib.contextmanager
+def announced(data: Path, url: str) -> Iterator[None]:
+    """Let others find the running server in the data folder during the block."""
+    path, beside = data / RUNNING, data / f"{RUNNING}.new"
+    beside.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def running_url(data: Path) -> str | None:
+    """The address that the server on `data` wrote, whether or not it still runs."""
+    try:
+        url: str = json.loads((data / RUNNING).read_text(encoding="utf-8"))["url"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return url
+
+
+def local_access(data: Path) -> Access:
+    """Access to the server running on `data`, as its admin, with a token of its own.
+
+    Raises:
+        BadFolder: no server is running on it.
+    """
+    url = running_url(data)
+    if url is None or not _is_locked(data):
+        start = f"edge server run --data {shlex.quote(str(data))}"
+        raise BadFolder(f"no server is running on {data}; start one with `{start}`")
+    with contextlib.closing(Database(data / database.FILE_NAME)) as opened, opened.write() as session:
+        admin = accounts.find_user(session, ADMIN)
+        if admin is None:
+            raise BadFolder(f"the server on {data} has no user {ADMIN!r} any more; make a token in another way")
+        accounts.prune_tokens(session, admin, LOCAL_NOTE)
+        token = accounts.create_token(session, admin, note=LOCAL_NOTE, expires_in=LOCAL_LIFETIME)
+    return Access(url, ORGANIZATION, token)
+
+
+def _is_locked(data: Path) -> bool:
+    lock = filelock.FileLock(data / LOCK)
+    try:
+        with lock.acquire(blocking=False):
+            return False
+    except filelock.Timeout:
+        return True

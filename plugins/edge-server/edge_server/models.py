@@ -1,0 +1,209 @@
+"""The tables. What is declared here and what the migrations build must be the same, which a test checks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import BigInteger, Integer
+
+from edge_server import clock
+
+NAME_LENGTH = 255
+"""Most characters of a node's name; `paths` limits it to as many bytes."""
+
+# SQLite numbers rows by itself only in a column whose type is exactly INTEGER.
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+# SQLite compares text by its UTF-8 bytes unless told otherwise; PostgreSQL has to be told.
+ByteOrdered = String(NAME_LENGTH).with_variant(String(NAME_LENGTH, collation="C"), "postgresql")
+
+
+class UtcDateTime(TypeDecorator[dt.datetime]):
+    """A moment: aware and in UTC on both sides, also where the database keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Any) -> dt.datetime | None:
+        return None if value is None else value.astimezone(dt.UTC)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Any) -> dt.datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def new_uid() -> str:
+    """A universally unique id."""
+    return str(uuid.uuid4())
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # as SQLAlchemy declares it
+        dt.datetime: UtcDateTime(),
+        str: Text(),
+    }
+
+
+class Organization(Base):
+    """A group of users with files of their own."""
+
+    __tablename__ = "organizations"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    title: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(20), default="active")
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+
+
+class User(Base):
+    """A person or machine that tokens belong to."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    user_name: Mapped[str] = mapped_column(String(100), unique=True)
+    first_name: Mapped[str | None] = mapped_column(String(200))
+    last_name: Mapped[str | None] = mapped_column(String(200))
+    email: Mapped[str | None] = mapped_column(String(320))
+    server_admin: Mapped[bool] = mapped_column(default=False)
+    license_name: Mapped[str | None] = mapped_column(String(100))
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+
+
+class Membership(Base):
+    """That a user belongs to an organization, and in which roles."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (UniqueConstraint("user_id", "organization_id"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    developer: Mapped[bool] = mapped_column(default=False)
+    admin: Mapped[bool] = mapped_column(default=False)
+
+    organization: Mapped[Organization] = relationship()
+
+
+class Token(Base):
+    """What is kept of an API token: enough to know it again, not enough to use it."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    note: Mapped[str | None] = mapped_column(String(200))
+    prefix: Mapped[str] = mapped_column(String(20))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    expires_at: Mapped[dt.datetime | None]
+    removed_at: Mapped[dt.datetime | None]
+
+    user: Mapped[User] = relationship()
+
+
+class Version(Base):
+    """Content that was or is visible under some name; it never changes."""
+
+    __tablename__ = "versions"
+    __table_args__ = (CheckConstraint("size >= 0", name="size"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    removed_at: Mapped[dt.datetime | None] = mapped_column(index=True)
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+
+
+class Node(Base):
+    """A name in an organization's tree: a file if it has a version, else a folder."""
+
+    __tablename__ = "nodes"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "parent_id", "name"),
+        # The constraint above does not hold a second root back: NULLs are all different to it.
+        Index(
+            "uq_nodes_root",
+            "organization_id",
+            unique=True,
+            sqlite_where=text("parent_id IS NULL"),
+            postgresql_where=text("parent_id IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id"), index=True)
+    name: Mapped[str] = mapped_column(ByteOrdered)
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"), unique=True)
+    modified_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+
+    version: Mapped[Version | None] = relationship()
+
+
+class Upload(Base):
+    """An upload in parts, open until `version_id` is set."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    path: Mapped[str]
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    part_size: Mapped[int] = mapped_column(BigInteger)
+    overwrite: Mapped[bool]
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    expires_at: Mapped[dt.datetime] = mapped_column(index=True)
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
+    node_uid: Mapped[str | None] = mapped_column(String(36))
+
+    version: Mapped[Version | None] = relationship()
+    parts: Mapped[list[UploadPart]] = relationship(order_by="UploadPart.n", viewonly=True)
+
+
+class UploadPart(Base):
+    """A part of an upload whose bytes are on disk."""
+
+    __tablename__ = "upload_parts"
+
+    upload_id: Mapped[int] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))

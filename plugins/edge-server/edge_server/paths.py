@@ -1,0 +1,61 @@
+"""Paths: which names may stand in an organization's tree."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MAX_SEGMENT = 255
+"""Bytes of a segment's UTF-8, what common file systems allow."""
+
+MAX_DEPTH = 100
+"""Segments of a path."""
+
+
+class BadPath(ValueError):
+    """A path that cannot be; the message is one sentence for the user."""
+
+
+def parse(path: str) -> tuple[str, ...]:
+    """The segments of `path`, none for the root, in Unicode's composed form (NFC).
+
+    One leading slash may stand for the root. The form is settled here, on entry, since the same
+    name typed on two systems can be two sequences of code points.
+
+    Raises:
+        BadPath: a segment is empty, ``.``, ``..``, too long, or holds control characters.
+    """
+    relative = path.removeprefix("/")
+    if not relative:
+        return ()
+    segments = tuple(unicodedata.normalize("NFC", segment) for segment in relative.split("/"))
+    if len(segments) > MAX_DEPTH:
+        raise BadPath(f"the path has {len(segments)} segments; at most {MAX_DEPTH} are allowed")
+    for segment in segments:
+        _check(segment, path)
+    return segments
+
+
+def join(segments: tuple[str, ...]) -> str:
+    """The path of `segments`; empty for the root."""
+    return "/".join(segments)
+
+
+def _check(segment: str, path: str) -> None:
+    if not segment:
+        raise BadPath(f"the path {show(path)} has an empty segment; leave out doubled slashes and the one at the end")
+    if segment in (".", ".."):
+        raise BadPath(f"the path {show(path)} holds {segment!r}; write it from the root, without steps")
+    for character in segment:
+        category = unicodedata.category(character)
+        if category == "Cc":
+            raise BadPath(f"the path {show(path)} holds the control character U+{ord(character):04X}; rename it")
+        if category == "Cs":
+            raise BadPath(f"the path {show(path)} is not valid Unicode; rename it")
+    if len(segment.encode()) > MAX_SEGMENT:
+        raise BadPath(f"the name {show(segment)} is longer than {MAX_SEGMENT} bytes of UTF-8; shorten it")
+
+
+def show(path: str) -> str:
+    """A path as it can stand in a sentence: quoted, not too long, and escaped if it could mislead."""
+    shown = f"'{path}'" if path.isprintable() else ascii(path)
+    return shown if len(shown) <= 200 else f"{shown[:200]}..."

@@ -1,0 +1,163 @@
+"""Who may do what: one table, and the one place that looks at it.
+
+An organization that does not exist and one the caller is not in are the same answer, 404, so that
+nobody learns which names are taken. That holds for a server admin too, who runs the server and
+does not read the files of an organization without being in it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+import flask
+
+from edge_server import accounts, tokens
+from edge_server.problems import Refusal, not_found
+from edge_server.services import services
+
+
+class Rule(enum.Enum):
+    """Who may do something."""
+
+    ANYONE = "anyone"
+    USER = "any user, for what is their own"
+    MEMBER = "members of the organization"
+    DEVELOPER = "its developers and admins"
+    ORG_ADMIN = "its admins"
+    SERVER_ADMIN = "server admins"
+
+
+RULES: dict[str, Rule] = {
+    "healthz": Rule.ANYONE,
+    "meta": Rule.ANYONE,
+    "whoami.read": Rule.USER,
+    "whoami.update": Rule.USER,
+    "files.list": Rule.MEMBER,
+    "files.stat": Rule.MEMBER,
+    "files.delete": Rule.MEMBER,
+    "files.put": Rule.MEMBER,
+    "files.content": Rule.MEMBER,
+    "files.sign": Rule.MEMBER,
+    "files.make_folder": Rule.MEMBER,
+    "files.move": Rule.MEMBER,
+    "files.uploads.start": Rule.MEMBER,
+    "files.uploads.read": Rule.MEMBER,
+    "files.uploads.abort": Rule.MEMBER,
+    "files.uploads.sign": Rule.MEMBER,
+    "files.uploads.complete": Rule.MEMBER,
+    # Their permission is the address's signature.
+    "signed.content": Rule.ANYONE,
+    "signed.part": Rule.ANYONE,
+}
+"""Operation -> who may do it."""
+
+
+class MissingRule(Exception):
+    """A route came without a rule."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Caller:
+    """The user a request acts for."""
+
+    id: int
+    user_name: str
+    server_admin: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """What the caller is in the organization that the address names."""
+
+    organization_id: int
+    developer: bool
+    admin: bool
+
+
+def caller() -> Caller:
+    """The user this request acts for."""
+    found: Caller = flask.g.caller
+    return found
+
+
+def member() -> Member:
+    """What the caller is in the request's organization."""
+    found: Member = flask.g.member
+    return found
+
+
+def install(app: flask.Flask) -> None:
+    """Guard every route of `app`, all of which are there already.
+
+    Raises:
+        MissingRule: a route's operation is not in the table.
+    """
+    for route in app.url_map.iter_rules():
+        operation = _operation(app, route.endpoint)
+        if operation not in RULES:
+            raise MissingRule(
+                f"{route.rule} ({operation or route.endpoint}) has no rule; say in edge_server.permissions.RULES "
+                "who may do it"
+            )
+    app.before_request(_guard)
+
+
+def _operation(app: flask.Flask, endpoint: str) -> str | None:
+    return getattr(app.view_functions[endpoint], "operation_id", None)
+
+
+def _guard() -> None:
+    request = flask.request
+    if request.endpoint is None:
+        return  # no such route: Flask says so next
+    rule = RULES[_operation(flask.current_app, request.endpoint) or ""]
+    if rule is Rule.ANYONE:
+        return
+    flask.g.caller = _authenticate(request.headers.get("Authorization"))
+    if rule is Rule.USER:
+        return
+    if rule is Rule.SERVER_ADMIN:
+        if not flask.g.caller.server_admin:
+            raise _forbidden(rule)
+        return
+    flask.g.member = found = _member((request.view_args or {})["org"])
+    allowed = {
+        Rule.MEMBER: True,
+        Rule.DEVELOPER: found.developer or found.admin,
+        Rule.ORG_ADMIN: found.admin,
+    }
+    if not allowed[rule]:
+        raise _forbidden(rule)
+
+
+def _authenticate(header: str | None) -> Caller:
+    scheme, _, value = (header or "").strip().partition(" ")
+    value = value.strip()
+    # "token" is what JupyterHub and its clients write.
+    if scheme.lower() not in ("bearer", "token") or not value:
+        raise _unauthenticated("this needs an API token; send it in the header Authorization: Bearer TOKEN")
+    if value.startswith(tokens.PREFIX) and not tokens.is_well_formed(value):
+        raise _unauthenticated("the API token is mistyped or cut off; copy it again, or make a new one")
+    if tokens.is_well_formed(value):
+        with services().database.read() as session:
+            user = accounts.user_of_token(session, value)
+        if user is not None:
+            return Caller(user.id, user.user_name, user.server_admin)
+    raise _unauthenticated("the API token is unknown, expired or removed; make a new one")
+
+
+def _member(organization: str) -> Member:
+    with services().database.read() as session:
+        found = accounts.membership(session, caller().id, organization)
+    if found is None:
+        raise not_found("there is no such organization, or you are not in it; check its short name and your token")
+    return Member(found.organization_id, found.developer, found.admin)
+
+
+def _unauthenticated(detail: str) -> Refusal:
+    return Refusal(401, "unauthenticated", detail, {"WWW-Authenticate": "Bearer"})
+
+
+def _forbidden(rule: Rule) -> Refusal:
+    return Refusal(403, "forbidden", f"this is for {rule.value}; ask one of them")

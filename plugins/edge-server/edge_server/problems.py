@@ -1,0 +1,175 @@
+"""How the server says no: problem documents (RFC 9457), whatever went wrong."""
+
+from __future__ import annotations
+
+import errno
+import http
+import json
+import logging
+import re
+import secrets
+from typing import Any
+
+import flask
+import sqlalchemy.exc
+from werkzeug.exceptions import HTTPException
+
+log = logging.getLogger("edge_server")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
+
+
+class Refusal(Exception):
+    """Raised anywhere to answer with a problem document.
+
+    Args:
+        status: HTTP status code.
+        code: the problem's short name, in snake case, for programs.
+        detail: one sentence for people: what happened and what to do.
+        headers: further headers of the answer.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers or {}
+
+
+def bad_entry(detail: str) -> Refusal:
+    """What was sent cannot be."""
+    return Refusal(400, "bad_entry", detail)
+
+
+def not_found(detail: str) -> Refusal:
+    """There is no such thing, or not for this caller."""
+    return Refusal(404, "not_found", detail)
+
+
+def already_exists(detail: str) -> Refusal:
+    """The name is taken."""
+    return Refusal(409, "already_exists", detail)
+
+
+def conflict(detail: str) -> Refusal:
+    """Things are not in a state that allows this."""
+    return Refusal(409, "conflict", detail)
+
+
+def checksum_mismatch(detail: str) -> Refusal:
+    """The bytes that came are not the bytes that were stated."""
+    return Refusal(400, "checksum_mismatch", detail)
+
+
+def too_large(detail: str) -> Refusal:
+    """More bytes than may come this way."""
+    return Refusal(413, "too_large", detail)
+
+
+# Of what Flask, Werkzeug and webargs refuse by themselves: code and sentence by status.
+_BY_STATUS: dict[int, tuple[str, str]] = {
+    400: ("bad_entry", "the request could not be read; check its body and headers"),
+    404: ("unknown_route", "this server has no such address; check the service URL and both sides' versions"),
+    405: ("method_not_allowed", "this address does not know that method; the Allow header names those it knows"),
+    413: ("too_large", "the body is larger than this address takes"),
+    415: ("unsupported_media_type", "send the body as JSON, with the header Content-Type: application/json"),
+    422: ("bad_entry", "what was sent is not valid"),
+}
+
+
+def request_id() -> str:
+    """The id of the request at hand: the client's own if it is a plain word, else a new one."""
+    if "request_id" not in flask.g:
+        sent = flask.request.headers.get("X-Request-ID", "")
+        flask.g.request_id = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+    found: str = flask.g.request_id
+    return found
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: dict[str, str] | None = None,
+    errors: dict[str, list[str]] | None = None,
+) -> flask.Response:
+    """A problem document as an answer."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id(),
+    }
+    if errors:
+        document["errors"] = errors
+    body = json.dumps(document) + "\n"
+    return flask.Response(body, status, headers, content_type="application/problem+json")
+
+
+def install(app: flask.Flask) -> None:
+    """Make `app` answer every failure with a problem document, and every request with its id."""
+    app.register_error_handler(Refusal, _from_refusal)
+    app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(Exception, _from_failure)
+    app.after_request(_with_request_id)
+
+
+def _with_request_id(response: flask.Response) -> flask.Response:
+    response.headers["X-Request-ID"] = request_id()
+    return response
+
+
+def _from_refusal(refusal: Refusal) -> flask.Response:
+    return problem(refusal.status, refusal.code, refusal.detail, headers=refusal.headers)
+
+
+def _from_http(error: HTTPException) -> flask.Response:
+    status = error.code or 500
+    fallback = "internal" if status >= 500 else "bad_entry"
+    code, detail = _BY_STATUS.get(status, (fallback, error.description or "the request was refused"))
+    headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
+    # webargs leaves what is wrong with which field on the exception.
+    errors = _flat(getattr(error, "data", {}).get("messages", {}))
+    if errors:
+        field, said = next(iter(errors.items()))
+        detail = f"{field}: {said[0].rstrip('.')}; correct it and send it again"
+    return problem(status, code, detail, headers=headers, errors=errors)
+
+
+def _flat(messages: Any, name: str = "") -> dict[str, list[str]]:
+    """Messages by dotted field name, as in ``parts.0.n``, from webargs' nested ones by location."""
+    if not isinstance(messages, dict):
+        said = messages if isinstance(messages, list) else [messages]
+        return {name: [str(one) for one in said]}
+    flat: dict[str, list[str]] = {}
+    for key, inner in messages.items():
+        at_top = not name and key in ("json", "query", "_schema")
+        flat |= _flat(inner, name if at_top else f"{name}.{key}".lstrip("."))
+    return {key or "body": said for key, said in flat.items()}
+
+
+def _from_failure(error: Exception) -> flask.Response:
+    where = f"{flask.request.method} {flask.request.path!a} [request {request_id()}]"
+    if is_full(error):
+        log.error("%s: the disk or its quota is full", where)
+        return problem(
+            507, "insufficient_storage", "the server's disk is full; nothing was stored, ask its operator for space"
+        )
+    if isinstance(error, sqlalchemy.exc.OperationalError) and "locked" in str(error.orig):
+        log.error("%s: the database stayed locked", where)
+        return problem(503, "busy", "the server is busy writing; try again", headers={"Retry-After": "1"})
+    log.error("%s failed", where, exc_info=error)
+    return problem(500, "internal", "the server failed; try again later, and give its operator the request id")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether `error` says that a disk or a quota is full."""
+    if isinstance(error, sqlalchemy.exc.OperationalError):
+        return "disk is full" in str(error.orig)
+    return isinstance(error, OSError) and error.errno in _FULL

@@ -1,0 +1,33 @@
+"""What the routes work with, held by the app."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flask
+
+from edge_server.database import Database
+from edge_server.signing import Signer
+from edge_server.store import Store
+
+_NAME = "edge_server"
+
+
+@dataclasses.dataclass(frozen=True)
+class Services:
+    """The parts a server is made of."""
+
+    database: Database
+    store: Store
+    signer: Signer
+
+
+def install(app: flask.Flask, services: Services) -> None:
+    """Give `app` its services."""
+    app.extensions[_NAME] = services
+
+
+def services() -> Services:
+    """The services of the app that answers the request at hand."""
+    found: Services = flask.current_app.extensions[_NAME]
+    return found

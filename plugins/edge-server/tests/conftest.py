@@ -1,0 +1,25 @@
+"""What the server's tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from edge_server.local import EdgeServer
+
+from .wire import Api, client, close_all
+
+
+@pytest.fixture(autouse=True)
+def _connections() -> Iterator[None]:
+    yield
+    close_all()
+
+
+@pytest.fixture
+def api(edge_server: EdgeServer) -> Api:
+    """A member of a fresh organization."""
+    organization = edge_server.create_organization()
+    user = edge_server.create_user(organization=organization)
+    return client(edge_server, edge_server.create_token(user), organization)

@@ -1,0 +1,164 @@
+"""The database: set up as it must be, and migrated as it should."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+import edge_server.migrations
+from edge_server import accounts, database
+from edge_server.app import create_app
+from edge_server.database import Database, NotMigrated
+from edge_server.migrate import KEPT_BACKUPS, back_up, migrate
+from edge_server.models import Base, Node, Organization
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / database.FILE_NAME)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def migrated(empty: Database, tmp_path: Path) -> Database:
+    migrate(empty, tmp_path / "backups")
+    return empty
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30_000)]
+)
+def test_each_connection_is_set_up(migrated: Database, pragma: str, value: object) -> None:
+    with migrated.read() as reading, migrated.write() as writing:
+        for session in (reading, writing):
+            assert session.scalar(sa.text(f"PRAGMA {pragma}")) == value
+
+
+def test_a_writer_has_the_lock_from_the_start_and_readers_do_not_wait(migrated: Database) -> None:
+    order = []
+
+    def write() -> None:
+        with migrated.write() as session:
+            order.append("second")
+            accounts.create_organization(session, "second")
+
+    with migrated.write() as session:
+        thread = threading.Thread(target=write)
+        thread.start()
+        accounts.create_organization(session, "first")
+        with migrated.read() as reading:
+            assert reading.scalar(sa.select(sa.func.count()).select_from(Organization)) == 0
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_transaction_that_raises_leaves_nothing(migrated: Database) -> None:
+    with contextlib.suppress(RuntimeError), migrated.write() as session:
+        accounts.create_organization(session, "gone")
+        raise RuntimeError
+    with migrated.read() as session:
+        assert accounts.find_organization(session, "gone") is None
+
+
+def test_an_organization_has_one_root(migrated: Database) -> None:
+    with migrated.write() as session:
+        organization = accounts.create_organization(session, "one")
+    with pytest.raises(sa.exc.IntegrityError), migrated.write() as session:
+        session.add(Node(organization_id=organization.id, parent_id=None, name=""))
+
+
+def test_names_are_ordered_by_their_bytes(migrated: Database) -> None:
+    names = ["\U0001f600", "\uffee", "é", "z", "Z", "_", "a"]
+    with migrated.write() as session:
+        organization = accounts.create_organization(session, "one")
+        root = session.scalars(sa.select(Node)).one()
+        session.add_all([Node(organization_id=organization.id, parent_id=root.id, name=name) for name in names])
+        session.flush()
+        ordered = list(session.scalars(sa.select(Node.name).where(Node.parent_id == root.id).order_by(Node.name)))
+    assert ordered == sorted(names, key=str.encode)
+
+
+def test_the_migrations_make_what_the_models_say(migrated: Database) -> None:
+    with migrated.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_migrations_are_one_line_that_ends_where_the_code_says() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(edge_server.migrations.__file__).parent))
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [edge_server.migrations.HEAD]
+    assert len(scripts.get_bases()) == 1
+
+
+def test_the_tables_can_be_made_in_postgresql() -> None:
+    dialect = postgresql.dialect()
+    for table in Base.metadata.sorted_tables:
+        made = str(CreateTable(table).compile(dialect=dialect))
+        assert "DATETIME" not in made
+        for index in table.indexes:
+            str(CreateIndex(index).compile(dialect=dialect))
+    assert 'name VARCHAR(255) COLLATE "C"' in str(CreateTable(Base.metadata.tables["nodes"]).compile(dialect=dialect))
+
+
+def test_an_app_refuses_a_database_that_is_not_migrated(empty: Database, tmp_path: Path) -> None:
+    with pytest.raises(NotMigrated, match="is at revision none and this server needs"):
+        create_app(tmp_path)
+
+
+def test_a_database_of_a_newer_server_is_left_alone(migrated: Database, tmp_path: Path) -> None:
+    with migrated.write() as session:
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(NotMigrated, match="newer server"):
+        migrate(migrated, tmp_path / "backups")
+    assert not (tmp_path / "backups").exists()
+
+
+def test_an_existing_database_is_backed_up_before_it_is_changed(
+    migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with migrated.write() as session:
+        accounts.create_organization(session, "kept")
+    monkeypatch.setattr("edge_server.migrate.HEAD", "next")
+    migrate(migrated, tmp_path / "backups")
+    (backup,) = (tmp_path / "backups").iterdir()
+    with contextlib.closing(sqlite3.connect(backup)) as copy:
+        assert copy.execute("SELECT name FROM organizations").fetchall() == [("kept",)]
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_an_empty_or_current_database_is_not_backed_up(migrated: Database, tmp_path: Path) -> None:
+    migrate(migrated, tmp_path / "backups")
+    assert not (tmp_path / "backups").exists()
+
+
+def test_the_newest_backups_are_kept(migrated: Database, tmp_path: Path) -> None:
+    made = [back_up(migrated.path, tmp_path / "backups") for _ in range(KEPT_BACKUPS + 2)]
+    assert sorted((tmp_path / "backups").iterdir()) == made[-KEPT_BACKUPS:]
+
+
+def test_a_downgrade_empties_the_database(migrated: Database) -> None:
+    from alembic import command
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(edge_server.migrations.__file__).parent))
+    with migrated.write_connection() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    assert sa.inspect(migrated.engine).get_table_names() == ["alembic_version"]

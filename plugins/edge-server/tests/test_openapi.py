@@ -1,0 +1,41 @@
+"""The API's description."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from edge_server.openapi import document, main, text
+from edge_server.permissions import RULES
+
+KEPT = Path(__file__).parents[3] / "docs" / "openapi.json"
+
+
+def test_the_kept_description_is_current() -> None:
+    assert KEPT.read_text(encoding="utf-8") == text(), "run python -m edge_server.openapi docs/openapi.json"
+
+
+def test_the_description_has_every_operation_with_its_refusals() -> None:
+    described = document()
+    operations = {
+        operation["operationId"]: operation
+        for path in described["paths"].values()
+        for method, operation in path.items()
+        if method != "parameters"
+    }
+    assert set(operations) == set(RULES)
+    for operation in operations.values():
+        assert "application/problem+json" in operation["responses"]["default"]["content"]
+        assert operation["summary"]
+    assert operations["files.list"]["security"] == [{"token": []}]
+    assert "security" not in operations["signed.content"]
+
+
+def test_the_check_fails_where_the_description_is_not_current(tmp_path: Path) -> None:
+    path = str(tmp_path / "openapi.json")
+    stale = CliRunner().invoke(main, ["--check", path])
+    assert stale.exit_code == 1
+    assert "is not current" in stale.output
+    assert CliRunner().invoke(main, [path]).exit_code == 0
+    assert CliRunner().invoke(main, ["--check", path]).exit_code == 0

@@ -1,0 +1,86 @@
+"""Which paths can be."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_server.paths import MAX_DEPTH, MAX_SEGMENT, BadPath, join, parse, show
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", ()),
+        ("/", ()),
+        ("a", ("a",)),
+        ("/a/b", ("a", "b")),
+        ("cafe\u0301", ("caf\u00e9",)),
+        ("a\\b", ("a\\b",)),
+        ("...", ("...",)),
+        (" ", (" ",)),
+        ("/".join("x" * MAX_DEPTH), ("x",) * MAX_DEPTH),
+        ("x" * MAX_SEGMENT, ("x" * MAX_SEGMENT,)),
+    ],
+)
+def test_a_path_is_its_segments(path: str, expected: tuple[str, ...]) -> None:
+    assert parse(path) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//",
+        "a//b",
+        "a/",
+        "//a",
+        ".",
+        "..",
+        "a/./b",
+        "a/..",
+        "a\x00",
+        "a\x1f",
+        "a\x7f",
+        "a\x9f",
+        "\ud800",
+        "x" * (MAX_SEGMENT + 1),
+        "ä" * 128,
+        "/".join("x" * (MAX_DEPTH + 1)),
+    ],
+)
+def test_what_cannot_be_a_path_is_refused_in_one_printable_sentence(path: str) -> None:
+    with pytest.raises(BadPath) as caught:
+        parse(path)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+@given(st.text())
+def test_whatever_is_sent_is_a_path_or_refused(text: str) -> None:
+    said = ""
+    try:
+        segments = parse(text)
+    except BadPath as error:
+        said = str(error)
+    if said:
+        assert said.isprintable()
+        return
+    # What has been parsed stays as it is.
+    assert parse(join(segments)) == segments
+    for segment in segments:
+        assert segment not in ("", ".", "..")
+        assert "/" not in segment
+        assert unicodedata.is_normalized("NFC", segment)
+        assert 0 < len(segment.encode()) <= MAX_SEGMENT
+        assert not any(unicodedata.category(one) in ("Cc", "Cs") for one in segment)
+
+
+@given(st.text(max_size=300))
+def test_a_path_shows_without_what_could_mislead(text: str) -> None:
+    shown = show(text)
+    assert shown.isprintable()
+    assert len(shown) < 210
+    shown.encode()

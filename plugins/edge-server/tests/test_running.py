@@ -1,0 +1,485 @@
+"""Starting, stopping, crashing and starting again."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+import sqlalchemy as sa
+from click.testing import CliRunner, Result
+
+from edge_server import accounts, folder, runner
+from edge_server.cli import server as command
+from edge_server.local import EdgeServer
+from edge_server.models import Token
+from edge_server.services import Services
+from edge_server.signing import Signer
+from edge_server.store import Store
+
+from .wire import Api, client, close_all, refused
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EdgeServer]:
+    """A server of the test's own, not started."""
+    server = EdgeServer(tmp_path / "data")
+    yield server
+    close_all()
+    server.close()
+
+
+def admin(server: EdgeServer) -> Api:
+    return client(server, server.create_token("admin"), "default")
+
+
+def run(*arguments: str | Path) -> Result:
+    """The command, to its end."""
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def children_of(pid: int) -> set[int]:
+    """The processes that `pid` has started."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return {int(child) for child in listed.split()}
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """What `condition` gives, as soon as that is something."""
+    deadline = time.monotonic() + 20
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def exports(text: str) -> dict[str, str]:
+    """The settings in what the command printed."""
+    lines = [shlex.split(line) for line in text.splitlines() if line.startswith("export ")]
+    return dict(line[1].split("=", 1) for line in lines)
+
+
+@pytest.mark.slow
+def test_a_first_start_makes_all_that_is_needed_and_later_ones_go_on_with_it(own_server: EdgeServer) -> None:
+    own_server.start()
+    settings = exports(own_server.log)
+    assert set(settings) == {"EDGE_API_SERVICE_URL", "EDGE_API_ORG", "EDGE_API_TOKEN"}
+    assert settings["EDGE_API_SERVICE_URL"] == own_server.url
+    first = client(own_server, settings["EDGE_API_TOKEN"], settings["EDGE_API_ORG"])
+    me = first.call("GET", "/v1/users/me").json()
+    assert me["server_admin"]
+    assert me["organizations"][0]["roles"] == ["admin", "developer"]
+    assert first.put("kept", b"kept").status_code == 201
+    assert own_server.data.stat().st_mode & 0o777 == 0o700
+    running = json.loads((own_server.data / "server.json").read_text())
+    assert running == {"url": own_server.url, "pid": own_server.pid}
+    close_all()
+    assert own_server.stop() == 0
+    assert not (own_server.data / "server.json").exists()
+
+    own_server.start()
+    later = own_server.log.rpartition("shown only now")[2]
+    assert later.count("EDGE_API_TOKEN=") == 1
+    assert f"edge server env --data {own_server.data}" in later
+    again = client(own_server, settings["EDGE_API_TOKEN"], "default")
+    assert again.get("kept").content == b"kept"
+
+
+def test_a_second_server_on_the_same_data_is_refused(edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "LOCK_WAIT", 0.1)
+    done = run("run", "--data", edge_server.data, "--port", "0")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: a server is running on")
+    assert edge_server.url in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert requests.get(f"{edge_server.url}/healthz", timeout=10).status_code == 200
+
+
+def test_a_port_that_is_taken_is_one_sentence(edge_server: EdgeServer, tmp_path: Path) -> None:
+    port = edge_server.url.rpartition(":")[2]
+    done = run("run", "--data", tmp_path / "other", "--port", port)
+    assert done.exit_code == 1
+    assert "cannot listen at 127.0.0.1:" in done.stderr
+    assert done.stderr.count("\n") == 1
+    done = run("run", "--data", tmp_path / "other", "--host", "no.such.host.invalid")
+    assert "is no address to listen at" in done.stderr
+
+
+def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    for path, said in (("file", "is a file"), ("file/below", "is a file"), ("mine", "holds other things")):
+        result = run("run", "--data", tmp_path / path, "--port", "0")
+        assert result.exit_code == 1
+        assert said in result.output
+        assert result.output.count("\n") == 1
+    assert os.listdir(tmp_path / "mine") == ["thesis.tex"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "data"))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    result = run("run", "--data", tmp_path / "data", "--port", "0")
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'data'} cannot be used (Permission denied)" in result.output
+
+
+def test_a_database_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "edge.sqlite3").write_bytes(b"not a database at all" * 100)
+    result = run("run", "--data", tmp_path, "--port", "0")
+    assert result.exit_code == 1
+    assert "(file is not a database)" in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_env_gives_a_token_of_its_own_and_forgets_the_expired_ones(edge_server: EdgeServer) -> None:
+    edge_server.create_token("admin", note="local-env", expires_in=-1)
+    edge_server.create_token("admin", note="other", expires_in=-1)
+    done = run("env", "--data", edge_server.data)
+    assert done.exit_code == 0, done.stderr
+    settings = exports(done.stdout)
+    assert settings["EDGE_API_SERVICE_URL"] == edge_server.url
+    http = client(edge_server, settings["EDGE_API_TOKEN"], settings["EDGE_API_ORG"])
+    assert http.names() == []
+    with edge_server.database.read() as session:
+        found = list(session.scalars(sa.select(Token).where(Token.note.in_(["local-env", "other"]))))
+    assert sorted(token.note or "" for token in found) == ["local-env", "other"]
+    (mine,) = (token for token in found if token.note == "local-env")
+    assert mine.expires_at is not None
+    assert (mine.expires_at - mine.created_at).days == 30
+
+
+@pytest.mark.slow
+def test_env_without_a_server_is_one_sentence(own_server: EdgeServer, tmp_path: Path) -> None:
+    own_server.start()
+    own_server.kill()
+    assert (own_server.data / "server.json").exists()
+    for data in (own_server.data, tmp_path / "never"):
+        done = run("env", "--data", data)
+        assert done.exit_code == 1
+        assert done.stderr.startswith("Error: no server is running on")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_what_was_acknowledged_survives_a_kill_and_nothing_half_written_shows(own_server: EdgeServer) -> None:
+    own_server.start("--threads", "8")
+    token = own_server.create_token("admin")
+    acknowledged: dict[str, bytes] = {}
+    stopped = threading.Event()
+
+    def write(worker: int) -> None:
+        api = client(own_server, token, "default")
+        for n in range(1000):
+            name, content = f"w{worker}/{n}", f"{worker}-{n}".encode() * (1 + 50 * n)
+            try:
+                answer = api.put(name, content) if n % 2 else api.upload(name, content)
+            except requests.RequestException:
+                return
+            assert answer.status_code < 300, answer.text
+            acknowledged[name] = content
+            if stopped.is_set():
+                return
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        writers = [pool.submit(write, worker) for worker in range(6)]
+        time.sleep(1.5)
+        own_server.kill()
+        stopped.set()
+        for writer in writers:
+            writer.result()
+    assert len(acknowledged) > 10
+    own_server.start()
+    api = client(own_server, token, "default")
+    visible = 0
+    for worker in api.names():
+        for entry in api.files("GET", "/entries", params={"path": worker}).json()["items"]:
+            name = f"{worker}/{entry['name']}"
+            content = api.get(name).content
+            assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+            assert content == acknowledged.get(name, content)
+            visible += 1
+    for name, content in acknowledged.items():
+        assert api.get(name).content == content
+    # At most what was on its way is there without having been acknowledged.
+    assert len(acknowledged) <= visible <= len(acknowledged) + 6
+    assert list((own_server.data / "incoming").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_upload_goes_on_after_a_kill(own_server: EdgeServer) -> None:
+    own_server.start()
+    api = admin(own_server)
+    upload = api.start("a", 4)["id"]
+    part = api.part(upload, 1, b"abcd")
+    orphan = own_server.data / "uploads" / "left-by-nobody"
+    orphan.write_bytes(b"x")
+    own_server.kill()
+    own_server.start()
+    api.url = own_server.url
+    assert api.complete(upload, [part], b"abcd").status_code == 200
+    assert api.get("a").content == b"abcd"
+    assert not orphan.exists()
+
+
+def test_an_upload_that_a_crash_left_half_completed_can_be_completed(edge_server: EdgeServer, api: Api) -> None:
+    upload = api.start("a", 4)["id"]
+    part = api.part(upload, 1, b"abcd")
+    with edge_server.database.read() as session:
+        from edge_server.models import Upload
+
+        key = session.scalars(sa.select(Upload.key).where(Upload.uid == upload)).one()
+    store = Store(edge_server.data)
+    store.publish(upload, key)  # and then the server dies before the transaction is committed
+    assert api.part(upload, 1, b"abcd") == part
+    store.publish(upload, key)
+    assert api.complete(upload, [part], b"abcd").status_code == 200
+    assert api.get("a").content == b"abcd"
+
+
+@pytest.mark.slow
+def test_a_sender_that_stalls_is_given_up(tmp_path: Path) -> None:
+    code = """
+import sys
+from edge_server import body, cli
+body.STALLED = 0.3
+cli.server(["run", "--port", "0", "--data", sys.argv[1]])
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "data"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        settings = exports("".join(process.stdout.readline() for _ in range(4)))
+        where = urlsplit(settings["EDGE_API_SERVICE_URL"])
+        with socket.create_connection((where.hostname, where.port)) as wire:
+            wire.settimeout(10)
+            wire.sendall(
+                f"PUT /v1/orgs/default/files/content?path=slow HTTP/1.1\r\nHost: x\r\n"
+                f"Authorization: Bearer {settings['EDGE_API_TOKEN']}\r\nContent-Length: 10\r\n\r\n01234".encode()
+            )
+            assert b" 408 " in wire.makefile("rb").readline()
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_lets_a_request_finish(own_server: EdgeServer, number: signal.Signals) -> None:
+    own_server.start()
+    api = admin(own_server)
+    where = urlsplit(own_server.url)
+    with socket.create_connection((where.hostname, where.port)) as wire:
+        wire.sendall(
+            f"PUT /v1/orgs/default/files/content?path=late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            f"Authorization: Bearer {api.token}\r\nContent-Length: 10\r\n\r\n".encode()
+            + b"01234"
+        )
+        time.sleep(0.3)
+        # As a terminal does on Ctrl-C: to the workers as well.
+        os.killpg(own_server.pid, number)
+        time.sleep(0.5)
+        wire.sendall(b"56789")
+        answer = wire.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert own_server.stop() == 0
+    assert "Traceback" not in own_server.log
+    assert not (own_server.data / "server.json").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_replaced_and_the_folder_stays_taken(
+    own_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "LOCK_WAIT", 0.1)
+    own_server.start("--workers", "2")
+    children = wait_for(lambda: len(children_of(own_server.pid)) == 2 and children_of(own_server.pid))
+    for child, number in zip(children, (signal.SIGTERM, signal.SIGKILL), strict=True):
+        os.kill(child, number)
+    wait_for(lambda: len(children_of(own_server.pid) - children) == 2)
+    assert admin(own_server).call("GET", "/healthz").status_code == 200
+    assert (own_server.data / "server.json").exists()
+    done = run("run", "--data", own_server.data, "--port", "0")
+    assert "a server is running on" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_server_leaves_nothing_outside_of_its_folder(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    code = "import sys; from edge_server.cli import server; server(['run', '--port', '0', '--data', '../data'])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=home,
+        env={**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "TMPDIR": str(home)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "EDGE_API_TOKEN" in line:
+                break
+        assert list(home.rglob("*")) == []
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        "content",
+        "edge.sqlite3",
+        "incoming",
+        "server.lock",
+        "signing.key",
+        "uploads",
+    ]
+
+
+def test_others_who_can_reach_the_server_are_warned_of(tmp_path: Path) -> None:
+    for host, loopback, url in (
+        ("127.0.0.1", True, "http://127.0.0.1:"),
+        ("localhost", True, "http://"),
+        ("0.0.0.0", False, "http://127.0.0.1:"),
+        ("::1", True, "http://[::1]:"),
+    ):
+        try:
+            listener = runner.listen(host, 0)
+        except runner.CannotListen:
+            assert host == "::1", "only IPv6 may be missing here"
+            continue
+        with listener:
+            assert runner.is_loopback(listener) is loopback
+            assert runner.url_of(listener).startswith(url)
+
+
+def test_a_large_download_goes_through_sendfile_and_a_range_stops_where_it_should(
+    edge_server: EdgeServer, api: Api
+) -> None:
+    content = os.urandom(3 << 20)
+    api.upload("large", content)
+    url = api.files("GET", "/download-url", params={"path": "large"}).json()["url"]
+    where = urlsplit(edge_server.url)
+    with socket.create_connection((where.hostname, where.port)) as wire:
+        wire.settimeout(10)
+        for _ in range(2):  # twice on one connection: a byte too many would break the second
+            wire.sendall(f"GET /{url} HTTP/1.1\r\nHost: x\r\nRange: bytes=1000-1999999\r\n\r\n".encode())
+            reader = wire.makefile("rb")
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += reader.readline()
+            assert b"206" in head
+            assert reader.read(1999000) == content[1000:2000000]
+
+
+def test_content_is_handed_to_the_server_as_a_file(edge_server: EdgeServer, api: Api) -> None:
+    from edge_server.app import build
+
+    entry = api.put("a", b"0123456789").json()
+    app = build(Services(edge_server.database, Store(edge_server.data), Signer(b"")))
+    handed = []
+
+    def wrapper(file: object, size: int) -> list[bytes]:
+        handed.append(file.tell())  # type: ignore[attr-defined]
+        file.close()  # type: ignore[attr-defined]
+        return [b"56"]
+
+    answer = app.test_client().get(
+        f"/v1/orgs/{api.organization}/files/content?path=a&version={entry['version']}",
+        headers={"Authorization": f"Bearer {api.token}", "Range": "bytes=5-6"},
+        environ_overrides={"wsgi.file_wrapper": wrapper},
+    )
+    assert answer.headers["Content-Length"] == "2"
+    assert handed == [5]
+
+
+@pytest.mark.slow
+def test_waitress_serves_the_same(edge_server: EdgeServer, api: Api) -> None:
+    code = """
+import sys, pathlib
+from edge_server import app, runner
+listener = runner.listen("127.0.0.1", 0)
+ready = lambda: print(runner.url_of(listener), flush=True)
+runner.serve_with_waitress(app.create_app(pathlib.Path(sys.argv[1])), listener, 4, ready)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, edge_server.data], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        over = client(edge_server, api.token, api.organization)
+        over.url = process.stdout.readline().strip()
+        _check_waitress(over)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def _check_waitress(over: Api) -> None:
+    content = os.urandom(9 << 20)
+    assert over.put("small", b"0123456789").status_code == 201
+    ranged = over.files("GET", "/content", params={"path": "small"}, headers={"Range": "bytes=2-3"})
+    assert ranged.content == b"23"
+    assert over.upload("large", content).status_code == 200
+    signed = over.files("GET", "/download-url", params={"path": "large"}).json()["url"]
+    assert over.signed("GET", signed).content == content
+    assert over.signed("GET", signed, headers={"Range": "bytes=100-199"}).content == content[100:200]
+    refused(over.put("more", bytes((1 << 20) + 1)), 413, "too_large")
+
+
+def test_where_files_cannot_be_locked_the_process_keeps_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_server import locks
+
+    path = tmp_path / "upload"
+    path.touch()
+    for fcntl in (locks.fcntl, None):
+        monkeypatch.setattr(locks, "fcntl", fcntl)
+        shared = locks.hold(path, exclusive=False)
+        with shared, locks.hold(path, exclusive=False), pytest.raises(locks.Busy), locks.hold(path, exclusive=True):
+            pass
+        for exclusive in (False, True):
+            with locks.hold(path, exclusive=True), pytest.raises(locks.Busy), locks.hold(path, exclusive=exclusive):
+                pass
+        with locks.hold(path, exclusive=False):
+            pass
+        with pytest.raises(FileNotFoundError), locks.hold(tmp_path / "none", exclusive=True):
+            pass
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(RuntimeError, match="is a file; choose a folder"):
+        EdgeServer(tmp_path / "data").start()
+
+
+def test_roles_that_do_not_exist_are_refused(edge_server: EdgeServer) -> None:
+    organization = edge_server.create_organization()
+    with pytest.raises(ValueError, match="there is no role 'owner'"):
+        edge_server.create_user(organization=organization, roles=["owner"])
+    with pytest.raises(LookupError):
+        edge_server.create_user(organization="nowhere")
+    with pytest.raises(LookupError):
+        edge_server.create_token("nobody")
+    assert accounts.ROLES == ("admin", "developer")
+
+
+def test_a_session_is_of_a_fresh_organization(edge_session: object) -> None:
+    me = edge_session.whoami()  # type: ignore[attr-defined]
+    assert [one.roles for one in me.organizations] == [["admin", "developer"]]

@@ -1,0 +1,146 @@
+"""Signed addresses: what they open, and that nothing else does."""
+
+from __future__ import annotations
+
+import datetime as dt
+from urllib.parse import parse_qs, parse_qsl, urlencode
+
+import pytest
+import sqlalchemy as sa
+
+from edge_server import clock
+from edge_server.content import disposition
+from edge_server.local import EdgeServer
+from edge_server.models import Version
+from edge_server.signing import Signer, read_key
+
+from .wire import Api, refused
+
+
+def address(api: Api, path: str, **more: object) -> str:
+    answer = api.files("GET", "/download-url", params={"path": path, **more})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["url"]
+
+
+def changed(url: str, **values: str | None) -> str:
+    path, _, query = url.partition("?")
+    merged = {**dict(parse_qsl(query)), **values}
+    return f"{path}?{urlencode({name: value for name, value in merged.items() if value is not None})}"
+
+
+def test_an_address_gives_the_content_without_a_token(api: Api) -> None:
+    api.put("in/report.csv", b"0123456789")
+    url = address(api, "in/report.csv")
+    assert not url.startswith(("/", "http"))
+    whole = api.signed("GET", url)
+    assert whole.status_code == 200
+    assert whole.content == b"0123456789"
+    assert whole.headers["Content-Disposition"].startswith("attachment; ")
+    assert whole.headers["X-Content-Type-Options"] == "nosniff"
+    assert whole.headers["ETag"]
+    part = api.signed("GET", url, headers={"Range": "bytes=2-3"})
+    assert (part.status_code, part.content) == (206, b"23")
+    head = api.signed("HEAD", url)
+    assert (head.status_code, head.headers["Content-Length"], head.content) == (200, "10", b"")
+
+
+def test_an_address_lives_as_long_as_asked(api: Api) -> None:
+    api.put("a")
+    answer = api.files("GET", "/download-url", params={"path": "a", "expires_in": 60}).json()
+    left = dt.datetime.fromisoformat(answer["expires_at"]) - clock.now()
+    assert dt.timedelta(seconds=55) < left <= dt.timedelta(seconds=60)
+    refused(api.files("GET", "/download-url", params={"path": "a", "expires_in": 0}), 422, "bad_entry")
+    refused(api.files("GET", "/download-url", params={"path": "a", "expires_in": 700_000}), 422, "bad_entry")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"expires": "9999999999"},
+        {"expires": None},
+        {"expires": "soon"},
+        {"filename": "run.exe"},
+        {"filename": None},
+        {"signature": "x" * 43},
+        {"signature": ""},
+        {"signature": "\N{SNOWMAN}"},
+        {"signature": None},
+        {"more": "1"},
+        {"md5": "1"},
+    ],
+)
+def test_a_changed_address_opens_nothing(api: Api, values: dict[str, str | None]) -> None:
+    api.put("a", b"secret")
+    refused(api.signed("GET", changed(address(api, "a"), **values)), 403, "bad_signature")
+
+
+def test_an_address_opens_only_what_it_is_for(api: Api) -> None:
+    api.put("a", b"a")
+    api.put("b", b"b")
+    a, b = address(api, "a"), address(api, "b")
+    mixed = a.partition("?")[0] + "?" + b.partition("?")[2]
+    refused(api.signed("GET", mixed), 403, "bad_signature")
+    refused(api.signed("GET", f"{a}&expires=1"), 403, "bad_signature")
+    refused(api.signed("PUT", a), 405, "method_not_allowed")
+    upload = api.start("c", 1)["id"]
+    one, two = api.address(upload, 1), api.address(upload, 2)
+    refused(api.signed("PUT", one.partition("?")[0] + "?" + two.partition("?")[2], data=b"x"), 403, "bad_signature")
+    refused(api.signed("PUT", one.partition("?")[0] + "?" + a.partition("?")[2], data=b"x"), 403, "bad_signature")
+    bound = api.address(upload, 1, sha256="0" * 64)
+    refused(api.signed("PUT", changed(bound, sha256=None), data=b"x"), 403, "bad_signature")
+    refused(api.signed("PUT", changed(bound, sha256="1" * 64), data=b"x"), 403, "bad_signature")
+
+
+def test_a_signature_is_for_one_method(api: Api, edge_server: EdgeServer) -> None:
+    api.put("a", b"a")
+    url = address(api, "a")
+    path, _, query = url.partition("?")
+    values = {name: value[0] for name, value in parse_qs(query).items() if name not in ("signature", "expires")}
+    signer = Signer(read_key(edge_server.data))
+    later = clock.now() + dt.timedelta(minutes=1)
+    assert api.signed("GET", signer.address("GET", path, later, values)).status_code == 200
+    refused(api.signed("GET", signer.address("PUT", path, later, values)), 403, "bad_signature")
+
+
+def test_an_expired_address_says_so(api: Api, edge_server: EdgeServer) -> None:
+    api.put("a", b"a")
+    path = address(api, "a").partition("?")[0]
+    signer = Signer(read_key(edge_server.data))
+    refused(api.signed("GET", signer.address("GET", path, clock.now(), {"filename": "a"})), 403, "expired")
+
+
+def test_deleted_content_can_be_read_for_another_24_hours(api: Api, edge_server: EdgeServer) -> None:
+    version = api.put("a", b"old").json()["version"]
+    url = address(api, "a", expires_in=7 * 86_400)
+    api.files("DELETE", "/entry", params={"path": "a"})
+    assert api.signed("GET", url).content == b"old"
+    assert api.get("a", version=version).content == b"old"
+    for hours, status in ((23.9, 200), (24, 404)):
+        removed_at = clock.now() - dt.timedelta(hours=hours)
+        with edge_server.database.write() as session:
+            session.execute(sa.update(Version).where(Version.uid == version).values(removed_at=removed_at))
+        assert api.signed("GET", url).status_code == status
+        assert api.get("a", version=version).status_code == status
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['a"b', "a\\b", "Ünïcode €.csv", "x; filename=evil.exe", "%0d%0aSet-Cookie: a=b", "日本.txt", "'", "a%b", "​"],
+)
+def test_odd_names_are_saved_as_they_are_and_add_no_header(api: Api, name: str) -> None:
+    api.put(name, b"x")
+    answer = api.signed("GET", address(api, name))
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+    header = answer.headers["Content-Disposition"]
+    assert header == disposition(name)
+    from werkzeug.http import parse_options_header
+
+    kind, options = parse_options_header(header)
+    assert kind == "attachment"
+    assert options["filename"] == name
+
+
+def test_the_key_is_for_its_owner_alone(edge_server: EdgeServer) -> None:
+    assert (edge_server.data / "signing.key").stat().st_mode & 0o777 == 0o600

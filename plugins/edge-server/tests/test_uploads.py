@@ -1,0 +1,285 @@
+"""Uploads in parts over the wire."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import hashlib
+import os
+import socket
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from edge_files.wire import MAX_PARTS, PART_SIZE
+from edge_server.local import EdgeServer
+from edge_server.uploads import part_size
+
+from .wire import Api, refused, session
+
+LARGE = os.urandom(PART_SIZE + 1000)
+
+
+def test_an_upload_in_parts_becomes_the_file(api: Api) -> None:
+    entry = api.upload("deep/large.bin", LARGE)
+    assert entry.status_code == 200
+    assert entry.json()["size"] == len(LARGE)
+    assert entry.json()["sha256"] == hashlib.sha256(LARGE).hexdigest()
+    assert api.stat("deep/large.bin").json() == entry.json()
+    answer = api.get("deep/large.bin")
+    assert answer.status_code == 307
+    whole = requests.compat.urljoin(answer.url, answer.headers["Location"])
+    assert api.http.get(whole).content == LARGE
+
+
+def test_an_upload_of_unknown_size_ends_with_its_last_part(api: Api) -> None:
+    upload = api.start("a")
+    assert upload["size"] is None
+    parts = [api.part(upload["id"], 1, bytes(PART_SIZE)), api.part(upload["id"], 2, b"end")]
+    assert api.complete(upload["id"], parts, bytes(PART_SIZE) + b"end").json()["size"] == PART_SIZE + 3
+
+
+def test_parts_can_come_in_any_order_and_again(api: Api) -> None:
+    upload = api.start("a", len(LARGE))
+    api.part(upload["id"], 2, b"?" * 1000)
+    api.part(upload["id"], 1, LARGE[:PART_SIZE])
+    assert [part["n"] for part in api.files("GET", f"/uploads/{upload['id']}").json()["parts"]] == [1, 2]
+    last = api.part(upload["id"], 2, LARGE[PART_SIZE:])
+    held = api.files("GET", f"/uploads/{upload['id']}").json()["parts"]
+    assert held[1] == {**last, "sha256": hashlib.sha256(LARGE[PART_SIZE:]).hexdigest()}
+    assert api.complete(upload["id"], held, LARGE).status_code == 200
+
+
+def test_an_upload_without_parts_is_an_empty_file(api: Api) -> None:
+    for size in (0, None):
+        upload = api.start(f"empty-{size}", size)
+        assert api.complete(upload["id"], [], b"").json()["size"] == 0
+        assert api.get(f"empty-{size}").content == b""
+
+
+def test_a_repeated_complete_gives_the_same_version(api: Api) -> None:
+    upload = api.start("a", 3)
+    parts = [api.part(upload["id"], 1, b"abc")]
+    first = api.complete(upload["id"], parts, b"abc").json()
+    assert api.complete(upload["id"], parts, b"abc").json() == first
+    api.put("a", b"newer")
+    api.files("POST", "/move", json={"path": "a", "new_path": "b"})
+    assert api.complete(upload["id"], parts, b"abc").json() == first
+    assert api.get("b").content == b"newer"
+    refused(api.complete(upload["id"], parts, b"other"), 409, "conflict")
+    refused(api.files("DELETE", f"/uploads/{upload['id']}"), 409, "conflict")
+    refused(api.signed("PUT", api.address(upload["id"], 1), data=b"xyz"), 409, "conflict")
+
+
+def test_two_completes_at_once_are_one_version(api: Api) -> None:
+    for round_ in range(5):
+        content = os.urandom(2000) * 1000
+        upload = api.start(f"f{round_}", len(content))
+        parts = [api.part(upload["id"], 1, content)]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: _fresh(api).complete(upload["id"], parts, content), range(4)))  # noqa: B023
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.json()["version"] for answer in answers}) == 1
+
+
+def test_a_complete_that_does_not_fit_is_refused_and_the_upload_stays_open(api: Api) -> None:
+    upload = api.start("a", len(LARGE))["id"]
+    one = api.part(upload, 1, LARGE[:PART_SIZE])
+    two = {"n": 2, "size": 1000, "etag": '"nothing"'}
+    assert "part 2" in refused(api.complete(upload, [one, two], LARGE), 409, "conflict")["detail"]
+    refused(api.complete(upload, [one], LARGE), 409, "conflict")
+    two = api.part(upload, 2, LARGE[PART_SIZE:])
+    assert "not stated" in refused(api.complete(upload, [one], LARGE), 409, "conflict")["detail"]
+    refused(api.complete(upload, [one, one, two], LARGE), 400, "bad_entry")
+    refused(api.complete(upload, [two], LARGE), 400, "bad_entry")
+    refused(api.complete(upload, [{**one, "size": 7}, two], LARGE), 400, "bad_entry")
+    refused(api.complete(upload, [{**one, "etag": two["etag"]}, two], LARGE), 400, "checksum_mismatch")
+    refused(api.complete(upload, [{**one, "sha256": "0" * 64}, two], LARGE), 400, "checksum_mismatch")
+    refused(api.complete(upload, [one, two], LARGE + b"x"), 400, "checksum_mismatch")
+    refused(api.stat("a"), 404, "not_found")
+    assert api.complete(upload, [two, one], LARGE).status_code == 200
+
+
+def test_only_the_last_part_may_be_short(api: Api) -> None:
+    upload = api.start("a")["id"]
+    parts = [api.part(upload, 1, b"short"), api.part(upload, 2, b"end")]
+    refused(api.complete(upload, parts, b"shortend"), 400, "bad_entry")
+    sized = api.start("b", PART_SIZE + 5)["id"]
+    for n, content in ((1, b"short"), (2, b"1234"), (3, b"x"), (0, b"x"), (MAX_PARTS + 1, b"x")):
+        address = api.address(sized, n) if 0 < n <= MAX_PARTS else None
+        if address is not None:
+            refused(api.signed("PUT", address, data=content), 400, "bad_entry")
+    refused(api.signed("PUT", api.address(upload, 3), data=b""), 400, "bad_entry")
+
+
+def test_a_part_larger_than_a_part_is_refused_before_it_is_read(api: Api) -> None:
+    upload = api.start("a")["id"]
+    refused(api.signed("PUT", api.address(upload, 1), data=bytes(PART_SIZE + 1)), 413, "too_large")
+    chunked = iter([bytes(PART_SIZE), b"x"])
+    refused(api.signed("PUT", api.address(upload, 1), data=chunked), 413, "too_large")
+    assert api.files("GET", f"/uploads/{upload}").json()["parts"] == []
+
+
+def test_a_part_that_breaks_off_is_not_held_and_takes_the_old_one_with_it(api: Api) -> None:
+    upload = api.start("a", 1000)["id"]
+    api.part(upload, 1, b"1" * 1000)
+    parts = urlsplit(api.url)
+    with socket.create_connection((parts.hostname, parts.port)) as wire:
+        head = f"PUT /{api.address(upload, 1)} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        wire.sendall(head.encode() + b"2" * 500)
+        wire.shutdown(socket.SHUT_WR)
+        assert b" 400 " in wire.makefile("rb").read().partition(b"\r\n")[0]
+    assert api.files("GET", f"/uploads/{upload}").json()["parts"] == []
+
+
+def test_bytes_bound_to_an_address_are_compared(api: Api) -> None:
+    upload = api.start("a", 5)["id"]
+    md5 = base64.b64encode(hashlib.md5(b"right").digest()).decode()
+    sha256 = hashlib.sha256(b"right").hexdigest()
+    for bound in ({"md5": md5}, {"sha256": sha256}, {"md5": md5, "sha256": sha256}):
+        address = api.address(upload, 1, **bound)
+        refused(api.signed("PUT", address, data=b"wrong"), 400, "checksum_mismatch")
+        assert api.files("GET", f"/uploads/{upload}").json()["parts"] == []
+        assert api.signed("PUT", address, data=b"right").headers["ETag"] == f'"{sha256}"'
+    wrong = api.files("POST", f"/uploads/{upload}/sign", json={"parts": [{"n": 1, "md5": "no"}]})
+    refused(wrong, 400, "bad_entry")
+
+
+def test_an_upload_needs_a_place_for_the_file(api: Api) -> None:
+    api.put("file")
+    api.put("folder/x")
+    refused(api.files("POST", "/uploads", json={"path": "file", "overwrite": False}), 409, "already_exists")
+    refused(api.files("POST", "/uploads", json={"path": "folder"}), 409, "already_exists")
+    refused(api.files("POST", "/uploads", json={"path": "file/below"}), 409, "conflict")
+    refused(api.files("POST", "/uploads", json={"path": ""}), 400, "bad_entry")
+    refused(api.files("POST", "/uploads", json={"path": "a", "size": 1 << 60}), 400, "bad_entry")
+    for wrong in ({"size": -1}, {"size": 1.5}, {"size": True}, {"colour": "red"}, {"size": 10**40}):
+        answer = api.files("POST", "/uploads", json={"path": "a", **wrong})
+        assert answer.status_code in (400, 422), answer.text
+
+
+def test_the_place_is_looked_at_again_when_the_upload_is_completed(api: Api) -> None:
+    upload = api.start("a/b", 1, overwrite=False)["id"]
+    parts = [api.part(upload, 1, b"x")]
+    api.put("a", b"a file where a folder must be")
+    refused(api.complete(upload, parts, b"x"), 409, "conflict")
+    api.files("DELETE", "/entry", params={"path": "a"})
+    api.put("a/b", b"someone was faster")
+    refused(api.complete(upload, parts, b"x"), 409, "already_exists")
+    api.files("DELETE", "/entry", params={"path": "a/b"})
+    assert api.complete(upload, parts, b"x").status_code == 200
+
+
+def test_an_aborted_upload_is_gone(api: Api, edge_server: EdgeServer) -> None:
+    upload = api.start("a", 1)["id"]
+    address = api.address(upload, 1)
+    assert (edge_server.data / "uploads" / upload).exists()
+    assert api.files("DELETE", f"/uploads/{upload}").status_code == 204
+    assert not (edge_server.data / "uploads" / upload).exists()
+    refused(api.signed("PUT", address, data=b"x"), 404, "not_found")
+    refused(api.files("GET", f"/uploads/{upload}"), 404, "not_found")
+    refused(api.files("DELETE", f"/uploads/{upload}"), 404, "not_found")
+    refused(api.complete(upload, [], b""), 404, "not_found")
+
+
+def test_an_upload_is_another_organizations_no_business(api: Api, edge_server: EdgeServer) -> None:
+    upload = api.start("a", 1)["id"]
+    other = _fresh(api)
+    other.organization = edge_server.create_organization()
+    other.token = edge_server.create_token(edge_server.create_user(organization=other.organization))
+    refused(other.files("GET", f"/uploads/{upload}"), 404, "not_found")
+    refused(other.files("DELETE", f"/uploads/{upload}"), 404, "not_found")
+    refused(other.complete(upload, [], b""), 404, "not_found")
+    refused(other.files("POST", f"/uploads/{upload}/sign", json={"parts": [{"n": 1}]}), 404, "not_found")
+
+
+def test_an_upload_expires_and_the_next_one_clears_it_away(api: Api, edge_server: EdgeServer) -> None:
+    import sqlalchemy as sa
+
+    from edge_server import clock
+    from edge_server.models import Upload
+
+    upload = api.start("a", 1)["id"]
+    with edge_server.database.write() as session:
+        session.execute(sa.update(Upload).where(Upload.uid == upload).values(expires_at=clock.now()))
+    refused(api.files("GET", f"/uploads/{upload}"), 404, "not_found")
+    refused(api.complete(upload, [], b""), 404, "not_found")
+    api.start("b", 1)
+    assert not (edge_server.data / "uploads" / upload).exists()
+
+
+def test_a_part_still_arriving_holds_complete_back(api: Api, edge_server: EdgeServer) -> None:
+    content = b"1" * 1000
+    upload = api.start("a", 1000)["id"]
+    parts = [api.part(upload, 1, content)]
+    where = urlsplit(api.url)
+    with socket.create_connection((where.hostname, where.port)) as wire:
+        head = f"PUT /{api.address(upload, 1)} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        wire.sendall(head.encode() + b"2" * 500)
+        for _ in range(200):
+            if not api.files("GET", f"/uploads/{upload}").json()["parts"]:
+                break
+        done: list[requests.Response] = []
+        thread = threading.Thread(target=lambda: done.append(_fresh(api).complete(upload, parts, content)))
+        thread.start()
+        thread.join(0.3)
+        assert not done
+        wire.sendall(b"2" * 500)
+        assert b" 200 " in wire.recv(1000).partition(b"\r\n")[0]
+        thread.join()
+    refused(done[0], 400, "checksum_mismatch")
+
+
+def test_concurrent_uploads_of_one_name_all_succeed_and_one_stays(api: Api) -> None:
+    contents = [f"content {n}".encode() for n in range(8)]
+
+    def put(content: bytes) -> int:
+        one = _fresh(api)
+        return (one.upload("a", content) if content[-1] % 2 else one.put("a", content)).status_code
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(put, contents)) == {200, 201}
+    assert api.get("a").content in contents
+
+
+def test_of_concurrent_creations_of_one_name_exactly_one_wins(api: Api) -> None:
+    def put(n: int) -> requests.Response:
+        one = _fresh(api)
+        if n % 3 == 0:
+            return one.put("a", b"%d" % n, overwrite="false")
+        if n % 3 == 1:
+            return one.files("POST", "/folders", json={"path": "a"})
+        answer = one.files("POST", "/uploads", json={"path": "a", "size": 1, "overwrite": False})
+        if answer.status_code != 201:
+            return answer
+        upload = answer.json()["id"]
+        return one.complete(upload, [one.part(upload, 1, b"x")], b"x")
+
+    with concurrent.futures.ThreadPoolExecutor(9) as pool:
+        answers = list(pool.map(put, range(9)))
+    won = [answer for answer in answers if answer.status_code < 300]
+    assert len(won) == 1
+    for answer in answers:
+        if answer not in won:
+            refused(answer, 409, "already_exists")
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (None, PART_SIZE),
+        (0, PART_SIZE),
+        (PART_SIZE * MAX_PARTS, PART_SIZE),
+        (PART_SIZE * MAX_PARTS + 1, 2 * PART_SIZE),
+        (PART_SIZE * MAX_PARTS * 8, 8 * PART_SIZE),
+    ],
+)
+def test_parts_are_as_small_as_their_number_allows(size: int | None, expected: int) -> None:
+    assert part_size(size) == expected
+
+
+def _fresh(api: Api) -> Api:
+    """The same, over a connection of its own."""
+    return Api(api.url, api.token, api.organization, session())
