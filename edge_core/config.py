@@ -74,8 +74,10 @@ def resolve(
     given = {"api_token": api_token, "service_url": service_url, "organization": organization}
     values = {name: _text(name, value) or _from_environment(name) for name, value in given.items()}
     note = ""
+    if not all(values.values()):
+        note = _fill_from_hooks(values, profile)
     if profile is not None or not all(values.values()):
-        note = _fill_from_profile(values, profile)
+        note += _fill_from_profile(values, profile)
     missing = [name for name, value in values.items() if not value]
     if missing:
         ways = "; ".join(f"{name} (argument {name}= or {' or '.join(ENVIRONMENT[name])})" for name in missing)
@@ -126,6 +128,21 @@ def _read_config() -> ConfigParser | None:
 def _refuse_shared(path: str, mode: int) -> None:
     if os.name == "posix" and mode & 0o077:
         raise ConfigurationError(f"{path} may hold a token but other users can read it; run: chmod 600 {path}")
+
+
+def _fill_from_hooks(values: dict[str, str | None], profile: str | None) -> str:
+    """Fill what is missing from credential hooks, if any are installed; returns a remark for the error."""
+    from edge_core.registry import is_installed
+
+    if not is_installed("edge.hooks"):
+        return ""
+    from edge_core.hooks import Hooks
+
+    missing = tuple(name for name, value in values.items() if not value)
+    answer, remarks = Hooks().credentials(profile, missing)
+    for name, value in answer.items():
+        values[name] = _text(name, value)
+    return f" ({'; '.join(remarks)})" if remarks else ""
 
 
 def _fill_from_profile(values: dict[str, str | None], profile: str | None) -> str:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import json as jsonlib
 import logging
 import os
-import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import requests
@@ -23,6 +22,7 @@ import urllib3.exceptions
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies
 
+from edge_core import retries
 from edge_core.config import Settings
 from edge_core.errors import (
     BadEntry,
@@ -32,17 +32,23 @@ from edge_core.errors import (
     EdgeError,
     error_from,
 )
+from edge_core.paging import Pages
+from edge_core.redaction import bare, guard_urllib3, public_part
+
+if TYPE_CHECKING:
+    from edge_core.hooks import Hooks
+    from edge_core.records import Record
 
 log = logging.getLogger("edge")
 
 BLOCK = 1 << 20
 """Bytes moved at once; smaller blocks cost up to three times the time."""
 
-RETRIED_STATUSES = frozenset({429, 502, 503, 504})
-IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-BACKOFF_BASE = 0.5
-BACKOFF_CAP = 20.0
 MAX_REDIRECTS = 5
+
+_R = TypeVar("_R", bound="Record")
+
+guard_urllib3()
 
 _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
@@ -70,7 +76,7 @@ class Answer:
         self._response = response
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.url = _bare(response.url)
+        self.url = bare(response.url)
 
     def read(self, size: int | None = None) -> bytes:
         """Up to `size` bytes of the body, fewer only at its end; all of it by default.
@@ -123,6 +129,35 @@ class Answer:
         self.close()
 
 
+class _Call:
+    """One request as its attempts share it."""
+
+    __slots__ = ("body", "headers", "id", "method", "signed", "timeout", "url")
+
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        headers: CaseInsensitiveDict[Any],
+        body: bytes | Body | None,
+        signed: bool,
+        timeout: float | None,
+        request_id: str,
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.signed = signed
+        self.timeout = timeout
+        self.id = request_id
+
+    def for_hooks(self) -> Any:
+        from edge_core.hooks import Request
+
+        return Request(self.id, self.method, bare(self.url), self.headers, self.signed)
+
+
 class HttpClient:
     """All HTTP of one session.
 
@@ -130,10 +165,13 @@ class HttpClient:
 
     Args:
         settings: the session's settings.
+        hooks: gives the session's hooks, or None if there are none; asked before each call.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, hooks: Callable[[], Hooks | None] = lambda: None) -> None:
         self._settings = settings
+        self._hooks = hooks
+        self._budget = retries.Budget()
         self._lock = threading.Lock()
         self._routes: dict[tuple[str, str], dict[str, Any]] = {}
         self._agent = _user_agent(settings)
@@ -159,6 +197,7 @@ class HttpClient:
         body: bytes | Body | None = None,
         signed: bool = False,
         follow: bool = True,
+        whole: bool = False,
         timeout: float | None = None,
         agent: str | None = None,
     ) -> Answer:
@@ -173,6 +212,7 @@ class HttpClient:
             body: bytes, or something that can be read and rewound.
             signed: the address carries its own permission, so no token goes with it.
             follow: follow redirects of GET and HEAD within the service; False returns a 3xx answer.
+            whole: read the whole body here, so that one that breaks off is asked for again.
             timeout: seconds between bytes, instead of the session's.
             agent: the plugin's part of the user agent.
 
@@ -184,64 +224,106 @@ class HttpClient:
         url = self._address(url, params, signed)
         own: CaseInsensitiveDict[Any] = CaseInsensitiveDict(headers or {})
         own.setdefault("User-Agent", f"{self._agent} {agent}" if agent else self._agent)
-        request_id = os.urandom(8).hex()
+        call = _Call(method, url, own, body, signed, timeout, os.urandom(8).hex())
         if not signed:  # where an object store may refuse headers that are not signed
-            own["X-Request-ID"] = request_id
+            own["X-Request-ID"] = call.id
         if body is not None:
             own["Content-Length"] = str(len(body))
-        attempts = self._settings.retries + 1 if method in IDEMPOTENT else 1
-        redirects = 0
-        attempt = 1
-        while True:
-            failure: EdgeError | None = None
-            response = None
-            started = time.monotonic()
-            try:
-                response = self._send_once(method, url, own, body, signed, timeout)
-            except _FAILURES as error:
-                failure = _connection_failed(error, url)
-            _log(method, url, response, failure, request_id, started)
-            if response is not None and follow and _is_redirect(response):
-                redirects += 1
-                url = _redirected(method, url, response, redirects, signed)
-                continue
-            again = response is None or response.status_code in RETRIED_STATUSES
-            if not again or attempt == attempts:
-                break
-            if response is not None:
-                response.close()
-            time.sleep(random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2**attempt)))  # noqa: S311
-            attempt += 1
-        if response is None:
-            raise failure or ConnectionFailed(f"{_bare(url)} gave no answer; try again")
+        hooks = self._hooks()
+        if hooks is not None:
+            hooks.amend(call.for_hooks())
+        response = self._try(call, hooks, follow=follow, whole=whole)
         if response.status_code >= 400:
-            raise _refused(method, response, request_id)
+            raise _refused(method, response, call.id)
+        self._budget.give_back()
         return Answer(response)
 
-    def _send_once(
-        self,
-        method: str,
-        url: str,
-        headers: CaseInsensitiveDict[Any],
-        body: bytes | Body | None,
-        signed: bool,
-        timeout: float | None,
-    ) -> requests.Response:
+    def _try(self, call: _Call, hooks: Hooks | None, *, follow: bool, whole: bool) -> requests.Response:
+        """The one retry loop: authentication, sending and logging are inside it."""
+        repeatable = call.method in retries.IDEMPOTENT or "Idempotency-Key" in call.headers
+        attempts = self._settings.retries + 1 if repeatable else 1
+        attempt = 1
+        redirects = 0
+        while True:
+            response, failure = self._attempt(call, hooks, whole)
+            if response is not None and follow and _is_redirect(response):
+                redirects += 1
+                call.url = _redirected(call, response, redirects)
+                continue
+            if response is not None and not _says_later(response):
+                return response
+            if attempt >= attempts or not self._budget.take():
+                if response is not None:
+                    return response
+                raise failure or ConnectionFailed(f"{bare(call.url)} gave no answer; try again")
+            status, after = None, None
+            if response is not None:
+                status, after = response.status_code, response.headers.get("Retry-After")
+                response.close()
+            time.sleep(retries.wait(attempt, status, after))
+            attempt += 1
+
+    def _attempt(
+        self, call: _Call, hooks: Hooks | None, whole: bool
+    ) -> tuple[requests.Response | None, ConnectionFailed | None]:
+        """One request and its answer, or why none came."""
+        response: requests.Response | None = None
+        failure: ConnectionFailed | None = None
+        started = time.monotonic()
+        try:
+            response = self._send_once(call)
+            if whole and not _is_redirect(response):
+                response.content  # noqa: B018  # read here, so that a body that breaks off is tried again
+        except _FAILURES as error:
+            if response is not None:
+                response.close()
+            response, failure = None, _connection_failed(error, call.url)
+        seconds = time.monotonic() - started
+        self._log(call, response, failure, seconds)
+        if hooks is not None:
+            hooks.tell("edge_response", request=call.for_hooks(), response=_for_hooks(response, failure, seconds))
+        if response is not None and response.status_code == 407:
+            response.close()
+            raise _proxy_refused(call.url)
+        return response, failure
+
+    def _send_once(self, call: _Call) -> requests.Response:
         # Built by hand and handed to the adapter: half the time of requests.Session.get, and still
         # what mounted adapters and mocking libraries expect.
         prepared = requests.PreparedRequest()
-        prepared.method = method
-        prepared.url = url
-        prepared.headers = headers.copy()
+        prepared.method = call.method
+        prepared.url = call.url
+        prepared.headers = call.headers.copy()
         prepared.hooks = {"response": []}
-        prepared.body = body  # type: ignore[assignment]  # adapters take anything with read()
-        if not isinstance(body, (bytes, type(None))):
-            body.rewind()
-        if not signed:
+        prepared.body = call.body  # type: ignore[assignment]  # adapters take anything with read()
+        if not isinstance(call.body, (bytes, type(None))):
+            call.body.rewind()
+        if not call.signed:
             prepared.headers["Authorization"] = f"Bearer {self._settings.api_token}"
         connect, read = self._settings.timeout
-        route = self._route(url)
-        return self._session().get_adapter(url).send(prepared, stream=True, timeout=(connect, timeout or read), **route)
+        route = self._route(call.url)
+        adapter = self._session().get_adapter(call.url)
+        return adapter.send(prepared, stream=True, timeout=(connect, call.timeout or read), **route)
+
+    def _log(
+        self, call: _Call, response: requests.Response | None, failure: ConnectionFailed | None, seconds: float
+    ) -> None:
+        if not log.isEnabledFor(logging.DEBUG):
+            return
+        outcome, size = str(failure), "?"
+        if response is not None:
+            outcome, size = str(response.status_code), response.headers.get("Content-Length", "?")
+        log.debug(
+            "%s %s -> %s in %.0f ms, %s bytes sent, %s received [request %s, token %s]",
+            call.method,
+            bare(call.url),
+            outcome,
+            seconds * 1000,
+            call.headers.get("Content-Length", 0),
+            size,
+            call.id,
+            "none" if call.signed else public_part(self._settings.api_token),
+        )
 
     def _session(self) -> requests.Session:
         with self._lock:
@@ -321,19 +403,41 @@ class ServiceClient:
     def delete(self, path: str, *, params: Mapping[str, Any] | None = None) -> Any:
         return self._json("DELETE", path, params=params)
 
-    def items(self, path: str, *, params: Mapping[str, Any] | None = None) -> Iterator[Any]:
-        """The items of a list, page after page, as they are iterated over."""
+    def items(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        make: Callable[[Any], Any] = lambda item: item,
+        max_items: int | None = None,
+    ) -> Pages[Any]:
+        """A list, page after page, as its items are iterated over.
+
+        Args:
+            path: address of the list.
+            params: query parameters, such as ``limit``, the size of a page.
+            make: turns one item's JSON into what is handed out.
+            max_items: the most items to hand out; None for all.
+        """
         query = dict(params or {})
-        while True:
-            page = self.get(path, params=query)
-            if not isinstance(page, dict) or not isinstance(page.get("items"), list):
-                raise BadResponse(
-                    "the server sent a list without items; client and server may be of different versions"
-                )
-            yield from page["items"]
-            query["cursor"] = page.get("next")
-            if query["cursor"] is None:
-                return
+        return Pages(lambda cursor: self.get(path, params={**query, "cursor": cursor}), make, max_items=max_items)
+
+    def get_record(self, kind: type[_R], path: str, *, params: Mapping[str, Any] | None = None) -> _R:
+        """A record, which remembers the version of the object it came from."""
+        with self._send("GET", path, None, params=params) as answer:
+            return kind.from_answer(answer.json(), etag=answer.headers.get("ETag"))
+
+    def update_record(self, record: _R, path: str) -> _R:
+        """Send what was set on `record` as a merge patch (RFC 7396), and return the object as it is then.
+
+        Raises:
+            Conflict: the object was changed since the record came from the server.
+        """
+        headers = {"Content-Type": "application/merge-patch+json"}
+        if record._etag is not None:
+            headers["If-Match"] = record._etag
+        with self._send("PATCH", path, record.changes(), headers=headers) as answer:
+            return type(record).from_answer(answer.json(), etag=answer.headers.get("ETag"))
 
     def stream(self, method: str, path: str, **options: Any) -> Answer:
         """Send a request whose answer the caller reads and closes; options as of `HttpClient.send`."""
@@ -346,14 +450,25 @@ class ServiceClient:
     def absolute(self, url: str) -> str:
         return self._client.absolute(url)
 
+    def transferred(self, direction: str, path: str, done: int, total: int | None, *, finished: bool = False) -> None:
+        """Let the hooks hear how far a file has come; cheap where there are none."""
+        hooks = self._client._hooks()
+        if hooks is not None:
+            hooks.transfer(direction, path, done, total, finished=finished)
+
     def _json(self, method: str, path: str, *, json: Any = None, **options: Any) -> Any:
-        headers = {"Accept": "application/json"}
+        with self._send(method, path, json, **options) as answer:
+            return answer.json()
+
+    def _send(
+        self, method: str, path: str, json: Any, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> Answer:
+        own = {"Accept": "application/json"}
         body = None
         if json is not None:
             body = jsonlib.dumps(json).encode()
-            headers["Content-Type"] = "application/json"
-        with self.stream(method, path, headers=headers, body=body, **options) as answer:
-            return answer.json()
+            own["Content-Type"] = "application/json"
+        return self.stream(method, path, headers={**own, **(headers or {})}, body=body, whole=True, **options)
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -367,7 +482,7 @@ def _refused(method: str, response: requests.Response, request_id: str) -> EdgeE
     problem = None
     with response:
         try:
-            content = response.raw.read(BLOCK, decode_content=True)
+            content = response.content
             decoded = jsonlib.loads(content) if "json" in response.headers.get("Content-Type", "") else None
             problem = decoded if isinstance(decoded, dict) and "code" in decoded else None
         except (*_FAILURES, ValueError):
@@ -385,17 +500,38 @@ def _is_redirect(response: requests.Response) -> bool:
     return response.status_code in (301, 302, 303, 307, 308)
 
 
-def _redirected(method: str, url: str, response: requests.Response, redirects: int, signed: bool) -> str:
+def _says_later(response: requests.Response) -> bool:
+    # 409 with Retry-After: an earlier attempt of this very call is still running on the server.
+    later_conflict = response.status_code == 409 and "Retry-After" in response.headers
+    return response.status_code in retries.STATUSES or later_conflict
+
+
+def _redirected(call: _Call, response: requests.Response, redirects: int) -> str:
     """Where to go on; the token follows to no other origin."""
     response.close()
-    target = urljoin(url, response.headers.get("Location", ""))
-    same = urlsplit(target)[:2] == urlsplit(url)[:2]
-    if method not in ("GET", "HEAD") or not same or redirects > MAX_REDIRECTS or signed:
+    target = urljoin(call.url, response.headers.get("Location", ""))
+    same = urlsplit(target)[:2] == urlsplit(call.url)[:2]
+    if call.method not in ("GET", "HEAD") or not same or redirects > MAX_REDIRECTS or call.signed:
         raise BadResponse(
-            f"{_bare(url)} redirects to {_bare(target)}, where the token must not go; "
+            f"{bare(call.url)} redirects to {bare(target)}, where the token must not go; "
             "if that is the right address, make it the service URL"
         )
     return target
+
+
+def _for_hooks(response: requests.Response | None, failure: ConnectionFailed | None, seconds: float) -> Any:
+    from edge_core.hooks import Response
+
+    if response is None:
+        return Response(None, {}, seconds, failure)
+    return Response(response.status_code, dict(response.headers), seconds, None)
+
+
+def _proxy_refused(url: str) -> ConnectionFailed:
+    return ConnectionFailed(
+        f"the proxy on the way to {urlsplit(url).hostname} wants another user name or password; "
+        "write them into HTTP_PROXY and HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128"
+    )
 
 
 def _connection_failed(error: Exception, url: str) -> ConnectionFailed:
@@ -407,7 +543,9 @@ def _connection_failed(error: Exception, url: str) -> ConnectionFailed:
     host = parts.netloc.rpartition("@")[2]
     text = str(error)
     if isinstance(error, requests.exceptions.ProxyError):
-        said = f"the proxy for {host} does not let the call through; check HTTP_PROXY and HTTPS_PROXY"
+        if "407" in text or "401" in text:  # some proxies answer wrong credentials with 401
+            return _proxy_refused(url)
+        said = f"the proxy on the way to {host} does not let the call through; check HTTP_PROXY, HTTPS_PROXY, NO_PROXY"
     elif isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in text:
         said = (
             f"the certificate of {host} is not trusted; if it is signed by a private CA, give ca_bundle= "
@@ -430,25 +568,6 @@ def _connection_failed(error: Exception, url: str) -> ConnectionFailed:
     else:
         said = f"{host} closed the connection without a proper answer; check the service URL, or try again"
     return ConnectionFailed(said)
-
-
-def _log(
-    method: str,
-    url: str,
-    response: requests.Response | None,
-    failure: EdgeError | None,
-    request_id: str,
-    started: float,
-) -> None:
-    if log.isEnabledFor(logging.DEBUG):
-        outcome = response.status_code if response is not None else type(failure).__name__
-        took = (time.monotonic() - started) * 1000
-        log.debug("%s %s -> %s in %.0f ms [request %s]", method, _bare(url), outcome, took, request_id)
-
-
-def _bare(url: str) -> str:
-    """The address without its query, which may hold a signature."""
-    return url.partition("?")[0]
 
 
 def _query_value(value: Any) -> Any:

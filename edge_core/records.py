@@ -60,6 +60,7 @@ class _Field:
 
     def __set__(self, record: Record, value: Any) -> None:
         record._values[self.name] = value
+        record._changed.add(self.name)
 
 
 def field(
@@ -111,7 +112,7 @@ class Record:
     """
 
     if not typing.TYPE_CHECKING:  # a type checker would take each field for a name missing from it
-        __slots__ = ("_data", "_values")
+        __slots__ = ("_changed", "_data", "_etag", "_values")
 
     _fields: ClassVar[dict[str, _Field]] = {}
     _schema: ClassVar[Any] = None
@@ -120,6 +121,8 @@ class Record:
 
     _data: dict[str, Any]
     _values: dict[str, Any]
+    _changed: set[str]
+    _etag: str | None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -148,6 +151,8 @@ class Record:
             values[name] = value
         self._data = {}
         self._values = values
+        self._changed = set(fields)  # made by hand: all of it is meant
+        self._etag = None
         for name, declared in fields.items():
             if name not in values:
                 fallback = declared.fallback()
@@ -156,8 +161,12 @@ class Record:
                 values[name] = fallback
 
     @classmethod
-    def from_answer(cls: type[_R], data: Any) -> _R:
+    def from_answer(cls: type[_R], data: Any, etag: str | None = None) -> _R:
         """Wrap the decoded JSON of an answer; fields convert when they are read.
+
+        Args:
+            data: the decoded JSON.
+            etag: the answer's ``ETag``, by which an update notices that someone else was faster.
 
         Raises:
             BadResponse: `data` is not a JSON object.
@@ -170,6 +179,8 @@ class Record:
         record = cls.__new__(cls)
         record._data = data
         record._values = {}
+        record._changed = set()
+        record._etag = etag
         return record
 
     def _read(self, declared: _Field) -> Any:
@@ -215,6 +226,28 @@ class Record:
             elif name not in data:
                 data[name] = _plain(getattr(self, name))
         return data
+
+    def changes(self) -> dict[str, Any]:
+        """What was set since the record came from the server, as a merge patch (RFC 7396).
+
+        A record made by hand gives all its fields. What a newer server sent beyond the declared
+        fields is never part of it, so that an old client erases nothing it does not know.
+        """
+        found: dict[str, Any] = {}
+        for name, value in self._values.items():
+            if isinstance(value, Record) and name not in self._changed:
+                inner = value.changes()
+                if inner:
+                    found[name] = inner
+            elif name in self._changed or (isinstance(value, (list, dict)) and self._differs(name, value)):
+                found[name] = _plain(value)
+        return found
+
+    def _differs(self, name: str, value: Any) -> bool:
+        """Whether a list or dictionary was changed in place since it was read."""
+        declared = self._fields[name]
+        before = declared.reader(self._data[name]) if declared.reader and name in self._data else declared.fallback()
+        return bool(_plain(before) != _plain(value))
 
     @classmethod
     def schema(cls) -> marshmallow.Schema:

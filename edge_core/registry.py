@@ -188,6 +188,11 @@ def rescan() -> None:
     _found = None
 
 
+def is_installed(group: str) -> bool:
+    """Whether any distribution has an entry point in `group`; imports nothing."""
+    return group in _scan()
+
+
 def _scan() -> dict[str, dict[str, list[_Claim]]]:
     """All entry points in groups of ours, by group and name: one look at the metadata per process."""
     global _found
@@ -226,6 +231,9 @@ def _look() -> dict[str, dict[str, list[_Claim]]]:
 def _make(claim: _Claim, make: Callable[[Any], Any]) -> Any:
     target = claim.point.load()
     _check_contract(target, claim.point.module, claim.record.distribution)
+    # Hook plugins may be modules; everything else is called, by the session or by whoever uses it.
+    if claim.point.group != "edge.hooks" and not callable(target):
+        raise TypeError(f"the entry point names {type(target).__name__} {target!r}, which cannot be called")
     made = make(target)
     if made is None:
         raise TypeError(f"{claim.point.value} returned None instead of an object")
@@ -250,8 +258,6 @@ def _check_contract(target: Any, module: str, distribution: str) -> None:
     # always state the contract of the core that is installed.
     own = getattr(target, "__dict__", {}).get("plugin_api")
     stated = own if own is not None else getattr(sys.modules[module], "plugin_api", None)
-    if not callable(target):
-        raise TypeError(f"the entry point names {type(target).__name__} {target!r}, which cannot be called")
     if type(stated) is not int:
         raise _Incompatible(
             f"{distribution} states no plugin contract; its author adds plugin_api = {PLUGIN_API} to {module}"

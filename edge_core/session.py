@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge_applications.namespace import EdgeApplication
     from edge_billing.namespace import EdgeBilling
     from edge_compute.namespace import EdgeCompute
+    from edge_core.hooks import Hooks
     from edge_core.http import HttpClient
     from edge_core.plugin import Namespace
     from edge_core.registry import PluginRecord, Registry
@@ -111,6 +112,8 @@ class EdgeSession:
         self.config = config.resolve(**self._given)
         self._lock = threading.Lock()
         self._client: HttpClient | None = None
+        self._hooks: Hooks | None = None
+        self._opened = False
         self._plugins: Registry | None = None
         self._closed = False
 
@@ -130,9 +133,29 @@ class EdgeSession:
                 if self._closed:
                     raise EdgeError("this session is closed; make a new EdgeSession")
                 if self._client is None:
-                    self._client = HttpClient(self.config)
+                    self._client = HttpClient(self.config, self._open)
                 client = self._client
         return client
+
+    @property
+    def hooks(self) -> Hooks:
+        """The session's hooks; ``session.hooks.register(plugin)`` adds one for this session."""
+        if self._hooks is None:
+            from edge_core.hooks import Hooks
+
+            self._hooks = Hooks()
+        return self._hooks
+
+    def _open(self) -> Hooks | None:
+        """The hooks there are, if any; asked before each request, and told before the first."""
+        if not self._opened:
+            self._opened = True
+            from edge_core.registry import is_installed
+
+            hooks = self.hooks if is_installed("edge.hooks") else self._hooks
+            if hooks is not None:
+                hooks.tell("edge_session_opened", session=self)
+        return self._hooks
 
     def whoami(self) -> WhoAmI:
         """The user this session acts as.
@@ -164,8 +187,8 @@ class EdgeSession:
         """
         from edge_core.search import SearchResult
 
-        found = self.http.core.items(f"/v1/orgs/{self.organization}/search", params={"query": query, "kind": kind})
-        return [SearchResult.from_answer(one) for one in found]
+        path = f"/v1/orgs/{self.organization}/search"
+        return list(self.http.core.items(path, params={"query": query, "kind": kind}, make=SearchResult.from_answer))
 
     def get(self, namespace: type[_N]) -> _N:
         """The namespace of a class, typed: ``session.get(Lab)`` is ``session.lab`` as a ``Lab``.
@@ -200,10 +223,13 @@ class EdgeSession:
     def close(self) -> None:
         """Close the session's connections; safe to call twice."""
         with self._lock:
+            opened = self._opened and not self._closed
             self._closed = True
             if self._client is not None:
                 self._client.close()
                 self._client = None
+        if opened and self._hooks is not None:
+            self._hooks.tell("edge_session_closed", session=self)
 
     def _registry(self) -> Registry:
         with self._lock:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from edge_core import retries
 from edge_core.errors import (
     AlreadyExists,
     BadEntry,
@@ -28,6 +29,7 @@ from edge_core.errors import (
     Unauthenticated,
 )
 from edge_core.session import EdgeSession
+from edge_core.whoami import WhoAmI
 
 ME = json.dumps({"user_name": "ada", "organizations": []}).encode()
 
@@ -48,8 +50,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+        if headers.get("Connection") == "close":
+            self.close_connection = True
 
-    do_GET = do_PUT = do_POST = do_DELETE = handle_any
+    do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = handle_any
 
     def log_message(self, *args: object) -> None:
         pass
@@ -177,7 +181,7 @@ def test_what_is_not_an_edge_server_is_told_apart(
         _ = session(fake.url).whoami().user_name
 
 
-def test_an_idempotent_call_is_tried_again_and_a_post_is_not(fake: Fake, no_waiting: list[float]) -> None:
+def test_a_call_that_may_be_repeated_is_tried_again(fake: Fake, no_waiting: list[float]) -> None:
     fake.answer(503, b"", "text/plain")
     fake.answer(429, b"", "text/plain")
     fake.answer(200, ME)
@@ -186,11 +190,78 @@ def test_an_idempotent_call_is_tried_again_and_a_post_is_not(fake: Fake, no_wait
     assert len(fake.seen) == 3
     assert len(no_waiting) == 2
     assert len({headers["X-Request-ID"] for _, _, headers, _ in fake.seen}) == 1
+
+
+def test_a_post_is_sent_once_unless_it_carries_an_idempotency_key(fake: Fake) -> None:
+    fake.answer(503, b"", "text/plain")
+    fake.answer(409, problem(409, "idempotency_in_progress"), "application/problem+json", Retry_After="1")
+    fake.answer(201, {"made": True})
+    edge = session(fake.url)
+    with edge.http.core.stream("POST", "/v1/things", body=b"{}", headers={"Idempotency-Key": "k1"}) as answer:
+        assert answer.json() == {"made": True}
+    assert {headers["Idempotency-Key"] for _, _, headers, _ in fake.seen} == {"k1"}
+    assert {body for _, _, _, body in fake.seen} == {b"{}"}
     fake.handler.answers[:] = []
     fake.answer(503, b"", "text/plain")
     with pytest.raises(ServerError):
         edge.http.core.post("/v1/things", json={})
     assert len(fake.seen) == 4
+
+
+def test_a_patch_is_sent_once(fake: Fake) -> None:
+    fake.answer(503, b"", "text/plain")
+    with pytest.raises(ServerError):
+        session(fake.url).http.core.patch("/v1/things/1", json={})
+    assert len(fake.seen) == 1
+
+
+def test_a_conflict_is_not_tried_again(fake: Fake) -> None:
+    fake.answer(409, problem(409, "not_empty"), "application/problem+json")
+    with pytest.raises(Conflict):
+        session(fake.url).http.core.post("/v1/things", json={})
+    assert len(fake.seen) == 1
+
+
+def test_a_body_that_breaks_off_is_asked_for_again(fake: Fake) -> None:
+    fake.answer(200, ME[:-5], Content_Length=str(len(ME)), Connection="close")
+    fake.answer(200, ME)
+    assert session(fake.url).whoami().user_name == "ada"
+    assert len(fake.seen) == 2
+
+
+def test_a_dead_server_costs_a_busy_client_about_one_request_a_call(fake: Fake) -> None:
+    fake.answer(503, b"", "text/plain")
+    edge = session(fake.url)
+    for _ in range(1000):
+        with pytest.raises(ServerError):
+            edge.whoami()
+    assert 1000 < len(fake.seen) <= 1000 + retries.CAPACITY // retries.COST
+    fake.handler.answers[:] = []
+    fake.answer(200, ME)
+    for _ in range(retries.COST):
+        edge.whoami()
+    fake.handler.answers.insert(0, (503, {}, b""))
+    assert edge.whoami().user_name == "ada", "what succeeds pays for retries again"
+
+
+def test_a_record_is_updated_by_what_was_set_and_only_if_nobody_was_faster(fake: Fake) -> None:
+    fake.answer(200, {**json.loads(ME), "newer": 1}, ETag='"v1"')
+    fake.answer(200, {**json.loads(ME), "email": "ada@example.com"}, ETag='"v2"')
+    fake.answer(412, problem(412, "conflict"), "application/problem+json")
+    client = session(fake.url).http.core
+    me = client.get_record(WhoAmI, "/v1/things/1")
+    me.email = "ada@example.com"
+    me = client.update_record(me, "/v1/things/1")
+    method, _, headers, body = fake.seen[1]
+    assert (method, headers["If-Match"], headers["Content-Type"]) == ("PATCH", '"v1"', "application/merge-patch+json")
+    assert json.loads(body) == {"email": "ada@example.com"}
+    with pytest.raises(Conflict):
+        client.update_record(me, "/v1/things/1")
+    assert fake.seen[2][2]["If-Match"] == '"v2"'
+    with pytest.raises(Conflict):
+        client.update_record(WhoAmI("ada"), "/v1/things/1")
+    assert "If-Match" not in fake.seen[3][2]
+    assert json.loads(fake.seen[3][3])["user_name"] == "ada"
 
 
 def test_retries_can_be_turned_off(fake: Fake) -> None:

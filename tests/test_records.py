@@ -134,6 +134,22 @@ def test_attributes_are_set_and_misspelt_ones_are_not() -> None:
         plate.cuont = 7  # type: ignore[attr-defined]
 
 
+def test_changes_are_what_was_set_and_nothing_else() -> None:
+    answer = {**ANSWER, "tags": {"a": "1"}, "best": {"row": "A"}}
+    plate = Plate.from_answer(answer)
+    assert (plate.made_at, plate.wells[0].row, plate.tags, plate.cost) is not None
+    assert plate.changes() == {}, "reading changes nothing"
+    plate.count = 7
+    plate.colour = None
+    plate.best.volume = 3.0  # type: ignore[union-attr]
+    plate.tags["b"] = "2"
+    assert plate.changes() == {"count": 7, "colour": None, "best": {"volume": 3.0}, "tags": {"a": "1", "b": "2"}}
+    plate.wells.append(Well("B"))
+    assert plate.changes()["wells"] == [{"row": "A", "volume": 2.0}, {"row": "B", "volume": 0.0}]
+    by_hand = Well("A")
+    assert by_hand.changes() == {"row": "A", "volume": 0.0}
+
+
 def test_defaults_are_not_shared() -> None:
     made = dt.datetime.now(dt.UTC)
     one, other = Plate("u1", made), Plate("u2", made)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -228,7 +227,9 @@ def test_ctrl_c_is_one_word(environment: dict[str, str], edge_session: EdgeSessi
     process = subprocess.Popen(
         command, env={**environment, **given}, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(1.5)
+    assert process.stdin is not None
+    process.stdin.write("x" * 300_000)  # more than a pipe holds: once it is taken, the command is at work
+    process.stdin.flush()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130

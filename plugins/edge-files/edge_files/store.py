@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator
 from urllib.parse import urljoin
 
 import edge_vfs
 from edge_core.errors import BadResponse, EdgeError, Forbidden
 from edge_core.http import Answer, ServiceClient
+from edge_core.paging import Pages
 from edge_core.plugin import Namespace
 from edge_files.wire import (
     MAX_PARTS,
@@ -45,21 +45,30 @@ class OrganizationStore(Namespace):
     def stat(self, path: str, /) -> Entry:
         return Entry.from_answer(self.http.get("/entry", params={"path": path}))
 
-    def children(self, path: str, /, kind: str | None = None) -> Iterator[Entry]:
-        return map(Entry.from_answer, self.http.items("/entries", params={"path": path, "kind": kind}))
+    def children(self, path: str, /, kind: str | None = None) -> Pages[Entry]:
+        return self.http.items("/entries", params={"path": path, "kind": kind}, make=Entry.from_answer)
 
     def reader(self, path: str, stat: Stat, /) -> Reader:
         return Reader(self.http, path, stat)
 
+    def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:
+        self.http.transferred(direction, path, done, total, finished=finished)
+
     def write(self, path: str, source: edge_vfs.Source, /, *, overwrite: bool) -> None:
+        source.on_read = lambda done: self.progress("upload", path, done, source.size)
+        size = self._write(path, source, overwrite)
+        self.progress("upload", path, size, size, finished=True)
+
+    def _write(self, path: str, source: edge_vfs.Source, overwrite: bool) -> int:
+        """Send the content and return its size in bytes."""
         content = source.small(SMALL_CONTENT)
         if content is None:
-            _Sender(self.http, path, source, overwrite).send()
-            return
+            return _Sender(self.http, path, source, overwrite).send()
         digest = base64.b64encode(bytes.fromhex(source.sha256())).decode()
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
         params = {"path": path, "overwrite": overwrite}
-        self.http.stream("PUT", "/content", params=params, headers=headers, body=content).close()
+        self.http.stream("PUT", "/content", params=params, headers=headers, body=content, whole=True).close()
+        return len(content)
 
     def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
         self.http.post("/folders", json=MakeFolder(path=path, exist_ok=exist_ok).to_dict())
@@ -122,7 +131,7 @@ class _Sender:
         self._upload = Upload.from_answer(http.post("/uploads", json=start.to_dict()))
         self._addresses: dict[int, SignedPart] = {}
 
-    def send(self) -> None:
+    def send(self) -> int:
         here = f"/uploads/{self._upload.id}"
         try:
             parts = [self._send(n, part) for n, part in enumerate(self._source.parts(self._upload.part_size), 1)]
@@ -133,6 +142,7 @@ class _Sender:
         except BaseException:
             self._give_up(here)
             raise
+        return size
 
     def _send(self, n: int, part: Part) -> HeldPart:
         for fresh in (False, True):

@@ -294,9 +294,9 @@ def test_reading_on_is_one_request_and_a_seek_one_more(
     sent: list[str] = []
     send = edge_session.http._send_once
 
-    def count(method: str, url: str, *rest: Any) -> Any:
-        sent.append(f"{method} {url.partition('?')[0].rpartition('/')[2]}")
-        return send(method, url, *rest)
+    def count(call: Any) -> Any:
+        sent.append(f"{call.method} {call.url.partition('?')[0].rpartition('/')[2]}")
+        return send(call)
 
     monkeypatch.setattr(edge_session.http, "_send_once", count)
     opened = files.open("a.bin", open_with="file")

@@ -107,9 +107,11 @@ class Folder:
             with builtins.open(handle, "wb", buffering=0) as file:
                 while block := content.read(BLOCK):
                     _write_all(file, block)
+                    self._store.progress("download", path, content.position, stat.size)
                 os.fsync(file.fileno())
             _take_usual_mode(temporary)
             os.replace(temporary, target)
+            self._store.progress("download", path, content.position, stat.size, finished=True)
         except BaseException:
             os.unlink(temporary)
             raise

@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import IO, Any, cast
 
@@ -29,6 +29,7 @@ class Source:
 
     Attributes:
         size: bytes to come, or None if only reading will tell.
+        on_read: called with the bytes handed on so far, each time some are.
 
     Raises:
         OSError: the local file cannot be opened.
@@ -36,6 +37,8 @@ class Source:
     """
 
     def __init__(self, given: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> None:
+        self.on_read: Callable[[int], None] = lambda done: None
+        self._done = 0
         self._owned = False
         if isinstance(given, (str, os.PathLike)):
             self._file: Any = open(given, "rb", buffering=0)  # noqa: SIM115  # closed by this object
@@ -74,6 +77,7 @@ class Source:
         if self.size is not None and len(content) < self.size:
             raise _changed()
         self._hash.update(content)
+        self.on_read(len(content))
         return content
 
     def parts(self, size: int) -> Iterator[Part]:
@@ -85,18 +89,19 @@ class Source:
             with tempfile.SpooledTemporaryFile(max_size=SPOOL) as spool:
                 length = self._fill(cast("IO[bytes]", spool), size)
                 if length:
-                    yield from self._send(Part(spool, 0, length, self._hash))
+                    yield from self._send(Part(self, spool, 0, length))
                 if length < size:
                     return
 
     def _parts_in_place(self, total: int, size: int) -> Iterator[Part]:
         start = self._file.tell()
         for offset in range(0, total, size):
-            yield from self._send(Part(self._file, start + offset, min(size, total - offset), self._hash))
+            yield from self._send(Part(self, self._file, start + offset, min(size, total - offset)))
 
     def _send(self, part: Part) -> Iterator[Part]:
         yield part
         self._hash = part.whole
+        self._done += len(part)
 
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of all that was handed on."""
@@ -135,18 +140,18 @@ class Source:
 class Part:
     """A stretch of the source as a request body: it has a length and can be sent again."""
 
-    def __init__(self, file: Any, start: int, length: int, whole: Any) -> None:
+    def __init__(self, source: Source, file: Any, start: int, length: int) -> None:
+        self._source = source
         self._file = file
         self._start = start
         self._length = length
-        self._before = whole
         self.rewind()
 
     def rewind(self) -> None:
         self._file.seek(self._start)
         self._left = self._length
         self._hash = hashlib.sha256()
-        self.whole = self._before.copy()
+        self.whole = self._source._hash.copy()
 
     def read(self, size: int = -1) -> bytes:
         wanted = self._left if size < 0 else min(size, self._left)
@@ -158,6 +163,7 @@ class Part:
         self._left -= len(block)
         self._hash.update(block)
         self.whole.update(block)
+        self._source.on_read(self._source._done + self._length - self._left)
         return block
 
     def sha256(self) -> str:

@@ -1,0 +1,49 @@
+"""The one place that knows what is secret, and how to show something without it."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+TOKEN_PREFIX = "edg_"  # noqa: S105  # the public part
+PUBLIC_CHARACTERS = 8
+
+HIDDEN = "***"
+
+_SIGNED_QUERY = re.compile(r"\?[^\s\"']*(?:signature|credential|security-token|sig)=[^\s\"']*", re.IGNORECASE)
+_TOKEN = re.compile(r"edg_[0-9A-Za-z]{20,}")
+_USER_INFO = re.compile(r"//[^/@\s]+@")
+
+
+def bare(url: str) -> str:
+    """An address without its query, which may hold a signature, and without user name and password."""
+    return _USER_INFO.sub("//", url.partition("?")[0])
+
+
+def public_part(token: str) -> str:
+    """What may be shown of a token: enough for its owner to find it, nothing anyone can use."""
+    return token[:PUBLIC_CHARACTERS] + HIDDEN if token.startswith(TOKEN_PREFIX) else HIDDEN
+
+
+def scrub(text: str) -> str:
+    """A text of somebody else's, without tokens of ours, signed queries, and passwords in addresses."""
+    text = _SIGNED_QUERY.sub(f"?{HIDDEN}", text)
+    text = _TOKEN.sub(lambda found: public_part(found[0]), text)
+    return _USER_INFO.sub(f"//{HIDDEN}@", text)
+
+
+class _Unsigned(logging.Filter):
+    """Takes signatures out of what urllib3 logs at DEBUG: it writes each request's whole address."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(scrub(one) if isinstance(one, str) else one for one in record.args)
+        return True
+
+
+def guard_urllib3() -> None:
+    """Make urllib3's own log safe to turn on; once is enough."""
+    for name in ("urllib3.connectionpool", "urllib3.util.retry"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(one, _Unsigned) for one in logger.filters):
+            logger.addFilter(_Unsigned())

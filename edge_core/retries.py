@@ -1,0 +1,95 @@
+"""When a failed call is tried again, and after how long.
+
+The numbers are those of the AWS SDKs' standard mode, which has been under more fire than any other
+published policy: full jitter under an exponential bound, and a budget that all calls of a session
+share, so that a server that is down costs a busy client about one request per call, not three.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import threading
+
+STATUSES = frozenset({429, 502, 503, 504})
+"""Statuses that say "later" rather than "no"."""
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+"""Methods that have the same effect once or twice (RFC 9110); POST needs an ``Idempotency-Key``."""
+
+SCALE = 0.05
+"""Seconds. Bound of the first wait, doubled with each further one."""
+
+THROTTLED_SCALE = 1.0
+"""Seconds. The same where the server asked to slow down."""
+
+LONGEST = 20.0
+"""Seconds. No bound grows beyond."""
+
+RETRY_AFTER_EXTRA = 5.0
+"""Seconds. How much longer than our own wait a ``Retry-After`` may make us wait."""
+
+CAPACITY = 500
+COST = 14
+"""What a retry takes from the budget; a call that succeeds puts back 1."""
+
+
+class Budget:
+    """What all calls of a session may spend on retries together; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._left = CAPACITY
+        self._lock = threading.Lock()
+
+    @property
+    def left(self) -> int:
+        return self._left
+
+    def take(self) -> bool:
+        """Pay for one retry; False if there is not enough left."""
+        with self._lock:
+            if self._left < COST:
+                return False
+            self._left -= COST
+            return True
+
+    def give_back(self) -> None:
+        """Note a call that succeeded."""
+        if self._left < CAPACITY:
+            with self._lock:
+                self._left = min(CAPACITY, self._left + 1)
+
+
+def wait(attempt: int, status: int | None, retry_after: str | None) -> float:
+    """Seconds to wait after a failed attempt.
+
+    Args:
+        attempt: number of the attempt that failed, from 1.
+        status: status of its answer; None if none came.
+        retry_after: the answer's ``Retry-After`` header: seconds, or a date (RFC 9110).
+    """
+    scale = THROTTLED_SCALE if status == 429 else SCALE
+    bound = min(LONGEST, scale * 2.0 ** min(attempt - 1, 30))
+    own = random.uniform(0, bound)  # noqa: S311  # spreads clients, hides nothing
+    asked = _seconds(retry_after)
+    if asked is None:
+        return own
+    return min(max(own, asked), own + RETRY_AFTER_EXTRA)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """What a ``Retry-After`` header asks for, in seconds from now; None if it cannot be read."""
+    text = (retry_after or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    if not text:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return max(0.0, (moment - dt.datetime.now(dt.UTC)).total_seconds())

@@ -1,0 +1,50 @@
+"""The arithmetic of retries holds for any numbers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from email.utils import format_datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_core import retries
+
+STATUS = st.one_of(st.none(), st.sampled_from(sorted(retries.STATUSES)))
+
+
+@given(st.integers(1, 10_000), STATUS)
+def test_a_wait_of_our_own_is_never_negative_and_never_beyond_the_longest(attempt: int, status: int | None) -> None:
+    bound = min(retries.LONGEST, (1.0 if status == 429 else 0.05) * 2 ** min(attempt - 1, 30))
+    assert 0 <= retries.wait(attempt, status, None) <= bound
+
+
+@given(st.integers(1, 100), STATUS, st.integers(0, 10**12))
+def test_retry_after_is_obeyed_within_its_cap(attempt: int, status: int | None, asked: int) -> None:
+    waited = retries.wait(attempt, status, str(asked))
+    assert min(asked, retries.RETRY_AFTER_EXTRA) <= waited <= retries.LONGEST + retries.RETRY_AFTER_EXTRA
+
+
+@given(st.text())
+def test_no_header_breaks_it(text: str) -> None:
+    assert 0 <= retries.wait(1, 503, text) <= retries.LONGEST + retries.RETRY_AFTER_EXTRA
+
+
+def test_a_date_is_understood() -> None:
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)
+    assert 1 <= retries.wait(1, 503, format_datetime(moment, usegmt=True)) <= 3.1
+    assert retries.wait(1, 503, "Wed, 21 Oct 2015 07:28:00 GMT") <= retries.SCALE
+
+
+@given(st.lists(st.booleans(), max_size=3000))
+def test_the_budget_is_never_negative_and_never_above_its_capacity(calls: list[bool]) -> None:
+    budget = retries.Budget()
+    spent = earned = 0
+    for succeeded in calls:
+        if succeeded:
+            budget.give_back()
+            earned += 1
+        elif budget.take():
+            spent += retries.COST
+        assert 0 <= budget.left <= retries.CAPACITY
+    assert spent <= retries.CAPACITY + earned
