@@ -225,7 +225,13 @@ def test_ctrl_c_is_one_word(environment: dict[str, str], edge_session: EdgeSessi
         "EDGE_API_ORG": settings.organization,
     }
     process = subprocess.Popen(
-        command, env={**environment, **given}, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env={**environment, **given},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdin is not None
     process.stdin.write("x" * 300_000)  # more than a pipe holds: once it is taken, the command is at work
