@@ -7,7 +7,7 @@ from pathlib import Path
 
 import flask
 
-from edge_server import body, database, permissions, problems, services
+from edge_server import body, database, idempotency, permissions, problems, services
 from edge_server.description import describe
 from edge_server.routes import files, server, signed, uploads, whoami
 from edge_server.routes.blueprint import refuse_unreadable_query
@@ -43,4 +43,6 @@ def build(parts: services.Services) -> flask.Flask:
     app.after_request(body.drain)
     app.before_request(refuse_unreadable_query)
     permissions.install(app)
+    idempotency.install(app)
+    parts.database.before_commit = idempotency.before_commit
     return app

@@ -1,4 +1,4 @@
-"""Bodies that are bytes: read as they stream, counted, and never held whole."""
+"""Bodies: bytes are read as they stream, counted and never held whole; JSON is, within a limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 
 import flask
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wsgi import get_input_stream
 
 from edge_server.problems import Refusal, bad_entry, checksum_mismatch, too_large
 from edge_server.store import BLOCK
@@ -20,6 +21,9 @@ STALLED = 60.0
 
 DRAINED = 16 << 20
 """Bytes of a refused body that are read all the same."""
+
+LARGEST_JSON = 8 << 20
+"""Bytes. The parts of the largest upload, stated at its completion, take a third of it."""
 
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
 
@@ -52,7 +56,7 @@ def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
                 one.update(block)
             yield block
     except TimeoutError:
-        raise Refusal(408, "timeout", f"no byte came for {STALLED:.0f} seconds; send it again") from None
+        raise _stalled() from None
     except OSError:
         # What servers raise when the sender goes away in the middle.
         size = -1
@@ -63,6 +67,27 @@ def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
             raise checksum_mismatch(f"the {name.upper()} of the body is not the one stated; send it again")
 
 
+def whole() -> bytes:
+    """The body of a request that is JSON; it can be asked for again.
+
+    Raises:
+        Refusal: it has more than `LARGEST_JSON` bytes, or stopped coming.
+    """
+    request = flask.request
+    request.max_content_length = LARGEST_JSON
+    with_timeout()
+    try:
+        raw = request.get_data()
+    except ClientDisconnected as error:
+        # Werkzeug's word for whatever keeps a body of limited length from coming.
+        if isinstance(error.__context__, TimeoutError):
+            raise _stalled() from None
+        raise
+    if len(raw) >= LARGEST_JSON:  # one of no stated length is cut there
+        raise too_large(f"the body has more than {LARGEST_JSON} bytes; send less at once")
+    return raw
+
+
 def drain(response: flask.Response) -> flask.Response:
     """Read what a refusal left unread, within reason, so that the connection can be used again.
 
@@ -70,14 +95,19 @@ def drain(response: flask.Response) -> flask.Response:
     break.
     """
     request = flask.request
-    request.max_content_length = None
     left = DRAINED
-    with contextlib.suppress(OSError, RequestEntityTooLarge):
+    with contextlib.suppress(OSError, ClientDisconnected):
         if request.content_length or "Transfer-Encoding" in request.headers:
             with_timeout()
-            while left > 0 and (block := request.stream.read(min(BLOCK, left))):
+            # Not the request's own, which keeps to the limit that was set for it.
+            stream = get_input_stream(request.environ)
+            while left > 0 and (block := stream.read(min(BLOCK, left))):
                 left -= len(block)
     return response
+
+
+def _stalled() -> Refusal:
+    return Refusal(408, "timeout", f"no byte came for {STALLED:.0f} seconds; send it again")
 
 
 def with_timeout() -> None:

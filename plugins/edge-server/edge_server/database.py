@@ -8,7 +8,7 @@ the lock later without reading anew, and SQLite would fail it at once instead.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ class Database:
 
     Args:
         path: the SQLite file; it is created when first used.
+
+    Attributes:
+        before_commit: called with each transaction that writes, as its last part.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,6 +45,7 @@ class Database:
         self.engine = sa.create_engine(url, hide_parameters=True, pool_size=16, max_overflow=-1)
         sa.event.listen(self.engine, "connect", _configure)
         sa.event.listen(self.engine, "begin", _begin)
+        self.before_commit: Callable[[Session], None] = _nothing_more
         self._writing = self.engine.execution_options(write=True)
 
     @contextlib.contextmanager
@@ -58,6 +62,7 @@ class Database:
             # block is what is true until it commits.
             session.connection()
             yield session
+            self.before_commit(session)
 
     @contextlib.contextmanager
     def write_connection(self) -> Iterator[sa.Connection]:
@@ -85,6 +90,10 @@ class Database:
     def close(self) -> None:
         """Close the connections; before a fork, since SQLite's do not survive one."""
         self.engine.dispose()
+
+
+def _nothing_more(_session: Session) -> None:
+    pass
 
 
 def _configure(connection: Any, _record: Any) -> None:

@@ -10,9 +10,30 @@ import marshmallow
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from edge_core.records import Record, field
+from edge_server import idempotency
 from edge_server.permissions import RULES, Rule
 
 _NAME = "edge_server.api"
+
+_PROBLEM = {"schema": {"$ref": "#/components/schemas/Problem"}}
+
+_KEY = {
+    "in": "header",
+    "name": idempotency.HEADER,
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{idempotency.KEY_PATTERN}$"},
+    "description": (
+        "A new one for each new request makes it safe to send that request again "
+        "(draft-ietf-httpapi-idempotency-key-header): for 24 hours it has its effect once, and the same user gets the "
+        "same answer again. An answer that holds a signature or another secret is not kept: the request is run again "
+        "and answered anew."
+    ),
+}
+
+_REPLAYED = {
+    "description": f'"true" on an answer that was given before, to the first request with this {idempotency.HEADER}.',
+    "schema": {"type": "string", "enum": ["true"]},
+}
 
 
 class Problem(Record):
@@ -50,7 +71,6 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
     """The finished OpenAPI document."""
     api: flask_smorest.Api = app.extensions[_NAME]
     document: dict[str, Any] = api.spec.to_dict()
-    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
     for path in document["paths"].values():
         for method, operation in path.items():
             if method == "parameters":
@@ -63,15 +83,44 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
             }
             operation["responses"]["default"] = {
                 "description": "Refused; the problem says why.",
-                "content": {"application/problem+json": problem},
+                "content": {"application/problem+json": _PROBLEM},
             }
             if RULES[operation["operationId"]] is not Rule.ANYONE:
                 operation["security"] = [{"token": []}]
                 operation["x-permission"] = RULES[operation["operationId"]].name.lower()
+                if method == "post":
+                    _repeatable(operation)
     components = document["components"]
     del components["responses"], components["schemas"]["PaginationMetadataSchema"]  # flask-smorest's own, unused
+    later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+    components["parameters"] = {"IdempotencyKey": _KEY}
+    components["headers"] = {"IdempotencyReplayed": _REPLAYED}
+    components["responses"] = {
+        "Conflict": _refused("idempotency_in_progress", "is still being answered", later),
+        "Unprocessable": _refused("idempotency_mismatch", "was another one", {}),
+    }
     _open_answers(document)
     return document
+
+
+def _repeatable(operation: dict[str, Any]) -> None:
+    """Say that an operation takes a key, and what that can lead to."""
+    operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
+    responses = operation["responses"]
+    for response in responses.values():
+        replayed = {"$ref": "#/components/headers/IdempotencyReplayed"}
+        response.setdefault("headers", {})[idempotency.REPLAYED] = replayed
+    responses["409"] = {"$ref": "#/components/responses/Conflict"}
+    responses["422"] = {"$ref": "#/components/responses/Unprocessable"}
+
+
+def _refused(code: str, said: str, headers: dict[str, Any]) -> dict[str, Any]:
+    """A status that a key can lead to, beside the operation's own reasons for it."""
+    return {
+        "description": f"Refused. The code {code} says that the first request with this {idempotency.HEADER} {said}.",
+        "content": {"application/problem+json": _PROBLEM},
+        "headers": {idempotency.REPLAYED: {"$ref": "#/components/headers/IdempotencyReplayed"}, **headers},
+    }
 
 
 def _open_answers(document: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import filelock
 import sqlalchemy.exc
 from sqlalchemy.orm import Session
 
-from edge_server import accounts, database
+from edge_server import accounts, database, idempotency
 from edge_server.database import Database
 from edge_server.migrate import migrate
 from edge_server.signing import read_key
@@ -89,6 +89,7 @@ def prepare(data: Path) -> str | None:
         migrate(opened, data / "backups")
         Uploads(opened, store).drop_orphans()
         with opened.write() as session:
+            idempotency.release_all(session)
             return _first_token(session)
 
 

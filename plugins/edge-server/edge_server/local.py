@@ -35,6 +35,7 @@ class EdgeServer:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.url = ""
+        self._options: tuple[str, ...] = ()
         self._log = data.with_name(f"{data.name}.log")
         self._process: subprocess.Popen[bytes] | None = None
         self._database: Database | None = None
@@ -60,6 +61,7 @@ class EdgeServer:
         """
         from edge_server.folder import RUNNING
 
+        self._options = options
         command = [sys.executable, "-m", "edge_server", "run", "--data", str(self.data), "--port", "0", *options]
         with contextlib.suppress(OSError):
             # Left by a server that was killed; it would send us to where that one was.
@@ -89,9 +91,9 @@ class EdgeServer:
         self._process.wait(STOP_SECONDS)
 
     def restart(self) -> None:
-        """Stop the server and start it again; `url` is another one then."""
+        """Stop the server and start it again with the same options; `url` is another one then."""
         self.stop()
-        self.start()
+        self.start(*self._options)
 
     def create_user(
         self,

@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from sqlalchemy import Delete, delete, select
 from sqlalchemy.orm import Session
@@ -27,6 +28,8 @@ MAX_SIZE = 1 << 50
 HOLD_WAIT = 10.0
 """Seconds that `complete` waits for parts which are still arriving."""
 
+_Answer = TypeVar("_Answer")
+
 
 @dataclasses.dataclass(frozen=True)
 class Uploads:
@@ -40,8 +43,16 @@ class Uploads:
     database: Database
     store: Store
 
-    def start(self, organization_id: int, user_id: int, wanted: StartUpload) -> UploadRecord:
+    def start(
+        self, organization_id: int, user_id: int, wanted: StartUpload, answer: Callable[[UploadRecord], _Answer]
+    ) -> _Answer:
         """Open an upload.
+
+        Args:
+            organization_id: whose file it will be.
+            user_id: who opens it.
+            wanted: what is to be uploaded.
+            answer: called with the upload inside the transaction; what it gives is returned.
 
         Raises:
             Refusal: the path cannot be, or something is there that must not be replaced.
@@ -67,10 +78,10 @@ class Uploads:
         try:
             with self.database.write() as session:
                 session.add(upload)
+                return answer(_record(upload, []))
         except BaseException:
             self.store.drop_upload(upload.uid)
             raise
-        return _record(upload, [])
 
     def read(self, organization_id: int, uid: str) -> UploadRecord:
         """An upload with the parts held."""
@@ -117,8 +128,16 @@ class Uploads:
             raise _gone() from None  # aborted just now
         return written
 
-    def complete(self, organization_id: int, uid: str, stated: CompleteUpload) -> Entry:
+    def complete(
+        self, organization_id: int, uid: str, stated: CompleteUpload, answer: Callable[[Entry], _Answer]
+    ) -> _Answer:
         """Make an upload the newest version at its path; a repeat gives the same version.
+
+        Args:
+            organization_id: whose upload it is.
+            uid: the upload.
+            stated: what it must be.
+            answer: called with the file inside the transaction; what it gives is returned.
 
         Raises:
             Refusal: parts are missing or differ from what is stated, or the path cannot take a file.
@@ -127,23 +146,23 @@ class Uploads:
         while True:
             try:
                 with self._held(uid, exclusive=True):
-                    return self._complete(organization_id, uid, stated)
+                    return self._complete(organization_id, uid, stated, answer)
             except locks.Busy:
                 with self.database.read() as session:
                     upload = _find(session, uid, organization_id)
                     if upload.version is not None:
-                        return _completed(upload, upload.version, stated)
+                        return answer(_completed(upload, upload.version, stated))
                 if time.monotonic() > deadline:
-                    raise conflict(
-                        "a part of this upload is still arriving, or it is being completed; try again"
-                    ) from None
+                    raise _busy() from None
                 time.sleep(0.05)
 
-    def _complete(self, organization_id: int, uid: str, stated: CompleteUpload) -> Entry:
+    def _complete(
+        self, organization_id: int, uid: str, stated: CompleteUpload, answer: Callable[[Entry], _Answer]
+    ) -> _Answer:
         with self.database.read() as session:
             upload = _find(session, uid, organization_id)
             if upload.version is not None:
-                return _completed(upload, upload.version, stated)
+                return answer(_completed(upload, upload.version, stated))
             expected = Written(_total(upload, upload.parts, stated), stated.sha256)
             key = upload.key
         try:
@@ -174,12 +193,11 @@ class Uploads:
                 session.flush()
                 published = True
                 self.store.publish(uid, key)
-                entry = tree.entry(node)
+                return answer(tree.entry(node))
         except BaseException:
             if published:
                 self.store.take_back(uid, key)
             raise
-        return entry
 
     @contextlib.contextmanager
     def _held(self, uid: str, *, exclusive: bool) -> Iterator[None]:
@@ -266,6 +284,11 @@ def _open(session: Session, uid: str, organization_id: int | None = None) -> Upl
     if upload.version_id is not None:
         raise conflict("this upload is completed; start a new one to change the file")
     return upload
+
+
+def _busy() -> Refusal:
+    said = "a part of this upload is still arriving, or it is being completed; try again"
+    return Refusal(409, "conflict", said, {"Retry-After": "1"})
 
 
 def _gone() -> Refusal:

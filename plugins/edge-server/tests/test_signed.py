@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from urllib.parse import parse_qs, parse_qsl, urlencode
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from urllib.parse import parse_qs, parse_qsl, urlencode, urljoin
 
 import pytest
+import requests
 import sqlalchemy as sa
 
 from edge_server import clock
@@ -14,7 +19,7 @@ from edge_server.local import EdgeServer
 from edge_server.models import Version
 from edge_server.signing import Signer, read_key
 
-from .wire import Api, refused
+from .wire import Api, close_all, refused, session
 
 
 def address(api: Api, path: str, **more: object) -> str:
@@ -144,3 +149,63 @@ def test_odd_names_are_saved_as_they_are_and_add_no_header(api: Api, name: str) 
 
 def test_the_key_is_for_its_owner_alone(edge_server: EdgeServer) -> None:
     assert (edge_server.data / "signing.key").stat().st_mode & 0o777 == 0o600
+
+
+PREFIX = "/services/api"
+
+
+@pytest.fixture
+def behind_a_prefix(api: Api) -> Iterator[Api]:
+    """The same through a proxy that strips a prefix from the path and says nothing of it."""
+    over = session()
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def _forward(self) -> None:
+            if not self.path.startswith(f"{PREFIX}/"):
+                self.send_error(404, "outside of the prefix")
+                return
+            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            url = f"{inner}{self.path.removeprefix(PREFIX)}"
+            answer = over.request(
+                self.command, url, headers=headers, data=content or None, allow_redirects=False, timeout=30
+            )
+            self.send_response(answer.status_code)
+            for name, value in answer.headers.items():
+                if name.lower() not in ("connection", "server", "date"):
+                    self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_PUT = do_POST = do_DELETE = _forward
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    inner = api.url
+    proxy = http.server.HTTPServer(("127.0.0.1", 0), Proxy)
+    thread = threading.Thread(target=proxy.serve_forever, args=(0.02,))
+    thread.start()
+    api.url = f"http://127.0.0.1:{proxy.server_port}{PREFIX}"
+    yield api
+    close_all()
+    proxy.shutdown()
+    thread.join()
+    proxy.server_close()
+
+
+def test_addresses_hold_behind_a_prefix(behind_a_prefix: Api) -> None:
+    api = behind_a_prefix
+    large = os.urandom((1 << 20) + 1)
+    assert api.put("a/small", b"small").status_code == 201
+    assert api.upload("a/b/large", large).status_code == 200  # its parts by addresses from a JSON answer
+    assert api.get("a/small").content == b"small"
+    answer = api.get("a/b/large")
+    assert answer.status_code == 307
+    assert not answer.headers["Location"].startswith(("/", "http"))
+    target = urljoin(answer.url, answer.headers["Location"])
+    assert target.startswith(f"{api.url}/v1/content/")
+    assert api.http.get(target, timeout=30).content == large
+    assert api.signed("GET", address(api, "a/b/large")).content == large
+    outside: requests.Response = api.http.get(target.replace(PREFIX, ""), timeout=30)
+    assert outside.status_code == 404

@@ -16,7 +16,8 @@ from webargs import core
 from webargs.flaskparser import FlaskParser
 
 from edge_core.records import Record
-from edge_server.problems import Refusal, bad_entry, too_large
+from edge_server import body, idempotency
+from edge_server.problems import Refusal, bad_entry
 
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
 """Bytes, in the API description."""
@@ -25,9 +26,6 @@ BINARY_TYPE = "application/octet-stream"
 
 BINARY_BODY = {"required": True, "content": {BINARY_TYPE: {"schema": BINARY_SCHEMA}}}
 """A request body of bytes, in the API description."""
-
-LARGEST_JSON = 8 << 20
-"""Bytes. The parts of the largest upload, stated at its completion, take a third of it."""
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
@@ -55,10 +53,7 @@ class _StrictParser(FlaskParser):
             raise Refusal(
                 415, "unsupported_media_type", "send the body as JSON, with the header Content-Type: application/json"
             )
-        req.max_content_length = LARGEST_JSON
-        raw = req.get_data()
-        if len(raw) >= LARGEST_JSON:  # a body of no stated length is cut there
-            raise too_large(f"the body has more than {LARGEST_JSON} bytes; send less at once")
+        raw = body.whole()
         try:
             loaded = core.parse_json(raw)
             if b"\\u" in raw:
@@ -76,18 +71,22 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = _StrictParser()
 
-    def operation(self, operation_id: str, method: str, rule: str) -> Callable[[_View], _View]:
+    def operation(
+        self, operation_id: str, method: str, rule: str, *, secret_answer: bool = False
+    ) -> Callable[[_View], _View]:
         """Decorator: the view answers `method` at `rule`.
 
         Args:
             operation_id: its name in the permission table and the API description.
             method: HTTP method.
             rule: address below the group's.
+            secret_answer: it answers with a secret or a signature, so the answer is never kept.
         """
 
         def decorate(view: _View) -> _View:
             documented = self.doc(operationId=operation_id)(view)
             documented.operation_id = operation_id
+            documented.secret_answer = secret_answer
             # An endpoint's name cannot hold a dot.
             endpoint = operation_id.replace(".", ":")
             self.route(rule, methods=[method], endpoint=endpoint)(documented)
@@ -115,8 +114,13 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
 
 
 def answer(record: Record, status: int = 200) -> flask.Response:
-    """A record as a JSON answer. Dumping through marshmallow would take a listing ten times as long."""
-    return flask.Response(json.dumps(record.to_dict()) + "\n", status, content_type="application/json")
+    """A record as a JSON answer. Dumping through marshmallow would take a listing ten times as long.
+
+    Where the view writes, this belongs inside its transaction: the answer to a request that can be
+    sent again is committed with it.
+    """
+    dumped = json.dumps(record.to_dict()) + "\n"
+    return idempotency.keep(flask.Response(dumped, status, content_type="application/json"))
 
 
 def refuse_unreadable_query() -> None:

@@ -32,7 +32,7 @@ def uploads() -> Uploads:
 @routes.response(201, Upload.schema())
 def start(wanted: StartUpload, org: str) -> flask.Response:
     """Open an upload."""
-    return answer(uploads().start(member().organization_id, caller().id, wanted), 201)
+    return uploads().start(member().organization_id, caller().id, wanted, lambda upload: answer(upload, 201))
 
 
 @routes.operation("files.uploads.read", "GET", "/<upload_id>")
@@ -50,7 +50,7 @@ def abort(org: str, upload_id: str) -> flask.Response:
     return flask.Response(status=204)
 
 
-@routes.operation("files.uploads.sign", "POST", "/<upload_id>/sign")
+@routes.operation("files.uploads.sign", "POST", "/<upload_id>/sign", secret_answer=True)
 @routes.arguments(SignParts.schema())
 @routes.response(200, SignedParts.schema())
 def sign(wanted: SignParts, org: str, upload_id: str) -> flask.Response:
@@ -65,7 +65,7 @@ def sign(wanted: SignParts, org: str, upload_id: str) -> flask.Response:
 @routes.response(200, Entry.schema())
 def complete(stated: CompleteUpload, org: str, upload_id: str) -> flask.Response:
     """Make an upload the file's newest version, once its content is checked."""
-    return answer(uploads().complete(member().organization_id, upload_id, stated))
+    return uploads().complete(member().organization_id, upload_id, stated, answer)
 
 
 def _signed(upload: str, part: PartToSign, expires_at: dt.datetime) -> SignedPart:

@@ -1,0 +1,573 @@
+"""Requests sent again under the key they first came with."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import datetime as dt
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from flask.testing import FlaskClient
+
+import edge_server.migrations
+from edge_server import accounts, clock, idempotency, tree
+from edge_server.app import build
+from edge_server.database import FILE_NAME, Database
+from edge_server.local import EdgeServer
+from edge_server.migrate import migrate
+from edge_server.models import IdempotencyKey, Membership, Node, Upload
+from edge_server.openapi import document
+from edge_server.permissions import RULES, Rule
+from edge_server.problems import Refusal
+from edge_server.services import Services
+from edge_server.signing import Signer
+from edge_server.store import Store
+
+from .wire import Api, client, close_all, refused, session
+
+
+def new_key() -> str:
+    return secrets.token_hex(16)
+
+
+def post(api: Api, path: str, key: str, body: Any, **options: Any) -> requests.Response:
+    headers = {idempotency.HEADER: key, **options.pop("headers", {})}
+    return api.files("POST", path, json=body, headers=headers, **options)
+
+
+def same(answer: requests.Response, first: requests.Response) -> None:
+    """That `answer` is the one that was given before."""
+    assert answer.headers.get(idempotency.REPLAYED) == "true"
+    assert idempotency.REPLAYED not in first.headers
+    assert (answer.status_code, answer.content) == (first.status_code, first.content)
+    for name in ("Content-Type", "Content-Length"):
+        assert answer.headers[name] == first.headers[name]
+
+
+def row(server: EdgeServer, key: str) -> IdempotencyKey:
+    with server.database.read() as reading:
+        return reading.scalars(sa.select(IdempotencyKey).where(IdempotencyKey.key == key)).one()
+
+
+def change(server: EdgeServer, key: str, **values: Any) -> None:
+    with server.database.write() as writing:
+        writing.execute(sa.update(IdempotencyKey).where(IdempotencyKey.key == key).values(**values))
+
+
+def an_upload(api: Api, path: str) -> tuple[str, dict[str, Any]]:
+    """An upload to be completed, and what completes it."""
+    upload = api.start(path, 3)["id"]
+    parts = [api.part(upload, 1, b"abc")]
+    return upload, {"sha256": hashlib.sha256(b"abc").hexdigest(), "parts": parts}
+
+
+def every_operation(api: Api) -> list[tuple[str, dict[str, Any]]]:
+    """Address and body of a request of each kind whose answer is kept, each of which can be run only once."""
+    api.put("from")
+    upload, stated = an_upload(api, "completed")
+    return [
+        ("/folders", {"path": "made/by/key"}),
+        ("/move", {"path": "from", "new_path": "to"}),
+        ("/uploads", {"path": "started", "size": 10}),
+        (f"/uploads/{upload}/complete", stated),
+    ]
+
+
+# --- the same again
+
+
+def test_the_same_request_gets_the_same_answer_and_has_one_effect(api: Api, edge_server: EdgeServer) -> None:
+    for path, body in every_operation(api):
+        key = new_key()
+        first = post(api, path, key, body)
+        assert first.status_code in (200, 201), first.text
+        for _ in range(2):
+            same(post(api, path, key, body), first)
+    assert sorted(api.names()) == ["completed", "made", "to"]
+    with edge_server.database.read() as reading:
+        assert reading.scalars(sa.select(sa.func.count()).where(Upload.path == "started")).one() == 1
+
+
+def test_without_a_key_nothing_is_kept(api: Api, edge_server: EdgeServer) -> None:
+    def count() -> int:
+        with edge_server.database.read() as reading:
+            return reading.scalars(sa.select(sa.func.count()).select_from(IdempotencyKey)).one()
+
+    before = count()
+    assert api.files("POST", "/folders", json={"path": "a"}).status_code == 201
+    refused(api.files("POST", "/folders", json={"path": "a"}), 409, "already_exists")
+    assert count() == before
+
+
+def test_a_refusal_is_given_again_also_when_it_would_no_longer_be_one(api: Api) -> None:
+    api.put("a")
+    key = new_key()
+    first = post(api, "/folders", key, {"path": "a"})
+    refused(first, 409, "already_exists")
+    api.files("DELETE", "/entry", params={"path": "a"})
+    again = post(api, "/folders", key, {"path": "a"})
+    same(again, first)
+    # The document names the request that was refused, the header the one at hand.
+    assert again.json()["request_id"] != again.headers["X-Request-ID"]
+    assert api.names() == []
+    assert post(api, "/folders", new_key(), {"path": "a"}).status_code == 201
+    for body, status in (({"path": 1}, 422), ({"path": ".."}, 400), ({"path": "b", "more": 1}, 422)):
+        key = new_key()
+        first = post(api, "/folders", key, body)
+        assert first.status_code == status
+        same(post(api, "/folders", key, body), first)
+
+
+def test_a_query_in_another_order_is_the_same_request(api: Api) -> None:
+    key = new_key()
+    first = post(api, "/folders?x=1&y=2&x=0", key, {"path": "a"})
+    assert first.status_code == 201
+    same(post(api, "/folders?y=2&x=0&x=1", key, {"path": "a"}), first)
+
+
+def test_another_request_under_the_key_is_refused(api: Api, edge_server: EdgeServer) -> None:
+    api.put("from")
+    key = new_key()
+    first = post(api, "/folders", key, {"path": "a"})
+    other = client(edge_server, api.token, edge_server.create_organization())
+    with edge_server.database.write() as writing:
+        organization = accounts.find_organization(writing, other.organization)
+        me = accounts.user_of_token(writing, api.token or "")
+        assert organization is not None
+        assert me is not None
+        accounts.add_member(writing, me, organization)
+    for caller, path, body in (
+        (api, "/folders", {"path": "b"}),
+        (api, "/folders", {"path": "a", "exist_ok": False}),
+        (api, "/folders?x=1", {"path": "a"}),
+        (api, "/uploads", {"path": "a"}),
+        (api, "/uploads/x/sign", {"parts": [{"n": 1}]}),
+        (other, "/folders", {"path": "a"}),
+    ):
+        refused(post(caller, path, key, body), 422, "idempotency_mismatch")
+    assert api.names() == ["a", "from"]
+    same(post(api, "/folders", key, {"path": "a"}), first)
+
+
+def test_a_key_is_its_users_own(api: Api, edge_server: EdgeServer) -> None:
+    key = new_key()
+    other = client(edge_server, None, api.organization)
+    other.token = edge_server.create_token(edge_server.create_user(organization=api.organization))
+    assert post(api, "/folders", key, {"path": "a"}).status_code == 201
+    refused(post(other, "/folders", key, {"path": "a"}), 409, "already_exists")
+    # Another token of the same user is the same user.
+    with edge_server.database.read() as reading:
+        me = accounts.user_of_token(reading, api.token or "")
+    assert me is not None
+    api.token = edge_server.create_token(me.user_name)
+    assert post(api, "/folders", key, {"path": "a"}).headers[idempotency.REPLAYED] == "true"
+
+
+def test_an_answer_is_given_again_only_to_who_may_still_ask(api: Api, edge_server: EdgeServer) -> None:
+    key = new_key()
+    assert post(api, "/folders", key, {"path": "a"}).status_code == 201
+    with edge_server.database.write() as writing:
+        me = accounts.user_of_token(writing, api.token or "")
+        assert me is not None
+        writing.execute(sa.delete(Membership).where(Membership.user_id == me.id))
+    refused(post(api, "/folders", key, {"path": "a"}), 404, "not_found")
+    stranger = client(edge_server, None, api.organization)
+    refused(post(stranger, "/folders", key, {"path": "a"}), 401, "unauthenticated")
+
+
+# --- keys
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 255, "a b~!,;", '"8e03978e-40d5-43dd-bc93-6894a57f9324"'])
+def test_a_key_is_printable_text(api: Api, key: str) -> None:
+    first = post(api, "/folders", key, {"path": "a"})
+    assert first.status_code == 201
+    same(post(api, "/folders", key, {"path": "a"}), first)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "é".encode("latin-1"), "é".encode(), b"a\tb"])
+def test_what_is_no_key_is_refused(api: Api, key: Any) -> None:
+    problem = refused(post(api, "/folders", key, {"path": "a"}), 400, "bad_entry")
+    assert problem["detail"].startswith("Idempotency-Key: ")
+    assert api.names() == []
+
+
+def test_a_key_is_for_posts(api: Api, edge_server: EdgeServer) -> None:
+    headers = {idempotency.HEADER: ""}
+    path = {"path": "a"}
+    assert api.files("PUT", "/content", params=path, data=b"x", headers=headers).status_code == 201
+    assert api.files("GET", "/content", params=path, headers=headers).status_code == 200
+    assert api.files("DELETE", "/entry", params=path, headers=headers).status_code == 204
+    refused(api.call("POST", "/v1/meta", headers=headers), 405, "method_not_allowed")
+    refused(api.call("POST", "/v1/none", headers=headers), 404, "unknown_route")
+
+
+def test_a_body_that_is_too_large_is_refused_with_a_key_too(api: Api) -> None:
+    headers = {"Content-Type": "application/json", idempotency.HEADER: new_key()}
+    refused(api.files("POST", "/folders", data=bytes(9 << 20), headers=headers), 413, "too_large")
+    chunked = (bytes(1 << 20) for _ in range(9))
+    refused(api.files("POST", "/folders", data=chunked, headers=headers), 413, "too_large")
+    # The connection can be used again, and so can the key: it has not been claimed.
+    assert api.files("POST", "/folders", data=b'{"path": "a"}', headers=headers).status_code == 201
+
+
+# --- time
+
+
+def test_a_key_is_forgotten_after_24_hours(api: Api, edge_server: EdgeServer) -> None:
+    key, other = new_key(), new_key()
+    assert post(api, "/folders", key, {"path": "a"}).status_code == 201
+    assert post(api, "/folders", other, {"path": "b"}).status_code == 201
+    left = row(edge_server, key).expires_at - clock.now()
+    assert dt.timedelta(hours=23, minutes=59) < left <= dt.timedelta(hours=24)
+    change(edge_server, key, expires_at=clock.now() + dt.timedelta(minutes=1))
+    assert idempotency.REPLAYED in post(api, "/folders", key, {"path": "a"}).headers
+    for one in (key, other):
+        change(edge_server, one, expires_at=clock.now())
+    # As new: it takes another request, and is good for another 24 hours.
+    assert post(api, "/folders", key, {"path": "c"}).status_code == 201
+    assert row(edge_server, key).expires_at - clock.now() > dt.timedelta(hours=23)
+    # And it has paid for the other one.
+    with pytest.raises(sa.exc.NoResultFound):
+        row(edge_server, other)
+
+
+def test_a_request_that_runs_holds_the_others_back_until_its_claim_lapses(api: Api, edge_server: EdgeServer) -> None:
+    key = new_key()
+    post(api, "/folders", key, {"path": "a"})
+    api.files("DELETE", "/entry", params={"path": "a"})
+    soon = clock.now() + dt.timedelta(minutes=1)
+    change(edge_server, key, status=None, claim="another", claimed_until=soon)
+    problem = post(api, "/folders", key, {"path": "a"})
+    refused(problem, 409, "idempotency_in_progress")
+    assert problem.headers["Retry-After"] == "1"
+    refused(post(api, "/folders", key, {"path": "b"}), 422, "idempotency_mismatch")
+    change(edge_server, key, claimed_until=clock.now())
+    answer = post(api, "/folders", key, {"path": "a"})
+    assert answer.status_code == 201
+    assert idempotency.REPLAYED not in answer.headers
+
+
+@pytest.mark.slow
+def test_of_a_hundred_sent_at_once_one_runs(api: Api, edge_server: EdgeServer) -> None:
+    key = new_key()
+    threads = threading.local()
+
+    def send(_: int) -> requests.Response:
+        if not hasattr(threads, "api"):
+            threads.api = Api(api.url, api.token, api.organization, session())
+        return post(threads.api, "/folders", key, {"path": "a/b"})
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(send, range(100)))
+    made = [answer for answer in answers if answer.status_code == 201]
+    assert len({answer.content for answer in made}) == 1
+    assert [idempotency.REPLAYED in answer.headers for answer in made].count(False) == 1
+    for answer in answers:
+        if answer not in made:
+            refused(answer, 409, "idempotency_in_progress")
+            assert answer.headers["Retry-After"] == "1"
+    assert api.names() == ["a"]
+    assert api.names("a") == ["b"]
+    row(edge_server, key)
+    same(send(0), next(answer for answer in made if idempotency.REPLAYED not in answer.headers))
+
+
+# --- what is not kept
+
+
+class Inside:
+    """The same server within this process, so that it can be made to fail."""
+
+    def __init__(self, server: EdgeServer, api: Api) -> None:
+        self.http: FlaskClient = build(Services(server.database, Store(server.data), Signer(b""))).test_client()
+        self._url = f"/v1/orgs/{api.organization}/files/folders"
+        self._token = api.token
+
+    def make(self, key: str, path: str, **options: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self._token}", idempotency.HEADER: key}
+        return self.http.post(self._url, json={"path": path}, headers=headers, **options)
+
+
+@pytest.fixture
+def inside(edge_server: EdgeServer, api: Api) -> Iterator[Inside]:
+    before = edge_server.database.before_commit
+    yield Inside(edge_server, api)
+    edge_server.database.before_commit = before
+
+
+def failing(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RuntimeError("broken"), 500),
+        (OSError(errno.ENOSPC, "full"), 507),
+        (sa.exc.OperationalError("", {}, Exception("database is locked")), 503),
+        (Refusal(401, "unauthenticated", "not now"), 401),
+        (Refusal(403, "forbidden", "not you"), 403),
+        (Refusal(408, "timeout", "too slow"), 408),
+        (Refusal(429, "too_many", "slow down"), 429),
+        (Refusal(409, "conflict", "try again", {"Retry-After": "1"}), 409),
+    ],
+)
+def test_an_answer_that_is_not_final_lets_the_next_one_run(
+    inside: Inside, api: Api, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    key = new_key()
+    with monkeypatch.context() as patched:
+        patched.setattr(tree, "make_folder", failing(error))
+        assert inside.make(key, "a").status_code == status
+    kept = row(edge_server, key)
+    assert (kept.claim, kept.status, kept.body) == (None, None, None)
+    refused(post(api, "/folders", key, {"path": "b"}), 422, "idempotency_mismatch")
+    answer = inside.make(key, "a")
+    assert answer.status_code == 201
+    assert idempotency.REPLAYED not in answer.headers
+    assert inside.make(key, "a").headers[idempotency.REPLAYED] == "true"
+
+
+def test_a_body_that_stalls_leaves_the_key_free(inside: Inside, edge_server: EdgeServer) -> None:
+    class Stalled(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, _: Any) -> int:
+            raise TimeoutError
+
+    key = new_key()
+    answer = inside.make(key, "a", environ_overrides={"wsgi.input": Stalled()})
+    assert (answer.status_code, answer.json["code"]) == (408, "timeout")
+    assert inside.make(key, "a").status_code == 201
+
+
+def test_an_answer_that_cannot_be_kept_goes_out_all_the_same(
+    inside: Inside, api: Api, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.put("a")
+    key = new_key()
+    with monkeypatch.context() as patched:
+        patched.setattr(idempotency, "_settle", failing(sa.exc.OperationalError("", {}, Exception("locked"))))
+        assert inside.make(key, "a").json["code"] == "already_exists"
+    assert inside.make(key, "a").json["code"] == "idempotency_in_progress"
+
+
+def test_a_request_that_outlived_its_claim_has_no_effect(
+    inside: Inside, api: Api, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse = tree.parse_new
+    key = new_key()
+
+    def slow(path: str) -> tree.Segments:
+        soon = clock.now() + dt.timedelta(minutes=1)
+        change(edge_server, key, claim="another", claimed_until=soon)
+        return parse(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tree, "parse_new", slow)
+        answer = inside.make(key, "a")
+    assert (answer.status_code, answer.json["code"]) == (409, "idempotency_in_progress")
+    assert api.names() == []
+    assert row(edge_server, key).claim == "another"
+
+
+# --- signatures
+
+
+def test_an_answer_with_signatures_is_given_anew_and_never_kept(api: Api, edge_server: EdgeServer) -> None:
+    upload, key = api.start("a", 1)["id"], new_key()
+    body = {"parts": [{"n": 1}]}
+    url = ""
+    for n in range(2):
+        answer = post(api, f"/uploads/{upload}/sign", key, body)
+        assert answer.status_code == 200
+        assert idempotency.REPLAYED not in answer.headers
+        url = answer.json()["parts"][0]["url"]
+        assert api.signed("PUT", url, data=b"%d" % n).status_code == 200
+    kept = row(edge_server, key)
+    assert (kept.claim, kept.status, kept.headers, kept.body) == (None, None, None, None)
+    refused(post(api, f"/uploads/{upload}/sign", key, {"parts": [{"n": 2}]}), 422, "idempotency_mismatch")
+    change(edge_server, key, claim="another", claimed_until=clock.now() + dt.timedelta(minutes=1))
+    refused(post(api, f"/uploads/{upload}/sign", key, body), 409, "idempotency_in_progress")
+    signature = url.partition("signature=")[2].partition("&")[0].encode()
+    assert len(signature) == 43
+    for path in edge_server.data.glob(f"{FILE_NAME}*"):
+        held = path.read_bytes()
+        assert signature not in held
+        assert b"signature=" not in held
+        assert b"/parts/" not in held
+
+
+# --- crashes
+
+FRAGILE = """
+import os, signal, sys
+import flask
+from edge_server import cli, idempotency, tree
+
+def die_at(moment):
+    if flask.request.headers.get("Die") == moment:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+make_folder, after = tree.make_folder, idempotency._after
+
+def fragile_make_folder(*args, **options):
+    die_at("claimed")
+    node = make_folder(*args, **options)
+    die_at("written")
+    return node
+
+def fragile_after(response):
+    die_at("committed")
+    return after(response)
+
+tree.make_folder, idempotency._after = fragile_make_folder, fragile_after
+cli.server(["run", "--port", "0", "--data", sys.argv[1]])
+"""
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Iterator[tuple[EdgeServer, Api]]:
+    """A server whose worker dies where a request says, and its admin."""
+    server = EdgeServer(tmp_path / "data")
+    arguments = [sys.executable, "-c", FRAGILE, str(server.data)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        settings = "".join(process.stdout.readline() for _ in range(4))
+        found = re.search(r"SERVICE_URL=(\S+)", settings)
+        assert found is not None, settings
+        server.url = found[1]
+        yield server, client(server, server.create_token("admin"), "default")
+    finally:
+        close_all()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=30)
+        server.close()
+
+
+def killed(api: Api, path: str, key: str, body: Any, moment: str) -> None:
+    """Send a request that ends with the worker's death."""
+    with pytest.raises(requests.ConnectionError):
+        post(api, path, key, body, headers={"Die": moment})
+
+
+@pytest.mark.slow
+def test_what_was_committed_before_a_kill_is_answered_after_it(fragile: tuple[EdgeServer, Api]) -> None:
+    _, api = fragile
+    for path, body in every_operation(api):
+        key = new_key()
+        killed(api, path, key, body, "committed")
+        answer = post(api, path, key, body)
+        assert answer.status_code in (200, 201), answer.text
+        assert answer.headers[idempotency.REPLAYED] == "true"
+    assert sorted(api.names()) == ["completed", "made", "to"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["claimed", "written"])
+def test_what_was_not_committed_before_a_kill_is_run_again(fragile: tuple[EdgeServer, Api], moment: str) -> None:
+    server, api = fragile
+    key, body = new_key(), {"path": "a"}
+    killed(api, "/folders", key, body, moment)
+    # Only the worker died: nobody knows until the claim lapses.
+    refused(post(api, "/folders", key, body), 409, "idempotency_in_progress")
+    assert api.names() == []
+    left = row(server, key).claimed_until
+    assert left is not None
+    assert left - clock.now() <= idempotency.LEASE
+    change(server, key, claimed_until=clock.now())
+    first = post(api, "/folders", key, body)
+    assert first.status_code == 201
+    same(post(api, "/folders", key, body), first)
+
+
+@pytest.mark.slow
+def test_a_start_lets_go_of_what_the_server_before_was_at(fragile: tuple[EdgeServer, Api]) -> None:
+    server, api = fragile
+    key, done = new_key(), new_key()
+    first = post(api, "/folders", done, {"path": "done"})
+    killed(api, "/folders", key, {"path": "a"}, "written")
+    os.killpg(json.loads((server.data / "server.json").read_text())["pid"], signal.SIGKILL)
+    assert row(server, key).claim is not None
+    server.start()
+    api.url = server.url
+    same(post(api, "/folders", done, {"path": "done"}), first)
+    refused(post(api, "/folders", key, {"path": "b"}), 422, "idempotency_mismatch")
+    answer = post(api, "/folders", key, {"path": "a"})
+    assert answer.status_code == 201
+    assert idempotency.REPLAYED not in answer.headers
+
+
+# --- the database and the description
+
+
+def test_a_database_without_keys_gets_them_and_keeps_what_it_has(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(edge_server.migrations.__file__).parent))
+    with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
+        with opened.write_connection() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+        with opened.write() as writing:
+            organization = accounts.create_organization(writing, "kept")
+            user = accounts.create_user(writing, "ada")
+            accounts.add_member(writing, user, organization)
+            token = accounts.create_token(writing, user)
+            tree.make_folder(writing, organization.id, ("a", "b"), exist_ok=False)
+        migrate(opened, tmp_path / "backups")
+        assert opened.revision() == "0002"
+        assert len(list((tmp_path / "backups").iterdir())) == 1
+        with opened.read() as reading:
+            assert reading.scalars(sa.select(sa.func.count()).select_from(Node)).one() == 3
+            assert reading.scalars(sa.select(sa.func.count()).select_from(IdempotencyKey)).one() == 0
+            assert accounts.user_of_token(reading, token) is not None
+        with opened.write_connection() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0001")
+        with opened.read() as reading:
+            assert reading.scalars(sa.select(sa.func.count()).select_from(Node)).one() == 3
+
+
+def test_the_description_has_the_key_with_every_post_and_nothing_else() -> None:
+    described = document()
+    key = {"$ref": "#/components/parameters/IdempotencyKey"}
+    assert described["components"]["parameters"]["IdempotencyKey"]["name"] == idempotency.HEADER
+    posts = 0
+    for path in described["paths"].values():
+        for method, operation in path.items():
+            if method == "parameters":
+                continue
+            honoured = method == "post" and RULES[operation["operationId"]] is not Rule.ANYONE
+            assert (key in operation.get("parameters", [])) is honoured
+            posts += honoured
+            for status in ("409", "422"):
+                assert (status in operation["responses"]) is honoured
+    assert posts == 5
+    said = str(described["components"]["responses"])
+    assert "idempotency_in_progress" in said
+    assert "idempotency_mismatch" in said
