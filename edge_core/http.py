@@ -20,9 +20,9 @@ import requests
 import requests.adapters
 import urllib3.exceptions
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 
-from edge_core import retries
+from edge_core import forks, retries
 from edge_core.config import Settings
 from edge_core.errors import (
     BadEntry,
@@ -168,11 +168,13 @@ class HttpClient:
         hooks: gives the session's hooks, or None if there are none; asked before each call.
     """
 
+    _lock: threading.Lock
+
     def __init__(self, settings: Settings, hooks: Callable[[], Hooks | None] = lambda: None) -> None:
         self._settings = settings
         self._hooks = hooks
         self._budget = retries.Budget()
-        self._lock = threading.Lock()
+        forks.renew_lock(self)
         self._routes: dict[tuple[str, str], dict[str, Any]] = {}
         self._agent = _user_agent(settings)
         self._pool: requests.Session | None = None
@@ -227,6 +229,8 @@ class HttpClient:
         call = _Call(method, url, own, body, signed, timeout, os.urandom(8).hex())
         if not signed:  # where an object store may refuse headers that are not signed
             own["X-Request-ID"] = call.id
+            if method == "POST":
+                own.setdefault("Idempotency-Key", os.urandom(16).hex())
         if body is not None:
             own["Content-Length"] = str(len(body))
         hooks = self._hooks()
@@ -272,20 +276,29 @@ class HttpClient:
         started = time.monotonic()
         try:
             response = self._send_once(call)
-            if whole and not _is_redirect(response):
-                response.content  # noqa: B018  # read here, so that a body that breaks off is tried again
+            # Read here, so that an answer that breaks off, in its body or its head, is tried again.
+            if whole and not _is_redirect(response) and not response.content and _has_no_end(response):
+                raise urllib3.exceptions.ProtocolError("IncompleteRead")
         except _FAILURES as error:
             if response is not None:
                 response.close()
             response, failure = None, _connection_failed(error, call.url)
+            if isinstance(error, requests.exceptions.ProxyError) and _proxy_says_no(error):
+                raise failure from None  # a wrong password that is sent again and again locks accounts
         seconds = time.monotonic() - started
         self._log(call, response, failure, seconds)
         if hooks is not None:
             hooks.tell("edge_response", request=call.for_hooks(), response=_for_hooks(response, failure, seconds))
-        if response is not None and response.status_code == 407:
+        if response is not None and self._is_proxys_refusal(response, call.url):
             response.close()
             raise _proxy_refused(call.url)
         return response, failure
+
+    def _is_proxys_refusal(self, response: requests.Response, url: str) -> bool:
+        # Some proxies answer wrong credentials with 401; a server's own 401 is a problem document.
+        unexplained = response.status_code == 401 and "json" not in response.headers.get("Content-Type", "")
+        by_proxy = url.startswith("http:") and select_proxy(url, self._route(url)["proxies"]) is not None
+        return response.status_code == 407 or (unexplained and by_proxy)
 
     def _send_once(self, call: _Call) -> requests.Response:
         # Built by hand and handed to the adapter: half the time of requests.Session.get, and still
@@ -348,14 +361,22 @@ class HttpClient:
             bundle = self._settings.ca_bundle or named
             if bundle and not os.path.exists(bundle):
                 raise ConfigurationError(f"there is no CA bundle at {bundle}; mend or unset REQUESTS_CA_BUNDLE")
-            route = {"proxies": get_environ_proxies(url, no_proxy=None), "verify": bundle or True}
+            proxies = get_environ_proxies(url, no_proxy=None)
+            _check_proxy(select_proxy(url, proxies))
+            route = {"proxies": proxies, "verify": bundle or True}
             self._routes[key] = route
         return route
 
     def _address(self, url: str, params: Mapping[str, Any] | None, signed: bool) -> str:
         base = self._settings.service_url
         if signed:
-            return urljoin(f"{base}/", url)
+            url = urljoin(f"{base}/", url)
+            if base.startswith("https:") and not url.startswith("https:"):
+                raise BadResponse(
+                    f"{base} gives an address without TLS ({bare(url)}), where content would travel in clear; "
+                    "tell the server's operator"
+                )
+            return url
         url = base + quote(url)
         kept = {name: _query_value(value) for name, value in (params or {}).items() if value is not None}
         if not kept:
@@ -500,6 +521,28 @@ def _is_redirect(response: requests.Response) -> bool:
     return response.status_code in (301, 302, 303, 307, 308)
 
 
+def _has_no_end(response: requests.Response) -> bool:
+    """Whether only the end of the connection ends the answer; http.client takes a cut head for such a one."""
+    stated = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+    return not stated and response.status_code not in (204, 304)
+
+
+def _check_proxy(address: str | None) -> None:
+    """See that the environment's proxy is one we can go through; what else is wrong is said where it fails."""
+    if address is None:
+        return
+    try:
+        parts = urlsplit(address)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ConfigurationError(
+            "HTTP_PROXY or HTTPS_PROXY is not the address of an HTTP proxy; write it as in "
+            "http://USER:PASSWORD@proxy.example.com:3128, special characters escaped"
+        )
+
+
 def _says_later(response: requests.Response) -> bool:
     # 409 with Retry-After: an earlier attempt of this very call is still running on the server.
     later_conflict = response.status_code == 409 and "Retry-After" in response.headers
@@ -527,6 +570,11 @@ def _for_hooks(response: requests.Response | None, failure: ConnectionFailed | N
     return Response(response.status_code, dict(response.headers), seconds, None)
 
 
+def _proxy_says_no(error: Exception) -> bool:
+    # Some proxies answer wrong credentials with 401.
+    return "failed: 407" in str(error) or "failed: 401" in str(error)
+
+
 def _proxy_refused(url: str) -> ConnectionFailed:
     return ConnectionFailed(
         f"the proxy on the way to {urlsplit(url).hostname} wants another user name or password; "
@@ -543,9 +591,15 @@ def _connection_failed(error: Exception, url: str) -> ConnectionFailed:
     host = parts.netloc.rpartition("@")[2]
     text = str(error)
     if isinstance(error, requests.exceptions.ProxyError):
-        if "407" in text or "401" in text:  # some proxies answer wrong credentials with 401
+        if _proxy_says_no(error):
             return _proxy_refused(url)
         said = f"the proxy on the way to {host} does not let the call through; check HTTP_PROXY, HTTPS_PROXY, NO_PROXY"
+    elif isinstance(error, requests.exceptions.SSLError) and "mismatch" in text:
+        said = f"the certificate of {host} is for another host; check the service URL"
+    elif isinstance(error, requests.exceptions.SSLError) and "certificate has expired" in text:
+        said = f"the certificate of {host} has expired; tell the server's operator"
+    elif isinstance(error, requests.exceptions.SSLError) and "certificate is not yet valid" in text:
+        said = f"the certificate of {host} is not valid yet; see that this machine's clock is right"
     elif isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in text:
         said = (
             f"the certificate of {host} is not trusted; if it is signed by a private CA, give ca_bundle= "

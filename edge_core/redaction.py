@@ -43,7 +43,7 @@ class _Unsigned(logging.Filter):
 
 def guard_urllib3() -> None:
     """Make urllib3's own log safe to turn on; once is enough."""
-    for name in ("urllib3.connectionpool", "urllib3.util.retry"):
+    for name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
         logger = logging.getLogger(name)
         if not any(isinstance(one, _Unsigned) for one in logger.filters):
             logger.addFilter(_Unsigned())

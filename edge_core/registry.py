@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edge_core import forks
 from edge_core.errors import PluginAttributeError
 from edge_core.plugin import PLUGIN_API
 
@@ -58,6 +59,8 @@ class Registry:
         choices: gives name -> distribution where the user's configuration decides.
     """
 
+    _lock: threading.Lock
+
     def __init__(
         self,
         group: str,
@@ -68,7 +71,7 @@ class Registry:
         self.group = group
         self._refuse = refuse
         self._choices = choices
-        self._lock = threading.Lock()
+        forks.renew_lock(self)
         self._making = threading.local()
         self._records: dict[tuple[str, str], PluginRecord] = {}
         self._points: dict[str, _Claim] = {}

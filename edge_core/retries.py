@@ -11,6 +11,8 @@ import datetime as dt
 import random
 import threading
 
+from edge_core import forks
+
 STATUSES = frozenset({429, 502, 503, 504})
 """Statuses that say "later" rather than "no"."""
 
@@ -37,9 +39,11 @@ COST = 14
 class Budget:
     """What all calls of a session may spend on retries together; safe to share between threads."""
 
+    _lock: threading.Lock
+
     def __init__(self) -> None:
         self._left = CAPACITY
-        self._lock = threading.Lock()
+        forks.renew_lock(self)
 
     @property
     def left(self) -> int:

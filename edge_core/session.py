@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edge_core import config
+from edge_core import config, forks
 from edge_core.documented import NAMESPACES
 from edge_core.errors import EdgeError, PluginAttributeError, PluginError
 
@@ -86,6 +86,8 @@ class EdgeSession:
         sources: EdgeData
         tokens: EdgeTokens
 
+    _lock: threading.Lock
+
     def __init__(
         self,
         api_token: str | None = None,
@@ -110,7 +112,7 @@ class EdgeSession:
             "user_agent": user_agent,
         }
         self.config = config.resolve(**self._given)
-        self._lock = threading.Lock()
+        forks.renew_lock(self)
         self._client: HttpClient | None = None
         self._hooks: Hooks | None = None
         self._opened = False

@@ -50,6 +50,7 @@ class Exchange:
     Attributes:
         method: HTTP method.
         target: path and query, as they came.
+        headers: the request's headers, their names in lower case.
     """
 
     def __init__(self, proxy: ChaosProxy, client: _Wire, head: bytes) -> None:
@@ -57,6 +58,7 @@ class Exchange:
         self._client = client
         self._head = head
         self.method, self.target = _request_line(head)
+        self.headers: Mapping[str, str] = _headers(head)
         self._left: Iterator[bytes] = client.body(head)
         self._server: _Wire | None = None
         self._keep = True

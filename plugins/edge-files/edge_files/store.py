@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from typing import Any
 from urllib.parse import urljoin
 
 import edge_vfs
@@ -67,14 +68,15 @@ class OrganizationStore(Namespace):
         digest = base64.b64encode(bytes.fromhex(source.sha256())).decode()
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
         params = {"path": path, "overwrite": overwrite}
-        self.http.stream("PUT", "/content", params=params, headers=headers, body=content, whole=True).close()
+        with self.http.stream("PUT", "/content", params=params, headers=headers, body=content, whole=True) as answer:
+            _check_stored(answer.json(), source.sha256())
         return len(content)
 
     def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
-        self.http.post("/folders", json=MakeFolder(path=path, exist_ok=exist_ok).to_dict())
+        _check_kind(self.http.post("/folders", json=MakeFolder(path=path, exist_ok=exist_ok).to_dict()), "folder")
 
     def move(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
-        self.http.post("/move", json=Move(path=path, new_path=new_path, overwrite=overwrite).to_dict())
+        _check_kind(self.http.post("/move", json=Move(path=path, new_path=new_path, overwrite=overwrite).to_dict()))
 
     def delete(self, path: str, /, *, recursive: bool) -> None:
         self.http.delete("/entry", params={"path": path, "recursive": recursive})
@@ -86,6 +88,7 @@ class Reader:
     def __init__(self, http: ServiceClient, path: str, stat: Stat) -> None:
         self._http = http
         self._params = {"path": path, "version": stat.version}
+        self._size = stat.size or 0
         self._address: str | None = None
 
     def open(self, start: int, /) -> Answer:
@@ -94,31 +97,49 @@ class Reader:
             headers["Range"] = f"bytes={start}-"
         if self._address is not None:
             try:
-                return _checked(self._http.signed("GET", self._address, headers=headers), start)
+                return self._checked(self._http.signed("GET", self._address, headers=headers), start)
             except Forbidden:
                 self._address = None  # it has expired
         answer = self._http.stream("GET", "/content", params=self._params, headers=headers, follow=False)
         if answer.status < 300:
-            return _checked(answer, start)
+            return self._checked(answer, start)
         answer.close()
         self._address = urljoin(answer.url, answer.headers.get("Location", ""))
-        return _checked(self._http.signed("GET", self._address, headers=headers), start)
+        return self._checked(self._http.signed("GET", self._address, headers=headers), start)
 
     def url(self, expires_in: int, /) -> str:
         query = {**self._params, "expires_in": expires_in}
         address = SignedAddress.from_answer(self._http.get("/download-url", params=query))
         return self._http.absolute(address.url)
 
+    def _checked(self, answer: Answer, start: int) -> Answer:
+        """The answer, if it is the content from byte `start` on, as asked."""
+        begins = answer.headers.get("Content-Range", "bytes 0-").removeprefix("bytes ").partition("-")[0]
+        length = str(self._size - start)
+        if (
+            answer.status not in (200, 206)
+            or begins != str(start)
+            or answer.headers.get("Content-Length", length) != length
+        ):
+            answer.close()
+            raise BadResponse(
+                f"{answer.url} did not send the bytes asked for; a proxy on the way may drop the Range header, "
+                "or answer for the server"
+            )
+        return answer
 
-def _checked(answer: Answer, start: int) -> Answer:
-    """The answer, if it begins at byte `start` as asked."""
-    begins = answer.headers.get("Content-Range", "bytes 0-").removeprefix("bytes ").partition("-")[0]
-    if answer.status not in (200, 206) or begins != str(start):
-        answer.close()
-        raise BadResponse(
-            f"{answer.url} did not send the bytes asked for; a proxy on the way may drop the Range header"
-        )
-    return answer
+
+def _check_kind(answer: Any, *kinds: str) -> None:
+    """See that the answer tells of the entry; some servers on the way put their errors into a 200."""
+    entry = Entry.from_answer(answer)
+    if entry.kind not in (kinds or ("file", "folder")):
+        raise BadResponse(f"the server answered with a {entry.kind!r}, which is not what it was asked for; try again")
+
+
+def _check_stored(answer: Any, sha256: str) -> None:
+    """See that what the server has stored is what was sent."""
+    if Entry.from_answer(answer).sha256 != sha256:
+        raise BadResponse("the server did not say that it stored what was sent; see what it has, then try again")
 
 
 class _Sender:
@@ -138,7 +159,8 @@ class _Sender:
             done = CompleteUpload(sha256=self._source.sha256(), parts=parts)
             size = sum(part.size for part in parts)
             # The server reads all of it again to check it, and answers only then.
-            self._http.post(f"{here}/complete", json=done.to_dict(), timeout=60 + size / VERIFIED_PER_SECOND)
+            stored = self._http.post(f"{here}/complete", json=done.to_dict(), timeout=60 + size / VERIFIED_PER_SECOND)
+            _check_stored(stored, self._source.sha256())
         except BaseException:
             self._give_up(here)
             raise
@@ -148,8 +170,11 @@ class _Sender:
         for fresh in (False, True):
             address = self._address(n, fresh)
             try:
-                with self._http.signed("PUT", address.url, headers=address.headers, body=part) as answer:
-                    return HeldPart(n=n, size=len(part), etag=answer.headers.get("ETag", ""), sha256=part.sha256())
+                with self._http.signed("PUT", address.url, headers=address.headers, body=part, whole=True) as answer:
+                    etag = answer.headers.get("ETag")
+                if not etag:
+                    raise BadResponse(f"{answer.url} did not say that it took part {n}; try again")
+                return HeldPart(n=n, size=len(part), etag=etag, sha256=part.sha256())
             except Forbidden:
                 if fresh:
                     raise

@@ -8,7 +8,10 @@ from edge_core.errors import BadResponse, ChecksumError, ConnectionFailed
 from edge_vfs.store import Reader, Stat, Stream
 
 MAX_RECONNECTS = 3
-"""How often a broken connection is replaced without a single byte in between."""
+"""How often in a row a broken connection is replaced."""
+
+PROGRESS = 1 << 16
+"""Bytes. After so many more, breaks are counted anew; else a few bytes at a time could go on for ever."""
 
 
 class Content:
@@ -26,6 +29,8 @@ class Content:
         self._stream: Stream | None = None
         self._hash = hashlib.sha256() if start == 0 and stat.sha256 else None
         self.position = start
+        self._breaks = 0
+        self._counted_from = start
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, fewer only at the end.
@@ -49,20 +54,25 @@ class Content:
         return data
 
     def _read(self, wanted: int) -> bytes:
-        for attempt in range(MAX_RECONNECTS + 1):
+        while True:
+            if self._stream is None:
+                # A store does not give up at the first try, so its failure is not tried again here.
+                self._stream = self._reader.open(self.position)
+            broken: ConnectionFailed | BadResponse
             try:
-                if self._stream is None:
-                    self._stream = self._reader.open(self.position)
                 data = self._stream.read(wanted)
-            except ConnectionFailed:
-                self.close()
-                if attempt == MAX_RECONNECTS:
-                    raise
-                continue
-            if data:
-                return data
-            raise BadResponse(f"the server sent less of {self._stat.name} than its size says; try again")
-        raise AssertionError("unreachable")
+                if data:
+                    return data
+                broken = BadResponse(f"the server sent less of {self._stat.name} than its size says; try again")
+            except ConnectionFailed as error:
+                broken = error
+            self.close()
+            if self.position - self._counted_from >= PROGRESS:
+                self._breaks = 0
+            self._counted_from = self.position
+            self._breaks += 1
+            if self._breaks > MAX_RECONNECTS:
+                raise broken
 
     def close(self) -> None:
         if self._stream is not None:

@@ -146,6 +146,38 @@ def test_a_connection_that_gives_nothing_is_given_up() -> None:
     assert len(store.made.starts) == 4
 
 
+def test_a_connection_that_gives_a_few_bytes_at_a_time_is_given_up() -> None:
+    store = Store(breaks_after=20)
+    with pytest.raises(ConnectionFailed):
+        opened(store).readall()
+    assert store.made.starts == [0, 20, 40, 60]
+
+
+def test_an_answer_that_ends_too_early_is_asked_for_again_from_there() -> None:
+    class Short(Reader):
+        def open(self, start: int, /) -> Stream:
+            self.starts.append(start)
+            return Stream(self._content[start : start + 100_000], None)
+
+    store = Store()
+    store.made = Short(CONTENT, None)
+    assert opened(store).readall() == CONTENT
+    assert store.made.starts == [0, 100_000, 200_000]
+
+
+def test_a_store_that_cannot_be_reached_is_not_asked_again() -> None:
+    class Gone(Reader):
+        def open(self, start: int, /) -> Stream:
+            self.starts.append(start)
+            raise ConnectionFailed("nothing listens there")
+
+    store = Store()
+    store.made = Gone(CONTENT, None)
+    with pytest.raises(ConnectionFailed):
+        opened(store).read(10)
+    assert store.made.starts == [0]
+
+
 @pytest.mark.parametrize("block", [-1, 1, 70_001])
 def test_a_flipped_bit_is_never_handed_out_as_whole(block: int) -> None:
     content = CONTENT[:70_001]
