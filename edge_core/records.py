@@ -116,6 +116,7 @@ class Record:
 
     _fields: ClassVar[dict[str, _Field]] = {}
     _schema: ClassVar[Any] = None
+    _patch_schema: ClassVar[Any] = None
     # Field names that `repr` leaves out.
     _hidden: ClassVar[frozenset[str]] = frozenset()
 
@@ -136,7 +137,7 @@ class Record:
             setattr(cls, name, found)
             fields[name] = found
         cls._fields = fields
-        cls._schema = None
+        cls._schema = cls._patch_schema = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         fields = self._fields
@@ -258,6 +259,18 @@ class Record:
         schema: marshmallow.Schema | None = cls._schema  # set to None in each new class, so never a parent's
         if schema is None:
             schema = cls._schema = _build_schema(cls)
+        return schema
+
+    @classmethod
+    def patch_schema(cls) -> marshmallow.Schema:
+        """The marshmallow schema of a merge patch of this record (RFC 7396), one object per class.
+
+        Every field can be left out, or be null to go back to its default. Loading checks the patch
+        and gives it as it was sent.
+        """
+        schema: marshmallow.Schema | None = cls._patch_schema
+        if schema is None:
+            schema = cls._patch_schema = _build_patch_schema(cls)
         return schema
 
     def __eq__(self, other: object) -> bool:
@@ -431,6 +444,30 @@ def _build_schema(cls: type[Record]) -> marshmallow.Schema:
     declared = {name: _schema_field(one.hint, one) for name, one in cls._resolved().items()}
     # The class's name is its name in the API description.
     schema_class = type(cls.__name__, (RecordSchema,), {**declared, "__doc__": cls.__doc__})
+    return typing.cast("marshmallow.Schema", schema_class())
+
+
+def _build_patch_schema(cls: type[Record]) -> marshmallow.Schema:
+    import marshmallow
+
+    class PatchSchema(marshmallow.Schema):
+        class Meta:
+            unknown = marshmallow.RAISE
+
+        @marshmallow.post_load(pass_original=True)
+        def _as_sent(self, _data: dict[str, Any], original: dict[str, Any], **_: Any) -> dict[str, Any]:
+            return original
+
+    declared = {}
+    for name, one in cls._resolved().items():
+        found = _schema_field(one.hint, one)
+        if isinstance(found, marshmallow.fields.Nested):
+            found = marshmallow.fields.Nested(_without_none(one.hint)[0].patch_schema(), metadata=found.metadata)
+        elif isinstance(found, marshmallow.fields.Dict) and found.value_field is not None:
+            found.value_field.allow_none = True  # takes the key out
+        found.required, found.allow_none, found.load_default = False, True, marshmallow.missing
+        declared[name] = found
+    schema_class = type(f"{cls.__name__}Patch", (PatchSchema,), {**declared, "__doc__": cls.__doc__})
     return typing.cast("marshmallow.Schema", schema_class())
 
 

@@ -108,6 +108,13 @@ def test_every_plugin_is_installed_for_development(folder: Path) -> None:
     assert [line for line in lines if re.split(r"\[", line)[0] == f"-e ./plugins/{folder.name}"]
 
 
+@each_plugin
+def test_every_plugin_is_among_everything_there_is(folder: Path) -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+
+    assert [line for line in lines if re.split(r"\[", line)[0] == f"./plugins/{folder.name}"]
+
+
 def test_ruff_has_one_version_everywhere() -> None:
     files = ["requirements-dev.txt", "tox.ini", ".pre-commit-config.yaml"]
     pins = {name: set(re.findall(r"ruff==([\d.]+)", (ROOT / name).read_text())) for name in files}

@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, relationship
 from sqlalchemy.types import BigInteger, Integer
 
 from edge_server import clock
@@ -68,6 +68,18 @@ class Base(DeclarativeBase):
         dt.datetime: UtcDateTime(),
         str: Text(),
     }
+
+
+class Revised:
+    """Adds a count of changes to a table, by which `changes` tells states of a row apart."""
+
+    revision: Mapped[int] = mapped_column(default=1)
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        # SQLAlchemy counts, and refuses an update of a row that has been counted further meanwhile.
+        return {"version_id_col": cls.revision}
 
 
 class Organization(Base):

@@ -11,6 +11,7 @@ import secrets
 from typing import Any
 
 import flask
+import marshmallow
 import sqlalchemy.exc
 from werkzeug.exceptions import HTTPException
 
@@ -42,6 +43,12 @@ class Refusal(Exception):
 def bad_entry(detail: str) -> Refusal:
     """What was sent cannot be."""
     return Refusal(400, "bad_entry", detail)
+
+
+def invalid(error: marshmallow.ValidationError) -> Refusal:
+    """What was sent does not fit its schema; the sentence tells the first field that is wrong."""
+    field, said = next(iter(_flat(error.messages).items()))
+    return bad_entry(f"{field}: {said[0].rstrip('.')}; correct it and send it again")
 
 
 def not_found(detail: str) -> Refusal:

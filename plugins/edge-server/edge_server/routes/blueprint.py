@@ -16,7 +16,7 @@ from webargs import core
 from webargs.flaskparser import FlaskParser
 
 from edge_core.records import Record
-from edge_server import body, idempotency
+from edge_server import body, changes, idempotency
 from edge_server.problems import Refusal, bad_entry
 
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
@@ -93,6 +93,11 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
             return typing.cast(_View, documented)
 
         return decorate
+
+    def merge_patch(self, record: type[Record]) -> Callable[[_View], _View]:
+        """Decorator: the view's first argument is a merge patch of such a record, for `changes.patched`."""
+        patch = self.arguments(record.patch_schema(), content_type=changes.MERGE_PATCH)
+        return typing.cast(Callable[[_View], _View], patch)
 
     def content(self, *, redirects: bool) -> Callable[[_View], _View]:
         """Decorator: the view answers with content, whole or a range of it.
