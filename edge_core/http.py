@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -138,7 +138,7 @@ class _Call:
         self,
         method: str,
         url: str,
-        headers: CaseInsensitiveDict[Any],
+        headers: MutableMapping[str, Any],
         body: bytes | Body | None,
         signed: bool,
         timeout: float | None,
@@ -224,7 +224,7 @@ class HttpClient:
             BadResponse: what answered is not an Edge server.
         """
         url = self._address(url, params, signed)
-        own: CaseInsensitiveDict[Any] = CaseInsensitiveDict(headers or {})
+        own: MutableMapping[str, Any] = dict(headers or {})  # named as in RFC 9110 by all of ours
         own.setdefault("User-Agent", f"{self._agent} {agent}" if agent else self._agent)
         call = _Call(method, url, own, body, signed, timeout, os.urandom(8).hex())
         if not signed:  # where an object store may refuse headers that are not signed
@@ -235,6 +235,7 @@ class HttpClient:
             own["Content-Length"] = str(len(body))
         hooks = self._hooks()
         if hooks is not None:
+            call.headers = CaseInsensitiveDict(own)  # theirs may be written in any way
             hooks.amend(call.for_hooks())
         response = self._try(call, hooks, follow=follow, whole=whole)
         if response.status_code >= 400:
@@ -296,9 +297,9 @@ class HttpClient:
 
     def _is_proxys_refusal(self, response: requests.Response, url: str) -> bool:
         # Some proxies answer wrong credentials with 401; a server's own 401 is a problem document.
-        unexplained = response.status_code == 401 and "json" not in response.headers.get("Content-Type", "")
-        by_proxy = url.startswith("http:") and select_proxy(url, self._route(url)["proxies"]) is not None
-        return response.status_code == 407 or (unexplained and by_proxy)
+        if response.status_code != 401 or "json" in response.headers.get("Content-Type", ""):
+            return response.status_code == 407
+        return url.startswith("http:") and select_proxy(url, self._route(url)["proxies"]) is not None
 
     def _send_once(self, call: _Call) -> requests.Response:
         # Built by hand and handed to the adapter: half the time of requests.Session.get, and still
@@ -306,7 +307,7 @@ class HttpClient:
         prepared = requests.PreparedRequest()
         prepared.method = call.method
         prepared.url = call.url
-        prepared.headers = call.headers.copy()
+        prepared.headers = CaseInsensitiveDict(call.headers)
         prepared.hooks = {"response": []}
         prepared.body = call.body  # type: ignore[assignment]  # adapters take anything with read()
         if not isinstance(call.body, (bytes, type(None))):

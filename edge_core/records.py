@@ -31,11 +31,21 @@ _MISSING: Any = object()
 _R = TypeVar("_R", bound="Record")
 Reader = Callable[[Any], Any]
 
+_UNREADABLE = (ValueError, TypeError, ArithmeticError)
+
+
+ONE_BY_ONE = 1
+"""How many fields of an answer convert alone; who reads more is taken to read them all, which is faster together."""
+
 
 class _Field:
-    """One declared field; as a class attribute it is the descriptor that reads and sets it."""
+    """One declared field; as a class attribute it converts the field when it is first read.
 
-    __slots__ = ("default", "default_factory", "hint", "limits", "name", "reader")
+    It has no `__set__`, so a value in the record's `__dict__` goes before it: reading a field a second
+    time, or one that was set, costs what a plain attribute does.
+    """
+
+    __slots__ = ("default", "default_factory", "hint", "kind", "limits", "name", "reader")
 
     def __init__(self, default: Any, default_factory: Callable[[], Any] | None, limits: dict[str, Any]) -> None:
         self.default = default
@@ -44,6 +54,7 @@ class _Field:
         self.name = ""
         self.hint: Any = None
         self.reader: Reader | None = None
+        self.kind: type | None = None  # what JSON gives as it is to be, so that no reader need be called
 
     def fallback(self) -> Any:
         return self.default_factory() if self.default_factory is not None else self.default
@@ -51,16 +62,16 @@ class _Field:
     def __get__(self, record: Record | None, owner: type[Record]) -> Any:
         if record is None:
             return self
-        values = record._values
-        try:
-            return values[self.name]
-        except KeyError:
-            values[self.name] = value = record._read(self)
-            return value
-
-    def __set__(self, record: Record, value: Any) -> None:
-        record._values[self.name] = value
-        record._changed.add(self.name)
+        values = record.__dict__
+        if len(values) >= ONE_BY_ONE:
+            record._convert_all()
+            if self.name in values:
+                return values[self.name]
+        value = record._data.get(self.name, _MISSING)
+        if type(value) is not self.kind:
+            value = record._convert(self, value)
+        values[self.name] = value
+        return value
 
 
 def field(
@@ -112,18 +123,21 @@ class Record:
     """
 
     if not typing.TYPE_CHECKING:  # a type checker would take each field for a name missing from it
-        __slots__ = ("_changed", "_data", "_etag", "_values")
+        __slots__ = ("__dict__", "_data")
 
     _fields: ClassVar[dict[str, _Field]] = {}
+    # Name, kind and reader of each field, once the annotations are types.
+    _plan: ClassVar[tuple[tuple[str, type | None, Reader], ...]] = ()
     _schema: ClassVar[Any] = None
     _patch_schema: ClassVar[Any] = None
     # Field names that `repr` leaves out.
     _hidden: ClassVar[frozenset[str]] = frozenset()
 
+    # The answer as it came. What was read or set of it is in `__dict__`, by the fields' names.
     _data: dict[str, Any]
-    _values: dict[str, Any]
-    _changed: set[str]
-    _etag: str | None
+    _etag: str | None = None
+    # Names of the fields that were set; None stands for all of them, in a record made by hand.
+    _changed: frozenset[str] | None = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -131,12 +145,17 @@ class Record:
         for name, hint in cls.__dict__.get("__annotations__", {}).items():
             if name.startswith("_") or _is_class_variable(hint):
                 continue
+            if hasattr(Record, name):
+                raise TypeError(
+                    f"{cls.__name__} cannot have a field {name!r}, which is a record's own; name it otherwise"
+                )
             declared = cls.__dict__.get(name, _MISSING)
             found = declared if isinstance(declared, _Field) else _Field(declared, None, {})
             found.name = name
             setattr(cls, name, found)
             fields[name] = found
         cls._fields = fields
+        cls._plan = ()
         cls._schema = cls._patch_schema = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -150,16 +169,14 @@ class Record:
             if name in values:
                 raise TypeError(f"{type(self).__name__}() got {name!r} twice")
             values[name] = value
-        self._data = {}
-        self._values = values
-        self._changed = set(fields)  # made by hand: all of it is meant
-        self._etag = None
         for name, declared in fields.items():
             if name not in values:
                 fallback = declared.fallback()
                 if fallback is _MISSING:
                     raise TypeError(f"{type(self).__name__}() needs {name!r}")
                 values[name] = fallback
+        _set_data(self, {})
+        self.__dict__.update(values, _changed=None)
 
     @classmethod
     def from_answer(cls: type[_R], data: Any, etag: str | None = None) -> _R:
@@ -172,20 +189,35 @@ class Record:
         Raises:
             BadResponse: `data` is not a JSON object.
         """
-        if not isinstance(data, dict):
+        if type(data) is not dict:
             raise BadResponse(
                 f"the server sent {_json_name(data)} where {cls.__name__} was expected; "
                 "client and server may be of different versions"
             )
-        record = cls.__new__(cls)
-        record._data = data
-        record._values = {}
-        record._changed = set()
-        record._etag = etag
+        record = _new(cls)
+        _set_data(record, data)
+        if etag is not None:
+            record.__dict__["_etag"] = etag
         return record
 
-    def _read(self, declared: _Field) -> Any:
-        raw = self._data.get(declared.name, _MISSING)
+    def _convert_all(self) -> None:
+        if not self._plan:
+            self._resolve()
+        values = self.__dict__
+        before = values.copy()
+        get, missing = self._data.get, _MISSING
+        for name, kind, read in self._plan:
+            value = get(name, missing)
+            if type(value) is kind:
+                values[name] = value
+            elif value is not missing:
+                try:
+                    values[name] = read(value)
+                except (*_UNREADABLE, BadResponse):
+                    pass  # no error until it is read itself
+        values.update(before)  # what was read or set before stays
+
+    def _convert(self, declared: _Field, raw: Any) -> Any:
         if raw is _MISSING:
             fallback = declared.fallback()
             if fallback is _MISSING:
@@ -197,7 +229,7 @@ class Record:
         reader = declared.reader or self._resolve(declared)
         try:
             return reader(raw)
-        except (ValueError, TypeError, ArithmeticError):
+        except _UNREADABLE:
             raise BadResponse(
                 f"the server sent {_json_name(raw)} in field {declared.name!r} of {type(self).__name__}, "
                 f"which is not a valid {_type_name(declared.hint)}"
@@ -207,9 +239,14 @@ class Record:
     def _resolve(cls, wanted: _Field | None = None) -> Any:
         """Turn the annotations into types; once per class, on first need."""
         hints = typing.get_type_hints(cls)
+        plan = []
         for name, declared in cls._fields.items():
             declared.hint = hints[name]
             declared.reader = _reader(hints[name])
+            kind = _without_none(hints[name])[0]
+            declared.kind = kind if kind in (*_AS_THEY_ARE, float) else None
+            plan.append((name, declared.kind, declared.reader))
+        cls._plan = tuple(plan)
         return wanted.reader if wanted else None
 
     @classmethod
@@ -222,8 +259,8 @@ class Record:
         """The record as plain JSON data, fields of a newer server included."""
         data = dict(self._data)
         for name in self._fields:
-            if name in self._values:
-                data[name] = _plain(self._values[name])
+            if name in self.__dict__:
+                data[name] = _plain(self.__dict__[name])
             elif name not in data:
                 data[name] = _plain(getattr(self, name))
         return data
@@ -235,12 +272,14 @@ class Record:
         fields is never part of it, so that an old client erases nothing it does not know.
         """
         found: dict[str, Any] = {}
-        for name, value in self._values.items():
-            if isinstance(value, Record) and name not in self._changed:
+        for name in self._fields.keys() & self.__dict__.keys():
+            value = self.__dict__[name]
+            was_set = self._changed is None or name in self._changed
+            if isinstance(value, Record) and not was_set:
                 inner = value.changes()
                 if inner:
                     found[name] = inner
-            elif name in self._changed or (isinstance(value, (list, dict)) and self._differs(name, value)):
+            elif was_set or (isinstance(value, (list, dict)) and self._differs(name, value)):
                 found[name] = _plain(value)
         return found
 
@@ -287,9 +326,22 @@ class Record:
     if not typing.TYPE_CHECKING:  # a type checker that saw this would let every misspelt name pass
 
         def __setattr__(self, name, value):
-            if name not in self._fields and name not in Record.__slots__:
+            if name not in self._fields:
                 raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(self._fields)}")
-            object.__setattr__(self, name, value)
+            self.__dict__[name] = value
+            if self._changed is not None:
+                self.__dict__["_changed"] = self._changed | {name}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_data": self._data}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        _set_data(self, state.pop("_data"))
+        self.__dict__.update(state)
+
+
+_new = object.__new__
+_set_data: Callable[[Record, dict[str, Any]], None] = Record.__dict__["_data"].__set__
 
 
 def _is_class_variable(hint: Any) -> bool:
@@ -297,6 +349,12 @@ def _is_class_variable(hint: Any) -> bool:
 
 
 # --- from JSON ------------------------------------------------------------------------------------
+
+
+_UTC, _parse_moment = dt.UTC, dt.datetime.fromisoformat  # asked for with every moment of every list
+
+# What JSON gives as it is to be. An int is no float, and a bool is an int to `isinstance`, so types are compared.
+_AS_THEY_ARE = (str, int, bool)
 
 
 def _exactly(kind: type) -> Reader:
@@ -322,7 +380,9 @@ def _read_decimal(value: Any) -> decimal.Decimal:
 
 
 def _read_datetime(value: Any) -> dt.datetime:
-    moment = dt.datetime.fromisoformat(value)
+    moment = _parse_moment(value)
+    if moment.tzinfo is _UTC:
+        return moment
     if moment.tzinfo is None:
         raise ValueError
     return moment.astimezone(dt.UTC)
@@ -344,27 +404,43 @@ def _reader(hint: Any) -> Reader:
     read = _reader_of(hint)
     if not nullable:
         return read
-    return lambda value: None if value is None else read(value)
+
+    def read_nullable(value: Any) -> Any:
+        return None if value is None else read(value)
+
+    return read_nullable
 
 
 def _reader_of(hint: Any) -> Reader:
     origin = typing.get_origin(hint)
     if origin is list:
-        item = _reader(typing.get_args(hint)[0])
+        (kind,) = typing.get_args(hint)
+        item = None if kind in _AS_THEY_ARE else _reader(kind)
 
         def read_list(value: Any) -> list[Any]:
-            if not isinstance(value, list):
+            if type(value) is not list:
                 raise TypeError
-            return [item(one) for one in value]
+            if item is not None:
+                return [item(one) for one in value]
+            for one in value:
+                if type(one) is not kind:
+                    raise TypeError
+            return value.copy()
 
         return read_list
     if origin is dict:
-        inner = _reader(typing.get_args(hint)[1])
+        kind = typing.get_args(hint)[1]
+        inner = None if kind in _AS_THEY_ARE else _reader(kind)
 
         def read_dict(value: Any) -> dict[str, Any]:
-            if not isinstance(value, dict):
+            if type(value) is not dict:
                 raise TypeError
-            return {key: inner(one) for key, one in value.items()}
+            if inner is not None:
+                return {key: inner(one) for key, one in value.items()}
+            for one in value.values():
+                if type(one) is not kind:
+                    raise TypeError
+            return value.copy()
 
         return read_dict
     if hint is Any:

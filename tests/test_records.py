@@ -209,3 +209,35 @@ def test_the_schema_needs_what_has_no_default() -> None:
     with pytest.raises(marshmallow.ValidationError) as raised:
         Plate.schema().load({})
     assert set(raised.value.messages) == {"uid", "made_at"}  # type: ignore[arg-type]
+
+
+def test_reading_several_fields_gives_what_reading_each_alone_gives() -> None:
+    raw = {"name": "A1", "plates": "not a number", "labels": {"a": "1"}, "moment": "2026-03-01T12:00:00+02:00"}
+
+    class Shelf(Record):
+        name: str
+        plates: int
+        labels: dict[str, str]
+        moment: dt.datetime
+        note: str | None = "none"
+
+    class Deep(Shelf):
+        depth: int = 3
+
+    for kind in (Shelf, Deep):
+        shelf = kind.from_answer(raw)
+        shelf.name = "B2"
+        assert shelf.labels == {"a": "1"}
+        shelf.labels["b"] = "2"
+        assert shelf.moment == dt.datetime(2026, 3, 1, 10, tzinfo=dt.UTC)
+        assert (shelf.name, shelf.labels, shelf.note) == ("B2", {"a": "1", "b": "2"}, "none")
+        with pytest.raises(BadResponse, match="'plates'"):
+            shelf.plates  # noqa: B018
+        assert shelf.changes() == {"name": "B2", "labels": {"a": "1", "b": "2"}}
+
+
+def test_a_field_cannot_take_the_name_of_what_a_record_can_do() -> None:
+    with pytest.raises(TypeError, match="cannot have a field 'changes'"):
+
+        class Diary(Record):
+            changes: str  # type: ignore[assignment]
