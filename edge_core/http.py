@@ -630,7 +630,7 @@ def _query_value(value: Any) -> Any:
 
 
 def _user_agent(settings: Settings) -> str:
-    own = f"edge-core/{_version('edge_core')} requests/{_version('requests')}"
+    own = f"edge-core/{_version('edge_core')} requests/{requests.__version__}"
     return f"{settings.user_agent} {own}" if settings.user_agent else own
 
 

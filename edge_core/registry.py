@@ -224,9 +224,10 @@ def _look() -> dict[str, dict[str, list[_Claim]]]:
         if normalized(name) in seen:
             continue
         seen.add(normalized(name))
+        version = distribution.version  # parses the metadata each time it is asked for
         for point in distribution.entry_points:
             if point.group.startswith("edge."):
-                record = PluginRecord(point.name, "available", distribution.name, distribution.version, point.value)
+                record = PluginRecord(point.name, "available", name, version, point.value)
                 found.setdefault(point.group, {}).setdefault(point.name, []).append(_Claim(record, point))
     return found
 
