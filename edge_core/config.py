@@ -27,6 +27,9 @@ ENVIRONMENT = {
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
+LONGEST_TIMEOUT = 86_400
+"""Seconds. There is always a limit, since a call without one can hang for ever."""
+
 RETRIES = 2
 
 
@@ -241,8 +244,10 @@ def _checked_timeout(timeout: float | tuple[float, float] | None) -> tuple[float
     if timeout is None:
         return (CONNECT_TIMEOUT, READ_TIMEOUT)
     pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    if len(pair) != 2 or not all(isinstance(one, (int, float)) and one > 0 for one in pair):
-        raise ConfigurationError("timeout must be seconds above 0, or a pair (to connect, between bytes)")
+    if len(pair) != 2 or not all(isinstance(one, (int, float)) and 0 < one <= LONGEST_TIMEOUT for one in pair):
+        raise ConfigurationError(
+            f"timeout must be seconds above 0 and up to {LONGEST_TIMEOUT}, or a pair of them (to connect, between bytes)"
+        )
     connect, read = float(pair[0]), float(pair[1])
     return (connect, read) if isinstance(timeout, tuple) else (min(connect, CONNECT_TIMEOUT), read)
 

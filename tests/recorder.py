@@ -40,7 +40,8 @@ def recorder() -> Any:
         found = address(self, url, params, signed)
         if signed:
             for signature in parse_qs(urlsplit(found).query).get("signature", []):
-                _note("secrets", signature)
+                if len(signature) >= 32:  # shorter ones are made up by tests
+                    _note("secrets", signature)
         return found
 
     def noted_error(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
-from edge_core.config import Settings
+from edge_core.config import ENVIRONMENT, Settings
 from edge_core.errors import ConfigurationError
 from edge_core.session import EdgeSession
 
@@ -168,3 +172,77 @@ def test_the_token_shows_nowhere() -> None:
     for shown in (repr(session), str(session), repr(session.config), f"{session.config}"):
         assert "secret" not in shown
         assert "lab" in shown
+
+
+# --- any combination --------------------------------------------------------------------------------
+
+VALUES = {
+    "api_token": st.text("abcXYZ019_-", min_size=1, max_size=12),
+    "service_url": st.sampled_from(
+        ["https://a.example.com", "https://b.example.com/services/api", "http://127.0.0.1:9"]
+    ),
+    "organization": st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True),
+}
+
+
+def some_of_them() -> st.SearchStrategy[dict[str, str]]:
+    return st.fixed_dictionaries({}, optional=VALUES)
+
+
+@hypothesis.settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(arguments=some_of_them(), environment=some_of_them(), hub_token=st.booleans(), profile=some_of_them())
+def test_each_value_comes_from_the_first_place_that_gives_it(
+    tmp_path: Path,
+    arguments: dict[str, str],
+    environment: dict[str, str],
+    hub_token: bool,
+    profile: dict[str, str],
+) -> None:
+    path = tmp_path / "profiles.ini"
+    path.write_text("[default]\n" + "".join(f"{name} = {value}\n" for name, value in profile.items()))
+    path.chmod(0o600)
+    variables = {ENVIRONMENT[name][0]: value for name, value in environment.items()}
+    if hub_token:
+        variables["JUPYTERHUB_API_TOKEN"] = "from-the-hub"
+    expected: dict[str, str | None] = {}
+    for name in VALUES:
+        expected[name] = arguments.get(name) or environment.get(name)
+    if hub_token:
+        expected["api_token"] = expected["api_token"] or "from-the-hub"
+    for name in ("service_url", "organization"):
+        expected[name] = expected[name] or profile.get(name)
+    # The profile's token goes to the profile's own service and to no other.
+    if expected["service_url"] is not None and expected["service_url"] == profile.get("service_url"):
+        expected["api_token"] = expected["api_token"] or profile.get("api_token")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGE_CONFIG_FILE", str(path))
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        missing = [name for name, value in expected.items() if value is None]
+        if missing:
+            with pytest.raises(ConfigurationError) as refused:
+                EdgeSession(**arguments)
+            said = str(refused.value)
+            assert [name for name in VALUES if f"argument {name}=" in said] == missing
+            assert not [token for token in (profile.get("api_token"),) if token and len(token) > 8 and token in said]
+        else:
+            found = EdgeSession(**arguments).config
+            assert {name: getattr(found, name) for name in VALUES} == expected
+
+
+@given(
+    st.one_of(
+        st.none(),
+        st.floats(allow_nan=True),
+        st.integers(-5, 500),
+        st.tuples(st.floats(), st.floats()),
+        st.tuples(st.integers(1, 9)),
+        st.text(max_size=3),
+    )
+)
+def test_a_timeout_is_two_positive_numbers_or_refused(given_timeout: Any) -> None:
+    try:
+        found = EdgeSession("edg_x", "https://a.example.com", "lab", timeout=given_timeout).config.timeout
+    except ConfigurationError:
+        return
+    assert all(isinstance(one, float) and 0 < one <= 86_400 for one in found)
