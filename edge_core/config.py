@@ -246,7 +246,7 @@ def _checked_timeout(timeout: float | tuple[float, float] | None) -> tuple[float
     pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     if len(pair) != 2 or not all(isinstance(one, (int, float)) and 0 < one <= LONGEST_TIMEOUT for one in pair):
         raise ConfigurationError(
-            f"timeout must be seconds above 0 and up to {LONGEST_TIMEOUT}, or a pair of them (to connect, between bytes)"
+            f"timeout must be seconds, above 0 and up to {LONGEST_TIMEOUT}, or a pair (to connect, between bytes)"
         )
     connect, read = float(pair[0]), float(pair[1])
     return (connect, read) if isinstance(timeout, tuple) else (min(connect, CONNECT_TIMEOUT), read)
