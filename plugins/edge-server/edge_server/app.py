@@ -7,7 +7,7 @@ from pathlib import Path
 
 import flask
 
-from edge_server import body, database, idempotency, permissions, problems, services
+from edge_server import body, database, idempotency, permissions, problems, sealing, services
 from edge_server.description import describe
 from edge_server.routes import files, server, signed, uploads, whoami
 from edge_server.routes.blueprint import refuse_unreadable_query
@@ -26,7 +26,7 @@ def create_app(data: Path) -> flask.Flask:
     # A child process opens connections of its own: SQLite's do not survive a fork.
     with contextlib.closing(opened):
         opened.require_migrated()
-    return build(services.Services(opened, Store(data), Signer(read_key(data))))
+    return build(services.Services(opened, Store(data), Signer(read_key(data)), sealing.at(data)))
 
 
 def build(parts: services.Services) -> flask.Flask:

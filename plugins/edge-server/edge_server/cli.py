@@ -41,6 +41,7 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
     from edge_server import folder, runner
     from edge_server.app import create_app
     from edge_server.database import NotMigrated
+    from edge_server.sealing import BadKeyFile
 
     data = data.absolute()
     try:
@@ -70,7 +71,7 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
                 access_log=log,
                 ready=lambda: _greet(data, url, token),
             )
-    except (folder.BadFolder, runner.CannotListen, NotMigrated) as error:
+    except (folder.BadFolder, runner.CannotListen, NotMigrated, BadKeyFile) as error:
         raise click.ClickException(str(error)) from None
 
 

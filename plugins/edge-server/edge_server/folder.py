@@ -15,7 +15,7 @@ import filelock
 import sqlalchemy.exc
 from sqlalchemy.orm import Session
 
-from edge_server import accounts, database, idempotency
+from edge_server import accounts, database, idempotency, sealing
 from edge_server.database import Database
 from edge_server.migrate import migrate
 from edge_server.signing import read_key
@@ -80,12 +80,14 @@ def prepare(data: Path) -> str | None:
 
     Raises:
         BadFolder: something in it cannot be read or written.
+        BadKeyFile: the key file is damaged, or others can read it.
         NotMigrated: a newer server made the database.
     """
     with _explained(data), contextlib.closing(Database(data / database.FILE_NAME)) as opened:
         store = Store(data)
         store.create()
         read_key(data)
+        _prepare_sealing(data)
         migrate(opened, data / "backups")
         Uploads(opened, store).drop_orphans()
         with opened.write() as session:
@@ -113,6 +115,15 @@ def _explained(data: Path) -> Iterator[None]:
         raise BadFolder(
             f"the database {data / database.FILE_NAME} cannot be used ({error.orig}); put back a backup of it"
         ) from None
+
+
+def _prepare_sealing(data: Path) -> None:
+    file = sealing.KeyFile(data / sealing.FILE_NAME)
+    with file.locked(LOCK_WAIT):
+        if not file.path.exists():
+            file.create()
+        file.check_mode()
+        file.read()
 
 
 def _first_token(session: Session) -> str | None:

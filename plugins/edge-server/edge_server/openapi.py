@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from edge_server import sealing
 from edge_server.app import build
 from edge_server.database import Database
 from edge_server.description import description_of
@@ -21,7 +22,7 @@ def document() -> dict[str, Any]:
     """The description of the API as OpenAPI, from the routes and records themselves."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
-        app = build(Services(Database(data / "none.sqlite3"), Store(data), Signer(b"")))
+        app = build(Services(Database(data / "none.sqlite3"), Store(data), Signer(b""), sealing.at(data)))
     return description_of(app)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import flask
 
 from edge_server.database import Database
+from edge_server.sealing import Sealer
 from edge_server.signing import Signer
 from edge_server.store import Store
 
@@ -20,6 +21,7 @@ class Services:
     database: Database
     store: Store
     signer: Signer
+    sealer: Sealer
 
 
 def install(app: flask.Flask, services: Services) -> None:

@@ -28,7 +28,7 @@ from alembic.config import Config
 from flask.testing import FlaskClient
 
 import edge_server.migrations
-from edge_server import accounts, clock, idempotency, tree
+from edge_server import accounts, clock, idempotency, sealing, tree
 from edge_server.app import build
 from edge_server.database import FILE_NAME, Database
 from edge_server.local import EdgeServer
@@ -298,7 +298,9 @@ class Inside:
     """The same server within this process, so that it can be made to fail."""
 
     def __init__(self, server: EdgeServer, api: Api) -> None:
-        self.http: FlaskClient = build(Services(server.database, Store(server.data), Signer(b""))).test_client()
+        self.http: FlaskClient = build(
+            Services(server.database, Store(server.data), Signer(b""), sealing.at(server.data))
+        ).test_client()
         self._url = f"/v1/orgs/{api.organization}/files/folders"
         self._token = api.token
 

@@ -8,7 +8,7 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from edge_server import clock, permissions, tokens
+from edge_server import clock, permissions, sealing, tokens
 from edge_server.app import build
 from edge_server.database import Database
 from edge_server.local import EdgeServer
@@ -26,7 +26,7 @@ USERS = ("outsider", "member", "developer", "admin", "server admin")
 
 def routes(tmp_path: Path) -> list[tuple[str, str, str]]:
     """Operation, method and address of every route there is."""
-    app = build(Services(Database(tmp_path / "none"), Store(tmp_path), Signer(b"")))
+    app = build(Services(Database(tmp_path / "none"), Store(tmp_path), Signer(b""), sealing.at(tmp_path)))
     return [
         (app.view_functions[rule.endpoint].operation_id, method, rule.rule)  # type: ignore[attr-defined]
         for rule in app.url_map.iter_rules()
@@ -140,7 +140,7 @@ def test_each_rule_bars_whom_it_should(
     edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch, rule: Rule, barred: tuple[str, ...]
 ) -> None:
     organization = edge_server.create_organization()
-    services = Services(edge_server.database, Store(edge_server.data), Signer(b""))
+    services = Services(edge_server.database, Store(edge_server.data), Signer(b""), sealing.at(edge_server.data))
     http = build(services).test_client()
     monkeypatch.setitem(RULES, "files.list", rule)
     callers = identities(edge_server, organization)

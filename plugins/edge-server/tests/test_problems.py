@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
-from edge_server import store
+from edge_server import sealing, store
 from edge_server.app import build
 from edge_server.local import EdgeServer
 from edge_server.problems import is_full
@@ -102,7 +102,7 @@ def test_what_is_not_http_is_a_problem_too(edge_server: EdgeServer, sent: bytes,
 
 
 def in_process(server: EdgeServer) -> Any:
-    return build(Services(server.database, Store(server.data), Signer(b""))).test_client()
+    return build(Services(server.database, Store(server.data), Signer(b""), sealing.at(server.data))).test_client()
 
 
 def test_a_failure_is_a_problem_that_tells_nothing(

@@ -23,7 +23,7 @@ import requests
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from edge_server import accounts, folder, runner
+from edge_server import accounts, folder, runner, sealing
 from edge_server.cli import server as command
 from edge_server.local import EdgeServer
 from edge_server.models import Token
@@ -391,7 +391,7 @@ def test_content_is_handed_to_the_server_as_a_file(edge_server: EdgeServer, api:
     from edge_server.app import build
 
     entry = api.put("a", b"0123456789").json()
-    app = build(Services(edge_server.database, Store(edge_server.data), Signer(b"")))
+    app = build(Services(edge_server.database, Store(edge_server.data), Signer(b""), sealing.at(edge_server.data)))
     handed = []
 
     def wrapper(file: object, size: int) -> list[bytes]:
