@@ -22,6 +22,8 @@ CLASSES = {
     if inspect.isclass(kind) and issubclass(kind, errors.EdgeError) and not name.startswith("_")
 }
 
+SERVER = "When the server does not start"
+
 INTRO = """# Errors
 
 Every error this project raises is an `EdgeError`, and says in one sentence what happened and what to do. Catch the
@@ -70,9 +72,21 @@ def sentences(root: Path = ROOT) -> list[Sentence]:
     """All sentences in the code of the core, the plugins and the server."""
     packages = [root / "edge", root / "edge_core", *root.glob("plugins/*/edge_*")]
     files = [file for package in packages for file in package.rglob("*.py") if "testing" not in file.parts]
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in sorted(files)]
+    parsed = {file: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(files)}
+    trees = list(parsed.values())
     refusals = {name: problem for tree in trees for name, problem in _refusals(tree)}
-    return sorted({one for tree in trees for one in _sentences_of(tree, refusals) if one.text})
+    # What keeps the server from starting is none of the classes above, and is shown by its command.
+    of_the_server = {
+        one.name: SERVER
+        for file, tree in parsed.items()
+        for one in ast.walk(tree)
+        if "edge_server" in file.parts
+        and isinstance(one, ast.ClassDef)
+        and [_name(base) for base in one.bases] == ["Exception"]
+        and one.name != "Refusal"
+    }
+    kinds = {**of_the_server, **{name: name for name in CLASSES}}
+    return sorted({one for tree in trees for one in _sentences_of(tree, refusals, kinds) if one.text})
 
 
 Problem = tuple[int, str]
@@ -80,6 +94,9 @@ Problem = tuple[int, str]
 
 def _refusals(tree: ast.Module) -> Iterator[tuple[str, Problem]]:
     """The server's short ways to refuse: functions that make a problem of the sentence they are given."""
+    for kind in (one for one in ast.walk(tree) if isinstance(one, ast.ClassDef)):
+        if any(_name(base) == "Refusal" for base in kind.bases):
+            yield from ((kind.name, found) for call in _calls(kind) if (found := _problem(call)) is not None)
     for function in _functions(tree):
         parameters = {one.arg for one in function.args.args}
         for call in _calls(function):
@@ -88,13 +105,13 @@ def _refusals(tree: ast.Module) -> Iterator[tuple[str, Problem]]:
                 yield function.name, problem
 
 
-def _sentences_of(tree: ast.Module, refusals: dict[str, Problem]) -> Iterator[Sentence]:
+def _sentences_of(tree: ast.Module, refusals: dict[str, Problem], kinds: dict[str, str]) -> Iterator[Sentence]:
     functions = {function.name: function for function in _functions(tree)}
     for function in functions.values():
         for call in _calls(function):
             name = _name(call.func)
-            if name in CLASSES:
-                yield from (Sentence(name, text) for text in _texts(call.args[0], function, functions))
+            if name in kinds:
+                yield from (Sentence(kinds[name], text) for text in _texts(call.args[0], function, functions))
             elif (problem := _problem(call)) is not None:
                 yield from (_refused(*problem, text) for text in _texts(call.args[2], function, functions))
             elif name in refusals:
@@ -117,7 +134,7 @@ def _functions(tree: ast.Module) -> list[ast.FunctionDef]:
     return [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)]
 
 
-def _calls(function: ast.FunctionDef) -> list[ast.Call]:
+def _calls(function: ast.AST) -> list[ast.Call]:
     return [one for one in ast.walk(function) if isinstance(one, ast.Call) and one.args]
 
 
@@ -127,7 +144,7 @@ def _name(node: ast.expr) -> str:
 
 def _problem(call: ast.Call) -> Problem | None:
     """Status and code, if the call makes a problem."""
-    if _name(call.func) not in ("Refusal", "problem") or len(call.args) < 3:
+    if _name(call.func) not in ("Refusal", "problem", "__init__") or len(call.args) < 3:
         return None
     status, code = (getattr(one, "value", None) for one in call.args[:2])
     return (status, code) if isinstance(status, int) and isinstance(code, str) else None
@@ -183,18 +200,25 @@ def text(root: Path = ROOT) -> str:
     for name, kind in CLASSES.items():
         bases = ", ".join(f"`{base.__name__}`" for base in kind.__bases__)
         lines.append(f"## {name}\n\nA {bases}: {inspect.cleandoc(kind.__doc__ or '').splitlines()[0]}\n")
-        rows = [one for one in found if one.kind == name]
-        if rows:
-            with_code = any(one.code for one in rows)
-            lines.append("| what happened | what to do |" + (" status, code |" if with_code else ""))
-            lines.append("| --- | --- |" + (" --- |" if with_code else ""))
-        for one in rows:
-            happened, advice = _parts(one.text)
-            code = f" {one.status} `{one.code}` |" if one.code else " |" if with_code else ""
-            lines.append(f"| {happened} | {advice} |{code}")
-        if rows:
-            lines.append("")
+        lines += _table([one for one in found if one.kind == name])
+    lines.append(f"## {SERVER}\n\nWhat the `edge server` commands say to whoever runs the server.\n")
+    lines += _table([one for one in found if one.kind == SERVER])
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(rows: list[Sentence]) -> list[str]:
+    if not rows:
+        return []
+    with_code = any(one.code for one in rows)
+    lines = [
+        "| what happened | what to do |" + (" status, code |" if with_code else ""),
+        "| --- | --- |" + (" --- |" if with_code else ""),
+    ]
+    for one in rows:
+        happened, advice = _parts(one.text)
+        code = f" {one.status} `{one.code}` |" if one.code else " |" if with_code else ""
+        lines.append(f"| {happened} | {advice} |{code}")
+    return [*lines, ""]
 
 
 def _parts(sentence: str) -> tuple[str, str]:
