@@ -278,7 +278,7 @@ class HttpClient:
         try:
             response = self._send_once(call)
             # Read here, so that an answer that breaks off, in its body or its head, is tried again.
-            if whole and not _is_redirect(response) and not response.content and _has_no_end(response):
+            if whole and not _is_redirect(response) and not _read_whole(response) and _has_no_end(response):
                 raise urllib3.exceptions.ProtocolError("IncompleteRead")
         except _FAILURES as error:
             if response is not None:
@@ -516,6 +516,13 @@ def _refused(method: str, response: requests.Response, request_id: str) -> EdgeE
         problem=problem,
         request_id=response.headers.get("X-Request-ID", request_id),
     )
+
+
+def _read_whole(response: requests.Response) -> bytes:
+    """The body, read in large blocks; `content` alone would read 10 KiB at a time, which costs a long list a tenth of its time."""
+    content = b"".join(response.iter_content(BLOCK))
+    response._content = content
+    return content
 
 
 def _is_redirect(response: requests.Response) -> bool:

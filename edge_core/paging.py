@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from edge_core.errors import BadResponse
 
 _T = TypeVar("_T")
+_Raw = tuple[list[Any], str | None]
 
 
 class Page(NamedTuple, Generic[_T]):
@@ -51,20 +55,22 @@ class Pages(Generic[_T]):
         if left is not None and left <= 0:
             return
         seen: set[str] = set()
-        page = self._page(None, seen)
-        while True:
-            ahead: _Ahead[_T] | None = None
-            items = page.items if left is None else page.items[:left]
-            for number, item in enumerate(items):
-                yield item
-                # Only who goes on after the first item is taken to want more pages.
-                if number == 0 and page.next is not None and (left is None or left > len(items)):
-                    ahead = _Ahead(lambda cursor=page.next: self._page(cursor, seen))  # type: ignore[misc]
-            if left is not None:
-                left -= len(items)
-            if page.next is None or left == 0:
-                return
-            page = ahead.result() if ahead is not None else self._page(page.next, seen)
+        items, following = self._fetched(None, seen)
+        with contextlib.closing(_Ahead(lambda cursor: self._fetched(cursor, seen))) as ahead:
+            while True:
+                if left is not None:
+                    items = items[:left]
+                    left -= len(items)
+                more = following is not None and left != 0
+                for item in items[:1]:
+                    yield self._make(item)
+                    # Only who goes on after the first item is taken to want more pages.
+                    if more:
+                        ahead.ask(following)
+                yield from map(self._make, itertools.islice(items, 1, None))
+                if not more:
+                    return
+                items, following = ahead.result() if items else self._fetched(following, seen)
 
     def by_page(self, cursor: str | None = None) -> Iterator[Page[_T]]:
         """The pages, from the one `cursor` stands for; a page's `next` is the cursor to go on from later.
@@ -73,13 +79,14 @@ class Pages(Generic[_T]):
         """
         seen: set[str] = set()
         while True:
-            page = self._page(cursor, seen)
-            yield page
-            if page.next is None:
+            items, following = self._fetched(cursor, seen)
+            yield Page([self._make(one) for one in items], following)
+            if following is None:
                 return
-            cursor = page.next
+            cursor = following
 
-    def _page(self, cursor: str | None, seen: set[str]) -> Page[_T]:
+    def _fetched(self, cursor: str | None, seen: set[str]) -> _Raw:
+        """The items of a page as JSON, and the cursor of the next."""
         answer = self._fetch(cursor)
         if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):
             raise BadResponse("the server sent a list without items; client and server may be of different versions")
@@ -90,28 +97,40 @@ class Pages(Generic[_T]):
                     "the server sent the same page of a list twice and would do so for ever; tell its operator"
                 )
             seen.add(following)
-        return Page([self._make(one) for one in answer["items"]], following)
+        return answer["items"], following
 
 
-class _Ahead(Generic[_T]):
-    """A page on its way, in a thread that keeps no program from ending."""
+class _Ahead:
+    """Asks for a page while the one before is handed out, in a thread that keeps no program from ending.
 
-    def __init__(self, fetch: Callable[[], Page[_T]]) -> None:
-        self._page: Page[_T] | None = None
-        self._error: BaseException | None = None
+    It is one thread for all pages of a list: a new one for each would cost more than it gains.
+    """
+
+    def __init__(self, fetch: Callable[[str | None], _Raw]) -> None:
         self._fetch = fetch
-        self._thread = threading.Thread(target=self._run, name="edge-page-ahead", daemon=True)
-        self._thread.start()
+        self._asked: SimpleQueue[str | None] = SimpleQueue()
+        self._found: SimpleQueue[_Raw | BaseException] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def ask(self, cursor: str | None) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="edge-page-ahead", daemon=True)
+            self._thread.start()
+        self._asked.put(cursor)
 
     def _run(self) -> None:
-        try:
-            self._page = self._fetch()
-        except BaseException as error:
-            self._error = error
+        while (cursor := self._asked.get()) is not None:
+            try:
+                self._found.put(self._fetch(cursor))
+            except BaseException as error:
+                self._found.put(error)
 
-    def result(self) -> Page[_T]:
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        assert self._page is not None  # noqa: S101  # one of the two is there
-        return self._page
+    def result(self) -> _Raw:
+        found = self._found.get()
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def close(self) -> None:
+        """Let the thread end, once it has what it last asked for."""
+        self._asked.put(None)
