@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pluggy
 
 from edge_core.errors import EdgeError, PluginError
-from edge_core.registry import Registry
+from edge_core.registry import Registry, is_strict, strictly
 
 if TYPE_CHECKING:
     from edge_core.session import EdgeSession
@@ -148,6 +148,8 @@ class Hooks:
                 try:
                     self.register(registry.load(name), name)
                 except PluginError as error:
+                    if is_strict():
+                        raise strictly(error) from error
                     log.warning("%s", error)
 
     def register(self, plugin: object, name: str | None = None) -> None:

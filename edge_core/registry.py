@@ -2,10 +2,18 @@
 
 A plugin that fails is a value, not an event: its record says what happened, listing never raises,
 and nothing but the plugin itself breaks.
+
+The environment can switch plugins off, by the names of their distributions, separated by commas:
+
+- ``EDGE_DISABLE_PLUGINS``: not these;
+- ``EDGE_ENABLE_PLUGINS``: only these; set and empty, none at all;
+- ``EDGE_STRICT_PLUGINS``: set to anything, the first plugin that cannot be used raises, also where
+  it would be passed over with a warning, or leave its name to another: for build jobs.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
@@ -13,7 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge_core import forks
-from edge_core.errors import PluginAttributeError
+from edge_core.errors import EdgeError, PluginAttributeError, PluginError
 from edge_core.plugin import PLUGIN_API
 
 if TYPE_CHECKING:
@@ -26,7 +34,7 @@ class PluginRecord(NamedTuple):
     Attributes:
         name: the entry point's name; in ``edge.namespaces`` the attribute on the session.
         status: ``available`` (not imported yet), ``loaded``, ``failed`` (it raised), ``blocked``
-            (it may not have this name), ``conflict`` (two distributions claim the name) or
+            (switched off, or it may not have this name), ``conflict`` (two distributions claim the name) or
             ``incompatible`` (written for another plugin contract).
         distribution: name of the distribution that brings it.
         version: version of that distribution.
@@ -76,11 +84,22 @@ class Registry:
         self._records: dict[tuple[str, str], PluginRecord] = {}
         self._points: dict[str, _Claim] = {}
         self._causes: dict[str, BaseException] = {}
+        self._off: set[tuple[str, str]] = set()
         for name, claims in _scan().get(group, {}).items():
             self._admit(name, claims)
 
     def _admit(self, name: str, claims: list[_Claim]) -> None:
         """Decide which of the distributions that claim `name` has it."""
+        on: list[_Claim] = []
+        for claim in claims:
+            reason = _switched_off(claim.record.distribution)
+            if reason is None:
+                on.append(claim)
+            else:
+                key = name, claim.record.distribution
+                self._records[key] = claim.record._replace(status="blocked", error=reason)
+                self._off.add(key)
+        claims = on
         found = [claim.record for claim in claims]
         refusals = [self._refuse(name, record.distribution) for record in found]
         chosen = None
@@ -117,7 +136,20 @@ class Registry:
         Raises:
             PluginAttributeError: there is none, or it is broken; its cause is what the plugin raised.
             KeyError: no distribution claims the name.
+            EdgeError: a plugin of this group cannot be used, and `EDGE_STRICT_PLUGINS` is set.
         """
+        if is_strict():
+            self._check_strictly()
+        try:
+            return self._load(name, make)
+        except _Circular:
+            raise
+        except PluginError as error:
+            if not is_strict():
+                raise
+            raise strictly(error) from error
+
+    def _load(self, name: str, make: Callable[[Any], Any]) -> Any:
         claim = self._points.get(name)
         if claim is None:
             raise self._unusable(name)
@@ -143,6 +175,14 @@ class Registry:
             key = name, claim.record.distribution
             self._records[key] = self._records[key]._replace(status="loaded")
         return made
+
+    def unusable(self) -> list[PluginRecord]:
+        """Those that are known to be of no use, but for what was switched off; imports nothing."""
+        return [one for one in self.records() if one.error and (one.name, one.distribution) not in self._off]
+
+    def _check_strictly(self) -> None:
+        for record in self.unusable():
+            raise strictly(f"{self._title(record.name)} of {record.distribution} cannot be used: {record.error}")
 
     def _note(self, name: str, cause: BaseException) -> None:
         key = name, self._points[name].record.distribution
@@ -172,6 +212,30 @@ class Registry:
 
     def _title(self, name: str) -> str:
         return f"session.{name}" if self.group == "edge.namespaces" else f"{name!r} of {self.group}"
+
+
+def is_strict() -> bool:
+    """Whether no plugin may be passed over."""
+    return bool(os.environ.get("EDGE_STRICT_PLUGINS"))
+
+
+def strictly(error: object) -> EdgeError:
+    """What a plugin that cannot be used raises where no plugin may be passed over; nothing takes it for less."""
+    return EdgeError(f"{error} (EDGE_STRICT_PLUGINS is set)")
+
+
+def _switched_off(distribution: str) -> str | None:
+    """Why the environment switches `distribution` off, or None."""
+    name = normalized(distribution)
+    if name in _named("EDGE_DISABLE_PLUGINS"):
+        return f"EDGE_DISABLE_PLUGINS switches {distribution} off; take it out of there to use it"
+    if "EDGE_ENABLE_PLUGINS" in os.environ and name not in _named("EDGE_ENABLE_PLUGINS"):
+        return f"EDGE_ENABLE_PLUGINS does not name {distribution}; add it there to use it"
+    return None
+
+
+def _named(variable: str) -> set[str]:
+    return {normalized(name) for name in re.split(r"[\s,]+", os.environ.get(variable, "")) if name}
 
 
 class _Claim(NamedTuple):

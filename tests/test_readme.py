@@ -97,7 +97,13 @@ def test_a_plugin_written_from_it_alone_attaches(organization: EdgeSession, tmp_
     assert shown.stdout.split() == [organization.whoami().user_name, "loaded"]
 
 
-SETTINGS = [*itertools.chain(*ENVIRONMENT.values()), "EDGE_CONFIG_FILE", *(f"`{name}=`" for name in ARGUMENTS)]
+PLUGINS = ["EDGE_DISABLE_PLUGINS", "EDGE_ENABLE_PLUGINS", "EDGE_STRICT_PLUGINS"]
+SETTINGS = [
+    *itertools.chain(*ENVIRONMENT.values()),
+    "EDGE_CONFIG_FILE",
+    *PLUGINS,
+    *(f"`{name}=`" for name in ARGUMENTS),
+]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

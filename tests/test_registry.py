@@ -324,3 +324,79 @@ def test_a_broken_distribution_behind_an_import_path_is_named_with_its_version(
 
     with pytest.raises(ImportError, match=r"edge-billing 3\.1 failed with RuntimeError: no licence"):
         edge.edge_billing.BillingCloudUsage  # noqa: B018
+
+
+# --- off switches ---------------------------------------------------------------------------------
+
+
+def test_a_distribution_is_switched_off_by_its_name(
+    distribute: Distribute, session: EdgeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribute("Lab_Plugin", points=LAB, lab_plugin="raise SystemExit('imported')")
+    monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "other-plugin, lab.plugin")
+    with pytest.raises(PluginAttributeError, match="EDGE_DISABLE_PLUGINS switches Lab_Plugin off; take it out"):
+        session.lab  # type: ignore[attr-defined]  # noqa: B018
+    assert record(session, "lab").status == "blocked"
+    assert "lab" not in dir(session)
+    assert session.files.list  # the others stay
+
+
+@pytest.mark.parametrize(("enabled", "works"), [("", False), ("other", False), ("edge-files lab-plugin", True)])
+def test_only_some_distributions_are_switched_on(
+    enabled: str, works: bool, distribute: Distribute, session: EdgeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribute("lab-plugin", points=LAB, lab_plugin=LAB_SOURCE)
+    monkeypatch.setenv("EDGE_ENABLE_PLUGINS", enabled)
+    assert hasattr(session, "lab") is works
+    assert hasattr(session, "files") is works
+    if not works:
+        with pytest.raises(PluginAttributeError, match="EDGE_ENABLE_PLUGINS does not name edge-files; add it"):
+            session.files  # noqa: B018
+
+
+def test_of_two_that_claim_a_name_one_is_switched_off(
+    distribute: Distribute, session: EdgeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribute("lab-plugin", points=LAB, lab_plugin=LAB_SOURCE)
+    distribute("twin-plugin", points=LAB.replace("lab_plugin", "twin"), path="twin", twin="raise SystemExit(3)")
+    assert not hasattr(session, "lab")
+    monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "twin-plugin")
+    session.reload_plugins()
+    assert session.lab  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("broken", ["raise KeyError(7)", "def Lab(session): return 1"])
+def test_strictly_the_first_plugin_that_fails_raises(
+    broken: str, distribute: Distribute, session: EdgeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribute("lab-plugin", points=LAB, lab_plugin=broken)
+    assert not hasattr(session, "lab")
+    monkeypatch.setenv("EDGE_STRICT_PLUGINS", "1")
+    with pytest.raises(EdgeError, match=r"lab-plugin .*\(EDGE_STRICT_PLUGINS is set\)"):
+        hasattr(session, "lab")
+    with pytest.raises(EdgeError, match="lab-plugin"):
+        session.files  # noqa: B018  # one that is known to be broken is passed over nowhere
+    assert session.namespaces(), "listing never raises"
+
+
+def test_strictly_two_that_claim_a_name_raise_at_the_first_look(
+    distribute: Distribute, session: EdgeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribute("lab-plugin", points=LAB, lab_plugin=LAB_SOURCE)
+    distribute("twin-plugin", points=LAB.replace("lab_plugin", "twin"), path="twin", twin=LAB_SOURCE)
+    monkeypatch.setenv("EDGE_STRICT_PLUGINS", "1")
+    with pytest.raises(EdgeError, match="both claim 'lab'"):
+        session.files  # noqa: B018
+    monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "twin-plugin")
+    session.reload_plugins()
+    assert session.files.list
+
+
+def test_strictly_a_broken_hook_is_no_warning(distribute: Distribute, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = "[edge.hooks]\nlab = lab_hooks\n"
+    source = "from edge_core.hooks import hookimpl\nplugin_api = 1\n@hookimpl\ndef edge_respond(): pass\n"
+    distribute("lab-hooks", points=points, lab_hooks=source)
+    monkeypatch.setenv("EDGE_STRICT_PLUGINS", "1")
+    strict = EdgeSession("edg_x", "http://127.0.0.1:9", "default")
+    with pytest.raises(EdgeError, match=r"edge_respond.*\(EDGE_STRICT_PLUGINS is set\)"):
+        strict.whoami()

@@ -36,6 +36,11 @@ class PluginGroup(click.Group):
         return self.registry.names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "plugins":
+            # Where plugins are switched off or broken, it is what tells so.
+            from edge_cli.plugins import plugins
+
+            return plugins
         try:
             command: click.Command = self.registry.load(cmd_name)
         except KeyError:

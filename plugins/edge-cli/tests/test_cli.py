@@ -241,3 +241,66 @@ def test_ctrl_c_is_one_word(environment: dict[str, str], edge_session: EdgeSessi
     assert process.returncode == 130
     assert errors.strip() == "Interrupted."
     assert edge_session.files.list() == []
+
+
+# --- plugins --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Callable[[str, str, str], Path]:
+    """A folder with distributions that can be put on the import path."""
+
+    def install(name: str, points: str, source: str) -> Path:
+        module = name.replace("-", "_")
+        info = tmp_path / "site" / f"{module}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(points)
+        (tmp_path / "site" / f"{module}.py").write_text(source)
+        return tmp_path / "site"
+
+    return install
+
+
+def test_the_doctor_finds_nothing_wrong_with_ours(run: Run) -> None:
+    shown = run("plugins", "doctor")
+    assert shown.returncode == 0, shown.stdout
+    assert "All that are switched on can be used." in shown.stdout
+    assert {one["status"] for one in json.loads(run("plugins", "doctor", "--json").stdout)} == {"loaded"}
+
+
+@pytest.mark.parametrize(
+    ("points", "source", "said"),
+    [
+        ("[edge.namespaces]\nlab = lab_plugin:Lab\n", "raise RuntimeError('no licence')", "RuntimeError: no licence"),
+        ("[edge.namespaces]\nlab = lab_plugin:Lab\n", "def Lab(session): pass", "states no plugin contract"),
+        ("[edge.namespaces]\nfiles = lab_plugin:Lab\n", "", "'files' belongs to edge-files"),
+        ("[edge.openers]\nlab = lab_plugin:Lab\n", "class Lab:\n plugin_api=1\n suffixes=['x']", "begin with a dot"),
+        ("[edge.commands]\nlab = lab_plugin:Lab\n", "class Lab:\n plugin_api=1", "not a click command"),
+        ("[edge.connectors]\nlab = lab_plugin:Lab\n", "plugin_api = 1", "has no attribute 'Lab'"),
+        ("[edge.server]\nlab = lab_plugin:Lab\n", "plugin_api = 1\nLab = 42", "cannot be called"),
+        ("[edge.hooks]\nlab = lab_plugin\n", "import a_library_nobody_has", "No module named"),
+    ],
+)
+def test_the_doctor_says_what_is_wrong(
+    run: Run, site: Callable[..., Path], points: str, source: str, said: str
+) -> None:
+    path = site("lab-plugin", points, source)
+    shown = run("plugins", "doctor", PYTHONPATH=str(path))
+    assert shown.returncode == 1
+    assert said in shown.stdout
+    assert "lab-plugin" in shown.stdout
+    assert "1 of them cannot be used." in shown.stdout
+    assert shown.stderr == ""
+    off = run("plugins", "doctor", PYTHONPATH=str(path), EDGE_DISABLE_PLUGINS="lab-plugin")
+    assert off.returncode == 0
+    assert "EDGE_DISABLE_PLUGINS switches lab-plugin off" in off.stdout
+
+
+def test_with_every_plugin_switched_off_the_command_still_says_so(run: Run) -> None:
+    shown = run("plugins", "list", EDGE_ENABLE_PLUGINS="")
+    assert shown.returncode == 0
+    assert "EDGE_ENABLE_PLUGINS does not name edge-cli" in shown.stdout
+    refused = run("whoami", EDGE_ENABLE_PLUGINS="")
+    assert refused.returncode != 0
+    assert "EDGE_ENABLE_PLUGINS" in refused.stderr
