@@ -547,11 +547,25 @@ def _build_patch_schema(cls: type[Record]) -> marshmallow.Schema:
     return typing.cast("marshmallow.Schema", schema_class())
 
 
+def _whole(pattern: str) -> Any:
+    """A check that the whole text matches."""
+    from marshmallow import ValidationError, validate
+
+    class Whole(validate.Regexp):
+        # marshmallow's own looks at the beginning, and to `$` a newline more is no part of the text.
+        def __call__(self, value: Any) -> Any:
+            if self.regex.fullmatch(value) is None:
+                raise ValidationError(self._format_error(value))
+            return value
+
+    return Whole(pattern)
+
+
 def _schema_field(hint: Any, declared: _Field | None = None) -> marshmallow.fields.Field[Any]:
     from marshmallow import fields, validate
 
     hint, nullable = _without_none(hint)
-    options: dict[str, Any] = {"allow_none": nullable}
+    options: dict[str, Any] = {"allow_none": nullable or hint is Any}
     if declared is not None:
         limits = declared.limits
         checks: list[Any] = []
@@ -560,7 +574,7 @@ def _schema_field(hint: Any, declared: _Field | None = None) -> marshmallow.fiel
         if "max_length" in limits:
             checks.append(validate.Length(max=limits["max_length"]))
         if "pattern" in limits:
-            checks.append(validate.Regexp(limits["pattern"]))
+            checks.append(_whole(limits["pattern"]))
         options["validate"] = checks or None
         options["metadata"] = {"description": limits["doc"]} if "doc" in limits else {}
         if declared.default_factory is not None:

@@ -1,8 +1,9 @@
-"""The commands `edge server run` and `edge server env`."""
+"""The commands `edge server run`, `edge server env` and `edge server rotate-keys`."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import shlex
 from pathlib import Path
 
@@ -88,6 +89,41 @@ def env(data: Path) -> None:
         click.echo(folder.local_access(data.absolute()).exports())
     except folder.BadFolder as error:
         raise click.ClickException(str(error)) from None
+
+
+@server.command("rotate-keys")
+@_data
+@click.option(
+    "--keep-days",
+    type=click.IntRange(0, 36_500),
+    default=30,
+    show_default=True,
+    help="How long replaced keys stay in the file, to open copies of the database made before.",
+)
+@click.option("--lost", is_flag=True, help="The key file is gone for good: go on without what it sealed.")
+def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
+    """Encrypt secrets and kept passwords anew with a new key, also while the server runs.
+
+    Killed in the middle, it can be run again. Back up the key file afterwards.
+    """
+    from edge_server import folder, runner
+    from edge_server.database import NotMigrated
+    from edge_server.sealing import FILE_NAME, BadKeyFile
+
+    data = data.absolute()
+    runner.log_to_stderr()
+    try:
+        done = folder.rotate_keys(data, kept=dt.timedelta(days=keep_days), lost=lost)
+    except (folder.BadFolder, NotMigrated, BadKeyFile) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(
+        f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {done.kept} stay for copies of "
+        f"the database, {done.removed} were removed. Back up {data / FILE_NAME} now."
+    )
+    if done.stuck:
+        raise click.ClickException(
+            f"{done.stuck} contents could not be opened and stay as they are; the lines above name them"
+        )
 
 
 def _greet(data: Path, url: str, token: str | None) -> None:

@@ -15,7 +15,7 @@ import filelock
 import sqlalchemy.exc
 from sqlalchemy.orm import Session
 
-from edge_server import accounts, database, idempotency, sealing
+from edge_server import accounts, database, idempotency, rotation, sealing
 from edge_server.database import Database
 from edge_server.migrate import migrate
 from edge_server.signing import read_key
@@ -80,15 +80,16 @@ def prepare(data: Path) -> str | None:
 
     Raises:
         BadFolder: something in it cannot be read or written.
-        BadKeyFile: the key file is damaged, or others can read it.
+        BadKeyFile: the key file is damaged, or missing though something is sealed, or others can
+            read it.
         NotMigrated: a newer server made the database.
     """
     with _explained(data), contextlib.closing(Database(data / database.FILE_NAME)) as opened:
         store = Store(data)
         store.create()
         read_key(data)
-        _prepare_sealing(data)
         migrate(opened, data / "backups")
+        _prepare_sealing(opened, data)
         Uploads(opened, store).drop_orphans()
         with opened.write() as session:
             idempotency.release_all(session)
@@ -117,13 +118,47 @@ def _explained(data: Path) -> Iterator[None]:
         ) from None
 
 
-def _prepare_sealing(data: Path) -> None:
+def _prepare_sealing(opened: Database, data: Path) -> None:
+    """Make the key file, unless there once was another that is needed."""
     file = sealing.KeyFile(data / sealing.FILE_NAME)
     with file.locked(LOCK_WAIT):
         if not file.path.exists():
+            if rotation.any_sealed(opened):
+                raise sealing.BadKeyFile(
+                    f"the key file {file.path} is missing, without which nothing that is sealed in the database can "
+                    "be read; put it back from its backup, or, if it is lost for good, go on without it by "
+                    f"`edge server rotate-keys --lost --data {shlex.quote(str(data))}`"
+                )
             file.create()
         file.check_mode()
         file.read()
+
+
+def rotate_keys(data: Path, *, kept: dt.timedelta, lost: bool = False) -> rotation.Rotation:
+    """Seal everything in `data` with a new key; a server may be running on it.
+
+    Args:
+        data: the data folder.
+        kept: how long older keys stay for copies of the database.
+        lost: the key file is gone for good, so begin with a new one; what it sealed stays closed.
+
+    Raises:
+        BadFolder: there is no server's data, or another rotation is running.
+        BadKeyFile: the key file cannot be used.
+        NotMigrated: the database is not at the revision this code works with.
+    """
+    if not (data / database.FILE_NAME).exists():
+        raise BadFolder(f"{data} holds no server's data; say where that is with --data")
+    file = sealing.KeyFile(data / sealing.FILE_NAME)
+    try:
+        with contextlib.closing(Database(data / database.FILE_NAME)) as opened:
+            opened.require_migrated()
+            if lost:
+                with file.locked():
+                    file.create_lost()
+            return rotation.rotate(opened, file, kept=kept)
+    except filelock.Timeout:
+        raise BadFolder(f"the keys of {data} are being rotated already; wait for that") from None
 
 
 def _first_token(session: Session) -> str | None:

@@ -46,6 +46,17 @@ RULES: dict[str, Rule] = {
     "files.uploads.abort": Rule.MEMBER,
     "files.uploads.sign": Rule.MEMBER,
     "files.uploads.complete": Rule.MEMBER,
+    # Of the caller alone: no rule lets anyone else near them.
+    "secrets.user.list": Rule.MEMBER,
+    "secrets.user.create": Rule.MEMBER,
+    "secrets.user.read": Rule.MEMBER,
+    "secrets.user.update": Rule.MEMBER,
+    "secrets.user.delete": Rule.MEMBER,
+    "secrets.organization.list": Rule.MEMBER,
+    "secrets.organization.create": Rule.ORG_ADMIN,
+    "secrets.organization.read": Rule.MEMBER,
+    "secrets.organization.update": Rule.ORG_ADMIN,
+    "secrets.organization.delete": Rule.ORG_ADMIN,
     # Their permission is the address's signature.
     "signed.content": Rule.ANYONE,
     "signed.part": Rule.ANYONE,

@@ -32,6 +32,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import filelock
 from cryptography.exceptions import InvalidTag
@@ -76,7 +77,8 @@ class Key:
         id: what blobs name it by.
         secret: the key itself, 32 bytes.
         created_at: UTC.
-        retired_at: UTC; since when it only opens. None for the one that seals.
+        retired_at: UTC; since when nothing is sealed with it. None for the one that seals, and for
+            others until a rotation has sealed anew what they had sealed.
     """
 
     id: bytes
@@ -100,6 +102,14 @@ class Ring:
     def find(self, key_id: bytes) -> Key | None:
         """The key of that id."""
         return next((key for key in self.keys if key.id == key_id), None)
+
+
+class Place(TypedDict):
+    """Where content is kept, as `Sealer` binds it."""
+
+    organization: str
+    owner: str
+    name: str
 
 
 class KeyFile:
@@ -142,6 +152,16 @@ class KeyFile:
         key = _new_key()
         self._write((key,), key.id)
 
+    def create_lost(self) -> None:
+        """Make the file in place of one that is lost.
+
+        Raises:
+            BadKeyFile: it is there.
+        """
+        if self.path.exists():
+            raise BadKeyFile(f"the key file {self.path} is there; rotate the keys without --lost")
+        self.create()
+
     def check_mode(self) -> None:
         """See that nobody else can read the file.
 
@@ -162,14 +182,12 @@ class KeyFile:
         """
         ring, key = self.read(), _new_key()
         self._write((*ring.keys, key), ring.seals)
-        retired = tuple(dataclasses.replace(one, retired_at=one.retired_at or clock.now()) for one in ring.keys)
-        self._write((*retired, key), key.id)
+        self._write((*ring.keys, key), key.id)
         return key
 
-    def drop(self, ids: Sequence[bytes]) -> None:
-        """Remove keys that nothing is sealed with any more."""
-        ring = self.read()
-        self._write(tuple(key for key in ring.keys if key.id not in ids), ring.seals)
+    def keep(self, keys: Sequence[Key]) -> None:
+        """Hold just these keys, the one that seals among them."""
+        self._write(keys, self.read().seals)
 
     @contextlib.contextmanager
     def locked(self, timeout: float = 0) -> Iterator[None]:

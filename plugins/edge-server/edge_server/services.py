@@ -6,6 +6,7 @@ import dataclasses
 
 import flask
 
+from edge_server.audit import AuditLog
 from edge_server.database import Database
 from edge_server.sealing import Sealer
 from edge_server.signing import Signer
@@ -22,6 +23,7 @@ class Services:
     store: Store
     signer: Signer
     sealer: Sealer
+    audit: AuditLog = dataclasses.field(default_factory=lambda: AuditLog(None))
 
 
 def install(app: flask.Flask, services: Services) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime as dt
 
 import flask
@@ -22,10 +20,9 @@ from edge_files.wire import (
     PutQuery,
     SignedAddress,
 )
-from edge_server import body, clock, content, tree
+from edge_server import body, clock, content, cursors, tree
 from edge_server.models import Version
 from edge_server.permissions import caller, member
-from edge_server.problems import bad_entry
 from edge_server.routes.blueprint import BINARY_BODY, Routes, answer
 from edge_server.routes.signed import content_address
 from edge_server.services import services
@@ -39,14 +36,14 @@ routes = Routes("files", __name__, url_prefix="/v1/orgs/<org>/files")
 def list_entries(query: ListQuery, org: str) -> flask.Response:
     """List a folder, in the order of the names' UTF-8 bytes."""
     segments = tree.parse(query.path)
-    after = None if query.cursor is None else _name_of_cursor(query.cursor)
+    after = None if query.cursor is None else cursors.name_of(query.cursor)
     with services().database.read() as session:
         nodes = tree.children(
             session, member().organization_id, segments, kind=query.kind, after=after, limit=query.limit + 1
         )
         entries = [tree.entry(node) for node in nodes[: query.limit]]
     more = len(nodes) > query.limit
-    return answer(EntryPage(items=entries, next=_cursor(entries[-1].name) if more else None))
+    return answer(EntryPage(items=entries, next=cursors.after(entries[-1].name) if more else None))
 
 
 @routes.operation("files.stat", "GET", "/entry")
@@ -156,15 +153,3 @@ def move(wanted: Move, org: str) -> flask.Response:
 
 def _filename(segments: tree.Segments) -> str:
     return segments[-1] if segments else "content"
-
-
-def _cursor(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
-
-
-def _name_of_cursor(cursor: str) -> str:
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
-    except (ValueError, binascii.Error):
-        raise bad_entry("cursor: it is not one this server gave; begin the listing anew") from None

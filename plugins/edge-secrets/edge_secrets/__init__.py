@@ -1,0 +1,1 @@
+"""session.secrets: secrets of users and of an Edge organization."""

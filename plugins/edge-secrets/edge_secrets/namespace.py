@@ -1,0 +1,159 @@
+"""What hangs on the session as `secrets`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from edge_core.errors import BadEntry
+from edge_core.plugin import Namespace
+from edge_secrets import wire
+from edge_secrets.secret import Secret
+from edge_secrets.wire import BadSecret, CreateSecret, OpenSecret, ReplaceSecret
+
+_USER = "/user"
+_ORGANIZATION = "/organization"
+
+
+class EdgeSecrets(Namespace):
+    """Secrets: dictionaries of passwords, keys and the like, which the server keeps encrypted.
+
+    A user secret is the user's alone, in this organization; not even admins can read it.
+    Organization secrets are read by all members and written by the organization's admins. Names
+    have 1 to 128 ASCII letters, digits, ``-`` and ``_``; a secret has at most 64 KiB as JSON and 32
+    levels.
+
+    Besides what each method states, any of them raises `BadEntry` for a name that cannot be one.
+    """
+
+    namespace = "secrets"
+    plugin_api = 1
+
+    def list_user_secrets(self) -> list[str]:
+        """The names of the user's secrets, in order."""
+        return self._list(_USER)
+
+    def read_user_secret(self, secret_name: str) -> dict[str, Any]:
+        """The content of one of the user's secrets; its `repr` does not show it.
+
+        Raises:
+            NotFound: there is no such secret.
+        """
+        return self._read(_USER, secret_name)
+
+    def create_user_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
+        """Keep `secret`, a dictionary that JSON can express, under a new name.
+
+        Raises:
+            AlreadyExists: the name is taken.
+            BadEntry: `secret` is no such dictionary, too large or too deep.
+        """
+        self._create(_USER, secret_name, secret)
+
+    def update_user_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
+        """Replace the whole content of a secret.
+
+        Raises:
+            NotFound: there is no such secret.
+            BadEntry: `secret` is no dictionary that JSON can express, too large or too deep.
+            Conflict: `secret` came from `read_user_secret`, and was changed by someone else since.
+        """
+        self._update(_USER, secret_name, secret)
+
+    def delete_user_secret(self, secret_name: str) -> None:
+        """Delete one of the user's secrets.
+
+        Raises:
+            NotFound: there is no such secret.
+        """
+        self._delete(_USER, secret_name)
+
+    def list_organization_secrets(self) -> list[str]:
+        """The names of the organization's secrets, in order."""
+        return self._list(_ORGANIZATION)
+
+    def read_organization_secret(self, secret_name: str) -> dict[str, Any]:
+        """The content of one of the organization's secrets; its `repr` does not show it.
+
+        Raises:
+            NotFound: there is no such secret.
+        """
+        return self._read(_ORGANIZATION, secret_name)
+
+    def create_organization_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
+        """Keep `secret`, a dictionary that JSON can express, under a new name, for all members.
+
+        Raises:
+            AlreadyExists: the name is taken.
+            BadEntry: `secret` is no such dictionary, too large or too deep.
+            Forbidden: the user is no admin of the organization.
+        """
+        self._create(_ORGANIZATION, secret_name, secret)
+
+    def update_organization_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
+        """Replace the whole content of a secret.
+
+        Raises:
+            NotFound: there is no such secret.
+            BadEntry: `secret` is no dictionary that JSON can express, too large or too deep.
+            Conflict: `secret` came from `read_organization_secret`, and was changed by someone else
+                since.
+            Forbidden: the user is no admin of the organization.
+        """
+        self._update(_ORGANIZATION, secret_name, secret)
+
+    def delete_organization_secret(self, secret_name: str) -> None:
+        """Delete one of the organization's secrets.
+
+        Raises:
+            NotFound: there is no such secret.
+            Forbidden: the user is no admin of the organization.
+        """
+        self._delete(_ORGANIZATION, secret_name)
+
+    def _list(self, kind: str) -> list[str]:
+        return list(self.http.items(kind, make=lambda item: str(item["name"])))
+
+    def _read(self, kind: str, name: str) -> Secret:
+        path = _path(kind, name)
+        with self.http.stream("GET", path, headers={"Accept": "application/json"}, whole=True) as answer:
+            content = OpenSecret.from_answer(answer.json()).content
+            return Secret(name, content, self._origin(path), answer.headers.get("ETag"))
+
+    def _create(self, kind: str, name: str, secret: dict[str, Any]) -> None:
+        _path(kind, name)
+        self.http.post(kind, json=CreateSecret(name, _checked(secret)).to_dict())
+
+    def _update(self, kind: str, name: str, secret: dict[str, Any]) -> None:
+        path = _path(kind, name)
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        seen = secret.seen(self._origin(path)) if isinstance(secret, Secret) else None
+        if seen is not None:
+            headers["If-Match"] = seen
+        body = json.dumps(ReplaceSecret(_checked(secret)).to_dict()).encode()
+        with self.http.stream("PUT", path, headers=headers, body=body, whole=True) as answer:
+            if isinstance(secret, Secret) and seen is not None:
+                secret.saved(answer.headers.get("ETag"))
+
+    def _delete(self, kind: str, name: str) -> None:
+        self.http.delete(_path(kind, name))
+
+    def _origin(self, path: str) -> tuple[str, str, str]:
+        """Which secret of all there are."""
+        return self.session.config.service_url, self.session.organization, path
+
+
+def _path(kind: str, name: str) -> str:
+    try:
+        return f"{kind}/{wire.check_name(name)}"
+    except BadSecret as error:
+        raise BadEntry(str(error)) from None
+
+
+def _checked(secret: dict[str, Any]) -> dict[str, Any]:
+    """The secret, refused here if the server would refuse it."""
+    try:
+        wire.encode(secret)
+    except BadSecret as error:
+        raise BadEntry(str(error)) from None
+    return dict(secret)

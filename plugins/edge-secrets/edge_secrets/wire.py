@@ -1,0 +1,144 @@
+"""What secrets look like on the wire; the server imports these records, so they stand here once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import re
+from typing import Any
+
+from edge_core.records import Record, field
+
+MAX_NAME = 128
+"""Most characters of a secret's name."""
+
+NAME = f"^[A-Za-z0-9_-]{{1,{MAX_NAME}}}$"
+"""Letters, digits, ``-`` and ``_``, all of them ASCII."""
+
+MAX_BYTES = 64 << 10
+"""Bytes of a secret as JSON in UTF-8, without blanks."""
+
+MAX_DEPTH = 32
+"""Dictionaries and lists within one another, the secret itself among them."""
+
+_NAME = re.compile(NAME)
+
+
+class BadSecret(ValueError):
+    """A name or content that no secret can have; the message shows nothing of either."""
+
+
+class SecretEntry(Record):
+    """A secret as listings give it, without its content."""
+
+    __slots__ = ()
+
+    name: str
+    created_at: dt.datetime = field(doc="UTC.")
+    modified_at: dt.datetime = field(doc="UTC. When its content was last changed.")
+
+
+class SecretPage(Record):
+    """One page of a listing."""
+
+    __slots__ = ()
+
+    items: list[SecretEntry]
+    next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
+
+
+class ListSecrets(Record):
+    """Asks for secrets, in the order of their names."""
+
+    __slots__ = ()
+
+    limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class OpenSecret(SecretEntry):
+    """A secret with its content."""
+
+    __slots__ = ()
+
+    _hidden = frozenset({"content"})
+
+    content: dict[str, Any]
+
+
+class CreateSecret(Record):
+    """A new secret."""
+
+    __slots__ = ()
+
+    _hidden = frozenset({"content"})
+
+    name: str = field(pattern=NAME, max_length=MAX_NAME)
+    content: dict[str, Any] = field(doc=f"At most {MAX_BYTES} bytes as JSON, {MAX_DEPTH} levels deep.")
+
+
+class ReplaceSecret(Record):
+    """What a secret is to hold instead of what it holds."""
+
+    __slots__ = ()
+
+    _hidden = frozenset({"content"})
+
+    content: dict[str, Any]
+
+
+def check_name(name: object) -> str:
+    """The name, which can be one.
+
+    Raises:
+        BadSecret: it cannot.
+    """
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    # What was given is not shown: it may be the secret, given in the wrong place.
+    raise BadSecret(f"a secret's name is 1 to {MAX_NAME} letters, digits, - and _ (ASCII); choose such a name")
+
+
+def encode(content: object) -> bytes:
+    """The content of a secret as JSON in UTF-8.
+
+    Raises:
+        BadSecret: it is no dictionary, holds what JSON cannot, or is too large or too deep.
+    """
+    if not isinstance(content, dict):
+        raise BadSecret(f"a secret is a dictionary, not a {type(content).__name__}; put the value under a name in one")
+    _check_values(content)
+    try:
+        encoded = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        raise BadSecret("the secret holds text that is not valid Unicode; correct it") from None
+    except ValueError:
+        raise BadSecret("the secret holds a number too long for JSON; make it a text") from None
+    if len(encoded) > MAX_BYTES:
+        raise BadSecret(
+            f"the secret has {len(encoded)} bytes as JSON, and {MAX_BYTES} are the most; "
+            "keep large content in a file of the organization"
+        )
+    return encoded
+
+
+def _check_values(content: Any) -> None:
+    level: list[Any] = [content]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                if not all(isinstance(name, str) for name in value):
+                    raise BadSecret("a dictionary in the secret has a name that is not text; make it text")
+                below += value.values()
+            elif isinstance(value, (list, tuple)):
+                below += value
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise BadSecret("the secret holds a number that JSON has not: infinity, or not a number; leave it out")
+            elif value is not None and not isinstance(value, (str, int, float)):
+                raise BadSecret(f"the secret holds a {type(value).__name__}, which JSON has not; make it text")
+        if not below:
+            return
+        level = below
+    raise BadSecret(f"the secret is more than {MAX_DEPTH} levels deep; simplify it")
