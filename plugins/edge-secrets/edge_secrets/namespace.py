@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from edge_core.errors import BadEntry
 from edge_core.plugin import Namespace
 from edge_secrets import wire
 from edge_secrets.secret import Secret
-from edge_secrets.wire import BadSecret, CreateSecret, OpenSecret, ReplaceSecret
+from edge_secrets.wire import CreateSecret, OpenSecret, ReplaceSecret
 
 _USER = "/user"
 _ORGANIZATION = "/organization"
@@ -144,16 +143,10 @@ class EdgeSecrets(Namespace):
 
 
 def _path(kind: str, name: str) -> str:
-    try:
-        return f"{kind}/{wire.check_name(name)}"
-    except BadSecret as error:
-        raise BadEntry(str(error)) from None
+    return f"{kind}/{wire.check_name(name)}"
 
 
 def _checked(secret: dict[str, Any]) -> dict[str, Any]:
     """The secret, refused here if the server would refuse it."""
-    try:
-        wire.encode(secret)
-    except BadSecret as error:
-        raise BadEntry(str(error)) from None
+    wire.encode(secret)
     return dict(secret)

@@ -8,6 +8,7 @@ import math
 import re
 from typing import Any
 
+from edge_core.errors import BadEntry
 from edge_core.records import Record, field
 
 MAX_NAME = 128
@@ -23,10 +24,6 @@ MAX_DEPTH = 32
 """Dictionaries and lists within one another, the secret itself among them."""
 
 _NAME = re.compile(NAME)
-
-
-class BadSecret(ValueError):
-    """A name or content that no secret can have; the message shows nothing of either."""
 
 
 class SecretEntry(Record):
@@ -89,34 +86,34 @@ class ReplaceSecret(Record):
 
 
 def check_name(name: object) -> str:
-    """The name, which can be one.
+    """The name, if it can be one.
 
     Raises:
-        BadSecret: it cannot.
+        BadEntry: it cannot.
     """
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     # What was given is not shown: it may be the secret, given in the wrong place.
-    raise BadSecret(f"a secret's name is 1 to {MAX_NAME} letters, digits, - and _ (ASCII); choose such a name")
+    raise BadEntry(f"a secret's name is 1 to {MAX_NAME} letters, digits, - and _ (ASCII); choose such a name")
 
 
 def encode(content: object) -> bytes:
     """The content of a secret as JSON in UTF-8.
 
     Raises:
-        BadSecret: it is no dictionary, holds what JSON cannot, or is too large or too deep.
+        BadEntry: it is no dictionary, holds what JSON cannot, or is too large or too deep.
     """
     if not isinstance(content, dict):
-        raise BadSecret(f"a secret is a dictionary, not a {type(content).__name__}; put the value under a name in one")
+        raise BadEntry(f"a secret is a dictionary, not a {type(content).__name__}; put the value under a name in one")
     _check_values(content)
     try:
         encoded = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
-        raise BadSecret("the secret holds text that is not valid Unicode; correct it") from None
+        raise BadEntry("the secret holds text that is not valid Unicode; correct it") from None
     except ValueError:
-        raise BadSecret("the secret holds a number too long for JSON; make it a text") from None
+        raise BadEntry("the secret holds a number too long for JSON; make it a text") from None
     if len(encoded) > MAX_BYTES:
-        raise BadSecret(
+        raise BadEntry(
             f"the secret has {len(encoded)} bytes as JSON, and {MAX_BYTES} are the most; "
             "keep large content in a file of the organization"
         )
@@ -130,15 +127,15 @@ def _check_values(content: Any) -> None:
         for value in level:
             if isinstance(value, dict):
                 if not all(isinstance(name, str) for name in value):
-                    raise BadSecret("a dictionary in the secret has a name that is not text; make it text")
+                    raise BadEntry("a dictionary in the secret has a name that is not text; make it text")
                 below += value.values()
             elif isinstance(value, (list, tuple)):
                 below += value
             elif isinstance(value, float) and not math.isfinite(value):
-                raise BadSecret("the secret holds a number that JSON has not: infinity, or not a number; leave it out")
+                raise BadEntry("the secret holds a number that JSON has not: infinity, or not a number; leave it out")
             elif value is not None and not isinstance(value, (str, int, float)):
-                raise BadSecret(f"the secret holds a {type(value).__name__}, which JSON has not; make it text")
+                raise BadEntry(f"the secret holds a {type(value).__name__}, which JSON has not; make it text")
         if not below:
             return
         level = below
-    raise BadSecret(f"the secret is more than {MAX_DEPTH} levels deep; simplify it")
+    raise BadEntry(f"the secret is more than {MAX_DEPTH} levels deep; simplify it")

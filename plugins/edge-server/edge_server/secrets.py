@@ -9,13 +9,12 @@ import sqlalchemy.exc
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from edge_core.errors import BadEntry
 from edge_secrets import wire
 from edge_server import clock
 from edge_server.models import Organization, Secret, User
-from edge_server.problems import already_exists, bad_entry, not_found
+from edge_server.problems import Refusal, already_exists, bad_entry, not_found
 from edge_server.sealing import Place, Sealer, Unsealable
-
-_TAKEN = "there is a secret {!r} already; choose another name, or update that one"
 
 
 def place(row: Secret) -> Place:
@@ -72,7 +71,7 @@ def create(
     _check_name(name)
     encoded = _encoded(value)
     if _find(session, organization_id, user_id, name) is not None:
-        raise already_exists(_TAKEN.format(name))
+        raise _taken(name)
     organization = session.get_one(Organization, organization_id)
     user = None if user_id is None else session.get_one(User, user_id)
     row = Secret(organization=organization, user=user, name=name)
@@ -82,7 +81,7 @@ def create(
         session.flush()
     except sqlalchemy.exc.IntegrityError:
         # Where writers do not wait for one another, the other one is seen only here.
-        raise already_exists(_TAKEN.format(name)) from None
+        raise _taken(name) from None
     return row
 
 
@@ -115,15 +114,19 @@ def _find(session: Session, organization_id: int, user_id: int | None, name: str
     return session.scalar(wanted.options(joinedload(Secret.organization), joinedload(Secret.user)))
 
 
+def _taken(name: str) -> Refusal:
+    return already_exists(f"there is a secret {name!r} already; choose another name, or update that one")
+
+
 def _check_name(name: str) -> None:
     try:
         wire.check_name(name)
-    except wire.BadSecret as error:
+    except BadEntry as error:
         raise bad_entry(str(error)) from None
 
 
 def _encoded(value: dict[str, Any]) -> bytes:
     try:
         return wire.encode(value)
-    except wire.BadSecret as error:
+    except BadEntry as error:
         raise bad_entry(str(error)) from None

