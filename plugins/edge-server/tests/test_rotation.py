@@ -1,0 +1,445 @@
+"""Rotating the keys: everything is sealed anew while everybody goes on, and a crash loses nothing."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import datetime as dt
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner, Result
+from sqlalchemy.orm import Session
+
+from edge_core.errors import NotFound
+from edge_core.session import EdgeSession
+from edge_server import clock, database, folder, rotation, sealing, secrets
+from edge_server.cli import server as command
+from edge_server.database import Database
+from edge_server.local import EdgeServer
+from edge_server.models import Organization, Secret, User
+from edge_server.rotation import BATCH, KEPT, UNDER_WAY, rotate
+from edge_server.sealing import BadKeyFile, KeyFile, Sealer, Unsealable, key_id
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder without a server."""
+    folder_ = tmp_path / "data"
+    folder_.mkdir()
+    folder.prepare(folder_)
+    return folder_
+
+
+@pytest.fixture
+def opened(data: Path) -> Iterator[Database]:
+    found = Database(data / database.FILE_NAME)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def file(data: Path) -> KeyFile:
+    return KeyFile(data / sealing.FILE_NAME)
+
+
+def keep(session: Session, file: KeyFile, count: int, *, first: int = 0) -> None:
+    """Keep `count` secrets, by turns of the organization and of its user."""
+    organization, user = session.get_one(Organization, 1), session.get_one(User, 1)
+    for n in range(first, first + count):
+        owner = user.id if n % 2 else None
+        secrets.create(session, Sealer(file), organization.id, owner, f"secret-{n}", {"n": n})
+
+
+def contents(opened: Database, file: KeyFile) -> list[int]:
+    """What all secrets hold, opened with the keys there are now."""
+    with opened.read() as session:
+        rows = list(session.scalars(sa.select(Secret).order_by(Secret.id)))
+        return [secrets.content(Sealer(file), row)["n"] for row in rows]
+
+
+def keys_in_use(opened: Database) -> set[bytes]:
+    with opened.read() as session:
+        return {key_id(blob) for blob in session.scalars(sa.select(Secret.sealed))}
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("count", [0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
+def test_everything_is_sealed_with_the_new_key(opened: Database, file: KeyFile, count: int) -> None:
+    with opened.write() as session:
+        keep(session, file, count)
+    old = file.read().newest
+    done = rotate(opened, file)
+    assert done == rotation.Rotation(resealed=count, stuck=0, kept=1, removed=0)
+    assert keys_in_use(opened) <= {file.read().newest.id}
+    assert contents(opened, file) == list(range(count))
+    ring = file.read()
+    assert [key.id for key in ring.keys] == [old.id, ring.newest.id]
+    assert ring.keys[0].retired_at is not None
+    assert ring.newest.retired_at is None
+
+
+def test_a_rotation_changes_nothing_else_of_a_row(opened: Database, file: KeyFile) -> None:
+    def seen() -> list[Any]:
+        columns = [column for column in Secret.__table__.columns if column.name != "sealed"]
+        with opened.read() as session:
+            return list(session.execute(sa.select(*columns)).all())
+
+    with opened.write() as session:
+        keep(session, file, 3)
+    before = seen()
+    rotate(opened, file)
+    assert seen() == before
+
+
+def test_every_sealed_column_is_rotated() -> None:
+    """Whoever adds a column of this kind must name it."""
+    from edge_server.models import Base
+
+    named = {(one.column.class_.__tablename__, one.column.key) for one in rotation.SEALED}
+    sealed = {
+        (table.name, column.name)
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+        if column.name.startswith("sealed")
+    }
+    assert sealed <= named
+
+
+def test_old_keys_stay_as_long_as_copies_may_need_them(
+    opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened.write() as session:
+        keep(session, file, 3)
+    first = file.read().newest
+    with opened.read() as session:
+        copy = list(session.scalars(sa.select(Secret)))
+        for row in copy:
+            secrets.place(row)  # what lies in other tables
+        rotate(opened, file)
+    now = clock.now
+    moment = [now()]
+    monkeypatch.setattr(clock, "now", lambda: moment[0])
+
+    moment[0] = now() + KEPT - dt.timedelta(minutes=1)
+    assert rotate(opened, file).removed == 0
+    assert [secrets.content(Sealer(file), row)["n"] for row in copy] == [0, 1, 2]
+    moment[0] = now() + KEPT + dt.timedelta(minutes=1)
+    done = rotate(opened, file)
+    assert (done.removed, done.kept) == (1, 2)
+    assert file.read().find(first.id) is None
+    with pytest.raises(Unsealable):
+        secrets.content(Sealer(file), copy[0])
+    assert contents(opened, file) == [0, 1, 2]
+
+
+def test_a_key_that_a_request_may_still_need_stays_whatever_is_asked(
+    opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened.write() as session:
+        keep(session, file, 3)
+    for n in range(1, 4):
+        assert rotate(opened, file, kept=dt.timedelta(0)).kept == n
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + UNDER_WAY + dt.timedelta(seconds=1))
+    # All but the one that this rotation found in use.
+    assert rotate(opened, file, kept=dt.timedelta(0)) == rotation.Rotation(resealed=3, stuck=0, kept=1, removed=3)
+    assert contents(opened, file) == [0, 1, 2]
+
+
+def test_a_key_found_in_use_after_it_was_replaced_is_not_removed(
+    opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a rotation that was killed long ago, or by a writer that outlasted one."""
+    with opened.write() as session:
+        keep(session, file, 1)
+    first = file.read().newest
+    rotate(opened, file)
+    with opened.write() as session:
+        late = session.scalars(sa.select(Secret)).one()
+        ring = file.read()
+        monkeypatch.setattr(KeyFile, "read", lambda self: dataclasses.replace(ring, seals=first.id))
+        secrets.replace(session, Sealer(file), late, {"n": 7})
+        monkeypatch.undo()
+    assert keys_in_use(opened) == {first.id}
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + 2 * KEPT)
+    rotate(opened, file)
+    assert file.read().find(first.id) is not None
+    assert contents(opened, file) == [7]
+
+
+def test_what_cannot_be_opened_is_named_and_keeps_its_key(
+    opened: Database, file: KeyFile, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened.write() as session:
+        keep(session, file, 3)
+        session.execute(sa.update(Secret).where(Secret.id == 2).values(name="moved"))
+    first = file.read().newest
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + 2 * KEPT)
+    for _ in range(2):
+        done = run("rotate-keys", "--data", data, "--keep-days", "0")
+        assert done.exit_code == 1
+        assert "2 contents were sealed anew" in done.output
+        assert "1 contents could not be opened and stay as they are; the lines above name them" in done.output
+        now += 2 * KEPT
+    assert "'moved' of secrets/user/" in done.output
+    assert file.read().find(first.id) is not None
+    with opened.write() as session:
+        session.execute(sa.update(Secret).where(Secret.id == 2).values(name="secret-1"))
+    assert contents(opened, file) == [0, 1, 2]
+    assert rotate(opened, file).stuck == 0
+
+
+def test_rotations_do_not_run_at_once(data: Path, file: KeyFile) -> None:
+    with file.locked():
+        done = run("rotate-keys", "--data", data)
+    assert done.exit_code == 1
+    assert "are being rotated already; wait for that" in done.output
+    assert len(file.read().keys) == 1
+
+
+def test_the_command_says_what_it_did(data: Path, opened: Database, file: KeyFile) -> None:
+    with opened.write() as session:
+        keep(session, file, 2)
+    done = run("rotate-keys", "--data", data)
+    assert done.exit_code == 0
+    assert done.output == (
+        "A new key seals; 2 contents were sealed anew. Older keys: 1 stay for copies of the database, 0 were removed. "
+        f"Back up {file.path} now.\n"
+    )
+
+
+def test_the_command_refuses_what_it_cannot_rotate(data: Path, tmp_path: Path) -> None:
+    nothing = run("rotate-keys", "--data", tmp_path / "nothing")
+    assert "holds no server's data; say where that is with --data" in nothing.output
+    assert not (tmp_path / "nothing").exists()
+    there = run("rotate-keys", "--data", data, "--lost")
+    assert "is there; rotate the keys without --lost" in there.output
+    with sqlite3.connect(data / database.FILE_NAME) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.close()
+    older = run("rotate-keys", "--data", data)
+    assert "is at revision 0001" in older.output
+    assert [done.exit_code for done in (nothing, there, older)] == [1, 1, 1]
+
+
+def test_without_its_key_file_a_server_does_not_start(data: Path, opened: Database, file: KeyFile) -> None:
+    file.path.unlink()
+    folder.prepare(data)  # nothing was sealed yet
+    with opened.write() as session:
+        keep(session, file, 2)
+    kept = file.path.read_bytes()
+    file.path.unlink()
+    with pytest.raises(BadKeyFile, match=r"is missing, .* put it back from its backup, or, if it is lost for good"):
+        folder.prepare(data)
+    assert not file.path.exists()
+    started = run("run", "--data", data, "--port", "0")
+    assert started.exit_code == 1
+    assert "edge server rotate-keys --lost" in started.output
+    assert "put it back from its backup" in run("rotate-keys", "--data", data).output
+    file.path.write_bytes(kept)
+    file.path.chmod(0o600)
+    folder.prepare(data)
+    assert contents(opened, file) == [0, 1]
+
+
+def test_a_lost_key_file_can_be_given_up(data: Path, opened: Database, file: KeyFile) -> None:
+    with opened.write() as session:
+        keep(session, file, 2)
+    file.path.unlink()
+    done = run("rotate-keys", "--data", data, "--lost")
+    assert "2 contents could not be opened" in done.output
+    folder.prepare(data)
+    with opened.write() as session:
+        keep(session, file, 1, first=2)
+        for row in session.scalars(sa.select(Secret).where(Secret.id < 3)):
+            session.delete(row)
+    assert contents(opened, file) == [2]
+
+
+def test_a_key_file_that_others_can_read_stops_the_start(data: Path, file: KeyFile) -> None:
+    file.path.chmod(0o644)
+    with pytest.raises(BadKeyFile, match="run `chmod 600`"):
+        folder.prepare(data)
+
+
+# --- others at work -------------------------------------------------------------------------------
+
+
+def test_what_is_sealed_before_and_after_the_new_key_is_found(opened: Database, file: KeyFile) -> None:
+    """A writer that took the old key holds the rotation up until its blob can be seen."""
+    with opened.write() as session:
+        keep(session, file, 1)
+    sealed, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with opened.write() as session:
+            keep(session, file, 1, first=1)
+            sealed.set()
+            go_on.wait(30)
+
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        writer = threads.submit(write)
+        sealed.wait(30)
+        rotating = threads.submit(rotate, opened, file)
+        while len(file.read().keys) < 2:
+            time.sleep(0.01)
+        assert not rotating.done()
+        go_on.set()
+        writer.result()
+        assert rotating.result().resealed == 2
+    assert keys_in_use(opened) == {file.read().newest.id}
+    assert contents(opened, file) == [0, 1]
+
+
+def test_a_blob_that_was_read_before_a_rotation_opens_after_it(opened: Database, file: KeyFile) -> None:
+    with opened.write() as session:
+        keep(session, file, 2)
+    with opened.read() as session:
+        rows = list(session.scalars(sa.select(Secret)))
+        for _ in range(3):
+            rotate(opened, file, kept=dt.timedelta(0))
+        assert [secrets.content(Sealer(file), row)["n"] for row in rows] == [0, 1]
+
+
+@pytest.mark.parametrize("step", ["_write", "_batch", "keep"])
+def test_killed_anywhere_it_can_be_run_again(
+    opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    count = 2 * BATCH + 1
+    with opened.write() as session:
+        keep(session, file, count)
+    where: Any = rotation if step == "_batch" else KeyFile
+    real, left = getattr(where, step), [0]
+
+    def die(*arguments: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(where, step, die)
+    for nth in range(1, {"_write": 4, "_batch": 4, "keep": 2}[step]):
+        left[0] = nth
+        with pytest.raises(KeyboardInterrupt):
+            rotate(opened, file, kept=dt.timedelta(0))
+        assert contents(opened, file) == list(range(count))
+    left[0] = 0
+    rotate(opened, file, kept=dt.timedelta(0))
+    assert keys_in_use(opened) == {file.read().newest.id}
+    assert contents(opened, file) == list(range(count))
+
+
+@pytest.mark.slow
+def test_killed_by_the_system_it_can_be_run_again(data: Path, opened: Database, file: KeyFile) -> None:
+    count = 20 * BATCH
+    with opened.write() as session:
+        keep(session, file, count)
+    rotation_ = [sys.executable, "-m", "edge_server", "rotate-keys", "--data", str(data), "--keep-days", "0"]
+    chance = random.Random(7)
+    cut_off = 0
+    for _ in range(8):
+        before = len(file.read().keys)
+        process = subprocess.Popen(rotation_, stdout=subprocess.DEVNULL)
+        while len(file.read().keys) == before and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+        cut_off += len(keys_in_use(opened)) > 1
+        assert contents(opened, file) == list(range(count))
+    assert cut_off > 0
+    assert run("rotate-keys", "--data", data).exit_code == 0
+    assert keys_in_use(opened) == {file.read().newest.id}
+    assert contents(opened, file) == list(range(count))
+
+
+ROTATIONS = 10
+
+
+@pytest.mark.slow
+def test_ten_rotations_under_load_fail_no_reader_and_no_writer(tmp_path: Path) -> None:
+    """Several workers; figures are printed."""
+    server = EdgeServer(tmp_path / "data")
+    try:
+        server.start("--workers", "3")
+        file = KeyFile(server.data / sealing.FILE_NAME)
+        with server.database.write() as session:
+            keep(session, file, 3 * BATCH)
+        counts = _load(server)
+        with server.database.read() as session:
+            blobs = {key_id(blob) for blob in session.scalars(sa.select(Secret.sealed))}
+        assert blobs == {file.read().newest.id}
+        assert len(file.read().keys) == ROTATIONS + 1
+    finally:
+        server.close()
+    print(f"{ROTATIONS} rotations, {counts['reads']} reads and {counts['writes']} writes meanwhile, 0 failed")
+    assert counts["reads"] > 100
+    assert counts["writes"] > 10
+
+
+def _load(server: EdgeServer) -> dict[str, int]:
+    """Rotate the keys while readers and writers are at it, and see that each gets what is right."""
+    counts = {"reads": 0, "writes": 0}
+    guard, stop = threading.Lock(), threading.Event()
+    token = server.create_token("admin")
+
+    def session() -> EdgeSession:
+        # Without retries: a failure is a failure.
+        return EdgeSession(api_token=token, service_url=server.url, organization="default", retries=0)
+
+    def count(what: str) -> None:
+        with guard:
+            counts[what] += 1
+
+    def read(seed: int) -> None:
+        chance = random.Random(seed)
+        with session() as edge:
+            while not stop.is_set():
+                n = chance.randrange(3 * BATCH)
+                kept = edge.secrets
+                read = kept.read_user_secret if n % 2 else kept.read_organization_secret
+                assert read(f"secret-{n}") == {"n": n}
+                count("reads")
+
+    def write(me: int) -> None:
+        n = 0
+        with session() as edge:
+            while not stop.is_set():
+                edge.secrets.create_user_secret(f"mine-{me}", {"n": n})
+                edge.secrets.update_user_secret(f"mine-{me}", {"n": n + 1})
+                assert edge.secrets.read_user_secret(f"mine-{me}") == {"n": n + 1}
+                edge.secrets.delete_user_secret(f"mine-{me}")
+                with pytest.raises(NotFound):
+                    edge.secrets.read_user_secret(f"mine-{me}")
+                n += 2
+                count("writes")
+
+    with concurrent.futures.ThreadPoolExecutor(6) as threads:
+        workers = [threads.submit(read, seed) for seed in range(4)] + [threads.submit(write, me) for me in range(2)]
+        try:
+            for _ in range(ROTATIONS):
+                command_ = [sys.executable, "-m", "edge_server", "rotate-keys", "--data", str(server.data)]
+                done = subprocess.run(command_, capture_output=True, text=True, timeout=120)
+                assert done.returncode == 0, done.stdout + done.stderr
+                assert not any(worker.done() for worker in workers)
+        finally:
+            stop.set()
+        for worker in workers:
+            worker.result()
+    return counts
