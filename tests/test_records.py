@@ -192,6 +192,7 @@ def test_the_schema_loads_a_record_and_dumps_one() -> None:
         ({"count": "3"}, "count"),
         ({"name": "abcdef"}, "name"),
         ({"name": "A"}, "name"),
+        ({"name": "ab\n"}, "name"),
         ({"name": None}, "name"),
         ({"uid": None}, "uid"),
         ({"colour": "ultraviolet"}, "colour"),
@@ -201,7 +202,7 @@ def test_the_schema_loads_a_record_and_dumps_one() -> None:
 )
 def test_the_schema_refuses_what_is_not_declared(given: dict[str, object], field_named: str) -> None:
     valid = {"uid": "u1", "made_at": "2026-11-22T10:00:00Z"}
-    assert Plate.schema().validate(valid) == {}
+    assert Plate.schema().validate({**valid, "extra": None}) == Plate.schema().validate(valid) == {}
     assert list(Plate.schema().validate({**valid, **given})) == [field_named]
 
 
