@@ -7,9 +7,9 @@ from pathlib import Path
 
 import flask
 
-from edge_server import body, database, idempotency, permissions, problems, sealing, services
+from edge_server import body, configuration, database, idempotency, permissions, problems, sealing, services
 from edge_server.description import describe
-from edge_server.routes import files, server, signed, uploads, whoami
+from edge_server.routes import files, search, server, signed, uploads, whoami
 from edge_server.routes.blueprint import refuse_unreadable_query
 from edge_server.signing import Signer, read_key
 from edge_server.store import Store
@@ -26,7 +26,8 @@ def create_app(data: Path) -> flask.Flask:
     # A child process opens connections of its own: SQLite's do not survive a fork.
     with contextlib.closing(opened):
         opened.require_migrated()
-    return build(services.Services(opened, Store(data), Signer(read_key(data)), sealing.at(data)))
+    parts = services.Services(opened, Store(data), Signer(read_key(data)), sealing.at(data), configuration.read(data))
+    return build(parts)
 
 
 def build(parts: services.Services) -> flask.Flask:
@@ -37,7 +38,7 @@ def build(parts: services.Services) -> flask.Flask:
     app.url_map.merge_slashes = False
     services.install(app, parts)
     api = describe(app)
-    for group in (server, whoami, files, uploads, signed):
+    for group in (server, whoami, files, uploads, signed, search):
         api.register_blueprint(group.routes)
     problems.install(app)
     app.after_request(body.drain)

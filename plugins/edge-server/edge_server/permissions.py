@@ -46,6 +46,7 @@ RULES: dict[str, Rule] = {
     "files.uploads.abort": Rule.MEMBER,
     "files.uploads.sign": Rule.MEMBER,
     "files.uploads.complete": Rule.MEMBER,
+    "search": Rule.MEMBER,
     # Their permission is the address's signature.
     "signed.content": Rule.ANYONE,
     "signed.part": Rule.ANYONE,

@@ -6,6 +6,7 @@ import dataclasses
 
 import flask
 
+from edge_server.configuration import Configuration
 from edge_server.database import Database
 from edge_server.sealing import Sealer
 from edge_server.signing import Signer
@@ -22,6 +23,7 @@ class Services:
     store: Store
     signer: Signer
     sealer: Sealer
+    configuration: Configuration = dataclasses.field(default_factory=Configuration)
 
 
 def install(app: flask.Flask, services: Services) -> None:
