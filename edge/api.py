@@ -49,6 +49,9 @@ if TYPE_CHECKING:
         PluginError as PluginError,
     )
     from edge_core.errors import (
+        QuotaExceeded as QuotaExceeded,
+    )
+    from edge_core.errors import (
         ServerError as ServerError,
     )
     from edge_core.errors import (

@@ -35,6 +35,7 @@ EXPORTS = {
         "NotFound": "edge_core.errors",
         "AlreadyExists": "edge_core.errors",
         "Conflict": "edge_core.errors",
+        "QuotaExceeded": "edge_core.errors",
         "ServerError": "edge_core.errors",
         "WhoAmI": "edge_core.whoami",
         "SearchResult": "edge_core.search",

@@ -107,6 +107,10 @@ class Conflict(ApiError):
     """The thing is not in a state that allows this, or someone else changed it first."""
 
 
+class QuotaExceeded(ApiError):
+    """The organization's files may hold no more; nothing was stored."""
+
+
 class ServerError(ApiError):
     """The server failed (5xx), or asks to slow down (429)."""
 
@@ -161,6 +165,8 @@ def error_from(
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
     if code == "already_exists":
         kind = AlreadyExists
+    elif code == "quota_exceeded":
+        kind = QuotaExceeded
     detail = problem.get("detail") if problem else None
     message = str(detail) if detail else _ADVICE.get(kind, f"the call was refused with status {status}")
     return kind(

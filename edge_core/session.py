@@ -181,11 +181,17 @@ class EdgeSession:
         self.http.core.put("/v1/users/me", json=profile.to_dict())
 
     def search(self, query: str, kind: str | None = None) -> list[SearchResult]:
-        """Files, folders and connectors of the organization whose names resemble `query`.
+        """Files, folders and connectors of the organization whose names resemble `query`, the best first.
+
+        Names are compared by their trigrams, so that a misspelt word is found, and one or two
+        letters find the words that begin with them. There are at most 1,000 results.
 
         Args:
-            query: text; matched by trigrams, so approximately.
+            query: text.
             kind: ``"file"``, ``"folder"`` or ``"connector"``; None for all.
+
+        Raises:
+            BadEntry: the query is longer than 255 characters, or there is no such kind.
         """
         from edge_core.search import SearchResult
 

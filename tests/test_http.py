@@ -25,6 +25,7 @@ from edge_core.errors import (
     EdgeError,
     Forbidden,
     NotFound,
+    QuotaExceeded,
     ServerError,
     Unauthenticated,
 )
@@ -144,6 +145,7 @@ def problem(status: int, code: str, detail: str = "The thing is so.") -> dict[st
         (429, "slow_down", ServerError),
         (500, "internal", ServerError),
         (507, "insufficient_storage", ServerError),
+        (507, "quota_exceeded", QuotaExceeded),
     ],
 )
 def test_each_refusal_is_one_typed_error(fake: Fake, status: int, code: str, kind: type[EdgeError]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import edge.api
 from edge.whoami.organization import Organization
-from edge_core.errors import BadEntry, BadResponse, ConnectionFailed, EdgeError, NotFound, Unauthenticated
+from edge_core.errors import BadEntry, ConnectionFailed, NotFound, Unauthenticated
 from edge_core.session import EdgeSession
 
 
@@ -104,7 +104,13 @@ def test_a_server_of_another_kind_is_said(wrong: Any, edge_session: EdgeSession)
         wrong(service_url="http://127.0.0.1:9").whoami()
 
 
-def test_a_search_says_that_this_server_has_none(edge_session: EdgeSession) -> None:
-    with pytest.raises(EdgeError, match="no such address") as raised:
-        edge_session.search("plate")
-    assert not isinstance(raised.value, BadResponse)
+def test_a_search_finds_misspelt_names(edge_session: EdgeSession) -> None:
+    edge_session.files.upload("runs/Experiment-7.csv", b"x")
+    (found,) = edge_session.search("expermient")
+    assert (found.name, found.kind, found.path) == ("Experiment-7.csv", "file", "runs/Experiment-7.csv")
+    assert found.uid == edge_session.search("experiment")[0].uid
+    assert found.score == pytest.approx(7 / 15, abs=1e-5)
+    assert [one.path for one in edge_session.search("run", kind="folder")] == ["runs"]
+    assert edge_session.search("nothing like this") == []
+    with pytest.raises(BadEntry, match="kind"):
+        edge_session.search("plate", kind="plate")

@@ -63,6 +63,23 @@ def test_whoami(online: Run, edge_session: EdgeSession) -> None:
 
 
 @pytest.mark.slow
+def test_search_finds_by_name(online: Run, edge_session: EdgeSession) -> None:
+    for name in ("Experiment-7.csv", "Experiment-8.csv", "other\u202etxt"):
+        edge_session.files.upload(f"runs/{name}", b"x")
+    shown = online("search", "expermient")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == "file       runs/Experiment-7.csv\nfile       runs/Experiment-8.csv\n"
+    first = online("search", "expermient", "--most", "1")
+    assert first.stdout == "file       runs/Experiment-7.csv\n"
+    assert "1 more" in first.stderr
+    assert json.loads(online("search", "run", "--kind", "folder", "--json").stdout)[0]["path"] == "runs"
+    assert online("search", "other").stdout == "file       runs/other\\u202etxt\n"
+    nothing = online("search", "zzz")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert "Nothing" in nothing.stderr
+
+
+@pytest.mark.slow
 def test_files_go_up_show_and_come_back(online: Run, tmp_path: Path) -> None:
     (tmp_path / "plate.csv").write_bytes(b"a,b\n1,2\n")
     for words in (

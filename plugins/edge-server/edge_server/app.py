@@ -7,9 +7,9 @@ from pathlib import Path
 
 import flask
 
-from edge_server import audit, body, database, idempotency, permissions, problems, sealing, services
+from edge_server import audit, body, configuration, database, idempotency, permissions, problems, sealing, services
 from edge_server.description import describe
-from edge_server.routes import files, secrets, server, signed, uploads, whoami
+from edge_server.routes import files, search, secrets, server, signed, uploads, whoami
 from edge_server.routes.blueprint import refuse_unreadable_query
 from edge_server.signing import Signer, read_key
 from edge_server.store import Store
@@ -27,7 +27,16 @@ def create_app(data: Path) -> flask.Flask:
     with contextlib.closing(opened):
         opened.require_migrated()
     audit_log = audit.AuditLog(data / "logs" / audit.FILE_NAME)
-    return build(services.Services(opened, Store(data), Signer(read_key(data)), sealing.at(data), audit_log))
+    return build(
+        services.Services(
+            opened,
+            Store(data),
+            Signer(read_key(data)),
+            sealing.at(data),
+            audit_log,
+            configuration.read(data),
+        )
+    )
 
 
 def build(parts: services.Services) -> flask.Flask:
@@ -38,7 +47,7 @@ def build(parts: services.Services) -> flask.Flask:
     app.url_map.merge_slashes = False
     services.install(app, parts)
     api = describe(app)
-    for group in (server, whoami, files, uploads, signed, secrets):
+    for group in (server, whoami, files, uploads, signed, search, secrets):
         api.register_blueprint(group.routes)
     problems.install(app)
     app.after_request(body.drain)

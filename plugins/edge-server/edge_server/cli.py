@@ -1,4 +1,4 @@
-"""The commands `edge server run`, `edge server env` and `edge server rotate-keys`."""
+"""The commands `edge server run`, `env`, `rotate-keys` and `fsck`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
     """
     from edge_server import folder, runner
     from edge_server.app import create_app
+    from edge_server.configuration import BadConfiguration
     from edge_server.database import NotMigrated
+    from edge_server.housekeeping import Housekeeper
     from edge_server.sealing import BadKeyFile
 
     data = data.absolute()
@@ -71,8 +73,9 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
                 threads=threads,
                 access_log=log,
                 ready=lambda: _greet(data, url, token),
+                background=lambda: Housekeeper(data).start(),
             )
-    except (folder.BadFolder, runner.CannotListen, NotMigrated, BadKeyFile) as error:
+    except (folder.BadFolder, runner.CannotListen, NotMigrated, BadKeyFile, BadConfiguration) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -124,6 +127,36 @@ def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
         raise click.ClickException(
             f"{done.stuck} contents could not be opened and stay as they are; the lines above name them"
         )
+
+
+@server.command()
+@_data
+@click.option(
+    "--deep", is_flag=True, help="Also read all content and compare its SHA-256; takes as long as that takes."
+)
+def fsck(data: Path, deep: bool) -> None:
+    """Check that the content of all files is there, also while the server runs.
+
+    Drops files in the data folder that belong to nothing. Missing or damaged content is listed by
+    path and version and makes the exit code 1; nothing is changed about it.
+    """
+    from edge_server import folder
+    from edge_server.database import NotMigrated
+
+    try:
+        report = folder.check(data.absolute(), deep=deep)
+    except (folder.BadFolder, NotMigrated) as error:
+        raise click.ClickException(str(error)) from None
+    for line in (*report.broken, *report.damages):
+        click.echo(line)
+    for name in report.recounted:
+        click.echo(f"{name}: what its files hold was counted wrongly and is set right")
+    click.echo(
+        f"{report.versions} versions checked, {len(report.damages)} missing or damaged, "
+        f"{report.orphans} orphaned files dropped"
+    )
+    if not report.is_clean:
+        raise click.exceptions.Exit(1)
 
 
 def _greet(data: Path, url: str, token: str | None) -> None:

@@ -15,7 +15,7 @@ import filelock
 import sqlalchemy.exc
 from sqlalchemy.orm import Session
 
-from edge_server import accounts, database, idempotency, rotation, sealing
+from edge_server import accounts, configuration, database, fsck, idempotency, rotation, sealing
 from edge_server.database import Database
 from edge_server.migrate import migrate
 from edge_server.signing import read_key
@@ -66,7 +66,7 @@ def locked(data: Path) -> Iterator[None]:
     with _explained(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         names = {path.name for path in data.iterdir()}
-        if names and not names & {database.FILE_NAME, LOCK}:
+        if names and not names & {database.FILE_NAME, LOCK, configuration.FILE_NAME}:
             raise BadFolder(f"{data} holds other things than a server's data; choose an empty folder with --data")
         lock.acquire(timeout=LOCK_WAIT, poll_interval=0.05)
     try:
@@ -168,6 +168,20 @@ def _first_token(session: Session) -> str | None:
     admin = accounts.create_user(session, ADMIN, server_admin=True)
     accounts.add_member(session, admin, organization, accounts.ROLES)
     return accounts.create_token(session, admin, note="first-start")
+
+
+def check(data: Path, *, deep: bool) -> fsck.Report:
+    """Check a server's content, whether or not it runs; see `fsck`.
+
+    Raises:
+        BadFolder: there is no server's data, or it cannot be used.
+        NotMigrated: another version's server made the database.
+    """
+    if not (data / database.FILE_NAME).is_file():
+        raise BadFolder(f"{data} holds no server's data; name its folder with --data")
+    with _explained(data), contextlib.closing(Database(data / database.FILE_NAME)) as opened:
+        opened.require_migrated()
+        return fsck.check(opened, Store(data), deep=deep)
 
 
 @contextlib.contextmanager

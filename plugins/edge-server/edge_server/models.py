@@ -33,6 +33,8 @@ RowId = BigInteger().with_variant(Integer(), "sqlite")
 # SQLite compares text by its UTF-8 bytes unless told otherwise; PostgreSQL has to be told.
 ByteOrdered = String(NAME_LENGTH).with_variant(String(NAME_LENGTH, collation="C"), "postgresql")
 
+Trigram = String(3).with_variant(String(3, collation="C"), "postgresql")
+
 
 class UtcDateTime(TypeDecorator[dt.datetime]):
     """A moment: aware and in UTC on both sides, also where the database keeps no time zone."""
@@ -93,6 +95,10 @@ class Organization(Base):
     title: Mapped[str] = mapped_column(String(200))
     status: Mapped[str] = mapped_column(String(20), default="active")
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    # Bytes of the newest versions of its files: all it may have, where that is not the server's
+    # default, and all it has.
+    quota_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    used_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class User(Base):
@@ -145,10 +151,21 @@ class Token(Base):
 
 
 class Version(Base):
-    """Content that was or is visible under some name; it never changes."""
+    """Content that was or is visible under some name; it never changes.
+
+    The row stays when the content is gone, since stored byte-hours are computed from it.
+    """
 
     __tablename__ = "versions"
-    __table_args__ = (CheckConstraint("size >= 0", name="size"),)
+    __table_args__ = (
+        CheckConstraint("size >= 0", name="size"),
+        Index(
+            "ix_versions_to_collect",
+            "removed_at",
+            sqlite_where=text("removed_at IS NOT NULL AND collected_at IS NULL"),
+            postgresql_where=text("removed_at IS NOT NULL AND collected_at IS NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
@@ -158,11 +175,16 @@ class Version(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
     removed_at: Mapped[dt.datetime | None] = mapped_column(index=True)
+    collected_at: Mapped[dt.datetime | None]
     created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
 
 
 class Node(Base):
-    """A name in an organization's tree: a file if it has a version, else a folder."""
+    """A name in an organization's tree: a file if it has a version, else a folder.
+
+    One that has `removed_at` is no part of the tree any more, with all below it: what is left of a
+    large folder that was deleted.
+    """
 
     __tablename__ = "nodes"
     __table_args__ = (
@@ -172,8 +194,14 @@ class Node(Base):
             "uq_nodes_root",
             "organization_id",
             unique=True,
-            sqlite_where=text("parent_id IS NULL"),
-            postgresql_where=text("parent_id IS NULL"),
+            sqlite_where=text("parent_id IS NULL AND removed_at IS NULL"),
+            postgresql_where=text("parent_id IS NULL AND removed_at IS NULL"),
+        ),
+        Index(
+            "ix_nodes_removed",
+            "removed_at",
+            sqlite_where=text("removed_at IS NOT NULL"),
+            postgresql_where=text("removed_at IS NOT NULL"),
         ),
     )
 
@@ -184,6 +212,7 @@ class Node(Base):
     name: Mapped[str] = mapped_column(ByteOrdered)
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"), unique=True)
     modified_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    removed_at: Mapped[dt.datetime | None]
 
     version: Mapped[Version | None] = relationship()
 
@@ -220,6 +249,52 @@ class UploadPart(Base):
     n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
+
+
+class SearchName(Base):
+    """A name that `search` finds, of whatever kind."""
+
+    __tablename__ = "search_names"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    uid: Mapped[str] = mapped_column(String(36), unique=True)
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+
+
+class SearchWord(Base):
+    """A word that stands in names of an organization, once for all of them."""
+
+    __tablename__ = "search_words"
+    __table_args__ = (UniqueConstraint("organization_id", "word"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    word: Mapped[str] = mapped_column(ByteOrdered)
+
+
+class SearchTrigram(Base):
+    """That a word holds three characters in a row."""
+
+    __tablename__ = "search_trigrams"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
+    trigram: Mapped[str] = mapped_column(Trigram, primary_key=True)
+    # No foreign key: to remove a word, the database would look for it through the whole table.
+    word_id: Mapped[int] = mapped_column(RowId, primary_key=True)
+
+
+class SearchPlace(Base):
+    """That a word stands in a name."""
+
+    __tablename__ = "search_places"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    word_id: Mapped[int] = mapped_column(ForeignKey("search_words.id"), primary_key=True)
+    # No foreign key, likewise.
+    name_id: Mapped[int] = mapped_column(RowId, primary_key=True)
 
 
 class IdempotencyKey(Base):

@@ -57,6 +57,7 @@ RULES: dict[str, Rule] = {
     "secrets.organization.read": Rule.MEMBER,
     "secrets.organization.update": Rule.ORG_ADMIN,
     "secrets.organization.delete": Rule.ORG_ADMIN,
+    "search": Rule.MEMBER,
     # Their permission is the address's signature.
     "signed.content": Rule.ANYONE,
     "signed.part": Rule.ANYONE,

@@ -74,6 +74,7 @@ def serve(
     threads: int,
     access_log: Path | None,
     ready: Callable[[], None],
+    background: Callable[[], None],
 ) -> None:
     """Serve `app` until the process is told to stop; requests that have begun are finished.
 
@@ -85,10 +86,12 @@ def serve(
         threads: threads of each process.
         access_log: file for one line per request.
         ready: called once requests will be answered.
+        background: called in each process that answers them, when it begins.
     """
     if os.name == "posix":
-        _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready)
+        _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready, background)
     else:
+        background()
         serve_with_waitress(app, listener, threads, ready)
 
 
@@ -124,6 +127,7 @@ def _serve_with_gunicorn(
     threads: int,
     access_log: Path | None,
     ready: Callable[[], None],
+    background: Callable[[], None],
 ) -> None:
     import gunicorn.http.message  # type: ignore[import-untyped]
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -151,6 +155,7 @@ def _serve_with_gunicorn(
         "control_socket_disable": True,
         "proc_name": "edge-server",
         "when_ready": lambda _: ready(),
+        "post_worker_init": lambda _: background(),
     }
     if access_log is not None:
         settings["accesslog"] = str(access_log)

@@ -7,6 +7,7 @@ import dataclasses
 import flask
 
 from edge_server.audit import AuditLog
+from edge_server.configuration import Configuration
 from edge_server.database import Database
 from edge_server.sealing import Sealer
 from edge_server.signing import Signer
@@ -24,6 +25,7 @@ class Services:
     signer: Signer
     sealer: Sealer
     audit: AuditLog = dataclasses.field(default_factory=lambda: AuditLog(None))
+    configuration: Configuration = dataclasses.field(default_factory=Configuration)
 
 
 def install(app: flask.Flask, services: Services) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_server import locks
+
+_KEY = re.compile("[0-9a-f]{40}")
 
 BLOCK = 1 << 20
 """Bytes moved at once."""
@@ -79,6 +82,13 @@ class Store:
     def open(self, key: str) -> BinaryIO:
         """The content under `key`, to read and seek."""
         return open(self._path(key), "rb")
+
+    def size(self, key: str) -> int | None:
+        """Bytes under `key`; None if there is nothing."""
+        try:
+            return self._path(key).stat().st_size
+        except FileNotFoundError:
+            return None
 
     def remove(self, key: str) -> None:
         """Drop the content under `key`, if there is any."""
@@ -165,6 +175,38 @@ class Store:
     def uploads(self) -> Iterator[str]:
         """The uploads that have a file."""
         return (path.name for path in self._uploads.iterdir())
+
+    # --- what lies there
+
+    def keys(self, prefix: str, unchanged_since: float) -> list[str]:
+        """The keys with content that begin with two letters and were last written before a time (seconds)."""
+        # Other names are not ours to judge.
+        return [key for key in _older(self._content / prefix, unchanged_since) if _KEY.fullmatch(key)]
+
+    def prefixes(self) -> list[str]:
+        """The letters that keys begin with."""
+        return sorted(path.name for path in self._content.iterdir() if path.is_dir())
+
+    def old_uploads(self, unchanged_since: float) -> list[str]:
+        """The uploads whose file was last written before a time (seconds)."""
+        return _older(self._uploads, unchanged_since)
+
+    def drop_incoming(self, unchanged_since: float) -> int:
+        """Drop what nobody writes any more, last written before a time (seconds); returns how many."""
+        left = _older(self._incoming, unchanged_since)
+        for name in left:
+            (self._incoming / name).unlink(missing_ok=True)
+        return len(left)
+
+
+def _older(folder: Path, unchanged_since: float) -> list[str]:
+    names = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if entry.stat().st_mtime < unchanged_since:
+                    names.append(entry.name)
+    return names
 
 
 def _copy(blocks: Iterable[bytes], file: BinaryIO) -> Written:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import CTE, bindparam, delete, func, literal, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from edge_files.wire import Entry
-from edge_server import clock, paths
+from edge_server import clock, paths, quotas, search
 from edge_server.models import Node, Version
 from edge_server.problems import Refusal, already_exists, bad_entry, conflict, not_found
 
 GRACE = dt.timedelta(hours=24)
 """How long content that was replaced or deleted can still be read by its version."""
 
+BATCH = 1000
+"""Entries that one transaction deletes."""
+
 Segments = tuple[str, ...]
 
+# Rows in bulk, none of which the session holds.
+_UNSEEN: Any = {"execution_options": {"synchronize_session": False}}
+
 # Walking a path is most of what the server does, and building a statement takes longer than running it.
-_ROOT = select(Node).where(Node.organization_id == bindparam("organization"), Node.parent_id.is_(None))
+_ROOT = select(Node).where(
+    Node.organization_id == bindparam("organization"), Node.parent_id.is_(None), Node.removed_at.is_(None)
+)
 _CHILD = (
     select(Node)
     .where(
@@ -134,17 +144,18 @@ def make_folder(session: Session, organization_id: int, segments: Segments, *, e
     raise already_exists(f"{show(segments)} exists already; choose another name")
 
 
-def check_target(session: Session, organization_id: int, segments: Segments, *, overwrite: bool) -> None:
-    """Raise what `put_version` would raise, before any bytes are taken."""
+def check_target(session: Session, organization_id: int, segments: Segments, *, overwrite: bool) -> int:
+    """Raise what `put_version` would raise, before any bytes are taken; returns how many would be replaced."""
     node = _root(session, organization_id)
     for depth, name in enumerate(segments):
         if node.version_id is not None:
             raise _parent_is_file(segments[:depth])
         below = _child(session, node, name)
         if below is None:
-            return
+            return 0
         node = below
     _check_replaceable(node, segments, overwrite)
+    return node.version.size if node.version is not None else 0
 
 
 def put_version(
@@ -161,10 +172,11 @@ def put_version(
         node = _add(session, parent, segments[-1], version)
     else:
         _check_replaceable(node, segments, overwrite)
-        _remove_version(node)
+        _remove_version(session, node)
         node.version = version
         node.modified_at = version.created_at
     session.add(version)
+    quotas.count(session, organization_id, version.size)
     session.flush()
     return node
 
@@ -192,9 +204,12 @@ def move(session: Session, organization_id: int, source: Segments, target: Segme
                 f"{show(target)} exists already; choose another name"
                 + (" or set overwrite" if taken.version_id is not None and node.version_id is not None else "")
             )
-        _remove_version(taken)
+        _remove_version(session, taken)
+        search.remove(session, [taken.uid])
         session.delete(taken)
         session.flush()  # the name must be free before it is given again
+    if node.name != target[-1]:
+        search.rename(session, node.uid, target[-1])
     node.parent_id = parent.id
     node.name = target[-1]
     session.flush()
@@ -203,6 +218,9 @@ def move(session: Session, organization_id: int, source: Segments, target: Segme
 
 def remove(session: Session, organization_id: int, segments: Segments, *, recursive: bool) -> None:
     """Delete an entry; a folder that is not empty only if `recursive`.
+
+    Of a folder that holds more than `BATCH` entries, what is left is out of the tree and for
+    `remove_more`, so that nobody waits long for the database.
 
     Raises:
         Refusal: there is no such entry, it is the root, or it is not empty.
@@ -215,13 +233,46 @@ def remove(session: Session, organization_id: int, segments: Segments, *, recurs
         raise Refusal(
             409, "not_empty", f"the folder {show(segments)} is not empty; delete what is in it first, or set recursive"
         )
-    gone = select(_below(node).c.id)
-    versions = select(Node.version_id).where(Node.id.in_(gone))
-    session.execute(
-        update(Version).where(Version.id.in_(versions)).values(removed_at=clock.now()),
-        execution_options={"synchronize_session": False},
-    )
-    session.execute(delete(Node).where(Node.id.in_(gone)), execution_options={"synchronize_session": False})
+    node.parent_id = None
+    node.removed_at = clock.now()
+    session.flush()
+    session.expunge(node)
+    _remove_from(session, node.id, node.removed_at, BATCH)
+
+
+def is_removing(session: Session) -> bool:
+    """Whether something is left for `remove_more`."""
+    return session.scalar(select(Node.id).where(Node.removed_at.is_not(None)).limit(1)) is not None
+
+
+def remove_more(session: Session) -> bool:
+    """Go on with deleting large folders, `BATCH` entries at a time; False when none is left."""
+    row = session.execute(select(Node.id, Node.removed_at).where(Node.removed_at.is_not(None)).limit(1)).first()
+    if row is None:
+        return False
+    _remove_from(session, row.id, row.removed_at, BATCH)
+    return True
+
+
+def paths_of(session: Session, uids: Collection[str]) -> dict[str, str]:
+    """The paths of entries by their uid, without those that are being deleted."""
+    row = select(Node.id, Node.parent_id, Node.name, Node.removed_at)
+    start = {one.uid: one for one in session.execute(row.add_columns(Node.uid).where(Node.uid.in_(uids)))}
+    known: dict[int, Any] = {one.id: one for one in start.values()}
+    missing = {one.parent_id for one in start.values()} - known.keys() - {None}
+    while missing:
+        above = session.execute(row.where(Node.id.in_(missing))).all()
+        known |= {one.id: one for one in above}
+        missing = {one.parent_id for one in above} - known.keys() - {None}
+    found = {}
+    for uid, node in start.items():
+        names = []
+        while node.parent_id is not None:
+            names.append(node.name)
+            node = known[node.parent_id]
+        if node.removed_at is None:
+            found[uid] = "/".join(reversed(names))
+    return found
 
 
 def content(session: Session, organization_id: int, segments: Segments, version: str | None) -> Version:
@@ -269,6 +320,7 @@ def _add(session: Session, parent: Node, name: str, version: Version | None = No
     )
     session.add(node)
     session.flush()
+    search.add(session, node.organization_id, "folder" if version is None else "file", node.uid, name)
     return node
 
 
@@ -308,6 +360,51 @@ def _parent_is_file(segments: Segments) -> Refusal:
     return conflict(f"{show(segments)} is a file, so nothing can be put below it; choose another path")
 
 
-def _remove_version(node: Node) -> None:
+def _remove_version(session: Session, node: Node) -> None:
     if node.version is not None:
         node.version.removed_at = clock.now()
+        quotas.count(session, node.organization_id, -node.version.size)
+
+
+def _remove_from(session: Session, top: int, removed_at: dt.datetime, limit: int) -> None:
+    """Delete up to about `limit` entries of the folder `top`, which is out of the tree already, and then itself.
+
+    Folders in it are taken out as well and then emptied one after another, so that it does not
+    matter how many there are or how deep.
+    """
+    tops = [top]
+    while tops and limit > 0:
+        top = tops[-1]
+        below = session.execute(
+            select(Node.id, Node.uid, Node.version_id).where(Node.parent_id == top).limit(limit)
+        ).all()
+        files = [one for one in below if one.version_id is not None]
+        folders = [one.id for one in below if one.version_id is None]
+        _remove_nodes(session, [one.id for one in files], removed_at)
+        if folders:
+            session.execute(
+                update(Node).where(Node.id.in_(folders)).values(parent_id=None, removed_at=removed_at), **_UNSEEN
+            )
+        tops = folders + tops
+        limit -= len(below)
+        if not below:
+            _remove_nodes(session, [top], removed_at)
+            tops.remove(top)
+            limit -= 1
+
+
+def _remove_nodes(session: Session, ids: list[int], removed_at: dt.datetime) -> None:
+    """Delete entries that hold none."""
+    if not ids:
+        return
+    search.remove(session, session.scalars(select(Node.uid).where(Node.id.in_(ids))).all())
+    held = select(Node.version_id).where(Node.id.in_(ids), Node.version_id.is_not(None))
+    sizes = session.execute(
+        select(Version.organization_id, func.sum(Version.size))
+        .where(Version.id.in_(held))
+        .group_by(Version.organization_id)
+    )
+    for organization_id, size in sizes.all():
+        quotas.count(session, organization_id, -size)
+    session.execute(update(Version).where(Version.id.in_(held)).values(removed_at=removed_at), **_UNSEEN)
+    session.execute(delete(Node).where(Node.id.in_(ids)), **_UNSEEN)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from edge_files.wire import MAX_PARTS, PART_SIZE, CompleteUpload, Entry, HeldPart, StartUpload
 from edge_files.wire import Upload as UploadRecord
-from edge_server import clock, locks, paths, tree
+from edge_server import clock, locks, paths, quotas, tree
 from edge_server.database import Database
 from edge_server.models import Upload, UploadPart, Version, new_uid
 from edge_server.problems import Refusal, bad_entry, checksum_mismatch, conflict, not_found, too_large
@@ -28,6 +28,9 @@ MAX_SIZE = 1 << 50
 HOLD_WAIT = 10.0
 """Seconds that `complete` waits for parts which are still arriving."""
 
+SWEPT = 100
+"""Expired uploads that one transaction drops."""
+
 _Answer = TypeVar("_Answer")
 
 
@@ -38,10 +41,12 @@ class Uploads:
     Args:
         database: where they are recorded.
         store: where their bytes go.
+        quota: bytes an organization may hold that has no quota of its own; None for no limit.
     """
 
     database: Database
     store: Store
+    quota: int | None = None
 
     def start(
         self, organization_id: int, user_id: int, wanted: StartUpload, answer: Callable[[UploadRecord], _Answer]
@@ -61,8 +66,8 @@ class Uploads:
         if wanted.size is not None and wanted.size > MAX_SIZE:
             raise bad_entry(f"size: an upload has at most {MAX_SIZE} bytes; split the file")
         with self.database.read() as session:
-            tree.check_target(session, organization_id, segments, overwrite=wanted.overwrite)
-        self._sweep()
+            replaced = tree.check_target(session, organization_id, segments, overwrite=wanted.overwrite)
+            quotas.require_room(session, organization_id, (wanted.size or 0) - replaced, self.quota)
         upload = Upload(
             uid=new_uid(),
             key=self.store.new_key(),
@@ -186,7 +191,8 @@ class Uploads:
                     created_by=upload.created_by,
                 )
                 segments = tuple(upload.path.split("/"))
-                node = tree.put_version(session, organization_id, segments, version, overwrite=upload.overwrite)
+                with quotas.within_quota(session, organization_id, self.quota):
+                    node = tree.put_version(session, organization_id, segments, version, overwrite=upload.overwrite)
                 upload.version = version
                 upload.node_uid = node.uid
                 session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id))
@@ -227,16 +233,18 @@ class Uploads:
         for uid in set(self.store.uploads()) - known:
             self.store.drop_upload(uid)
 
-    def _sweep(self) -> None:
-        """Drop the uploads that have expired. Each new one pays for the old ones."""
+    def sweep(self) -> bool:
+        """Drop some of the uploads that have expired; False when none is left."""
         with self.database.read() as session:
-            expired = session.scalars(select(Upload).where(Upload.expires_at <= clock.now()).limit(100)).all()
-        if expired:
-            with self.database.write() as session:
-                session.execute(delete(Upload).where(Upload.id.in_([upload.id for upload in expired])))
-            for upload in expired:
-                if upload.version_id is None:
-                    self._drop(upload.uid, upload.key)
+            expired = session.scalars(select(Upload).where(Upload.expires_at <= clock.now()).limit(SWEPT)).all()
+        if not expired:
+            return False
+        with self.database.write() as session:
+            session.execute(delete(Upload).where(Upload.id.in_([upload.id for upload in expired])))
+        for upload in expired:
+            if upload.version_id is None:
+                self._drop(upload.uid, upload.key)
+        return True
 
     def _drop(self, uid: str, key: str) -> None:
         """Drop the bytes of an upload that was never completed, also if a crash left them under its key."""

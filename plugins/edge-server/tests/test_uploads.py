@@ -14,7 +14,9 @@ import pytest
 import requests
 
 from edge_files.wire import MAX_PARTS, PART_SIZE
+from edge_server import housekeeping
 from edge_server.local import EdgeServer
+from edge_server.store import Store
 from edge_server.uploads import part_size
 
 from .wire import Api, refused, session
@@ -195,7 +197,7 @@ def test_an_upload_is_another_organizations_no_business(api: Api, edge_server: E
     refused(other.files("POST", f"/uploads/{upload}/sign", json={"parts": [{"n": 1}]}), 404, "not_found")
 
 
-def test_an_upload_expires_and_the_next_one_clears_it_away(api: Api, edge_server: EdgeServer) -> None:
+def test_an_upload_expires_and_is_cleared_away(api: Api, edge_server: EdgeServer) -> None:
     import sqlalchemy as sa
 
     from edge_server import clock
@@ -206,7 +208,7 @@ def test_an_upload_expires_and_the_next_one_clears_it_away(api: Api, edge_server
         session.execute(sa.update(Upload).where(Upload.uid == upload).values(expires_at=clock.now()))
     refused(api.files("GET", f"/uploads/{upload}"), 404, "not_found")
     refused(api.complete(upload, [], b""), 404, "not_found")
-    api.start("b", 1)
+    housekeeping.run(edge_server.database, Store(edge_server.data))
     assert not (edge_server.data / "uploads" / upload).exists()
 
 

@@ -20,12 +20,15 @@ from edge_files.wire import (
     PutQuery,
     SignedAddress,
 )
-from edge_server import body, clock, content, cursors, tree
+from edge_server import body, clock, content, cursors, housekeeping, quotas, tree
 from edge_server.models import Version
 from edge_server.permissions import caller, member
 from edge_server.routes.blueprint import BINARY_BODY, Routes, answer
 from edge_server.routes.signed import content_address
 from edge_server.services import services
+
+REMOVING = 10.0
+"""Seconds that deleting a large folder takes at most before it goes on in the background."""
 
 routes = Routes("files", __name__, url_prefix="/v1/orgs/<org>/files")
 
@@ -64,6 +67,8 @@ def delete(query: DeleteQuery, org: str) -> flask.Response:
     segments = tree.parse(query.path)
     with services().database.write() as session:
         tree.remove(session, member().organization_id, segments, recursive=query.recursive)
+    # A large folder is out of the tree now. What can be cleared away while the caller waits makes room at once.
+    housekeeping.remove_folders(services().database, REMOVING)
     return flask.Response(status=204)
 
 
@@ -80,7 +85,9 @@ def put_content(query: PutQuery, org: str) -> flask.Response:
     database, store = services().database, services().store
     organization_id = member().organization_id
     with database.read() as session:
-        tree.check_target(session, organization_id, segments, overwrite=query.overwrite)
+        replaced = tree.check_target(session, organization_id, segments, overwrite=query.overwrite)
+        stated = flask.request.content_length or 0
+        quotas.require_room(session, organization_id, stated - replaced, services().configuration.quota)
     too_long = f"content above {SMALL_CONTENT} bytes does not travel this way; start an upload for it"
     key = store.new_key()
     written = store.write(key, body.blocks(SMALL_CONTENT, too_long, sha256=body.stated_digest()))
@@ -94,7 +101,8 @@ def put_content(query: PutQuery, org: str) -> flask.Response:
                 created_at=clock.now(),
                 created_by=caller().id,
             )
-            node = tree.put_version(session, organization_id, segments, version, overwrite=query.overwrite)
+            with quotas.within_quota(session, organization_id, services().configuration.quota):
+                node = tree.put_version(session, organization_id, segments, version, overwrite=query.overwrite)
             entry = tree.entry(node)
     except BaseException:
         store.remove(key)

@@ -13,6 +13,13 @@ from edge_server.services import services
 
 routes = Routes("server", __name__)
 
+SUBSYSTEMS = [
+    "files",
+    "search",
+    "secrets",
+    "whoami",
+]
+
 
 class Health(Record):
     """Whether the server can do its work."""
@@ -45,7 +52,7 @@ def healthz() -> flask.Response:
 @routes.response(200, Meta.schema())
 def meta() -> flask.Response:
     """Tell versions and subsystems."""
-    return answer(Meta(version=_version(), api="v1", subsystems=["files", "secrets", "whoami"]))
+    return answer(Meta(version=_version(), api="v1", subsystems=SUBSYSTEMS))
 
 
 def _version() -> str:

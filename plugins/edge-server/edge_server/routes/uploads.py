@@ -24,7 +24,7 @@ ADDRESS_LIFETIME = dt.timedelta(minutes=15)
 
 def uploads() -> Uploads:
     """The uploads of the server that answers."""
-    return Uploads(services().database, services().store)
+    return Uploads(services().database, services().store, services().configuration.quota)
 
 
 @routes.operation("files.uploads.start", "POST", "")

@@ -1,0 +1,247 @@
+"""Search: an index of names, and finding in it what resembles a query.
+
+The index knows names of any kind by their uid. Whoever gives something a name, renames or removes
+it calls `add`, `rename` or `remove` in the same transaction, so that the index is never behind.
+
+Each word is kept once for all names of an organization it stands in, and trigrams lead to words: a
+new name of known words costs a few rows. A name that is similar enough to a query has at least
+`trigrams.least_shared` of its trigrams, so all such names hold one of any that leave fewer out: the
+rarest lead to the candidates, and each of these is scored by `trigrams.word_similarity`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from edge_server import trigrams
+from edge_server.models import SearchName, SearchPlace, SearchTrigram, SearchWord
+
+MOST = 1000
+"""Most names that one query finds, the best ones."""
+
+CANDIDATES = 20_000
+"""Most names that are looked at for one query, those with the most promising words first."""
+
+COMMON = 2000
+"""Words with a trigram are counted up to this number; beyond, it is not rare anyway."""
+
+_CHUNK = 5000
+
+_NAMES: Any = SearchName.__table__
+_WORDS: Any = SearchWord.__table__
+_TRIGRAMS: Any = SearchTrigram.__table__
+_PLACES: Any = SearchPlace.__table__
+
+Transaction = Session | sa.Connection
+
+
+class Found(NamedTuple):
+    """A name that resembles a query; the better, the smaller.
+
+    Attributes:
+        distance: 1 less its `word_similarity`.
+        length: characters of the name; of names equally similar, the query is more of a shorter one.
+        name: the name.
+        uid: what has it.
+        kind: of which kind that is.
+    """
+
+    distance: float
+    length: int
+    name: str
+    uid: str
+    kind: str
+
+
+# --- keeping the index
+
+
+def add(transaction: Transaction, organization_id: int, kind: str, uid: str, name: str) -> None:
+    """Index the name of something new.
+
+    Args:
+        transaction: the one that makes it.
+        organization_id: whose it is.
+        kind: "file", "folder", "connector", ...
+        uid: its universally unique id.
+        name: at most 255 characters.
+    """
+    made = transaction.execute(
+        sa.insert(_NAMES).returning(_NAMES.c.id),
+        {"organization_id": organization_id, "kind": kind, "uid": uid, "name": name},
+    )
+    _place(transaction, organization_id, made.scalar_one(), set(trigrams.words(name)))
+
+
+def rename(transaction: Transaction, uid: str, name: str) -> None:
+    """Index another name of something that is indexed."""
+    row = transaction.execute(sa.select(_NAMES).where(_NAMES.c.uid == uid)).one()
+    transaction.execute(sa.update(_NAMES).where(_NAMES.c.id == row.id).values(name=name))
+    before, after = set(trigrams.words(row.name)), set(trigrams.words(name))
+    _place(transaction, row.organization_id, row.id, after - before)
+    _unplace(transaction, row.organization_id, [(row.id, before - after)])
+
+
+def remove(transaction: Transaction, uids: Iterable[str]) -> None:
+    """Take names out of the index; those that are not in it are passed over."""
+    for some in _chunks(list(uids)):
+        rows = transaction.execute(sa.select(_NAMES).where(_NAMES.c.uid.in_(some))).all()
+        for organization_id in {row.organization_id for row in rows}:
+            here = [(row.id, set(trigrams.words(row.name))) for row in rows if row.organization_id == organization_id]
+            _unplace(transaction, organization_id, here)
+        transaction.execute(sa.delete(_NAMES).where(_NAMES.c.id.in_([row.id for row in rows])))
+
+
+def remove_organization(transaction: Transaction, organization_id: int) -> None:
+    """Take all names of an organization out of the index."""
+    words = sa.select(_WORDS.c.id).where(_WORDS.c.organization_id == organization_id)
+    transaction.execute(sa.delete(_PLACES).where(_PLACES.c.word_id.in_(words)))
+    for table in (_TRIGRAMS, _WORDS, _NAMES):
+        transaction.execute(sa.delete(table).where(table.c.organization_id == organization_id))
+
+
+def _place(transaction: Transaction, organization_id: int, name_id: int, words: set[str]) -> None:
+    if not words:
+        return
+    known = _ids(transaction, organization_id, words)
+    for word in sorted(words - known.keys()):
+        made = transaction.execute(
+            sa.insert(_WORDS).returning(_WORDS.c.id), {"organization_id": organization_id, "word": word}
+        )
+        known[word] = word_id = made.scalar_one()
+        transaction.execute(sa.insert(_TRIGRAMS), _trigram_rows(organization_id, word_id, word))
+    transaction.execute(
+        sa.insert(_PLACES), [{"word_id": word_id, "name_id": name_id} for word_id in sorted(known.values())]
+    )
+
+
+def _unplace(transaction: Transaction, organization_id: int, gone: list[tuple[int, set[str]]]) -> None:
+    """Take words out of names, and those that stand in none any more out of the index."""
+    known = _ids(transaction, organization_id, set().union(*(words for _, words in gone)))
+    if not known:
+        return
+    # By pairs: two lists would be looked up in all their combinations.
+    transaction.execute(
+        sa.delete(_PLACES).where(
+            _PLACES.c.word_id == sa.bindparam("word"), _PLACES.c.name_id == sa.bindparam("in_name")
+        ),
+        [{"word": known[word], "in_name": name_id} for name_id, words in gone for word in words],
+    )
+    for some in _chunks(list(known.values())):
+        stands = sa.exists().where(_PLACES.c.word_id == _WORDS.c.id)
+        left = transaction.execute(sa.select(_WORDS.c.id, _WORDS.c.word).where(_WORDS.c.id.in_(some), ~stands)).all()
+        if not left:
+            continue
+        transaction.execute(
+            sa.delete(_TRIGRAMS).where(
+                _TRIGRAMS.c.organization_id == sa.bindparam("organization_id"),
+                _TRIGRAMS.c.trigram == sa.bindparam("trigram"),
+                _TRIGRAMS.c.word_id == sa.bindparam("word_id"),
+            ),
+            [row for word_id, word in left for row in _trigram_rows(organization_id, word_id, word)],
+        )
+        transaction.execute(sa.delete(_WORDS).where(_WORDS.c.id.in_([row.id for row in left])))
+
+
+def _ids(transaction: Transaction, organization_id: int, words: Collection[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for some in _chunks(list(words)):
+        wanted = sa.select(_WORDS.c.word, _WORDS.c.id).where(
+            _WORDS.c.organization_id == organization_id, _WORDS.c.word.in_(some)
+        )
+        found |= {row.word: row.id for row in transaction.execute(wanted)}
+    return found
+
+
+def _trigram_rows(organization_id: int, word_id: int, word: str) -> list[dict[str, Any]]:
+    return [
+        {"organization_id": organization_id, "trigram": trigram, "word_id": word_id}
+        for trigram in sorted(set(trigrams.of_words([word])))
+    ]
+
+
+def _chunks(values: list[Any]) -> Iterator[list[Any]]:
+    # A statement takes only so many parameters.
+    return (values[at : at + _CHUNK] for at in range(0, len(values), _CHUNK))
+
+
+# --- asking it
+
+
+def find(transaction: Transaction, organization_id: int, query: str, kind: str | None = None) -> list[Found]:
+    """The names of an organization that resemble `query`, the best first, at most `MOST`.
+
+    Args:
+        transaction: one that reads.
+        organization_id: whose names.
+        query: text.
+        kind: only names of things of this kind.
+    """
+    asked = trigrams.words(query)
+    wanted = frozenset(trigrams.of_words(asked))
+    if not wanted:
+        return []
+    whole = _spread(asked)
+    least = trigrams.least_shared(len(wanted))
+    scored = []
+    for row in _candidates(transaction, organization_id, wanted, least, kind):
+        words = trigrams.words(row.name)
+        text = _spread(words)
+        # Each trigram of the query is one of the name's exactly if it stands in this text.
+        if sum(map(text.__contains__, wanted)) < least:
+            continue
+        score = 1.0 if whole in text else trigrams.word_similarity(wanted, trigrams.of_words(words))
+        if score >= trigrams.THRESHOLD:
+            scored.append(Found(1.0 - score, len(row.name), row.name, row.uid, row.kind))
+    return heapq.nsmallest(MOST, scored)
+
+
+def _spread(words: list[str]) -> str:
+    """Words with two blanks before each and one behind."""
+    return f"  {'   '.join(words)} "
+
+
+def _candidates(
+    transaction: Transaction, organization_id: int, wanted: frozenset[str], least: int, kind: str | None
+) -> Iterator[Any]:
+    """The rows of names that may be similar enough, each once."""
+    words = _promising(transaction, organization_id, wanted, least)
+    seen: set[int] = set()
+    columns = (_NAMES.c.id, _NAMES.c.kind, _NAMES.c.uid, _NAMES.c.name)
+    for some in _chunks(words):
+        rows = sa.select(*columns).join(_PLACES, _PLACES.c.name_id == _NAMES.c.id).where(_PLACES.c.word_id.in_(some))
+        if kind is not None:
+            rows = rows.where(_NAMES.c.kind == kind)
+        for row in transaction.execute(rows.limit(CANDIDATES)):
+            if row.id not in seen:
+                seen.add(row.id)
+                yield row
+        if len(seen) >= CANDIDATES:
+            return
+
+
+def _promising(transaction: Transaction, organization_id: int, wanted: frozenset[str], least: int) -> list[int]:
+    """The words with one of the rarest trigrams, those with most of the query's first."""
+    one = (
+        sa.select(sa.literal(1).label("one"))
+        .where(_TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram == sa.bindparam("trigram"))
+        .limit(COMMON)
+        .subquery()
+    )
+    counting = sa.select(sa.func.count()).select_from(one)
+    counts = {trigram: transaction.scalar(counting, {"trigram": trigram}) or 0 for trigram in wanted}
+    rarest = sorted(counts, key=lambda trigram: (counts[trigram], trigram))[: len(wanted) - least + 1]
+    having = sa.select(_TRIGRAMS.c.word_id).where(
+        _TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram.in_(rarest)
+    )
+    rows = transaction.execute(sa.select(_WORDS.c.id, _WORDS.c.word).where(_WORDS.c.id.in_(having))).all()
+
+    def shared(row: Any) -> int:
+        return sum(map(_spread([row.word]).__contains__, wanted))
+
+    return [row.id for row in sorted(rows, key=lambda row: (-shared(row), row.id))]

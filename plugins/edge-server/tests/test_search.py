@@ -1,0 +1,257 @@
+"""Search over the wire, and its index."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+import edge_server.migrations
+from edge_server import accounts, search, tree, trigrams
+from edge_server.database import FILE_NAME, Database
+from edge_server.local import EdgeServer
+from edge_server.migrate import migrate
+from edge_server.models import Node, SearchName, SearchPlace, SearchTrigram, SearchWord
+
+from .test_trigrams import TABLE
+from .wire import Api, client, refused
+
+
+def found(api: Api, query: str, **more: Any) -> list[dict[str, Any]]:
+    answer = api.call("GET", f"/v1/orgs/{api.organization}/search", params={"query": query, **more})
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+def paths(api: Api, query: str, **more: Any) -> list[str]:
+    return [item["path"] for item in found(api, query, **more)]
+
+
+def test_a_misspelt_name_is_found_with_its_path(api: Api) -> None:
+    entry = api.put("runs/2024/Experiment-7.csv").json()
+    api.put("runs/other.txt")
+    (item,) = found(api, "expermient")
+    assert item == {
+        "name": "Experiment-7.csv",
+        "kind": "file",
+        "uid": entry["uid"],
+        "path": "runs/2024/Experiment-7.csv",
+        "score": 0.466667,
+    }
+
+
+def test_files_and_folders_are_found_by_kind(api: Api) -> None:
+    api.put("plates/plate.csv")
+    api.files("POST", "/folders", json={"path": "deep/plate"})
+    assert paths(api, "plate") == ["deep/plate", "plates/plate.csv", "plates"]
+    assert paths(api, "plate", kind="file") == ["plates/plate.csv"]
+    assert paths(api, "plate", kind="folder") == ["deep/plate", "plates"]
+    assert paths(api, "plate", kind="connector") == []
+    assert paths(api, "deep") == ["deep"]
+
+
+def test_the_root_has_no_name_to_be_found_by(api: Api) -> None:
+    assert found(api, "---") == found(api, "") == []
+
+
+def test_a_decomposed_query_finds_the_composed_name(api: Api) -> None:
+    api.put("e\u0301te\u0301.csv")
+    assert paths(api, "e\u0301te\u0301") == paths(api, "\u00e9t\u00e9") == ["\u00e9t\u00e9.csv"]
+
+
+def test_the_index_follows_what_happens_to_a_name(api: Api) -> None:
+    uid = api.put("plate.csv").json()["uid"]
+    assert api.put("plate.csv", b"again").json()["uid"] == uid
+    assert paths(api, "plate") == ["plate.csv"]
+    api.files("POST", "/move", json={"path": "plate.csv", "new_path": "runs/sample.csv"})
+    assert paths(api, "plate") == []
+    assert [(item["uid"], item["path"]) for item in found(api, "sample")] == [(uid, "runs/sample.csv")]
+    api.files("POST", "/move", json={"path": "runs", "new_path": "archive/runs"})
+    assert paths(api, "sample") == ["archive/runs/sample.csv"]
+    api.put("other.csv")
+    api.files("POST", "/move", json={"path": "other.csv", "new_path": "archive/runs/sample.csv", "overwrite": True})
+    assert [(item["uid"] == uid, item["path"]) for item in found(api, "sample")] == [(False, "archive/runs/sample.csv")]
+    assert paths(api, "other") == []
+    api.upload("archive/large.bin", b"x" * 10)
+    assert paths(api, "large") == ["archive/large.bin"]
+    api.files("DELETE", "/entry", params={"path": "archive", "recursive": "true"})
+    assert paths(api, "sample") == paths(api, "large") == paths(api, "runs") == paths(api, "archive") == []
+
+
+def test_a_refused_change_changes_no_name(api: Api) -> None:
+    api.put("plate")
+    api.put("taken")
+    refused(api.files("POST", "/move", json={"path": "plate", "new_path": "taken"}), 409, "already_exists")
+    refused(
+        api.files("POST", "/move", json={"path": "plate", "new_path": "new/plate/deeper" + "/x" * 100}),
+        400,
+        "bad_entry",
+    )
+    assert paths(api, "plate") == ["plate"]
+    assert paths(api, "new") == paths(api, "deeper") == []
+
+
+def test_only_the_own_organization_is_searched(edge_server: EdgeServer, api: Api) -> None:
+    other = edge_server.create_organization()
+    token = edge_server.create_token(edge_server.create_user(organization=other))
+    stranger = client(edge_server, token, other)
+    stranger.put("secret-plan.txt")
+    assert found(api, "secret") == []
+    assert paths(stranger, "secret") == ["secret-plan.txt"]
+    refused(api.call("GET", f"/v1/orgs/{other}/search", params={"query": "secret"}), 404, "not_found")
+    refused(
+        client(edge_server, None, other).call("GET", f"/v1/orgs/{other}/search", params={"query": "secret"}),
+        401,
+        "unauthenticated",
+    )
+
+
+def test_pages_together_are_the_whole_answer(api: Api) -> None:
+    for n in range(7):
+        api.put(f"plate{'s' * (n % 2)}-{n}.csv")
+    whole = found(api, "plate")
+    assert len(whole) == 7
+    pages, cursor = [], None
+    while cursor is not None or not pages:
+        params = {"query": "plate", "limit": 3, **({} if cursor is None else {"cursor": cursor})}
+        answer = api.call("GET", f"/v1/orgs/{api.organization}/search", params=params).json()
+        pages.append(answer["items"])
+        cursor = answer["next"]
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [item for page in pages for item in page] == whole
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"query": "a", "kind": "secret"},
+        {"query": "a" * 256},
+        {"query": "a", "limit": 0},
+        {"query": "a", "cursor": "nonsense"},
+        {"query": "a", "cursor": "WzEsMl0"},
+        {"query": "a", "fuzzy": "1"},
+    ],
+)
+def test_what_cannot_be_asked_is_refused(api: Api, params: dict[str, Any]) -> None:
+    answer = api.call("GET", f"/v1/orgs/{api.organization}/search", params=params)
+    assert answer.status_code in (400, 422)
+    refused(answer, answer.status_code, "bad_entry")
+
+
+# --- the index alone
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
+        migrate(opened, tmp_path / "backups")
+        with opened.write() as session:
+            accounts.create_organization(session, "one")
+            accounts.create_organization(session, "two")
+        yield opened
+
+
+def rows(database: Database) -> list[int]:
+    with database.read() as session:
+        tables = (SearchName, SearchWord, SearchPlace, SearchTrigram)
+        return [session.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in tables]
+
+
+@pytest.mark.parametrize("query", TABLE["queries"])
+def test_the_table_is_what_the_index_finds(query: str, indexed: Database) -> None:
+    with indexed.read() as session:
+        result = search.find(session, 1, query)
+    assert [[one.name, round(1 - one.distance, 6)] for one in result] == TABLE["queries"][query]
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    folder = tmp_path_factory.mktemp("indexed")
+    with contextlib.closing(Database(folder / FILE_NAME)) as opened:
+        migrate(opened, folder / "backups")
+        with opened.write() as session:
+            accounts.create_organization(session, "one")
+            for name in TABLE["names"]:
+                search.add(session, 1, "file", str(uuid.uuid4()), name)
+        yield opened
+
+
+def test_the_index_finds_what_comparing_with_every_name_finds(database: Database) -> None:
+    chance = random.Random(7)
+    known = [word for name in TABLE["names"] for word in name.split()]
+    names = ["-".join(chance.choices(known, k=chance.randrange(1, 4))) for _ in range(500)]
+    with database.write() as session:
+        for name in names:
+            search.add(session, 1, "file", str(uuid.uuid4()), name)
+    for query in (*chance.choices(names, k=20), "exprt", "tempr", "9", "al", "sampel"):
+        asked = set(trigrams.of_words(trigrams.words(query)))
+        wanted = [name for name in names if _similarity(asked, name) >= trigrams.THRESHOLD]
+        with database.read() as session:
+            assert sorted(one.name for one in search.find(session, 1, query)) == sorted(wanted)
+
+
+def _similarity(asked: set[str], name: str) -> float:
+    return trigrams.word_similarity(asked, trigrams.of_words(trigrams.words(name)))
+
+
+def test_no_more_than_the_best_are_given(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "MOST", 2)
+    with database.write() as session:
+        for name in ("plates of 2023", "plates", "my plate", "plate"):
+            search.add(session, 1, "file", name, name)
+    with database.read() as session:
+        assert [one.name for one in search.find(session, 1, "plate")] == ["plate", "my plate"]
+
+
+def test_a_removed_name_leaves_nothing_behind(database: Database) -> None:
+    with database.write() as session:
+        search.add(session, 1, "file", "a", "plate one.csv")
+        search.add(session, 2, "connector", "b", "plate two")
+    kept = rows(database)
+    with database.write() as session:
+        search.add(session, 1, "file", "c", "plate three.csv")
+        search.rename(session, "c", "sample four")
+        search.remove(session, ["c", "unknown"])
+    assert rows(database) == kept
+    with database.write() as session:
+        search.remove_organization(session, 1)
+    with database.read() as session:
+        assert [one.uid for one in search.find(session, 2, "plate")] == ["b"]
+        assert search.find(session, 1, "plate") == []
+    with database.write() as session:
+        search.remove(session, ["b"])
+    assert rows(database) == [0, 0, 0, 0]
+
+
+def test_a_change_that_is_rolled_back_is_not_in_the_index(database: Database) -> None:
+    with contextlib.suppress(RuntimeError), database.write() as session:
+        search.add(session, 1, "file", "a", "plate")
+        raise RuntimeError
+    assert rows(database) == [0, 0, 0, 0]
+
+
+def test_names_from_before_there_was_an_index_are_found(database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(edge_server.migrations.__file__).parent))
+    with database.write() as session:
+        tree.make_folder(session, 1, ("runs", "plate"), exist_ok=False)
+        tree.make_folder(session, 2, ("other",), exist_ok=False)
+    before = rows(database)
+    for move, target in ((command.downgrade, "0002"), (command.upgrade, "head")):
+        with database.write_connection() as connection:
+            config.attributes["connection"] = connection
+            move(config, target)
+    assert rows(database) == before
+    with database.read() as session:
+        (one,) = search.find(session, 1, "plate")
+        assert (one.kind, one.uid) == ("folder", session.scalar(sa.select(Node.uid).where(Node.name == "plate")))

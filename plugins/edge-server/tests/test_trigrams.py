@@ -1,0 +1,141 @@
+"""Similarity as PostgreSQL has it: a table of queries that both must answer alike, and random ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_server import trigrams
+
+TABLE = json.loads(Path(__file__).with_name("search_table.json").read_text(encoding="utf-8"))
+"""Names, and for each query those found with their similarity, the best first.
+
+Whatever answers searches, these are the answers. They were PostgreSQL's.
+"""
+
+Pairs = list[tuple[str, str]]
+
+
+def ours(query: str, name: str) -> float:
+    return trigrams.word_similarity(
+        set(trigrams.of_words(trigrams.words(query))), trigrams.of_words(trigrams.words(name))
+    )
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Callable[[Pairs], list[float]]:
+    """`word_similarity` of a real PostgreSQL, at PGHOST or on this machine."""
+    settings = {"PGHOST": "127.0.0.1", "PGUSER": "postgres", "PGDATABASE": "postgres", "PGCONNECT_TIMEOUT": "3"}
+    environment = {**settings, **os.environ}
+
+    def psql(script: str) -> str:
+        command = ["psql", "-qAt", "-v", "ON_ERROR_STOP=1"]
+        return subprocess.run(
+            command, input=script, env=environment, capture_output=True, text=True, encoding="utf-8", check=True
+        ).stdout
+
+    def similarities(pairs: Pairs) -> list[float]:
+        rows = "".join(f"{n}\t{query}\t{name}\n" for n, (query, name) in enumerate(pairs))
+        # The extension lasts as long as this transaction, so that nothing stays behind.
+        script = (
+            "BEGIN;\nCREATE EXTENSION IF NOT EXISTS pg_trgm;\nCREATE TEMP TABLE pairs (n int, query text, name text);\n"
+            f"COPY pairs FROM stdin;\n{rows}\\.\n"
+            "SELECT word_similarity(query, name) FROM pairs ORDER BY n;\nROLLBACK;\n"
+        )
+        return [float(line) for line in psql(script).split()]
+
+    try:
+        if shutil.which("psql") is None:
+            raise FileNotFoundError("psql is not installed")
+        similarities([("a", "a")])
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = f"no PostgreSQL with pg_trgm answers, so nothing is compared with it: {error}"
+        warnings.warn(said, stacklevel=1)
+        pytest.skip(said)
+    return similarities
+
+
+def test_a_names_trigrams_are_those_of_its_words() -> None:
+    assert trigrams.words("Plate-07 (raw).CSV") == ["plate", "07", "raw", "csv"]
+    assert trigrams.of_words(["cat"]) == ["  c", " ca", "cat", "at "]
+    assert trigrams.of_words(["a"]) == ["  a", " a "]
+    assert trigrams.words("--- ...") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("İstanbul ΣΟΦΟΣ", ["istanbul", "σοφοσ"]),
+        ("Straße_ǅ", ["straße", "ǆ"]),
+        ("नमूना हिन्दी", ["नमूना", "हिन", "दी"]),
+        ("x² ½ ٣ Ⅷ", ["x", "٣", "ⅷ"]),
+        ("e\u0301 🧪", ["e"]),
+    ],
+)
+def test_letters_of_all_scripts_count(text: str, words: list[str]) -> None:
+    assert trigrams.words(text) == words
+
+
+@pytest.mark.parametrize("query", TABLE["queries"])
+def test_the_table_holds(query: str) -> None:
+    found = [(-ours(query, name), len(name), name) for name in TABLE["names"]]
+    wanted = sorted(one for one in found if -one[0] >= trigrams.THRESHOLD)
+    assert [[name, round(-distance, 6)] for distance, _, name in wanted] == TABLE["queries"][query]
+
+
+def test_postgresql_gives_the_table(postgresql: Callable[[Pairs], list[float]]) -> None:
+    pairs = [(query, name) for query in TABLE["queries"] for name in TABLE["names"]]
+    found = [(-score, len(name), name) for (_, name), score in zip(pairs, postgresql(pairs), strict=True)]
+    size = len(TABLE["names"])
+    for n, query in enumerate(TABLE["queries"]):
+        wanted = sorted(one for one in found[n * size : (n + 1) * size] if -one[0] >= trigrams.THRESHOLD)
+        assert [[name, round(-distance, 6)] for distance, _, name in wanted] == TABLE["queries"][query]
+
+
+def test_postgresql_agrees_on_thousands_of_pairs(postgresql: Callable[[Pairs], list[float]]) -> None:
+    chance = random.Random(42)
+
+    def misspelt(word: str) -> str:
+        letters = list(word)
+        for _ in range(chance.randrange(3)):
+            at = chance.randrange(len(letters))
+            letters[at : at + 2] = chance.choice([[], letters[at : at + 2][::-1], [chance.choice("abé1_ßд実")]])
+            if not letters:
+                return "x"
+        return "".join(letters)
+
+    def text(most: int) -> str:
+        known = [word for name in TABLE["names"] for word in name.split()]
+        if chance.random() < 0.3:  # many equal trigrams, in which the stretch is hardest to find
+            return "".join(chance.choice("ab -") for _ in range(chance.randrange(1, 6 * most)))
+        return chance.choice(" _-.").join(misspelt(chance.choice(known)) for _ in range(chance.randrange(1, most)))
+
+    pairs = [(text(4), text(8)) for _ in range(10_000)]
+    for (query, name), score in zip(pairs, postgresql(pairs), strict=True):
+        assert ours(query, name) == pytest.approx(score, abs=1e-6), (query, name)
+
+
+def test_what_is_similar_enough_shares_enough_trigrams() -> None:
+    for query, found in TABLE["queries"].items():
+        wanted = set(trigrams.of_words(trigrams.words(query)))
+        for name, _ in found:
+            shared = wanted & set(trigrams.of_words(trigrams.words(name)))
+            assert len(shared) >= trigrams.least_shared(len(wanted)) >= 1
+
+
+def test_short_queries_are_prefixes_as_long_as_the_threshold_is_between_a_third_and_a_half() -> None:
+    assert 1 / 3 < trigrams.THRESHOLD <= 1 / 2
+    for query, found, not_found in [
+        ("p", ["plate", "my plate", "x-p"], ["a_ap", "apple"]),
+        ("pl", ["plate", "my-plate.csv"], ["apl", "p", "p l", "pa la", "panel pol"]),
+    ]:
+        assert all(ours(query, name) >= trigrams.THRESHOLD for name in found)
+        assert not any(ours(query, name) >= trigrams.THRESHOLD for name in not_found)
