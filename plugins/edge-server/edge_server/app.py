@@ -7,9 +7,10 @@ from pathlib import Path
 
 import flask
 
-from edge_server import body, database, idempotency, permissions, problems, services
+from edge_server import body, database, idempotency, permissions, problems, services, usage
 from edge_server.description import describe
-from edge_server.routes import files, server, signed, uploads, whoami
+from edge_server.removal import Removals
+from edge_server.routes import admin, files, members, server, signed, tokens, uploads, whoami
 from edge_server.routes.blueprint import refuse_unreadable_query
 from edge_server.signing import Signer, read_key
 from edge_server.store import Store
@@ -37,7 +38,7 @@ def build(parts: services.Services) -> flask.Flask:
     app.url_map.merge_slashes = False
     services.install(app, parts)
     api = describe(app)
-    for group in (server, whoami, files, uploads, signed):
+    for group in (server, whoami, tokens, admin, members, files, uploads, signed):
         api.register_blueprint(group.routes)
     problems.install(app)
     app.after_request(body.drain)
@@ -45,4 +46,19 @@ def build(parts: services.Services) -> flask.Flask:
     permissions.install(app)
     idempotency.install(app)
     parts.database.before_commit = idempotency.before_commit
+    _plan(parts)
     return app
+
+
+def _plan(parts: services.Services) -> None:
+    """Say what the server does in the background, once it is started."""
+    removals = Removals(parts.database, parts.store, lambda: parts.background.stopping)
+    parts.background.every(5, admin.REMOVAL, removals.run)
+
+    def write_usage() -> None:
+        seen = parts.usage.take()
+        if seen:
+            with parts.database.write() as session:
+                usage.write_down(session, seen)
+
+    parts.background.every(usage.INTERVAL, "last use of tokens", write_usage, at_end=True)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_server.services import services_of
+
 if TYPE_CHECKING:
     import flask
 
@@ -106,10 +108,13 @@ def serve_with_waitress(app: flask.Flask, listener: socket.socket, threads: int,
     )
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
+    background = services_of(app).background
+    background.start()
     ready()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     server.close()
+    background.stop()
 
 
 def _interrupt(*_: object) -> None:
@@ -151,6 +156,9 @@ def _serve_with_gunicorn(
         "control_socket_disable": True,
         "proc_name": "edge-server",
         "when_ready": lambda _: ready(),
+        # In each worker, since threads do not survive the fork that makes one.
+        "post_worker_init": lambda _: services_of(app).background.start(),
+        "worker_exit": lambda _, __: services_of(app).background.stop(),
     }
     if access_log is not None:
         settings["accesslog"] = str(access_log)

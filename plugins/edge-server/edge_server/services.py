@@ -6,9 +6,11 @@ import dataclasses
 
 import flask
 
+from edge_server.background import Background
 from edge_server.database import Database
 from edge_server.signing import Signer
 from edge_server.store import Store
+from edge_server.usage import Usage
 
 _NAME = "edge_server"
 
@@ -20,6 +22,8 @@ class Services:
     database: Database
     store: Store
     signer: Signer
+    usage: Usage = dataclasses.field(default_factory=Usage)
+    background: Background = dataclasses.field(default_factory=Background)
 
 
 def install(app: flask.Flask, services: Services) -> None:
@@ -29,5 +33,10 @@ def install(app: flask.Flask, services: Services) -> None:
 
 def services() -> Services:
     """The services of the app that answers the request at hand."""
-    found: Services = flask.current_app.extensions[_NAME]
+    return services_of(flask.current_app)
+
+
+def services_of(app: flask.Flask) -> Services:
+    """The services of `app`."""
+    found: Services = app.extensions[_NAME]
     return found

@@ -31,7 +31,7 @@ def test_the_server_says_that_it_is_well_and_what_it_is(api: Api) -> None:
     assert api.call("GET", "/healthz").json() == {"status": "ok"}
     meta = api.call("GET", "/v1/meta").json()
     assert meta["api"] == "v1"
-    assert meta["subsystems"] == ["files", "whoami"]
+    assert meta["subsystems"] == ["admin", "files", "tokens", "whoami"]
     assert meta["version"]
 
 

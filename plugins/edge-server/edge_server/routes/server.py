@@ -45,7 +45,7 @@ def healthz() -> flask.Response:
 @routes.response(200, Meta.schema())
 def meta() -> flask.Response:
     """Tell versions and subsystems."""
-    return answer(Meta(version=_version(), api="v1", subsystems=["files", "whoami"]))
+    return answer(Meta(version=_version(), api="v1", subsystems=["admin", "files", "tokens", "whoami"]))
 
 
 def _version() -> str:
