@@ -164,7 +164,7 @@ def invite(wanted: Invite, org: str) -> flask.Response:
     The same request sent again gives the same invitation another code, and voids the one before;
     inviting the same user again makes another invitation and voids the one before.
     """
-    code = tokens.new_token(tokens.INVITATION_PREFIX)
+    code, now = tokens.new_token(tokens.INVITATION_PREFIX), clock.now()
     with services().database.write() as session:
         organization = _organization(session)
         before = idempotency.made_before()
@@ -185,9 +185,9 @@ def invite(wanted: Invite, org: str) -> flask.Response:
                 admin="admin" in wanted.roles,
                 developer="developer" in wanted.roles,
                 digest=tokens.digest(code),
-                created_at=clock.now(),
+                created_at=now,
                 creator=session.get_one(User, caller().id),
-                expires_at=clock.now() + INVITATION_LIFETIME,
+                expires_at=now + INVITATION_LIFETIME,
             )
             session.add(invitation)
             session.flush()
