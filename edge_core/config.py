@@ -87,7 +87,7 @@ def resolve(
         raise ConfigurationError(f"missing settings: {ways}; a profile in {config_path()} can give them as well{note}")
     return Settings(
         api_token=_checked_token(values["api_token"] or ""),
-        service_url=_checked_url(values["service_url"] or ""),
+        service_url=checked_url(values["service_url"] or ""),
         organization=_checked_organization(values["organization"] or ""),
         timeout=_checked_timeout(timeout),
         retries=_checked_retries(retries),
@@ -105,6 +105,71 @@ def plugin_choices() -> dict[str, str]:
     """The ``[plugins]`` section of the profile file: attribute -> distribution that shall give it."""
     parser = _read_config()
     return dict(parser["plugins"]) if parser is not None and parser.has_section("plugins") else {}
+
+
+def save_profile(name: str, *, api_token: str, service_url: str, organization: str) -> str:
+    """Write a profile in place of the one of that name, and return the path of the file.
+
+    The rest of the file stays as it is, comments included. Only the user can read it afterwards.
+
+    Raises:
+        ConfigurationError: a value cannot be right, or the file cannot be read or written.
+    """
+    import secrets
+
+    if not re.fullmatch(r"[^\[\]\s](?:[^\[\]\x00-\x1f\x7f]*[^\[\]\s])?", name) or name in ("plugins", "DEFAULT"):
+        raise ConfigurationError(f"{name!r} is no name for a profile; use letters and digits")
+    values = {
+        "api_token": _checked_token(api_token),
+        "service_url": checked_url(service_url),
+        "organization": _checked_organization(organization),
+    }
+    path = os.path.realpath(config_path())
+    beside = f"{path}.{secrets.token_hex(4)}"
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        text = _with_section(_text_of(path), name, values)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with open(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            os.unlink(beside)
+            raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be written ({error}); mend that and log in again") from None
+    return path
+
+
+def _text_of(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _with_section(text: str, name: str, values: dict[str, str]) -> str:
+    """The text of an INI file with a section put in place of the one of that name, or at its end."""
+    section = "".join([f"[{name}]\n", *(f"{key} = {value}\n" for key, value in values.items())])
+    kept: list[str] = []
+    found = inside = False
+    for line in text.splitlines(keepends=True):
+        header = re.match(r"\[(?P<name>.+)\]", line)
+        if header is not None:
+            inside = header["name"] == name
+            if inside and not found:
+                kept.append(section)
+            found = found or inside
+        if not inside or (header is None and line.lstrip().startswith(("#", ";"))) or (not line.strip() and inside):
+            kept.append(line)
+    before = "".join(kept)
+    if found:
+        return before
+    return before + ("\n" if before and not before.endswith("\n") else "") + ("\n" if before else "") + section
 
 
 def _read_config() -> ConfigParser | None:
@@ -196,7 +261,12 @@ def _checked_token(token: str) -> str:
     return token
 
 
-def _checked_url(url: str) -> str:
+def checked_url(url: str) -> str:
+    """A service URL as settings hold it, without a trailing slash.
+
+    Raises:
+        ConfigurationError: it is none, or holds a user name or password.
+    """
     problem = "use an address such as https://edge.example.com/services/api"
     try:
         parts = urlsplit(url)

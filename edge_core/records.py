@@ -27,6 +27,9 @@ from edge_core.errors import BadResponse
 if typing.TYPE_CHECKING:
     import marshmallow
 
+PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""The `pattern` of text on one line, without characters that a terminal or a log would obey."""
+
 _MISSING: Any = object()
 _R = TypeVar("_R", bound="Record")
 Reader = Callable[[Any], Any]
@@ -83,6 +86,7 @@ def field(
     maximum: float | None = None,
     max_length: int | None = None,
     pattern: str | None = None,
+    item_pattern: str | None = None,
 ) -> Any:
     """Declare what an annotation alone cannot say about a field.
 
@@ -94,6 +98,7 @@ def field(
         maximum: largest number allowed.
         max_length: most characters or items allowed.
         pattern: regular expression the whole text must match.
+        item_pattern: regular expression each text of a list must match.
     """
     limits = {
         "doc": doc,
@@ -101,6 +106,7 @@ def field(
         "maximum": maximum,
         "max_length": max_length,
         "pattern": pattern,
+        "item_pattern": item_pattern,
     }
     return _Field(default, default_factory, {key: value for key, value in limits.items() if value is not None})
 
@@ -130,6 +136,8 @@ class Record:
     _plan: ClassVar[tuple[tuple[str, type | None, Reader], ...]] = ()
     _schema: ClassVar[Any] = None
     _patch_schema: ClassVar[Any] = None
+    # Its name in the API description, where that is not the class's.
+    _described_as: ClassVar[str | None] = None
     # Field names that `repr` leaves out.
     _hidden: ClassVar[frozenset[str]] = frozenset()
 
@@ -519,7 +527,7 @@ def _build_schema(cls: type[Record]) -> marshmallow.Schema:
 
     declared = {name: _schema_field(one.hint, one) for name, one in cls._resolved().items()}
     # The class's name is its name in the API description.
-    schema_class = type(cls.__name__, (RecordSchema,), {**declared, "__doc__": cls.__doc__})
+    schema_class = type(cls._described_as or cls.__name__, (RecordSchema,), {**declared, "__doc__": cls.__doc__})
     return typing.cast("marshmallow.Schema", schema_class())
 
 
@@ -543,7 +551,9 @@ def _build_patch_schema(cls: type[Record]) -> marshmallow.Schema:
             found.value_field.allow_none = True  # takes the key out
         found.required, found.allow_none, found.load_default = False, True, marshmallow.missing
         declared[name] = found
-    schema_class = type(f"{cls.__name__}Patch", (PatchSchema,), {**declared, "__doc__": cls.__doc__})
+    schema_class = type(
+        f"{cls._described_as or cls.__name__}Patch", (PatchSchema,), {**declared, "__doc__": cls.__doc__}
+    )
     return typing.cast("marshmallow.Schema", schema_class())
 
 
@@ -585,7 +595,10 @@ def _schema_field(hint: Any, declared: _Field | None = None) -> marshmallow.fiel
             options["required"] = True
     origin = typing.get_origin(hint)
     if origin is list:
-        return fields.List(_schema_field(typing.get_args(hint)[0]), **options)
+        items = _schema_field(typing.get_args(hint)[0])
+        if declared is not None and "item_pattern" in declared.limits:
+            items.validators.append(_whole(declared.limits["item_pattern"]))
+        return fields.List(items, **options)
     if origin is dict or hint is dict:
         values = [_schema_field(inner) for inner in typing.get_args(hint)[1:]]
         return fields.Dict(keys=fields.String(), values=values[0] if values else None, **options)

@@ -11,7 +11,8 @@ PUBLIC_CHARACTERS = 8
 HIDDEN = "***"
 
 _SIGNED_QUERY = re.compile(r"\?[^\s\"']*(?:signature|credential|security-token|sig)=[^\s\"']*", re.IGNORECASE)
-_TOKEN = re.compile(r"edg_[0-9A-Za-z]{20,}")
+# Tokens, and codes of invitations.
+_TOKEN = re.compile(r"ed[gi]_[0-9A-Za-z]{20,}")
 _USER_INFO = re.compile(r"//[^/@\s]+@")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_core.records import Record, field
+from edge_core.records import PLAIN_TEXT, Record, field
 
 
 class Organization(Record):
@@ -34,6 +34,6 @@ class Profile(Record):
 
     __slots__ = ()
 
-    first_name: str | None = field(default=None, max_length=200)
-    last_name: str | None = field(default=None, max_length=200)
-    email: str | None = field(default=None, max_length=320)
+    first_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT)
+    last_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT)
+    email: str | None = field(default=None, max_length=320, pattern=PLAIN_TEXT)

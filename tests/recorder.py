@@ -31,8 +31,8 @@ def recorder() -> Any:
     new_token = tokens.new_token
     address = http.HttpClient._address
 
-    def noted_token() -> str:
-        token = new_token()
+    def noted_token(*prefix: str) -> str:
+        token = new_token(*prefix)
         _note("secrets", token)
         return token
 

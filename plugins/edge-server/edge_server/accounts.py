@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection
+from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, or_, select
 from sqlalchemy.orm import Session
 
 from edge_server import clock, tokens
-from edge_server.models import Membership, Node, Organization, Token, User
+from edge_server.models import Base, Membership, Node, Organization, Token, User
 
 ROLES = ("admin", "developer")
 
-ACTIVE = "active"
+DELETING = "deleting"
+"""The status of an organization that is closed and whose data is being removed."""
+
+SHOWN_FOR = dt.timedelta(days=30)
+"""How long a token shows in its owner's list after it has expired."""
 
 # Asked with every request, so built once.
 _USER_OF_TOKEN = (
-    select(User, Token.expires_at)
+    select(User, Token.id, Token.expires_at)
     .join(Token, Token.user_id == User.id)
     .where(Token.digest == bindparam("digest"), Token.removed_at.is_(None))
 )
@@ -27,9 +32,17 @@ _MEMBERSHIP = (
     .where(
         Membership.user_id == bindparam("user"),
         Organization.name == bindparam("organization"),
-        Organization.status == ACTIVE,
+        Organization.status != DELETING,
+        Organization.active,
     )
 )
+
+
+class TokenUser(NamedTuple):
+    """The user a token acts for, and the token's row."""
+
+    user: User
+    token_id: int
 
 
 def create_user(session: Session, user_name: str, *, server_admin: bool = False) -> User:
@@ -92,8 +105,21 @@ def create_token(
         note: what it is for.
         expires_in: how long it is good for; forever by default.
     """
-    value = tokens.new_token()
+    return add_token(session, user, note=note, expires_in=expires_in)[1]
+
+
+def add_token(
+    session: Session, user: User, *, note: str | None = None, expires_in: dt.timedelta | None = None
+) -> tuple[Token, str]:
+    """The same, with the token's row."""
     created_at = clock.now()
+    # Each new one pays for the old ones.
+    forgotten = or_(Token.expires_at <= created_at - SHOWN_FOR, Token.removed_at <= created_at - SHOWN_FOR)
+    session.execute(
+        delete(Token).where(Token.user_id == user.id, forgotten), execution_options={"synchronize_session": False}
+    )
+    user.activated_at = user.activated_at or created_at
+    value = tokens.new_token()
     token = Token(
         user_id=user.id,
         note=note,
@@ -103,6 +129,14 @@ def create_token(
         expires_at=None if expires_in is None else created_at + expires_in,
     )
     session.add(token)
+    session.flush()
+    return token, value
+
+
+def renew_token(session: Session, token: Token) -> str:
+    """Give a token another value, which is returned; the one before is void."""
+    value = tokens.new_token()
+    token.prefix, token.digest = tokens.public_prefix(value), tokens.digest(value)
     session.flush()
     return value
 
@@ -115,7 +149,7 @@ def prune_tokens(session: Session, user: User, note: str) -> None:
 
 def find_user(session: Session, user_name: str) -> User | None:
     """The user of that name."""
-    return session.scalar(select(User).where(User.user_name == user_name))
+    return session.scalar(select(User).where(User.user_name == user_name, User.removed_at.is_(None)))
 
 
 def find_organization(session: Session, name: str) -> Organization | None:
@@ -125,11 +159,16 @@ def find_organization(session: Session, name: str) -> Organization | None:
 
 def user_of_token(session: Session, value: str) -> User | None:
     """The user a token acts for; None if it is unknown, removed or expired."""
+    found = token_user(session, value)
+    return None if found is None else found.user
+
+
+def token_user(session: Session, value: str) -> TokenUser | None:
+    """The same, with the token's row."""
     found = session.execute(_USER_OF_TOKEN, {"digest": tokens.digest(value)}).first()
     if found is None or (found.expires_at is not None and found.expires_at <= clock.now()):
         return None
-    user: User = found.User
-    return user
+    return TokenUser(found.User, found.id)
 
 
 def membership(session: Session, user_id: int, organization: str) -> Membership | None:
@@ -142,7 +181,45 @@ def memberships(session: Session, user_id: int) -> list[tuple[Membership, Organi
     rows = session.execute(
         select(Membership, Organization)
         .join(Organization)
-        .where(Membership.user_id == user_id, Organization.status == ACTIVE)
+        .where(Membership.user_id == user_id, Organization.status != DELETING, Organization.active)
         .order_by(Organization.name)
     )
     return [(row.Membership, row.Organization) for row in rows]
+
+
+def roles_of(membership: Membership) -> list[str]:
+    """The roles a member has."""
+    return [role for role in ROLES if getattr(membership, role)]
+
+
+def is_open(session: Session, organization_id: int) -> bool:
+    """Whether an organization is there, and not being removed."""
+    wanted = select(Organization.id).where(Organization.id == organization_id, Organization.status != DELETING)
+    return session.scalar(wanted) is not None
+
+
+def has_admin(session: Session, organization_id: int) -> bool:
+    """Whether an organization has an admin."""
+    wanted = select(Membership.id).where(Membership.organization_id == organization_id, Membership.admin).limit(1)
+    return session.scalar(wanted) is not None
+
+
+def is_last_server_admin(session: Session, user: User) -> bool:
+    """Whether nobody would run the server without `user`; in a writing transaction, so that it stays true."""
+    wanted = select(User.id).where(User.server_admin, User.removed_at.is_(None)).with_for_update()
+    return list(session.scalars(wanted)) == [user.id]
+
+
+def remove_user(session: Session, user: User) -> None:
+    """Take from a user all that is theirs; an empty row stays, since what they made refers to it."""
+    for table in Base.metadata.sorted_tables[::-1]:
+        for key in table.foreign_keys:
+            if key.parent.name == "user_id" and key.column.table is User.__table__:
+                session.execute(table.delete().where(key.parent == user.id))
+    # No name that can be given begins like this.
+    user.user_name = f"~{user.uid}"
+    user.first_name = user.last_name = user.email = user.license_name = None
+    user.home_organization_id = None
+    user.server_admin = False
+    user.removed_at = clock.now()
+    session.flush()

@@ -7,9 +7,22 @@ from pathlib import Path
 
 import flask
 
-from edge_server import audit, body, configuration, database, idempotency, permissions, problems, sealing, services
+from edge_server import (
+    audit,
+    body,
+    configuration,
+    database,
+    housekeeping,
+    idempotency,
+    permissions,
+    problems,
+    sealing,
+    services,
+    token_use,
+)
 from edge_server.description import describe
-from edge_server.routes import files, search, secrets, server, signed, uploads, whoami
+from edge_server.removal import Removals
+from edge_server.routes import admin, files, members, search, secrets, server, signed, tokens, uploads, whoami
 from edge_server.routes.blueprint import refuse_unreadable_query
 from edge_server.signing import Signer, read_key
 from edge_server.store import Store
@@ -47,7 +60,7 @@ def build(parts: services.Services) -> flask.Flask:
     app.url_map.merge_slashes = False
     services.install(app, parts)
     api = describe(app)
-    for group in (server, whoami, files, uploads, signed, search, secrets):
+    for group in (server, whoami, tokens, admin, members, files, uploads, signed, search, secrets):
         api.register_blueprint(group.routes)
     problems.install(app)
     app.after_request(body.drain)
@@ -55,4 +68,22 @@ def build(parts: services.Services) -> flask.Flask:
     permissions.install(app)
     idempotency.install(app)
     parts.database.before_commit = idempotency.before_commit
+    _plan(parts)
     return app
+
+
+def _plan(parts: services.Services) -> None:
+    """Say what the server does in the background, once it is started."""
+    removals = Removals(parts.database, parts.store, lambda: parts.background.stopping)
+    parts.background.every(5, admin.REMOVAL, removals.run)
+
+    def write_use() -> None:
+        seen = parts.token_use.take()
+        if seen:
+            with parts.database.write() as session:
+                token_use.write_down(session, seen)
+
+    parts.background.every(token_use.INTERVAL, "last use of tokens", write_use, at_end=True)
+    parts.background.every(
+        housekeeping.INTERVAL, "housekeeping", lambda: housekeeping.tidy(parts.database, parts.store)
+    )

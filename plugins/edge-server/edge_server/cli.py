@@ -43,7 +43,6 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
     from edge_server.app import create_app
     from edge_server.configuration import BadConfiguration
     from edge_server.database import NotMigrated
-    from edge_server.housekeeping import Housekeeper
     from edge_server.sealing import BadKeyFile
 
     data = data.absolute()
@@ -73,7 +72,6 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
                 threads=threads,
                 access_log=log,
                 ready=lambda: _greet(data, url, token),
-                background=lambda: Housekeeper(data).start(),
             )
     except (folder.BadFolder, runner.CannotListen, NotMigrated, BadKeyFile, BadConfiguration) as error:
         raise click.ClickException(str(error)) from None

@@ -7,22 +7,18 @@ only keeps them from doing the same work.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import logging
-import threading
 import time
-from pathlib import Path
 
 import filelock
 from sqlalchemy import select, update
 
 from edge_server import clock, tree
-from edge_server.database import FILE_NAME, Database
+from edge_server.database import Database
 from edge_server.models import Version
 from edge_server.store import Store
 from edge_server.uploads import Uploads
-
-log = logging.getLogger("edge_server")
 
 LOCK = "housekeeping.lock"
 
@@ -92,39 +88,8 @@ def _remove_more(database: Database) -> bool:
         return tree.remove_more(session)
 
 
-class Housekeeper:
-    """A thread that makes a pass now and then, if no other process is at it.
-
-    Args:
-        data: the data folder.
-        interval: seconds between two passes.
-    """
-
-    def __init__(self, data: Path, interval: float = INTERVAL) -> None:
-        self._data = data
-        self._lock = filelock.FileLock(data / LOCK)
-        self._interval = interval
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
-
-    def start(self) -> None:
-        """Begin; in a process that forks, only after that."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Make no further pass."""
-        self._stopped.set()
-
-    def _loop(self) -> None:
-        # Connections of its own: the application's hooks are about requests.
-        database, store = Database(self._data / FILE_NAME), Store(self._data)
-        while not self._stopped.wait(self._interval):
-            try:
-                with self._lock.acquire(blocking=False):
-                    run(database, store)
-            except filelock.Timeout:
-                pass  # another process is at it
-            except Exception:
-                # A full disk, a locked database: the next pass finds the same work.
-                log.exception("housekeeping failed; it is tried again")
-        database.close()
+def tidy(database: Database, store: Store) -> None:
+    """Make a pass, if no other process is at it."""
+    lock = filelock.FileLock(database.path.with_name(LOCK))
+    with contextlib.suppress(filelock.Timeout), lock.acquire(blocking=False):
+        run(database, store)

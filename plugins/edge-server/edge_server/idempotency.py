@@ -14,7 +14,8 @@ in a transaction of their own, as are the answers of views that write nothing.
 
 What a server that died was at is run again: after a start at once, and if only a worker died, when
 its claim has lapsed. Answers that hold a secret are never kept; the same request is run again and
-gets an answer of its own.
+gets an answer of its own. What such a request has made it notes with `made`, so that the next run
+finds it and gives it another secret instead of making it twice.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class _Run:
         row: the key's row.
         claim: what tells this holder from others.
         secret: its answer is not to be kept.
+        subject: uid of what an earlier run, or this one, has made.
         answer: what it will answer, if it is known already.
         kept: the answer that went into a transaction.
     """
@@ -74,6 +76,7 @@ class _Run:
     row: int
     claim: str
     secret: bool
+    subject: str | None = None
     answer: flask.Response | None = None
     kept: flask.Response | None = None
 
@@ -90,6 +93,19 @@ def keep(response: flask.Response) -> flask.Response:
     if run is not None:
         run.answer = response
     return response
+
+
+def made_before() -> str | None:
+    """The uid of what the request has made when it was run before."""
+    run = _run()
+    return None if run is None else run.subject
+
+
+def made(uid: str) -> None:
+    """Note what the request makes, in the transaction that commits next; before its answer is kept."""
+    run = _run()
+    if run is not None:
+        run.subject = uid
 
 
 def before_commit(session: Session) -> None:
@@ -132,7 +148,7 @@ def _before() -> flask.Response | None:
         if row.status is not None:
             return _replay(row, row.status)
         assert row.claim is not None  # noqa: S101  # just claimed
-        run = _Run(row.id, row.claim, getattr(view, "secret_answer", False))
+        run = _Run(row.id, row.claim, getattr(view, "secret_answer", False), row.subject)
     flask.g.idempotency = run
     return None
 
@@ -197,7 +213,7 @@ def _sweep(session: Session, now: dt.datetime) -> None:
 
 def _settle(session: Session, run: _Run, response: flask.Response) -> bool:
     """Let go of the key, with the answer if that is to be kept; False if another request has taken it over."""
-    values: dict[str, object] = {"claim": None, "claimed_until": None}
+    values: dict[str, object] = {"claim": None, "claimed_until": None, "subject": run.subject}
     if not run.secret and _is_final(response):
         headers = [(name, value) for name, value in response.headers if name.lower() not in _NOT_KEPT]
         values |= {"status": response.status_code, "headers": json.dumps(headers), "body": response.get_data()}

@@ -11,8 +11,9 @@ import dataclasses
 import enum
 
 import flask
+import sqlalchemy.exc
 
-from edge_server import accounts, tokens
+from edge_server import accounts, problems, tokens
 from edge_server.problems import Refusal, not_found
 from edge_server.services import services
 
@@ -25,6 +26,7 @@ class Rule(enum.Enum):
     MEMBER = "members of the organization"
     DEVELOPER = "its developers and admins"
     ORG_ADMIN = "its admins"
+    APPOINTER = "its admins, or a server admin while it has none"
     SERVER_ADMIN = "server admins"
 
 
@@ -58,6 +60,30 @@ RULES: dict[str, Rule] = {
     "secrets.organization.update": Rule.ORG_ADMIN,
     "secrets.organization.delete": Rule.ORG_ADMIN,
     "search": Rule.MEMBER,
+    "tokens.list": Rule.USER,
+    "tokens.create": Rule.USER,
+    "tokens.read": Rule.USER,
+    "tokens.remove": Rule.USER,
+    "admin.organizations.list": Rule.SERVER_ADMIN,
+    "admin.organizations.add": Rule.SERVER_ADMIN,
+    "admin.organizations.read": Rule.SERVER_ADMIN,
+    "admin.organizations.update": Rule.SERVER_ADMIN,
+    "admin.organizations.remove": Rule.SERVER_ADMIN,
+    "admin.users.list": Rule.SERVER_ADMIN,
+    "admin.users.add": Rule.SERVER_ADMIN,
+    "admin.users.read": Rule.SERVER_ADMIN,
+    "admin.users.update": Rule.SERVER_ADMIN,
+    "admin.users.remove": Rule.SERVER_ADMIN,
+    "members.list": Rule.APPOINTER,
+    "members.add": Rule.APPOINTER,
+    "members.read": Rule.APPOINTER,
+    "members.update": Rule.APPOINTER,
+    "members.remove": Rule.APPOINTER,
+    "invitations.list": Rule.APPOINTER,
+    "invitations.create": Rule.APPOINTER,
+    "invitations.remove": Rule.APPOINTER,
+    # Its permission is the invitation's code.
+    "invitations.accept": Rule.ANYONE,
     # Their permission is the address's signature.
     "signed.content": Rule.ANYONE,
     "signed.part": Rule.ANYONE,
@@ -85,12 +111,24 @@ class Member:
     organization_id: int
     developer: bool
     admin: bool
+    appointing: bool = False
+    """A server admin, in the one thing they may do in an organization that has no admin."""
 
 
 def caller() -> Caller:
     """The user this request acts for."""
     found: Caller = flask.g.caller
     return found
+
+
+def optional_caller() -> Caller | None:
+    """The user a request acts for that needs none; None if it came without a token.
+
+    Raises:
+        Refusal: it came with a token that is not good.
+    """
+    header = flask.request.headers.get("Authorization")
+    return None if header is None else _authenticate(header)
 
 
 def member() -> Member:
@@ -113,6 +151,9 @@ def install(app: flask.Flask) -> None:
                 "who may do it"
             )
     app.before_request(_guard)
+    # A request that was let in may find the organization's rows going from under it.
+    for error in (sqlalchemy.exc.NoResultFound, sqlalchemy.exc.IntegrityError):
+        app.register_error_handler(error, _from_vanished)
 
 
 def _operation(app: flask.Flask, endpoint: str) -> str | None:
@@ -133,11 +174,12 @@ def _guard() -> None:
         if not flask.g.caller.server_admin:
             raise _forbidden(rule)
         return
-    flask.g.member = found = _member((request.view_args or {})["org"])
+    flask.g.member = found = _member((request.view_args or {})["org"], rule)
     allowed = {
         Rule.MEMBER: True,
         Rule.DEVELOPER: found.developer or found.admin,
         Rule.ORG_ADMIN: found.admin,
+        Rule.APPOINTER: found.admin or found.appointing,
     }
     if not allowed[rule]:
         raise _forbidden(rule)
@@ -153,18 +195,42 @@ def _authenticate(header: str | None) -> Caller:
         raise _unauthenticated("the API token is mistyped or cut off; copy it again, or make a new one")
     if tokens.is_well_formed(value):
         with services().database.read() as session:
-            user = accounts.user_of_token(session, value)
-        if user is not None:
-            return Caller(user.id, user.user_name, user.server_admin)
+            found = accounts.token_user(session, value)
+        if found is not None:
+            services().token_use.note(found.token_id)
+            return Caller(found.user.id, found.user.user_name, found.user.server_admin)
     raise _unauthenticated("the API token is unknown, expired or removed; make a new one")
 
 
-def _member(organization: str) -> Member:
+def _member(organization: str, rule: Rule) -> Member:
+    me = caller()
     with services().database.read() as session:
-        found = accounts.membership(session, caller().id, organization)
+        found = accounts.membership(session, me.id, organization)
+        appointing = False
+        if rule is Rule.APPOINTER and me.server_admin and (found is None or not found.admin):
+            there = accounts.find_organization(session, organization)
+            if there is not None and there.status != accounts.DELETING and not accounts.has_admin(session, there.id):
+                if found is None:
+                    return Member(there.id, developer=False, admin=False, appointing=True)
+                appointing = True
     if found is None:
-        raise not_found("there is no such organization, or you are not in it; check its short name and your token")
-    return Member(found.organization_id, found.developer, found.admin)
+        raise no_organization()
+    return Member(found.organization_id, found.developer, found.admin, appointing)
+
+
+def no_organization() -> Refusal:
+    """There is no such organization, or not for this caller."""
+    return not_found("there is no such organization, or you are not in it; check its short name and your token")
+
+
+def _from_vanished(error: Exception) -> flask.Response:
+    """Say that the organization is gone, if that is why a request failed."""
+    found: Member | None = flask.g.get("member")
+    if found is not None:
+        with services().database.read() as session:
+            if not accounts.is_open(session, found.organization_id):
+                return problems.answer_to(no_organization())
+    return problems.answer_to(error)
 
 
 def _unauthenticated(detail: str) -> Refusal:

@@ -13,6 +13,7 @@ from typing import Any
 import flask
 import marshmallow
 import sqlalchemy.exc
+import sqlalchemy.orm.exc
 from werkzeug.exceptions import HTTPException
 
 log = logging.getLogger("edge_server")
@@ -127,6 +128,11 @@ def install(app: flask.Flask) -> None:
     app.after_request(_with_request_id)
 
 
+def answer_to(error: Exception) -> flask.Response:
+    """The problem document that says what went wrong."""
+    return _from_refusal(error) if isinstance(error, Refusal) else _from_failure(error)
+
+
 def _with_request_id(response: flask.Response) -> flask.Response:
     response.headers["X-Request-ID"] = request_id()
     return response
@@ -171,6 +177,10 @@ def _from_failure(error: Exception) -> flask.Response:
     if isinstance(error, sqlalchemy.exc.OperationalError) and "locked" in str(error.orig):
         log.error("%s: the database stayed locked", where)
         return problem(503, "busy", "the server is busy writing; try again", headers={"Retry-After": "1"})
+    if isinstance(error, sqlalchemy.orm.exc.StaleDataError):
+        return problem(
+            409, "conflict", "someone else changed it at the same moment; get it again and repeat your change"
+        )
     log.error("%s failed", where, exc_info=error)
     return problem(500, "internal", "the server failed; try again later, and give its operator the request id")
 

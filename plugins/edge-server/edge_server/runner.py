@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_server.services import services_of
+
 if TYPE_CHECKING:
     import flask
 
@@ -74,7 +76,6 @@ def serve(
     threads: int,
     access_log: Path | None,
     ready: Callable[[], None],
-    background: Callable[[], None],
 ) -> None:
     """Serve `app` until the process is told to stop; requests that have begun are finished.
 
@@ -86,12 +87,10 @@ def serve(
         threads: threads of each process.
         access_log: file for one line per request.
         ready: called once requests will be answered.
-        background: called in each process that answers them, when it begins.
     """
     if os.name == "posix":
-        _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready, background)
+        _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready)
     else:
-        background()
         serve_with_waitress(app, listener, threads, ready)
 
 
@@ -109,10 +108,13 @@ def serve_with_waitress(app: flask.Flask, listener: socket.socket, threads: int,
     )
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
+    background = services_of(app).background
+    background.start()
     ready()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     server.close()
+    background.stop()
 
 
 def _interrupt(*_: object) -> None:
@@ -127,7 +129,6 @@ def _serve_with_gunicorn(
     threads: int,
     access_log: Path | None,
     ready: Callable[[], None],
-    background: Callable[[], None],
 ) -> None:
     import gunicorn.http.message  # type: ignore[import-untyped]
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -155,7 +156,9 @@ def _serve_with_gunicorn(
         "control_socket_disable": True,
         "proc_name": "edge-server",
         "when_ready": lambda _: ready(),
-        "post_worker_init": lambda _: background(),
+        # In each worker, since threads do not survive the fork that makes one.
+        "post_worker_init": lambda _: services_of(app).background.start(),
+        "worker_exit": lambda _, __: services_of(app).background.stop(),
     }
     if access_log is not None:
         settings["accesslog"] = str(access_log)

@@ -7,11 +7,13 @@ import dataclasses
 import flask
 
 from edge_server.audit import AuditLog
+from edge_server.background import Background
 from edge_server.configuration import Configuration
 from edge_server.database import Database
 from edge_server.sealing import Sealer
 from edge_server.signing import Signer
 from edge_server.store import Store
+from edge_server.token_use import TokenUse
 
 _NAME = "edge_server"
 
@@ -26,6 +28,8 @@ class Services:
     sealer: Sealer
     audit: AuditLog = dataclasses.field(default_factory=lambda: AuditLog(None))
     configuration: Configuration = dataclasses.field(default_factory=Configuration)
+    token_use: TokenUse = dataclasses.field(default_factory=TokenUse)
+    background: Background = dataclasses.field(default_factory=Background)
 
 
 def install(app: flask.Flask, services: Services) -> None:
@@ -35,5 +39,10 @@ def install(app: flask.Flask, services: Services) -> None:
 
 def services() -> Services:
     """The services of the app that answers the request at hand."""
-    found: Services = flask.current_app.extensions[_NAME]
+    return services_of(flask.current_app)
+
+
+def services_of(app: flask.Flask) -> Services:
+    """The services of `app`."""
+    found: Services = app.extensions[_NAME]
     return found

@@ -3,7 +3,8 @@
 A token is ``edg_``, 33 random base62 characters (196 bits) and six that check the rest, so that a
 token cut or mistyped is told apart without asking the database, and a scanner for leaked secrets
 can find one in a text. The database keeps its SHA-256; no slow hash is needed, since a random
-value of this length cannot be guessed.
+value of this length cannot be guessed. The code of an invitation is made and kept in the same way,
+with ``edi_`` before it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import string
 import zlib
 
 PREFIX = "edg_"
+INVITATION_PREFIX = "edi_"
 RANDOM_CHARACTERS = 33
 CHECK_CHARACTERS = 6
 PUBLIC_CHARACTERS = 8
@@ -22,19 +24,19 @@ PUBLIC_CHARACTERS = 8
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
-def new_token() -> str:
-    """A fresh token."""
-    body = PREFIX + "".join(secrets.choice(_BASE62) for _ in range(RANDOM_CHARACTERS))
+def new_token(prefix: str = PREFIX) -> str:
+    """A fresh token, or with another prefix another secret of the same making."""
+    body = prefix + "".join(secrets.choice(_BASE62) for _ in range(RANDOM_CHARACTERS))
     return body + _check(body)
 
 
-def is_well_formed(token: str) -> bool:
+def is_well_formed(token: str, prefix: str = PREFIX) -> bool:
     """Whether `token` has the form of a token and its check characters are right."""
     body, check = token[:-CHECK_CHARACTERS], token[-CHECK_CHARACTERS:]
     return (
-        len(token) == len(PREFIX) + RANDOM_CHARACTERS + CHECK_CHARACTERS
-        and token.startswith(PREFIX)
-        and all(character in _BASE62 for character in token[len(PREFIX) :])
+        len(token) == len(prefix) + RANDOM_CHARACTERS + CHECK_CHARACTERS
+        and token.startswith(prefix)
+        and all(character in _BASE62 for character in token[len(prefix) :])
         and check == _check(body)
     )
 

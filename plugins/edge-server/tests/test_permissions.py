@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import flask
 import pytest
-import sqlalchemy as sa
 
-from edge_server import clock, permissions, sealing, tokens
+from edge_server import permissions, sealing, tokens
 from edge_server.app import build
 from edge_server.database import Database
 from edge_server.local import EdgeServer
-from edge_server.models import Token
+from edge_server.openapi import document
 from edge_server.permissions import RULES, MissingRule, Rule
 from edge_server.services import Services
 from edge_server.signing import Signer
@@ -21,44 +24,100 @@ from edge_server.store import Store
 from .wire import Api, client, refused
 
 STRANGERS = ("nobody", "malformed", "mistyped", "unknown", "expired", "removed")
-USERS = ("outsider", "member", "developer", "admin", "server admin")
+OUTSIDERS = ("another user", "another's member", "another's admin")
+USERS = (*OUTSIDERS, "member", "developer", "admin", "server admin")
+
+Verdict = int | None
+"""The status that refuses a caller; None where the rule lets them in."""
 
 
-def routes(tmp_path: Path) -> list[tuple[str, str, str]]:
-    """Operation, method and address of every route there is."""
-    app = build(Services(Database(tmp_path / "none"), Store(tmp_path), Signer(b""), sealing.at(tmp_path)))
-    return [
-        (app.view_functions[rule.endpoint].operation_id, method, rule.rule)  # type: ignore[attr-defined]
-        for rule in app.url_map.iter_rules()
-        for method in sorted(rule.methods or ())
-    ]
+def routes() -> Iterator[tuple[str, str, str, str]]:
+    """Operation, method, address and security of every operation in the API's description."""
+    for path, operations in document()["paths"].items():
+        for method, operation in operations.items():
+            if method != "parameters":
+                yield operation["operationId"], method.upper(), path, str(operation.get("security"))
 
 
-def identities(server: EdgeServer, organization: str) -> dict[str, str | None]:
-    """A token for each kind of caller."""
-    member = server.create_user(organization=organization)
-    removed = server.create_token(member)
-    with server.database.write() as session:
-        forgotten = sa.update(Token).where(Token.digest == tokens.digest(removed)).values(removed_at=clock.now())
-        session.execute(forgotten)
-    good = server.create_token(member)
-    return {
-        "nobody": None,
-        "malformed": "not a token",
-        "mistyped": good[:-1] + ("0" if good[-1] != "0" else "1"),
-        "unknown": tokens.new_token(),
-        "expired": server.create_token(member, expires_in=-1),
-        "removed": removed,
-        "outsider": server.create_token(server.create_user(organization=server.create_organization())),
-        "member": good,
-        "developer": server.create_token(server.create_user(organization=organization, roles=["developer"])),
-        "admin": server.create_token(server.create_user(organization=organization, roles=["admin"])),
-        "server admin": server.create_token(server.create_user(server_admin=True)),
-    }
+def filled(path: str, organization: str) -> str:
+    """The address with something in place of each parameter: the organization, and what nobody has."""
+    path = path.replace("{org}", organization).replace("{n}", "1")
+    return re.sub(r"\{(\w+)\}", "no-such-thing", path)
 
 
-def allowed(rule: Rule, identity: str, *, inside: bool) -> int | None:
-    """The status that refuses `identity`, None if it may."""
+class People:
+    """Organizations and users as in life: the server's admin adds the former, invitations make the latter."""
+
+    def __init__(self, server: EdgeServer) -> None:
+        self._server = server
+        self.root = client(server, server.create_token("admin"), "default")
+        self._anybody = client(server, None, "default")
+
+    def organization(self, *, with_admin: bool = True) -> str:
+        name = f"walk-{secrets.token_hex(4)}"
+        assert self.root.call("POST", "/v1/admin/organizations", json={"name": name}).status_code == 201
+        if with_admin:
+            self.user(name, "admin")
+        return name
+
+    def user(self, organization: str, *roles: str, by: str | None = None) -> str:
+        """The token of a new user."""
+        body = {"user_name": f"walker-{secrets.token_hex(4)}", "roles": list(roles)}
+        inviter = self.root if by is None else client(self._server, by, organization)
+        made = inviter.call("POST", f"/v1/orgs/{organization}/invitations", json=body)
+        assert made.status_code == 201, made.text
+        accepted = self._anybody.call("POST", "/v1/invitations/accept", json={"code": made.json()["code"]})
+        assert accepted.status_code == 200, accepted.text
+        token: str = accepted.json()["token"]
+        return token
+
+    def token(self, of: str, **wanted: Any) -> dict[str, Any]:
+        made: dict[str, Any] = client(self._server, of, "x").call("POST", "/v1/users/me/tokens", json=wanted).json()
+        return made
+
+    def identities(self, own: str, foreign: str) -> dict[str, str | None]:
+        """A token for each kind of caller."""
+        admin = self.user(own, "admin")
+        member = self.user(own, by=admin)
+        removed = self.token(member)
+        path = f"/v1/users/me/tokens/{removed['id']}"
+        assert client(self._server, member, own).call("DELETE", path).status_code == 204
+        # Someone who is in no organization at all.
+        alone = self.user(own, by=admin)
+        me = client(self._server, alone, own).call("GET", "/v1/users/me").json()["user_name"]
+        gone = client(self._server, admin, own).call("DELETE", f"/v1/orgs/{own}/members/{me}")
+        assert gone.status_code == 204
+        others_admin = self.user(foreign, "admin")
+        # A server admin who is in no organization.
+        runs = self.user(own, by=admin)
+        me = client(self._server, runs, own).call("GET", "/v1/users/me").json()["user_name"]
+        patch = {"json": {"server_admin": True}, "headers": {"Content-Type": "application/merge-patch+json"}}
+        assert self.root.call("PATCH", f"/v1/admin/users/{me}", **patch).status_code == 200
+        assert client(self._server, admin, own).call("DELETE", f"/v1/orgs/{own}/members/{me}").status_code == 204
+        return {
+            "nobody": None,
+            "malformed": "not a token",
+            "mistyped": member[:-1] + ("0" if member[-1] != "0" else "1"),
+            "unknown": tokens.new_token(),
+            "expired": self.token(member, expires_in=0)["token"],
+            "removed": removed["token"],
+            "another user": alone,
+            "another's member": self.user(foreign, by=others_admin),
+            "another's admin": others_admin,
+            "member": member,
+            "developer": self.user(own, "developer", by=admin),
+            "admin": admin,
+            "server admin": runs,
+        }
+
+
+@pytest.fixture
+def people(edge_server: EdgeServer) -> People:
+    return People(edge_server)
+
+
+def verdict(rule: Rule, identity: str, organization: str) -> Verdict:
+    """What `identity` has to expect at a route with `rule`, in the own or in the foreign organization."""
     if rule is Rule.ANYONE:
         return None
     if identity in STRANGERS:
@@ -67,49 +126,115 @@ def allowed(rule: Rule, identity: str, *, inside: bool) -> int | None:
         return None
     if rule is Rule.SERVER_ADMIN:
         return None if identity == "server admin" else 403
-    if not inside or identity in ("outsider", "server admin"):
+    ranks = {
+        "own": {"member": 0, "developer": 1, "admin": 2},
+        "foreign": {"another's member": 0, "another's admin": 2},
+        "none": {},
+    }[organization]
+    if identity not in ranks:
         return 404
-    ranks = {"member": 0, "developer": 1, "admin": 2}
-    needed = {Rule.MEMBER: 0, Rule.DEVELOPER: 1, Rule.ORG_ADMIN: 2}
-    return None if ranks[identity] >= needed[rule] else 403
+    needed = {Rule.MEMBER: 0, Rule.DEVELOPER: 1, Rule.ORG_ADMIN: 2, Rule.APPOINTER: 2}[rule]
+    return None if ranks[identity] >= needed else 403
 
 
 @pytest.mark.slow
-def test_every_route_lets_in_whom_the_table_says_and_nobody_else(edge_server: EdgeServer, tmp_path: Path) -> None:
-    own, foreign = edge_server.create_organization(), edge_server.create_organization()
-    callers = {name: client(edge_server, token, own) for name, token in identities(edge_server, own).items()}
-    outside = None
+def test_every_route_lets_in_whom_the_table_says_and_nobody_else(edge_server: EdgeServer, people: People) -> None:
+    own, foreign = people.organization(with_admin=False), people.organization(with_admin=False)
+    callers = {name: client(edge_server, token, own) for name, token in people.identities(own, foreign).items()}
+    assert set(callers) == {*STRANGERS, *USERS}
+    places = {"own": own, "foreign": foreign, "none": "no-such-organization"}
+    outside: dict[str, Any] = {}
+    leaks = []
     walked = 0
-    for operation, method, rule in routes(tmp_path):
+    for operation, method, path, _ in routes():
         for identity, caller in callers.items():
-            for organization in (own, foreign, "no-such-organization"):
-                path = rule.replace("<org>", organization).replace("<int:n>", "1")
-                path = path.replace("<upload_id>", "x").replace("<version_key>", "x")
-                answer = caller.call(method, path)
-                expected = allowed(RULES[operation], identity, inside=organization == own)
-                where = f"{identity}: {method} {path} -> {answer.status_code} {answer.text}"
+            for place, organization in places.items():
+                if "{org}" not in path and place != "own":
+                    continue  # the same address again
+                answer = caller.call(method, filled(path, organization))
+                expected = verdict(RULES[operation], identity, place)
                 walked += 1
-                if expected == 401:
-                    assert answer.status_code == 401, where
-                    assert answer.headers["WWW-Authenticate"] == "Bearer"
+                if expected is None and RULES[operation] is not Rule.ANYONE:
+                    # Let in: to be told that the request is not valid, or that there is no such thing.
+                    fine = answer.status_code not in (401, 403, 500)
+                    fine = fine and (outside == {} or outside["detail"] not in answer.text)
+                elif expected is None:
+                    fine = answer.status_code < 500
                 elif expected == 404:
-                    assert answer.status_code == 404, where
-                    if method != "HEAD":
-                        problem = refused(answer, 404, "not_found")
-                        del problem["request_id"]
-                        # One and the same answer, whether it is there or not.
-                        outside = outside or problem
-                        assert problem == outside
-                elif expected == 403:
-                    assert answer.status_code == 403, where
-                elif RULES[operation] is not Rule.ANYONE:
-                    assert answer.status_code not in (401, 403), where
-                    assert outside is None or answer.text.find(outside["detail"]) < 0, where
-    assert walked >= len(RULES) * len(callers) * 3
+                    problem = refused(answer, 404, "not_found")
+                    del problem["request_id"]
+                    # One and the same answer, whether it is there or not.
+                    outside = outside or problem
+                    fine = problem == outside
+                else:
+                    fine = answer.status_code == expected
+                    fine = fine and (expected != 401 or answer.headers["WWW-Authenticate"] == "Bearer")
+                if not fine:
+                    leaks.append(f"{identity}, {place}: {method} {path} -> {answer.status_code} {answer.text[:200]}")
+    assert leaks == []
+    print(f"{walked} calls: {len(RULES)} operations by {len(callers)} identities, {len(leaks)} leaks")
+    assert walked >= len(RULES) * len(callers)
 
 
-def test_the_table_has_the_routes_and_nothing_else(tmp_path: Path) -> None:
-    assert {operation for operation, _, _ in routes(tmp_path)} == set(RULES)
+@pytest.mark.slow
+def test_what_one_user_has_no_other_user_reaches(edge_server: EdgeServer, people: People) -> None:
+    """With the real ids of real things, where a guess would not do."""
+    own, foreign = people.organization(with_admin=False), people.organization(with_admin=False)
+    admin, eve = people.user(own, "admin"), people.user(foreign, "admin")
+    made = people.token(admin, note="mine")
+    upload = client(edge_server, admin, own).start("big", 10)["id"]
+    invited = client(edge_server, admin, own).call(
+        "POST", f"/v1/orgs/{own}/invitations", json={"user_name": f"late-{secrets.token_hex(4)}"}
+    )
+    invitation = invited.json()["id"]
+    name = client(edge_server, admin, own).call("GET", "/v1/users/me").json()["user_name"]
+    for token in (eve, people.root.token):
+        other = client(edge_server, token, foreign)
+        for method, path in (
+            ("GET", f"/v1/users/me/tokens/{made['id']}"),
+            ("DELETE", f"/v1/users/me/tokens/{made['id']}"),
+            *(
+                (method, f"/v1/orgs/{org}/files/uploads/{upload}")
+                for method in ("GET", "DELETE")
+                for org in (own, foreign)
+            ),
+            *(("DELETE", f"/v1/orgs/{org}/invitations/{invitation}") for org in (own, foreign)),
+            *((method, f"/v1/orgs/{org}/members/{name}") for method in ("GET", "DELETE") for org in (own, foreign)),
+        ):
+            refused(other.call(method, path), 404, "not_found")
+    assert client(edge_server, admin, own).call("GET", f"/v1/orgs/{own}/members/{name}").status_code == 200
+
+
+def test_a_server_admin_appoints_where_there_is_no_admin_and_does_nothing_else_there(people: People) -> None:
+    organization = people.organization(with_admin=False)
+    for operation, method, path, _ in routes():
+        if "{org}" in path:
+            answer = people.root.call(method, filled(path, organization))
+            if RULES[operation] is Rule.APPOINTER:
+                assert answer.status_code in (200, 404, 415, 422), (operation, answer.text)
+                assert "you are not in it" not in answer.text
+            else:
+                assert refused(answer, 404, "not_found")["detail"].startswith("there is no such organization")
+
+
+def test_every_route_has_a_verdict(tmp_path: Path) -> None:
+    app = build(Services(Database(tmp_path / "none"), Store(tmp_path), Signer(b""), sealing.at(tmp_path)))
+    served = {
+        (app.view_functions[rule.endpoint].operation_id, method)  # type: ignore[attr-defined]
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+    described = {(operation, method) for operation, method, _, _ in routes()}
+    # HEAD comes with GET, and is guarded with it.
+    assert {(operation, method) for operation, method in served if method != "HEAD"} == described
+    assert {operation for operation, _ in served} == set(RULES)
+    for operation, _, path, security in routes():
+        assert (security == "None") is (RULES[operation] is Rule.ANYONE)
+        # What is the caller's own is in no organization, where nothing would look at their membership.
+        assert "{org}" not in path or RULES[operation] not in (Rule.ANYONE, Rule.USER), path
+        for identity in (*STRANGERS, *USERS):
+            for place in ("own", "foreign", "none"):
+                assert verdict(RULES[operation], identity, place) in (None, 401, 403, 404)
 
 
 @pytest.mark.parametrize("operation", [None, "files.burn"])
@@ -130,20 +255,21 @@ def test_a_route_without_a_rule_stops_the_start(operation: str | None) -> None:
     ("rule", "barred"),
     [
         (Rule.USER, ()),
-        (Rule.MEMBER, ("outsider", "server admin")),
-        (Rule.DEVELOPER, ("outsider", "server admin", "member")),
-        (Rule.ORG_ADMIN, ("outsider", "server admin", "member", "developer")),
-        (Rule.SERVER_ADMIN, ("outsider", "member", "developer", "admin")),
+        (Rule.MEMBER, (*OUTSIDERS, "server admin")),
+        (Rule.DEVELOPER, (*OUTSIDERS, "server admin", "member")),
+        (Rule.ORG_ADMIN, (*OUTSIDERS, "server admin", "member", "developer")),
+        (Rule.APPOINTER, (*OUTSIDERS, "server admin", "member", "developer")),
+        (Rule.SERVER_ADMIN, (*OUTSIDERS, "member", "developer", "admin")),
     ],
 )
 def test_each_rule_bars_whom_it_should(
-    edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch, rule: Rule, barred: tuple[str, ...]
+    edge_server: EdgeServer, people: People, monkeypatch: pytest.MonkeyPatch, rule: Rule, barred: tuple[str, ...]
 ) -> None:
-    organization = edge_server.create_organization()
+    organization, foreign = people.organization(with_admin=False), people.organization(with_admin=False)
     services = Services(edge_server.database, Store(edge_server.data), Signer(b""), sealing.at(edge_server.data))
     http = build(services).test_client()
     monkeypatch.setitem(RULES, "files.list", rule)
-    callers = identities(edge_server, organization)
+    callers = people.identities(organization, foreign)
     let_in = set()
     for identity, token in callers.items():
         headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -31,8 +31,14 @@ def test_a_profile_is_replaced_whole(api: Api) -> None:
 
 
 def test_a_profile_that_cannot_be_is_refused(api: Api) -> None:
-    for wrong in ({"first_name": "x" * 201}, {"first_name": 1}, {"user_name": "root"}, {"server_admin": True}):
+    for wrong in (
+        {"first_name": "x" * 201},
+        {"first_name": "a\0b"},
+        {"last_name": "a\n"},
+        {"first_name": 1},
+        {"user_name": "root"},
+        {"server_admin": True},
+    ):
         problem = refused(api.call("PUT", "/v1/users/me", json=wrong), 422, "bad_entry")
         assert list(problem["errors"]) == list(wrong)
-    refused(api.call("PUT", "/v1/users/me", json={"first_name": "a\0b"}), 400, "bad_entry")
     refused(api.call("PUT", "/v1/users/me", json=[]), 422, "bad_entry")

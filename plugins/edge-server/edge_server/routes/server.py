@@ -14,9 +14,11 @@ from edge_server.services import services
 routes = Routes("server", __name__)
 
 SUBSYSTEMS = [
+    "admin",
     "files",
     "search",
     "secrets",
+    "tokens",
     "whoami",
 ]
 

@@ -9,7 +9,8 @@ import flask
 from sqlalchemy import select
 
 from edge_server import body, clock, content, tree
-from edge_server.models import Version
+from edge_server.accounts import DELETING
+from edge_server.models import Organization, Version
 from edge_server.problems import not_found
 from edge_server.routes.blueprint import BINARY_BODY, Routes
 from edge_server.services import services
@@ -56,7 +57,8 @@ def get_content(version_key: str) -> flask.Response:
     """Send content to whoever holds its signed address."""
     signed = services().signer.check("GET", _content_path(version_key), _query())
     with services().database.read() as session:
-        version = session.scalar(select(Version).where(Version.key == version_key))
+        wanted = select(Version).join(Organization).where(Version.key == version_key, Organization.status != DELETING)
+        version = session.scalar(wanted)
     if version is None or not tree.is_readable(version):
         raise not_found("this content was replaced or deleted more than 24 hours ago; ask for the newest")
     return content.answer(version, signed["filename"])

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import flask
 from sqlalchemy.orm import Session
 
 from edge_core.whoami import Organization, Profile, WhoAmI
 from edge_server import accounts, permissions
 from edge_server.models import User
-from edge_server.problems import bad_entry
 from edge_server.routes.blueprint import Routes, answer
 from edge_server.services import services
 
@@ -30,9 +27,6 @@ def read() -> flask.Response:
 @routes.response(200, WhoAmI.schema())
 def update(profile: Profile) -> flask.Response:
     """Replace the caller's profile; what is null or left out is erased."""
-    for name, value in profile.to_dict().items():
-        if value is not None and any(unicodedata.category(character) == "Cc" for character in value):
-            raise bad_entry(f"{name}: it holds control characters; remove them")
     with services().database.write() as session:
         user = session.get_one(User, permissions.caller().id)
         user.first_name = profile.first_name
@@ -54,7 +48,7 @@ def _whoami(session: Session) -> WhoAmI:
             Organization(
                 organization_name=organization.name,
                 title=organization.title,
-                roles=[role for role in accounts.ROLES if getattr(membership, role)],
+                roles=accounts.roles_of(membership),
             )
             for membership, organization in accounts.memberships(session, user.id)
         ],

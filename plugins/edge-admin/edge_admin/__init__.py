@@ -1,0 +1,1 @@
+"""session.admin: organizations, users, members and invitations."""

@@ -1,0 +1,268 @@
+"""What hangs on the session as `admin`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from edge_admin.invitation import Invitation
+from edge_admin.member import Member
+from edge_admin.names import is_organization_name, is_user_name
+from edge_admin.organization import Organization
+from edge_admin.user import User
+from edge_admin.wire import AddMember, Invite
+from edge_core.errors import BadEntry, NotFound
+from edge_core.plugin import Namespace
+
+
+class EdgeAdmin(Namespace):
+    """Administration: `EdgeSession.admin`.
+
+    Organizations and users of the server are for server admins. Members and invitations are for the
+    admins of their organization; while it has none, for a server admin too. Where
+    `organization_name` is left out, it is the session's.
+    """
+
+    namespace = "admin"
+    base_path: ClassVar[str | None] = "/v1"
+    plugin_api = 1
+
+    # --- organizations
+
+    def list_organization_names(self) -> list[str]:
+        """Names of all organizations of the server."""
+        return [organization.name for organization in self.list_organizations()]
+
+    def list_organizations(self) -> list[Organization]:
+        """All organizations of the server, by name."""
+        return list(self.http.items("/admin/organizations", make=Organization.from_answer))
+
+    def get_organization(self, organization_name: str) -> Organization:
+        """One organization.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return self.http.get_record(Organization, _organization(organization_name))
+
+    def add_organization(self, organization: Organization) -> Organization:
+        """Add an organization, which has no members yet, and return it as the server has it.
+
+        Raises:
+            AlreadyExists: the name is taken, also by one that is being removed.
+            BadEntry: the name or another field is not valid.
+        """
+        return Organization.from_answer(self.http.post("/admin/organizations", json=organization.to_dict()))
+
+    def update_organization(self, organization: Organization) -> Organization:
+        """Change an organization to what was set on the record, and return it as it is then.
+
+        Raises:
+            NotFound: there is none of that name.
+            BadEntry: a field is not valid.
+            Conflict: someone else changed it since the record came from the server.
+        """
+        return self.http.update_record(organization, _organization(organization.name))
+
+    def remove_organization(self, organization_name: str) -> Organization:
+        """Remove an organization with all of its data, files included.
+
+        It is closed at once: its members get `NotFound`. Its data is removed in the background;
+        until all of it is gone, the organization still shows, with the status `Deleting`.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return Organization.from_answer(self.http.delete(_organization(organization_name)))
+
+    # --- users
+
+    def list_user_names(self) -> list[str]:
+        """Names of all users of the server."""
+        return [user.user_name for user in self.list_users()]
+
+    def list_users(self) -> list[User]:
+        """All users of the server, by name."""
+        return list(self.http.items("/admin/users", make=User.from_answer))
+
+    def get_user(self, user_name: str) -> User:
+        """One user.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return self.http.get_record(User, _user(user_name))
+
+    def add_user(self, user: User) -> User:
+        """Add a user, who gets a first token by accepting an invitation.
+
+        Raises:
+            AlreadyExists: the name is taken.
+            BadEntry: the name or another field is not valid, or there is no such `home_org`.
+        """
+        return User.from_answer(self.http.post("/admin/users", json=user.to_dict()))
+
+    def update_user(self, user: User) -> User:
+        """Change a user to what was set on the record, and return them as they are then.
+
+        First name, last name and email belong to the user alone, once they have had a token.
+
+        Raises:
+            NotFound: there is none of that name.
+            BadEntry: a field is not valid, or is the user's own.
+            Conflict: someone else changed the user meanwhile, or this is the last server admin.
+        """
+        return self.http.update_record(user, _user(user.user_name))
+
+    def remove_user(self, user_name: str) -> None:
+        """Remove a user with their tokens, memberships and user secrets; files they put somewhere stay.
+
+        Raises:
+            NotFound: there is none of that name.
+            Conflict: this is the last server admin.
+        """
+        self.http.delete(_user(user_name))
+
+    # --- members
+
+    def list_members(self, organization_name: str | None = None) -> list[Member]:
+        """The members of an organization, by name, with their roles."""
+        return list(self.http.items(self._in(organization_name, "/members"), make=Member.from_answer))
+
+    def get_member(self, user_name: str, organization_name: str | None = None) -> Member:
+        """One member.
+
+        Raises:
+            NotFound: there is no such member.
+        """
+        return self.http.get_record(Member, self._member(user_name, organization_name))
+
+    def add_user_to_organization(
+        self, user_name: str, roles: Iterable[str] = (), organization_name: str | None = None
+    ) -> Member:
+        """Make an existing user a member.
+
+        Args:
+            user_name: who.
+            roles: "admin", "developer", both or neither.
+            organization_name: where; None for the session's organization.
+
+        Raises:
+            NotFound: there is no such user.
+            AlreadyExists: they are a member already.
+            BadEntry: there is no such role.
+        """
+        wanted = AddMember(user_name=user_name, roles=_roles(roles))
+        return Member.from_answer(self.http.post(self._in(organization_name, "/members"), json=wanted.to_dict()))
+
+    def update_member(self, member: Member, organization_name: str | None = None) -> Member:
+        """Change a member's roles, or their license if this is their home organization.
+
+        Raises:
+            NotFound: there is no such member.
+            BadEntry: there is no such role, or another field was set.
+            Conflict: someone else changed the member since the record came from the server.
+        """
+        return self.http.update_record(member, self._member(member.user_name, organization_name))
+
+    def get_roles(self, user_name: str, organization_name: str | None = None) -> list[str]:
+        """The roles a member has: "admin", "developer", both or neither.
+
+        Raises:
+            NotFound: there is no such member.
+        """
+        return self.get_member(user_name, organization_name).roles
+
+    def set_roles(self, user_name: str, roles: Iterable[str], organization_name: str | None = None) -> list[str]:
+        """Give a member these roles and no others, whatever they had before.
+
+        Raises:
+            NotFound: there is no such member.
+            BadEntry: there is no such role.
+        """
+        path = self._member(user_name, organization_name)
+        return Member.from_answer(self.http.patch(path, json={"roles": _roles(roles)})).roles
+
+    def remove_user_from_organization(self, user_name: str, organization_name: str | None = None) -> None:
+        """Take a user out of an organization; the user stays.
+
+        Raises:
+            NotFound: there is no such member.
+        """
+        self.http.delete(self._member(user_name, organization_name))
+
+    # --- invitations
+
+    def invite_to_organization(
+        self,
+        user_name: str,
+        email: str | None = None,
+        roles: Iterable[str] = (),
+        organization_name: str | None = None,
+    ) -> str:
+        """Invite someone and return the one-time code, which is good for seven days.
+
+        ``edge login SERVICE_URL --invitation CODE`` accepts it. Who has no tokens yet gets a first
+        one; who has accepts as themselves. Inviting the same user again voids the code before.
+
+        Args:
+            user_name: the id they have or will have.
+            email: kept as theirs, if they are new.
+            roles: "admin", "developer", both or neither.
+            organization_name: where to; None for the session's organization.
+
+        Raises:
+            AlreadyExists: they are a member already.
+            BadEntry: the user name, the email or a role is not valid.
+        """
+        wanted = Invite(user_name=user_name, email=email, roles=_roles(roles))
+        answer = self.http.post(self._in(organization_name, "/invitations"), json=wanted.to_dict())
+        return Invitation.from_answer(answer).code or ""
+
+    def list_invitations(self, organization_name: str | None = None) -> list[Invitation]:
+        """The invitations that can still be accepted or have been, without their codes."""
+        return list(self.http.items(self._in(organization_name, "/invitations"), make=Invitation.from_answer))
+
+    def remove_invitation(self, invitation_id: str, organization_name: str | None = None) -> None:
+        """Void an invitation.
+
+        Raises:
+            NotFound: there is no such invitation.
+        """
+        if not is_user_name(invitation_id):
+            raise NotFound(f"there is no invitation {invitation_id!r}; list_invitations() shows those there are")
+        self.http.delete(self._in(organization_name, f"/invitations/{invitation_id}"))
+
+    def _in(self, organization_name: str | None, path: str) -> str:
+        name = self.session.organization if organization_name is None else organization_name
+        if not is_organization_name(name):
+            raise _no_organization(name)
+        return f"/orgs/{name}{path}"
+
+    def _member(self, user_name: str, organization_name: str | None) -> str:
+        if not is_user_name(user_name):
+            raise NotFound(f"there is no member {user_name!r}; list_members() shows those there are")
+        return self._in(organization_name, f"/members/{user_name}")
+
+
+def _organization(name: str) -> str:
+    """The address of an organization; a name that none can have is not sent, as it could be another address."""
+    if not is_organization_name(name):
+        raise _no_organization(name)
+    return f"/admin/organizations/{name}"
+
+
+def _no_organization(name: object) -> NotFound:
+    return NotFound(f"there is no organization {name!r}; check its short name")
+
+
+def _user(name: str) -> str:
+    if not is_user_name(name):
+        raise NotFound(f"there is no user {name!r}; list_user_names() shows those there are")
+    return f"/admin/users/{name}"
+
+
+def _roles(roles: Iterable[str]) -> list[str]:
+    if isinstance(roles, str):
+        raise BadEntry(f'roles: give a list, as in ["{roles}"], not one text')
+    return list(roles)

@@ -1,0 +1,78 @@
+"""What goes to the server and comes back beside the documented records; the server imports these."""
+
+from __future__ import annotations
+
+from edge_admin.invitation import Invitation
+from edge_admin.member import ROLE, Member
+from edge_admin.names import USER_NAME
+from edge_admin.organization import Organization
+from edge_admin.user import User
+from edge_core.records import PLAIN_TEXT, Record, field
+
+
+class AdminQuery(Record):
+    """Asks for a page of a list, in the order of the names."""
+
+    __slots__ = ()
+
+    limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class OrganizationPage(Record):
+    """One page of the server's organizations."""
+
+    __slots__ = ()
+
+    items: list[Organization]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
+
+
+class UserPage(Record):
+    """One page of the server's users."""
+
+    __slots__ = ()
+
+    items: list[User]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
+
+
+class MemberPage(Record):
+    """One page of an organization's members."""
+
+    __slots__ = ()
+
+    items: list[Member]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
+
+
+class InvitationPage(Record):
+    """One page of an organization's invitations."""
+
+    __slots__ = ()
+
+    items: list[Invitation]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
+
+
+class AddMember(Record):
+    """Makes a user a member."""
+
+    __slots__ = ()
+
+    user_name: str = field(pattern=USER_NAME, doc="The user's id across all Edge systems.")
+    roles: list[str] = field(
+        default_factory=list, max_length=2, item_pattern=ROLE, doc='"admin", "developer", both or neither.'
+    )
+
+
+class Invite(Record):
+    """Invites someone, who need not be a user yet."""
+
+    __slots__ = ()
+
+    user_name: str = field(pattern=USER_NAME, doc="The id that they have or will have.")
+    email: str | None = field(default=None, max_length=320, pattern=PLAIN_TEXT, doc="Kept as theirs, if they are new.")
+    roles: list[str] = field(
+        default_factory=list, max_length=2, item_pattern=ROLE, doc='"admin", "developer", both or neither.'
+    )

@@ -1,0 +1,312 @@
+"""Organizations and users of the server, against a live one."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+import sqlalchemy as sa
+
+import edge.admin
+from edge.admin.organization import Organization, OrganizationStatusEnum
+from edge_admin.namespace import EdgeAdmin
+from edge_admin.user import User
+from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound, Unauthenticated
+from edge_core.session import EdgeSession
+from edge_server import models
+from edge_server.local import EdgeServer
+
+Person = Callable[..., EdgeSession]
+
+
+def fresh(what: str) -> str:
+    return f"{what}-{secrets.token_hex(4)}"
+
+
+def test_organizations_are_added_read_changed_and_listed(root: EdgeSession) -> None:
+    assert isinstance(root.admin, EdgeAdmin)
+    name = fresh("lab")
+    added = root.admin.add_organization(Organization(name=name, title="Ünïcode 日本"))
+    assert isinstance(added, edge.admin.Organization)
+    assert added.uid
+    assert added.to_dict() == {
+        "uid": added.uid,
+        "name": name,
+        "title": "Ünïcode 日本",
+        "status": "active",
+        "disable_launch": False,
+        "shutdown_apps": False,
+        "active": True,
+    }
+    found = root.admin.get_organization(name)
+    assert found == added
+    found.title = "Another"
+    found.disable_launch = True
+    found.status = OrganizationStatusEnum.DisableApps
+    changed = root.admin.update_organization(found)
+    assert (changed.title, changed.disable_launch, changed.status) == (
+        "Another",
+        True,
+        OrganizationStatusEnum.DisableApps,
+    )
+    assert root.admin.get_organization(name) == changed
+    assert {name, "default"} <= set(root.admin.list_organization_names())
+    assert root.admin.list_organization_names() == sorted(root.admin.list_organization_names())
+
+
+def test_a_record_made_by_hand_updates_whatever_was_there(root: EdgeSession, lab: str) -> None:
+    uid = root.admin.get_organization(lab).uid
+    made = Organization(name=lab, title="By hand", shutdown_apps=True)
+    assert root.admin.update_organization(made).uid == uid
+    assert root.admin.get_organization(lab).title == "By hand"
+
+
+def test_of_two_writers_at_once_one_wins(root: EdgeSession, lab: str) -> None:
+    one, two = root.admin.get_organization(lab), root.admin.get_organization(lab)
+    one.title, two.title = "one", "two"
+    root.admin.update_organization(one)
+    with pytest.raises(Conflict, match="since you read it"):
+        root.admin.update_organization(two)
+    assert root.admin.get_organization(lab).title == "one"
+
+
+def test_a_taken_name_is_refused(root: EdgeSession, lab: str) -> None:
+    with pytest.raises(AlreadyExists, match=lab):
+        root.admin.add_organization(Organization(name=lab))
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "-a", "a b", "a\n", "ä", "日本", "x" * 101, "a%2Fb", "a?b", "a\0b", "a" * 100_000]
+)
+def test_a_name_that_no_organization_can_have(root: EdgeSession, name: str) -> None:
+    with pytest.raises(BadEntry, match="name"):
+        root.admin.add_organization(Organization(name=name))
+    for call in (root.admin.get_organization, root.admin.remove_organization):
+        with pytest.raises(NotFound):
+            call(name)
+    with pytest.raises(NotFound):
+        root.admin.update_organization(Organization(name=name))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("title", "x" * 201), ("title", "a\nb"), ("title", 1), ("disable_launch", "maybe"), ("status", "frozen")],
+)
+def test_a_field_that_cannot_be_is_refused(root: EdgeSession, lab: str, field: str, value: Any) -> None:
+    with pytest.raises(BadEntry, match=field):
+        root.admin.add_organization(Organization(name=fresh("lab"), **{field: value}))
+    found = root.admin.get_organization(lab)
+    setattr(found, field, value)
+    with pytest.raises(BadEntry, match=field):
+        root.admin.update_organization(found)
+
+
+def test_a_newer_servers_status_is_shown_and_survives_other_changes(
+    root: EdgeSession, lab: str, edge_server: EdgeServer
+) -> None:
+    with edge_server.database.write() as session:
+        session.execute(sa.update(models.Organization).values(status="frozen").where(models.Organization.name == lab))
+    found = root.admin.get_organization(lab)
+    assert found.status == "frozen"
+    assert "frozen" in repr(found)
+    assert lab in root.admin.list_organization_names()
+
+
+def test_an_update_cannot_remove_an_organization(root: EdgeSession, lab: str) -> None:
+    found = root.admin.get_organization(lab)
+    found.status = OrganizationStatusEnum.Deleting
+    with pytest.raises(Conflict, match="status"):
+        root.admin.update_organization(found)
+
+
+def test_an_inactive_organization_is_closed_with_its_data_kept(root: EdgeSession, lab: str, person: Person) -> None:
+    ada = person(lab, "admin")
+    ada.files.upload("a.txt", b"kept")
+    found = root.admin.get_organization(lab)
+    found.active = False
+    root.admin.update_organization(found)
+    with pytest.raises(NotFound):
+        ada.files.list()
+    assert ada.whoami().organizations == []
+    root.admin.update_organization(Organization(name=lab, active=True))
+    assert ada.files.list() == ["a.txt"]
+
+
+def test_launching_can_be_disabled_and_members_get_in_all_the_same(root: EdgeSession, lab: str, person: Person) -> None:
+    ada = person(lab)
+    root.admin.update_organization(Organization(name=lab, status=OrganizationStatusEnum.DisableApps))
+    assert ada.files.list() == []
+
+
+@pytest.mark.slow
+def test_a_removed_organization_is_closed_at_once_and_its_data_goes(
+    root: EdgeSession, lab: str, person: Person, edge_server: EdgeServer
+) -> None:
+    ada = person(lab, "admin")
+    ada.files.upload("runs/a.txt", b"small")
+    ada.files.upload("runs/b.bin", b"x" * (2 << 20))
+    link = ada.files.open("runs/b.bin", open_with="file").download_url()
+    ada.admin.invite_to_organization(fresh("late"))
+    with edge_server.database.read() as session:
+        organization_id = session.scalars(
+            sa.select(models.Organization.id).where(models.Organization.name == lab)
+        ).one()
+        keys = list(
+            session.scalars(sa.select(models.Version.key).where(models.Version.organization_id == organization_id))
+        )
+    stored = [edge_server.data / "content" / key[:2] / key for key in keys]
+    assert len(stored) == 2
+    assert all(path.exists() for path in stored)
+
+    assert root.admin.remove_organization(lab).status is OrganizationStatusEnum.Deleting
+    with pytest.raises(NotFound):
+        ada.files.list()
+    assert ada.whoami().organizations == []
+    assert requests.get(link, timeout=30).status_code == 404
+    deadline = time.monotonic() + 60
+    while lab in root.admin.list_organization_names():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    with pytest.raises(NotFound):
+        root.admin.get_organization(lab)
+    assert not any(path.exists() for path in stored)
+    # The name is free again, and nothing of the old one comes with it.
+    root.admin.add_organization(Organization(name=lab))
+    assert ada.whoami().organizations == []
+    assert root.admin.list_members(lab) == []
+    assert root.admin.get_user(ada.whoami().user_name).home_org is None
+
+
+def test_organizations_and_users_are_for_server_admins(lab: str, person: Person) -> None:
+    ada = person(lab, "admin", "developer")
+    for call in (
+        ada.admin.list_organization_names,
+        ada.admin.list_user_names,
+        lambda: ada.admin.get_organization(lab),
+        lambda: ada.admin.add_organization(Organization(name=fresh("lab"))),
+        lambda: ada.admin.update_organization(Organization(name=lab)),
+        lambda: ada.admin.remove_organization(lab),
+        lambda: ada.admin.get_user("admin"),
+        lambda: ada.admin.add_user(User(fresh("user"))),
+        lambda: ada.admin.update_user(User(ada.whoami().user_name, server_admin=True)),
+        lambda: ada.admin.remove_user("admin"),
+    ):
+        with pytest.raises(Forbidden, match="server admins"):
+            call()
+
+
+# --- users
+
+
+def test_users_are_added_read_changed_and_removed(root: EdgeSession, lab: str) -> None:
+    name = fresh("bob@example.org")
+    added = root.admin.add_user(User(name, "Bob", "User", "bob@user.com", home_org=lab, license_name="Edge Developer"))
+    assert added.uid
+    assert added.to_dict() == {
+        "uid": added.uid,
+        "user_name": name,
+        "first_name": "Bob",
+        "last_name": "User",
+        "email": "bob@user.com",
+        "server_admin": False,
+        "home_org": lab,
+        "license_name": "Edge Developer",
+    }
+    found = root.admin.get_user(name)
+    assert found == added
+    found.email = "bob@example.com"  # nobody has been this user yet
+    found.license_name = None
+    found.home_org = None
+    changed = root.admin.update_user(found)
+    assert (changed.email, changed.license_name, changed.home_org) == ("bob@example.com", None, None)
+    assert name in root.admin.list_user_names()
+    with pytest.raises(AlreadyExists):
+        root.admin.add_user(User(name))
+    root.admin.remove_user(name)
+    assert name not in root.admin.list_user_names()
+    for call in (root.admin.get_user, root.admin.remove_user):
+        with pytest.raises(NotFound):
+            call(name)
+    assert root.admin.add_user(User(name)).first_name is None
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "~a", "a b", "a\n", "ä", "x" * 101, "a%2Fb", "a?b", "a\0b"])
+def test_a_name_that_no_user_can_have(root: EdgeSession, name: str) -> None:
+    with pytest.raises(BadEntry, match="user_name"):
+        root.admin.add_user(User(name))
+    for call in (root.admin.get_user, root.admin.remove_user):
+        with pytest.raises(NotFound):
+            call(name)
+    with pytest.raises(NotFound):
+        root.admin.update_user(User(name))
+
+
+def test_of_two_writers_of_a_user_one_wins(root: EdgeSession) -> None:
+    name = root.admin.add_user(User(fresh("bob"))).user_name
+    one, two = root.admin.get_user(name), root.admin.get_user(name)
+    one.license_name, two.license_name = "one", "two"
+    root.admin.update_user(one)
+    with pytest.raises(Conflict):
+        root.admin.update_user(two)
+    assert root.admin.get_user(name).license_name == "one"
+
+
+def test_a_home_that_is_not_there_is_refused(root: EdgeSession) -> None:
+    with pytest.raises(Conflict, match="home_org"):
+        root.admin.add_user(User(fresh("bob"), home_org="no-such-organization"))
+
+
+def test_a_profile_belongs_to_the_user_alone(root: EdgeSession, lab: str, person: Person) -> None:
+    ada = person(lab)
+    ada.set_whoami("Ada", "Lovelace", "ada@example.org")
+    found = root.admin.get_user(ada.whoami().user_name)
+    for field, value in (("first_name", "Eve"), ("email", None)):
+        changed = root.admin.get_user(found.user_name)
+        setattr(changed, field, value)
+        with pytest.raises(BadEntry, match=field):
+            root.admin.update_user(changed)
+    found.license_name = "Edge Essentials"
+    root.admin.update_user(found)
+    me = ada.whoami()
+    assert (me.first_name, me.email, me.license_name) == ("Ada", "ada@example.org", "Edge Essentials")
+
+
+def test_a_removed_user_is_out_at_once_and_what_they_made_stays(root: EdgeSession, lab: str, person: Person) -> None:
+    ada = person(lab, "admin")
+    bob = person(lab, by=ada)
+    bob.files.upload("made-by-bob.txt", b"x")
+    name = bob.whoami().user_name
+    root.admin.remove_user(name)
+    with pytest.raises(Unauthenticated):
+        bob.whoami()
+    assert ada.files.list() == ["made-by-bob.txt"]
+    assert name not in [member.user_name for member in ada.admin.list_members()]
+    # Someone of the same name is someone else.
+    code = ada.admin.invite_to_organization(name)
+    assert code
+
+
+@pytest.mark.slow
+def test_the_last_server_admin_stays(tmp_path: Any) -> None:
+    server = EdgeServer(tmp_path / "data")
+    try:
+        server.start()
+        with EdgeSession(server.create_token("admin"), server.url, "default") as root:
+            me = root.admin.get_user("admin")
+            me.server_admin = False
+            with pytest.raises(Conflict, match="last server admin"):
+                root.admin.update_user(me)
+            with pytest.raises(Conflict, match="last server admin"):
+                root.admin.remove_user("admin")
+            root.admin.add_user(User("second", server_admin=True))
+            me = root.admin.get_user("admin")
+            me.server_admin = False
+            root.admin.update_user(me)
+            with pytest.raises(Forbidden):
+                root.admin.list_user_names()
+    finally:
+        server.close()

@@ -1,0 +1,187 @@
+"""Logging in, tokens and administration from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_core.session import EdgeSession
+from edge_server.local import EdgeServer
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run `edge` with arguments, with a profile file of the test's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EDGE_", "JUPYTERHUB_"))}
+    environment = {**kept, "EDGE_CONFIG_FILE": str(tmp_path / "edge" / "config.ini")}
+
+    def call(*words: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from edge_cli.main import main; main()", *words]
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, input=text or "", capture_output=True, text=True, timeout=60
+        )
+
+    return call
+
+
+def good(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def root(run: Run, edge_server: EdgeServer) -> Run:
+    """The same, logged in as the first server admin."""
+    token = edge_server.create_token("admin", note="cli")
+    good(run("login", edge_server.url, "--organization", "default", text=token + "\n"))
+    return run
+
+
+def test_login_with_a_pasted_token_writes_a_profile_that_only_its_user_can_read(
+    run: Run, edge_session: EdgeSession, tmp_path: Path
+) -> None:
+    settings = edge_session.config
+    said = good(run("login", settings.service_url, text=settings.api_token + "\n"))
+    assert settings.api_token not in said
+    assert settings.organization in said
+    path = tmp_path / "edge" / "config.ini"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert edge_session.whoami().user_name in good(run("whoami"))
+    # Another profile beside it, from a file; the first one stays as it is.
+    path.write_text("# mine\n" + path.read_text() + "\n[plugins]\nlab = lab-plugin\n")
+    (tmp_path / "token").write_text(settings.api_token + "\n")
+    good(run("--profile", "lab", "login", settings.service_url + "/", "--token-file", "token"))
+    text = path.read_text()
+    assert text.startswith("# mine\n[default]\n")
+    assert "[plugins]\nlab = lab-plugin\n" in text
+    assert text.count(settings.api_token) == 2
+    assert edge_session.whoami().user_name in good(run("--profile", "lab", "whoami"))
+    # Again, in place.
+    good(run("login", settings.service_url, text=settings.api_token))
+    assert path.read_text() == text
+
+
+def test_login_by_an_invitation(root: Run, edge_server: EdgeServer, run: Run, tmp_path: Path) -> None:
+    lab, ada = f"lab-{secrets.token_hex(4)}", f"ada-{secrets.token_hex(4)}"
+    good(root("admin", "organizations", "add", lab, "--title", "The lab"))
+    code = good(root("admin", "invite", ada, "--role", "admin", "--organization", lab)).strip()
+    assert code.startswith("edi_")
+    listed = json.loads(good(root("admin", "invitations", "list", "--organization", lab, "--json")))
+    assert [(one["user_name"], one["roles"]) for one in listed] == [(ada, ["admin"])]
+    assert "code" not in listed[0]
+    said = good(run("--profile", "ada", "login", edge_server.url, "--invitation", code))
+    assert f"Logged in to {lab} as {ada}" in said
+    assert ada in good(run("--profile", "ada", "whoami"))
+    again = run("--profile", "ada", "login", edge_server.url, "--invitation", "-", text=code + "\n")
+    assert again.returncode == 1
+    assert "accepted already" in again.stderr
+    assert code not in again.stderr
+    good(run("--profile", "ada", "admin", "invite", f"bob-{secrets.token_hex(4)}"))
+    invitations = json.loads(good(run("--profile", "ada", "admin", "invitations", "list", "--json")))
+    good(run("--profile", "ada", "admin", "invitations", "remove", invitations[-1]["id"]))
+    assert len(good(run("--profile", "ada", "admin", "invitations", "list")).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "said"),
+    [
+        ([], "", "no token was given"),
+        ([], "edg_wrong\n", "mistyped"),
+        ([], "two words\n", "the API token has a space"),
+        (["--invitation", "nonsense"], "", "no such invitation"),
+        (["--token-file", "missing"], "", "missing"),
+    ],
+)
+def test_a_login_that_fails_is_one_sentence_and_writes_nothing(
+    run: Run, edge_server: EdgeServer, tmp_path: Path, words: list[str], text: str, said: str
+) -> None:
+    done = run("login", edge_server.url, *words, text=text)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "edge").exists()
+
+
+def test_who_is_in_several_organizations_says_which(run: Run, edge_server: EdgeServer) -> None:
+    organizations = sorted(edge_server.create_organization() for _ in range(2))
+    user = edge_server.create_user(organization=organizations[0])
+    token = edge_server.create_token(user)
+    good(run("login", edge_server.url, text=token))
+    from edge_server import accounts
+
+    with edge_server.database.write() as session:
+        found = accounts.find_user(session, user)
+        second = accounts.find_organization(session, organizations[1])
+        assert found is not None
+        assert second is not None
+        accounts.add_member(session, found, second)
+    done = run("login", edge_server.url, text=token)
+    assert f"one of {', '.join(organizations)}" in done.stderr
+    good(run("login", edge_server.url, "--organization", organizations[1], text=token))
+    done = run("login", edge_server.url, "--organization", "default", text=token)
+    assert "is not in the organization 'default'" in done.stderr
+    done = run("login", edge_server.url, text=edge_server.create_token(edge_server.create_user()))
+    assert "in no organization yet" in done.stderr
+
+
+def test_tokens_are_listed_made_and_removed(run: Run, edge_session: EdgeSession, tmp_path: Path) -> None:
+    settings = edge_session.config
+    good(run("login", settings.service_url, text=settings.api_token))
+    value = good(run("tokens", "create", "--note", "job\u202e", "--expires-in", "3600")).strip()
+    assert value.startswith("edg_")
+    shown = good(run("tokens", "list"))
+    assert value not in shown
+    assert "job\\u202e" in shown
+    assert "expires 2" in shown
+    good(run("tokens", "create", "--output", "value"))
+    assert stat.S_IMODE((tmp_path / "value").stat().st_mode) == 0o600
+    assert (tmp_path / "value").read_text().startswith("edg_")
+    again = run("tokens", "create", "--output", "value")
+    assert again.returncode == 1
+    assert "value: File exists" in again.stderr
+    listed: list[dict[str, Any]] = json.loads(good(run("tokens", "list", "--json")))
+    assert [one["note"] for one in listed] == ["edge_session", "job\u202e", None]
+    assert all("token" not in one for one in listed)
+    made = json.loads(good(run("tokens", "create", "--json")))
+    assert made["token"].startswith(made["prefix"])
+    good(run("tokens", "remove", listed[1]["id"]))
+    assert listed[1]["id"] not in good(run("tokens", "list"))
+    assert run("tokens", "remove", listed[1]["id"]).returncode == 1
+
+
+def test_administration(root: Run) -> None:
+    lab, bob = f"lab-{secrets.token_hex(4)}", f"bob-{secrets.token_hex(4)}"
+    good(root("admin", "organizations", "add", lab))
+    good(root("admin", "organizations", "update", lab, "--title", "L", "--disable-launch", "--status", "disable_apps"))
+    (found,) = [one for one in json.loads(good(root("admin", "organizations", "list", "--json"))) if one["name"] == lab]
+    assert (found["title"], found["disable_launch"], found["status"]) == ("L", True, "disable_apps")
+    assert f"{lab}: L [disable_apps]" in good(root("admin", "organizations", "list"))
+    good(root("admin", "users", "add", bob, "--first-name", "Bob", "--home-org", lab))
+    good(root("admin", "users", "update", bob, "--license", "Edge Developer"))
+    (found,) = [one for one in json.loads(good(root("admin", "users", "list", "--json"))) if one["user_name"] == bob]
+    assert (found["first_name"], found["home_org"], found["license_name"]) == ("Bob", lab, "Edge Developer")
+    good(root("admin", "members", "add", bob, "--organization", lab))
+    good(root("admin", "members", "set-roles", bob, "--role", "developer", "--organization", lab))
+    assert good(root("admin", "members", "list", "--organization", lab)) == f"{bob} [developer]\n"
+    good(root("admin", "members", "remove", bob, "--organization", lab))
+    assert good(root("admin", "members", "list", "--organization", lab, "--json")) == "[]\n"
+    assert root("admin", "users", "remove", bob, text="n\n").returncode != 0
+    good(root("admin", "users", "remove", bob, "--yes"))
+    assert "its data is being removed" in good(root("admin", "organizations", "remove", lab, "--yes"))
+    refused = root("admin", "users", "remove", bob, "--yes")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: there is no such user")

@@ -1,0 +1,1 @@
+"""session.tokens: the API tokens of the current user, and logging in."""

@@ -1,0 +1,65 @@
+"""What goes to the server and comes back beside `Token` itself; the server imports these records."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from edge_core.records import PLAIN_TEXT, Record, field
+from edge_tokens.token import Token
+
+LONGEST_LIFE = 100 * 366 * 24 * 3600
+"""Seconds; beyond, moments would leave the calendar."""
+
+
+class CreateToken(Record):
+    """Asks for a token."""
+
+    __slots__ = ()
+
+    note: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT, doc="What it is for.")
+    expires_in: int | None = field(
+        default=None,
+        minimum=0,
+        maximum=LONGEST_LIFE,
+        doc="Seconds it is good for; null for ever, 0 not at all.",
+    )
+
+
+class TokenQuery(Record):
+    """Asks for a page of the tokens, the oldest first."""
+
+    __slots__ = ()
+
+    limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class TokenPage(Record):
+    """One page of the user's tokens."""
+
+    __slots__ = ()
+
+    items: list[Token]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
+
+
+class AcceptInvitation(Record):
+    """Accepts an invitation."""
+
+    __slots__ = ()
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"code"})
+
+    code: str = field(max_length=100, doc="The one-time code.")
+
+
+class Accepted(Record):
+    """What an accepted invitation gives."""
+
+    __slots__ = ()
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"token"})
+
+    user_name: str = field(doc="Who accepted it.")
+    organization_name: str = field(doc="Where they are a member now.")
+    token: str | None = field(default=None, doc="A new user's first token; null for one who has tokens already.")

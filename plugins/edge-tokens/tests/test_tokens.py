@@ -1,0 +1,170 @@
+"""The session's tokens, against a live server."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import edge.edge_tokens
+from edge_core.errors import BadEntry, Conflict, NotFound, Unauthenticated
+from edge_core.session import EdgeSession
+from edge_server.local import EdgeServer
+from edge_tokens.namespace import EdgeTokens
+from edge_tokens.token import Token
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def open_session(edge_session: EdgeSession) -> Iterator[Callable[[str], EdgeSession]]:
+    """A session with another token, in the same organization."""
+    opened: list[EdgeSession] = []
+
+    def make(token: str | None) -> EdgeSession:
+        settings = edge_session.config
+        opened.append(EdgeSession(token, settings.service_url, settings.organization))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+def test_a_tokens_value_is_there_once(edge_session: EdgeSession, open_session: Any) -> None:
+    assert isinstance(edge_session.tokens, EdgeTokens)
+    before = dt.datetime.now(dt.UTC)
+    made = edge_session.tokens.create(note="build job", expires_in=DAY)
+    assert isinstance(made, edge.edge_tokens.Token)
+    assert made.token is not None
+    assert made.token.startswith(made.prefix)
+    assert made.token[10:] not in repr(made)
+    assert made.note == "build job"
+    assert made.expires_at is not None
+    assert dt.timedelta(0) <= made.expires_at - before - dt.timedelta(days=1) < dt.timedelta(minutes=5)
+    again = edge_session.tokens.get(made.id)
+    assert again.token is None
+    assert {**again.to_dict(), "token": made.token} == made.to_dict()
+    assert open_session(made.token).whoami() == edge_session.whoami()
+
+
+def test_the_list_has_all_that_are_not_removed(edge_session: EdgeSession) -> None:
+    (first,) = edge_session.tokens.list()
+    assert first.note == "edge_session"
+    made = [edge_session.tokens.create(note=str(n)) for n in range(3)]
+    assert [token.note for token in edge_session.tokens.list()] == ["edge_session", "0", "1", "2"]
+    assert all(token.token is None and token.expires_at is None for token in edge_session.tokens.list())
+    edge_session.tokens.remove(made[1].id)
+    assert [token.id for token in edge_session.tokens.list()] == [first.id, made[0].id, made[2].id]
+    for gone in (made[1].id, "no-such-token", "", "../me", "a/b", "a?b", "ä", "x" * 100, None):
+        with pytest.raises(NotFound):
+            edge_session.tokens.get(gone)  # type: ignore[arg-type]
+        with pytest.raises(NotFound):
+            edge_session.tokens.remove(gone)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_long_lists_come_in_pages(edge_session: EdgeSession) -> None:
+    for n in range(105):
+        edge_session.tokens.create(note=str(n))
+    assert [token.note for token in edge_session.tokens.list()][1:] == [str(n) for n in range(105)]
+
+
+def test_a_token_that_expires_at_once_is_refused_and_still_shows(edge_session: EdgeSession, open_session: Any) -> None:
+    made = edge_session.tokens.create(expires_in=0)
+    with pytest.raises(Unauthenticated, match="expired"):
+        open_session(made.token).whoami()
+    assert made.id in [token.id for token in edge_session.tokens.list()]
+
+
+def test_a_removed_token_stops_at_once(edge_session: EdgeSession, open_session: Any) -> None:
+    made = edge_session.tokens.create()
+    other = open_session(made.token)
+    other.whoami()
+    edge_session.tokens.remove(made.id)
+    with pytest.raises(Unauthenticated):
+        other.whoami()
+
+
+def test_a_session_may_remove_the_token_it_uses(edge_session: EdgeSession, open_session: Any) -> None:
+    made = edge_session.tokens.create()
+    other = open_session(made.token)
+    other.tokens.remove(made.id)
+    with pytest.raises(Unauthenticated):
+        other.tokens.list()
+
+
+def test_nobody_sees_anothers_tokens(edge_session: EdgeSession, edge_server: EdgeServer, open_session: Any) -> None:
+    made = edge_session.tokens.create(note="mine")
+    admin = open_session(edge_server.create_token("admin"))
+    assert made.id not in [token.id for token in admin.tokens.list()]
+    with pytest.raises(NotFound):
+        admin.tokens.get(made.id)
+    with pytest.raises(NotFound):
+        admin.tokens.remove(made.id)
+    assert edge_session.tokens.get(made.id).note == "mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"note": "x" * 201}, "note"),
+        ({"note": "a\nb"}, "note"),
+        ({"note": "a\0b"}, "note"),
+        ({"note": 1}, "note"),
+        ({"expires_in": -1}, "expires_in"),
+        ({"expires_in": 10**12}, "expires_in"),
+        ({"expires_in": 10**400}, "expires_in"),
+        ({"expires_in": 1.5}, "expires_in"),
+        ({"expires_in": "60"}, "expires_in"),
+    ],
+)
+def test_what_cannot_be_is_refused(edge_session: EdgeSession, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadEntry, match=said):
+        edge_session.tokens.create(**given)
+    assert len(edge_session.tokens.list()) == 1
+
+
+def test_a_note_may_be_any_text_on_one_line(edge_session: EdgeSession) -> None:
+    for note in ("", "é" * 200, "\U0001f600 日本語 \u202e", 'it\'s "quoted" & <b>'):
+        assert edge_session.tokens.create(note=note).note == note
+
+
+def test_tokens_work_whatever_the_clock_of_the_client_says(
+    edge_session: EdgeSession, open_session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    real = time.time
+    for skew in (-10 * 365 * DAY, 10 * 365 * DAY):
+        monkeypatch.setattr(time, "time", lambda skew=skew: real() + skew)
+        made = edge_session.tokens.create(expires_in=60)
+        assert open_session(made.token).whoami() == edge_session.whoami()
+
+
+def test_a_newer_servers_fields_are_kept() -> None:
+    answer = {"id": "1", "created_at": "2024-01-01T00:00:00Z", "scopes": ["files"]}
+    assert Token.from_answer(answer).to_dict()["scopes"] == ["files"]
+
+
+def test_a_request_sent_again_gives_the_same_token_another_value(edge_session: EdgeSession, open_session: Any) -> None:
+    http = edge_session.tokens.http
+
+    def create() -> Token:
+        headers = {"Idempotency-Key": "the same", "Content-Type": "application/json"}
+        with http.stream("POST", "", headers=headers, body=b'{"note": "once"}', whole=True) as answer:
+            return Token.from_answer(answer.json())
+
+    first, second = create(), create()
+    assert (first.id, first.created_at) == (second.id, second.created_at)
+    assert first.token != second.token
+    assert [token.note for token in edge_session.tokens.list()] == ["edge_session", "once"]
+    with pytest.raises(Unauthenticated):
+        open_session(first.token).whoami()
+    assert open_session(second.token).whoami() == edge_session.whoami()
+    edge_session.tokens.remove(first.id)
+    with pytest.raises(Conflict, match="removed"):
+        create()
+    assert len(edge_session.tokens.list()) == 1
