@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import flask
+from sqlalchemy import MetaData
 
 from edge_server import (
     audit,
     body,
     configuration,
     database,
+    extensions,
     housekeeping,
     idempotency,
     permissions,
@@ -34,11 +37,15 @@ def create_app(data: Path) -> flask.Flask:
     Raises:
         NotMigrated: the database is not at the revision this code works with.
         MissingRule: a route has no rule in the permission table.
+        BadExtension: a plugin's server half cannot be used.
     """
     opened = database.Database(data / database.FILE_NAME)
+    found = extensions.load(opened)
     # A child process opens connections of its own: SQLite's do not survive a fork.
     with contextlib.closing(opened):
         opened.require_migrated()
+        for one in found:
+            opened.require_migrated(one.version_table, one.revision, one.distribution)
     audit_log = audit.AuditLog(data / "logs" / audit.FILE_NAME)
     return build(
         services.Services(
@@ -48,12 +55,13 @@ def create_app(data: Path) -> flask.Flask:
             sealing.at(data),
             audit_log,
             configuration.read(data),
-        )
+        ),
+        found,
     )
 
 
-def build(parts: services.Services) -> flask.Flask:
-    """The application made of `parts`."""
+def build(parts: services.Services, more: Sequence[extensions.Extension] = ()) -> flask.Flask:
+    """The application made of `parts`, and of the server halves of plugins."""
     app = flask.Flask("edge_server", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # A trailing slash more is another address, and so is a doubled one: nothing is redirected.
@@ -62,19 +70,22 @@ def build(parts: services.Services) -> flask.Flask:
     api = describe(app)
     for group in (server, whoami, tokens, admin, members, files, uploads, signed, search, secrets):
         api.register_blueprint(group.routes)
+    for one in more:
+        api.register_blueprint(one.blueprint)
+    app.config[server.SUBSYSTEMS] = sorted([*server.OWN, *(one.name for one in more)])
     problems.install(app)
     app.after_request(body.drain)
     app.before_request(refuse_unreadable_query)
-    permissions.install(app)
+    permissions.install(app, {name: rule for one in more for name, rule in one.rules.items()})
     idempotency.install(app)
     parts.database.before_commit = idempotency.before_commit
-    _plan(parts)
+    _plan(parts, [one.metadata for one in more])
     return app
 
 
-def _plan(parts: services.Services) -> None:
+def _plan(parts: services.Services, more: Sequence[MetaData]) -> None:
     """Say what the server does in the background, once it is started."""
-    removals = Removals(parts.database, parts.store, lambda: parts.background.stopping)
+    removals = Removals(parts.database, parts.store, lambda: parts.background.stopping, more)
     parts.background.every(5, admin.REMOVAL, removals.run)
 
     def write_use() -> None:

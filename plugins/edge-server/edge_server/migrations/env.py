@@ -6,9 +6,11 @@ from alembic import context
 
 from edge_server.models import Base
 
+attributes = context.config.attributes
 context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    connection=attributes["connection"],
+    target_metadata=attributes.get("metadata", Base.metadata),
+    version_table=attributes.get("version_table", "alembic_version"),
     render_as_batch=True,
 )
 context.run_migrations()

@@ -13,7 +13,10 @@ from edge_server.services import services
 
 routes = Routes("server", __name__)
 
-SUBSYSTEMS = [
+SUBSYSTEMS = "EDGE_SUBSYSTEMS"
+"""Where the app's configuration has what it offers."""
+
+OWN = [
     "admin",
     "files",
     "search",
@@ -54,7 +57,7 @@ def healthz() -> flask.Response:
 @routes.response(200, Meta.schema())
 def meta() -> flask.Response:
     """Tell versions and subsystems."""
-    return answer(Meta(version=_version(), api="v1", subsystems=SUBSYSTEMS))
+    return answer(Meta(version=_version(), api="v1", subsystems=flask.current_app.config[SUBSYSTEMS]))
 
 
 def _version() -> str:
