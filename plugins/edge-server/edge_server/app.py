@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import flask
-from sqlalchemy import MetaData
 
 from edge_server import (
     audit,
     body,
     configuration,
     database,
-    extensions,
     housekeeping,
     idempotency,
     permissions,
@@ -37,15 +34,11 @@ def create_app(data: Path) -> flask.Flask:
     Raises:
         NotMigrated: the database is not at the revision this code works with.
         MissingRule: a route has no rule in the permission table.
-        BadExtension: a plugin's server half cannot be used.
     """
     opened = database.Database(data / database.FILE_NAME)
-    found = extensions.load(opened)
     # A child process opens connections of its own: SQLite's do not survive a fork.
     with contextlib.closing(opened):
         opened.require_migrated()
-        for one in found:
-            opened.require_migrated(one.version_table, one.revision, one.distribution)
     audit_log = audit.AuditLog(data / "logs" / audit.FILE_NAME)
     return build(
         services.Services(
@@ -55,13 +48,12 @@ def create_app(data: Path) -> flask.Flask:
             sealing.at(data),
             audit_log,
             configuration.read(data),
-        ),
-        found,
+        )
     )
 
 
-def build(parts: services.Services, more: Sequence[extensions.Extension] = ()) -> flask.Flask:
-    """The application made of `parts`, and of the server halves of plugins."""
+def build(parts: services.Services) -> flask.Flask:
+    """The application made of `parts`."""
     app = flask.Flask("edge_server", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # A trailing slash more is another address, and so is a doubled one: nothing is redirected.
@@ -70,22 +62,19 @@ def build(parts: services.Services, more: Sequence[extensions.Extension] = ()) -
     api = describe(app)
     for group in (server, whoami, tokens, admin, members, files, uploads, signed, search, secrets):
         api.register_blueprint(group.routes)
-    for one in more:
-        api.register_blueprint(one.blueprint)
-    app.config[server.SUBSYSTEMS] = sorted([*server.OWN, *(one.name for one in more)])
     problems.install(app)
     app.after_request(body.drain)
     app.before_request(refuse_unreadable_query)
-    permissions.install(app, {name: rule for one in more for name, rule in one.rules.items()})
+    permissions.install(app)
     idempotency.install(app)
     parts.database.before_commit = idempotency.before_commit
-    _plan(parts, [one.metadata for one in more])
+    _plan(parts)
     return app
 
 
-def _plan(parts: services.Services, more: Sequence[MetaData]) -> None:
+def _plan(parts: services.Services) -> None:
     """Say what the server does in the background, once it is started."""
-    removals = Removals(parts.database, parts.store, lambda: parts.background.stopping, more)
+    removals = Removals(parts.database, parts.store, lambda: parts.background.stopping)
     parts.background.every(5, admin.REMOVAL, removals.run)
 
     def write_use() -> None:

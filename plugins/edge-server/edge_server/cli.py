@@ -43,14 +43,8 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
     from edge_server.app import create_app
     from edge_server.configuration import BadConfiguration
     from edge_server.database import NotMigrated
-    from edge_server.extensions import BadExtension
-    from edge_server.permissions import MissingRule
     from edge_server.sealing import BadKeyFile
 
-    known = (
-        *(folder.BadFolder, runner.CannotListen, NotMigrated, BadKeyFile),
-        *(BadConfiguration, BadExtension, MissingRule),
-    )
     data = data.absolute()
     try:
         with contextlib.ExitStack() as stack:
@@ -79,7 +73,7 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
                 access_log=log,
                 ready=lambda: _greet(data, url, token),
             )
-    except known as error:
+    except (folder.BadFolder, runner.CannotListen, NotMigrated, BadKeyFile, BadConfiguration) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -19,8 +19,6 @@ from edge_server.migrations import HEAD
 
 FILE_NAME = "edge.sqlite3"
 
-VERSION_TABLE = "alembic_version"
-
 BUSY_TIMEOUT = 30_000
 """Milliseconds a transaction waits for another one's write lock."""
 
@@ -72,27 +70,20 @@ class Database:
         with self._writing.begin() as connection:
             yield connection
 
-    def revision(self, version_table: str = VERSION_TABLE) -> str | None:
-        """The migration the database is at; None if it is empty.
-
-        Args:
-            version_table: where that is written; each plugin has one of its own.
-        """
+    def revision(self) -> str | None:
+        """The migration the database is at; None if it is empty."""
         with self.engine.connect() as connection:
-            if not sa.inspect(connection).has_table(version_table):
+            if not sa.inspect(connection).has_table("alembic_version"):
                 return None
-            number: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(sa.table(version_table))
-            revision: str | None = connection.scalar(number)
+            revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
             return revision
 
-    def require_migrated(
-        self, version_table: str = VERSION_TABLE, head: str = HEAD, whose: str = "this server"
-    ) -> None:
+    def require_migrated(self) -> None:
         """Raise `NotMigrated` unless the database is at this code's revision."""
-        found = self.revision(version_table)
-        if found != head:
+        found = self.revision()
+        if found != HEAD:
             raise NotMigrated(
-                f"the database {self.path} is at revision {found or 'none'} and {whose} needs {head}; "
+                f"the database {self.path} is at revision {found or 'none'} and this server needs {HEAD}; "
                 "`edge server run` brings it there"
             )
 

@@ -15,7 +15,7 @@ import filelock
 import sqlalchemy.exc
 from sqlalchemy.orm import Session
 
-from edge_server import accounts, configuration, database, extensions, fsck, idempotency, rotation, sealing
+from edge_server import accounts, configuration, database, fsck, idempotency, rotation, sealing
 from edge_server.database import Database
 from edge_server.migrate import migrate
 from edge_server.signing import read_key
@@ -83,13 +83,12 @@ def prepare(data: Path) -> str | None:
         BadKeyFile: the key file is damaged, or missing though something is sealed, or others can
             read it.
         NotMigrated: a newer server made the database.
-        BadExtension: a plugin's server half cannot be used.
     """
     with _explained(data), contextlib.closing(Database(data / database.FILE_NAME)) as opened:
         store = Store(data)
         store.create()
         read_key(data)
-        migrate(opened, data / "backups", extensions.load(opened))
+        migrate(opened, data / "backups")
         _prepare_sealing(opened, data)
         Uploads(opened, store).drop_orphans()
         with opened.write() as session:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edge_server import extensions, sealing
+from edge_server import sealing
 from edge_server.app import build
 from edge_server.database import Database
 from edge_server.description import description_of
@@ -18,32 +18,25 @@ from edge_server.signing import Signer
 from edge_server.store import Store
 
 
-def document(*, plugins: bool = False) -> dict[str, Any]:
-    """The description of the API as OpenAPI, from the routes and records themselves.
-
-    Args:
-        plugins: with the operations of the plugins that are installed.
-    """
+def document() -> dict[str, Any]:
+    """The description of the API as OpenAPI, from the routes and records themselves."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
-        database = Database(data / "none.sqlite3")
-        more = extensions.load(database) if plugins else []
-        app = build(Services(database, Store(data), Signer(b""), sealing.at(data)), more)
+        app = build(Services(Database(data / "none.sqlite3"), Store(data), Signer(b""), sealing.at(data)))
     return description_of(app)
 
 
-def text(*, plugins: bool = False) -> str:
+def text() -> str:
     """The document as it is kept: sorted, so that a change shows as what it is."""
-    return json.dumps(document(plugins=plugins), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(document(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; fail if PATH is not current.")
-@click.option("--plugins", is_flag=True, help="With the operations of the plugins that are installed.")
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
-def main(check: bool, plugins: bool, path: Path) -> None:
+def main(check: bool, path: Path) -> None:
     """Write the API's description to PATH."""
-    current = text(plugins=plugins)
+    current = text()
     if not check:
         path.write_text(current, encoding="utf-8")
     elif not path.exists() or path.read_text(encoding="utf-8") != current:

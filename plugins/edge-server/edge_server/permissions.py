@@ -7,11 +7,8 @@ does not read the files of an organization without being in it.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import enum
-import types
-from collections.abc import Mapping
 
 import flask
 import sqlalchemy.exc
@@ -19,8 +16,6 @@ import sqlalchemy.exc
 from edge_server import accounts, problems, tokens
 from edge_server.problems import Refusal, not_found
 from edge_server.services import services
-
-_NAME = "edge_server.rules"
 
 
 class Rule(enum.Enum):
@@ -142,36 +137,23 @@ def member() -> Member:
     return found
 
 
-def install(app: flask.Flask, more: Mapping[str, Rule] = types.MappingProxyType({})) -> None:
+def install(app: flask.Flask) -> None:
     """Guard every route of `app`, all of which are there already.
-
-    Args:
-        app: the application.
-        more: the rules of plugins.
 
     Raises:
         MissingRule: a route's operation is not in the table.
     """
-    # RULES itself and not a copy: there is one table.
-    rules: Mapping[str, Rule] = collections.ChainMap(RULES, dict(more))
-    app.extensions[_NAME] = rules
     for route in app.url_map.iter_rules():
         operation = _operation(app, route.endpoint)
-        if operation not in rules:
+        if operation not in RULES:
             raise MissingRule(
-                f"{route.rule} ({operation or route.endpoint}) has no rule; say in edge_server.permissions.RULES, "
-                "or a plugin in its own rules, who may do it"
+                f"{route.rule} ({operation or route.endpoint}) has no rule; say in edge_server.permissions.RULES "
+                "who may do it"
             )
     app.before_request(_guard)
     # A request that was let in may find the organization's rows going from under it.
     for error in (sqlalchemy.exc.NoResultFound, sqlalchemy.exc.IntegrityError):
         app.register_error_handler(error, _from_vanished)
-
-
-def rules_of(app: flask.Flask) -> Mapping[str, Rule]:
-    """The table in force: operation -> who may do it."""
-    found: Mapping[str, Rule] = app.extensions[_NAME]
-    return found
 
 
 def _operation(app: flask.Flask, endpoint: str) -> str | None:
@@ -182,7 +164,7 @@ def _guard() -> None:
     request = flask.request
     if request.endpoint is None:
         return  # no such route: Flask says so next
-    rule = rules_of(flask.current_app)[_operation(flask.current_app, request.endpoint) or ""]
+    rule = RULES[_operation(flask.current_app, request.endpoint) or ""]
     if rule is Rule.ANYONE:
         return
     flask.g.caller = _authenticate(request.headers.get("Authorization"))

@@ -12,7 +12,7 @@ between them, so that a new table needs nothing but its foreign key.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,12 @@ class Removals:
         database: where they are recorded.
         store: where their content is.
         stopping: tells that the process is about to end.
-        more: the tables of plugins; each has a column organization_id.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        store: Store,
-        stopping: Callable[[], bool] = lambda: False,
-        more: Sequence[sa.MetaData] = (),
-    ) -> None:
+    def __init__(self, database: Database, store: Store, stopping: Callable[[], bool] = lambda: False) -> None:
         self._database = database
         self._store = store
         self._stopping = stopping
-        self._more = more
         self._lock_path = Path(database.path).with_name(LOCK)
 
     def run(self) -> None:
@@ -74,7 +66,8 @@ class Removals:
     def _remove(self, organization_id: int) -> bool:
         """Remove one; False if the rest is left for later."""
         while True:
-            for table, owned in self._tables(organization_id):
+            for table in reversed(Base.metadata.sorted_tables):
+                owned = owned_by(table, organization_id)
                 while owned is not None and not self._stopping() and self._remove_some(table, owned):
                     pass
             if self._stopping():
@@ -90,14 +83,6 @@ class Removals:
             except sqlalchemy.exc.IntegrityError:
                 # A request that had begun before has stored something since; that goes as well.
                 continue
-
-    def _tables(self, organization_id: int) -> Iterator[tuple[sa.Table, sa.ColumnElement[bool] | None]]:
-        """Every table, those that refer to others before these, with the condition on its rows."""
-        for metadata in self._more:
-            for table in reversed(metadata.sorted_tables):
-                yield table, table.c.organization_id == organization_id
-        for table in reversed(Base.metadata.sorted_tables):
-            yield table, owned_by(table, organization_id)
 
     def _remove_some(self, table: sa.Table, owned: sa.ColumnElement[bool]) -> bool:
         """Remove a batch of a table's rows; False when there were none."""

@@ -6,11 +6,9 @@ from alembic import context
 
 from edge_server.models import Base
 
-attributes = context.config.attributes
 context.configure(
-    connection=attributes["connection"],
-    target_metadata=attributes.get("metadata", Base.metadata),
-    version_table=attributes.get("version_table", "alembic_version"),
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
     render_as_batch=True,
 )
 context.run_migrations()

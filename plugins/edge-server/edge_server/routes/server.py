@@ -13,10 +13,7 @@ from edge_server.services import services
 
 routes = Routes("server", __name__)
 
-SUBSYSTEMS = "EDGE_SUBSYSTEMS"
-"""Where the app's configuration has what it offers."""
-
-OWN = [
+SUBSYSTEMS = [
     "admin",
     "files",
     "search",
@@ -57,7 +54,7 @@ def healthz() -> flask.Response:
 @routes.response(200, Meta.schema())
 def meta() -> flask.Response:
     """Tell versions and subsystems."""
-    return answer(Meta(version=_version(), api="v1", subsystems=flask.current_app.config[SUBSYSTEMS]))
+    return answer(Meta(version=_version(), api="v1", subsystems=SUBSYSTEMS))
 
 
 def _version() -> str:
