@@ -34,7 +34,7 @@ def page(
         Refusal: the cursor is none that `page` gave.
     """
     if query.cursor is not None:
-        wanted = wanted.where(key > _key_of(query.cursor, key.type.python_type))
+        wanted = wanted.where(key > key_of(query.cursor, key.type.python_type))
     both = session.execute(wanted.add_columns(key.label("page_key")).order_by(key).limit(query.limit + 1)).all()
     found = [row[0] for row in both[: query.limit]]
     more = len(both) > query.limit
@@ -46,7 +46,12 @@ def cursor_of(key: str | int) -> str:
     return base64.urlsafe_b64encode(str(key).encode()).decode().rstrip("=")
 
 
-def _key_of(cursor: str, kind: type) -> Any:
+def key_of(cursor: str, kind: type) -> Any:
+    """The key that the page of a cursor begins after.
+
+    Raises:
+        Refusal: the cursor is none that `cursor_of` gave.
+    """
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         key = kind(base64.b64decode(padded, altchars=b"-_", validate=True).decode())

@@ -20,7 +20,7 @@ from edge_files.wire import (
     PutQuery,
     SignedAddress,
 )
-from edge_server import body, clock, content, cursors, housekeeping, quotas, tree
+from edge_server import body, clock, content, housekeeping, pages, quotas, tree
 from edge_server.models import Version
 from edge_server.permissions import caller, member
 from edge_server.routes.blueprint import BINARY_BODY, Routes, answer
@@ -39,14 +39,14 @@ routes = Routes("files", __name__, url_prefix="/v1/orgs/<org>/files")
 def list_entries(query: ListQuery, org: str) -> flask.Response:
     """List a folder, in the order of the names' UTF-8 bytes."""
     segments = tree.parse(query.path)
-    after = None if query.cursor is None else cursors.name_of(query.cursor)
+    after = None if query.cursor is None else pages.key_of(query.cursor, str)
     with services().database.read() as session:
         nodes = tree.children(
             session, member().organization_id, segments, kind=query.kind, after=after, limit=query.limit + 1
         )
         entries = [tree.entry(node) for node in nodes[: query.limit]]
     more = len(nodes) > query.limit
-    return answer(EntryPage(items=entries, next=cursors.after(entries[-1].name) if more else None))
+    return answer(EntryPage(items=entries, next=pages.cursor_of(entries[-1].name) if more else None))
 
 
 @routes.operation("files.stat", "GET", "/entry")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import flask
 
 from edge_secrets.wire import CreateSecret, ListSecrets, OpenSecret, ReplaceSecret, SecretEntry, SecretPage
-from edge_server import changes, cursors, secrets
+from edge_server import changes, pages, secrets
 from edge_server.models import Secret
 from edge_server.permissions import caller, member
 from edge_server.problems import Refusal
@@ -92,12 +92,12 @@ def delete_of_organization(org: str, name: str) -> flask.Response:
 
 
 def _list(query: ListSecrets, user_id: int | None) -> flask.Response:
-    after = "" if query.cursor is None else cursors.name_of(query.cursor)
+    after = "" if query.cursor is None else pages.key_of(query.cursor, str)
     with services().database.read() as session:
         rows = secrets.find_all(session, member().organization_id, user_id, after=after, limit=query.limit + 1)
     entries = [_entry(row) for row in rows[: query.limit]]
     more = len(rows) > query.limit
-    return answer(SecretPage(items=entries, next=cursors.after(entries[-1].name) if more else None))
+    return answer(SecretPage(items=entries, next=pages.cursor_of(entries[-1].name) if more else None))
 
 
 def _create(wanted: CreateSecret, user_id: int | None) -> flask.Response:
