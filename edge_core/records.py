@@ -575,7 +575,7 @@ def _schema_field(hint: Any, declared: _Field | None = None) -> marshmallow.fiel
     from marshmallow import fields, validate
 
     hint, nullable = _without_none(hint)
-    options: dict[str, Any] = {"allow_none": nullable or hint is Any}
+    options: dict[str, Any] = {"allow_none": nullable or hint == Any}
     if declared is not None:
         limits = declared.limits
         checks: list[Any] = []

@@ -1,56 +1,102 @@
 """A pytest plugin that writes down every secret a run makes, and every error it meets.
 
 `tests.test_no_secrets` runs other tests under it, then looks for the secrets in all that the run
-has written.
+has written. What else makes something secret gets a line in `SOURCES`.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
+import inspect
+import json
 import os
 import traceback
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from edge_core import errors, http
-from edge_server import tokens
+from edge_core import errors
 
 FOLDER = Path(os.environ["EDGE_TEST_RECORD"])
 
+GUESSABLE = 12
+"""Characters. Shorter texts in a secret are names and the like, and are found everywhere."""
 
-def _note(file: str, text: str) -> None:
+Found = Callable[[dict[str, Any], Any], Iterable[str]]
+
+
+def _returned(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
+    return [result]
+
+
+def _signatures(arguments: dict[str, Any], result: Any) -> Iterable[str]:
+    return parse_qs(urlsplit(result).query).get("signature", []) if arguments["signed"] else []
+
+
+def _texts(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
+    """The texts in the content, however deep."""
+    level = [arguments["content"]]
+    while level:
+        value = level.pop()
+        if isinstance(value, dict):
+            level += value.values()
+        elif isinstance(value, list):
+            level += value
+        elif isinstance(value, str) and len(value) >= GUESSABLE:
+            yield value
+
+
+SOURCES: list[tuple[str, str, Found]] = [
+    ("edge_server.tokens", "new_token", _returned),
+    ("edge_core.http", "HttpClient._address", _signatures),
+    ("edge_secrets.wire", "encode", _texts),
+]
+"""Module, function, and what is secret of its arguments and its result."""
+
+
+def note(source: str, secret: str) -> None:
+    """Have `secret` looked for after the run."""
+    _write("secrets", json.dumps([source, secret]))
+
+
+def _write(file: str, text: str) -> None:
     with (FOLDER / file).open("a", encoding="utf-8", errors="backslashreplace") as out:
         out.write(text + "\n")
 
 
+def _watch(patch: pytest.MonkeyPatch, module: str, name: str, found: Found) -> None:
+    owner: Any = importlib.import_module(module)
+    *classes, function = name.split(".")
+    for one in classes:
+        owner = getattr(owner, one)
+    real = getattr(owner, function)
+    signature = inspect.signature(real)
+
+    @functools.wraps(real)
+    def watched(*arguments: Any, **named: Any) -> Any:
+        result = real(*arguments, **named)
+        for secret in found(signature.bind(*arguments, **named).arguments, result):
+            note(name, secret)
+        return result
+
+    patch.setattr(owner, function, watched)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def recorder() -> Any:
-    """Note tokens and signatures as they are made, and errors with the way to them."""
-    new_token = tokens.new_token
-    address = http.HttpClient._address
-
-    def noted_token(*prefix: str) -> str:
-        token = new_token(*prefix)
-        _note("secrets", token)
-        return token
-
-    def noted_address(self: Any, url: str, params: Any, signed: bool) -> str:
-        found = address(self, url, params, signed)
-        if signed:
-            for signature in parse_qs(urlsplit(found).query).get("signature", []):
-                if len(signature) >= 32:  # shorter ones are made up by tests
-                    _note("secrets", signature)
-        return found
+    """Note what is secret as it is made, and errors with the way to them."""
 
     def noted_error(self: Any, *args: Any, **kwargs: Any) -> None:
         super(errors.EdgeError, self).__init__(*args, **kwargs)
-        _note("tracebacks", f"{self!r}\n{''.join(traceback.format_stack())}{traceback.format_exc()}")
+        _write("tracebacks", f"{self!r}\n{''.join(traceback.format_stack())}{traceback.format_exc()}")
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(tokens, "new_token", noted_token)
-    patch.setattr(http.HttpClient, "_address", noted_address)
+    for source in SOURCES:
+        _watch(patch, *source)
     patch.setattr(errors.EdgeError, "__init__", noted_error, raising=False)
     yield
     patch.undo()

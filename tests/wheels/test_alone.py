@@ -126,6 +126,21 @@ print(edge.files.open("plate.json")["wells"])
     assert files.run(program, server.environment).strip() == "96"
 
 
+# --- edge-secrets ---------------------------------------------------------------------------------
+
+
+def test_secrets_go_in_and_come_out(install: Install, server: LocalServer) -> None:
+    program = """
+from edge.api import EdgeSecrets, EdgeSession
+edge = EdgeSession()
+assert isinstance(edge.secrets, EdgeSecrets)
+edge.secrets.create_user_secret("alone", {"wells": 96})
+print(edge.secrets.read_user_secret("alone")["wells"])
+edge.secrets.delete_user_secret("alone")
+"""
+    assert install("edge-secrets").run(program, server.environment).strip() == "96"
+
+
 # --- edge-cli -------------------------------------------------------------------------------------
 
 

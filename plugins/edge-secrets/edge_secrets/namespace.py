@@ -8,7 +8,7 @@ from typing import Any
 from edge_core.plugin import Namespace
 from edge_secrets import wire
 from edge_secrets.secret import Secret
-from edge_secrets.wire import CreateSecret, OpenSecret, ReplaceSecret
+from edge_secrets.wire import CreateSecret, OpenSecret, ReplaceSecret, SecretEntry
 
 _USER = "/user"
 _ORGANIZATION = "/organization"
@@ -111,7 +111,7 @@ class EdgeSecrets(Namespace):
         self._delete(_ORGANIZATION, secret_name)
 
     def _list(self, kind: str) -> list[str]:
-        return list(self.http.items(kind, make=lambda item: str(item["name"])))
+        return list(self.http.items(kind, make=_name_of))
 
     def _read(self, kind: str, name: str) -> Secret:
         path = _path(kind, name)
@@ -140,6 +140,10 @@ class EdgeSecrets(Namespace):
     def _origin(self, path: str) -> tuple[str, str, str]:
         """Which secret of all there are."""
         return self.session.config.service_url, self.session.organization, path
+
+
+def _name_of(item: Any) -> str:
+    return SecretEntry.from_answer(item).name
 
 
 def _path(kind: str, name: str) -> str:

@@ -85,16 +85,21 @@ class ReplaceSecret(Record):
     content: dict[str, Any]
 
 
+def is_name(name: object) -> bool:
+    """Whether a secret can have this name."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def check_name(name: object) -> str:
     """The name, if it can be one.
 
     Raises:
         BadEntry: it cannot.
     """
-    if isinstance(name, str) and _NAME.fullmatch(name):
-        return name
-    # What was given is not shown: it may be the secret, given in the wrong place.
-    raise BadEntry(f"a secret's name is 1 to {MAX_NAME} letters, digits, - and _ (ASCII); choose such a name")
+    if not isinstance(name, str) or not is_name(name):
+        # What was given is not shown: it may be the secret, given in the wrong place.
+        raise BadEntry(f"a secret's name is 1 to {MAX_NAME} letters, digits, - and _ (ASCII); choose such a name")
+    return name
 
 
 def encode(content: object) -> bytes:

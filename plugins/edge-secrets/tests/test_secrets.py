@@ -11,11 +11,12 @@ import secrets as random
 import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_core.errors import AlreadyExists, ApiError, BadEntry, Conflict, EdgeError, Forbidden, NotFound
+from edge_core.errors import AlreadyExists, ApiError, BadEntry, BadResponse, Conflict, EdgeError, Forbidden, NotFound
 from edge_core.session import EdgeSession
 from edge_secrets.namespace import EdgeSecrets
 from edge_secrets.wire import MAX_BYTES, MAX_DEPTH, MAX_NAME, encode
@@ -186,8 +187,9 @@ def test_the_server_refuses_the_same_whoever_asks(admin: EdgeSession, kind: str)
     for more in ({"owner": "x"}, {"content": {}, "sealed": ""}):
         with pytest.raises(BadEntry):
             http.post(f"/{kind}", json={"name": "one", "content": {}, **more})
-    with pytest.raises(BadEntry):
-        http.get(f"/{kind}/a.b")
+    for name in ("a.b", "a b", "\0", "a" * 129):
+        with pytest.raises(NotFound, match="there is no secret"):
+            http.get(f"/{kind}/{name}")
     with pytest.raises(BadEntry, match="cursor"):
         http.get(f"/{kind}", params={"cursor": "*"})
     assert [item["name"] for item in http.items(f"/{kind}")] == ["there"]
@@ -196,9 +198,9 @@ def test_the_server_refuses_the_same_whoever_asks(admin: EdgeSession, kind: str)
 def test_names_are_told_apart_as_they_are_written(kept: Methods) -> None:
     names = ["-", "A", "B-2", "_", "a", "a-", "a_", "a" * MAX_NAME]
     for name in reversed(names):
-        kept["create"](name, {"name": name})
+        kept["create"](name, {"n": names.index(name)})
     assert kept["list"]() == sorted(names)
-    assert [kept["read"](name)["name"] for name in names] == names
+    assert [kept["read"](name)["n"] for name in names] == list(range(len(names)))
 
 
 @pytest.mark.slow
@@ -586,6 +588,63 @@ def test_secrets_survive_a_restart(tmp_path_factory: pytest.TempPathFactory) -> 
             assert edge.secrets.read_organization_secret("shared") == {"a": 2}
     finally:
         server.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"content": ["content-hidden"]}, "in field 'content' of OpenSecret"),
+        ({"content": "content-hidden"}, "in field 'content' of OpenSecret"),
+        ({"name": "content-hidden"}, "without its field 'content'"),
+        (["content-hidden"], "a list where OpenSecret was expected"),
+    ],
+)
+def test_an_answer_that_is_no_secret_is_told_without_it(
+    admin: EdgeSession, monkeypatch: pytest.MonkeyPatch, answer: Any, said: str
+) -> None:
+    from edge_core.http import Answer
+
+    admin.secrets.create_user_secret("one", {"a": 1})
+    monkeypatch.setattr(Answer, "json", lambda self: answer)
+    with pytest.raises(BadResponse, match=said) as failed:
+        admin.secrets.read_user_secret("one")
+    assert "content-hidden" not in str(failed.value)
+
+
+def test_a_secret_that_cannot_be_taken_down_is_not_given_out(
+    edge_server: EdgeServer, admin: EdgeSession, tmp_path: Path
+) -> None:
+    from edge_server import sealing
+    from edge_server.app import build
+    from edge_server.audit import AuditLog
+    from edge_server.services import Services
+    from edge_server.signing import Signer
+    from edge_server.store import Store
+
+    content = fresh()
+    admin.secrets.create_user_secret("one", {"a": content})
+    opened = (edge_server.database, Store(edge_server.data), Signer(b""), sealing.at(edge_server.data))
+    address = f"/v1/orgs/{admin.organization}/secrets/user/one"
+    headers = {"Authorization": f"Bearer {admin.config.api_token}"}
+    refused = build(Services(*opened, AuditLog(tmp_path))).test_client().get(address, headers=headers)
+    assert refused.status_code == 500
+    assert content not in refused.text
+    given = (
+        build(Services(*opened, AuditLog(tmp_path / "logs" / "audit.log"))).test_client().get(address, headers=headers)
+    )
+    assert given.get_json()["content"] == {"a": content}
+    assert given.headers["Cache-Control"] == "no-store"
+    assert (tmp_path / "logs" / "audit.log").read_text().count("\n") == 1
+
+
+def test_lines_of_the_audit_log_do_not_mix(tmp_path: Path) -> None:
+    from edge_server.audit import _append
+
+    path = tmp_path / "logs" / "audit.log"
+    lines = [str(n).zfill(4) * 200 for n in range(200)]
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda line: _append(path, line.encode() + b"\n"), lines))
+    assert sorted(path.read_text().splitlines()) == lines
 
 
 def test_the_size_is_that_of_the_json_without_blanks() -> None:
