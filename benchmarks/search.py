@@ -25,15 +25,15 @@ from edge_server.services import Services
 from edge_server.signing import Signer
 from edge_server.store import Store
 
-WORDS = """
+_WORDS = """
 absorbance acetone acid activity actin adapter adhesion aging agarose albumin aliquot alloy amplicon analysis anneal
 anode antibody array assay audit autoclave background bacteria baseline batch battery beam binding biopsy blank blot
 buffer calibration camera capacity carbon catalyst cathode cell centrifuge ceramic channel charge chip chromatogram
 clone coating colony column comparison concentration conductivity confocal control copper corrosion coverage crystal
 culture current curve cycle cytometry data decay degradation density deposition design detector device diffraction
 diffusion digest dilution discharge dispersion dissolution dna dose draft drift drug dry electrode electrolyte elisa
-elution emission emulsion energy engine enzyme epoxy etching evaluation excitation experiment exposure extraction fatigue
-feature fermentation fiber film filter final fixation flow fluorescence foil formulation fraction fracture frame
+elution emission emulsion energy engine enzyme epoxy etching evaluation excitation experiment exposure extraction
+fatigue feature fermentation fiber film filter final fixation flow fluorescence foil formulation fraction fracture frame
 freezer friction furnace gate gel gene genome glass glucose gradient grain graphite growth hardness heating helium
 hplc humidity hydrogen image impedance impurity incubator inhibitor injection insulin intensity interface inventory
 ion isolate kinase kinetics label laser layer leakage library ligand light lipid lithium load log loss lysate magnet
@@ -49,7 +49,9 @@ stress structure substrate sulfate summary supernatant surface swab synthesis ta
 thermal thickness tissue titer titration torque toxicity tracer transfection transfer transport treatment trial tube
 turbidity ultrasound uptake urine vacuum validation valve vapor vector velocity vessel viability vibration viscosity
 voltage volume wafer washing water wavelength wear weight weld western wire xray yeast yield zeta zinc
-""".split()
+"""
+
+WORDS = _WORDS.split()
 
 INITIALS = ["ab", "cf", "dk", "eh", "gm", "hl", "jr", "kw", "ms", "nt", "pv", "rz", "sb", "th", "vl", "yo"]
 INSTRUMENTS = ["hplc-2", "lcms", "facs", "sem", "tem", "xrd", "nmr400", "afm", "qpcr", "tecan", "biotek", "nanodrop"]
@@ -161,7 +163,7 @@ def _ask(client: object, token: str, asked: list[str]) -> None:
 
     found = search_for("expermient")[1]
     print(f"expermient finds {len(found)}, first: {', '.join(one['name'] for one in found[:3])}")
-    assert found[0]["name"].lower().find("experiment") >= 0  # noqa: S101
+    assert found[0]["name"].lower().find("experiment") >= 0
     kinds = {"whole": asked[:50], "misspelt": asked[50:110], "several": asked[110:150], "begun": asked[150:180]}
     times: list[float] = []
     for kind, some in {**kinds, "1-2 letters": asked[180:]}.items():
