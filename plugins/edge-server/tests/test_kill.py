@@ -25,7 +25,7 @@ from edge_files.wire import PART_SIZE
 from edge_server.cli import server as command
 from edge_server.database import FILE_NAME, Database
 from edge_server.local import EdgeServer
-from edge_server.models import Node, SearchName, Version
+from edge_server.models import Node, SearchName, Upload, Version
 
 from .wire import Api, client
 
@@ -55,17 +55,24 @@ class Worker:
         self.done = 0
         self._chance = random.Random(seed)
         self._made = 0
+        self._failure: Exception | None = None
 
     def work(self, api: Api) -> None:
         """Go on until the server is gone."""
         steps = [self._put, self._put, self._put, self._upload, self._move, self._move_folder, self._delete]
-        with contextlib.suppress(Cut):
+        try:
             while True:
                 self._chance.choice(steps)(api)
                 self.done += 1
+        except Cut:
+            pass
+        except Exception as error:  # told by the main thread, see `settle`
+            self._failure = error
 
     def settle(self, api: Api) -> None:
         """See what is there after a restart."""
+        if self._failure is not None:
+            raise self._failure
         found = dict(self._walk(api, self.name))
         assert found in (self.sure, self.perhaps), f"{self.name}: neither what was acknowledged nor one call more"
         self.sure, self.perhaps = found, None
@@ -101,12 +108,15 @@ class Worker:
         parts = []
         for n, at in enumerate(range(0, len(content), PART_SIZE), 1):
             piece = content[at : at + PART_SIZE]
-            wanted = {"parts": [{"n": n}]}
-            signed = self._send(lambda: api.files("POST", f"/uploads/{upload['id']}/sign", json=wanted)).json()
-            url = signed["parts"][0]["url"]
-            answer = self._send(lambda: api.signed("PUT", url, data=piece))
-            parts.append({"n": n, "size": len(piece), "etag": answer.headers["ETag"]})
+            parts.append(self._send_part(api, upload["id"], n, piece))
         self._call(self.sure | {path: _digest(content)}, lambda: api.complete(upload["id"], parts, content))
+
+    def _send_part(self, api: Api, upload: str, n: int, piece: bytes) -> dict[str, object]:
+        wanted = {"parts": [{"n": n}]}
+        signed = self._send(lambda: api.files("POST", f"/uploads/{upload}/sign", json=wanted)).json()
+        url = signed["parts"][0]["url"]
+        answer = self._send(lambda: api.signed("PUT", url, data=piece))
+        return {"n": n, "size": len(piece), "etag": answer.headers["ETag"]}
 
     def _move(self, api: Api) -> None:
         if not self.sure:
@@ -211,5 +221,6 @@ def _check(data: Path, files: int) -> None:
         indexed = session.execute(sa.select(SearchName.uid, SearchName.name).order_by(SearchName.uid))
         assert names.all() == indexed.all()
         kept = set(session.scalars(sa.select(Version.key).where(Version.collected_at.is_(None))))
+        open_ = set(session.scalars(sa.select(Upload.key).where(Upload.version_id.is_(None))))
     on_disk = {path.name for path in (data / "content").rglob("*") if path.is_file()}
-    assert kept <= on_disk
+    assert kept <= on_disk <= kept | open_
