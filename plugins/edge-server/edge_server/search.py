@@ -5,8 +5,9 @@ it calls `add`, `rename` or `remove` in the same transaction, so that the index 
 
 Each word is kept once for all names of an organization it stands in, and trigrams lead to words: a
 new name of known words costs a few rows. A name that is similar enough to a query has at least
-`trigrams.least_shared` of its trigrams, so all such names hold one of any that leave fewer out: the
-rarest lead to the candidates, and each of these is scored by `trigrams.word_similarity`.
+`trigrams.least_shared` of its trigrams. The rarest of them lead to the candidates, whose words have
+enough of those together; the most common ones may be left out, each of which a name then needs one
+less of. The candidates are compared with the query by `trigrams.word_similarity`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MOST = 1000
 """Most names that one query finds, the best ones."""
 
 CANDIDATES = 20_000
-"""Most names that are looked at for one query, those with the most promising words first."""
+"""Most names that are looked at for one query, those with most of its trigrams first."""
 
 COMMON = 2000
 """Words with a trigram are counted up to this number; beyond, it is not rare anyway."""
@@ -182,51 +183,85 @@ def find(transaction: Transaction, organization_id: int, query: str, kind: str |
         query: text.
         kind: only names of things of this kind.
     """
-    asked = trigrams.words(query)
-    wanted = frozenset(trigrams.of_words(asked))
+    wanted = frozenset(trigrams.of_words(trigrams.words(query)))
     if not wanted:
         return []
-    whole = _spread(asked)
-    least = trigrams.least_shared(len(wanted))
-    scored = []
-    for row in _candidates(transaction, organization_id, wanted, least, kind):
-        words = trigrams.words(row.name)
-        text = _spread(words)
-        # Each trigram of the query is one of the name's exactly if it stands in this text.
-        if sum(map(text.__contains__, wanted)) < least:
-            continue
-        score = 1.0 if whole in text else trigrams.word_similarity(wanted, trigrams.of_words(words))
-        if score >= trigrams.THRESHOLD:
-            scored.append(Found(1.0 - score, len(row.name), row.name, row.uid, row.kind))
-    return heapq.nsmallest(MOST, scored)
+    likeness = _Likeness(wanted)
+    candidates = _candidates(transaction, organization_id, wanted, kind)
+    scored = (Found(1.0 - likeness.of(name), len(name), name, uid, kind) for name, uid, kind in candidates)
+    most = 1.0 - trigrams.THRESHOLD
+    return heapq.nsmallest(MOST, (one for one in scored if one.distance <= most))
 
 
-def _spread(words: list[str]) -> str:
-    """Words with two blanks before each and one behind."""
-    return f"  {'   '.join(words)} "
+class _Likeness:
+    """How similar names are to one query.
+
+    Most names have to do with it in one word only, and the same words come again and again: what
+    was found for a word or a row of words is kept.
+    """
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
+        self._least = trigrams.least_shared(len(wanted))
+        self._shared: dict[str, frozenset[str]] = {}
+        self._similarity: dict[tuple[str, ...], float] = {}
+
+    def of(self, name: str) -> float:
+        """The `word_similarity` of the query to `name`; 0 if that is below the threshold anyway."""
+        words = trigrams.words(name)
+        touched = [at for at, word in enumerate(words) if self._shared_with(word)]
+        if not touched:
+            return 0.0
+        # No stretch of the name begins or ends outside of these.
+        row = tuple(words[touched[0] : touched[-1] + 1])
+        similarity = self._similarity.get(row)
+        if similarity is None:
+            similarity = self._similarity[row] = self._of_words(row)
+        return similarity
+
+    def _of_words(self, row: tuple[str, ...]) -> float:
+        if len(frozenset().union(*map(self._shared_with, row))) < self._least:
+            return 0.0
+        return trigrams.word_similarity(self._wanted, trigrams.of_words(row))
+
+    def _shared_with(self, word: str) -> frozenset[str]:
+        shared = self._shared.get(word)
+        if shared is None:
+            shared = self._shared[word] = self._wanted.intersection(trigrams.of_words([word]))
+        return shared
 
 
 def _candidates(
-    transaction: Transaction, organization_id: int, wanted: frozenset[str], least: int, kind: str | None
-) -> Iterator[Any]:
-    """The rows of names that may be similar enough, each once."""
-    words = _promising(transaction, organization_id, wanted, least)
-    seen: set[int] = set()
-    columns = (_NAMES.c.id, _NAMES.c.kind, _NAMES.c.uid, _NAMES.c.name)
-    for some in _chunks(words):
-        rows = sa.select(*columns).join(_PLACES, _PLACES.c.name_id == _NAMES.c.id).where(_PLACES.c.word_id.in_(some))
-        if kind is not None:
-            rows = rows.where(_NAMES.c.kind == kind)
-        for row in transaction.execute(rows.limit(CANDIDATES)):
-            if row.id not in seen:
-                seen.add(row.id)
-                yield row
-        if len(seen) >= CANDIDATES:
-            return
+    transaction: Transaction, organization_id: int, wanted: frozenset[str], kind: str | None
+) -> Iterable[Any]:
+    """Name, uid and kind of all that may be similar enough."""
+    rare, least = _rarest(transaction, organization_id, wanted)
+    touched = (
+        sa.select(_TRIGRAMS.c.word_id, sa.func.count().label("shares"))
+        .where(_TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram.in_(rare))
+        .group_by(_TRIGRAMS.c.word_id)
+        .subquery()
+    )
+    # Words may share the same ones, so that this is rather too many names than too few.
+    shares = sa.func.sum(touched.c.shares)
+    places = (
+        sa.select(_PLACES.c.name_id, shares.label("shares"))
+        .join(touched, touched.c.word_id == _PLACES.c.word_id)
+        .group_by(_PLACES.c.name_id)
+        .having(shares >= least)
+        .order_by(shares.desc(), _PLACES.c.name_id)
+        .limit(CANDIDATES)
+        .subquery()
+    )
+    rows = sa.select(_NAMES.c.name, _NAMES.c.uid, _NAMES.c.kind).join(places, places.c.name_id == _NAMES.c.id)
+    if kind is not None:
+        rows = rows.where(_NAMES.c.kind == kind)
+    return transaction.execute(rows)
 
 
-def _promising(transaction: Transaction, organization_id: int, wanted: frozenset[str], least: int) -> list[int]:
-    """The words with one of the rarest trigrams, those with most of the query's first."""
+def _rarest(transaction: Transaction, organization_id: int, wanted: frozenset[str]) -> tuple[list[str], int]:
+    """The query's trigrams but for the most common ones, and how many of these a similar name has at least."""
+    least = trigrams.least_shared(len(wanted))
     one = (
         sa.select(sa.literal(1).label("one"))
         .where(_TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram == sa.bindparam("trigram"))
@@ -235,13 +270,8 @@ def _promising(transaction: Transaction, organization_id: int, wanted: frozenset
     )
     counting = sa.select(sa.func.count()).select_from(one)
     counts = {trigram: transaction.scalar(counting, {"trigram": trigram}) or 0 for trigram in wanted}
-    rarest = sorted(counts, key=lambda trigram: (counts[trigram], trigram))[: len(wanted) - least + 1]
-    having = sa.select(_TRIGRAMS.c.word_id).where(
-        _TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram.in_(rarest)
-    )
-    rows = transaction.execute(sa.select(_WORDS.c.id, _WORDS.c.word).where(_WORDS.c.id.in_(having))).all()
-
-    def shared(row: Any) -> int:
-        return sum(map(_spread([row.word]).__contains__, wanted))
-
-    return [row.id for row in sorted(rows, key=lambda row: (-shared(row), row.id))]
+    rarest = sorted(counts, key=lambda trigram: (counts[trigram], trigram))
+    while least > 1 and counts[rarest[-1]] >= COMMON:
+        rarest.pop()
+        least -= 1
+    return rarest, least

@@ -1,0 +1,455 @@
+"""Housekeeping, `fsck`, and trees of a size that needs them."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner, Result
+
+from edge_server import accounts, clock, fsck, housekeeping, search, tree
+from edge_server.cli import server as command
+from edge_server.database import FILE_NAME, Database
+from edge_server.housekeeping import Housekeeper
+from edge_server.local import EdgeServer
+from edge_server.migrate import migrate
+from edge_server.models import Node, Organization, SearchName, Upload, Version, new_uid
+from edge_server.store import Store
+from edge_server.uploads import Uploads
+
+from .wire import Api, client, refused
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Api]:
+    """A member on a server of the test's own."""
+    server = EdgeServer(tmp_path / "data")
+    with contextlib.closing(server):
+        server.start()
+        api = client(server, server.create_token("admin"), "default")
+        yield api
+        api.http.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def database(data: Path, own: Api) -> Iterator[Database]:
+    with contextlib.closing(Database(data / FILE_NAME)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(data: Path) -> Store:
+    return Store(data)
+
+
+def contents(data: Path) -> list[Path]:
+    return [path for path in (data / "content").rglob("*") if path.is_file()]
+
+
+def age(database: Database, hours: float) -> None:
+    """Let so much time pass since anything was removed."""
+    with database.write() as session:
+        for row in session.execute(sa.select(Version.id, Version.removed_at).where(Version.removed_at.is_not(None))):
+            removed_at = row.removed_at - dt.timedelta(hours=hours)
+            session.execute(sa.update(Version).where(Version.id == row.id).values(removed_at=removed_at))
+
+
+def backdate(path: Path, seconds: float) -> None:
+    os.utime(path, (time.time() - seconds, time.time() - seconds))
+
+
+# --- old versions
+
+
+def test_replaced_and_deleted_content_goes_a_day_later_and_its_row_says_so(
+    own: Api, database: Database, store: Store, data: Path
+) -> None:
+    first = own.put("a", b"one").json()
+    own.put("a", b"two")
+    own.put("b", b"three")
+    own.files("DELETE", "/entry", params={"path": "b"})
+    housekeeping.run(database, store)
+    age(database, 23)
+    housekeeping.run(database, store)
+    assert len(contents(data)) == 3
+    assert own.get("a", version=first["version"]).content == b"one"
+    age(database, 2)
+    housekeeping.run(database, store)
+    assert [path.read_bytes() for path in contents(data)] == [b"two"]
+    assert own.get("a").content == b"two"
+    refused(own.get("a", version=first["version"]), 404, "not_found")
+    with database.read() as session:
+        rows = session.scalars(sa.select(Version).order_by(Version.id)).all()
+    assert [(row.size, row.removed_at is not None, row.collected_at is not None) for row in rows] == [
+        (3, True, True),
+        (3, False, False),
+        (5, True, True),
+    ]
+    assert all(row.created_at < clock.now() for row in rows)
+
+
+def test_a_pass_that_was_cut_off_is_finished_by_the_next(
+    own: Api, database: Database, store: Store, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "COLLECTED", 2)
+    for n in range(5):
+        own.put(f"{n}")
+    for n in range(5):
+        own.files("DELETE", "/entry", params={"path": f"{n}"})
+    age(database, 25)
+    with database.read() as session:
+        store.remove(session.scalars(sa.select(Version.key).limit(1)).one())
+    assert housekeeping.collect(database, store)
+    housekeeping.run(database, store)
+    assert contents(data) == []
+    assert not housekeeping.collect(database, store)
+
+
+def test_passes_of_several_processes_do_not_harm_each_other(own: Api, database: Database, store: Store) -> None:
+    for n in range(30):
+        own.put(f"{n}")
+    own.put("kept")
+    for n in range(30):
+        own.files("DELETE", "/entry", params={"path": f"{n}"})
+    age(database, 25)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            housekeeping.run(database, store)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert fsck.check(database, store, deep=True).is_clean
+    assert own.get("kept").content == b"x"
+
+
+def test_an_expired_upload_goes_with_its_parts(own: Api, database: Database, store: Store, data: Path) -> None:
+    upload, kept = own.start("a", 3), own.start("b", 3)
+    own.part(upload["id"], 1, b"abc")
+    with database.write() as session:
+        session.execute(sa.update(Upload).where(Upload.uid == upload["id"]).values(expires_at=clock.now()))
+    housekeeping.run(database, store)
+    assert [path.name for path in (data / "uploads").iterdir()] == [kept["id"]]
+    with database.read() as session:
+        assert session.scalars(sa.select(Upload.uid)).all() == [kept["id"]]
+
+
+def test_the_thread_works_by_itself_and_leaves_it_to_one_process(data: Path, own: Api, database: Database) -> None:
+    own.put("a")
+    own.files("DELETE", "/entry", params={"path": "a"})
+    age(database, 25)
+    keepers = [Housekeeper(data, interval=0.05) for _ in range(3)]
+    for keeper in keepers:
+        keeper.start()
+    deadline = time.monotonic() + 30
+    while contents(data) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for keeper in keepers:
+        keeper.stop()
+    assert contents(data) == []
+
+
+# --- fsck
+
+
+def run_fsck(data: Path, *options: str) -> Result:
+    return CliRunner().invoke(command, ["fsck", "--data", str(data), *options])
+
+
+def test_fsck_of_a_healthy_server_changes_nothing(own: Api, data: Path) -> None:
+    own.put("a")
+    own.upload("b", b"abc")
+    own.part(own.start("c", 3)["id"], 1, b"abc")
+    before = sorted(path for path in data.rglob("*") if path.is_file())
+    for path in before:
+        if path.parent.name in ("uploads", "incoming") or "content" in path.parts:
+            backdate(path, 2 * HOUR)
+    for options in ((), ("--deep",)):
+        done = run_fsck(data, *options)
+        assert (done.exit_code, done.output) == (
+            0,
+            "2 versions checked, 0 missing or damaged, 0 orphaned files dropped\n",
+        )
+    kept = [path for path in data.rglob("*") if path.is_file() and "sqlite3-" not in path.name]
+    assert sorted(kept) == [path for path in before if "sqlite3-" not in path.name]
+
+
+def test_fsck_drops_old_orphans_and_leaves_new_ones(own: Api, data: Path) -> None:
+    own.put("a")
+    names = {}
+    for where in ("content/ab", "uploads", "incoming"):
+        (data / where).mkdir(exist_ok=True)
+        for kind in ("old", "new"):
+            name = "ab" + os.urandom(19).hex()
+            names[where, kind] = data / where / name
+            names[where, kind].write_bytes(b"orphan")
+        backdate(names[where, "old"], 2 * HOUR)
+    foreign = data / "content" / "ab" / "notes.txt"
+    foreign.write_text("not ours")
+    backdate(foreign, 2 * HOUR)
+    done = run_fsck(data)
+    assert (done.exit_code, done.output) == (0, "1 versions checked, 0 missing or damaged, 3 orphaned files dropped\n")
+    assert [key for key, path in names.items() if not path.exists()] == [
+        ("content/ab", "old"),
+        ("uploads", "old"),
+        ("incoming", "old"),
+    ]
+    assert foreign.exists()
+    assert own.get("a").content == b"x"
+
+
+def test_fsck_leaves_what_an_upload_cut_off_at_its_end_has_moved(
+    own: Api, data: Path, database: Database, store: Store
+) -> None:
+    upload = own.start("a", 3)
+    part = own.part(upload["id"], 1, b"abc")
+    with database.read() as session:
+        key = session.scalars(sa.select(Upload.key)).one()
+    store.publish(upload["id"], key)  # and then the server is killed
+    for path in contents(data):
+        backdate(path, 2 * HOUR)
+    assert run_fsck(data).exit_code == 0
+    assert own.complete(upload["id"], [part], b"abc").status_code == 200
+    assert own.get("a").content == b"abc"
+
+
+def test_fsck_tells_missing_and_damaged_content_by_path_and_version(own: Api, data: Path, database: Database) -> None:
+    gone = own.put("runs/gone.csv").json()["version"]
+    short = own.put("runs/short.csv", b"12345").json()["version"]
+    rotten = own.put("runs/rotten.csv", b"abc").json()["version"]
+    old = own.put("replaced", b"old").json()["version"]
+    own.put("replaced", b"new")
+    with database.read() as session:
+        keys = {row.uid: row.key for row in session.execute(sa.select(Version.uid, Version.key))}
+
+    def path(version: str) -> Path:
+        return data / "content" / keys[version][:2] / keys[version]
+
+    path(gone).unlink()
+    path(short).write_bytes(b"123")
+    path(rotten).write_bytes(b"abd")
+    path(old).unlink()
+    before = own.names("runs")
+    shallow, deep = run_fsck(data), run_fsck(data, "--deep")
+    assert (shallow.exit_code, deep.exit_code) == (1, 1)
+    lines = [
+        f"default: 'runs/gone.csv', version {gone}: its content is missing",
+        f"default: 'runs/short.csv', version {short}: its content has 3 bytes instead of 5",
+        f"default: 'runs/rotten.csv', version {rotten}: its content is damaged, it has another SHA-256",
+        f"default: replaced or deleted, version {old}: its content is missing",
+    ]
+    end = "5 versions checked, {} missing or damaged, 0 orphaned files dropped"
+    assert deep.output.splitlines() == [*lines, end.format(4)]
+    assert shallow.output.splitlines() == [lines[0], lines[1], lines[3], end.format(3)]
+    assert own.names("runs") == before
+    age(database, 25)
+    assert f"version {old}" not in run_fsck(data).output
+
+
+def test_fsck_counts_anew_what_was_counted_wrongly(own: Api, data: Path, database: Database) -> None:
+    own.put("a", b"12345")
+    with database.write() as session:
+        session.execute(sa.update(Organization).values(used_bytes=99))
+    done = run_fsck(data)
+    assert done.exit_code == 0
+    assert "default: what its files hold was counted wrongly and is set right\n" in done.output
+    with database.read() as session:
+        assert session.scalars(sa.select(Organization.used_bytes)).one() == 5
+
+
+def test_fsck_says_where_there_is_nothing_to_check(tmp_path: Path) -> None:
+    done = run_fsck(tmp_path / "none")
+    assert done.exit_code == 1
+    assert "holds no server's data" in done.output
+    assert not (tmp_path / "none").exists()
+
+
+# --- large trees
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Database]:
+    with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
+        migrate(opened, tmp_path / "backups")
+        with opened.write() as session:
+            organization = accounts.create_organization(session, "lab")
+            accounts.add_member(session, accounts.create_user(session, "ada"), organization)
+        yield opened
+
+
+def fill(database: Database, parent: int, count: int, *, prefix: str = "file") -> None:
+    """Put files of one byte into a folder, past everything that one request does."""
+    with database.write() as session:
+        first = (session.scalar(sa.select(sa.func.max(Version.id))) or 0) + 1
+        session.execute(
+            sa.insert(Version),
+            [
+                {"id": first + n, "key": new_uid(), "organization_id": 1, "size": 1, "sha256": "", "created_by": 1}
+                for n in range(count)
+            ],
+        )
+        rows = [
+            {
+                "organization_id": 1,
+                "parent_id": parent,
+                "name": f"{prefix}-{n:06}",
+                "uid": new_uid(),
+                "version_id": first + n,
+            }
+            for n in range(count)
+        ]
+        session.execute(sa.insert(Node), rows)
+        session.execute(sa.update(Organization).values(used_bytes=Organization.used_bytes + count))
+        for row in rows[:50]:
+            search.add(session, 1, "file", row["uid"], row["name"])
+
+
+def left(database: Database) -> tuple[int, int, int, int]:
+    """Nodes beside the root, visible versions, names in the index, bytes counted."""
+    with database.read() as session:
+        return (
+            (session.scalar(sa.select(sa.func.count(Node.id))) or 0) - 1,
+            session.scalar(sa.select(sa.func.count(Version.id)).where(Version.removed_at.is_(None))) or 0,
+            session.scalar(sa.select(sa.func.count(SearchName.id))) or 0,
+            session.scalars(sa.select(Organization.used_bytes)).one(),
+        )
+
+
+def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
+    alone: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "BATCH", 10)
+    with alone.write() as session:
+        for name in ("large", "large/deep", "large/deep/deeper", "kept"):
+            tree.make_folder(session, 1, tuple(name.split("/")), exist_ok=False)
+        ids = {name: session.scalars(sa.select(Node.id).where(Node.name == name)).one() for name in ("large", "deeper")}
+    fill(alone, ids["large"], 45)
+    fill(alone, ids["deeper"], 25)
+    assert left(alone) == (74, 70, 74, 70)
+    with alone.write() as session:
+        tree.remove(session, 1, ("large",), recursive=True)
+    with alone.write() as session:
+        assert tree.find(session, 1, ("large",)) is None
+        hits = [one.uid for one in search.find(session, 1, "file")]
+        assert tree.paths_of(session, hits) == {}
+        tree.make_folder(session, 1, ("large",), exist_ok=False)
+    assert 50 < left(alone)[0] < 70
+    steps = 0
+    more = True
+    while more:
+        before = left(alone)[0]
+        with alone.write() as session:
+            more = tree.remove_more(session)
+        assert 0 <= before - left(alone)[0] <= 12
+        steps += 1
+    assert steps > 5
+    assert left(alone) == (2, 0, 2, 0)
+    with alone.read() as session:
+        moments = set(session.scalars(sa.select(Version.removed_at)))
+    assert len(moments) == 1
+
+
+def test_deleting_over_the_wire_clears_a_large_folder_before_it_answers(
+    own: Api, database: Database, store: Store
+) -> None:
+    own.files("POST", "/folders", json={"path": "large/below"})
+    with database.read() as session:
+        below = session.scalars(sa.select(Node.id).where(Node.name == "below")).one()
+    fill(database, below, 2500)
+    assert own.files("DELETE", "/entry", params={"path": "large"}).status_code == 409
+    assert own.files("DELETE", "/entry", params={"path": "large", "recursive": "true"}).status_code == 204
+    assert left(database) == (0, 0, 0, 0)
+    housekeeping.run(database, store)
+
+
+def test_a_tree_100_deep_is_made_moved_found_and_deleted(own: Api, database: Database) -> None:
+    path = "/".join(f"level-{n}" for n in range(99))
+    own.put(f"{path}/bottom.csv")
+    answer = own.call("GET", "/v1/orgs/default/search", params={"query": "bottom"}).json()["items"]
+    assert [item["path"] for item in answer] == [f"{path}/bottom.csv"]
+    refused(own.files("POST", "/move", json={"path": "level-0", "new_path": "one/level-0"}), 400, "bad_entry")
+    assert own.files("POST", "/move", json={"path": "level-0", "new_path": "moved"}).status_code == 200
+    assert own.get(f"moved/{path.partition('/')[2]}/bottom.csv").content == b"x"
+    assert own.files("DELETE", "/entry", params={"path": "moved", "recursive": "true"}).status_code == 204
+    assert left(database) == (0, 0, 0, 0)
+
+
+def test_moving_a_large_folder_is_one_row(alone: Database) -> None:
+    with alone.write() as session:
+        tree.make_folder(session, 1, ("large",), exist_ok=False)
+        tree.make_folder(session, 1, ("target",), exist_ok=False)
+        large = session.scalars(sa.select(Node.id).where(Node.name == "large")).one()
+    fill(alone, large, 1000)
+    changed: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith(("SELECT", "BEGIN", "WITH")):
+            changed.append(statement.partition(" SET")[0])
+
+    sa.event.listen(alone.engine, "before_cursor_execute", note)
+    with alone.write() as session:
+        tree.move(session, 1, ("large",), ("target", "large"), overwrite=False)
+    assert changed == ["UPDATE nodes"]
+
+
+@pytest.mark.slow
+def test_a_folder_of_100000_entries_lists_in_pages_and_is_deleted(alone: Database, tmp_path: Path) -> None:
+    with alone.write() as session:
+        tree.make_folder(session, 1, ("large",), exist_ok=False)
+        large = session.scalars(sa.select(Node.id).where(Node.name == "large")).one()
+    for n in range(10):
+        fill(alone, large, 10_000, prefix=f"run-{n}")
+    after, count = None, 0
+    while True:
+        with alone.read() as session:
+            page = tree.children(session, 1, ("large",), kind=None, after=after, limit=1000)
+        if not page:
+            break
+        after, count = page[-1].name, count + len(page)
+    assert count == 100_000
+    with alone.write() as session:
+        tree.remove(session, 1, ("large",), recursive=True)
+    Store(tmp_path).create()
+    housekeeping.run(alone, Store(tmp_path))
+    assert left(alone) == (0, 0, 0, 0)
+
+
+def test_listing_a_large_folder_uses_its_index(alone: Database) -> None:
+    with alone.read() as session:
+        plan = session.execute(
+            sa.text(
+                "EXPLAIN QUERY PLAN SELECT * FROM nodes WHERE organization_id = 1 AND parent_id = 2 AND name > 'a' "
+                "ORDER BY name LIMIT 1000"
+            )
+        ).all()
+    said = " ".join(row.detail for row in plan)
+    assert "organization_id=? AND parent_id=? AND name>?" in said
+    assert "TEMP B-TREE" not in said
+
+
+def test_an_abandoned_sweep_is_harmless(alone: Database, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.create()
+    assert not Uploads(alone, store).sweep()
+    assert fsck.check(alone, store, deep=True).is_clean
