@@ -17,6 +17,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
+import functools
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -611,14 +612,36 @@ def _schema_field(hint: Any, declared: _Field | None = None) -> marshmallow.fiel
         return fields.AwareDateTime(format="iso", default_timezone=dt.UTC, **options)
     plain: dict[Any, Any] = {
         str: fields.String,
-        bool: fields.Boolean,
         dt.date: fields.Date,
         Any: fields.Raw,
+        **_strict(),
     }
-    if hint is int:
-        return fields.Integer(strict=True, **options)
-    if hint is float:
-        return fields.Float(**options)
     if hint is decimal.Decimal:
         return fields.Decimal(as_string=True, **options)
     return typing.cast("marshmallow.fields.Field[Any]", plain[hint](**options))
+
+
+@functools.cache
+def _strict() -> dict[type, Any]:
+    """Fields for numbers and booleans as JSON has them; marshmallow's own take 0, "no" and true for each other."""
+    from marshmallow import fields
+
+    class Boolean(fields.Boolean):
+        def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+            if not isinstance(value, bool):
+                raise self.make_error("invalid", input=value)
+            return value
+
+    class Integer(fields.Integer):
+        def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise self.make_error("invalid", input=value)
+            return super()._deserialize(value, *args, **kwargs)
+
+    class Float(fields.Float):
+        def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise self.make_error("invalid", input=value)
+            return super()._deserialize(value, *args, **kwargs)
+
+    return {bool: Boolean, int: functools.partial(Integer, strict=True), float: Float}

@@ -93,6 +93,26 @@ def remove_organization(open_session: Any, name: str) -> None:
     click.echo(f"{name} is closed; its data is being removed")
 
 
+@organizations.command()
+@click.argument("name")
+@click.option("--set", "storage", type=click.IntRange(min=0), metavar="BYTES", help="How much its files may hold.")
+@click.option("--default", "reset", is_flag=True, help="Go back to the server's default.")
+@_json
+@click.pass_obj
+def quota(open_session: Any, name: str, storage: int | None, reset: bool, as_json: bool) -> None:
+    """Show or set how much an organization's files may hold."""
+    with open_session() as edge:
+        if storage is None and not reset:
+            found = edge.admin.get_quota(name)
+        else:
+            found = edge.admin.set_quota(name, None if reset else storage)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+        return
+    limit = "the server's default" if found.storage_bytes is None else f"{found.storage_bytes} bytes"
+    click.echo(f"{name} holds {found.used_bytes} bytes and may hold {limit}")
+
+
 # --- users
 
 

@@ -9,6 +9,7 @@ from edge_admin.invitation import Invitation
 from edge_admin.member import Member
 from edge_admin.names import is_organization_name, is_user_name
 from edge_admin.organization import Organization
+from edge_admin.quota import Quota
 from edge_admin.user import User
 from edge_admin.wire import AddMember, Invite
 from edge_core.errors import BadEntry, NotFound
@@ -74,6 +75,28 @@ class EdgeAdmin(Namespace):
             NotFound: there is none of that name.
         """
         return Organization.from_answer(self.http.delete(_organization(organization_name)))
+
+    def get_quota(self, organization_name: str) -> Quota:
+        """How much an organization's files may hold, and how much they do.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return self.http.get_record(Quota, f"{_organization(organization_name)}/quota")
+
+    def set_quota(self, organization_name: str, storage_bytes: int | None) -> Quota:
+        """Say how much an organization's files may hold; what is there already stays.
+
+        Args:
+            organization_name: whose.
+            storage_bytes: bytes; None for the server's default.
+
+        Raises:
+            NotFound: there is none of that name.
+            BadEntry: the number is negative.
+        """
+        path = f"{_organization(organization_name)}/quota"
+        return Quota.from_answer(self.http.patch(path, json={"storage_bytes": storage_bytes}))
 
     # --- users
 

@@ -15,7 +15,7 @@ import edge.admin
 from edge.admin.organization import Organization, OrganizationStatusEnum
 from edge_admin.namespace import EdgeAdmin
 from edge_admin.user import User
-from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound, Unauthenticated
+from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound, QuotaExceeded, Unauthenticated
 from edge_core.session import EdgeSession
 from edge_server import models
 from edge_server.local import EdgeServer
@@ -179,6 +179,28 @@ def test_a_removed_organization_is_closed_at_once_and_its_data_goes(
     assert ada.whoami().organizations == []
     assert root.admin.list_members(lab) == []
     assert root.admin.get_user(ada.whoami().user_name).home_org is None
+
+
+def test_a_quota_is_set_and_holds(root: EdgeSession, lab: str, person: Person) -> None:
+    ada = person(lab, "admin")
+    ada.files.upload("a.bin", b"x" * 600)
+    quota = root.admin.get_quota(lab)
+    assert (quota.storage_bytes, quota.used_bytes) == (None, 600)
+    assert root.admin.set_quota(lab, 1000).storage_bytes == 1000
+    with pytest.raises(QuotaExceeded, match=r"may hold 1\.0 kB"):
+        ada.files.upload("b.bin", b"x" * 600)
+    ada.files.upload("b.bin", b"x" * 400)
+    assert root.admin.set_quota(lab, 10).to_dict() == {"storage_bytes": 10, "used_bytes": 1000}
+    assert ada.files.list() == ["a.bin", "b.bin"]
+    assert root.admin.set_quota(lab, None).storage_bytes is None
+    for wrong in (-1, 1.5, "1", True, 1 << 63):
+        with pytest.raises(BadEntry, match="storage_bytes"):
+            root.admin.set_quota(lab, wrong)  # type: ignore[arg-type]
+    for gone in ("no-such-organization", "..", "a/b"):
+        with pytest.raises(NotFound):
+            root.admin.get_quota(gone)
+    with pytest.raises(Forbidden):
+        ada.admin.set_quota(lab, None)
 
 
 def test_organizations_and_users_are_for_server_admins(lab: str, person: Person) -> None:

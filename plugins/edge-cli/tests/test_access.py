@@ -169,6 +169,9 @@ def test_administration(root: Run) -> None:
     good(root("admin", "organizations", "update", lab, "--title", "L", "--disable-launch", "--status", "disable_apps"))
     (found,) = [one for one in json.loads(good(root("admin", "organizations", "list", "--json"))) if one["name"] == lab]
     assert (found["title"], found["disable_launch"], found["status"]) == ("L", True, "disable_apps")
+    assert "may hold 1000 bytes" in good(root("admin", "organizations", "quota", lab, "--set", "1000"))
+    assert json.loads(good(root("admin", "organizations", "quota", lab, "--json")))["storage_bytes"] == 1000
+    assert "the server's default" in good(root("admin", "organizations", "quota", lab, "--default"))
     assert f"{lab}: L [disable_apps]" in good(root("admin", "organizations", "list"))
     good(root("admin", "users", "add", bob, "--first-name", "Bob", "--home-org", lab))
     good(root("admin", "users", "update", bob, "--license", "Edge Developer"))

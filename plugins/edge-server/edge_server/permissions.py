@@ -69,6 +69,8 @@ RULES: dict[str, Rule] = {
     "admin.organizations.read": Rule.SERVER_ADMIN,
     "admin.organizations.update": Rule.SERVER_ADMIN,
     "admin.organizations.remove": Rule.SERVER_ADMIN,
+    "admin.quotas.read": Rule.SERVER_ADMIN,
+    "admin.quotas.update": Rule.SERVER_ADMIN,
     "admin.users.list": Rule.SERVER_ADMIN,
     "admin.users.add": Rule.SERVER_ADMIN,
     "admin.users.read": Rule.SERVER_ADMIN,

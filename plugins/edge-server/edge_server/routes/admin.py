@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from edge_admin.organization import Organization as OrganizationRecord
 from edge_admin.organization import OrganizationStatusEnum
+from edge_admin.quota import Quota
 from edge_admin.user import User as UserRecord
 from edge_admin.wire import AdminQuery, OrganizationPage, UserPage
 from edge_server import accounts, changes, pages
@@ -94,6 +95,33 @@ def remove_organization(organization_name: str) -> flask.Response:
         response = changes.answer(_organization(organization), organization, 202)
     services().background.wake(REMOVAL)
     return response
+
+
+@routes.operation("admin.quotas.read", "GET", "/organizations/<organization_name>/quota")
+@routes.response(200, Quota.schema())
+def read_quota(organization_name: str) -> flask.Response:
+    """Tell how much an organization's files may hold, and how much they do."""
+    with services().database.read() as session:
+        organization = _get_organization(session, organization_name)
+        return changes.answer(_quota(organization), organization)
+
+
+@routes.operation("admin.quotas.update", "PATCH", "/organizations/<organization_name>/quota")
+@routes.merge_patch(Quota)
+@routes.response(200, Quota.schema())
+def update_quota(patch: dict[str, Any], organization_name: str) -> flask.Response:
+    """Say how much an organization's files may hold. What is there already stays, also if it is more."""
+    with services().database.write() as session:
+        organization = _get_organization(session, organization_name)
+        changes.require_unchanged(organization)
+        wanted = changes.patched(_quota(organization), patch, fixed=["used_bytes"])
+        organization.quota_bytes = wanted.storage_bytes
+        session.flush()
+        return changes.answer(_quota(organization), organization)
+
+
+def _quota(row: Organization) -> Quota:
+    return Quota(storage_bytes=row.quota_bytes, used_bytes=row.used_bytes)
 
 
 def _get_organization(session: Session, name: str) -> Organization:

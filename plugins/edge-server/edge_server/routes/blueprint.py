@@ -29,6 +29,8 @@ BINARY_BODY = {"required": True, "content": {BINARY_TYPE: {"schema": BINARY_SCHE
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
+_BOOLEANS = {"true": True, "false": False}
+
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
@@ -44,8 +46,11 @@ class _StrictParser(FlaskParser):
                 raise bad_entry(f"{name}: it is given {len(given)} times; give it once")
             values[name] = given[0]
             # In JSON a number in quotes is refused; a query has nothing but text.
-            if isinstance(schema.fields.get(name), marshmallow.fields.Integer) and _NUMBER.fullmatch(given[0]):
+            field = schema.fields.get(name)
+            if isinstance(field, marshmallow.fields.Integer) and _NUMBER.fullmatch(given[0]):
                 values[name] = int(given[0])
+            elif isinstance(field, marshmallow.fields.Boolean):
+                values[name] = _BOOLEANS.get(given[0], given[0])
         return values
 
     def _raw_load_json(self, req: flask.Request) -> Any:

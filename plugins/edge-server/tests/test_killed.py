@@ -1,0 +1,161 @@
+"""A server that is killed while many write: what was acknowledged is there.
+
+`EDGE_KILL_ROUNDS` says how often it is killed: twice here, 20 times for a thorough run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from edge_server.local import EdgeServer
+
+from .wire import Api, client, close_all
+
+ROUNDS = int(os.environ.get("EDGE_KILL_ROUNDS", "2"))
+WRITERS = 8
+PATCH = {"Content-Type": "application/merge-patch+json"}
+
+
+class Ledger:
+    """What the server has acknowledged, and what may or may not have come through."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.organizations: dict[str, set[str]] = {}
+        self.users: set[str] = set()
+        self.roles: dict[tuple[str, str], list[list[str]]] = {}
+        self.tokens: dict[str, str] = {}
+        self.removed: dict[str, str] = {}
+        self.files: dict[tuple[str, str, str], bytes] = {}
+        self.acknowledged = 0
+
+    def note(self, write: Callable[[], Any]) -> None:
+        with self._lock:
+            write()
+
+    def done(self) -> None:
+        with self._lock:
+            self.acknowledged += 1
+
+
+class Writer(threading.Thread):
+    """Administers, in turns, until the server is gone."""
+
+    def __init__(self, server: EdgeServer, root: str, ledger: Ledger) -> None:
+        super().__init__()
+        self._root = client(server, root, "default")
+        self._server = server
+        self._ledger = ledger
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while True:
+                self._turn()
+        except requests.RequestException:
+            pass  # the server is gone
+        except BaseException as error:
+            self.failure = error
+
+    def _call(self, api: Api, method: str, path: str, **options: Any) -> Any:
+        answer = api.call(method, path, **options)
+        assert answer.status_code < 300, f"{method} {path} -> {answer.status_code} {answer.text}"
+        self._ledger.done()
+        return answer.json() if answer.content else None
+
+    def _turn(self) -> None:
+        ledger, name = self._ledger, f"kill-{secrets.token_hex(5)}"
+        self._call(self._root, "POST", "/v1/admin/organizations", json={"name": name})
+        ledger.note(lambda: ledger.organizations.update({name: {name}}))
+        # A person comes by an invitation, makes tokens and removes one.
+        invited = {"user_name": name, "roles": ["admin"]}
+        code = self._call(self._root, "POST", f"/v1/orgs/{name}/invitations", json=invited)["code"]
+        stranger = client(self._server, None, name)
+        first = self._call(stranger, "POST", "/v1/invitations/accept", json={"code": code})["token"]
+        ledger.note(lambda: ledger.users.add(name))
+        ledger.note(lambda: ledger.tokens.update({first: name}))
+        mine = client(self._server, first, name)
+        made = [self._call(mine, "POST", "/v1/users/me/tokens", json={"note": str(n)}) for n in range(2)]
+        ledger.note(lambda: ledger.tokens.update({made[0]["token"]: name}))
+        self._call(mine, "DELETE", f"/v1/users/me/tokens/{made[1]['id']}")
+        ledger.note(lambda: ledger.removed.update({made[1]["token"]: name}))
+        # Another one, who is added and whose roles change.
+        other = f"{name}-b"
+        self._call(self._root, "POST", "/v1/admin/users", json={"user_name": other})
+        ledger.note(lambda: ledger.users.add(other))
+        self._call(mine, "POST", f"/v1/orgs/{name}/members", json={"user_name": other})
+        ledger.note(lambda: ledger.roles.update({(name, first): [[]]}))
+        for roles in (["developer"], ["admin", "developer"], []):
+            ledger.note(lambda roles=roles: ledger.roles[name, first].append(roles))
+            self._call(mine, "PATCH", f"/v1/orgs/{name}/members/{other}", json={"roles": roles}, headers=PATCH)
+            ledger.note(lambda roles=roles: ledger.roles.update({(name, first): [roles]}))
+        title = secrets.token_hex(4)
+        ledger.note(lambda: ledger.organizations[name].add(title))
+        path = f"/v1/admin/organizations/{name}"
+        self._call(self._root, "PATCH", path, json={"title": title, "shutdown_apps": True}, headers=PATCH)
+        ledger.note(lambda: ledger.organizations.update({name: {title}}))
+        content = secrets.token_bytes(300)
+        self._call(mine, "PUT", f"/v1/orgs/{name}/files/content", params={"path": "a/b.bin"}, data=content)
+        ledger.note(lambda: ledger.files.update({(name, first, "a/b.bin"): content}))
+
+
+def check(server: EdgeServer, root: str, ledger: Ledger) -> None:
+    """That all that was acknowledged is there."""
+    admin = client(server, root, "default")
+    for name, titles in ledger.organizations.items():
+        assert admin.call("GET", f"/v1/admin/organizations/{name}").json()["title"] in titles
+    for name in ledger.users:
+        assert admin.call("GET", f"/v1/admin/users/{name}").status_code == 200
+    for token, name in ledger.tokens.items():
+        api = Api(server.url, token, name, admin.http)
+        assert api.call("GET", "/v1/users/me").json()["user_name"] == name
+    for token, name in ledger.removed.items():
+        assert Api(server.url, token, name, admin.http).call("GET", "/v1/users/me").status_code == 401
+    for (name, token), possible in ledger.roles.items():
+        api = Api(server.url, token, name, admin.http)
+        assert api.call("GET", f"/v1/orgs/{name}/members/{name}-b").json()["roles"] in possible
+    for (name, token, path), content in ledger.files.items():
+        assert Api(server.url, token, name, admin.http).get(path).content == content
+
+
+@pytest.mark.slow
+def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
+    server = EdgeServer(tmp_path / "data")
+    checked = 0
+    chance = random.Random(7)
+    try:
+        server.start("--workers", "2")
+        root = server.create_token("admin")
+        for _ in range(ROUNDS):
+            ledger = Ledger()
+            writers = [Writer(server, root, ledger) for _ in range(WRITERS)]
+            for one in writers:
+                one.start()
+            deadline = time.monotonic() + 60
+            while ledger.acknowledged < 50:  # whatever the machine is busy with
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0.2, 2.0))
+            server.kill()
+            for one in writers:
+                one.join(60)
+                assert one.failure is None, one.failure
+            close_all()
+            server.start("--workers", "2")
+            check(server, root, ledger)
+            checked += ledger.acknowledged
+        print(f"killed {ROUNDS} times under {WRITERS} writers: {checked} acknowledged writes, all of them there")
+        assert "failed" not in server.log
+    finally:
+        close_all()
+        server.close()

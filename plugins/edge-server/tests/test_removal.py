@@ -1,0 +1,233 @@
+"""Removing an organization: all of it goes, nothing else does, and a crash only delays it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from edge_server import accounts, clock, database, removal, tree
+from edge_server.database import Database
+from edge_server.local import EdgeServer
+from edge_server.migrate import migrate
+from edge_server.models import Base, Membership, Node, Organization, Upload, UploadPart, User, Version
+from edge_server.removal import Removals
+from edge_server.store import Store
+
+from .wire import client, close_all
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Database]:
+    found = Database(tmp_path / database.FILE_NAME)
+    migrate(found, tmp_path / "backups")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path)
+    made.create()
+    return made
+
+
+def fill(opened: Database, store: Store, name: str, files: int = 5) -> int:
+    """An organization with a member and some of everything."""
+    with opened.write() as session:
+        organization = accounts.create_organization(session, name)
+        user = accounts.create_user(session, f"user-of-{name}")
+        user.home = organization
+        accounts.add_member(session, user, organization, ["admin"])
+        for n in range(files):
+            key = store.new_key()
+            written = store.write(key, [b"content"])
+            version = Version(
+                key=key,
+                organization_id=organization.id,
+                size=written.size,
+                sha256=written.sha256,
+                created_by=user.id,
+                removed_at=clock.now() if n % 2 else None,
+            )
+            session.add(version)
+            if n % 2 == 0:
+                tree.put_version(session, organization.id, ("a", "b", f"{n}.txt"), version, overwrite=False)
+        store.start_upload(f"upload-of-{name}")
+        upload = Upload(
+            uid=f"upload-of-{name}",
+            key=store.new_key(),
+            organization_id=organization.id,
+            path="x",
+            part_size=1,
+            overwrite=True,
+            expires_at=clock.now(),
+            created_by=user.id,
+        )
+        session.add(upload)
+        session.flush()
+        session.add(UploadPart(upload_id=upload.id, n=1, size=1, sha256="0" * 64))
+        return organization.id
+
+
+def close(opened: Database, organization_id: int) -> None:
+    with opened.write() as session:
+        session.get_one(Organization, organization_id).status = accounts.DELETING
+
+
+def rows(opened: Database, organization_id: int) -> dict[str, int]:
+    """How many rows of each table are the organization's."""
+    found = {}
+    with opened.read() as session:
+        for table in Base.metadata.sorted_tables:
+            owned = removal.owned_by(table, organization_id)
+            if owned is not None:
+                count = session.scalar(sa.select(sa.func.count()).select_from(table).where(owned))
+                found[table.name] = count or 0
+    return found
+
+
+def contents(tmp_path: Path) -> int:
+    return sum(path.is_file() for folder in ("content", "uploads") for path in (tmp_path / folder).rglob("*"))
+
+
+def test_all_of_it_goes_and_nothing_else(opened: Database, store: Store, tmp_path: Path) -> None:
+    gone, kept = fill(opened, store, "gone"), fill(opened, store, "kept")
+    before = rows(opened, kept)
+    assert {"memberships", "nodes", "versions", "uploads", "upload_parts", "invitations"} <= set(before)
+    assert all(before[name] for name in ("memberships", "nodes", "versions", "uploads", "upload_parts"))
+    assert contents(tmp_path) == 12
+    removals = Removals(opened, store)
+    removals.run()
+    assert rows(opened, gone) == before  # nobody has said so
+    close(opened, gone)
+    removals.run()
+    assert set(rows(opened, gone).values()) == {0}
+    assert rows(opened, kept) == before
+    assert contents(tmp_path) == 6
+    with opened.read() as session:
+        assert accounts.find_organization(session, "gone") is None
+        # The user is not the organization's, and has lost nothing but their place in it.
+        user = accounts.find_user(session, "user-of-gone")
+        assert user is not None
+        assert user.home_organization_id is None
+        assert session.scalar(sa.text("PRAGMA foreign_key_check")) is None
+
+
+def test_users_and_what_is_theirs_belong_to_no_organization() -> None:
+    for table in ("users", "tokens", "idempotency_keys"):
+        assert removal.owned_by(Base.metadata.tables[table], 1) is None
+
+
+@pytest.mark.parametrize("patience", [0, 1, 2, 3, 5, 8, 13])
+def test_it_is_gone_on_with_wherever_it_was_left(
+    opened: Database, store: Store, tmp_path: Path, patience: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "BATCH", 2)
+    gone = fill(opened, store, "gone")
+    close(opened, gone)
+
+    class Killed(Exception):
+        pass
+
+    left = patience
+    write = opened.write
+
+    def write_until_killed() -> object:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        return write()
+
+    monkeypatch.setattr(opened, "write", write_until_killed)
+    with pytest.raises(Killed):
+        Removals(opened, store).run()
+    monkeypatch.setattr(opened, "write", write)
+    with opened.read() as session:
+        assert accounts.find_organization(session, "gone") is not None
+    Removals(opened, store).run()
+    assert set(rows(opened, gone).values()) == {0}
+    assert contents(tmp_path) == 0
+
+
+def test_what_a_request_under_way_still_stores_goes_as_well(
+    opened: Database, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = fill(opened, store, "gone")
+    close(opened, gone)
+    late = iter([True])
+    remove_some = Removals._remove_some
+
+    def slow(self: Removals, table: sa.Table, owned: sa.ColumnElement[bool]) -> bool:
+        removed = remove_some(self, table, owned)
+        if table.name == "memberships" and not removed and next(late, False):
+            with opened.write() as session:
+                user = accounts.find_user(session, "user-of-gone")
+                assert user is not None
+                key = store.new_key()
+                store.write(key, [b"late"])
+                session.add(Version(key=key, organization_id=gone, size=4, sha256="0" * 64, created_by=user.id))
+        return removed
+
+    monkeypatch.setattr(Removals, "_remove_some", slow)
+    Removals(opened, store).run()
+    with opened.read() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Version)) == 0
+        assert session.scalar(sa.select(sa.func.count()).select_from(Organization)) == 0
+    assert contents(tmp_path) == 0
+
+
+def test_a_process_that_ends_leaves_the_rest(opened: Database, store: Store) -> None:
+    gone = fill(opened, store, "gone")
+    close(opened, gone)
+    Removals(opened, store, lambda: True).run()
+    assert rows(opened, gone)["nodes"] > 0
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_goes_on_after_its_start(tmp_path: Path) -> None:
+    server = EdgeServer(tmp_path / "data")
+    try:
+        server.start("--workers", "2")
+        organization = server.create_organization()
+        api = client(server, server.create_token(server.create_user(organization=organization)), organization)
+        assert api.put("first", b"x").status_code == 201
+        with server.database.write() as session:
+            found = accounts.find_organization(session, organization)
+            assert found is not None
+            root = session.scalars(
+                sa.select(Node.id).where(Node.organization_id == found.id, Node.parent_id.is_(None))
+            ).one()
+            session.add_all(
+                Node(organization_id=found.id, parent_id=root, name=f"folder-{n:06}") for n in range(20_000)
+            )
+        root_api = client(server, server.create_token("admin"), "default")
+        path = f"/v1/admin/organizations/{organization}"
+        assert root_api.call("DELETE", path).json()["status"] == "deleting"
+        deadline = time.monotonic() + 60
+        with server.database.engine.connect() as connection:
+            while connection.scalar(sa.text("SELECT count(*) FROM nodes")) > 20_000:
+                connection.rollback()
+                assert time.monotonic() < deadline
+        server.kill()
+        close_all()
+        with server.database.read() as session:
+            assert accounts.find_organization(session, organization) is not None
+        server.start("--workers", "2")
+        root_api = client(server, root_api.token, "default")
+        deadline = time.monotonic() + 120
+        while root_api.call("GET", path).status_code != 404:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with server.database.read() as session:
+            assert session.scalar(sa.select(sa.func.count()).select_from(Membership)) == 1
+            assert session.scalar(sa.select(sa.func.count()).select_from(User)) == 2
+        assert not [path for path in (server.data / "content").rglob("*") if path.is_file()]
+        assert "failed" not in server.log
+    finally:
+        close_all()
+        server.close()
