@@ -89,6 +89,9 @@ def remove_organization(organization_name: str) -> flask.Response:
     with services().database.write() as session:
         organization = _get_organization(session, organization_name)
         changes.require_unchanged(organization)
+        if organization.status != accounts.DELETING:
+            # What it stored so far shall be known when its versions are gone.
+            usage.keep_measured(session, organization.id, usage.measure(session, organization.id, clock.now()))
         organization.status = accounts.DELETING
         session.flush()
         response = changes.answer(_organization(organization), organization, 202)

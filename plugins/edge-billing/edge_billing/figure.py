@@ -1,0 +1,152 @@
+"""The plot of costs per day."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from edge_billing.computed_cost import BillingComputedCost
+from edge_billing.usage_types import USAGE_TYPES
+from edge_core.errors import MissingPackage
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+# By Okabe and Ito: told apart by everybody, in print as well.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+
+_ESTIMATED_ALPHA = 0.45
+
+
+def draw(
+    costs: Iterable[BillingComputedCost],
+    date_range: tuple[dt.date, dt.date],
+    organization: str,
+    ax: matplotlib.axes.Axes | None = None,
+) -> matplotlib.axes.Axes:
+    """Draw costs as a bar for each day, stacked by usage type.
+
+    Args:
+        costs: the costs.
+        date_range: the first and the last day of the axis.
+        organization: short name, for the title.
+        ax: axes to draw into; by default those of a new figure.
+
+    Raises:
+        MissingPackage: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.patches import Patch
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            "a plot needs matplotlib, which is not installed; run: python -m pip install matplotlib", name=error.name
+        ) from None
+    if ax is None:
+        import matplotlib.pyplot
+
+        _, ax = matplotlib.pyplot.subplots(figsize=(9, 4.5), layout="constrained")
+    costs = list(costs)
+    sums = _sums(costs)
+    colours = dict(zip(sums, itertools.cycle(_COLOURS), strict=False))
+    tops: dict[dt.date, float] = {}
+    for name, by_day in sums.items():
+        _stack(ax, by_day, colours[name], tops)
+    _label(ax, costs, date_range, organization)
+    _show_days(ax, *date_range)
+    ax.set_ylim(0, max(tops.values(), default=0) * 1.08 or 1)
+    ax.grid(axis="y", color="#dddddd", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.tick_params(length=0)
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    handles = [
+        Patch(color=colours[name], label=f"{_title(name)}  {_money(_total(by_day))}") for name, by_day in sums.items()
+    ]
+    if any(one.estimated for one in costs):
+        handles.append(Patch(facecolor="#888888", alpha=_ESTIMATED_ALPHA, label="lighter: still estimated"))
+    if handles:
+        # Below the plot, where it can hide no bar.
+        ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False)
+    return ax
+
+
+_Pair = list[Decimal]
+"""Final and estimated cost."""
+
+
+def _sums(costs: list[BillingComputedCost]) -> dict[str, dict[dt.date, _Pair]]:
+    """Costs by usage type and day, the usage types in the order of their table."""
+    sums: dict[str, dict[dt.date, _Pair]] = {}
+    for one in costs:
+        if one.usage_type is not None and one.billing_date is not None:
+            pair = sums.setdefault(one.usage_type, {}).setdefault(one.billing_date, [Decimal(0), Decimal(0)])
+            pair[bool(one.estimated)] += one.computed_cost
+    order = list(USAGE_TYPES)
+    return dict(sorted(sums.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+
+
+def _stack(ax: Any, by_day: dict[dt.date, _Pair], colour: str, tops: dict[dt.date, float]) -> None:
+    """Put the bars of one usage type on top of those there are."""
+    for estimated in (False, True):
+        heights = {day: float(pair[estimated]) for day, pair in by_day.items() if pair[estimated]}
+        ax.bar(
+            list(heights),
+            list(heights.values()),
+            bottom=[tops.get(day, 0.0) for day in heights],
+            width=0.82,
+            color=colour,
+            alpha=_ESTIMATED_ALPHA if estimated else 1.0,
+            linewidth=0,
+        )
+        for day, height in heights.items():
+            tops[day] = tops.get(day, 0.0) + height
+
+
+def _label(ax: Any, costs: list[BillingComputedCost], days: tuple[dt.date, dt.date], organization: str) -> None:
+    currency = " and ".join(sorted({one.currency for one in costs if one.currency}))
+    total = sum((one.computed_cost for one in costs), Decimal(0))
+    ax.set_title(f"Cost per day of {organization}", loc="left", fontweight="bold")
+    said = f"{_span(*days)}: {_money(total)} {currency}" if costs else _span(*days)
+    ax.set_title(said, loc="right", fontsize="medium", color="#444444")
+    ax.set_ylabel(f"{currency} per day" if currency else "cost per day")
+    if not costs:
+        ax.text(0.5, 0.5, "no costs in these days", transform=ax.transAxes, ha="center", va="center", color="#888888")
+        ax.set_yticks([])
+
+
+def _show_days(ax: Any, first: dt.date, last: dt.date) -> None:
+    from matplotlib import dates
+
+    half = dt.timedelta(hours=12)
+    midnight = dt.time()  # on which a day's bar is centred
+    ax.set_xlim(dt.datetime.combine(first, midnight) - half, dt.datetime.combine(last, midnight) + half)
+    few = (last - first).days < 12
+    locator: Any = dates.DayLocator() if few else dates.AutoDateLocator(maxticks=12)  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def _total(by_day: dict[dt.date, _Pair]) -> Decimal:
+    return sum((part for pair in by_day.values() for part in pair), Decimal(0))
+
+
+def _title(usage_type: str) -> str:
+    return USAGE_TYPES[usage_type].title if usage_type in USAGE_TYPES else usage_type
+
+
+def _money(value: Decimal) -> str:
+    """A sum for people: two places, more for one that they would hide."""
+    if value and abs(value) < Decimal("0.01"):
+        return f"{value:.2g}" if abs(value) < Decimal("0.0001") else f"{value:.4f}"
+    return f"{value:,.2f}"
+
+
+def _span(first: dt.date, last: dt.date) -> str:
+    if first == last:
+        return f"{first.day} {first:%b %Y}"
+    if first.year == last.year:
+        return f"{first.day} {first:%b} to {last.day} {last:%b %Y}"
+    return f"{first.day} {first:%b %Y} to {last.day} {last:%b %Y}"
