@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 # By Okabe and Ito: told apart by everybody, in print as well.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 
-_ESTIMATED_ALPHA = 0.45
+_MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_GREY = "#888888"
+
+_LIGHTER = 0.55
+"""How far towards white the colour of an estimate is. Transparent, it would show the grid."""
+
+_MANY_DAYS = 62
+"""More bars than this stand without gaps, which would blur."""
 
 
 def draw(
@@ -53,20 +61,21 @@ def draw(
     colours = dict(zip(sums, itertools.cycle(_COLOURS), strict=False))
     tops: dict[dt.date, float] = {}
     for name, by_day in sums.items():
-        _stack(ax, by_day, colours[name], tops)
+        _stack(ax, by_day, colours[name], tops, 0.82 if (date_range[1] - date_range[0]).days < _MANY_DAYS else 1.0)
     _label(ax, costs, date_range, organization)
     _show_days(ax, *date_range)
     ax.set_ylim(0, max(tops.values(), default=0) * 1.08 or 1)
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     ax.grid(axis="y", color="#dddddd", linewidth=0.8)
     ax.set_axisbelow(True)
-    ax.tick_params(length=0)
+    ax.tick_params(length=0, pad=6)
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     handles = [
         Patch(color=colours[name], label=f"{_title(name)}  {_money(_total(by_day))}") for name, by_day in sums.items()
     ]
     if any(one.estimated for one in costs):
-        handles.append(Patch(facecolor="#888888", alpha=_ESTIMATED_ALPHA, label="lighter: still estimated"))
+        handles.append(Patch(color=_lighter(_GREY), label="lighter: still estimated"))
     if handles:
         # Below the plot, where it can hide no bar.
         ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False)
@@ -88,7 +97,7 @@ def _sums(costs: list[BillingComputedCost]) -> dict[str, dict[dt.date, _Pair]]:
     return dict(sorted(sums.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
 
 
-def _stack(ax: Any, by_day: dict[dt.date, _Pair], colour: str, tops: dict[dt.date, float]) -> None:
+def _stack(ax: Any, by_day: dict[dt.date, _Pair], colour: str, tops: dict[dt.date, float], width: float) -> None:
     """Put the bars of one usage type on top of those there are."""
     for estimated in (False, True):
         heights = {day: float(pair[estimated]) for day, pair in by_day.items() if pair[estimated]}
@@ -96,9 +105,8 @@ def _stack(ax: Any, by_day: dict[dt.date, _Pair], colour: str, tops: dict[dt.dat
             list(heights),
             list(heights.values()),
             bottom=[tops.get(day, 0.0) for day in heights],
-            width=0.82,
-            color=colour,
-            alpha=_ESTIMATED_ALPHA if estimated else 1.0,
+            width=width,
+            color=_lighter(colour) if estimated else colour,
             linewidth=0,
         )
         for day, height in heights.items():
@@ -111,9 +119,10 @@ def _label(ax: Any, costs: list[BillingComputedCost], days: tuple[dt.date, dt.da
     ax.set_title(f"Cost per day of {organization}", loc="left", fontweight="bold")
     said = f"{_span(*days)}: {_money(total)} {currency}" if costs else _span(*days)
     ax.set_title(said, loc="right", fontsize="medium", color="#444444")
-    ax.set_ylabel(f"{currency} per day" if currency else "cost per day")
-    if not costs:
-        ax.text(0.5, 0.5, "no costs in these days", transform=ax.transAxes, ha="center", va="center", color="#888888")
+    if costs:
+        ax.set_ylabel(f"{currency} per day" if currency else "cost per day")
+    else:
+        ax.text(0.5, 0.5, "no costs in these days", transform=ax.transAxes, ha="center", va="center", color=_GREY)
         ax.set_yticks([])
 
 
@@ -123,10 +132,21 @@ def _show_days(ax: Any, first: dt.date, last: dt.date) -> None:
     half = dt.timedelta(hours=12)
     midnight = dt.time()  # on which a day's bar is centred
     ax.set_xlim(dt.datetime.combine(first, midnight) - half, dt.datetime.combine(last, midnight) + half)
-    few = (last - first).days < 12
-    locator: Any = dates.DayLocator() if few else dates.AutoDateLocator(maxticks=12)  # type: ignore[no-untyped-call]
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    count = (last - first).days + 1
+    if count > 2 * _MANY_DAYS:
+        locator = dates.AutoDateLocator(maxticks=9)  # type: ignore[no-untyped-call]
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
+        return
+    shown = [first + dt.timedelta(days=n) for n in range(0, count, -(-count // 11))]
+    # Dates as they are said, in the words of no locale: 1 Mar.
+    said = [f"{day.day} {_MONTHS[day.month]}" for day in shown]
+    ax.set_xticks([dt.datetime.combine(day, midnight) for day in shown], said)
+
+
+def _lighter(colour: str) -> str:
+    parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(part + (255 - part) * _LIGHTER):02x}" for part in parts)
 
 
 def _total(by_day: dict[dt.date, _Pair]) -> Decimal:
@@ -146,7 +166,11 @@ def _money(value: Decimal) -> str:
 
 def _span(first: dt.date, last: dt.date) -> str:
     if first == last:
-        return f"{first.day} {first:%b %Y}"
+        return _written(first)
     if first.year == last.year:
-        return f"{first.day} {first:%b} to {last.day} {last:%b %Y}"
-    return f"{first.day} {first:%b %Y} to {last.day} {last:%b %Y}"
+        return f"{first.day} {_MONTHS[first.month]} to {_written(last)}"
+    return f"{_written(first)} to {_written(last)}"
+
+
+def _written(day: dt.date) -> str:
+    return f"{day.day} {_MONTHS[day.month]} {day.year}"
