@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -321,3 +322,22 @@ def test_a_cell_of_the_report_is_never_a_formula(edge_server: EdgeServer, connec
     content = connect(edge_server, organization, server_admin=True).billing.download_report()
     rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
     assert '\'=HYPERLINK("x")' in {row["cost_allocation_tag"] for row in rows}
+
+
+def test_the_books_outlive_the_organization(
+    edge_server: EdgeServer, connect: Connect, priced: Callable[[str], None]
+) -> None:
+    organization = edge_server.create_organization()
+    connect(edge_server, organization).files.upload("a.bin", b"x" * 50_000)
+    token = edge_server.create_token(edge_server.create_user(server_admin=True))
+    with EdgeSession(api_token=token, service_url=edge_server.url, organization=organization) as session:
+        session.admin.remove_organization(organization)
+        deadline = time.monotonic() + 60
+        while organization in {one.name for one in session.admin.list_organizations()}:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        content = session.billing.download_report()
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    left = {row["usage_type"]: row["usage_quantity"] for row in rows if row["org_name"] == organization}
+    assert left["transfer_in"] == "50000"
+    assert Decimal(left["object_storage"]) > 0

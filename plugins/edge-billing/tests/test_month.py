@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from edge_billing.cloud_usage import BillingCloudUsage
 from edge_core.session import EdgeSession
 from edge_server.local import EdgeServer
-from edge_server.models import BillingUsage, Organization
+from edge_server.models import BillingUsage
 from edge_server.simulation import SimulatedTime
 
 from .conftest import START, until
@@ -319,10 +319,10 @@ def refuse(server: EdgeServer, token: str, organizations: list[str]) -> None:
 def all_counted(server: EdgeServer, customers: list[Customer], day: dt.date) -> bool:
     """Whether the workers have written all requests of that day."""
     wanted = {customer.name: customer.requests[day] for customer in customers if customer.requests[day]}
-    rows = sa.select(Organization.name, BillingUsage.amount).join(BillingUsage.organization)
+    rows = sa.select(BillingUsage.org_name, BillingUsage.amount)
     with server.database.read() as session:
         found = session.execute(rows.where(BillingUsage.billing_date == day, BillingUsage.usage_type == "api_requests"))
-        return {row.name: row.amount for row in found} == wanted
+        return {row.org_name: row.amount for row in found} == wanted
 
 
 def stored_sizes(data: Path) -> list[int]:
