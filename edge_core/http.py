@@ -46,6 +46,8 @@ BLOCK = 1 << 20
 
 MAX_REDIRECTS = 5
 
+_REQUESTS: str = vars(requests)["__version__"]
+
 _R = TypeVar("_R", bound="Record")
 
 guard_urllib3()
@@ -637,7 +639,7 @@ def _query_value(value: Any) -> Any:
 
 
 def _user_agent(settings: Settings) -> str:
-    own = f"edge-core/{_version('edge_core')} requests/{requests.__version__}"
+    own = f"edge-core/{_version('edge_core')} requests/{_REQUESTS}"
     return f"{settings.user_agent} {own}" if settings.user_agent else own
 
 

@@ -493,7 +493,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dt.date):
         return value.isoformat()
     if isinstance(value, decimal.Decimal):
-        return str(value)
+        return format(value, "f")  # without an exponent
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -644,4 +644,4 @@ def _strict() -> dict[type, Any]:
                 raise self.make_error("invalid", input=value)
             return super()._deserialize(value, *args, **kwargs)
 
-    return {bool: Boolean, int: functools.partial(Integer, strict=True), float: Float}
+    return {bool: Boolean, int: functools.partial(Integer, strict=True), float: Float}  # pyright: ignore[reportCallIssue]

@@ -6,10 +6,13 @@ import copy
 import pickle
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import importlib_metadata
 import pytest
 
+from edge_core import registry
 from edge_core.errors import EdgeError, PluginAttributeError, PluginError
 from edge_core.plugin import Namespace
 from edge_core.registry import PluginRecord, Registry
@@ -109,6 +112,23 @@ class Base(Namespace):
     plugin_api = 1
 
 
+@pytest.fixture
+def without_billing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if edge-billing was not installed."""
+    found = importlib_metadata.distributions
+    hidden = {str(one._path) for one in found() if one.name == "edge-billing"}  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            importlib_metadata, "distributions", lambda: (one for one in found() if str(one._path) not in hidden)
+        )
+        for module in [name for name in sys.modules if name.partition(".")[0] == "edge_billing"]:
+            patch.delitem(sys.modules, module)
+        registry.rescan()
+        yield
+    registry.rescan()
+
+
+@pytest.mark.usefixtures("without_billing")
 def test_a_documented_name_says_what_to_install(session: EdgeSession) -> None:
     with pytest.raises(PluginAttributeError, match=r"install the distribution edge-billing \(README, Install\)"):
         session.billing  # noqa: B018
@@ -165,6 +185,7 @@ def test_a_name_that_is_the_sessions_own_or_no_name_is_blocked(
     assert name not in session.__dict__
 
 
+@pytest.mark.usefixtures("without_billing")
 def test_a_stranger_takes_no_documented_name_unless_configured(
     distribute: Distribute, session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +335,7 @@ def test_a_plugin_named_by_a_missing_import_path_says_which_distribution(distrib
         edge.api.S3Conection  # type: ignore[attr-defined]  # noqa: B018
 
 
+@pytest.mark.usefixtures("without_billing")
 def test_a_broken_distribution_behind_an_import_path_is_named_with_its_version(
     distribute: Distribute, tmp_path: Path
 ) -> None:

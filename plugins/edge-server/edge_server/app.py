@@ -10,11 +10,15 @@ import flask
 from edge_server import (
     audit,
     body,
+    clock,
+    closing,
     configuration,
     database,
     housekeeping,
     idempotency,
+    metering,
     permissions,
+    prices,
     problems,
     sealing,
     services,
@@ -22,7 +26,19 @@ from edge_server import (
 )
 from edge_server.description import describe
 from edge_server.removal import Removals
-from edge_server.routes import admin, files, members, search, secrets, server, signed, tokens, uploads, whoami
+from edge_server.routes import (
+    admin,
+    billing,
+    files,
+    members,
+    search,
+    secrets,
+    server,
+    signed,
+    tokens,
+    uploads,
+    whoami,
+)
 from edge_server.routes.blueprint import refuse_unreadable_query
 from edge_server.signing import Signer, read_key
 from edge_server.store import Store
@@ -34,7 +50,10 @@ def create_app(data: Path) -> flask.Flask:
     Raises:
         NotMigrated: the database is not at the revision this code works with.
         MissingRule: a route has no rule in the permission table.
+        BadPrices: the price file cannot be used.
     """
+    price_file = prices.PriceFile(data / prices.FILE_NAME)
+    price_file.read()
     opened = database.Database(data / database.FILE_NAME)
     # A child process opens connections of its own: SQLite's do not survive a fork.
     with contextlib.closing(opened):
@@ -48,6 +67,7 @@ def create_app(data: Path) -> flask.Flask:
             sealing.at(data),
             audit_log,
             configuration.read(data),
+            prices=price_file,
         )
     )
 
@@ -60,7 +80,7 @@ def build(parts: services.Services) -> flask.Flask:
     app.url_map.merge_slashes = False
     services.install(app, parts)
     api = describe(app)
-    for group in (server, whoami, tokens, admin, members, files, uploads, signed, search, secrets):
+    for group in (server, whoami, tokens, admin, members, files, uploads, signed, search, secrets, billing):
         api.register_blueprint(group.routes)
     problems.install(app)
     app.after_request(body.drain)
@@ -68,6 +88,7 @@ def build(parts: services.Services) -> flask.Flask:
     permissions.install(app)
     idempotency.install(app)
     parts.database.before_commit = idempotency.before_commit
+    metering.install(app, parts.database)
     _plan(parts)
     return app
 
@@ -84,6 +105,13 @@ def _plan(parts: services.Services) -> None:
                 token_use.write_down(session, seen)
 
     parts.background.every(token_use.INTERVAL, "last use of tokens", write_use, at_end=True)
+    even = closing.EvenClock()
+
+    def close_months() -> None:
+        if even.runs_evenly():
+            closing.close_ended(parts.database, parts.prices, clock.now())
+
+    parts.background.every(closing.INTERVAL, "closing of months", close_months)
     parts.background.every(
         housekeeping.INTERVAL, "housekeeping", lambda: housekeeping.tidy(parts.database, parts.store)
     )

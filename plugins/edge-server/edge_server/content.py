@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import flask
 
+from edge_server import metering
 from edge_server.body import with_timeout
 from edge_server.models import Version
 from edge_server.problems import Refusal
@@ -116,7 +117,7 @@ def _body(file: BinaryIO, length: int) -> Iterable[bytes]:
     # Content-Length (PEP 3333); Werkzeug's own range wrapper would hide the file from it.
     wrapper = flask.request.environ.get("wsgi.file_wrapper")
     if wrapper is not None:
-        wrapped: Iterable[bytes] = wrapper(file, BLOCK)
+        wrapped: Iterable[bytes] = wrapper(metering.sending(file, length), BLOCK)
         return wrapped
     return _bounded(file, length)
 

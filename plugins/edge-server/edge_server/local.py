@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_server.database import Database
+    from edge_server.simulation import SimulatedTime
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
@@ -26,14 +27,19 @@ STOP_SECONDS = 30.0
 class EdgeServer:
     """A server of its own process group, and its accounts.
 
+    Args:
+        data: its data folder.
+        time: the time it is to have; by default that of the machine.
+
     Attributes:
         data: its data folder.
         url: its service URL; another one after each start.
         pid: its process.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, time: SimulatedTime | None = None) -> None:
         self.data = data
+        self._program = ("edge_server",) if time is None else ("edge_server.simulation", str(time.path))
         self.url = ""
         self._options: tuple[str, ...] = ()
         self._log = data.with_name(f"{data.name}.log")
@@ -62,7 +68,7 @@ class EdgeServer:
         from edge_server.folder import RUNNING
 
         self._options = options
-        command = [sys.executable, "-m", "edge_server", "run", "--data", str(self.data), "--port", "0", *options]
+        command = [sys.executable, "-m", *self._program, "run", "--data", str(self.data), "--port", "0", *options]
         with contextlib.suppress(OSError):
             # Left by a server that was killed; it would send us to where that one was.
             (self.data / RUNNING).unlink()

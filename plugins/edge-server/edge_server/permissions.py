@@ -13,7 +13,7 @@ import enum
 import flask
 import sqlalchemy.exc
 
-from edge_server import accounts, problems, tokens
+from edge_server import accounts, metering, problems, tokens
 from edge_server.problems import Refusal, not_found
 from edge_server.services import services
 
@@ -89,6 +89,10 @@ RULES: dict[str, Rule] = {
     # Their permission is the address's signature.
     "signed.content": Rule.ANYONE,
     "signed.part": Rule.ANYONE,
+    "billing.usage": Rule.ORG_ADMIN,
+    "billing.costs": Rule.ORG_ADMIN,
+    "billing.prices": Rule.ORG_ADMIN,
+    "admin.billing.report": Rule.SERVER_ADMIN,
 }
 """Operation -> who may do it."""
 
@@ -177,6 +181,7 @@ def _guard() -> None:
             raise _forbidden(rule)
         return
     flask.g.member = found = _member((request.view_args or {})["org"], rule)
+    metering.charge(found.organization_id)
     allowed = {
         Rule.MEMBER: True,
         Rule.DEVELOPER: found.developer or found.admin,

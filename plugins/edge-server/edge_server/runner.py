@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_server import metering
 from edge_server.services import services_of
 
 if TYPE_CHECKING:
@@ -108,13 +109,23 @@ def serve_with_waitress(app: flask.Flask, listener: socket.socket, threads: int,
     )
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
-    background = services_of(app).background
-    background.start()
+    _start(app)
     ready()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     server.close()
-    background.stop()
+    _stop(app)
+
+
+def _start(app: flask.Flask) -> None:
+    """Begin what goes on beside answering, in the process that answers."""
+    services_of(app).background.start()
+    metering.meter_of(app).start()
+
+
+def _stop(app: flask.Flask) -> None:
+    services_of(app).background.stop()
+    metering.meter_of(app).stop()
 
 
 def _interrupt(*_: object) -> None:
@@ -157,8 +168,8 @@ def _serve_with_gunicorn(
         "proc_name": "edge-server",
         "when_ready": lambda _: ready(),
         # In each worker, since threads do not survive the fork that makes one.
-        "post_worker_init": lambda _: services_of(app).background.start(),
-        "worker_exit": lambda _, __: services_of(app).background.stop(),
+        "post_worker_init": lambda _: _start(app),
+        "worker_exit": lambda _, __: _stop(app),
     }
     if access_log is not None:
         settings["accesslog"] = str(access_log)

@@ -10,6 +10,7 @@ from edge_server.audit import AuditLog
 from edge_server.background import Background
 from edge_server.configuration import Configuration
 from edge_server.database import Database
+from edge_server.prices import PriceFile
 from edge_server.sealing import Sealer
 from edge_server.signing import Signer
 from edge_server.store import Store
@@ -30,6 +31,7 @@ class Services:
     configuration: Configuration = dataclasses.field(default_factory=Configuration)
     token_use: TokenUse = dataclasses.field(default_factory=TokenUse)
     background: Background = dataclasses.field(default_factory=Background)
+    prices: PriceFile = dataclasses.field(default_factory=PriceFile)
 
 
 def install(app: flask.Flask, services: Services) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from edge_files.wire import MAX_PARTS, PART_SIZE, CompleteUpload, Entry, HeldPart, StartUpload
 from edge_files.wire import Upload as UploadRecord
-from edge_server import clock, locks, paths, quotas, tree
+from edge_server import clock, locks, metering, paths, quotas, tree
 from edge_server.database import Database
 from edge_server.models import Upload, UploadPart, Version, new_uid
 from edge_server.problems import Refusal, bad_entry, checksum_mismatch, conflict, not_found, too_large
@@ -118,6 +118,7 @@ class Uploads:
             with self._held(uid, exclusive=False):
                 with self.database.write() as session:
                     upload = _open(session, uid)
+                    metering.charge(upload.organization_id)
                     _check_part_size(upload, n, length)
                     # Until all of it is on disk again, nothing is held for this part.
                     session.execute(_this_part(upload, n))

@@ -14,7 +14,7 @@ from edge_admin.organization import OrganizationStatusEnum
 from edge_admin.quota import Quota
 from edge_admin.user import User as UserRecord
 from edge_admin.wire import AdminQuery, OrganizationPage, UserPage
-from edge_server import accounts, changes, pages
+from edge_server import accounts, changes, clock, metering, pages, usage
 from edge_server.models import Organization, User
 from edge_server.problems import already_exists, bad_entry, conflict, not_found
 from edge_server.routes.blueprint import Routes, answer
@@ -87,9 +87,13 @@ def remove_organization(organization_name: str) -> flask.Response:
 
     It shows with the status `deleting` until all of it is gone.
     """
+    metering.meter_of(flask.current_app).flush()  # what comes later finds no organization to count for
     with services().database.write() as session:
         organization = _get_organization(session, organization_name)
         changes.require_unchanged(organization)
+        if organization.status != accounts.DELETING:
+            # What it stored so far shall be known when its versions are gone.
+            usage.keep_measured(session, organization.id, usage.measure(session, organization.id, clock.now()))
         organization.status = accounts.DELETING
         session.flush()
         response = changes.answer(_organization(organization), organization, 202)

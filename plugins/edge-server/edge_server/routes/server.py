@@ -15,6 +15,7 @@ routes = Routes("server", __name__)
 
 SUBSYSTEMS = [
     "admin",
+    "billing",
     "files",
     "search",
     "secrets",

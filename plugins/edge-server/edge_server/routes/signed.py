@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import flask
 from sqlalchemy import select
 
-from edge_server import body, clock, content, tree
+from edge_server import body, clock, content, metering, tree
 from edge_server.accounts import DELETING
 from edge_server.models import Organization, Version
 from edge_server.problems import not_found
@@ -61,6 +61,7 @@ def get_content(version_key: str) -> flask.Response:
         version = session.scalar(wanted)
     if version is None or not tree.is_readable(version):
         raise not_found("this content was replaced or deleted more than 24 hours ago; ask for the newest")
+    metering.charge(version.organization_id)
     return content.answer(version, signed["filename"])
 
 

@@ -1,0 +1,1 @@
+"""session.billing: what an Edge organization used, and what that costs."""

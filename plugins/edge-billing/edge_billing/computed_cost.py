@@ -1,0 +1,24 @@
+"""`BillingComputedCost`: what the usage of one day costs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+
+from edge_core.records import Record, field
+
+
+class BillingComputedCost(Record):
+    """What one organization's usage of one kind on one day costs."""
+
+    __slots__ = ()
+
+    computed_cost: decimal.Decimal = field(doc="The cost, in `currency`.")
+    id: int | None = field(default=None, doc="Number of the record; later records have larger ones.")
+    billing_date: dt.date | None = field(default=None, doc="Day in UTC.")
+    org_name: str | None = field(default=None, doc="Short name of the organization.")
+    classification: str | None = field(default=None, doc='"internal" or "external".')
+    usage_type: str | None = field(default=None, doc='What was used, such as "object_storage".')
+    category: str | None = field(default=None, doc='"Compute", "Object", "Block" or "Transfer".')
+    estimated: bool | None = field(default=None, doc="True until the month is closed; false is final.")
+    currency: str | None = field(default=None, doc="Code of ISO 4217, such as EUR.")

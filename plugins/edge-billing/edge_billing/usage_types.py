@@ -1,0 +1,65 @@
+"""What is metered: the one table of usage types, with their units, services and categories."""
+
+from __future__ import annotations
+
+import decimal
+from typing import NamedTuple
+
+INTERNAL = "internal"
+EXTERNAL = "external"
+CLASSIFICATIONS = (INTERNAL, EXTERNAL)
+"""Use of Edge itself, and other applications in the same account."""
+
+COMPUTE = "Compute"
+OBJECT = "Object"
+BLOCK = "Block"
+TRANSFER = "Transfer"
+CATEGORIES = (COMPUTE, OBJECT, BLOCK, TRANSFER)
+
+PLACES = decimal.Decimal("0.000001")
+"""What quantities are rounded to, half to even."""
+
+_MICROSECONDS_PER_HOUR = 3_600_000_000
+
+
+class UsageType(NamedTuple):
+    """One kind of usage.
+
+    Attributes:
+        name: as in `usage_type`.
+        units: what its quantity counts, as in `usage_quantity_units`.
+        service: which part of Edge was used.
+        category: what its cost is shown under.
+        title: for people.
+        counted: how many of what the server counts make one unit. It counts in whole numbers, so
+            that sums are exact: bytes, requests, and for what lasts bytes or machines times
+            microseconds.
+    """
+
+    name: str
+    units: str
+    service: str
+    category: str
+    title: str
+    counted: int = 1
+
+    def quantity(self, amount: int) -> decimal.Decimal:
+        """The quantity in `units` of what was counted."""
+        if self.counted == 1:
+            return decimal.Decimal(amount)
+        with decimal.localcontext(prec=60):
+            return (decimal.Decimal(amount) / self.counted).quantize(PLACES, decimal.ROUND_HALF_EVEN)
+
+
+OBJECT_STORAGE = UsageType(
+    "object_storage", "byte-hours", "storage", OBJECT, "Stored content", counted=_MICROSECONDS_PER_HOUR
+)
+TRANSFER_IN = UsageType("transfer_in", "bytes", "transfer", TRANSFER, "Transfer in")
+TRANSFER_OUT = UsageType("transfer_out", "bytes", "transfer", TRANSFER, "Transfer out")
+API_REQUESTS = UsageType("api_requests", "requests", "api", COMPUTE, "API requests")
+APP_HOURS = UsageType("app_hours", "hours", "apps", COMPUTE, "Running apps", counted=_MICROSECONDS_PER_HOUR)
+
+USAGE_TYPES = {one.name: one for one in (OBJECT_STORAGE, TRANSFER_IN, TRANSFER_OUT, API_REQUESTS, APP_HOURS)}
+"""Usage type by its name."""
+
+SERVICES = tuple(dict.fromkeys(one.service for one in USAGE_TYPES.values()))

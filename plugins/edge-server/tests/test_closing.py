@@ -1,0 +1,309 @@
+"""Months: closed once, in order, and never by a clock that is wrong; storage to the microsecond."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from edge_server import accounts, clock, closing, usage
+from edge_server.database import FILE_NAME, Database
+from edge_server.migrate import migrate
+from edge_server.models import BillingMonth, BillingUsage, Organization, User, Version
+from edge_server.prices import PriceFile, parse
+from edge_server.usage import Key
+
+UTC = dt.UTC
+MARCH = dt.date(2031, 3, 1)
+PRICES = (
+    b'currency = "EUR"\n[object_storage]\nprice = 1\nper = "byte-hour"\n[api_requests]\nprice = 2\nper = "request"\n'
+)
+
+
+def at(day: int, hour: float = 0, month: int = 3) -> dt.datetime:
+    return dt.datetime(2031, month, day, tzinfo=UTC) + dt.timedelta(hours=hour)
+
+
+class Clock:
+    """A clock a test sets."""
+
+    def __init__(self) -> None:
+        self.wall, self.even = at(1), 0.0
+
+    def pass_to(self, moment: dt.datetime) -> None:
+        self.even += (moment - self.wall).total_seconds()
+        self.wall = moment
+
+    def jump_to(self, moment: dt.datetime) -> None:
+        self.wall = moment
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    told = Clock()
+    monkeypatch.setattr(clock, "_now", lambda: told.wall)
+    monkeypatch.setattr(clock, "_monotonic", lambda: told.even)
+    return told
+
+
+@pytest.fixture
+def database(told: Clock, tmp_path: Path) -> Iterator[Database]:
+    with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
+        migrate(opened, tmp_path / "backups")
+        with opened.write() as session:
+            accounts.create_organization(session, "lab")
+            accounts.create_user(session, "ada")
+        yield opened
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> PriceFile:
+    path = tmp_path / "prices.toml"
+    path.write_bytes(PRICES)
+    return PriceFile(path)
+
+
+def ids(session: Session) -> tuple[int, int]:
+    return session.scalars(sa.select(Organization.id)).one(), session.scalars(sa.select(User.id)).one()
+
+
+def store(database: Database, size: int, created_at: dt.datetime, removed_at: dt.datetime | None = None) -> None:
+    with database.write() as session:
+        organization, user = ids(session)
+        version = Version(
+            key=f"{size}-{created_at.timestamp()}",
+            organization_id=organization,
+            size=size,
+            sha256="0" * 64,
+            created_at=created_at,
+            removed_at=removed_at,
+            created_by=user,
+        )
+        session.add(version)
+
+
+def count(database: Database, day: dt.date, requests: int) -> None:
+    with database.write() as session:
+        usage.add(session, {Key(ids(session)[0], day, "api_requests"): requests})
+
+
+def measure(database: Database) -> None:
+    with database.read() as session:
+        organization, _ = ids(session)
+    closing.measure_up_to(database, organization, clock.now())
+
+
+def rows(database: Database, usage_type: str = "object_storage") -> dict[dt.date, tuple[Decimal, bool]]:
+    with database.read() as session:
+        found = session.scalars(sa.select(BillingUsage).where(BillingUsage.usage_type == usage_type))
+        return {row.billing_date: (usage.usage_type(row).quantity(row.amount), row.final) for row in found}
+
+
+def hours(database: Database) -> dict[int, Decimal]:
+    return {day.day: quantity for day, (quantity, _) in rows(database).items()}
+
+
+def test_storage_is_measured_by_lifetimes_split_at_midnight(database: Database, told: Clock) -> None:
+    store(database, 100, at(1, 12), at(3, 6))
+    store(database, 7, at(2, 1), at(2, 1) + dt.timedelta(microseconds=3_600_000_001))
+    store(database, 5, at(4), at(4, 24))
+    store(database, 9, at(2, 5), at(2, 4))  # removed before it was made, by a clock that was set back
+    told.pass_to(at(5, 12))
+    store(database, 1, at(5, 11.5))
+    measure(database)
+    assert hours(database) == {1: 1200, 2: 2400 + 7, 3: 600, 4: 120, 5: Decimal("0.5")}
+
+
+def test_a_day_grows_until_it_is_over_and_days_without_a_server_are_not_missing(
+    database: Database, told: Clock
+) -> None:
+    store(database, 10, at(1))
+    told.pass_to(at(1, 6))
+    measure(database)
+    assert hours(database) == {1: 60}
+    told.pass_to(at(1, 23))
+    measure(database)
+    assert hours(database) == {1: 230}
+    told.pass_to(at(4, 1))  # nobody measured for days
+    measure(database)
+    assert hours(database) == {1: 240, 2: 240, 3: 240, 4: 10}
+
+
+def test_a_store_of_petabytes_is_counted_exactly(database: Database, told: Clock) -> None:
+    size = 10**18 - 1
+    store(database, size, at(1))
+    told.pass_to(at(2))
+    measure(database)
+    assert hours(database) == {1: 24 * size}
+
+
+def test_content_that_can_still_be_read_for_a_day_counts_for_nobody(database: Database, told: Clock) -> None:
+    store(database, 100, at(1), at(1, 2))
+    told.pass_to(at(1, 20))
+    measure(database)
+    assert hours(database) == {1: 200}
+
+
+def test_a_clock_that_jumps_leaves_nothing_behind(database: Database, told: Clock) -> None:
+    store(database, 10, at(1))
+    told.pass_to(at(3, 12))
+    measure(database)
+    right = rows(database)
+    told.jump_to(at(20))
+    measure(database)
+    assert len(rows(database)) > len(right)
+    told.jump_to(at(3, 12))
+    measure(database)
+    assert rows(database) == right
+    told.jump_to(at(2, 1))
+    measure(database)
+    told.jump_to(at(3, 12))
+    measure(database)
+    assert rows(database) == right
+
+
+def test_a_month_is_closed_an_hour_after_its_end_with_its_costs(
+    database: Database, told: Clock, prices: PriceFile
+) -> None:
+    store(database, 2, at(31))
+    count(database, dt.date(2031, 3, 30), 5)
+    told.pass_to(at(1, 0.99, month=4))
+    assert closing.close_ended(database, prices, clock.now()) == []
+    told.pass_to(at(1, 1, month=4))
+    assert closing.close_ended(database, prices, clock.now()) == [MARCH]
+    with database.read() as session:
+        costs = {
+            (row.billing_date.isoformat(), row.usage_type): (row.final, row.computed_cost, row.currency)
+            for row in session.scalars(sa.select(BillingUsage).where(BillingUsage.final))
+        }
+    assert costs == {
+        ("2031-03-30", "api_requests"): (True, Decimal(10), "EUR"),
+        ("2031-03-31", "object_storage"): (True, Decimal(48), "EUR"),
+    }
+
+
+def test_a_month_closed_twice_or_by_many_at_once_is_closed_once(
+    database: Database, told: Clock, prices: PriceFile, tmp_path: Path
+) -> None:
+    count(database, MARCH, 5)
+    told.pass_to(at(2, month=4))
+    others = [Database(database.path) for _ in range(4)]
+    closed: list[list[dt.date]] = []
+    threads = [
+        threading.Thread(target=lambda one=one: closed.append(closing.close_ended(one, prices, clock.now())))  # type: ignore[misc]
+        for one in others
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(closed) == [[], [], [], [MARCH]]
+    final = rows(database, "api_requests")
+    assert closing.close_ended(database, prices, clock.now()) == []
+    assert closing.close(database, MARCH, parse(PRICES.replace(b"2", b"3")), clock.now()) is False
+    assert rows(database, "api_requests") == final
+    with database.read() as session:
+        assert session.scalars(sa.select(BillingMonth.month)).all() == [MARCH]
+    for one in others:
+        one.close()
+
+
+def test_what_comes_too_late_goes_to_the_first_open_day(database: Database, told: Clock, prices: PriceFile) -> None:
+    count(database, dt.date(2031, 3, 30), 5)
+    told.pass_to(at(2, month=4))
+    closing.close_ended(database, prices, clock.now())
+    count(database, dt.date(2031, 3, 30), 7)
+    count(database, dt.date(2031, 2, 1), 1)
+    count(database, dt.date(2031, 4, 1), 2)
+    assert rows(database, "api_requests") == {
+        dt.date(2031, 3, 30): (Decimal(5), True),
+        dt.date(2031, 4, 1): (Decimal(10), False),
+    }
+
+
+def test_final_storage_is_not_measured_again(database: Database, told: Clock, prices: PriceFile) -> None:
+    store(database, 10, at(30))
+    told.pass_to(at(2, month=4))
+    closing.close_ended(database, prices, clock.now())
+    final = {day: row for day, row in rows(database).items() if row[1]}
+    assert len(final) == 2
+    with database.write() as session:
+        session.execute(sa.update(Version).values(size=99, created_at=at(1)))
+    for moment in (at(15), at(1, month=2), at(3, month=4)):
+        told.jump_to(moment)
+        measure(database)
+        assert {day: row for day, row in rows(database).items() if row[1]} == final
+
+
+def test_months_are_closed_in_order_and_none_is_left_out(database: Database, told: Clock, prices: PriceFile) -> None:
+    store(database, 1, at(1))
+    told.pass_to(at(5, month=6))
+    closed = closing.close_ended(database, prices, clock.now())
+    assert closed == [MARCH, dt.date(2031, 4, 1), dt.date(2031, 5, 1)]
+    assert {quantity for quantity, final in rows(database).values() if final} == {Decimal(24)}
+
+
+def test_a_wrong_price_file_leaves_the_month_open(database: Database, told: Clock, tmp_path: Path) -> None:
+    count(database, MARCH, 5)
+    told.pass_to(at(2, month=4))
+    path = tmp_path / "prices.toml"
+    path.write_text('currency = "EUR"\n[apples]\n')
+    file = PriceFile(path)
+    assert closing.close_ended(database, file, clock.now()) == []
+    path.write_bytes(PRICES)
+    assert closing.close_ended(database, file, clock.now()) == [MARCH]
+
+
+def test_the_clock_has_to_run_evenly_before_a_month_is_closed(told: Clock) -> None:
+    even = closing.EvenClock()
+    assert not even.runs_evenly()
+    told.pass_to(told.wall + dt.timedelta(seconds=closing.EVEN_SECONDS - 1))
+    assert not even.runs_evenly()
+    told.pass_to(told.wall + dt.timedelta(seconds=1))
+    assert even.runs_evenly()
+    for jump in (dt.timedelta(days=40), dt.timedelta(days=-3)):
+        told.jump_to(told.wall + jump)
+        assert not even.runs_evenly()
+        told.pass_to(told.wall + dt.timedelta(seconds=closing.EVEN_SECONDS))
+        assert even.runs_evenly()
+    for _ in range(100):  # a time server that brings it to the right time slowly
+        told.pass_to(told.wall + dt.timedelta(seconds=10))
+        told.jump_to(told.wall + dt.timedelta(seconds=2))
+        assert even.runs_evenly()
+
+
+def test_a_price_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    file = PriceFile(path)
+    assert file.read().currency is None
+    path.write_bytes(PRICES)
+    assert file.read().currency == "EUR"
+    assert file.read() is file.read()
+    path.write_bytes(PRICES.replace(b"EUR", b"USDX"[:3]))
+    assert file.read().currency == "USD"
+    path.unlink()
+    assert file.read().prices == {}
+
+
+@pytest.mark.parametrize(
+    ("usage_type", "per", "amount", "cost"),
+    [
+        ("object_storage", "GB-month", 10**9 * 730 * 3_600_000_000, "0.0230000000"),
+        ("object_storage", "GiB-month", 2**30 * 730 * 3_600_000_000, "0.0230000000"),
+        ("object_storage", "byte-hour", 3_600_000_000, "0.0230000000"),
+        ("transfer_in", "TB", 10**12, "0.0230000000"),
+        ("transfer_out", "MiB", 2**20 * 3, "0.0690000000"),
+        ("api_requests", "million requests", 1, "0.0000000230"),
+        ("app_hours", "hour", 1_800_000_000, "0.0115000000"),
+    ],
+)
+def test_a_price_is_for_the_unit_it_names(usage_type: str, per: str, amount: int, cost: str) -> None:
+    stated = parse(f'currency = "EUR"\n[{usage_type}]\nprice = 0.023\nper = "{per}"\n'.encode())
+    assert format(stated.cost(usage.USAGE_TYPES[usage_type], "", amount), "f") == cost
