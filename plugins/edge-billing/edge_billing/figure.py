@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import typing
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def draw(
     if handles:
         # Below the plot, where it can hide no bar.
         axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False)
-    return axes
+    return typing.cast("Axes", axes)
 
 
 _Pair = list[Decimal]
