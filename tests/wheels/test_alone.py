@@ -141,6 +141,27 @@ edge.secrets.delete_user_secret("alone")
     assert install("edge-secrets").run(program, server.environment).strip() == "96"
 
 
+# --- edge-billing ---------------------------------------------------------------------------------
+
+
+def test_usage_is_told_and_what_is_missing_for_tables_and_plots_as_well(install: Install, server: LocalServer) -> None:
+    program = """
+from edge.api import EdgeSession, MissingPackage
+edge = EdgeSession()
+found = edge.billing.query_cloud_usage()
+print(all(one.org_name == edge.organization for one in found))
+for call in (found.to_dataframe, edge.billing.plot):
+    try:
+        call()
+    except MissingPackage as error:
+        print(error)
+"""
+    shown = install("edge-billing").run(program, server.environment)
+    assert shown.startswith("True\n")
+    assert "python -m pip install pandas" in shown
+    assert "python -m pip install matplotlib" in shown
+
+
 # --- edge-cli -------------------------------------------------------------------------------------
 
 

@@ -81,7 +81,7 @@ def draw(
     if handles:
         # Below the plot, where it can hide no bar.
         axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False)
-    return typing.cast("Axes", axes)
+    return typing.cast("matplotlib.axes.Axes", axes)
 
 
 _Pair = list[Decimal]

@@ -11,6 +11,7 @@ server waits.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 
@@ -127,5 +128,6 @@ def measure_up_to(
         if fresh is not None and reading is not None and dt.timedelta() <= now - reading.measured_until < fresh:
             return
         measured = usage.measure(session, organization_id, now)
-    with database.write() as session:
+    # Another worker may have written the same day's first row just now, and then it has measured.
+    with contextlib.suppress(sqlalchemy.exc.IntegrityError), database.write() as session:
         usage.keep_measured(session, organization_id, measured)

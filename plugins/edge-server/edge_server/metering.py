@@ -79,8 +79,11 @@ class Meter:
                 if amount
             }
             try:
-                with self._database.write() as session:
-                    usage.add(session, amounts)
+                try:
+                    self._write(amounts)
+                except sqlalchemy.exc.IntegrityError:
+                    # Another worker wrote a day's first row in the same moment; now it is there.
+                    self._write(amounts)
             except BaseException:
                 self._take_back(counts)
                 raise
@@ -96,6 +99,10 @@ class Meter:
         if self._thread is not None:
             self._thread.join()
         self._flush_or_log()
+
+    def _write(self, amounts: dict[Key, int]) -> None:
+        with self._database.write() as session:
+            usage.add(session, amounts)
 
     def _run(self) -> None:
         while not self._stopped.wait(FLUSH_SECONDS):

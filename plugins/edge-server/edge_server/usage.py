@@ -147,6 +147,9 @@ def keep_measured(session: Session, organization_id: int, measured: Measured) ->
         organization_id: whose content it is.
         measured: what was found, in this transaction or an earlier one.
     """
+    organization = session.get(Organization, organization_id)
+    if organization is None:
+        return  # removed meanwhile
     reading = session.get(BillingReading, organization_id)
     if reading is None:
         reading = BillingReading(organization_id=organization_id, measured_until=measured.until)
@@ -157,7 +160,6 @@ def keep_measured(session: Session, organization_id: int, measured: Measured) ->
     since = max(measured.since, first_open_day(session))
     key = Key(organization_id, since, OBJECT_STORAGE.name)
     mine = (BillingUsage.user_organization_id == organization_id, BillingUsage.usage_type == OBJECT_STORAGE.name)
-    name = session.get_one(Organization, organization_id).name
     found = {
         row.billing_date: row
         for row in session.scalars(select(BillingUsage).where(*mine, BillingUsage.billing_date >= since))
@@ -167,7 +169,7 @@ def keep_measured(session: Session, organization_id: int, measured: Measured) ->
             continue
         row = found.pop(day, None)
         if row is None:
-            session.add(_row(key._replace(day=day), name, amount))
+            session.add(_row(key._replace(day=day), organization.name, amount))
         else:
             row.amount = amount
     for row in found.values():  # of a day that the clock jumped to by mistake
