@@ -18,7 +18,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from edge_server import accounts, configuration, database, migrate, sealing, search
+from edge_server import accounts, audit, database, migrate, sealing, search
 from edge_server.app import build
 from edge_server.models import Node, new_uid
 from edge_server.services import Services
@@ -109,7 +109,8 @@ def main() -> None:
         token = _fill(opened, count, chance)
         _index(opened, count)
         data = Path(made)
-        app = build(Services(opened, Store(data), Signer(b""), sealing.at(data), configuration.Configuration()))
+        log = audit.AuditLog(data / audit.FILE_NAME)
+        app = build(Services(opened, Store(data), Signer(b""), sealing.at(data), log))
         _ask(app.test_client(), token, queries(chance))
 
 
