@@ -48,7 +48,7 @@ def test_the_python_in_it_runs(
     opening = blocks(README.split("## Try it")[0], "python")
     five_lines = blocks(section("Five lines each"), "python")
     assert len(opening) == 1
-    assert len(five_lines) == 5
+    assert len(five_lines) == 6
     names: dict[str, Any] = {}
     for block in opening + five_lines:
         exec(compile(block, "README.md", "exec"), names)
