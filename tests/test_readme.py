@@ -85,7 +85,11 @@ def test_a_plugin_written_from_it_alone_attaches(organization: EdgeSession, tmp_
         str(source),
     ]
     subprocess.run(install, check=True, timeout=120)
-    use = "from edge.api import EdgeSession; edge = EdgeSession(); print(edge.lab.name(), edge.namespaces()[-1].status)"
+    use = """
+from edge.api import EdgeSession
+edge = EdgeSession()
+print(edge.lab.name(), *(one.status for one in edge.namespaces() if one.name == "lab"))
+"""
     shown = subprocess.run(
         [sys.executable, "-c", use],
         env={**os.environ, "PYTHONPATH": str(site)},

@@ -12,7 +12,6 @@ less of. The candidates are compared with the query by `trigrams.word_similarity
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -187,10 +186,23 @@ def find(transaction: Transaction, organization_id: int, query: str, kind: str |
     if not wanted:
         return []
     likeness = _Likeness(wanted)
-    candidates = _candidates(transaction, organization_id, wanted, kind)
-    scored = (Found(1.0 - likeness.of(name), len(name), name, uid, kind) for name, uid, kind in candidates)
-    most = 1.0 - trigrams.THRESHOLD
-    return heapq.nsmallest(MOST, (one for one in scored if one.distance <= most))
+    found = []
+    for name, uid, kind_found in _candidates(transaction, organization_id, wanted, kind):
+        similarity = likeness.of(name)
+        if similarity >= trigrams.THRESHOLD:
+            found.append(Found(1.0 - similarity, len(name), name, uid, kind_found))
+    return sorted(found)[:MOST]
+
+
+class _Shared(dict[str, frozenset[str]]):
+    """The trigrams that a word has in common with a query, by word."""
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
+
+    def __missing__(self, word: str) -> frozenset[str]:
+        shared = self[word] = self._wanted.intersection(trigrams.of_words([word]))
+        return shared
 
 
 class _Likeness:
@@ -203,13 +215,14 @@ class _Likeness:
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
         self._least = trigrams.least_shared(len(wanted))
-        self._shared: dict[str, frozenset[str]] = {}
+        self._shared = _Shared(wanted)
         self._similarity: dict[tuple[str, ...], float] = {}
 
     def of(self, name: str) -> float:
         """The `word_similarity` of the query to `name`; 0 if that is below the threshold anyway."""
         words = trigrams.words(name)
-        touched = [at for at, word in enumerate(words) if self._shared_with(word)]
+        shared = self._shared
+        touched = [at for at, word in enumerate(words) if shared[word]]
         if not touched:
             return 0.0
         # No stretch of the name begins or ends outside of these.
@@ -220,15 +233,10 @@ class _Likeness:
         return similarity
 
     def _of_words(self, row: tuple[str, ...]) -> float:
-        if len(frozenset().union(*map(self._shared_with, row))) < self._least:
+        shared = frozenset().union(*(self._shared[word] for word in row))
+        if len(shared) < self._least:
             return 0.0
         return trigrams.word_similarity(self._wanted, trigrams.of_words(row))
-
-    def _shared_with(self, word: str) -> frozenset[str]:
-        shared = self._shared.get(word)
-        if shared is None:
-            shared = self._shared[word] = self._wanted.intersection(trigrams.of_words([word]))
-        return shared
 
 
 def _candidates(

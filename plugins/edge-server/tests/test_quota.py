@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from edge_core.errors import QuotaExceeded
 from edge_core.session import EdgeSession
-from edge_server import configuration, usage
+from edge_server import configuration, quotas
 from edge_server.configuration import BadConfiguration, Configuration
 from edge_server.local import EdgeServer
 from edge_server.models import Organization, Version
@@ -140,6 +140,7 @@ def test_the_client_says_it_as_an_error_of_its_own(edge_server: EdgeServer, edge
         edge_session.files.upload("a", bytes(2 << 20))
 
 
+@pytest.mark.slow
 def test_the_servers_quota_is_for_organizations_without_one(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -208,4 +209,4 @@ def test_a_configuration_that_cannot_be_is_said(tmp_path: Path, text: str, said:
     ],
 )
 def test_sizes_are_shown_for_people(size: int, text: str) -> None:
-    assert usage.shown(size) == text
+    assert quotas.shown(size) == text
