@@ -10,7 +10,7 @@ from typing import IO, Any, ClassVar, TypeVar
 
 from edge_core.errors import BadEntry
 from edge_vfs import openers
-from edge_vfs.content import Content
+from edge_vfs.content import Check, Content
 from edge_vfs.file import File
 from edge_vfs.source import Source
 from edge_vfs.store import FileStore
@@ -100,12 +100,13 @@ class Folder:
         if stat.kind == "folder":
             raise BadEntry(f"{name!r} is a folder; open it and download its files")
         target = _target(stat.name, localpath)
-        content = Content(self._store.reader(path, stat), stat)
+        content, check = Content(self._store.reader(path, stat), stat), Check(stat)
         # Beside the target, so that the rename at the end cannot cross file systems.
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
         try:
             with builtins.open(handle, "wb", buffering=0) as file:
                 while block := content.read(BLOCK):
+                    check.see(content.position - len(block), block)
                     _write_all(file, block)
                     self._store.progress("download", path, content.position, stat.size)
                 os.fsync(file.fileno())
