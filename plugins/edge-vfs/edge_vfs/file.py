@@ -116,4 +116,5 @@ class File(io.RawIOBase):
             raise ValueError(f"{self.basename} is closed; open it again")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._path!r}, {self.size} bytes>"
+        state = ", closed" if self.closed else ""
+        return f"<{type(self).__name__} {'/' + self._path!r}, {self.size} bytes{state}>"

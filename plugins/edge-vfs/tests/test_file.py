@@ -155,4 +155,4 @@ def test_the_address_lives_as_long_as_asked() -> None:
 
 
 def test_the_repr_says_what_it_is() -> None:
-    assert repr(opened(Store(CONTENT))) == "<File 'runs/a.bin', 300000 bytes>"
+    assert repr(opened(Store(CONTENT))) == "<File '/runs/a.bin', 300000 bytes>"
