@@ -165,8 +165,8 @@ class Folder:
         Args:
             name: name or path.
             open_with: name of an opener, such as ``"pandas"``, ``"pil"``, ``"json"`` or ``"text"``;
-                ``"file"`` gives the bytes as a `File`. By default the name's suffix decides, and
-                what no opener knows is a `File`.
+                ``"file"`` gives the bytes as a `File`. By default the name's suffix decides, or, if
+                it has none, the content's first bytes; what no opener knows is a `File`.
 
         Returns:
             a `Folder`, a `File`, or what the opener makes: a ``pandas.DataFrame``, a Pillow image, ...
@@ -182,8 +182,8 @@ class Folder:
             if open_with is not None:
                 raise BadEntry(f"{str(name)!r} is a folder, which no opener opens; leave open_with out")
             return type(self)(self._store, path)
-        opener = openers.choose(stat.name, open_with)
         file = self._file_class(self._store, path, stat)
+        opener = openers.choose(file, open_with)
         return file if opener is None else openers.run(opener, file)
 
     def download(self, name: Name, localpath: str | os.PathLike[str] | None = None) -> pathlib.Path:
