@@ -104,6 +104,53 @@ def test_files_go_up_show_and_come_back(online: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_folders_are_made_and_files_moved_and_deleted(online: Run) -> None:
+    def quiet(*words: str) -> None:
+        done = online("files", *words)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    def says(text: str, *words: str) -> None:
+        done = online("files", *words)
+        assert done.returncode == 1
+        assert text in done.stderr
+        assert "Traceback" not in done.stderr
+
+    quiet("mkdir", "edge:runs/2024/", "old")
+    says("old", "mkdir", "old")
+    quiet("mkdir", "-p", "old")
+    assert online("files", "cp", "-", "edge:a.txt", text="a").returncode == 0
+    assert online("files", "cp", "-", "edge:b.txt", text="b").returncode == 0
+    quiet("mv", "edge:a.txt", "edge:runs/2024")
+    quiet("mv", "runs/2024/", "runs/2025")
+    assert online("files", "ls", "runs/2025").stdout == "a.txt\n"
+    says("overwrite", "mv", "b.txt", "runs/2025/a.txt")
+    quiet("mv", "--overwrite", "b.txt", "runs/2025/a.txt")
+    assert online("files", "cat", "runs/2025/a.txt").stdout == "b"
+    says("recursive", "rm", "runs")
+    says("nothing.txt", "rm", "nothing.txt")
+    quiet("rm", "edge:runs/2025/a.txt", "old/")
+    quiet("rm", "-r", "runs")
+    says("empty", "rm", "-r", "edge:/")
+    assert online("files", "ls").stdout == ""
+
+
+@pytest.mark.slow
+def test_folders_go_up_and_come_down_whole(online: Run, tmp_path: Path) -> None:
+    (tmp_path / "plates" / "deep").mkdir(parents=True)
+    (tmp_path / "plates" / "deep" / "a.txt").write_text("a")
+    for words in (
+        ["cp", "-r", "plates", "edge:"],
+        ["cp", "-r", "plates/", "edge:copy"],
+        ["cp", "-r", "edge:plates/", "down"],
+        ["cp", "-r", "edge:copy", "plates"],
+    ):
+        done = online("files", *words)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for found in ("down/deep/a.txt", "plates/copy/deep/a.txt"):
+        assert (tmp_path / found).read_text() == "a"
+
+
+@pytest.mark.slow
 def test_standard_input_goes_up(online: Run) -> None:
     assert online("files", "cp", "-", "edge:a.txt", text="hello").returncode == 0
     assert online("files", "cat", "a.txt").stdout == "hello"

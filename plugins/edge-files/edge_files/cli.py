@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import posixpath
 import sys
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ import click
 from edge_core.errors import NotFound
 from edge_files.store import OrganizationStore
 from edge_files.wire import Entry
+from edge_vfs import local_names
 
 plugin_api = 1
 
@@ -21,7 +23,7 @@ REMOTE = "edge:"
 
 @click.group()
 def files() -> None:
-    """List, copy and print the organization's files."""
+    """List, copy, move, delete and print the organization's files."""
 
 
 @files.command()
@@ -70,10 +72,11 @@ def cat(open_session: Any, path: str) -> None:
 @files.command()
 @click.argument("source")
 @click.argument("target")
+@click.option("-r", "--recursive", is_flag=True, help="Copy a folder with all that is in it.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file of the organization.")
 @click.pass_obj
-def cp(open_session: Any, source: str, target: str, no_overwrite: bool) -> None:
-    """Copy a file to the organization or from it.
+def cp(open_session: Any, source: str, target: str, recursive: bool, no_overwrite: bool) -> None:
+    """Copy a file or folder to the organization or from it.
 
     A path in the organization begins with "edge:", as in
 
@@ -81,17 +84,79 @@ def cp(open_session: Any, source: str, target: str, no_overwrite: bool) -> None:
 
       edge files cp edge:runs/plate-7.csv .
 
+      edge files cp -r edge:runs .
+
     "-" as the source is standard input.
     """
     if source.startswith(REMOTE) == target.startswith(REMOTE):
         _refuse_pair()
     with open_session() as edge:
         if source.startswith(REMOTE):
-            edge.files.download(source.removeprefix(REMOTE), target)
+            name = _remote(source)
+            if recursive:
+                edge.files.download_folder(name, _local_folder(target, posixpath.basename(name)))
+            else:
+                edge.files.download(name, target)
             return
-        path = _remote_target(OrganizationStore(edge), source, target.removeprefix(REMOTE).removeprefix("/"))
+        path = _remote_target(OrganizationStore(edge), source, _relative(target))
+        if recursive:
+            edge.files.upload_folder(path, source, overwrite=not no_overwrite)
+            return
         given = sys.stdin.buffer if source == "-" else source
         edge.files.upload(path, given, overwrite=not no_overwrite)
+
+
+@files.command()
+@click.argument("source")
+@click.argument("target")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there already.")
+@click.pass_obj
+def mv(open_session: Any, source: str, target: str, overwrite: bool) -> None:
+    """Move or rename a file or folder of the organization; into TARGET, if it is a folder."""
+    with open_session() as edge:
+        name = _remote(source)
+        path = _remote_target(OrganizationStore(edge), name, _relative(target))
+        edge.files.move(name, path, overwrite=overwrite)
+
+
+@files.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("-r", "--recursive", is_flag=True, help="Delete folders with all that is in them.")
+@click.pass_obj
+def rm(open_session: Any, paths: tuple[str, ...], recursive: bool) -> None:
+    """Delete files and folders of the organization; a folder that is not empty only with -r."""
+    with open_session() as edge:
+        for path in paths:
+            edge.files.delete(_remote(path), recursive=recursive)
+
+
+@files.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("-p", "--parents", "exist_ok", is_flag=True, help="A folder that is there already is no error.")
+@click.pass_obj
+def mkdir(open_session: Any, paths: tuple[str, ...], exist_ok: bool) -> None:
+    """Make folders in the organization, with their missing parents."""
+    with open_session() as edge:
+        for path in paths:
+            edge.files.make_folder(_remote(path), exist_ok=exist_ok)
+
+
+def _relative(path: str) -> str:
+    return path.removeprefix(REMOTE).removeprefix("/")
+
+
+def _remote(path: str) -> str:
+    """A path in the organization as its methods take it; shells complete folders with a slash."""
+    return _relative(path).removesuffix("/")
+
+
+def _local_folder(target: str, name: str) -> pathlib.Path:
+    """Where a folder goes: into `target` if that is there, else to `target` itself."""
+    folder = pathlib.Path(target)
+    if not folder.is_dir():
+        return folder
+    local_names.check(name)
+    return folder / name
 
 
 def _refuse_pair() -> NoReturn:
@@ -111,5 +176,5 @@ def _remote_target(store: OrganizationStore, source: str, target: str) -> str:
             return target
     if source == "-":
         raise click.UsageError("standard input has no name; give the whole target path, as in edge:runs/plate-7.csv")
-    name = posixpath.basename(source.replace("\\", "/") if sys.platform == "win32" else source)
+    name = posixpath.basename((source.replace("\\", "/") if sys.platform == "win32" else source).removesuffix("/"))
     return f"{folder}/{name}" if folder else name

@@ -91,34 +91,37 @@ class Reader:
         self._size = stat.size or 0
         self._address: str | None = None
 
-    def open(self, start: int, /) -> Answer:
+    def open(self, start: int, stop: int, /) -> Answer:
+        span = range(start, stop)
         headers = {"Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
+        if len(span) < self._size:
+            headers["Range"] = f"bytes={start}-{stop - 1}"
         if self._address is not None:
             try:
-                return self._checked(self._http.signed("GET", self._address, headers=headers), start)
+                return self._checked(self._http.signed("GET", self._address, headers=headers), span)
             except Forbidden:
                 self._address = None  # it has expired
         answer = self._http.stream("GET", "/content", params=self._params, headers=headers, follow=False)
         if answer.status < 300:
-            return self._checked(answer, start)
-        answer.close()
+            return self._checked(answer, span)
+        with answer:
+            answer.read()  # which keeps the connection
         self._address = urljoin(answer.url, answer.headers.get("Location", ""))
-        return self._checked(self._http.signed("GET", self._address, headers=headers), start)
+        return self._checked(self._http.signed("GET", self._address, headers=headers), span)
 
     def url(self, expires_in: int, /) -> str:
         query = {**self._params, "expires_in": expires_in}
         address = SignedAddress.from_answer(self._http.get("/download-url", params=query))
         return self._http.absolute(address.url)
 
-    def _checked(self, answer: Answer, start: int) -> Answer:
-        """The answer, if it is the content from byte `start` on, as asked."""
-        begins = answer.headers.get("Content-Range", "bytes 0-").removeprefix("bytes ").partition("-")[0]
-        length = str(self._size - start)
+    def _checked(self, answer: Answer, span: range) -> Answer:
+        """The answer, if it is the bytes asked for, of content as long as is known."""
+        whole = f"bytes 0-{self._size - 1}/{self._size}"
+        asked = f"bytes {span.start}-{span.stop - 1}/{self._size}"
+        length = str(len(span))
         if (
             answer.status not in (200, 206)
-            or begins != str(start)
+            or answer.headers.get("Content-Range", whole) != asked
             or answer.headers.get("Content-Length", length) != length
         ):
             answer.close()

@@ -301,7 +301,7 @@ def test_reading_on_is_one_request_and_a_seek_one_more(
     monkeypatch.setattr(edge_session.http, "_send_once", count)
     opened = files.open("a.bin", open_with="file")
     assert sent == ["GET entry"], "opening is one request"
-    assert b"".join(iter(lambda: opened.read(1000), b"")) == data
+    assert b"".join(iter(lambda: opened.read(8192), b"")) == data
     assert len(sent) == 3, "the redirect to the signed address, and that"
     opened.seek(10)
     assert opened.read(10) == data[10:20]

@@ -15,6 +15,8 @@ from edge_files.folder import Folder
 from edge_vfs import openers
 from edge_vfs.openers import UnreadableContent
 
+from . import spreadsheets
+
 CSV = "sample,volume\nA,1.5\nB,2.5\n"
 
 
@@ -39,6 +41,91 @@ def test_a_tsv_and_a_parquet_file_are_frames(files: Folder, frame: Any) -> None:
     files.upload("plate.parquet", packed.getvalue())
     assert files.open("plate.tsv").equals(frame)
     assert files.open("plate.parquet").equals(frame)
+
+
+def packed(write: Any, *args: Any, **options: Any) -> bytes:
+    """What a library writes into a file object."""
+    target = io.BytesIO()
+    write(target, *args, **options)
+    return target.getvalue()
+
+
+def test_every_table_format_gives_the_frame(files: Folder, frame: Any) -> None:
+    contents = {
+        "a.csv": CSV.encode(),
+        "a.tsv": CSV.replace(",", "\t").encode(),
+        "a.parquet": packed(frame.to_parquet),
+        "a.feather": packed(frame.to_feather),
+        "a.jsonl": packed(frame.to_json, orient="records", lines=True),
+        "a.ndjson": packed(frame.to_json, orient="records", lines=True),
+        "a.xlsx": packed(frame.to_excel, index=False, engine="openpyxl"),
+        "a.xlsm": packed(frame.to_excel, index=False, engine="openpyxl"),
+        "a.xls": spreadsheets.xls(),
+        "a.xlsb": spreadsheets.xlsb(),
+        "a.ods": spreadsheets.open_document("ods"),
+        "a.odf": spreadsheets.open_document("ods"),
+        "a.odt": spreadsheets.open_document("odt"),
+    }
+    assert {name.removeprefix("a") for name in contents} == set(openers.PandasOpener.suffixes)
+    for name, content in contents.items():
+        files.upload(name, content)
+        assert files.open(name).equals(frame), name
+        assert files.open(name, open_with="pandas").equals(frame), name
+
+
+def test_arrays_are_read_and_objects_in_them_are_not(files: Folder) -> None:
+    import numpy as np
+
+    array = np.arange(300_000).reshape(3, -1)
+    files.upload("a.npy", packed(np.save, array))
+    files.upload("a.npz", packed(np.savez, first=array, second=array[:, :3]))
+    assert np.array_equal(files.open("a.npy"), array)
+    with files.open("a.npz") as archive:
+        assert archive.files == ["first", "second"]
+        assert np.array_equal(archive["second"], array[:, :3])
+        assert np.array_equal(archive["first"], array)
+    files.upload("code.npy", packed(np.save, np.array([{"a": 1}], dtype=object), allow_pickle=True))
+    with pytest.raises(UnreadableContent, match="allow_pickle"):
+        files.open("code.npy")
+
+
+def test_imageio_gives_an_array_when_asked(files: Folder) -> None:
+    from PIL import Image
+
+    files.upload("a.png", packed(Image.new("RGB", (30, 20), (200, 10, 10)).save, "PNG"))
+    array = files.open("a.png", open_with="imageio")
+    assert array.shape == (20, 30, 3)
+    assert array[3, 3].tolist() == [200, 10, 10]
+    assert files.open("a.png").size == (30, 20), "by itself it is a Pillow image"
+
+
+def test_a_name_without_a_suffix_is_opened_by_its_content(files: Folder, frame: Any) -> None:
+    import numpy as np
+    from PIL import Image
+
+    picture = Image.new("RGB", (30, 20), (200, 10, 10))
+    for content in (packed(frame.to_parquet), packed(frame.to_feather), spreadsheets.open_document("ods")):
+        files.upload("content", content)
+        assert files.open("content").equals(frame)
+        assert files.open("content", open_with="pandas").equals(frame)
+    for kind in ("PNG", "JPEG", "GIF", "TIFF", "WEBP"):
+        files.upload("content", packed(picture.save, kind))
+        assert files.open("content").format == kind
+    files.upload("content", packed(np.save, np.arange(5)))
+    assert files.open("content").tolist() == [0, 1, 2, 3, 4]
+    files.upload("content", packed(np.savez, a=np.arange(5)))
+    assert files.open("content")["a"].tolist() == [0, 1, 2, 3, 4]
+    for content in (b"", b"plain text", b"PK\3\4 some other archive", CSV.encode()):
+        files.upload("content", content)
+        opened = files.open("content")
+        assert isinstance(opened, File)
+        assert (opened.tell(), opened.read()) == (0, content)
+
+
+def test_a_suffix_no_opener_knows_is_not_looked_into(files: Folder, frame: Any) -> None:
+    files.upload("table.v2", packed(frame.to_parquet))
+    assert isinstance(files.open("table.v2"), File)
+    assert files.open("table.v2", open_with="pandas").equals(frame)
 
 
 def test_a_large_table_streams_whole(files: Folder) -> None:
@@ -94,7 +181,7 @@ def test_openers_do_not_open_folders(files: Folder) -> None:
 
 def test_an_unknown_opener_says_which_there_are(files: Folder) -> None:
     files.upload("a.csv", b"")
-    with pytest.raises(BadEntry, match="there are: file, json, pandas, pil, text"):
+    with pytest.raises(BadEntry, match="there are: file, imageio, json, numpy, pandas, pil, text"):
         files.open("a.csv", open_with="excel")
 
 
@@ -104,6 +191,10 @@ def test_an_unknown_opener_says_which_there_are(files: Folder) -> None:
         ("a.csv", CSV.encode(), "pandas", "python -m pip install pandas"),
         ("a.parquet", b"PAR1", "pyarrow", "python -m pip install pandas pyarrow"),
         ("a.png", b"\x89PNG", "PIL", "python -m pip install pillow"),
+        ("a.xlsx", b"PK", "openpyxl", "python -m pip install pandas openpyxl"),
+        ("a.xls", b"x", "python_calamine", "python -m pip install pandas python-calamine"),
+        ("a.odt", b"PK", "odf", "python -m pip install pandas odfpy"),
+        ("a.npy", b"x", "numpy", "python -m pip install numpy"),
     ],
 )
 def test_a_missing_package_is_answered_with_the_command(
@@ -127,6 +218,11 @@ def test_a_missing_package_is_answered_with_the_command(
         ("a.png", b"not a picture"),
         ("a.json", b"{"),
         ("a.txt", b"\xff\xff"),
+        ("a.jsonl", b"{"),
+        ("a.feather", b"not feather"),
+        ("a.npy", b"not an array"),
+        ("a.npz", b""),
+        *((f"a{suffix}", b"not a sheet") for suffix in (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".odf", ".odt")),
     ],
 )
 def test_content_no_opener_can_make_sense_of_is_one_sentence(files: Folder, name: str, data: bytes) -> None:
@@ -162,6 +258,8 @@ def third_party(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         "plugin_api = 1\n"
         "class Opener:\n"
         "    suffixes = ('.fasta', '.csv')\n"
+        "    def recognizes(self, head):\n"
+        "        return head.startswith(b'>')\n"
         "    def open(self, file):\n"
         "        return file.read().decode().split('>')[1:]\n"
     )
@@ -177,6 +275,8 @@ def test_a_third_party_opener_opens_its_suffix_and_takes_nobody_elses(
     files: Folder, third_party: None, frame: Any
 ) -> None:
     files.upload("a.fasta", b">one>two")
+    files.upload("sequences", b">one>two")
+    assert files.open("sequences") == ["one", "two"], "as its opener recognizes the content"
     files.upload("a.csv", CSV.encode())
     assert files.open("a.fasta") == ["one", "two"]
     assert files.open("a.csv").equals(frame)

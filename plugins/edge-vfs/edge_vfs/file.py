@@ -7,15 +7,18 @@ import os
 import threading
 from typing import Any
 
-from edge_vfs.content import Content
+from edge_vfs.content import Check
+from edge_vfs.read_ahead import ReadAhead
 from edge_vfs.store import FileStore, Stat
 
 
 class File(io.RawIOBase):
     """A stored file opened for reading; comes from `Folder.open`, not from its constructor.
 
-    Reading on from where one stands is one streamed request; a seek costs a new one at the next
-    read. Opening asks nothing of the server. The file keeps giving the version it was opened on.
+    Opening asks nothing of the server. Reading on from where one stands is one streamed request,
+    and so is a short jump forward; any other jump costs a request at the next read, which asks for
+    little more than what is read. The file keeps giving the version it was opened on. It may be
+    read from several threads; they share its position.
     """
 
     def __init__(self, store: FileStore, path: str, stat: Stat) -> None:
@@ -23,7 +26,8 @@ class File(io.RawIOBase):
         self._stat = stat
         self._path = path
         self._position = 0
-        self._content: Content | None = None
+        self._ahead = ReadAhead(self._reader, stat)
+        self._check = Check(stat)
         # Readers such as pyarrow call from threads of their own.
         self._lock = threading.RLock()
 
@@ -56,10 +60,8 @@ class File(io.RawIOBase):
             return self.readall()
         with self._lock:
             self._check_open()
-            if self._content is None or self._content.position != self._position:
-                self._drop()
-                self._content = Content(self._reader, self._stat, self._position)
-            data = self._content.read(size)
+            data = self._ahead.read(self._position, size)
+            self._check.see(self._position, data)
             self._position += len(data)
             return data
 
@@ -67,7 +69,7 @@ class File(io.RawIOBase):
         """All bytes from here to the end."""
         with self._lock:
             self._check_open()
-            return b"".join(iter(lambda: self.read(max(0, self.size - self._position)), b""))
+            return self.read(max(0, self.size - self._position))
 
     def readinto(self, buffer: Any, /) -> int:
         """Fill `buffer` with the next bytes and return how many they are."""
@@ -106,17 +108,13 @@ class File(io.RawIOBase):
     def close(self) -> None:
         """Close the file; safe to call twice."""
         with self._lock:
-            self._drop()
+            self._ahead.close()
             super().close()
-
-    def _drop(self) -> None:
-        if self._content is not None:
-            self._content.close()
-            self._content = None
 
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError(f"{self.basename} is closed; open it again")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._path!r}, {self.size} bytes>"
+        state = ", closed" if self.closed else ""
+        return f"<{type(self).__name__} {'/' + self._path!r}, {self.size} bytes{state}>"

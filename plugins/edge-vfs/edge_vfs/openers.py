@@ -2,7 +2,8 @@
 
 An opener is a class registered under the entry-point group ``edge.openers``; the entry point's name
 is what `Folder.open` takes as `open_with`. It states the suffixes it opens and imports what it needs
-inside `open`, so that choosing one costs nothing.
+inside `open`, so that choosing one costs nothing. A name without a suffix says nothing; then the
+content's first bytes decide, if an opener recognizes them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import functools
 import importlib
 import io
 import json
+import posixpath
+from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol
 
 from edge_core.errors import BadEntry, EdgeError, MissingPackage, PluginError
@@ -23,8 +26,12 @@ plugin_api = 1
 class Opener(Protocol):
     """What the entry point names: a class without arguments.
 
+    It may have a method ``recognizes(head: bytes) -> bool`` as well: whether content that begins with
+    `head`, its first `HEAD` bytes at most, is what it opens. It is asked where the name has no suffix.
+
     Attributes:
-        suffixes: the suffixes opened, in lower case, with their dot.
+        suffixes: the suffixes opened, in lower case, with their dot; none for one that opens only
+            what it is asked for by name.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
@@ -33,29 +40,78 @@ class Opener(Protocol):
         """What `file` holds; the opener may close the file or keep it for later reads."""
 
 
+HEAD = 1000
+"""Bytes of a content's beginning by which an opener may recognize it."""
+
+
 class UnreadableContent(EdgeError):
     """The opener could not make anything of the content."""
 
 
 class PandasOpener:
-    """Tables as ``pandas.DataFrame``: csv, tsv and parquet."""
+    """Tables as ``pandas.DataFrame``: text, Parquet, Feather, JSON lines and spreadsheets.
 
-    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet")
+    Of a spreadsheet the first sheet is read; of an OpenDocument text (odt), its first table.
+    """
+
+    # Not pandas' own choice for xls and xlsb, whose packages it is about to give up.
+    _engines: ClassVar[dict[str, str]] = {
+        ".xls": "python_calamine",
+        ".xlsx": "openpyxl",
+        ".xlsm": "openpyxl",
+        ".xlsb": "python_calamine",
+        ".ods": "odf",
+        ".odf": "odf",
+        ".odt": "odf",
+    }
+    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet", ".feather", ".jsonl", ".ndjson", *_engines)
+
+    def recognizes(self, head: bytes) -> bool:
+        return self._suffix_of(head) is not None
 
     def open(self, file: File) -> Any:
-        name = file.basename.lower()
-        if name.endswith(".parquet"):
-            pandas = _need("a table", file, "pandas", "pyarrow")
-            return pandas.read_parquet(file)
-        pandas = _need("a table", file, "pandas")
-        with io.BufferedReader(file, 1 << 20) as buffered:
-            return pandas.read_csv(buffered, sep="\t" if name.endswith(".tsv") else ",")
+        suffix = _suffix(file.basename)
+        if suffix not in self.suffixes:
+            suffix = self._suffix_of(_head(file)) or ".csv"
+        what = "a table"
+        with file:
+            if suffix in self._engines:
+                engine = self._engines[suffix]
+                pandas = _need(what, file, "pandas", engine)
+                return pandas.read_excel(io.BytesIO(file.readall()), engine=engine.removeprefix("python_"))
+            if suffix in (".parquet", ".feather"):
+                pandas = _need(what, file, "pandas", "pyarrow")
+                return pandas.read_parquet(file) if suffix == ".parquet" else pandas.read_feather(file)
+            pandas = _need(what, file, "pandas")
+            buffered = io.BufferedReader(file, 1 << 20)
+            if suffix in (".jsonl", ".ndjson"):
+                return pandas.read_json(buffered, lines=True)
+            return pandas.read_csv(buffered, sep="\t" if suffix == ".tsv" else ",")
+
+    @staticmethod
+    def _suffix_of(head: bytes) -> str | None:
+        """The suffix that content beginning so should have; None if it is none of ours, or could be another's."""
+        if head.startswith(b"PAR1"):
+            return ".parquet"
+        if head.startswith(b"ARROW1\0\0"):
+            return ".feather"
+        # The first member of an OpenDocument package, stored as it is, says what it is.
+        if head.startswith(b"PK\3\4") and b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet" in head[:100]:
+            return ".ods"
+        return None
+
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 
 
 class PILOpener:
     """Pictures as Pillow images."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+    suffixes: ClassVar[tuple[str, ...]] = _PICTURES
+
+    def recognizes(self, head: bytes) -> bool:
+        begins = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+        return head.startswith(begins) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
 
     def open(self, file: File) -> Any:
         _need("a picture", file, "PIL")
@@ -65,6 +121,39 @@ class PILOpener:
             image = Image.open(io.BytesIO(file.readall()))
         image.load()
         return image
+
+
+class ImageIOOpener:
+    """Pictures as NumPy arrays, by imageio; asked for by name, as a picture is a Pillow image otherwise."""
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    def open(self, file: File) -> Any:
+        imageio = _need("a picture", file, "imageio.v3", "imageio")
+        with file:
+            content = file.readall()
+        return imageio.imread(content, extension=_suffix(file.basename) or None)
+
+
+class NumPyOpener:
+    """NumPy arrays (npy), and archives of them (npz), whose arrays are read when they are taken.
+
+    Python objects in them are refused, as reading these runs code that came with the file.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".npy", ".npz")
+
+    def recognizes(self, head: bytes) -> bool:
+        # An archive's members are called as the arrays are, with this suffix.
+        name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+        return head.startswith(b"\x93NUMPY") or (head.startswith(b"PK\3\4") and name.endswith(b".npy"))
+
+    def open(self, file: File) -> Any:
+        numpy = _need("arrays", file, "numpy")
+        found = numpy.load(file, allow_pickle=False)
+        if isinstance(found, numpy.ndarray):
+            file.close()
+        return found
 
 
 class JSONOpener:
@@ -87,8 +176,10 @@ class TextOpener:
             return file.readall().decode("utf-8-sig")
 
 
-def choose(name: str, open_with: str | None) -> Opener | None:
-    """The opener for a file called `name`, or None for its plain bytes.
+def choose(file: File, open_with: str | None) -> Opener | None:
+    """The opener for `file`, or None for its plain bytes.
+
+    Only where the name has no suffix is content asked for.
 
     Raises:
         BadEntry: there is no opener called `open_with`.
@@ -104,15 +195,35 @@ def choose(name: str, open_with: str | None) -> Opener | None:
             known = ", ".join(["file", *registry.names()])
             raise BadEntry(f"there is no opener {open_with!r}; there are: {known}") from None
         return made
+    found = list(_working(registry))
+    for opener in found:
+        if opener.suffixes and file.basename.lower().endswith(tuple(opener.suffixes)):
+            return opener
+    if _suffix(file.basename):
+        return None
+    head = _head(file)
+    return next((opener for opener in found if getattr(opener, "recognizes", lambda head: False)(head)), None)
+
+
+def _working(registry: Registry) -> Iterator[Opener]:
     # Our own first: installing something must not change what an existing line of code returns.
     for record in sorted(registry.records(), key=lambda record: record.distribution != "edge-vfs"):
         try:
             opener: Opener = registry.load(record.name, lambda target: target())
         except PluginError:
             continue  # a broken opener breaks only itself
-        if name.lower().endswith(tuple(opener.suffixes)):
-            return opener
-    return None
+        yield opener
+
+
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
+
+
+def _head(file: File) -> bytes:
+    """The content's first bytes; the file is at its beginning afterwards, and keeps them."""
+    head = file.read(HEAD)
+    file.seek(0)
+    return head
 
 
 def run(opener: Opener, file: File) -> Any:
@@ -144,7 +255,7 @@ def _edge_error(error: BaseException | None) -> EdgeError | None:
     return None
 
 
-_PIP_NAMES = {"PIL": "pillow"}
+_PIP_NAMES = {"PIL": "pillow", "odf": "odfpy", "python_calamine": "python-calamine"}
 
 
 def _need(what: str, file: File, *modules: str) -> Any:

@@ -49,10 +49,18 @@ class Stream(Protocol):
 
 
 class Reader(Protocol):
-    """The content of one version of one file."""
+    """The content of one version of one file.
 
-    def open(self, start: int, /) -> Stream:
-        """The content from byte `start` to its end."""
+    However often it is opened, it gives the version its `Stat` tells of and never bytes of another;
+    where that version is gone it raises `NotFound` or `Conflict`, with a sentence that says so.
+    """
+
+    def open(self, start: int, stop: int, /) -> Stream:
+        """The content from byte `start` up to, and without, byte `stop`: one request.
+
+        Both lie within the content, and `start` is before `stop`. The answer is read to its end
+        where possible, so that its connection can be used again.
+        """
         ...
 
     def url(self, expires_in: int, /) -> str:

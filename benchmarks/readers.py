@@ -1,0 +1,245 @@
+"""Requests and bytes of a `File` under real readers: `python -m benchmarks.readers`.
+
+A server and a client run in processes of their own. Requests are those for content: opening costs one
+more, which tells size and version, and the first read of large content one, which gives its address.
+Bytes are what the answers hold, whether it is read or not. Exit code 1 if a count is above its bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.transfer import _size as size_of
+from tools.local_server import local_server
+
+MIB = 1 << 20
+MEMBER = 100_000
+RANDOM_READS = 500
+RANDOM_SIZE = 4096
+
+
+class Row(NamedTuple):
+    """What one task cost.
+
+    Attributes:
+        name: the row's number among the bars.
+        what: the task.
+        requests: for content.
+        most_requests: the bar.
+        sent: bytes of the answers.
+        most_sent: the bar, in bytes; None where there is none.
+    """
+
+    name: str
+    what: str
+    requests: int
+    most_requests: int
+    sent: int
+    most_sent: float | None
+
+    @property
+    def within(self) -> bool:
+        return self.requests <= self.most_requests and (self.most_sent is None or self.sent <= self.most_sent)
+
+    def line(self) -> str:
+        bar = "" if self.most_sent is None else f"{self.most_sent / 1e6:,.2f}"
+        told = "yes" if self.within else "NO"
+        cells = (self.name, self.what, self.requests, self.most_requests, f"{self.sent / 1e6:,.2f}", bar, told)
+        return f"| {' | '.join(map(str, cells))} |"
+
+
+class Traffic:
+    """Counts a session's requests for content and the bytes of their answers."""
+
+    def __init__(self, edge: Any) -> None:
+        self.requests = self.sent = 0
+        send = edge.http._send_once
+
+        def counting(call: Any) -> Any:
+            answer = send(call)
+            path = call.url.partition("?")[0]
+            if answer.status_code in (200, 206) and (call.signed or path.endswith("/content")):
+                self.requests += 1
+                self.sent += int(answer.headers["Content-Length"])
+            return answer
+
+        edge.http._send_once = counting
+
+    def of(self, task: Callable[[], None]) -> tuple[int, int]:
+        """Requests and bytes of a task."""
+        self.requests = self.sent = 0
+        task()
+        return self.requests, self.sent
+
+
+# --- the files ------------------------------------------------------------------------------------
+
+
+def make_zip(path: Path, size: int, members: int) -> None:
+    """A zip of stored members of equal size, with one of `MEMBER` bytes in the middle."""
+    block = os.urandom(MIB)
+    each = size // members
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(members):
+            name, length = ("wanted.bin", MEMBER) if number == members // 2 else (f"{number:06}.bin", each)
+            with archive.open(name, "w", force_zip64=True) as member:
+                for start in range(0, length, MIB):
+                    member.write(block[: min(MIB, length - start)])
+
+
+def make_parquet(path: Path, size: int) -> int:
+    """A table of 50 columns in 10 row groups; returns the bytes of one column."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = size // 50 // 8 // 10
+    values = np.random.default_rng(1)
+    names = [f"c{number}" for number in range(50)]
+    schema = pa.schema([(name, pa.float64()) for name in names])
+    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
+        for _ in range(10):
+            writer.write_table(pa.table([values.random(rows) for _ in names], schema=schema))
+    return rows * 10 * 8
+
+
+def make_bytes(path: Path, size: int) -> None:
+    block = os.urandom(MIB)
+    with path.open("wb") as file:
+        for start in range(0, size, MIB):
+            file.write(block[: min(MIB, size - start)])
+
+
+# --- the tasks, in the client's process -----------------------------------------------------------
+
+
+def rows(given: dict[str, Any]) -> list[Row]:
+    """All rows, against the server of the environment."""
+    from edge.api import EdgeSession
+
+    with EdgeSession() as edge:
+        traffic = Traffic(edge)
+        found: list[Row] = []
+        for size, members in given["zips"]:
+            found += zip_rows(edge, traffic, size, members)
+        found.append(parquet_row(edge, traffic, given["parquet"]))
+        found += plain_rows(edge, traffic, given["plain"])
+    return found
+
+
+def zip_rows(edge: Any, traffic: Traffic, size: int, members: int) -> list[Row]:
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        make_zip(Path(folder) / "a.zip", size, members)
+        edge.files.upload("a.zip", Path(folder) / "a.zip")
+    file = edge.files.open("a.zip")
+    archives: list[zipfile.ZipFile] = []
+    listing = traffic.of(lambda: archives.append(zipfile.ZipFile(file)))
+    archive = archives[0]
+    assert len(archive.namelist()) == members
+    member = traffic.of(lambda: _check(len(archive.read("wanted.bin")) == MEMBER))
+    told = f"zip of {size // MIB:,} MiB, {members:,} members"
+    return [
+        Row("B18", f"{told}: listing", listing[0], 2, listing[1], 0.2e6),
+        Row("B19", f"{told}: listing, and one of 100 kB", listing[0] + member[0], 4, listing[1] + member[1], 0.35e6),
+    ]
+
+
+def parquet_row(edge: Any, traffic: Traffic, size: int) -> Row:
+    import pyarrow.parquet as pq
+
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        wanted = make_parquet(Path(folder) / "a.parquet", size)
+        edge.files.upload("a.parquet", Path(folder) / "a.parquet")
+
+    def one_column() -> None:
+        with edge.files.open("a.parquet", open_with="file") as file:
+            _check(pq.read_table(file, columns=["c7"]).num_rows * 8 == wanted)
+
+    cost = traffic.of(one_column)
+    told = f"parquet of {size // MIB:,} MiB: 1 of 50 columns, 10 row groups ({wanted / 1e6:.1f} MB)"
+    return Row("B20", told, cost[0], 13, cost[1], 1.3 * wanted)
+
+
+def plain_rows(edge: Any, traffic: Traffic, size: int) -> list[Row]:
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        make_bytes(Path(folder) / "a.bin", size)
+        edge.files.upload("a.bin", Path(folder) / "a.bin")
+
+    def on() -> None:
+        with edge.files.open("a.bin") as file:
+            _check(sum(len(block) for block in iter(lambda: file.read(MIB), b"")) == size)
+
+    def jumping() -> None:
+        chosen = random.Random(1)
+        with edge.files.open("a.bin") as file:
+            for _ in range(RANDOM_READS):
+                file.seek(chosen.randrange(size - RANDOM_SIZE))
+                _check(len(file.read(RANDOM_SIZE)) == RANDOM_SIZE)
+
+    def opening() -> None:
+        opened.append(edge.files.open("a.bin"))
+
+    opened: list[io.RawIOBase] = []
+    in_order, random_ones = traffic.of(on), traffic.of(jumping)
+    at_first = traffic.of(opening)
+    reading = traffic.of(lambda: _check(len(opened[0].read(1 << 16) or b"") == 1 << 16))
+    opened[0].close()
+    told = f"{size // MIB:,} MiB"
+    wanted = RANDOM_READS * RANDOM_SIZE
+    return [
+        Row("B21", f"{told} in reads of 1 MiB", in_order[0], 35, in_order[1], 1.02 * size),
+        Row("B22", f"{RANDOM_READS} random reads of 4 KiB in {told}", random_ones[0], 501, random_ones[1], 17 * wanted),
+        Row("B23", "opening a file", at_first[0], 0, at_first[1], 0),
+        Row("B23", "its first read", reading[0], 1, reading[1], None),
+    ]
+
+
+def _check(right: bool) -> None:
+    if not right:
+        raise RuntimeError("what was read is not what was written")
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Requests and bytes of a File under real readers.")
+    parser.add_argument("--zip", type=size_of, default="200MiB", help="of a zip with 2,000 members; 200MiB by default")
+    parser.add_argument("--large-zip", type=size_of, default="2GiB", help="of another with 2,000; 2GiB by default")
+    parser.add_argument("--parquet", type=size_of, default="200MiB")
+    parser.add_argument("--plain", type=size_of, default="200MiB", help="of the file read in order and at random")
+    parser.add_argument("--folder", type=Path, help="where to put the files; a temporary folder")
+    given = parser.parse_args()
+    tasks = {
+        "zips": [(given.zip, 2000), (given.large_zip, 2000)],
+        "parquet": given.parquet,
+        "plain": given.plain,
+    }
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder, local_server(Path(folder) / "data") as server:
+        program = (
+            "import json, sys; from benchmarks import readers; print(json.dumps(readers.rows(json.loads(sys.argv[1]))))"
+        )
+        environment = {**server.environment, "PYTHONPATH": os.getcwd()}
+        command = [sys.executable, "-c", program, json.dumps(tasks)]
+        done = subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    found = [Row(*row) for row in json.loads(done.stdout)]
+    print("| row | what | requests | bar | MB | bar | within |")
+    print("|---|---|---|---|---|---|---|")
+    for row in found:
+        print(row.line())
+    return 0 if all(row.within for row in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

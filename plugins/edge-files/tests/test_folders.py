@@ -1,0 +1,295 @@
+"""What people expect of a folder beside the reference: paths, joining, walking, patterns, notebooks, whole trees."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tracemalloc
+from html.parser import HTMLParser
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import pytest
+
+from edge_core.errors import AlreadyExists, BadEntry, NotFound
+from edge_core.session import EdgeSession
+from edge_files.folder import Folder
+from edge_vfs.folder import SHOWN
+
+
+@pytest.fixture
+def tree(files: Folder) -> Folder:
+    for path in ("runs/2024/a.csv", "runs/2024/b.txt", "runs/2023/a.csv", "runs/.hidden.csv", "top.csv"):
+        files.upload(path, path.encode())
+    files.make_folder("runs/empty")
+    return files
+
+
+def test_a_name_may_be_a_path_object_everywhere(files: Folder, tmp_path: Path) -> None:
+    files.upload(PurePosixPath("runs/a.txt"), b"x")
+    files.make_folder(PureWindowsPath("runs\\new"))
+    assert files.open(Path("runs/a.txt")) == "x"
+    assert files.exists(Path("runs/new"))
+    files.move(Path("runs/a.txt"), Path("runs/new/b.txt"))
+    files.rename(Path("runs/new/b.txt"), "c.txt")
+    assert files.download(Path("runs/new/c.txt"), tmp_path).read_bytes() == b"x"
+    files.delete(Path("runs"), recursive=True)
+    with pytest.raises(TypeError, match="a text or a path"):
+        files.open(b"runs")  # type: ignore[arg-type]
+
+
+def test_exists_and_stat(tree: Folder) -> None:
+    assert tree.exists("runs/2024/a.csv")
+    assert tree.exists("runs")
+    assert "top.csv" in tree
+    assert "nothing.csv" not in tree
+    assert not tree.exists("runs/2024/a.csv/b")
+    about = tree.stat("runs/2024/a.csv")
+    content = b"runs/2024/a.csv"
+    assert (about.name, about.kind, about.size) == ("a.csv", "file", len(content))
+    assert about.sha256 == hashlib.sha256(content).hexdigest()
+    assert about.modified_at.utcoffset() is not None
+    folder = tree.stat("runs")
+    assert (folder.name, folder.kind, folder.size, folder.sha256) == ("runs", "folder", None, None)
+    assert tree.stat().kind == "folder"
+    with pytest.raises(NotFound, match="nothing"):
+        tree.stat("nothing")
+    with pytest.raises(BadEntry):
+        tree.exists("../x")
+
+
+def test_joining_asks_nothing_and_does_wherever_a_name_does(
+    tree: Folder, edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(edge_session.http, "_send_once", None)
+        year = tree / "runs" / Path("2024")
+        assert (year.path, year.basename, year.parent.path, tree.path, tree.parent.path) == (
+            "/runs/2024",
+            "2024",
+            "/runs",
+            "/",
+            "/",
+        )
+        assert repr(year) == "<Folder '/runs/2024'>"
+    assert year.list() == ["a.csv", "b.txt"]
+    assert year.exists()
+    assert not (tree / "runs" / "2025").exists()
+    assert tree.open(year / "b.txt") == "runs/2024/b.txt"
+    tree.move(year / "b.txt", tree / "moved.txt")
+    assert year.download(tree / "moved.txt", tmp_path).read_text() == "runs/2024/b.txt"
+    with pytest.raises(BadEntry, match="root"):
+        tree.delete(tree, recursive=True)
+    assert tree.list() == ["moved.txt", "runs", "top.csv"]
+
+
+def test_what_was_joined_in_another_organization_is_refused(tree: Folder, edge_server: Any) -> None:
+    other = edge_server.create_organization()
+    token = edge_server.create_token(edge_server.create_user(organization=other))
+    url = tree._store.session.config.service_url  # type: ignore[attr-defined]
+    with EdgeSession(token, url, other) as edge, pytest.raises(BadEntry, match="another store"):
+        tree.open(edge.files / "top.csv")
+
+
+def test_a_folder_is_gone_through_name_by_name(tree: Folder) -> None:
+    assert list(tree) == tree.list() == ["runs", "top.csv"]
+    assert [(one.name, one.kind, one.size) for one in tree.scan()] == [("runs", "folder", None), ("top.csv", "file", 7)]
+    assert tree.open("runs").basename == "runs"
+
+
+def test_iterating_holds_no_long_list(files: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100,000 entries, page by page, from a server that has them; each page is freed before the next but one."""
+    total, limit = 100_000, 1000
+
+    def page(path: str, *, params: Any) -> Any:
+        first = int(params["cursor"] or 0)
+        items = [
+            {
+                "name": f"{number:08}.csv",
+                "kind": "file",
+                "uid": "u",
+                "modified_at": "2026-01-01T00:00:00Z",
+                "size": 1,
+                "sha256": "0" * 64,
+                "version": "v",
+            }
+            for number in range(first, first + limit)
+        ]
+        return {"items": items, "next": str(first + limit) if first + limit < total else None}
+
+    monkeypatch.setattr(files._store.http, "get", page)  # type: ignore[attr-defined]
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in files) == total
+        assert sum(one.size or 0 for one in files.scan()) == total
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 << 20, "all of them would take more than 100 MiB"
+
+
+def test_walk_goes_through_a_tree_and_leaves_out_what_is_taken_out(tree: Folder) -> None:
+    found = [(folder.path, folders, files) for folder, folders, files in tree.walk()]
+    assert found == [
+        ("/", ["runs"], ["top.csv"]),
+        ("/runs", ["2023", "2024", "empty"], [".hidden.csv"]),
+        ("/runs/2023", [], ["a.csv"]),
+        ("/runs/2024", [], ["a.csv", "b.txt"]),
+        ("/runs/empty", [], []),
+    ]
+    seen = []
+    for folder, folders, _ in tree.walk("runs"):
+        seen.append(folder.path)
+        if "2023" in folders:
+            folders.remove("2023")
+    assert seen == ["/runs", "/runs/2024", "/runs/empty"]
+    with pytest.raises(NotFound):
+        list(tree.walk("nothing"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*.csv", ["top.csv"]),
+        ("*", ["runs", "top.csv"]),
+        ("/runs/2024/*", ["runs/2024/a.csv", "runs/2024/b.txt"]),
+        ("runs/*/a.csv", ["runs/2023/a.csv", "runs/2024/a.csv"]),
+        ("runs/202[4-9]/?.csv", ["runs/2024/a.csv"]),
+        ("**/a.csv", ["runs/2023/a.csv", "runs/2024/a.csv"]),
+        ("runs/**/*.csv", ["runs/.hidden.csv", "runs/2023/a.csv", "runs/2024/a.csv"]),
+        ("runs/2024/b.txt", ["runs/2024/b.txt"]),
+        ("RUNS/*", []),
+        ("nothing/*", []),
+        ("top.csv/*", []),
+    ],
+)
+def test_glob_finds_by_pattern(tree: Folder, pattern: str, found: list[str]) -> None:
+    assert sorted(tree.glob(pattern)) == found
+    assert all(tree.exists(path) for path in found)
+
+
+def test_glob_lists_only_folders_that_can_hold_a_match(tree: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[str] = []
+    children = tree._store.children
+
+    def noting(path: str, /, kind: str | None = None) -> Any:
+        listed.append(path)
+        return children(path, kind)
+
+    monkeypatch.setattr(tree._store, "children", noting)
+    assert list((tree / "runs").glob("2024/*.csv")) == ["2024/a.csv"]
+    assert list(tree.glob("runs/*4/*.csv")) == ["runs/2024/a.csv"]
+    assert list(tree.glob("r*")) == ["runs"]
+    assert listed == ["runs/2024", "runs", "runs/2024", ""]
+
+
+@pytest.mark.parametrize("pattern", ["", "a//b", "a**/b", "runs/"])
+def test_a_pattern_that_cannot_be_is_said(tree: Folder, pattern: str) -> None:
+    with pytest.raises(BadEntry, match="pattern"):
+        list(tree.glob(pattern))
+
+
+# --- notebooks ------------------------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    """What a browser would make of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+HOSTILE = [
+    "<script>alert(1)<",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "&lt;b&gt;",
+    "\u202egpj.exe",
+    "<!--",
+    "]]>",
+]
+
+
+def test_a_notebook_shows_a_table_in_which_no_name_is_obeyed(files: Folder) -> None:
+    folder = files.make_folder("<b onclick=x>")
+    for name in HOSTILE:
+        folder.upload(name, b"12345")
+    folder.make_folder("sub")
+    shown = Tags(folder._repr_html_())
+    assert shown.tags == {"table", "caption", "bdi", "thead", "tbody", "tr", "th", "td"}
+    assert shown.attributes == set()
+    for text in (*HOSTILE, "sub/", "/<b onclick=x>", "5"):
+        assert text in shown.text
+
+
+def test_a_notebook_shows_the_beginning_of_a_long_folder_and_what_went_wrong(files: Folder) -> None:
+    for number in range(SHOWN + 1):
+        files.make_folder(f"many/{number:03}")
+    shown = Tags((files / "many")._repr_html_())
+    assert "000/" in shown.text
+    assert "and more" in shown.text
+    assert f"{SHOWN:03}/" not in shown.text
+    gone = Tags((files / "<i>gone")._repr_html_())
+    assert gone.tags == {"pre"}
+    assert "<i>gone" in gone.text
+
+
+def test_a_file_says_what_it_is(tree: Folder) -> None:
+    file = tree.open("top.csv", open_with="file")
+    assert repr(file) == "<File '/top.csv', 7 bytes>"
+    file.close()
+    assert repr(file) == "<File '/top.csv', 7 bytes, closed>"
+    assert repr(tree / "a\u202eb") == "<Folder '/a\\u202eb'>"
+
+
+# --- whole trees ----------------------------------------------------------------------------------
+
+
+def local(top: Path) -> dict[str, bytes | None]:
+    """The files and folders below a local folder; a folder has no content."""
+    found = sorted(top.rglob("*"))
+    return {one.relative_to(top).as_posix(): None if one.is_dir() else one.read_bytes() for one in found}
+
+
+def test_a_tree_comes_down_and_goes_up_whole(tree: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine.txt").write_text("stays")
+    assert tree.download_folder("runs") == Path("runs")
+    expected = {
+        ".hidden.csv": b"runs/.hidden.csv",
+        "2023": None,
+        "2023/a.csv": b"runs/2023/a.csv",
+        "2024": None,
+        "2024/a.csv": b"runs/2024/a.csv",
+        "2024/b.txt": b"runs/2024/b.txt",
+        "empty": None,
+        "mine.txt": b"stays",
+    }
+    assert local(tmp_path / "runs") == expected
+    os.symlink(tmp_path / "runs", tmp_path / "runs" / "round")
+    copy = tree.upload_folder("copies/first", tmp_path / "runs")
+    assert copy.path == "/copies/first"
+    assert tree.download_folder(copy, tmp_path / "again") == tmp_path / "again"
+    assert local(tmp_path / "again") == expected
+    with pytest.raises(AlreadyExists):
+        tree.upload_folder("copies/first", tmp_path / "runs", overwrite=False)
+    with pytest.raises(NotADirectoryError):
+        tree.upload_folder("copies", tmp_path / "nothing")
+    with pytest.raises(BadEntry, match="download_folder"):
+        tree.download("runs", tmp_path)
+    with pytest.raises(NotFound):
+        tree.download_folder("nothing", tmp_path / "nothing")
+    with pytest.raises(BadEntry):
+        tree.download_folder("top.csv", tmp_path / "file")

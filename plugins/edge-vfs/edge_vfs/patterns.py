@@ -1,0 +1,67 @@
+"""Patterns such as ``runs/*/plate-?.csv``, by fsspec's rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from edge_core.errors import BadEntry, NotFound
+from edge_vfs.store import Stat
+
+
+def matching(pattern: str, children: Callable[[str], Iterable[Stat]]) -> Iterator[str]:
+    """The paths that match; only folders that can hold one are listed.
+
+    Args:
+        pattern: relative to the folder searched, with or without one leading ``/``.
+        children: gives the entries of a folder, by its path from the folder searched.
+
+    Raises:
+        BadEntry: the pattern is not valid.
+    """
+    segments = pattern.removeprefix("/").split("/")
+    if "" in segments:
+        raise BadEntry(
+            f"the pattern {pattern!r} has an empty segment; leave out doubled slashes and the one at the end"
+        )
+    whole = _compiled("/".join(segments))
+    unlimited = "**" in segments
+    deep = segments.index("**") if unlimited else len(segments) - 1
+    # What a folder of each depth must match to hold a match; from the first ** on, all of them may.
+    above = [_compiled("/".join(segments[:depth])) for depth in range(1, deep + 1)]
+    plain = next((n for n, one in enumerate(segments[:-1]) if re.search(r"[*?\[]", one)), len(segments) - 1)
+    return _walk("/".join(segments[:plain]), plain, whole, above, children, unlimited=unlimited)
+
+
+def _walk(
+    start: str,
+    depth: int,
+    whole: re.Pattern[str],
+    above: list[re.Pattern[str]],
+    children: Callable[[str], Iterable[Stat]],
+    *,
+    unlimited: bool,
+) -> Iterator[str]:
+    waiting = [(start, depth)]
+    while waiting:
+        folder, depth = waiting.pop()
+        found: list[tuple[str, int]] = []
+        try:
+            for one in children(folder):
+                path = f"{folder}/{one.name}" if folder else one.name
+                if whole.match(path):
+                    yield path
+                if one.kind == "folder" and (above[depth].match(path) if depth < len(above) else unlimited):
+                    found.append((path, depth + 1))
+        except NotFound:
+            continue  # nothing is there to match
+        waiting += reversed(found)
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    from fsspec.utils import glob_translate
+
+    try:
+        return re.compile(glob_translate(pattern))
+    except (ValueError, re.error) as error:
+        raise BadEntry(f"the pattern {pattern!r} is not valid ({error}); mend it and try again") from None

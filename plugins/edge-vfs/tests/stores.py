@@ -1,0 +1,63 @@
+"""A store whose connections break, lie and count."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from typing import Any, NamedTuple
+
+from edge_core.errors import ConnectionFailed
+
+
+class Stat(NamedTuple):
+    name: str
+    size: int | None
+    sha256: str | None
+    kind: str = "file"
+    version: str | None = "v1"
+    modified_at: dt.datetime = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+class Stream:
+    def __init__(self, content: bytes, breaks_after: int | None) -> None:
+        self._inner = io.BytesIO(content)
+        self._left = breaks_after
+
+    def read(self, size: int, /) -> bytes:
+        if self._left is not None:
+            if self._left == 0:
+                raise ConnectionFailed("the answer broke off")
+            size = min(size, self._left)
+            self._left -= size
+        return self._inner.read(size)
+
+    def close(self) -> None:
+        pass
+
+
+class Reader:
+    """Counts its requests; each stream breaks after as many bytes as it is told."""
+
+    def __init__(self, content: bytes, breaks_after: int | None) -> None:
+        self._content = content
+        self._breaks_after = breaks_after
+        self.asked: list[tuple[int, int]] = []
+
+    @property
+    def starts(self) -> list[int]:
+        return [start for start, _ in self.asked]
+
+    def open(self, start: int, stop: int, /) -> Stream:
+        self.asked.append((start, stop))
+        return Stream(self._content[start:stop], self._breaks_after)
+
+    def url(self, expires_in: int, /) -> str:
+        return f"https://store.example.com/k?expires_in={expires_in}"
+
+
+class Store:
+    def __init__(self, content: bytes, breaks_after: int | None = None) -> None:
+        self.made = Reader(content, breaks_after)
+
+    def reader(self, path: str, stat: Any, /) -> Reader:
+        return self.made
