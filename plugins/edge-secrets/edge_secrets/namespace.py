@@ -8,7 +8,7 @@ from typing import Any
 from edge_core.plugin import Namespace
 from edge_secrets import wire
 from edge_secrets.secret import Secret
-from edge_secrets.wire import CreateSecret, OpenSecret, ReplaceSecret
+from edge_secrets.wire import CreateSecret, OpenSecret, ReplaceSecret, SecretEntry
 
 _USER = "/user"
 _ORGANIZATION = "/organization"
@@ -111,7 +111,7 @@ class EdgeSecrets(Namespace):
         self._delete(_ORGANIZATION, secret_name)
 
     def _list(self, kind: str) -> list[str]:
-        return list(self.http.items(kind, make=lambda item: str(item["name"])))
+        return list(self.http.items(kind, make=lambda item: SecretEntry.from_answer(item).name))
 
     def _read(self, kind: str, name: str) -> Secret:
         path = _path(kind, name)
