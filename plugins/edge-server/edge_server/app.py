@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import flask
@@ -18,6 +19,7 @@ from edge_server import (
     problems,
     sealing,
     services,
+    subsystems,
     token_use,
 )
 from edge_server.description import describe
@@ -28,17 +30,25 @@ from edge_server.signing import Signer, read_key
 from edge_server.store import Store
 
 
-def create_app(data: Path) -> flask.Flask:
+def create_app(data: Path, added: Sequence[subsystems.Subsystem] | None = None) -> flask.Flask:
     """The application on the data folder `data`.
+
+    Args:
+        data: the data folder.
+        added: what plugins add; None for all that are installed.
 
     Raises:
         NotMigrated: the database is not at the revision this code works with.
         MissingRule: a route has no rule in the permission table.
+        BrokenSubsystem: what a plugin adds cannot be used.
     """
+    added = subsystems.installed() if added is None else added
     opened = database.Database(data / database.FILE_NAME)
     # A child process opens connections of its own: SQLite's do not survive a fork.
     with contextlib.closing(opened):
         opened.require_migrated()
+        for subsystem in added:
+            subsystem.require_migrated(opened)
     audit_log = audit.AuditLog(data / "logs" / audit.FILE_NAME)
     return build(
         services.Services(
@@ -48,12 +58,13 @@ def create_app(data: Path) -> flask.Flask:
             sealing.at(data),
             audit_log,
             configuration.read(data),
-        )
+        ),
+        added,
     )
 
 
-def build(parts: services.Services) -> flask.Flask:
-    """The application made of `parts`."""
+def build(parts: services.Services, added: Sequence[subsystems.Subsystem] = ()) -> flask.Flask:
+    """The application made of `parts`, with what plugins add."""
     app = flask.Flask("edge_server", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # A trailing slash more is another address, and so is a doubled one: nothing is redirected.
@@ -62,10 +73,12 @@ def build(parts: services.Services) -> flask.Flask:
     api = describe(app)
     for group in (server, whoami, tokens, admin, members, files, uploads, signed, search, secrets):
         api.register_blueprint(group.routes)
+    rules = subsystems.register(app, api, added)
+    server.install(app, [subsystem.name for subsystem in added])
     problems.install(app)
     app.after_request(body.drain)
     app.before_request(refuse_unreadable_query)
-    permissions.install(app)
+    permissions.install(app, rules)
     idempotency.install(app)
     parts.database.before_commit = idempotency.before_commit
     _plan(parts)
