@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pathlib
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +59,29 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     if not as_json:
         click.echo(f"{broken} of them cannot be used." if broken else "All that are switched on can be used.")
     ctx.exit(1 if broken else 0)
+
+
+@plugins.command()
+@click.argument("name")
+@click.option(
+    "--in",
+    "parent",
+    type=click.Path(exists=True, file_okay=False, path_type=pathlib.Path),
+    default=pathlib.Path(),
+    show_default="here",
+    help="Folder to make it in.",
+)
+def new(name: str, parent: pathlib.Path) -> None:
+    """Make the folder of a new plugin, edge-NAME, which gives sessions the attribute NAME.
+
+    It is a whole plugin, to be changed into the one you want: both halves, a command and tests.
+    """
+    from edge_cli.new import create
+
+    folder = create(name, parent)
+    click.echo(f"{folder} is made. It works already:")
+    click.echo(f"    cd {shlex.quote(str(folder))} && python -m pip install -e . && python -m pytest")
+    click.echo("Its tests need edge-server and pytest. Change it from there; its README says what is where.")
 
 
 def _registries() -> dict[str, Registry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import flask
@@ -22,6 +23,7 @@ from edge_server import (
     problems,
     sealing,
     services,
+    subsystems,
     token_use,
 )
 from edge_server.description import describe
@@ -44,20 +46,28 @@ from edge_server.signing import Signer, read_key
 from edge_server.store import Store
 
 
-def create_app(data: Path) -> flask.Flask:
+def create_app(data: Path, added: Sequence[subsystems.Subsystem] | None = None) -> flask.Flask:
     """The application on the data folder `data`.
+
+    Args:
+        data: the data folder.
+        added: what plugins add; None for all that are installed.
 
     Raises:
         NotMigrated: the database is not at the revision this code works with.
         MissingRule: a route has no rule in the permission table.
         BadPrices: the price file cannot be used.
+        BrokenSubsystem: what a plugin adds cannot be used.
     """
+    added = subsystems.installed() if added is None else added
     price_file = prices.PriceFile(data / prices.FILE_NAME)
     price_file.read()
     opened = database.Database(data / database.FILE_NAME)
     # A child process opens connections of its own: SQLite's do not survive a fork.
     with contextlib.closing(opened):
         opened.require_migrated()
+        for subsystem in added:
+            subsystem.require_migrated(opened)
     audit_log = audit.AuditLog(data / "logs" / audit.FILE_NAME)
     return build(
         services.Services(
@@ -68,12 +78,13 @@ def create_app(data: Path) -> flask.Flask:
             audit_log,
             configuration.read(data),
             prices=price_file,
-        )
+        ),
+        added,
     )
 
 
-def build(parts: services.Services) -> flask.Flask:
-    """The application made of `parts`."""
+def build(parts: services.Services, added: Sequence[subsystems.Subsystem] = ()) -> flask.Flask:
+    """The application made of `parts`, with what plugins add."""
     app = flask.Flask("edge_server", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # A trailing slash more is another address, and so is a doubled one: nothing is redirected.
@@ -82,10 +93,12 @@ def build(parts: services.Services) -> flask.Flask:
     api = describe(app)
     for group in (server, whoami, tokens, admin, members, files, uploads, signed, search, secrets, billing):
         api.register_blueprint(group.routes)
+    rules = subsystems.register(app, api, added)
+    server.install(app, [subsystem.name for subsystem in added])
     problems.install(app)
     app.after_request(body.drain)
     app.before_request(refuse_unreadable_query)
-    permissions.install(app)
+    permissions.install(app, rules)
     idempotency.install(app)
     parts.database.before_commit = idempotency.before_commit
     metering.install(app, parts.database)

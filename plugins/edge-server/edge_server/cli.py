@@ -39,7 +39,7 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
 
     It stops on Ctrl-C, after the requests it is answering.
     """
-    from edge_server import folder, runner
+    from edge_server import folder, runner, subsystems
     from edge_server.app import create_app
     from edge_server.configuration import BadConfiguration
     from edge_server.database import NotMigrated
@@ -52,8 +52,9 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
             stack.enter_context(folder.locked(data))
             listener = stack.enter_context(runner.listen(host, port))
             url = runner.url_of(listener)
-            token = folder.prepare(data)
-            app = create_app(data)
+            added = subsystems.installed()
+            token = folder.prepare(data, added)
+            app = create_app(data, added)
             log = None
             if access_log:
                 log = data / "logs" / "access.log"
@@ -74,7 +75,15 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
                 access_log=log,
                 ready=lambda: _greet(data, url, token),
             )
-    except (folder.BadFolder, runner.CannotListen, NotMigrated, BadKeyFile, BadConfiguration, BadPrices) as error:
+    except (
+        folder.BadFolder,
+        runner.CannotListen,
+        NotMigrated,
+        BadKeyFile,
+        BadConfiguration,
+        BadPrices,
+        subsystems.BrokenSubsystem,
+    ) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -19,6 +19,9 @@ from edge_server.migrations import HEAD
 
 FILE_NAME = "edge.sqlite3"
 
+VERSION_TABLE = "alembic_version"
+"""Where the revision of the server's own tables is kept."""
+
 BUSY_TIMEOUT = 30_000
 """Milliseconds a transaction waits for another one's write lock."""
 
@@ -70,12 +73,12 @@ class Database:
         with self._writing.begin() as connection:
             yield connection
 
-    def revision(self) -> str | None:
-        """The migration the database is at; None if it is empty."""
+    def revision(self, table: str = VERSION_TABLE) -> str | None:
+        """The migration that the tables are at whose history is kept in `table`; None if there are none yet."""
         with self.engine.connect() as connection:
-            if not sa.inspect(connection).has_table("alembic_version"):
+            if not sa.inspect(connection).has_table(table):
                 return None
-            revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+            revision: str | None = connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(table)))
             return revision
 
     def require_migrated(self) -> None:

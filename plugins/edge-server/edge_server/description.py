@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 
 from edge_core.records import Record, field
 from edge_server import idempotency
-from edge_server.permissions import RULES, Rule
+from edge_server.permissions import Rule, rules_of
 
 _NAME = "edge_server.api"
 
@@ -71,6 +71,7 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
     """The finished OpenAPI document."""
     api: flask_smorest.Api = app.extensions[_NAME]
     document: dict[str, Any] = api.spec.to_dict()
+    rules = rules_of(app)
     for path in document["paths"].values():
         for method, operation in path.items():
             if method == "parameters":
@@ -85,9 +86,9 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
                 "description": "Refused; the problem says why.",
                 "content": {"application/problem+json": _PROBLEM},
             }
-            if RULES[operation["operationId"]] is not Rule.ANYONE:
+            if rules[operation["operationId"]] is not Rule.ANYONE:
                 operation["security"] = [{"token": []}]
-                operation["x-permission"] = RULES[operation["operationId"]].name.lower()
+                operation["x-permission"] = rules[operation["operationId"]].name.lower()
                 if method == "post":
                     _repeatable(operation)
     components = document["components"]

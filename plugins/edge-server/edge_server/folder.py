@@ -8,8 +8,9 @@ import datetime as dt
 import json
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 import sqlalchemy.exc
@@ -21,6 +22,9 @@ from edge_server.migrate import migrate
 from edge_server.signing import read_key
 from edge_server.store import Store
 from edge_server.uploads import Uploads
+
+if TYPE_CHECKING:
+    from edge_server.subsystems import Subsystem
 
 ORGANIZATION = "default"
 ADMIN = "admin"
@@ -75,10 +79,15 @@ def locked(data: Path) -> Iterator[None]:
         lock.release()
 
 
-def prepare(data: Path) -> str | None:
+def prepare(data: Path, added: Sequence[Subsystem] = ()) -> str | None:
     """Make ready what a server needs in `data`; returns the first token, if this is the first start.
 
+    Args:
+        data: the data folder.
+        added: what plugins add, whose tables are migrated as well.
+
     Raises:
+        BrokenSubsystem: a plugin's migration fails.
         BadFolder: something in it cannot be read or written.
         BadKeyFile: the key file is damaged, or missing though something is sealed, or others can
             read it.
@@ -88,7 +97,7 @@ def prepare(data: Path) -> str | None:
         store = Store(data)
         store.create()
         read_key(data)
-        migrate(opened, data / "backups")
+        migrate(opened, data / "backups", added)
         _prepare_sealing(opened, data)
         Uploads(opened, store).drop_orphans()
         with opened.write() as session:

@@ -7,8 +7,10 @@ does not read the files of an organization without being in it.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import enum
+from collections.abc import Mapping
 
 import flask
 import sqlalchemy.exc
@@ -97,6 +99,9 @@ RULES: dict[str, Rule] = {
 """Operation -> who may do it."""
 
 
+_TABLE = "edge_server.rules"
+
+
 class MissingRule(Exception):
     """A route came without a rule."""
 
@@ -143,15 +148,27 @@ def member() -> Member:
     return found
 
 
-def install(app: flask.Flask) -> None:
+def rules_of(app: flask.Flask) -> Mapping[str, Rule]:
+    """The table in force in `app`: the server's own rules, and those of plugins."""
+    found: Mapping[str, Rule] = app.extensions[_TABLE]
+    return found
+
+
+def install(app: flask.Flask, added: Mapping[str, Rule] | None = None) -> None:
     """Guard every route of `app`, all of which are there already.
+
+    Args:
+        app: the application.
+        added: the rules of plugins, for operations of their own.
 
     Raises:
         MissingRule: a route's operation is not in the table.
     """
+    # The server's own come first: no plugin's rule can stand before one of them.
+    table = app.extensions[_TABLE] = collections.ChainMap(RULES, dict(added or {}))
     for route in app.url_map.iter_rules():
         operation = _operation(app, route.endpoint)
-        if operation not in RULES:
+        if operation not in table:
             raise MissingRule(
                 f"{route.rule} ({operation or route.endpoint}) has no rule; say in edge_server.permissions.RULES "
                 "who may do it"
@@ -170,7 +187,7 @@ def _guard() -> None:
     request = flask.request
     if request.endpoint is None:
         return  # no such route: Flask says so next
-    rule = RULES[_operation(flask.current_app, request.endpoint) or ""]
+    rule = rules_of(flask.current_app)[_operation(flask.current_app, request.endpoint) or ""]
     if rule is Rule.ANYONE:
         return
     flask.g.caller = _authenticate(request.headers.get("Authorization"))

@@ -1,14 +1,14 @@
-"""Run by Alembic; the connection comes from `edge_server.migrate`."""
+"""Run by Alembic for each history; what it works on comes from `edge_server.migrate`."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from edge_server.models import Base
-
+given = context.config.attributes
 context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    connection=given["connection"],
+    target_metadata=given["metadata"],
+    version_table=given["version_table"],
     render_as_batch=True,
 )
 context.run_migrations()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 
 import flask
 import sqlalchemy as sa
@@ -12,6 +13,8 @@ from edge_server.routes.blueprint import Routes, answer
 from edge_server.services import services
 
 routes = Routes("server", __name__)
+
+_NAME = "edge_server.subsystems"
 
 SUBSYSTEMS = [
     "admin",
@@ -42,6 +45,16 @@ class Meta(Record):
     subsystems: list[str] = field(doc="What the server offers.")
 
 
+def install(app: flask.Flask, added: Sequence[str]) -> None:
+    """Note what `app` offers.
+
+    Args:
+        app: the application.
+        added: names of the subsystems that plugins add.
+    """
+    app.extensions[_NAME] = sorted({*SUBSYSTEMS, *added})
+
+
 @routes.operation("healthz", "GET", "/healthz")
 @routes.response(200, Health.schema())
 def healthz() -> flask.Response:
@@ -55,7 +68,7 @@ def healthz() -> flask.Response:
 @routes.response(200, Meta.schema())
 def meta() -> flask.Response:
     """Tell versions and subsystems."""
-    return answer(Meta(version=_version(), api="v1", subsystems=SUBSYSTEMS))
+    return answer(Meta(version=_version(), api="v1", subsystems=flask.current_app.extensions[_NAME]))
 
 
 def _version() -> str:

@@ -1,0 +1,1 @@
+"""Log books of instruments."""

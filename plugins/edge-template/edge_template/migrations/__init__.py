@@ -1,0 +1,1 @@
+"""The history of the plugin's table, one revision after another."""

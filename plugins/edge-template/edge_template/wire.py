@@ -1,0 +1,53 @@
+"""What log books look like on the wire; client and server import these records, so they stand here once."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from edge_core.records import Record, field
+
+INSTRUMENT = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+
+MAX_TEXT = 10_000
+"""Most characters of an entry's text."""
+
+
+class TemplateEntry(Record):
+    """An entry in the log book of an instrument."""
+
+    __slots__ = ()
+
+    uid: str = field(doc="Universally unique id.")
+    instrument: str = field(pattern=INSTRUMENT)
+    text: str = field(max_length=MAX_TEXT)
+    author: str = field(doc="User name of who wrote it.")
+    created_at: dt.datetime = field(doc="UTC.")
+    modified_at: dt.datetime = field(doc="UTC.")
+
+
+class TemplatePage(Record):
+    """One page of entries."""
+
+    __slots__ = ()
+
+    items: list[TemplateEntry]
+    next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
+
+
+class ListTemplate(Record):
+    """Asks for entries, the oldest first."""
+
+    __slots__ = ()
+
+    instrument: str | None = field(default=None, pattern=INSTRUMENT, doc="Only the log book of this instrument.")
+    limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class CreateTemplateEntry(Record):
+    """A new entry."""
+
+    __slots__ = ()
+
+    instrument: str = field(pattern=INSTRUMENT)
+    text: str = field(max_length=MAX_TEXT)

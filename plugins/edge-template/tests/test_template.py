@@ -1,0 +1,120 @@
+"""Log books against a live server, which the fixtures `edge_server` and `edge_session` start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from edge_cli.main import cli
+from edge_core.errors import BadEntry, Conflict, Forbidden, NotFound
+from edge_core.session import EdgeSession
+from edge_template.namespace import Template
+
+CliRunner = pytest.importorskip("click.testing").CliRunner
+
+
+@pytest.fixture
+def log(edge_session: EdgeSession) -> Template:
+    return edge_session.get(Template)
+
+
+@pytest.fixture
+def member(edge_server, edge_session: EdgeSession) -> Iterator[Template]:  # type: ignore[no-untyped-def]
+    """A plain member of the same organization."""
+    organization = edge_session.organization
+    token = edge_server.create_token(edge_server.create_user(organization=organization))
+    with EdgeSession(token, edge_server.url, organization) as session:
+        yield session.get(Template)
+
+
+@pytest.fixture
+def stranger(edge_server) -> Iterator[Template]:  # type: ignore[no-untyped-def]
+    """Someone of another organization."""
+    organization = edge_server.create_organization()
+    token = edge_server.create_token(edge_server.create_user(organization=organization))
+    with EdgeSession(token, edge_server.url, organization) as session:
+        yield session.get(Template)
+
+
+def test_an_entry_is_written_read_corrected_and_removed(log: Template) -> None:
+    written = log.create("centrifuge-2", "New rotor.")
+    assert (written.instrument, written.text) == ("centrifuge-2", "New rotor.")
+    assert written.author == log.session.whoami().user_name
+    read = log.read(written.uid)
+    assert read == written
+    read.text = "New rotor, balanced."
+    corrected = log.update(read)
+    assert corrected.text == "New rotor, balanced."
+    assert corrected.modified_at >= corrected.created_at == written.created_at
+    assert log.read(written.uid) == corrected
+    log.delete(written.uid)
+    with pytest.raises(NotFound, match="no such entry"):
+        log.read(written.uid)
+
+
+def test_entries_are_listed_the_oldest_first_and_by_instrument(log: Template) -> None:
+    for n in range(5):
+        log.create("freezer" if n % 2 else "centrifuge-2", f"Run {n}.")
+    assert [one.text for one in log.list()] == [f"Run {n}." for n in range(5)]
+    assert [one.text for one in log.list(instrument="freezer")] == ["Run 1.", "Run 3."]
+    one_by_one = log.http.items("/entries", params={"limit": 1}, make=lambda item: item["text"])
+    assert list(one_by_one) == [f"Run {n}." for n in range(5)]
+
+
+def test_who_comes_second_is_told_so(log: Template) -> None:
+    first = log.read(log.create("freezer", "Defrosted.").uid)
+    second = log.read(first.uid)
+    first.text = "Defrosted and cleaned."
+    log.update(first)
+    second.text = "Defrosted, by me."
+    with pytest.raises(Conflict):
+        log.update(second)
+
+
+def test_only_the_text_can_be_corrected(log: Template) -> None:
+    entry = log.create("freezer", "Defrosted.")
+    entry.author = "somebody else"
+    with pytest.raises(BadEntry, match="author"):
+        log.update(entry)
+
+
+def test_members_read_and_write_and_do_not_correct(log: Template, member: Template) -> None:
+    entry = member.create("freezer", "Defrosted.")
+    assert log.read(entry.uid) == member.read(entry.uid)
+    entry.text = "Nothing happened."
+    with pytest.raises(Forbidden):
+        member.update(entry)
+    with pytest.raises(Forbidden):
+        member.delete(entry.uid)
+
+
+def test_other_organizations_see_nothing(log: Template, stranger: Template) -> None:
+    entry = log.create("freezer", "Defrosted.")
+    assert list(stranger.list()) == []
+    with pytest.raises(NotFound):
+        stranger.read(entry.uid)
+
+
+@pytest.mark.parametrize("instrument", ["", "a b", "x" * 101, "../freezer"])
+def test_what_cannot_be_an_instrument_is_refused(log: Template, instrument: str) -> None:
+    with pytest.raises(BadEntry):
+        log.create(instrument, "Defrosted.")
+
+
+def test_the_command_writes_and_lists(log: Template) -> None:
+    run = CliRunner().invoke
+    added = run(cli, ["template", "add", "freezer", "Defrosted."], env=_environment(log))
+    assert added.exit_code == 0, added.output
+    assert added.output.strip() == next(iter(log.list())).uid
+    listed = run(cli, ["template", "list", "--instrument", "freezer"], env=_environment(log))
+    assert listed.output.rstrip().endswith(f"freezer  {log.session.whoami().user_name}: Defrosted.")
+
+
+def _environment(log: Template) -> dict[str, str]:
+    settings = log.session.config
+    return {
+        "EDGE_API_TOKEN": settings.api_token,
+        "EDGE_API_SERVICE_URL": settings.service_url,
+        "EDGE_API_ORG": settings.organization,
+    }

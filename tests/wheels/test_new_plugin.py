@@ -1,0 +1,32 @@
+"""`edge plugins new`, from the wheels alone: what it makes installs, and its tests pass."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.wheels.environments import UV, Install, run
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_new_plugin_installs_and_passes_at_once(install: Install, tmp_path: Path) -> None:
+    environment = install("edge-template", "edge-cli", "edge-server", "pytest")
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("EDGE_", "PYTHON"))}
+    before = time.monotonic()
+
+    code = "from edge_cli.main import main; main()"
+    run(environment.python, "-c", code, "plugins", "new", "lims", cwd=tmp_path, env=outside)
+    folder = tmp_path / "edge-lims"
+    run(*UV, "pip", "install", "--python", environment.python, "-e", folder, cwd=tmp_path)
+    said = run(environment.python, "-m", "pytest", "-q", cwd=folder, env=outside)
+
+    print(f"from `edge plugins new lims` to a passing test run: {time.monotonic() - before:.1f} s\n{said}")
+    assert re.search(r"\d+ passed", said)
+    assert "skipped" not in said
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if "__pycache__" not in path.parts]
+    assert not [name for name in names if "template" in name]
