@@ -261,7 +261,8 @@ def installed() -> list[Subsystem]:
     registry = Registry(GROUP, refuse=_refuse)
     for record in registry.unusable():
         raise _broken(record.name, record.distribution, record.version, f"cannot be used: {record.error}")
-    by_name = {record.name: record for record in registry.records()}
+    # The others of that name are switched off.
+    by_name = {record.name: record for record in registry.records() if record.error is None}
     return [_load(registry, by_name[name]) for name in registry.names()]
 
 
@@ -337,6 +338,8 @@ def _check_routes(app: flask.Flask, subsystem: Subsystem, before: Collection[str
             raise subsystem.broken(f"has the address {route.rule}; its addresses begin with {allowed[0]}")
         if operation is None or not operation.startswith(f"{name}."):
             raise subsystem.broken(f"has the operation {operation!r} at {route.rule}; its operations are {name}.…")
+        if operation in operations:
+            raise subsystem.broken(f"has the operation {operation} twice; each has an id of its own")
         if operation not in rules:
             raise subsystem.broken(f"has no rule for {operation}; its author says in rules= who may do it")
         if rules[operation] in _OF_AN_ORGANIZATION and "org" not in route.arguments:

@@ -1,0 +1,310 @@
+"""Server halves that other people's plugins bring: what they can do, and what stops the start."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from edge_core import registry
+from edge_server import folder, openapi, sealing, subsystems
+from edge_server.app import build, create_app
+from edge_server.database import FILE_NAME, Database, NotMigrated
+from edge_server.local import EdgeServer
+from edge_server.services import Services
+from edge_server.signing import Signer
+from edge_server.store import Store
+from edge_server.subsystems import BrokenSubsystem
+
+from .wire import Api, client, refused
+
+Bring = Callable[..., Path]
+
+GOOD = """
+plugin_api = 1
+from pathlib import Path
+import sqlalchemy as sa
+from edge_core.records import Record
+
+class Word(Record):
+    text: str
+
+metadata = sa.MetaData()
+words = sa.Table("lab_words", metadata, sa.Column("text", sa.String(100)))
+
+def server(context):
+    routes = context.routes()
+
+    @routes.operation("lab.words.add", "POST", "/words")
+    @routes.arguments(Word.schema())
+    @routes.response(201, Word.schema())
+    def add(word, org):
+        with context.write() as session:
+            session.execute(sa.insert(words).values(text=word.text))
+            return context.answer(word, status=201)
+
+    @routes.operation("lab.words.count", "GET", "/words")
+    @routes.response(200, Word.schema())
+    def count(org):
+        with context.read() as session:
+            return context.answer(Word(text=str(session.scalar(sa.select(sa.func.count()).select_from(words)))))
+
+    rules = {"lab.words.add": context.requires("developer"), "lab.words.count": context.requires("member")}
+    migrations = Path(__file__).parent / "lab_migrations"
+    return context.subsystem(routes, rules=rules, metadata=metadata, migrations=migrations)
+"""
+
+FIRST = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "0001", None
+def upgrade(): op.create_table("lab_words", sa.Column("text", sa.String(100)))
+"""
+
+SECOND = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "0002", "0001"
+def upgrade():
+    op.add_column("lab_words", sa.Column("language", sa.String(10)))
+"""
+
+
+@pytest.fixture
+def bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bring]:
+    """Install a distribution with a server half, for this process and those it starts."""
+    before = set(sys.modules)
+
+    def make(source: str = GOOD, *migrations: str, name: str = "lab-plugin", point: str = "lab") -> Path:
+        module = name.replace("-", "_")
+        site = tmp_path / name
+        info = site / f"{module}-1.0.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[edge.server]\n{point} = {module}:server\n")
+        (site / f"{module}.py").write_text(textwrap.dedent(source))
+        (site / "lab_migrations").mkdir(exist_ok=True)
+        for number, text in enumerate(migrations or (FIRST,), 1):
+            (site / "lab_migrations" / f"v{number}.py").write_text(text)
+        monkeypatch.syspath_prepend(str(site))
+        monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
+        registry.rescan()
+        sys.modules.pop(module, None)
+        return site
+
+    yield make
+    registry.rescan()
+    for module in set(sys.modules) - before:
+        if str(getattr(sys.modules[module], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[module]
+
+
+def start(tmp_path: Path) -> None:
+    """What a server does before it listens."""
+    (tmp_path / "data").mkdir(exist_ok=True)
+    added = subsystems.installed()
+    folder.prepare(tmp_path / "data", added)
+    create_app(tmp_path / "data", added)
+
+
+def backups(tmp_path: Path) -> int:
+    return len(list((tmp_path / "data" / "backups").glob("*.sqlite3")))
+
+
+def kept(tmp_path: Path) -> list[str]:
+    with contextlib.closing(Database(tmp_path / "data" / FILE_NAME)) as database, database.read() as session:
+        return list(session.scalars(sa.text("SELECT text FROM lab_words")))
+
+
+@pytest.mark.slow
+def test_a_plugin_adds_addresses_rules_and_tables(bring: Bring, tmp_path: Path) -> None:
+    bring()
+    server = EdgeServer(tmp_path / "data")
+    try:
+        server.start()
+        organization = server.create_organization()
+        developer = server.create_user(organization=organization, roles=["developer"])
+        member = server.create_user(organization=organization)
+        writes = client(server, server.create_token(developer), organization)
+        reads = client(server, server.create_token(member), organization)
+        nobody = client(server, None, organization)
+        words = f"/v1/orgs/{organization}/lab/words"
+        key = {"Idempotency-Key": "once"}
+        for _ in range(2):
+            assert writes.call("POST", words, json={"text": "hood"}, headers=key).status_code == 201
+        assert reads.call("GET", words).json() == {"text": "1"}, "sent twice under one key, done once"
+        refused(reads.call("POST", words, json={"text": "x"}), 403, "forbidden")
+        refused(nobody.call("GET", words), 401, "unauthenticated")
+        refused(reads.call("GET", words.replace(organization, "default")), 404, "not_found")
+        refused(writes.call("POST", words, json={"text": "x", "more": 1}), 422, "bad_entry")
+        offered = nobody.call("GET", "/v1/meta").json()["subsystems"]
+        assert {"files", "lab"} <= set(offered)
+        server.restart()
+        assert client(server, reads.token, organization).call("GET", words).json() == {"text": "1"}
+    finally:
+        server.close()
+
+
+def test_its_operations_are_described(bring: Bring) -> None:
+    bring()
+    paths = openapi.document(subsystems.installed())["paths"]
+    assert paths["/v1/orgs/{org}/lab/words"]["post"]["operationId"] == "lab.words.add"
+    assert paths["/v1/orgs/{org}/lab/words"]["post"]["x-permission"] == "developer"
+    assert "/v1/orgs/{org}/lab/words" not in openapi.document()["paths"], "the document that is kept is the server's"
+
+
+def test_its_tables_are_migrated_after_a_backup(bring: Bring, tmp_path: Path) -> None:
+    bring()
+    start(tmp_path)
+    assert backups(tmp_path) == 0, "there was nothing yet"
+    start(tmp_path)
+    assert backups(tmp_path) == 0, "nothing was due"
+    bring(GOOD, FIRST, SECOND)
+    with pytest.raises(
+        NotMigrated, match=r"tables of lab .* revision 0001 and lab-plugin 1\.0 needs 0002; `edge server"
+    ):
+        create_app(tmp_path / "data")
+    start(tmp_path)
+    assert backups(tmp_path) == 1
+
+
+def test_a_server_that_had_no_plugin_is_backed_up_before_it_gets_one(bring: Bring, tmp_path: Path) -> None:
+    start(tmp_path)
+    bring()
+    start(tmp_path)
+    assert backups(tmp_path) == 1
+
+
+def test_a_migration_that_fails_leaves_all_as_it_was(bring: Bring, tmp_path: Path) -> None:
+    bring()
+    start(tmp_path)
+    with contextlib.closing(Database(tmp_path / "data" / FILE_NAME)) as database, database.write() as session:
+        session.execute(sa.text("INSERT INTO lab_words VALUES ('hood')"))
+    bring(GOOD, FIRST, SECOND + "    op.drop_table('lab_words')\n    raise KeyError('no such instrument')\n")
+    with pytest.raises(
+        BrokenSubsystem, match=r"lab-plugin 1\.0 cannot migrate its tables, .*KeyError.*DISABLE_PLUGINS"
+    ):
+        start(tmp_path)
+    assert kept(tmp_path) == ["hood"]
+    bring(GOOD, FIRST, SECOND)
+    start(tmp_path)
+    assert kept(tmp_path) == ["hood"]
+
+
+def test_tables_of_a_newer_plugin_are_left_alone(bring: Bring, tmp_path: Path) -> None:
+    bring(GOOD, FIRST, SECOND)
+    start(tmp_path)
+    (bring() / "lab_migrations" / "v2.py").unlink()
+    with pytest.raises(NotMigrated, match=r"0002, which lab-plugin 1\.0 does not know; a newer lab-plugin made it"):
+        start(tmp_path)
+
+
+def test_without_its_plugin_the_server_starts_and_keeps_the_tables(
+    bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring()
+    start(tmp_path)
+    monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "lab-plugin")
+    start(tmp_path)
+    assert kept(tmp_path) == []
+
+
+BROKEN = {
+    "it raises": ("raise RuntimeError('no licence')", "cannot be loaded: .*RuntimeError: no licence"),
+    "it states no contract": (GOOD.replace("plugin_api = 1", ""), "states no plugin contract"),
+    "it returns nothing": (
+        "plugin_api = 1\ndef server(context): pass",
+        "returned None",
+    ),
+    "it returns something else": ("plugin_api = 1\ndef server(context): return 7", "gave a int; .*context.subsystem"),
+    "there is no such role": (GOOD.replace('"member"', '"king"'), "no role 'king'; the roles are anyone, user"),
+    "a table is not its own": (GOOD.replace('"lab_words"', '"tokens"'), "table 'tokens'; .* calls it lab_tokens"),
+    "no migrations": (GOOD.replace(", migrations=migrations", ""), "has tables and no migrations"),
+    "an operation without a rule": (
+        GOOD.replace('"lab.words.add": context.requires("developer"), ', ""),
+        "has no rule for lab.words.add",
+    ),
+    "a rule without an operation": (
+        GOOD.replace("rules = {", 'rules = {"lab.burn": context.requires("user"), '),
+        "no such",
+    ),
+    "a rule made by hand": (GOOD.replace('context.requires("member")', '"member"'), "context.requires did not make"),
+    "an operation of another": (
+        GOOD.replace('"lab.words.count", "GET"', '"files.list", "GET"'),
+        "operation 'files.list'",
+    ),
+    "an address of another": (
+        GOOD.replace("context.routes()", 'context.routes("/v1/orgs/<org>/files")'),
+        "address /v1/orgs/<org>/files/words",
+    ),
+    "an address without an organization": (
+        GOOD.replace("context.routes()", 'context.routes("/v1/lab")'),
+        "role in an organization for lab.words.count, and /v1/lab/words names none|for lab.words.add",
+    ),
+    "an operation twice": (
+        GOOD.replace('"lab.words.count", "GET"', '"lab.words.add", "GET"'),
+        "operation lab.words.add twice",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_broken_stops_the_start_with_a_sentence(
+    what: str, bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, said = BROKEN[what]
+    bring(source)
+    data = tmp_path / "data"
+    data.mkdir()
+    parts = Services(Database(data / "none"), Store(data), Signer(b""), sealing.at(data))
+    with pytest.raises(BrokenSubsystem, match=said) as raised:
+        build(parts, subsystems.installed())
+    assert "'lab' of lab-plugin 1.0" in str(raised.value)
+    assert str(raised.value).endswith("start without it: EDGE_DISABLE_PLUGINS=lab-plugin")
+    monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "lab-plugin")
+    assert "lab" not in [one.name for one in subsystems.installed()]
+
+
+@pytest.mark.parametrize("point", ["files", "billing", "tokens", "meta", "users", "whoami", "admin"])
+def test_no_plugin_takes_a_name_of_the_servers(point: str, bring: Bring) -> None:
+    bring(point=point)
+    with pytest.raises(BrokenSubsystem, match=rf"'{point}' of lab-plugin 1\.0 cannot be used: .*choose another"):
+        subsystems.installed()
+
+
+def test_two_plugins_of_one_name_stop_the_start(bring: Bring, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring()
+    bring(name="twin-plugin")
+    with pytest.raises(
+        BrokenSubsystem, match=r"lab-plugin 1\.0 and twin-plugin 1\.0|twin-plugin 1\.0 and lab-plugin 1\.0"
+    ):
+        subsystems.installed()
+    monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "twin-plugin")
+    assert "lab-plugin" in [one.distribution for one in subsystems.installed()]
+
+
+def test_two_newest_migrations_stop_the_start(bring: Bring) -> None:
+    bring(GOOD, FIRST, SECOND, SECOND.replace('"0002"', '"0003"'))
+    with pytest.raises(BrokenSubsystem, match="has 2 newest migrations"):
+        subsystems.installed()
+
+
+@pytest.mark.slow
+def test_the_command_says_it_in_one_line(bring: Bring, tmp_path: Path) -> None:
+    bring("raise RuntimeError('no licence')")
+    server = EdgeServer(tmp_path / "data")
+    with pytest.raises(RuntimeError, match="did not start"):
+        server.start()
+    (line,) = server.log.strip().splitlines()
+    assert line.startswith("Error: the server half 'lab' of lab-plugin 1.0 cannot be loaded")
+    server.close()
+
+
+def test_a_good_one_beside_the_servers_own_routes(bring: Bring, api: Api) -> None:
+    # The server of all tests has what is installed where they run, edge-template among it.
+    assert "template" in api.call("GET", "/v1/meta").json()["subsystems"]

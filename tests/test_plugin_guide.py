@@ -1,0 +1,42 @@
+"""The guide for authors of plugins names all there is, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+from edge_cli.plugins import KINDS
+from edge_core.testing.contract import PluginContract
+from edge_server.subsystems import ROLES, Context
+
+GUIDE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+
+def test_every_group_of_entry_points_is_in_it() -> None:
+    assert set(re.findall(r"^\| `(edge\.\w+)` \|", GUIDE, flags=re.M)) == set(KINDS.values())
+
+
+def test_every_switch_of_the_kit_is_in_it_and_has_a_docstring() -> None:
+    switches = {name for name in PluginContract.__annotations__ if not name.startswith("_")}
+    table = GUIDE.split("| attribute |")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)", table, flags=re.M)) == switches
+    source = ast.parse(Path(inspect.getfile(PluginContract)).read_text())
+    (kit,) = [one for one in source.body if isinstance(one, ast.ClassDef) and one.name == "PluginContract"]
+    for statement, following in zip(kit.body, kit.body[1:], strict=False):
+        if isinstance(statement, ast.AnnAssign):
+            assert isinstance(following, ast.Expr), ast.unparse(statement)
+
+
+def test_all_of_the_context_is_in_it() -> None:
+    members = {name for name in vars(Context) if not name.startswith("_")}
+    table = GUIDE.split("| of the context |")[1].split("\n\n")[0]
+    named = {name for row in re.findall(r"^\| (.*?) \|", table, flags=re.M) for name in re.findall(r"`(\w+)", row)}
+    assert named == members
+    assert all(f"`{role}`" in table for role in ROLES)
+
+
+def test_its_python_is_python() -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", GUIDE, flags=re.M | re.S):
+        ast.parse(block)
