@@ -67,11 +67,16 @@ EXPORTS = {
         "AppProxyKindEnum": "edge_applications.app_version",
     },
     "edge.apps.server_info": {"ServerInfo": "edge_applications.server_info"},
-    "edge.admin": {"Organization": "edge_admin.organization"},
+    "edge.admin": {
+        "Organization": "edge_admin.organization",
+        "OrganizationStatusEnum": "edge_admin.organization",
+        "User": "edge_admin.user",
+    },
     "edge.admin.organization": {
         "Organization": "edge_admin.organization",
         "OrganizationStatusEnum": "edge_admin.organization",
     },
+    "edge.admin.user": {"User": "edge_admin.user"},
     "edge.edge_tokens": {"Token": "edge_tokens.token"},
     "edge.edge_billing": {
         "BillingCloudUsage": "edge_billing.cloud_usage",

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from edge.admin.user import User
 from edge_admin.member import Member
 from edge_admin.organization import Organization
-from edge_admin.user import User
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound, Unauthenticated
 from edge_core.session import EdgeSession
 from edge_server import clock, tokens

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 import edge.admin
 from edge.admin.organization import Organization, OrganizationStatusEnum
+from edge.admin.user import User
 from edge_admin.namespace import EdgeAdmin
-from edge_admin.user import User
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound, QuotaExceeded, Unauthenticated
 from edge_core.session import EdgeSession
 from edge_server import models

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
-from edge_core.config import Settings
+from edge_core.config import Settings, checked_url
 from edge_core.errors import EdgeError
-from edge_core.http import HttpClient
 from edge_core.whoami import WhoAmI
 from edge_tokens.wire import Accepted, AcceptInvitation
 
@@ -30,7 +28,7 @@ def accept_invitation(service_url: str, code: str, api_token: str | None = None)
     """
     import json
 
-    from edge_core.config import checked_url
+    from edge_core.http import HttpClient
 
     settings = Settings(api_token=api_token or "", service_url=checked_url(service_url), organization="none")
     client = HttpClient(settings)
@@ -38,12 +36,9 @@ def accept_invitation(service_url: str, code: str, api_token: str | None = None)
     # The key makes it safe to ask again when the answer, which has the token, was lost on its way.
     headers = {"Content-Type": "application/json", "Idempotency-Key": os.urandom(16).hex()}
     try:
-        if api_token is None:
-            options: dict[str, Any] = {"signed": True}
-            answer = client.send("POST", PATH, headers=headers, body=body, whole=True, **options)
-        else:
-            answer = client.send("POST", f"/{PATH}", headers=headers, body=body, whole=True)
-        with answer:
+        # Without a token the code is what permits it, as the signature of a signed address is.
+        path, without = (PATH, True) if api_token is None else (f"/{PATH}", False)
+        with client.send("POST", path, headers=headers, body=body, whole=True, signed=without) as answer:
             return Accepted.from_answer(answer.json())
     finally:
         client.close()

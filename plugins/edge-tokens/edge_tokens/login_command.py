@@ -7,9 +7,6 @@ from typing import TextIO
 
 import click
 
-from edge_core import config
-from edge_tokens import login as steps
-
 plugin_api = 1
 
 
@@ -34,6 +31,9 @@ def login(
 
     The profile is [default], or the one that `edge --profile NAME login ...` names.
     """
+    from edge_core import config
+    from edge_tokens import login as steps
+
     token = token_file.read().strip() if token_file is not None else None
     if invitation is not None:
         code = sys.stdin.readline().strip() if invitation == "-" else invitation
