@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -97,6 +99,7 @@ def test_a_folder_is_gone_through_name_by_name(tree: Folder) -> None:
     assert tree.open("runs").basename == "runs"
 
 
+@pytest.mark.slow
 def test_iterating_holds_no_long_list(files: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """100,000 entries, page by page, from a server that has them; each page is freed before the next but one."""
     total, limit = 100_000, 1000
@@ -187,6 +190,14 @@ def test_glob_lists_only_folders_that_can_hold_a_match(tree: Folder, monkeypatch
 def test_a_pattern_that_cannot_be_is_said(tree: Folder, pattern: str) -> None:
     with pytest.raises(BadEntry, match="pattern"):
         list(tree.glob(pattern))
+
+
+@pytest.mark.slow
+def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
+    program = "import edge_files.namespace, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"fsspec", "numpy", "pandas", "pyarrow", "PIL", "imageio", "openpyxl", "odf", "python_calamine"}
+    assert heavy.isdisjoint(loaded)
 
 
 # --- notebooks ------------------------------------------------------------------------------------

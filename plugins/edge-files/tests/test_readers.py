@@ -136,6 +136,7 @@ def members(files: Folder, mode: str) -> dict[str, bytes]:
     return contents
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["", "gz", "bz2", "xz"])
 def test_a_tar_of_any_kind_is_read(files: Folder, traffic: Traffic, kind: str) -> None:
     contents = members(files, f"w:{kind}")
@@ -165,6 +166,7 @@ def test_copyfileobj_is_one_request(files: Folder, traffic: Traffic, tmp_path: P
     assert traffic.lengths == [len(data)]
 
 
+@pytest.mark.slow
 def test_text_and_buffered_readers_are_one_request(files: Folder, traffic: Traffic) -> None:
     lines = [[str(number), "grün"] for number in range(150_000)]
     content = "".join(f"{one},{two}\n" for one, two in lines).encode()
@@ -178,6 +180,7 @@ def test_text_and_buffered_readers_are_one_request(files: Folder, traffic: Traff
     assert traffic.lengths == [len(content)] * 2
 
 
+@pytest.mark.slow
 def test_pandas_reads_in_chunks(files: Folder, traffic: Traffic) -> None:
     import pandas as pd
 

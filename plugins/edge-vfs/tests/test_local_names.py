@@ -102,6 +102,7 @@ def download_both_ways(name: str) -> tuple[int, int]:
     return written, refused
 
 
+@pytest.mark.slow
 def test_no_known_hostile_name_leaves_the_folder() -> None:
     results = {name: download_both_ways(name) for name in HOSTILE}
     for name in (
@@ -120,6 +121,7 @@ def test_no_known_hostile_name_leaves_the_folder() -> None:
         assert results[name] == (3, 0), name
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(name=names)
 def test_no_name_at_all_leaves_the_folder(name: str) -> None:

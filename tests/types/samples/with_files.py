@@ -1,5 +1,6 @@
 """What the type checkers say to a user who has edge-files."""
 
+from pathlib import Path
 from typing import Any, assert_type
 
 from edge.api import EdgeSession, File, Folder, NotFound
@@ -11,6 +12,10 @@ edge = EdgeSession()
 assert_type(edge.files, Folder)
 assert_type(edge.files.list(), list[str])
 assert_type(edge.files.make_folder("runs"), Folder)
+assert_type(edge.files / "runs" / Path("2024"), Folder)
+assert_type(edge.files.stat("plate.csv").size, int | None)
+assert_type(list(edge.files.glob("*.csv")), list[str])
+assert_type([folder for folder, folders, files in edge.files.walk()], list[Folder])
 assert_type(edge.billing, Any)
 
 # Misspelt names are caught, on the session and on what hangs on it.
