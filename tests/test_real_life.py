@@ -142,7 +142,7 @@ def test_what_was_opened_before_says_that_the_session_is_closed(edge_session: Ed
     assert file.read(10) == LARGE[:10]
     edge_session.close()
     edge_session.close()
-    file.seek(5000)
+    file.seek(2 << 20)
     calls: list[Callable[[], Any]] = [
         edge_session.whoami,
         files.list,
