@@ -372,25 +372,20 @@ def _remove_from(session: Session, top: int, removed_at: dt.datetime, limit: int
     Folders in it are taken out as well and then emptied one after another, so that it does not
     matter how many there are or how deep.
     """
-    tops = [top]
+    tops, emptied = [top], []
     while tops and limit > 0:
-        top = tops[-1]
-        below = session.execute(
-            select(Node.id, Node.uid, Node.version_id).where(Node.parent_id == top).limit(limit)
-        ).all()
-        files = [one for one in below if one.version_id is not None]
-        folders = [one.id for one in below if one.version_id is None]
-        _remove_nodes(session, [one.id for one in files], removed_at)
-        if folders:
-            session.execute(
-                update(Node).where(Node.id.in_(folders)).values(parent_id=None, removed_at=removed_at), **_UNSEEN
-            )
-        tops = folders + tops
+        below = session.execute(select(Node.id, Node.version_id).where(Node.parent_id == tops[-1]).limit(limit)).all()
         limit -= len(below)
         if not below:
-            _remove_nodes(session, [top], removed_at)
-            tops.remove(top)
+            emptied.append(tops.pop())
             limit -= 1
+            continue
+        folders = [one.id for one in below if one.version_id is None]
+        held = set(session.scalars(select(Node.parent_id).where(Node.parent_id.in_(folders)).distinct()))
+        _remove_nodes(session, [one.id for one in below if one.id not in held], removed_at)
+        session.execute(update(Node).where(Node.id.in_(held)).values(parent_id=None, removed_at=removed_at), **_UNSEEN)
+        tops[:0] = held
+    _remove_nodes(session, emptied, removed_at)
 
 
 def _remove_nodes(session: Session, ids: list[int], removed_at: dt.datetime) -> None:
