@@ -79,20 +79,24 @@ def locked(data: Path) -> Iterator[None]:
         lock.release()
 
 
-def prepare(data: Path, added: Sequence[Subsystem] = ()) -> str | None:
+def prepare(data: Path, added: Sequence[Subsystem] | None = None) -> str | None:
     """Make ready what a server needs in `data`; returns the first token, if this is the first start.
 
     Args:
         data: the data folder.
-        added: what plugins add, whose tables are migrated as well.
+        added: what plugins add, whose tables are migrated as well; None for all that are installed.
 
     Raises:
-        BrokenSubsystem: a plugin's migration fails.
+        BrokenSubsystem: what a plugin adds cannot be used, or its migration fails.
         BadFolder: something in it cannot be read or written.
         BadKeyFile: the key file is damaged, or missing though something is sealed, or others can
             read it.
         NotMigrated: a newer server made the database.
     """
+    if added is None:
+        from edge_server import subsystems  # `env` and the like need none of the routes
+
+        added = subsystems.installed()
     with _explained(data), contextlib.closing(Database(data / database.FILE_NAME)) as opened:
         store = Store(data)
         store.create()

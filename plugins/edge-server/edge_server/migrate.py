@@ -135,7 +135,7 @@ def _upgrade(database: Database, history: _History) -> None:
     try:
         with database.write_connection() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, history.newest)
+            command.upgrade(config, "head")
     except Exception as error:
         if history.subsystem is None or is_full(error):
             raise

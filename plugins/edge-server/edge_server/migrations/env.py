@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from alembic import context
 
+from edge_server.database import VERSION_TABLE
+from edge_server.models import Base
+
 given = context.config.attributes
 context.configure(
     connection=given["connection"],
-    target_metadata=given["metadata"],
-    version_table=given["version_table"],
+    # The server's own tables, unless it is told of a plugin's.
+    target_metadata=given.get("metadata", Base.metadata),
+    version_table=given.get("version_table", VERSION_TABLE),
     render_as_batch=True,
 )
 context.run_migrations()
