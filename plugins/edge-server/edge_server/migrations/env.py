@@ -7,8 +7,9 @@ from alembic import context
 given = context.config.attributes
 context.configure(
     connection=given["connection"],
-    target_metadata=given["metadata"],
-    version_table=given["version_table"],
+    # Of another's history; without them it is the server's own.
+    target_metadata=given.get("metadata"),
+    version_table=given.get("version_table", "alembic_version"),
     render_as_batch=True,
 )
 context.run_migrations()
