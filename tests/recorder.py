@@ -33,6 +33,10 @@ def _returned(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
     return [result]
 
 
+def _token(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
+    return [result.token] if result.token else []
+
+
 def _signatures(arguments: dict[str, Any], result: Any) -> Iterable[str]:
     return parse_qs(urlsplit(result).query).get("signature", []) if arguments["signed"] else []
 
@@ -53,6 +57,9 @@ def _texts(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
 SOURCES: list[tuple[str, str, Found]] = [
     ("edge_server.tokens", "new_token", _returned),
     ("edge_core.http", "HttpClient._address", _signatures),
+    ("edge_tokens.namespace", "EdgeTokens.create", _token),
+    ("edge_tokens.login", "accept_invitation", _token),
+    ("edge_admin.namespace", "EdgeAdmin.invite_to_organization", _returned),
     ("edge_secrets.wire", "encode", _texts),
 ]
 """Module, function, and what is secret of its arguments and its result."""
