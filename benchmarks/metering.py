@@ -92,7 +92,10 @@ def call(wsgi: Wsgi, token: str, method: str, address: str, query: str, body: by
 
 
 def measure(app: flask.Flask, token: str, request: tuple[str, str, str, bytes], rounds: int) -> tuple[float, float]:
-    """Median microseconds of CPU of one request, without metering and with it."""
+    """Microseconds of CPU of one request, without metering and with it.
+
+    Of all requests, the fastest tenth ends there: others on the machine can only slow one down.
+    """
     plain: Wsgi = flask.Flask.wsgi_app.__get__(app)
     metered: Wsgi = app.wsgi_app
     without: list[int] = []
@@ -104,7 +107,7 @@ def measure(app: flask.Flask, token: str, request: tuple[str, str, str, bytes], 
             else:
                 with without_metering():
                     without.append(call(plain, token, *request))
-    return statistics.median(without[50:]) / 1000, statistics.median(with_[50:]) / 1000
+    return statistics.quantiles(without[50:], n=10)[0] / 1000, statistics.quantiles(with_[50:], n=10)[0] / 1000
 
 
 def flush_milliseconds(app: flask.Flask, rounds: int = 20) -> float:
@@ -131,14 +134,15 @@ def main() -> int:
         for n in range(10):
             call(app.wsgi_app, token, "PUT", "content", f"path={n}.bin", b"x" * 10_000)
         call(app.wsgi_app, token, "PUT", "content", "path=large.bin", b"x" * (1 << 20))
-        print(f"CPU time of one request, median of {rounds}, in turns\n")
+        print(f"CPU time of one request, the fastest tenth of {rounds}, in turns\n")
         print("| request | without | with metering | difference | bar |")
         print("|---|---|---|---|---|")
         for name, request in REQUESTS.items():
             before, after = measure(app, token, request, rounds)
             percent = 100 * (after / before - 1)
             worst = max(worst, percent)
-            print(f"| {name} | {before:.1f} us | {after:.1f} us | {percent:+.2f} % | {BAR_PERCENT:.0f} % |", flush=True)
+            figures = f"{before:.1f} us | {after:.1f} us | {percent:+.2f} % | {BAR_PERCENT:.0f} %"
+            print(f"| {name} | {figures} |", flush=True)
         flush = flush_milliseconds(app)
         share = 100 * flush / 1000 / metering.FLUSH_SECONDS
         said = f"{flush:.1f} ms of CPU each {metering.FLUSH_SECONDS:.0f} s: {share:.3f} %"
