@@ -381,7 +381,8 @@ def _remove_from(session: Session, top: int, removed_at: dt.datetime, limit: int
             limit -= 1
             continue
         folders = [one.id for one in below if one.version_id is None]
-        held = set(session.scalars(select(Node.parent_id).where(Node.parent_id.in_(folders)).distinct()))
+        parents = session.scalars(select(Node.parent_id).where(Node.parent_id.in_(folders)).distinct())
+        held = {one for one in parents if one is not None}
         _remove_nodes(session, [one.id for one in below if one.id not in held], removed_at)
         session.execute(update(Node).where(Node.id.in_(held)).values(parent_id=None, removed_at=removed_at), **_UNSEEN)
         tops[:0] = held
