@@ -64,7 +64,7 @@ def own(data: Path) -> Api:
     data.mkdir()
     token = folder.prepare(data)
     http = http_session()
-    http.mount("http://in-process", InProcess(create_app(data)))
+    http.mount("http://in-process", InProcess(create_app(data, [])))
     return Api("http://in-process", token, "default", http)
 
 
