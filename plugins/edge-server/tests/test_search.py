@@ -19,7 +19,7 @@ from edge_server import accounts, search, tree, trigrams
 from edge_server.database import FILE_NAME, Database
 from edge_server.local import EdgeServer
 from edge_server.migrate import migrate
-from edge_server.models import Node, SearchName, SearchPlace, SearchTrigram, SearchWord
+from edge_server.models import Base, Node, SearchName, SearchPlace, SearchTrigram, SearchWord
 
 from .test_trigrams import TABLE
 from .wire import Api, client, refused
@@ -249,7 +249,8 @@ def test_names_from_before_there_was_an_index_are_found(database: Database) -> N
     before = rows(database)
     for move, target in ((command.downgrade, "0002"), (command.upgrade, "head")):
         with database.write_connection() as connection:
-            config.attributes["connection"] = connection
+            history = {"connection": connection, "metadata": Base.metadata, "version_table": "alembic_version"}
+            config.attributes.update(history)
             move(config, target)
     assert rows(database) == before
     with database.read() as session:
