@@ -6,11 +6,11 @@ import datetime as dt
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy import MetaData, bindparam, delete, or_, select
 from sqlalchemy.orm import Session
 
 from edge_server import clock, tokens
-from edge_server.models import Base, Membership, Node, Organization, Token, User
+from edge_server.models import Membership, Node, Organization, Token, User
 
 ROLES = ("admin", "developer")
 
@@ -212,9 +212,12 @@ def is_last_server_admin(session: Session, user: User) -> bool:
 
 def remove_user(session: Session, user: User) -> None:
     """Take from a user all that is theirs; an empty row stays, since what they made refers to it."""
-    for table in Base.metadata.sorted_tables[::-1]:
+    # As they are in the database, where plugins have tables of their own.
+    tables = MetaData()
+    tables.reflect(session.connection())
+    for table in tables.sorted_tables[::-1]:
         for key in table.foreign_keys:
-            if key.parent.name == "user_id" and key.column.table is User.__table__:
+            if key.parent.name == "user_id" and key.column.table.name == User.__tablename__:
                 session.execute(table.delete().where(key.parent == user.id))
     # No name that can be given begins like this.
     user.user_name = f"~{user.uid}"

@@ -6,7 +6,8 @@ between, and its own row goes last. What a crash interrupts is gone on with by w
 looks next: the status is still there. One process at a time does it, which a lock file sees to.
 
 Which tables hold an organization's rows is not written down here: it is read from the references
-between them, so that a new table needs nothing but its foreign key.
+between them, in the database itself, so that a new table needs nothing but its foreign key, whether
+it is the server's or one of a plugin.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import sqlalchemy.exc
 
 from edge_server.accounts import DELETING
 from edge_server.database import Database
-from edge_server.models import Base, Organization, Upload, Version
+from edge_server.models import Organization, Upload, Version
 from edge_server.problems import log
 from edge_server.store import Store
 
@@ -31,7 +32,7 @@ BATCH = 200
 
 LOCK = "removal.lock"
 
-_ORGANIZATIONS: sa.FromClause = Organization.__table__
+_ORGANIZATIONS = "organizations"
 
 
 class Removals:
@@ -64,17 +65,23 @@ class Removals:
             return [(row.id, row.name) for row in session.execute(wanted)]
 
     def _remove(self, organization_id: int) -> bool:
-        """Remove one; False if the rest is left for later."""
+        """Remove one; False if the rest is left for later.
+
+        Raises:
+            IntegrityError: something refers to it that cannot be removed.
+        """
+        tables = tables_of(self._database.engine)
         while True:
-            for table in reversed(Base.metadata.sorted_tables):
+            removed = 0
+            for table in reversed(tables.sorted_tables):
                 owned = owned_by(table, organization_id)
                 while owned is not None and not self._stopping() and self._remove_some(table, owned):
-                    pass
+                    removed += 1
             if self._stopping():
                 return False
             try:
                 with self._database.write() as session:
-                    for column in _mentions():
+                    for column in _mentions(tables):
                         session.execute(
                             sa.update(column.table).where(column == organization_id).values({column.name: None})
                         )
@@ -82,7 +89,8 @@ class Removals:
                 return True
             except sqlalchemy.exc.IntegrityError:
                 # A request that had begun before has stored something since; that goes as well.
-                continue
+                if not removed:
+                    raise
 
     def _remove_some(self, table: sa.Table, owned: sa.ColumnElement[bool]) -> bool:
         """Remove a batch of a table's rows; False when there were none."""
@@ -92,7 +100,7 @@ class Removals:
             found = [tuple(row) for row in session.execute(batch)]
         if not found:
             return False
-        if table is Version.__table__ or table is Upload.__table__:
+        if table.name in (Version.__tablename__, Upload.__tablename__):
             # The bytes go first: what is still recorded is found again after a crash.
             self._remove_bytes(table, [key for (key,) in found])
         chosen = keys[0].in_([key for (key,) in found]) if len(keys) == 1 else sa.tuple_(*keys).in_(found)
@@ -102,7 +110,7 @@ class Removals:
 
     def _remove_bytes(self, table: sa.Table, ids: list[Any]) -> None:
         with self._database.read() as session:
-            if table is Version.__table__:
+            if table.name == Version.__tablename__:
                 for key in session.scalars(sa.select(Version.key).where(Version.id.in_(ids))):
                     self._store.remove(key)
                 return
@@ -110,6 +118,13 @@ class Removals:
                 self._store.drop_upload(upload.uid)
                 if upload.version_id is None:
                     self._store.remove(upload.key)
+
+
+def tables_of(database: sa.Engine | sa.Connection) -> sa.MetaData:
+    """The tables that are in the database, those of plugins among them."""
+    found = sa.MetaData()
+    found.reflect(database)
+    return found
 
 
 def owned_by(table: sa.Table, organization_id: int) -> sa.ColumnElement[bool] | None:
@@ -120,9 +135,9 @@ def owned_by(table: sa.Table, organization_id: int) -> sa.ColumnElement[bool] | 
     direct, indirect = [], []
     for key in table.foreign_keys:
         target = key.column.table
-        if target is table or key.parent in _mentions():
+        if target is table or _is_mention(key):
             continue
-        if target is _ORGANIZATIONS:
+        if target.name == _ORGANIZATIONS:
             direct.append(key.parent == organization_id)
         else:
             above = owned_by(target, organization_id)
@@ -132,14 +147,14 @@ def owned_by(table: sa.Table, organization_id: int) -> sa.ColumnElement[bool] | 
     return sa.or_(*conditions) if conditions else None
 
 
-def _mentions() -> list[sa.Column[Any]]:
+def _mentions(tables: sa.MetaData) -> list[sa.Column[Any]]:
     """The columns that name an organization without making the row its own."""
-    return [
-        key.parent
-        for table in Base.metadata.sorted_tables
-        for key in table.foreign_keys
-        if key.column.table is _ORGANIZATIONS and key.parent.nullable and key.parent.name != "organization_id"
-    ]
+    return [key.parent for table in tables.sorted_tables for key in table.foreign_keys if _is_mention(key)]
+
+
+def _is_mention(key: sa.ForeignKey) -> bool:
+    column: sa.Column[Any] = key.parent
+    return key.column.table.name == _ORGANIZATIONS and bool(column.nullable) and column.name != "organization_id"
 
 
 def _childless(table: sa.Table) -> list[sa.ColumnElement[bool]]:

@@ -13,7 +13,7 @@ from edge_server import accounts, clock, database, removal, tree
 from edge_server.database import Database
 from edge_server.local import EdgeServer
 from edge_server.migrate import migrate
-from edge_server.models import Base, Membership, Node, Organization, Upload, UploadPart, User, Version
+from edge_server.models import Membership, Node, Organization, Upload, UploadPart, User, Version
 from edge_server.removal import Removals
 from edge_server.store import Store
 
@@ -82,7 +82,7 @@ def rows(opened: Database, organization_id: int) -> dict[str, int]:
     """How many rows of each table are the organization's."""
     found = {}
     with opened.read() as session:
-        for table in Base.metadata.sorted_tables:
+        for table in removal.tables_of(opened.engine).sorted_tables:
             owned = removal.owned_by(table, organization_id)
             if owned is not None:
                 count = session.scalar(sa.select(sa.func.count()).select_from(table).where(owned))
@@ -117,9 +117,53 @@ def test_all_of_it_goes_and_nothing_else(opened: Database, store: Store, tmp_pat
         assert session.scalar(sa.text("PRAGMA foreign_key_check")) is None
 
 
-def test_users_and_what_is_theirs_belong_to_no_organization() -> None:
+def test_users_and_what_is_theirs_belong_to_no_organization(opened: Database) -> None:
     for table in ("users", "tokens", "idempotency_keys"):
-        assert removal.owned_by(Base.metadata.tables[table], 1) is None
+        assert removal.owned_by(removal.tables_of(opened.engine).tables[table], 1) is None
+
+
+def test_a_plugins_tables_are_cleared_as_well(opened: Database, store: Store) -> None:
+    gone = fill(opened, store, "gone")
+    with opened.write() as session:
+        for statement in (
+            "CREATE TABLE lab_books (id INTEGER PRIMARY KEY, organization_id INTEGER NOT NULL "
+            "REFERENCES organizations (id))",
+            "CREATE TABLE lab_pages (id INTEGER PRIMARY KEY, book_id INTEGER NOT NULL REFERENCES lab_books (id))",
+            "CREATE TABLE lab_moods (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users (id))",
+            f"INSERT INTO lab_books VALUES (1, {gone})",
+            "INSERT INTO lab_pages VALUES (1, 1), (2, 1)",
+            "INSERT INTO lab_moods SELECT 1, id FROM users",
+        ):
+            session.execute(sa.text(statement))
+    close(opened, gone)
+    Removals(opened, store).run()
+    with opened.write() as session:
+        assert session.scalar(sa.text("SELECT count(*) FROM lab_books")) == 0
+        assert session.scalar(sa.text("SELECT count(*) FROM lab_pages")) == 0
+        assert session.scalar(sa.text("SELECT count(*) FROM lab_moods")) == 1
+        user = accounts.find_user(session, "user-of-gone")
+        assert user is not None
+        accounts.remove_user(session, user)
+        assert session.scalar(sa.text("SELECT count(*) FROM lab_moods")) == 0
+
+
+def test_what_cannot_be_removed_is_said_and_tried_again_later(
+    opened: Database, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = fill(opened, store, "gone")
+    close(opened, gone)
+    remove_some = Removals._remove_some
+    stuck = ("memberships",)
+
+    def refuse(self: Removals, table: sa.Table, owned: sa.ColumnElement[bool]) -> bool:
+        return table.name not in stuck and remove_some(self, table, owned)
+
+    monkeypatch.setattr(Removals, "_remove_some", refuse)
+    with pytest.raises(sa.exc.IntegrityError):
+        Removals(opened, store).run()
+    monkeypatch.undo()
+    Removals(opened, store).run()
+    assert set(rows(opened, gone).values()) == {0}
 
 
 @pytest.mark.parametrize("patience", [0, 1, 2, 3, 5, 8, 13])
