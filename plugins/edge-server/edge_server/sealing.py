@@ -229,6 +229,8 @@ class Sealer:
     def seal(self, content: bytes, *, organization: str, owner: str, name: str) -> bytes:
         """The blob of `content`; to be called in the writing transaction that stores it.
 
+        The column it is stored in must be named in `edge_server.rotation.SEALED`.
+
         Args:
             content: what to seal.
             organization: uid of the organization it belongs to; empty if it belongs to none.
