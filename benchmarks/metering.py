@@ -130,7 +130,7 @@ def main() -> int:
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
         token = prepare(Path(folder)) or ""
-        app = create_app(Path(folder))
+        app = create_app(Path(folder), ())
         for n in range(10):
             call(app.wsgi_app, token, "PUT", "content", f"path={n}.bin", b"x" * 10_000)
         call(app.wsgi_app, token, "PUT", "content", "path=large.bin", b"x" * (1 << 20))

@@ -617,6 +617,8 @@ def _schema_field(hint: Any, declared: _Field | None = None) -> marshmallow.fiel
         **_strict(),
     }
     if hint is decimal.Decimal:
+        # On the wire a text, as JSON's numbers are read as binary ones.
+        options["metadata"] = {**options.get("metadata", {}), "type": "string", "format": "decimal"}
         return fields.Decimal(as_string=True, **options)
     return typing.cast("marshmallow.fields.Field[Any]", plain[hint](**options))
 

@@ -229,7 +229,7 @@ def on_waitress(tmp_path: Path) -> Iterator[EdgeServer]:
     data = tmp_path / "data"
     data.mkdir()
     prepare(data)
-    app = create_app(data)
+    app = create_app(data, ())
     listener = runner.listen("127.0.0.1", 0)
     import waitress  # type: ignore[import-untyped]
 

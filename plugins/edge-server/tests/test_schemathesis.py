@@ -39,10 +39,13 @@ ENDS_THE_CALLER = (
 # What fits a schema is answered by 422 never, and by 400 only for reasons that no schema can tell.
 # Those known, by operation:
 REASONS = {
+    "admin.billing.report": "some days are in the future, and some exclude each other",
     "admin.organizations.list": "a cursor is one that the server gave",
     "admin.organizations.update": "uid is what it is",
     "admin.users.list": "a cursor is one that the server gave",
     "admin.users.update": "uid is what it is, and names and email are the user's own",
+    "billing.costs": "some days are in the future, some exclude each other, and some names do not exist",
+    "billing.usage": "some days are in the future, some exclude each other, and some names do not exist",
     "files.content": "a folder has no content, and some texts are no paths",
     "files.delete": "the root folder stays",
     "files.list": "a cursor is one that the server gave, and some texts are no paths",
