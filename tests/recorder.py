@@ -24,7 +24,10 @@ from edge_core import errors
 FOLDER = Path(os.environ["EDGE_TEST_RECORD"])
 
 GUESSABLE = 12
-"""Characters. Shorter texts in a secret are names and the like, and are found everywhere."""
+"""Characters. Shorter texts are names, samples and the like, and are found everywhere."""
+
+VARIED = 6
+"""Different characters. Texts of fewer are padding."""
 
 Found = Callable[[dict[str, Any], Any], Iterable[str]]
 
@@ -50,7 +53,7 @@ def _texts(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
             level += value.values()
         elif isinstance(value, list):
             level += value
-        elif isinstance(value, str) and len(value) >= GUESSABLE:
+        elif isinstance(value, str):
             yield value
 
 
@@ -66,8 +69,9 @@ SOURCES: list[tuple[str, str, Found]] = [
 
 
 def note(source: str, secret: str) -> None:
-    """Have `secret` looked for after the run."""
-    _write("secrets", json.dumps([source, secret]))
+    """Have `secret` looked for after the run, unless anybody could guess it."""
+    if len(secret) >= GUESSABLE and len(set(secret)) >= VARIED:
+        _write("secrets", json.dumps([source, secret]))
 
 
 def _write(file: str, text: str) -> None:
