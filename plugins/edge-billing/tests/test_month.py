@@ -289,7 +289,7 @@ def check(
     estimated: bool,
 ) -> None:
     """Compare what the server says with the recount, figure by figure."""
-    figures = 0
+    figures = sent = 0
     for (name, day), counts in expected.items():
         if name != customer.name:
             continue
@@ -303,6 +303,12 @@ def check(
             assert sent in customer.doubt
         assert quantities == wanted, day
         figures += len(said)
+    total = {
+        kind: sum(counts[kind] for (name, _), counts in expected.items() if name == customer.name)
+        for kind in ("api_requests", "transfer_in", "transfer_out")
+    }
+    said = f"{figures} figures of {DAYS} days are the recounted ones; {total}"
+    print(f"{customer.name}: {said}; of the answer that was cut {sent} bytes more had left than came")
     # On its idle day an organization still stores what it has.
     assert figures == 4 * DAYS - (0 if customer.name == "ada" else 3)
 
