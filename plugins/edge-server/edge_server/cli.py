@@ -43,6 +43,7 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
     from edge_server.app import create_app
     from edge_server.configuration import BadConfiguration
     from edge_server.database import NotMigrated
+    from edge_server.instance_types import BadInstanceTypes
     from edge_server.prices import BadPrices
     from edge_server.sealing import BadKeyFile
 
@@ -74,7 +75,15 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
                 access_log=log,
                 ready=lambda: _greet(data, url, token),
             )
-    except (folder.BadFolder, runner.CannotListen, NotMigrated, BadKeyFile, BadConfiguration, BadPrices) as error:
+    except (
+        folder.BadFolder,
+        runner.CannotListen,
+        NotMigrated,
+        BadKeyFile,
+        BadConfiguration,
+        BadPrices,
+        BadInstanceTypes,
+    ) as error:
         raise click.ClickException(str(error)) from None
 
 

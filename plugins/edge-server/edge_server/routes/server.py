@@ -15,7 +15,9 @@ routes = Routes("server", __name__)
 
 SUBSYSTEMS = [
     "admin",
+    "applications",
     "billing",
+    "compute",
     "files",
     "search",
     "secrets",
