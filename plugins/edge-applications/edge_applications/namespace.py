@@ -257,7 +257,7 @@ def _version(app_id: str, version: str) -> str:
     base = _application(app_id)
     if not is_version(version):
         raise NotFound(f"{app_id} has no version {version!r}; list_app_versions() shows those there are")
-    return f"{base}/versions/{version.replace('+', '%2B')}"
+    return f"{base}/versions/{version}"
 
 
 def _server(app_id: str, domain: str) -> str:

@@ -217,7 +217,7 @@ def add_server(wanted: ServerInfo, org: str, app_id: str) -> flask.Response:
         raise bad_entry("username: it is missing; state who the registry knows")
     if not wanted.password:
         raise bad_entry("password: it is missing; state a password or token of the registry")
-    taken = already_exists(f"{app_id} has credentials for {wanted.domain} already; update those")
+    taken = already_exists(f"{app_id} has credentials for {wanted.domain.lower()} already; update those")
     with services().database.write() as session:
         application = applications.get(session, member(), app_id)
         row = AppServer(application=application, domain=wanted.domain.lower(), username=wanted.username)
