@@ -8,6 +8,13 @@ if TYPE_CHECKING:
     from edge_admin.namespace import EdgeAdmin as EdgeAdmin
     from edge_applications.namespace import EdgeApplication as EdgeApplication
     from edge_billing.namespace import EdgeBilling as EdgeBilling
+    from edge_compute.app_placeholder import AppPlaceholder as AppPlaceholder
+    from edge_compute.app_profile import (
+        AppProfile as AppProfile,
+    )
+    from edge_compute.app_profile import (
+        AppProfileStatusEnum as AppProfileStatusEnum,
+    )
     from edge_compute.namespace import EdgeCompute as EdgeCompute
     from edge_core.errors import (
         AlreadyExists as AlreadyExists,

@@ -54,11 +54,15 @@ EXPORTS = {
         "EdgeAdmin": "edge_admin.namespace",
         "EdgeBilling": "edge_billing.namespace",
         "EdgeCompute": "edge_compute.namespace",
+        "AppProfile": "edge_compute.app_profile",
+        "AppProfileStatusEnum": "edge_compute.app_profile",
+        "AppPlaceholder": "edge_compute.app_placeholder",
         "EdgeSecrets": "edge_secrets.namespace",
     },
     "edge.apps.application": {
         "Application": "edge_applications.application",
         "AppResource": "edge_applications.application",
+        "AppStatusEnum": "edge_applications.application",
     },
     "edge.apps.app_version": {
         "AppVersion": "edge_applications.app_version",
@@ -81,6 +85,11 @@ EXPORTS = {
     "edge.edge_billing": {
         "BillingCloudUsage": "edge_billing.cloud_usage",
         "BillingComputedCost": "edge_billing.computed_cost",
+    },
+    "edge.edge_compute": {
+        "AppProfile": "edge_compute.app_profile",
+        "AppProfileStatusEnum": "edge_compute.app_profile",
+        "AppPlaceholder": "edge_compute.app_placeholder",
     },
     "edge.whoami.organization": {"Organization": "edge_core.whoami"},
 }

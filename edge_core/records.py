@@ -607,6 +607,8 @@ def _schema_field(hint: Any, declared: _Field | None = None) -> marshmallow.fiel
         # By object: by name, nested schemas of plugins are not found when the API is described.
         return fields.Nested(hint.schema(), **options)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        # Null can be a member's value, and is None in a record then, until it is made that member.
+        options["allow_none"] = nullable or any(one.value is None for one in hint)
         return fields.Enum(hint, by_value=True, **options)
     if hint is dt.datetime:
         return fields.AwareDateTime(format="iso", default_timezone=dt.UTC, **options)

@@ -11,5 +11,8 @@ if TYPE_CHECKING:
     from edge_applications.application import (
         AppResource as AppResource,
     )
+    from edge_applications.application import (
+        AppStatusEnum as AppStatusEnum,
+    )
 
 __getattr__, __dir__ = exports(__name__)

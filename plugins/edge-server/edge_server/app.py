@@ -13,10 +13,12 @@ from edge_server import (
     body,
     clock,
     closing,
+    compute,
     configuration,
     database,
     housekeeping,
     idempotency,
+    instance_types,
     metering,
     permissions,
     prices,
@@ -30,6 +32,7 @@ from edge_server.description import describe
 from edge_server.removal import Removals
 from edge_server.routes import (
     admin,
+    applications,
     billing,
     files,
     members,
@@ -41,6 +44,7 @@ from edge_server.routes import (
     uploads,
     whoami,
 )
+from edge_server.routes import compute as compute_routes
 from edge_server.routes.blueprint import refuse_unreadable_query
 from edge_server.signing import Signer, read_key
 from edge_server.store import Store
@@ -58,10 +62,13 @@ def create_app(data: Path, added: Sequence[subsystems.Subsystem] | None = None) 
         MissingRule: a route has no rule in the permission table.
         BadPrices: the price file cannot be used.
         BrokenSubsystem: what a plugin adds cannot be used.
+        BadInstanceTypes: the catalogue of instance types cannot be used.
     """
     added = subsystems.installed() if added is None else added
     price_file = prices.PriceFile(data / prices.FILE_NAME)
     price_file.read()
+    catalogue = instance_types.InstanceTypeFile(data / instance_types.FILE_NAME)
+    catalogue.read()
     opened = database.Database(data / database.FILE_NAME)
     # A child process opens connections of its own: SQLite's do not survive a fork.
     with contextlib.closing(opened):
@@ -78,6 +85,8 @@ def create_app(data: Path, added: Sequence[subsystems.Subsystem] | None = None) 
             audit_log,
             configuration.read(data),
             prices=price_file,
+            instance_types=catalogue,
+            compute=compute.CatalogueBackend(catalogue),
         ),
         added,
     )
@@ -91,7 +100,21 @@ def build(parts: services.Services, added: Sequence[subsystems.Subsystem] = ()) 
     app.url_map.merge_slashes = False
     services.install(app, parts)
     api = describe(app)
-    for group in (server, whoami, tokens, admin, members, files, uploads, signed, search, secrets, billing):
+    for group in (
+        server,
+        whoami,
+        tokens,
+        admin,
+        members,
+        files,
+        uploads,
+        signed,
+        search,
+        secrets,
+        applications,
+        compute_routes,
+        billing,
+    ):
         api.register_blueprint(group.routes)
     rules = subsystems.register(app, api, added)
     server.install(app, [subsystem.name for subsystem in added])
@@ -118,6 +141,7 @@ def _plan(parts: services.Services) -> None:
                 token_use.write_down(session, seen)
 
     parts.background.every(token_use.INTERVAL, "last use of tokens", write_use, at_end=True)
+    parts.background.every(compute.INTERVAL, compute.TASK, lambda: compute.make_ready(parts.database, parts.compute))
     even = closing.EvenClock()
 
     def close_months() -> None:

@@ -43,6 +43,7 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
     from edge_server.app import create_app
     from edge_server.configuration import BadConfiguration
     from edge_server.database import NotMigrated
+    from edge_server.instance_types import BadInstanceTypes
     from edge_server.prices import BadPrices
     from edge_server.sealing import BadKeyFile
 
@@ -82,6 +83,7 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
         BadKeyFile,
         BadConfiguration,
         BadPrices,
+        BadInstanceTypes,
         subsystems.BrokenSubsystem,
     ) as error:
         raise click.ClickException(str(error)) from None

@@ -8,8 +8,10 @@ import flask
 
 from edge_server.audit import AuditLog
 from edge_server.background import Background
+from edge_server.compute import CatalogueBackend, ComputeBackend
 from edge_server.configuration import Configuration
 from edge_server.database import Database
+from edge_server.instance_types import InstanceTypeFile
 from edge_server.prices import PriceFile
 from edge_server.sealing import Sealer
 from edge_server.signing import Signer
@@ -32,6 +34,8 @@ class Services:
     token_use: TokenUse = dataclasses.field(default_factory=TokenUse)
     background: Background = dataclasses.field(default_factory=Background)
     prices: PriceFile = dataclasses.field(default_factory=PriceFile)
+    instance_types: InstanceTypeFile = dataclasses.field(default_factory=InstanceTypeFile)
+    compute: ComputeBackend = dataclasses.field(default_factory=lambda: CatalogueBackend(InstanceTypeFile()))
 
 
 def install(app: flask.Flask, services: Services) -> None:

@@ -18,7 +18,9 @@ _NAME = "edge_server.subsystems"
 
 SUBSYSTEMS = [
     "admin",
+    "applications",
     "billing",
+    "compute",
     "files",
     "search",
     "secrets",

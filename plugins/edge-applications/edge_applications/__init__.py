@@ -1,0 +1,1 @@
+"""`session.applications`: the applications of an organization."""

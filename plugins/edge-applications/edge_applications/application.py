@@ -1,0 +1,59 @@
+"""`Application`: what is published under one id, in versions."""
+
+from __future__ import annotations
+
+import enum
+
+from edge_applications.names import APP_ID, VERSION
+from edge_core.records import Record, field
+
+
+class AppStatusEnum(enum.Enum):
+    """Whether an application has been approved."""
+
+    InReview = "in_review"
+    """Seen by developers and admins of the organization only."""
+    Approved = "approved"
+    """Seen by all members; later versions need no new approval."""
+
+
+class AppResource(Record):
+    """Most that an application may use; older programs state it, and it is kept as they stated it.
+
+    >>> AppResource(2, 0, 4, 60).memory
+    4
+    """
+
+    __slots__ = ()
+
+    cpu: float | None = field(default=None, minimum=0, maximum=100000, doc="Processors.")
+    gpu: int | None = field(default=None, minimum=0, maximum=100000, doc="Graphics processors.")
+    memory: float | None = field(default=None, minimum=0, maximum=10000000, doc="GB.")
+    shutdown: int | None = field(default=None, minimum=0, maximum=10000000, doc="Idle minutes until it is stopped.")
+
+
+class Application(Record):
+    """An application of the organization.
+
+    >>> app = Application("plate-viewer", True)
+    >>> app.app_id, app.visible_auto_add, app.built_in
+    ('plate-viewer', True, False)
+    """
+
+    __slots__ = ()
+
+    app_id: str = field(pattern=APP_ID, doc="Its id in the organization, which stays.")
+    visible_auto_add: bool = field(default=True, doc="Whether new versions become visible by themselves.")
+    visible_versions: list[str] | None = field(
+        default=None,
+        max_length=1000,
+        item_pattern=VERSION,
+        doc="The versions that all members see. Null in an update leaves them as they are.",
+    )
+    idle_minutes: int | None = field(
+        default=None, minimum=1, maximum=525600, doc="Minutes before an idle app is stopped; null for never."
+    )
+    built_in: bool = field(default=False, doc="Whether it comes with the platform and cannot be changed.")
+    status: AppStatusEnum | None = field(default=None, doc="Whether it has been approved; the server's to say.")
+    max_resources: AppResource | None = field(default=None, doc="Most that one user's app may use; only kept.")
+    max_global_resources: AppResource | None = field(default=None, doc="Most that all of them may use; only kept.")

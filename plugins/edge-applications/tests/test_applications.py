@@ -1,0 +1,571 @@
+"""Applications, versions, registries and OAuth clients, against a live server."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import io
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from PIL import Image
+
+from edge.api import AlreadyExists, BadEntry, Conflict, EdgeError, Forbidden, NotFound
+from edge.apps.app_version import AppFrameworkEnum, AppKindEnum, AppVersion
+from edge.apps.application import Application, AppResource, AppStatusEnum
+from edge.apps.server_info import ServerInfo
+from edge_core.session import EdgeSession
+from edge_server import models
+from edge_server.local import EdgeServer
+
+Join = Callable[..., EdgeSession]
+
+IMAGE = "quay.io/lab/viewer:1.0.0"
+
+
+def picture(width: int, height: int, kind: str = "PNG") -> str:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height)).save(file, kind)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def version(number: str = "1.0.0", **other: Any) -> AppVersion:
+    return AppVersion(**{"app_id": "viewer", "version": number, "title": "Viewer", "link": IMAGE, **other})
+
+
+@pytest.fixture
+def viewer(developer: EdgeSession) -> EdgeSession:
+    """The developer who has added the application viewer."""
+    developer.applications.add_application(Application("viewer", True))
+    return developer
+
+
+# --- who sees what ------------------------------------------------------------------------------
+
+
+def test_an_application_is_in_review_until_an_admin_approves_it(
+    viewer: EdgeSession, member: EdgeSession, admin: EdgeSession
+) -> None:
+    viewer.applications.add_app_version(version())
+    assert viewer.applications.list_application_ids() == admin.applications.list_application_ids() == ["viewer"]
+    assert member.applications.list_application_ids() == []
+    for call in (
+        lambda: member.applications.get_application("viewer"),
+        lambda: member.applications.list_app_versions("viewer"),
+        lambda: member.applications.get_app_version("viewer", "1.0.0"),
+    ):
+        with pytest.raises(NotFound, match="no application"):
+            call()
+
+    assert admin.applications.approve_application("viewer").status is AppStatusEnum.Approved
+
+    assert member.applications.list_application_ids() == ["viewer"]
+    assert member.applications.get_application("viewer").status is AppStatusEnum.Approved
+    # Later versions need no new approval; approving again changes nothing.
+    viewer.applications.add_app_version(version("1.1.0"))
+    assert [one.version for one in member.applications.list_app_versions("viewer")] == ["1.0.0", "1.1.0"]
+    assert admin.applications.approve_application("viewer").status is AppStatusEnum.Approved
+
+
+def test_members_see_visible_versions_only(viewer: EdgeSession, member: EdgeSession, admin: EdgeSession) -> None:
+    admin.applications.approve_application("viewer")
+    for number in ("1.0.0", "1.1.0", "2.0.0"):
+        viewer.applications.add_app_version(version(number))
+    app = viewer.applications.get_application("viewer")
+    assert app.visible_versions == ["1.0.0", "1.1.0", "2.0.0"]
+
+    app.visible_versions = ["1.1.0"]
+    app.visible_auto_add = False
+    viewer.applications.update_application(app)
+    viewer.applications.add_app_version(version("3.0.0"))
+
+    assert [one.version for one in member.applications.list_app_versions("viewer")] == ["1.1.0"]
+    with pytest.raises(NotFound, match="no version"):
+        member.applications.get_app_version("viewer", "3.0.0")
+    assert viewer.applications.get_app_version("viewer", "3.0.0").version == "3.0.0"
+    assert len(viewer.applications.list_app_versions("viewer")) == 4
+
+
+def test_a_list_of_visible_versions_changed_in_place_is_sent(viewer: EdgeSession) -> None:
+    for number in ("1.0.0", "1.1.0"):
+        viewer.applications.add_app_version(version(number))
+    app = viewer.applications.get_application("viewer")
+    assert app.visible_versions is not None
+
+    app.visible_versions.remove("1.0.0")
+
+    assert viewer.applications.update_application(app).visible_versions == ["1.1.0"]
+
+
+def test_a_removed_version_is_not_visible_any_more(viewer: EdgeSession) -> None:
+    viewer.applications.add_app_version(version())
+    viewer.applications.remove_app_version("viewer", "1.0.0")
+
+    assert viewer.applications.get_application("viewer").visible_versions == []
+    with pytest.raises(NotFound):
+        viewer.applications.remove_app_version("viewer", "1.0.0")
+    viewer.applications.add_app_version(version())
+    assert viewer.applications.get_application("viewer").visible_versions == ["1.0.0"]
+
+
+def test_an_update_made_by_hand_leaves_visible_versions_and_status(viewer: EdgeSession, admin: EdgeSession) -> None:
+    viewer.applications.add_app_version(version())
+    admin.applications.approve_application("viewer")
+
+    changed = viewer.applications.update_application(Application("viewer", False, idle_minutes=20))
+
+    assert changed.visible_versions == ["1.0.0"]
+    assert changed.status is AppStatusEnum.Approved
+    assert (changed.visible_auto_add, changed.idle_minutes) == (False, 20)
+    hidden = viewer.applications.update_application(Application("viewer", False, []))
+    assert hidden.visible_versions == []
+
+
+def test_a_developer_cannot_approve_or_remove_and_a_member_can_change_nothing(
+    viewer: EdgeSession, member: EdgeSession
+) -> None:
+    for call in (
+        lambda: viewer.applications.approve_application("viewer"),
+        lambda: viewer.applications.remove_application("viewer"),
+        lambda: member.applications.add_application(Application("other", True)),
+        lambda: member.applications.update_application(Application("viewer", True)),
+        lambda: member.applications.add_app_version(version()),
+        lambda: member.applications.add_server_info(ServerInfo("viewer", "quay.io", "lab", "pw")),
+        lambda: member.applications.list_server_infos("viewer"),
+        lambda: member.applications.register_oauth_client("viewer", "https://viewer.example.com"),
+    ):
+        with pytest.raises(Forbidden):
+            call()
+    app = viewer.applications.get_application("viewer")
+    app.status = AppStatusEnum.Approved
+    with pytest.raises(BadEntry, match="^status: "):
+        viewer.applications.update_application(app)
+
+
+def test_another_organizations_applications_are_not_there(
+    viewer: EdgeSession, join: Join, edge_server: EdgeServer
+) -> None:
+    stranger = join("admin", organization=edge_server.create_organization())
+
+    assert stranger.applications.list_application_ids() == []
+    with pytest.raises(NotFound):
+        stranger.applications.get_application("viewer")
+    stranger.applications.add_application(Application("viewer", False))
+    assert viewer.applications.get_application("viewer").visible_auto_add
+
+
+def test_the_built_in_applications_are_there_and_stay_as_they_are(member: EdgeSession, admin: EdgeSession) -> None:
+    for app_id, kind in (("edge.analysis", AppKindEnum.Analysis), ("edge.data", AppKindEnum.Data)):
+        found = member.applications.get_application(app_id)
+        assert (found.built_in, found.status) == (True, AppStatusEnum.Approved)
+        (only,) = member.applications.list_app_versions(app_id)
+        assert only.kind is kind
+        assert member.applications.get_app_version(app_id, only.version) == only
+        with pytest.raises(NotFound):
+            member.applications.get_app_version(app_id, "99")
+        found.idle_minutes = 3
+        for call in (
+            lambda found=found: admin.applications.update_application(found),
+            lambda app_id=app_id: admin.applications.remove_application(app_id),
+            lambda app_id=app_id: admin.applications.approve_application(app_id),
+            lambda app_id=app_id: admin.applications.add_app_version(version(app_id=app_id)),
+            lambda app_id=app_id: admin.applications.add_server_info(ServerInfo(app_id, "quay.io", "a", "b")),
+        ):
+            with pytest.raises(Conflict, match="built in"):
+                call()
+        with pytest.raises(AlreadyExists):
+            admin.applications.add_application(Application(app_id, True))
+    with pytest.raises(BadEntry, match="app_id: ids that begin with edge"):
+        admin.applications.add_application(Application("edge.mine", True))
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("app_id", ["", "a b", "../x", "a/b", "-a", "ä", "x" * 101, "a\n", ".", None, 7])
+def test_an_id_that_none_can_have_is_refused_and_never_found(developer: EdgeSession, app_id: Any) -> None:
+    with pytest.raises(BadEntry, match="^app_id: "):
+        developer.applications.add_application(Application(app_id, True))
+    with pytest.raises(NotFound, match="no application"):
+        developer.applications.get_application(app_id)
+    with pytest.raises(NotFound, match="no application"):
+        developer.applications.remove_application(app_id)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("idle_minutes", 0),
+        ("idle_minutes", -5),
+        ("idle_minutes", 1.5),
+        ("visible_auto_add", "yes"),
+        ("visible_versions", ["no such version"]),
+        ("visible_versions", "1.0.0"),
+        ("visible_versions", True),
+        ("visible_versions", ["1.0.0"] * 1001),
+        ("max_resources", AppResource(cpu=-1)),
+        ("max_global_resources", {"cpus": 1}),
+        ("status", "published"),
+    ],
+)
+def test_an_application_that_cannot_be_is_refused_by_the_name_of_the_field(
+    developer: EdgeSession, field: str, value: Any
+) -> None:
+    wanted: dict[str, Any] = {"app_id": "viewer", "visible_auto_add": True, field: value}
+
+    with pytest.raises(BadEntry, match=rf"^{field}(\.\w+)?: "):
+        developer.applications.add_application(Application(**wanted))
+    assert developer.applications.list_application_ids() == []
+
+
+def test_a_version_that_is_not_there_cannot_become_visible(viewer: EdgeSession) -> None:
+    with pytest.raises(BadEntry, match="^visible_versions: viewer has no version '9.9'"):
+        viewer.applications.update_application(Application("viewer", True, ["9.9"]))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("version", ""),
+        ("version", "1 0"),
+        ("version", "../1"),
+        ("version", "x" * 101),
+        ("title", "x" * 201),
+        ("title", "a\nb"),
+        ("description", "x" * 4001),
+        ("kind", "hologram"),
+        ("kind", AppKindEnum.Analysis),
+        ("kind", AppKindEnum.Data),
+        ("framework", "cobol"),
+        ("link", ""),
+        ("link", "quay.io/lab/viewer"),
+        ("link", "quay.io/lab/vie wer:1"),
+        ("link", "https://quay.io/lab/viewer"),
+        ("recommended_profile", 7),
+        ("volume_mount_point", "data"),
+        ("volume_mount_point", "/data/../etc"),
+        ("suggested_volume_size", -1),
+        ("suggested_volume_size", 0),
+        ("suggested_volume_size", 2.5),
+        ("profiles", "edge.medium"),
+        ("profiles", ["x" * 70000]),
+        ("icon", "not base64!"),
+        ("icon", "ä"),
+        ("icon", base64.b64encode(b"nothing like a picture").decode()),
+        ("icon", "data:image/png;base64," + picture(8, 8)),
+        ("icon", picture(64, 32)),
+        ("icon", picture(64, 63, "JPEG")),
+        ("icon", picture(64, 64, "GIF")),
+        ("icon", picture(1025, 1025)),
+        ("icon", picture(64, 64)[:80]),
+        ("icon", base64.b64encode(b"x" * (256 * 1024 + 1)).decode()),
+    ],
+)
+def test_a_version_that_cannot_be_is_refused_by_the_name_of_the_field(
+    viewer: EdgeSession, field: str, value: Any
+) -> None:
+    with pytest.raises(BadEntry, match=f"^{field}: "):
+        viewer.applications.add_app_version(version(**{field: value}))
+    assert viewer.applications.list_app_versions("viewer") == []
+    if field == "version":
+        return
+    viewer.applications.add_app_version(version())
+    found = viewer.applications.get_app_version("viewer", "1.0.0")
+    setattr(found, field, value)
+    with pytest.raises(BadEntry, match=f"^{field}: "):
+        viewer.applications.update_app_version(found)
+
+
+@pytest.mark.parametrize("link", ["quay.io/lab/viewer:1", "ftp://x.org", "https://", "https://u:p@x.org", "//x.org"])
+def test_an_external_application_needs_an_address(viewer: EdgeSession, link: str) -> None:
+    with pytest.raises(BadEntry, match="^link: "):
+        viewer.applications.add_app_version(version(kind=AppKindEnum.External, link=link))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "viewer:1",
+        "localhost:5000/viewer:dev",
+        "quay.io/lab/viewer@sha256:" + "0" * 64,
+        "quay.io/lab/viewer:1.0@sha256:" + "a" * 64,
+    ],
+)
+def test_every_full_image_name_is_taken(viewer: EdgeSession, link: str) -> None:
+    assert viewer.applications.add_app_version(version(link=link)).link == link
+
+
+@pytest.mark.parametrize("icon", [picture(1, 1), picture(128, 128), picture(64, 64, "JPEG"), picture(1024, 1024), ""])
+def test_square_icons_are_kept(viewer: EdgeSession, icon: str) -> None:
+    viewer.applications.add_app_version(version(icon=icon))
+
+    assert viewer.applications.get_app_version("viewer", "1.0.0").icon == icon
+
+
+def test_an_icon_in_lines_is_kept_without_them(viewer: EdgeSession) -> None:
+    icon = picture(64, 64)
+    broken = base64.encodebytes(base64.b64decode(icon)).decode()
+
+    assert viewer.applications.add_app_version(version(icon=broken)).icon == icon
+
+
+def test_what_is_no_record_is_refused(viewer: EdgeSession) -> None:
+    for call in (
+        viewer.applications.add_application,
+        viewer.applications.update_application,
+        viewer.applications.add_app_version,
+        viewer.applications.update_app_version,
+        viewer.applications.add_server_info,
+        viewer.applications.update_server_info,
+    ):
+        with pytest.raises(BadEntry, match="is no "):
+            call({"app_id": "viewer"})  # type: ignore[operator]
+
+
+def test_framework_and_its_older_name_are_not_both_taken() -> None:
+    with pytest.raises(TypeError, match="not both"):
+        version(framework=AppFrameworkEnum.Panel, proxy_kind=AppFrameworkEnum.Panel)
+
+
+def test_the_older_name_of_the_framework_can_be_set(viewer: EdgeSession) -> None:
+    viewer.applications.add_app_version(version())
+    found = viewer.applications.get_app_version("viewer", "1.0.0")
+
+    found.proxy_kind = AppFrameworkEnum.React
+
+    assert found.changes() == {"framework": "react"}
+    assert viewer.applications.update_app_version(found).framework is AppFrameworkEnum.React
+    found = viewer.applications.get_app_version("viewer", "1.0.0")
+    found.framework = AppFrameworkEnum.NoFramework
+    assert viewer.applications.update_app_version(found).framework is AppFrameworkEnum.NoFramework
+
+
+def test_taken_and_missing_versions(viewer: EdgeSession) -> None:
+    viewer.applications.add_app_version(version("1.0.0+build.7"))
+
+    with pytest.raises(AlreadyExists, match="1.0.0\\+build.7"):
+        viewer.applications.add_app_version(version("1.0.0+build.7"))
+    assert viewer.applications.get_app_version("viewer", "1.0.0+build.7").version == "1.0.0+build.7"
+    for call in (
+        lambda: viewer.applications.get_app_version("viewer", "9"),
+        lambda: viewer.applications.get_app_version("viewer", "../x"),
+        lambda: viewer.applications.update_app_version(version("9")),
+        lambda: viewer.applications.add_app_version(version(app_id="no-such")),
+        lambda: viewer.applications.list_app_versions("no-such"),
+    ):
+        with pytest.raises(NotFound):
+            call()
+
+
+def test_of_two_writers_the_later_one_hears_of_it(viewer: EdgeSession) -> None:
+    viewer.applications.add_app_version(version())
+    mine, theirs = (viewer.applications.get_application("viewer") for _ in range(2))
+    mine.idle_minutes, theirs.idle_minutes = 10, 20
+    viewer.applications.update_application(mine)
+    with pytest.raises(Conflict):
+        viewer.applications.update_application(theirs)
+    assert viewer.applications.get_application("viewer").idle_minutes == 10
+
+    one, other = (viewer.applications.get_app_version("viewer", "1.0.0") for _ in range(2))
+    one.title, other.title = "One", "Other"
+    viewer.applications.update_app_version(one)
+    with pytest.raises(Conflict):
+        viewer.applications.update_app_version(other)
+
+
+def test_of_many_that_add_one_version_at_once_one_succeeds_and_none_is_lost(viewer: EdgeSession) -> None:
+    def add(n: int) -> str:
+        try:
+            return viewer.applications.add_app_version(version(f"1.{n % 4}")).version
+        except AlreadyExists:
+            return "taken"
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        outcomes = sorted(pool.map(add, range(8)))
+    assert outcomes == ["1.0", "1.1", "1.2", "1.3", *["taken"] * 4]
+    assert sorted(viewer.applications.get_application("viewer").visible_versions or []) == ["1.0", "1.1", "1.2", "1.3"]
+
+
+def test_a_newer_servers_values_are_kept(edge_server: EdgeServer, viewer: EdgeSession) -> None:
+    viewer.applications.add_app_version(version())
+    with edge_server.database.write() as session:
+        app = session.scalars(sa.select(models.Application).order_by(models.Application.id.desc())).first()
+        assert app is not None
+        app.status = "archived"
+        row = session.scalars(sa.select(models.AppVersion).where(models.AppVersion.application_id == app.id)).one()
+        row.kind, row.framework = "hologram", "solara"
+
+    found = viewer.applications.get_app_version("viewer", "1.0.0")
+
+    assert (found.kind, found.framework) == ("hologram", "solara")
+    assert found.changes() == {}
+    assert found.to_dict()["kind"] == "hologram"
+    assert viewer.applications.get_application("viewer").status == "archived"
+
+
+def test_removing_an_application_removes_all_that_is_its_own(
+    edge_server: EdgeServer, viewer: EdgeSession, admin: EdgeSession
+) -> None:
+    viewer.applications.add_app_version(version())
+    viewer.applications.add_server_info(ServerInfo("viewer", "quay.io", "lab", "pw"))
+    viewer.applications.register_oauth_client("viewer", "https://viewer.example.com")
+
+    admin.applications.remove_application("viewer")
+
+    assert viewer.applications.list_application_ids() == []
+    viewer.applications.add_application(Application("viewer", True))
+    assert viewer.applications.list_app_versions("viewer") == []
+    assert viewer.applications.list_server_infos("viewer") == []
+    assert viewer.applications.list_oauth_clients() == []
+
+
+@pytest.mark.slow
+def test_a_long_list_comes_whole_with_the_built_in_ones_once(developer: EdgeSession) -> None:
+    ids = [f"app-{n:03}" for n in range(103)]
+    for app_id in ids:
+        developer.applications.add_application(Application(app_id, True))
+
+    assert developer.applications.list_application_ids(True) == [*ids, "edge.analysis", "edge.data"]
+
+
+# --- registries ---------------------------------------------------------------------------------
+
+
+def test_a_password_is_never_read_back_and_stands_nowhere_in_the_clear(
+    edge_server: EdgeServer, viewer: EdgeSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    password = "correct-horse-battery-staple"
+    server = ServerInfo(app_id="viewer", domain="quay.io", username="lab+robot", password=password)
+    with caplog.at_level(logging.DEBUG):
+        added = viewer.applications.add_server_info(server)
+        found = viewer.applications.get_server_info("viewer", "quay.io")
+        (listed,) = viewer.applications.list_server_infos("viewer")
+        found.password = password + "-2"
+        updated = viewer.applications.update_server_info(found)
+
+    assert [one.password for one in (added, listed, updated)] == [None] * 3
+    assert password not in f"{server!r}{found!r}" + caplog.text + edge_server.log
+    for path in edge_server.data.rglob("*"):
+        if path.is_file():
+            assert password.encode() not in path.read_bytes(), path
+
+
+def test_an_update_changes_the_password_only_if_it_states_one(edge_server: EdgeServer, viewer: EdgeSession) -> None:
+    viewer.applications.add_server_info(ServerInfo("viewer", "quay.io", "lab", "first"))
+
+    def sealed() -> bytes:
+        with edge_server.database.read() as session:
+            newest = sa.select(models.AppServer.sealed).order_by(models.AppServer.id.desc()).limit(1)
+            return session.scalars(newest).one()
+
+    before = sealed()
+    assert viewer.applications.update_server_info(ServerInfo("viewer", "quay.io", "other")).username == "other"
+    assert sealed() == before
+    viewer.applications.update_server_info(ServerInfo("viewer", "quay.io", "other", "second"))
+    assert sealed() != before
+
+
+def test_there_is_one_record_for_each_domain(viewer: EdgeSession) -> None:
+    viewer.applications.add_server_info(ServerInfo("viewer", "quay.io", "lab", "pw"))
+    viewer.applications.add_server_info(ServerInfo("viewer", "localhost:5000", "lab", "pw"))
+
+    for domain in ("quay.io", "QUAY.io"):
+        with pytest.raises(AlreadyExists, match="quay.io"):
+            viewer.applications.add_server_info(ServerInfo("viewer", domain, "other", "pw"))
+    assert viewer.applications.get_server_info("viewer", "Quay.IO").domain == "quay.io"
+    assert [one.domain for one in viewer.applications.list_server_infos("viewer")] == ["quay.io", "localhost:5000"]
+    viewer.applications.remove_server_info("viewer", "quay.io")
+    for call in (
+        lambda: viewer.applications.get_server_info("viewer", "quay.io"),
+        lambda: viewer.applications.remove_server_info("viewer", "quay.io"),
+        lambda: viewer.applications.update_server_info(ServerInfo("viewer", "quay.io", "a", "b")),
+        lambda: viewer.applications.get_server_info("viewer", "../x"),
+        lambda: viewer.applications.add_server_info(ServerInfo("no-such", "quay.io", "a", "b")),
+    ):
+        with pytest.raises(NotFound):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("domain", ""),
+        ("domain", "quay.io/lab"),
+        ("domain", "https://quay.io"),
+        ("domain", "quay io"),
+        ("username", ""),
+        ("username", "a\nb"),
+        ("password", ""),
+        ("password", None),
+        ("password", "x" * 10001),
+    ],
+)
+def test_credentials_that_cannot_be_are_refused_by_the_name_of_the_field(
+    viewer: EdgeSession, field: str, value: Any
+) -> None:
+    wanted = {"app_id": "viewer", "domain": "quay.io", "username": "lab", "password": "geheim", field: value}
+
+    with pytest.raises(BadEntry, match=f"^{field}: ") as refused:
+        viewer.applications.add_server_info(ServerInfo(**wanted))
+    assert "geheim" not in str(refused.value)
+    assert viewer.applications.list_server_infos("viewer") == []
+
+
+# --- OAuth clients ------------------------------------------------------------------------------
+
+
+def test_an_oauth_client_shows_its_secret_once(edge_server: EdgeServer, viewer: EdgeSession) -> None:
+    made = viewer.applications.register_oauth_client("viewer", "https://viewer.example.com/oauth")
+    public = {"client_id": made["client_id"], "redirect_uri": made["redirect_uri"]}
+
+    assert viewer.applications.get_oauth_client("viewer") == public
+    assert viewer.applications.list_oauth_clients() == [public]
+    moved = viewer.applications.update_oauth_client("viewer", "https://elsewhere.example.com/oauth")
+    assert moved == {**public, "redirect_uri": "https://elsewhere.example.com/oauth"}
+    with pytest.raises(AlreadyExists, match="registered already"):
+        viewer.applications.register_oauth_client("viewer", "https://viewer.example.com/oauth")
+    for path in edge_server.data.rglob("*"):
+        if path.is_file():
+            assert made["client_secret"].encode() not in path.read_bytes(), path
+
+    viewer.applications.remove_oauth_client("viewer")
+
+    for call in (viewer.applications.get_oauth_client, viewer.applications.remove_oauth_client):
+        with pytest.raises(NotFound, match="not registered"):
+            call("viewer")
+    again = viewer.applications.register_oauth_client("viewer", "https://viewer.example.com/oauth")
+    assert again["client_secret"] != made["client_secret"]
+
+
+@pytest.mark.parametrize(
+    "address", ["", "viewer", "/oauth", "ftp://x.org", "https://x.org/#top", "https://x org", "javascript:alert(1)"]
+)
+def test_a_redirect_that_cannot_be_is_refused(viewer: EdgeSession, address: str) -> None:
+    with pytest.raises(BadEntry, match="^redirect_uri: "):
+        viewer.applications.register_oauth_client("viewer", address)
+    viewer.applications.register_oauth_client("viewer", "http://127.0.0.1:9000/oauth")
+    with pytest.raises(BadEntry, match="^redirect_uri: "):
+        viewer.applications.update_oauth_client("viewer", address)
+
+
+def test_a_registration_whose_answer_was_lost_is_made_once(viewer: EdgeSession) -> None:
+    """The same request again: one client, and another secret that is good."""
+    from edge_core.testing.chaos import ChaosProxy, Cut
+
+    with ChaosProxy(viewer.config.service_url) as proxy:
+        proxy.inject(Cut(10, "body"), times=1)
+        again = EdgeSession(api_token=viewer.config.api_token, service_url=proxy.url, organization=viewer.organization)
+        with again:
+            made = again.applications.register_oauth_client("viewer", "https://viewer.example.com/oauth")
+        assert proxy.struck == 1
+
+    assert made["client_secret"]
+    assert len(viewer.applications.list_oauth_clients()) == 1
+
+
+def test_every_refusal_is_one_of_ours(viewer: EdgeSession) -> None:
+    with pytest.raises(EdgeError):
+        viewer.applications.register_oauth_client("no-such", "https://viewer.example.com")

@@ -1,0 +1,1 @@
+"""`session.compute`: machines that applications can run on."""

@@ -1,0 +1,67 @@
+"""What goes to the server and comes back beside the documented records; the server imports these."""
+
+from __future__ import annotations
+
+from edge_compute.app_placeholder import AppPlaceholder
+from edge_compute.app_profile import AppProfile
+from edge_core.records import Record, field
+
+
+class ListCompute(Record):
+    """Asks for a page of a list, in the order of the names."""
+
+    __slots__ = ()
+
+    limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class InstanceType(Record):
+    """A kind of machine that the operator offers."""
+
+    __slots__ = ()
+
+    instance_name: str = field(doc="As its cloud names it.")
+    cpu: float = field(doc="Processors.")
+    memory: float = field(doc="GB.")
+    gpu: int = field(default=0, doc="Graphics processors.")
+    gpu_name: str | None = field(default=None, doc="What graphics processors they are.")
+    gpu_memory: float | None = field(default=None, doc="GB of all of them together.")
+    title: str | None = field(default=None, doc="What the operator says of it.")
+
+
+class InstanceTypePage(Record):
+    """One page of instance types."""
+
+    __slots__ = ()
+
+    items: list[InstanceType]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
+
+
+class AppProfilePage(Record):
+    """One page of app profiles."""
+
+    __slots__ = ()
+
+    items: list[AppProfile]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
+
+
+class AppPlaceholderPage(Record):
+    """One page of placeholders."""
+
+    __slots__ = ()
+
+    items: list[AppPlaceholder]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
+
+
+class ComputeBackend(Record):
+    """What gives machines on this server."""
+
+    __slots__ = ()
+
+    name: str = field(doc="What it is called.")
+    starts_machines: bool = field(doc="Whether it starts any.")
+    note: str = field(doc="What it does, in one sentence.")
