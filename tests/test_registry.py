@@ -322,15 +322,24 @@ def test_other_groups_load_the_same_way(distribute: Distribute) -> None:
         registry.load("nothing")
 
 
-def test_a_plugin_named_by_a_missing_import_path_says_which_distribution(distribute: Distribute) -> None:
+@pytest.mark.usefixtures("without_billing")
+def test_a_plugin_named_by_a_missing_import_path_says_which_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
     import edge.api
-    import edge.apps.application
+    import edge.edge_billing
 
-    with pytest.raises(ImportError, match="install the distribution edge-sources") as raised:
-        edge.api.S3Connection  # noqa: B018
+    class Missing:
+        """Does what Python does where there is no such package."""
+
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "edge_billing":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    with pytest.raises(ImportError, match="install the distribution edge-billing") as raised:
+        edge.api.EdgeBilling  # noqa: B018
     assert isinstance(raised.value, PluginError)
-    with pytest.raises(ImportError, match="edge-applications"):
-        edge.apps.application.Application  # noqa: B018
+    with pytest.raises(ImportError, match="edge-billing"):
+        edge.edge_billing.BillingCloudUsage  # noqa: B018
     with pytest.raises(AttributeError):
         edge.api.S3Conection  # type: ignore[attr-defined]  # noqa: B018
 
