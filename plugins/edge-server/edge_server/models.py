@@ -12,6 +12,7 @@ from sqlalchemy import (
     CheckConstraint,
     Date,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     LargeBinary,
@@ -511,9 +512,9 @@ class AppProfile(Revised, Base):
     profile_id: Mapped[str] = mapped_column(ByteOrdered)
     name: Mapped[str] = mapped_column(String(200))
     instance_name: Mapped[str] = mapped_column(String(100))
-    cpu: Mapped[float]
+    cpu: Mapped[float] = mapped_column(Float)
     gpu: Mapped[int]
-    memory: Mapped[float]
+    memory: Mapped[float] = mapped_column(Float)
     status: Mapped[str] = mapped_column(String(20), index=True)
     disable: Mapped[bool]
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
