@@ -37,6 +37,7 @@ from edge_server.routes import (
     secrets,
     server,
     signed,
+    sources,
     tokens,
     uploads,
     whoami,
@@ -91,7 +92,7 @@ def build(parts: services.Services, added: Sequence[subsystems.Subsystem] = ()) 
     app.url_map.merge_slashes = False
     services.install(app, parts)
     api = describe(app)
-    for group in (server, whoami, tokens, admin, members, files, uploads, signed, search, secrets, billing):
+    for group in (server, whoami, tokens, admin, members, files, uploads, signed, search, secrets, sources, billing):
         api.register_blueprint(group.routes)
     rules = subsystems.register(app, api, added)
     server.install(app, [subsystem.name for subsystem in added])

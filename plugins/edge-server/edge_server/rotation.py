@@ -31,7 +31,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from edge_server import clock, models, secrets
+from edge_server import clock, connectors, models, secrets
 from edge_server.database import Database
 from edge_server.sealing import Key, KeyFile, Place, Sealer, Unsealable, key_id
 
@@ -49,7 +49,10 @@ class SealedColumn:
     place: Callable[[Any], Place]
 
 
-SEALED: tuple[SealedColumn, ...] = (SealedColumn(models.Secret.sealed, secrets.place),)
+SEALED: tuple[SealedColumn, ...] = (
+    SealedColumn(models.Secret.sealed, secrets.place),
+    SealedColumn(models.Connector.sealed, connectors.place),
+)
 """All there are."""
 
 BATCH = 100

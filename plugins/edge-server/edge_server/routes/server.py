@@ -22,6 +22,7 @@ SUBSYSTEMS = [
     "files",
     "search",
     "secrets",
+    "sources",
     "tokens",
     "whoami",
 ]
