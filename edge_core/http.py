@@ -358,17 +358,10 @@ class HttpClient:
         """Proxies and CA certificates for a host, looked up in the environment once per host."""
         parts = urlsplit(url)
         key = parts.scheme, parts.netloc
-        route = self._routes.get(key)
-        if route is None:
-            named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-            bundle = self._settings.ca_bundle or named
-            if bundle and not os.path.exists(bundle):
-                raise ConfigurationError(f"there is no CA bundle at {bundle}; mend or unset REQUESTS_CA_BUNDLE")
-            proxies = get_environ_proxies(url, no_proxy=None)
-            _check_proxy(select_proxy(url, proxies))
-            route = {"proxies": proxies, "verify": bundle or True}
-            self._routes[key] = route
-        return route
+        found = self._routes.get(key)
+        if found is None:
+            found = self._routes[key] = route(url, self._settings.ca_bundle)
+        return found
 
     def _address(self, url: str, params: Mapping[str, Any] | None, signed: bool) -> str:
         base = self._settings.service_url
@@ -474,6 +467,10 @@ class ServiceClient:
     def absolute(self, url: str) -> str:
         return self._client.absolute(url)
 
+    def route(self, url: str) -> dict[str, Any]:
+        """Proxies and CA certificates for any address, as `route` gives them, with the session's CA bundle."""
+        return self._client._route(url)
+
     def transferred(self, direction: str, path: str, done: int, total: int | None, *, finished: bool = False) -> None:
         """Let the hooks hear how far a file has come; cheap where there are none."""
         hooks = self._client._hooks()
@@ -500,6 +497,27 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, blocksize=BLOCK)
+
+
+def route(url: str, ca_bundle: str | None = None) -> dict[str, Any]:
+    """How the environment says an address is to be reached, for those who connect by other means.
+
+    Args:
+        url: the address.
+        ca_bundle: path of a file of CA certificates, instead of the environment's.
+
+    Returns:
+        ``proxies``, addresses by scheme, and ``verify``, the path of a CA bundle or True.
+
+    Raises:
+        ConfigurationError: the environment names a proxy or a CA bundle that cannot be used.
+    """
+    bundle = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    if bundle and not os.path.exists(bundle):
+        raise ConfigurationError(f"there is no CA bundle at {bundle}; mend or unset REQUESTS_CA_BUNDLE")
+    proxies = get_environ_proxies(url, no_proxy=None)
+    _check_proxy(select_proxy(url, proxies))
+    return {"proxies": proxies, "verify": bundle or True}
 
 
 def _refused(method: str, response: requests.Response, request_id: str) -> EdgeError:

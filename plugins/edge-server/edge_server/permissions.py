@@ -51,6 +51,11 @@ RULES: dict[str, Rule] = {
     "files.uploads.sign": Rule.MEMBER,
     "files.uploads.complete": Rule.MEMBER,
     # Of the caller alone: no rule lets anyone else near them.
+    "sources.list": Rule.MEMBER,
+    "sources.get": Rule.MEMBER,
+    "sources.add": Rule.DEVELOPER,
+    "sources.update": Rule.DEVELOPER,
+    "sources.remove": Rule.DEVELOPER,
     "secrets.user.list": Rule.MEMBER,
     "secrets.user.create": Rule.MEMBER,
     "secrets.user.read": Rule.MEMBER,

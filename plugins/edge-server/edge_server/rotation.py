@@ -31,7 +31,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from edge_server import applications, clock, models, secrets
+from edge_server import applications, clock, connectors, models, secrets
 from edge_server.database import Database
 from edge_server.sealing import Key, KeyFile, Place, Sealer, Unsealable, key_id
 
@@ -52,6 +52,7 @@ class SealedColumn:
 SEALED: tuple[SealedColumn, ...] = (
     SealedColumn(models.Secret.sealed, secrets.place),
     SealedColumn(models.AppServer.sealed, applications.server_place),
+    SealedColumn(models.Connector.sealed, connectors.place),
 )
 """All there are."""
 

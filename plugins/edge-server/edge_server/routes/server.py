@@ -24,6 +24,7 @@ SUBSYSTEMS = [
     "files",
     "search",
     "secrets",
+    "sources",
     "tokens",
     "whoami",
 ]

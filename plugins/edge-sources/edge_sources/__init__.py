@@ -1,0 +1,1 @@
+"""session.sources: the data connectors of an Edge organization."""

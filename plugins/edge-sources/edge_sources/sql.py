@@ -1,0 +1,324 @@
+"""`SQLConnection`: a database, and its tables as pandas DataFrames."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edge_core.errors import BadEntry
+from edge_sources.connection import Connection, need
+from edge_sources.sql_errors import NoSuchTable, translated
+
+if TYPE_CHECKING:
+    import pandas
+    import sqlalchemy
+
+DRIVERS = {
+    "postgresql": ("postgresql+psycopg", "psycopg", "sql"),
+    "mysql": ("mysql+pymysql", "pymysql", "sql"),
+    "mariadb": ("mariadb+pymysql", "pymysql", "sql"),
+    "sqlite": ("sqlite", "sqlite3", "sql"),
+    "mssql": ("mssql+pymssql", "pymssql", "mssql"),
+    "oracle": ("oracle+oracledb", "oracledb", "oracle"),
+}
+"""`db_kind` -> SQLAlchemy's name of dialect and driver, the driver's module, and the extra that installs it."""
+
+CONNECT_TIMEOUT = 10
+"""Seconds until a connection must stand."""
+
+_TIMEOUT_NAMES = {
+    "psycopg": "connect_timeout",
+    "pymysql": "connect_timeout",
+    "pymssql": "login_timeout",
+    "oracledb": "tcp_connect_timeout",
+}
+
+
+class SQLConnection(Connection):
+    """A database.
+
+    Args:
+        name: short name.
+        title: name for display.
+        host: host name or address; of SQLite None.
+        port: TCP port; None for the database's usual one.
+        db_kind: ``"postgresql"``, ``"mysql"``, ``"mariadb"`` or ``"sqlite"``; ``"mssql"`` (SQL Server)
+            and ``"oracle"`` are there and untested.
+        db_name: the database's name; of SQLite the path of its file, which must be there.
+        username: the user.
+        password: the user's password.
+    """
+
+    kind = "sql"
+    plugin_api = 1
+    fields = ("host", "port", "db_kind", "db_name", "username")
+    secret_fields = ("password",)
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        host: str | None = None,
+        port: int | None = None,
+        db_kind: str = "postgresql",
+        db_name: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        super().__init__(name, title)
+        if db_kind not in DRIVERS:
+            raise BadEntry(f"db_kind {db_kind!r} is not known; use one of {', '.join(DRIVERS)}")
+        if db_kind == "sqlite" and not db_name:
+            raise BadEntry("db_name must be the path of the SQLite file; give it")
+        self.host = host
+        self.port = None if port is None else int(port)
+        self.db_kind = db_kind
+        self.db_name = db_name
+        self.username = username
+        self.password = password
+        self._engine: sqlalchemy.Engine | None = None
+
+    @property
+    def engine(self) -> sqlalchemy.Engine:
+        """SQLAlchemy's engine; it connects when it is first used.
+
+        Raises:
+            MissingPackage: SQLAlchemy or the database's driver is not installed.
+        """
+        if self._engine is None:
+            self._engine = self._make_engine(CONNECT_TIMEOUT, pool_pre_ping=True)
+        return self._engine
+
+    @property
+    def tables(self) -> Tables:
+        """The tables and views by name; listing them looks into none."""
+        return Tables(self)
+
+    def check(self, timeout: float) -> None:
+        import sqlalchemy
+        from sqlalchemy.pool import NullPool
+
+        engine = self._make_engine(max(1, int(timeout)), poolclass=NullPool)
+        with translated(f"the database {self.db_name}"), engine.connect() as connection:
+            connection.execute(sqlalchemy.select(sqlalchemy.literal(1)))
+
+    def _make_engine(self, timeout: int, **options: Any) -> sqlalchemy.Engine:
+        dialect, driver, extra = DRIVERS[self.db_kind]
+        need(f"a connection to {self.db_kind}", extra, "sqlalchemy", driver)
+        import sqlalchemy
+
+        if self.db_kind == "sqlite":
+            # Read-write, and not made if it is not there, as a misspelt path would be.
+            where = pathlib.Path(str(self.db_name)).absolute().as_uri()
+            url = sqlalchemy.URL.create("sqlite", database=where, query={"mode": "rw", "uri": "true"})
+            return sqlalchemy.create_engine(url, **options)
+        url = sqlalchemy.URL.create(dialect, self.username, self.password, self.host, self.port, self.db_name or None)
+        return sqlalchemy.create_engine(url, connect_args={_TIMEOUT_NAMES[driver]: timeout}, **options)
+
+
+class Tables(Mapping[str, "SQLTable"]):
+    """The tables of a database by name, looked up when they are asked for."""
+
+    def __init__(self, connection: SQLConnection) -> None:
+        self._connection = connection
+
+    def __getitem__(self, name: str) -> SQLTable:
+        """The table of that name.
+
+        Raises:
+            NotFound: there is none; it is a KeyError as well.
+        """
+        if name not in self._names():
+            raise NoSuchTable(f"there is no table {name!r}; list(connection.tables) names those there are")
+        return SQLTable(self._connection, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def _names(self) -> list[str]:
+        import sqlalchemy
+
+        with translated(f"the database {self._connection.db_name}"):
+            inspector = sqlalchemy.inspect(self._connection.engine)
+            return sorted({*inspector.get_table_names(), *inspector.get_view_names()})
+
+    def __repr__(self) -> str:
+        return f"<tables of {self._connection.name!r}>"
+
+
+class SQLTable:
+    """A table or view of a database.
+
+    Names of tables and columns are always quoted and values always bound, so that nothing in them is
+    taken for SQL.
+
+    Args:
+        engine_proxy: an `SQLConnection`, or anything else with an `engine`, or an engine itself.
+        name: the table's name.
+        *args: columns and the like, given to SQLAlchemy's `Table`; they overrule what the database says.
+        **kwargs: options of SQLAlchemy's `Table`, such as ``schema="lab"``.
+    """
+
+    def __init__(self, engine_proxy: Any, name: str, *args: Any, **kwargs: Any) -> None:
+        self._proxy = engine_proxy
+        self.name = name
+        self._args = args
+        self._kwargs = kwargs
+        self._table: sqlalchemy.Table | None = None
+
+    @property
+    def engine(self) -> sqlalchemy.Engine:
+        """The engine of its database."""
+        engine: sqlalchemy.Engine = getattr(self._proxy, "engine", self._proxy)
+        return engine
+
+    @property
+    def table(self) -> sqlalchemy.Table:
+        """SQLAlchemy's table, as the database describes it; asked for once.
+
+        Raises:
+            NotFound: there is no such table.
+        """
+        if self._table is None:
+            import sqlalchemy
+            from sqlalchemy.sql import quoted_name
+
+            with translated(f"the table {self.name}"):
+                named = quoted_name(self.name, quote=True)
+                options = {"autoload_with": self.engine, **self._kwargs}
+                self._table = sqlalchemy.Table(named, sqlalchemy.MetaData(), *self._args, **options)
+        return self._table
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns' names, in their order."""
+        return [column.name for column in self.table.columns]
+
+    def __len__(self) -> int:
+        """How many rows there are; the database counts them."""
+        import sqlalchemy
+
+        with translated(f"the table {self.name}"), self.engine.connect() as connection:
+            counted = connection.execute(sqlalchemy.select(sqlalchemy.func.count()).select_from(self.table))
+            return int(counted.scalar_one())
+
+    def __bool__(self) -> bool:
+        return True  # what has a length would be false while it is empty
+
+    def to_dataframe(
+        self, columns: Sequence[str] | None = None, where: Any = None, limit: int | None = None
+    ) -> pandas.DataFrame:
+        """The table, or a part of it, as a DataFrame.
+
+        Args:
+            columns: names of the columns wanted, in that order; all by default.
+            where: which rows. A dictionary gives columns their values: ``{"plate": 7}``; a list stands
+                for any of its values, None for NULL. SQLAlchemy's expressions do as well, such as
+                ``table.table.c.value > 0.5``, and ``sqlalchemy.text("value > :least").bindparams(least=0.5)``.
+                A plain text is refused, as values do not belong into it.
+            limit: most rows wanted.
+
+        Raises:
+            NotFound: there is no such table.
+            BadEntry: there is no such column, or `where` or `limit` is not valid.
+            ConnectionFailed: the database cannot be reached, or broke off.
+            MissingPackage: pandas is not installed.
+        """
+        pandas = need("a table as a DataFrame", "sql", "pandas")
+        wanted = self._select(columns, where, limit)
+        with translated(f"the table {self.name}"), self.engine.connect() as connection:
+            return pandas.read_sql_query(wanted, connection)
+
+    def iter_dataframes(
+        self,
+        chunksize: int = 50_000,
+        columns: Sequence[str] | None = None,
+        where: Any = None,
+        limit: int | None = None,
+    ) -> Iterator[pandas.DataFrame]:
+        """The same in DataFrames of at most `chunksize` rows; only one of them is in memory.
+
+        The database hands out the rows as they are read (a server-side cursor), and the connection is
+        held until the last one, or until the iterator is closed. Other arguments and errors are those of
+        `to_dataframe`.
+        """
+        if chunksize < 1:
+            raise BadEntry(f"chunksize must be at least 1 row, not {chunksize}")
+        pandas = need("a table as DataFrames", "sql", "pandas")
+        return self._chunks(pandas, self._select(columns, where, limit), chunksize)
+
+    def _chunks(self, pandas: Any, wanted: Any, chunksize: int) -> Iterator[pandas.DataFrame]:
+        with contextlib.ExitStack() as stack:
+            with translated(f"the table {self.name}"):
+                connection = stack.enter_context(self.engine.connect())
+                streamed = connection.execution_options(stream_results=True, max_row_buffer=chunksize)
+                frames = pandas.read_sql_query(wanted, streamed, chunksize=chunksize)
+            while True:
+                with translated(f"the table {self.name}"):
+                    frame = next(frames, None)
+                if frame is None:
+                    return
+                yield frame
+
+    def _select(self, columns: Sequence[str] | None, where: Any, limit: int | None) -> Any:
+        import sqlalchemy
+
+        if limit is not None and limit < 0:
+            raise BadEntry(f"limit must not be negative, as {limit} is; leave it out for all rows")
+        if isinstance(columns, str):
+            raise BadEntry(f"columns must be a list of names; write [{columns!r}]")
+        names = self.columns if columns is None else columns
+        wanted = sqlalchemy.select(*(self._column(name) for name in names))
+        if where is not None:
+            wanted = wanted.where(*self._conditions(where))
+        return wanted if limit is None else wanted.limit(limit)
+
+    def _conditions(self, where: Any) -> list[Any]:
+        import sqlalchemy
+
+        if isinstance(where, Mapping):
+            return [_condition(self._column(name), value) for name, value in where.items()]
+        if isinstance(where, sqlalchemy.ClauseElement):
+            return [where]
+        raise BadEntry(
+            "where must be a dictionary of columns and values, or an expression of SQLAlchemy; "
+            "put a text into sqlalchemy.text(), with its values in bindparams()"
+        )
+
+    def _column(self, name: str) -> Any:
+        try:
+            return self.table.columns[name]
+        except KeyError:
+            known = ", ".join(self.columns)
+            raise BadEntry(f"the table {self.name} has no column {name!r}; it has: {known}") from None
+
+    def __repr__(self) -> str:
+        try:
+            columns = ", ".join(f"{column.name} {column.type}" for column in self.table.columns)
+            return f"<SQLTable {self.name!r}, {len(self):,} rows: {columns}>"
+        except Exception as error:  # to show something must not fail
+            return f"<SQLTable {self.name!r}, which cannot be read: {error}>"
+
+    def _repr_html_(self) -> str:
+        """Its columns and the number of its rows, for notebooks."""
+        try:
+            rows = "".join(
+                f"<tr><td>{html.escape(column.name)}</td><td>{html.escape(str(column.type))}</td></tr>"
+                for column in self.table.columns
+            )
+            caption = f"{html.escape(self.name)}, {len(self):,} rows"
+        except Exception:
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        return f"<table><caption>{caption}</caption><tr><th>column</th><th>type</th></tr>{rows}</table>"
+
+
+def _condition(column: Any, value: Any) -> Any:
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return column.in_(list(value))
+    return column.is_(None) if value is None else column == value

@@ -1,0 +1,94 @@
+"""From what SQLAlchemy and the drivers raise to our own errors."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from edge_core.errors import BadEntry, ConnectionFailed, EdgeError, Forbidden, NotFound, Unauthenticated
+from edge_sources.connection import SourceError
+
+
+class NoSuchTable(NotFound, KeyError):
+    """There is no such table; a `KeyError` as well, as `SQLConnection.tables` is a mapping."""
+
+
+# PostgreSQL tells why it lets nobody in by a sentence only; its own code is not passed on.
+_NOT_LET_IN = re.compile(
+    r"password authentication failed|no password supplied|no pg_hba\.conf entry|authentication failed|"
+    r"role \".*\" (does not exist|is not permitted to log in)|Login failed for user|ORA-0(1017|1045|28000)"
+)
+
+_MYSQL_NOT_LET_IN = {1044, 1045, 1130, 1698, 1251, 1820, 4151}
+
+
+@contextlib.contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn errors of SQLAlchemy and its drivers within the block into ours.
+
+    Raises:
+        NotFound: there is no such table.
+        Unauthenticated, Forbidden: the database does not let these credentials in, or not there.
+        ConnectionFailed: it cannot be reached, or broke off.
+        SourceError: it failed at what it was asked for.
+    """
+    import sqlalchemy.exc
+
+    try:
+        yield
+    except EdgeError:
+        raise
+    except sqlalchemy.exc.NoSuchTableError:
+        raise _missing(what) from None
+    except sqlalchemy.exc.DBAPIError as error:
+        raise _translated(error, what) from None
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise BadEntry(f"{what}: SQLAlchemy refuses this ({_first_line(error)}); correct it") from None
+    except OSError as error:
+        raise ConnectionFailed(f"{what}: the database cannot be reached ({type(error).__name__}); try again") from None
+
+
+def _translated(error: object, what: str) -> EdgeError:
+    original = getattr(error, "orig", None)
+    state = getattr(original, "sqlstate", None) or ""
+    arguments: tuple[Any, ...] = getattr(original, "args", ())
+    number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
+    text = str(original)
+    if state == "42P01" or number == 1146 or "no such table" in text:
+        return _missing(what)
+    if state.startswith("28") or number in _MYSQL_NOT_LET_IN or _NOT_LET_IN.search(text):
+        return Unauthenticated(f"{what}: the database does not let these credentials in; correct the connector")
+    if state == "42501" or number == 1142:
+        return Forbidden(f"{what}: the connector's user may not read it; ask the database's administrator")
+    if state in ("42703", "42601", "42883", "22P02") or number in (1054, 1064):
+        return BadEntry(f"{what}: the database refuses the condition ({_first_line(original)}); correct it")
+    if _is_connection(error, state, number, text):
+        return ConnectionFailed(
+            f"{what}: the database cannot be reached, or broke off ({_first_line(original)}); "
+            "check host, port and db_name, and try again"
+        )
+    return SourceError(f"{what}: the database failed at it ({_first_line(original)})")
+
+
+def _is_connection(error: object, state: str, number: int, text: str) -> bool:
+    if getattr(error, "connection_invalidated", False) or state.startswith(("08", "57P", "3D")):
+        return True
+    if number in (1049, 2002, 2003, 2005, 2006, 2013) or "unable to open database" in text:
+        return True
+    return type(getattr(error, "orig", None)).__name__ in (
+        "OperationalError",
+        "ConnectionTimeout",
+        "InterfaceError",
+    ) and not (state or number)
+
+
+def _missing(what: str) -> NoSuchTable:
+    return NoSuchTable(f"{what} is not there, or not any more; list(connection.tables) names those there are")
+
+
+def _first_line(error: object) -> str:
+    arguments: tuple[Any, ...] = getattr(error, "args", ())
+    text = str(arguments[1]) if len(arguments) > 1 and isinstance(arguments[0], int) else str(error)
+    return text.strip().partition("\n")[0][:300]

@@ -1,0 +1,102 @@
+"""What connectors look like on the wire; the server imports these records, so they stand here once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+from edge_core.errors import BadEntry
+from edge_core.records import PLAIN_TEXT, Record, field
+
+MAX_NAME = 128
+"""Most characters of a connector's name."""
+
+NAME = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{MAX_NAME - 1}}}$"
+"""ASCII letters, digits, ``_``, ``-`` and ``.``, of which the last two do not come first."""
+
+MAX_BYTES = 1 << 20
+"""Bytes of a definition as JSON, what is secret in it included; a whole API description fits."""
+
+_NAME = re.compile(NAME)
+_UID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
+
+
+class ConnectorEntry(Record):
+    """A connector as listings give it, without its definition."""
+
+    __slots__ = ()
+
+    uid: str = field(doc="Universally unique id; it stays when the connector is renamed.")
+    name: str
+    title: str
+    kind: str = field(doc="Which class of the client it is for.")
+    created_at: dt.datetime = field(doc="UTC.")
+    modified_at: dt.datetime = field(doc="UTC. When it was last changed.")
+
+
+class ConnectorPage(Record):
+    """One page of a listing."""
+
+    __slots__ = ()
+
+    items: list[ConnectorEntry]
+    next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
+
+
+class ListConnectors(Record):
+    """Asks for connectors, in the order of their names."""
+
+    __slots__ = ()
+
+    limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class OpenConnector(ConnectorEntry):
+    """A connector with all that a client needs to connect."""
+
+    __slots__ = ()
+
+    _hidden = frozenset({"secret"})
+
+    definition: dict[str, Any] = field(doc="What may be seen of it.")
+    secret: dict[str, Any] = field(doc="Its credentials, which the server keeps encrypted.")
+
+
+class ConnectorDefinition(Record):
+    """A connector as it is to be kept."""
+
+    __slots__ = ()
+
+    _hidden = frozenset({"secret"})
+
+    name: str = field(pattern=NAME, max_length=MAX_NAME, doc="Not in the form of a uid.")
+    title: str = field(pattern=PLAIN_TEXT, max_length=200)
+    kind: str = field(pattern=r"^[a-z][a-z0-9_]{0,49}$", doc="Which class of the client it is for; it stays.")
+    definition: dict[str, Any] = field(default_factory=dict, doc="What may be seen of it.")
+    secret: dict[str, Any] = field(default_factory=dict, doc="Its credentials, which the server keeps encrypted.")
+
+
+def is_name(text: object) -> bool:
+    """Whether a connector can have this name; one in the form of a uid would hide another connector."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None and not is_uid(text)
+
+
+def is_uid(text: str) -> bool:
+    """Whether this has the form of a uid."""
+    return _UID.fullmatch(text) is not None
+
+
+def check_name(name: object) -> str:
+    """The name, if a connector can have it.
+
+    Raises:
+        BadEntry: it cannot.
+    """
+    if not isinstance(name, str) or not is_name(name):
+        raise BadEntry(
+            f"{name!r} cannot be a connector's name; use 1 to {MAX_NAME} ASCII letters, digits, _, - and ., "
+            "beginning with none of the last two, and not in the form of a uid"
+        )
+    return name

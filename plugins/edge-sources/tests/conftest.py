@@ -1,0 +1,161 @@
+"""What the tests of sources share: real engines, and people in an organization on a live server."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy
+
+from edge_core.session import EdgeSession
+from edge_server.local import EdgeServer
+from edge_sources.s3 import S3Connection
+from edge_sources.sql import SQLConnection
+
+from . import engines
+from .engines import Database, Server, Store
+
+Join = Callable[..., EdgeSession]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for line in sorted(set(engines.SKIPPED)):
+        terminalreporter.write_line(f"NOT TESTED: {line}: nobody answers there", red=True, bold=True)
+
+
+@pytest.fixture(autouse=True)
+def no_aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A running object store."""
+    with engines.object_store(tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(store: Store) -> S3Connection:
+    """A connection to a fresh bucket."""
+    made = S3Connection("plates", "Plates", f"b{secrets.token_hex(6)}", *store)
+    made.client().create_bucket(Bucket=made.bucket)
+    return made
+
+
+def _postgres() -> Server:
+    return engines.server("postgresql", "EDGE_TEST_POSTGRES", "postgres@127.0.0.1:5432")
+
+
+def _mariadb() -> Server:
+    return engines.server("mariadb", "EDGE_TEST_MARIADB", "root@127.0.0.1:3306")
+
+
+def _admin(server: Server, database: str | None) -> sqlalchemy.Engine:
+    found = SQLConnection(
+        "admin", "", server.host, server.port, server.kind, database, server.admin, server.admin_password
+    )
+    return found.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Database]:
+    """A scratch database on PostgreSQL."""
+    server = _postgres()
+    mark, password = secrets.token_hex(6), secrets.token_hex(12)
+    made = Database(server.kind, server.host, server.port, f"edge_{mark}", f"user_{mark}", password)
+    engine = _admin(server, "postgres")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE USER {made.username} PASSWORD '{password}'")
+        connection.exec_driver_sql(f"CREATE DATABASE {made.name} OWNER {made.username}")
+    yield made
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {made.name} WITH (FORCE)")
+        connection.exec_driver_sql(f"DROP USER {made.username}")
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Database]:
+    """A scratch database on MariaDB."""
+    server = _mariadb()
+    mark, password = secrets.token_hex(6), secrets.token_hex(12)
+    made = Database(server.kind, server.host, server.port, f"edge_{mark}", f"user_{mark}", password)
+    engine = _admin(server, None)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {made.name}")
+        connection.exec_driver_sql(f"CREATE USER {made.username}@'%%' IDENTIFIED BY '{password}'")
+        connection.exec_driver_sql(f"CREATE USER {made.username}@localhost IDENTIFIED BY '{password}'")
+        connection.exec_driver_sql(f"GRANT ALL ON {made.name}.* TO {made.username}@'%%'")
+        connection.exec_driver_sql(f"GRANT ALL ON {made.name}.* TO {made.username}@localhost")
+    yield made
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {made.name}")
+        connection.exec_driver_sql(f"DROP USER {made.username}@'%%'")
+        connection.exec_driver_sql(f"DROP USER {made.username}@localhost")
+    engine.dispose()
+
+
+@pytest.fixture(params=["postgresql", "mariadb", "mysql", "sqlite"])
+def database(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[SQLConnection]:
+    """A connection to a scratch database of each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "runs.sqlite3"
+        path.touch()
+        made = SQLConnection("lims", "LIMS", db_kind="sqlite", db_name=str(path))
+    else:
+        found = request.getfixturevalue("postgres" if request.param == "postgresql" else "mariadb")
+        made = connection_of(found._replace(kind=request.param))
+    yield made
+    with made.engine.begin() as connection:
+        metadata = sqlalchemy.MetaData()
+        metadata.reflect(made.engine)
+        metadata.drop_all(connection)
+    made.engine.dispose()
+
+
+def connection_of(found: Database, **more: Any) -> SQLConnection:
+    content = {"host": found.host, "port": found.port, "db_kind": found.kind, "db_name": found.name}
+    content |= {"username": found.username, "password": found.password}
+    return SQLConnection("lims", "LIMS", **{**content, **more})
+
+
+@pytest.fixture
+def organization(edge_server: EdgeServer) -> str:
+    """A fresh organization."""
+    return edge_server.create_organization()
+
+
+@pytest.fixture
+def join(edge_server: EdgeServer, organization: str) -> Iterator[Join]:
+    """Makes sessions of fresh users in the organization, with the roles that are named."""
+    sessions: list[EdgeSession] = []
+
+    def make(*roles: str, organization: str = organization) -> EdgeSession:
+        user = edge_server.create_user(organization=organization, roles=roles)
+        token = edge_server.create_token(user)
+        session = EdgeSession(api_token=token, service_url=edge_server.url, organization=organization)
+        sessions.append(session)
+        return session
+
+    yield make
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def ada(join: Join) -> EdgeSession:
+    """A plain member."""
+    return join()
+
+
+@pytest.fixture
+def dev(join: Join) -> EdgeSession:
+    """A developer of the organization."""
+    return join("developer")

@@ -1,0 +1,291 @@
+"""`S3Connection` against a real object store."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import socket
+import ssl
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pandas
+import pytest
+import trustme
+from PIL import Image
+
+from edge_core.errors import (
+    AlreadyExists,
+    BadEntry,
+    Conflict,
+    ConnectionFailed,
+    NotFound,
+    Unauthenticated,
+)
+from edge_sources import s3_store
+from edge_sources.connection import ConnectionStatus
+from edge_sources.s3 import S3Connection, S3File, S3Folder
+
+from .engines import Store, free_port
+
+
+def put(bucket: S3Connection, *keys: str) -> None:
+    client = bucket.client()
+    for key in keys:
+        client.put_object(Bucket=bucket.bucket, Key=key, Body=key.encode())
+
+
+def test_a_parquet_file_and_a_picture_come_back_as_they_were(bucket: S3Connection) -> None:
+    frame = pandas.DataFrame({"plate": range(1000), "value": [n / 7 for n in range(1000)]})
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    bucket.root.upload("runs/plates.parquet", buffer.getvalue())
+    pandas.testing.assert_frame_equal(bucket.root.open("runs/plates.parquet"), frame)
+    picture = Image.effect_noise((64, 48), 50)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    bucket.root.upload("noise.png", buffer.getvalue())
+    assert bucket.open("noise.png").tobytes() == picture.tobytes()
+    bucket.root.upload("x.csv", b"a,b\n1,2\n")
+    assert bucket.root.open("x.csv").to_dict("list") == {"a": [1], "b": [2]}
+    assert bucket.open("x.csv", open_with="file").read() == b"a,b\n1,2\n"
+
+
+def test_prefixes_and_keys_as_documented(bucket: S3Connection) -> None:
+    put(bucket, "folder1/myfile.txt", "folder2/subfolder/myfile2.txt")
+    assert bucket.list_prefixes() == list(bucket.iter_prefixes()) == ["folder1/", "folder2/"]
+    assert bucket.list_prefixes(prefix="folder2/") == ["folder2/subfolder/"]
+    assert [key for key in bucket.list_keys() if not key.endswith("/")] == [
+        "folder1/myfile.txt",
+        "folder2/subfolder/myfile2.txt",
+    ]
+    assert list(bucket.iter_keys("folder1/my")) == bucket.list_keys("folder1/my") == ["folder1/myfile.txt"]
+
+
+def test_the_first_keys_come_after_one_page(bucket: S3Connection) -> None:
+    put(bucket, *(f"k{n:03}" for n in range(25)))
+    asked: list[str] = []
+    events = bucket._client.meta.events
+    events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 10})
+    events.register("before-call.s3.*", lambda model, **_: asked.append(model.name))
+    found = bucket.iter_keys()
+    assert asked == []
+    assert list(itertools.islice(found, 10)) == [f"k{n:03}" for n in range(10)]
+    assert asked == ["ListObjectsV2"]
+    assert len(list(found)) == 15
+    assert len(asked) == 3
+    scan = bucket.root.scan()
+    next(scan)
+    assert len(asked) == 4
+    assert len(list(scan)) == 24
+    assert len(asked) == 6
+
+
+def test_deleting_in_bulk_works_where_it_needs_an_md5(bucket: S3Connection) -> None:
+    put(bucket, "all/1", "all/2", "all/deep/3")
+    keys = [{"Key": "all/1"}]
+    assert "Errors" not in bucket._client.delete_objects(Bucket=bucket.bucket, Delete={"Objects": keys})
+    bucket.root.delete("all", recursive=True)
+    assert bucket.list_keys() == []
+
+
+def test_the_root_is_a_folder_like_those_of_files(bucket: S3Connection, tmp_path: Path) -> None:
+    root = bucket.root
+    assert type(root) is S3Folder
+    assert root.list() == []
+    root.upload("a/b/one.txt", b"one")
+    root.upload("a/two.txt", b"two")
+    root.upload("a-b.txt", b"x")
+    assert root.list() == ["a", "a-b.txt"]
+    assert (root.list_files(), root.list_folders()) == (["a-b.txt"], ["a"])
+    folder = root.open("a")
+    assert (type(folder), folder.list(), folder.path) == (S3Folder, ["b", "two.txt"], "/a")
+    assert [stat.kind for stat in folder.scan()] == ["folder", "file"]
+    assert root.stat("a/two.txt").size == 3
+    assert sorted(root.glob("**/*.txt")) == ["a-b.txt", "a/b/one.txt", "a/two.txt"]
+    assert root.download("a/two.txt", localpath=tmp_path / "here.txt").read_bytes() == b"two"
+    assert root.download("a/two.txt", tmp_path) == tmp_path / "two.txt"
+    root.download_folder("a", tmp_path / "all")
+    assert (tmp_path / "all" / "b" / "one.txt").read_bytes() == b"one"
+    root.upload_folder("again", tmp_path / "all")
+    assert root.open("again/b/one.txt", "text") == "one"
+    for missing in ("nothing", "a/nothing.txt", "a-b.txt/x"):
+        with pytest.raises(NotFound):
+            root.open(missing)
+        assert missing not in root
+    with pytest.raises(NotFound):
+        (root / "nothing").list()
+    for bad in ("a//b", "../x", "a/./b", "x\ny"):
+        with pytest.raises(BadEntry):
+            root.upload(bad, b"")
+
+
+def test_ranged_reads_give_one_version_and_check_it(bucket: S3Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = os.urandom(3 << 20)
+    bucket.root.upload("big.bin", content)
+    with bucket.root.open("big.bin", "file") as file:
+        assert type(file) is S3File
+        assert (file.size, file.basename) == (len(content), "big.bin")
+        file.seek(1_000_000)
+        assert file.read(10) == content[1_000_000:1_000_010]
+        file.seek(-5, os.SEEK_END)
+        assert file.read() == content[-5:]
+        file.seek(0)
+        assert file.read() == content
+        with urlopen(file.download_url()) as answer:
+            assert answer.read() == content
+    with bucket.root.open("big.bin", "file") as file:
+        file.read(10)
+        bucket.root.upload("big.bin", os.urandom(3 << 20))
+        file.seek(2_000_000)
+        with pytest.raises(Conflict):
+            file.read(10)
+
+
+def test_large_files_go_in_parts(bucket: S3Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(s3_store, "SMALL", 1 << 20)
+    monkeypatch.setattr(s3_store, "PART", 5 << 20)
+    content = os.urandom(11 << 20)
+    bucket.root.upload("seekable.bin", io.BytesIO(content))
+
+    class Pipe(io.RawIOBase):
+        source = io.BytesIO(content)
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            return self.source.readinto(buffer)
+
+    bucket.root.upload("pipe.bin", io.BufferedReader(Pipe()))
+    for name in ("seekable.bin", "pipe.bin"):
+        assert bucket.root.download(name, tmp_path / name).read_bytes() == content
+
+
+def test_folders_are_made_moved_and_deleted(bucket: S3Connection) -> None:
+    root = bucket.root
+    root.make_folder("new")
+    with pytest.raises(AlreadyExists):
+        root.make_folder("new")
+    root.make_folder("new", exist_ok=True)
+    root.upload("new/one.txt", b"1")
+    with pytest.raises(AlreadyExists):
+        root.upload("new", b"")
+    with pytest.raises(AlreadyExists):
+        root.upload("new/one.txt", b"2", overwrite=False)
+    with pytest.raises(Conflict):
+        root.move("new", "new/inside")
+    root.move("new", "old/place")
+    assert root.open("old/place/one.txt", "text") == "1"
+    assert "new" not in root
+    root.rename("old/place/one.txt", "two.txt")
+    assert root.open("old/place").list() == ["two.txt"]
+    with pytest.raises(Conflict):
+        root.delete("old")
+    root.delete("old", recursive=True)
+    assert "old" not in root
+    with pytest.raises(NotFound):
+        root.delete("old")
+
+
+def test_names_may_be_anything(bucket: S3Connection) -> None:
+    names = ["a b+c%20.txt", "Grüße.txt", "雪&=?#.txt", "q\"'<>.txt"]
+    for name in names:
+        bucket.root.upload(f"in/{name}", name.encode())
+    assert sorted(bucket.root.open("in").list()) == sorted(names)
+    for name in names:
+        assert bucket.root.open(f"in/{name}", "text") == name
+
+
+def test_each_thing_that_is_wrong_has_its_status_and_error(bucket: S3Connection, store: Store) -> None:
+    def like(**more: Any) -> S3Connection:
+        content = {"bucket": bucket.bucket, "endpoint": store.endpoint, **store._asdict(), **more}
+        return S3Connection("x", "X", **content)
+
+    assert bucket.test() is ConnectionStatus.VALID_CONNECTION
+    cases = [
+        (like(secret_key="wrong" * 8), ConnectionStatus.BAD_CREDENTIALS, Unauthenticated),
+        (like(access_key="nobody"), ConnectionStatus.BAD_CREDENTIALS, Unauthenticated),
+        (like(bucket="no-such-bucket"), ConnectionStatus.NO_CONNECTION, NotFound),
+        (like(endpoint=f"http://127.0.0.1:{free_port()}"), ConnectionStatus.NO_CONNECTION, ConnectionFailed),
+        (like(endpoint="http://no-such-host.invalid"), ConnectionStatus.NO_CONNECTION, ConnectionFailed),
+    ]
+    for connection, status, error in cases:
+        assert connection.test(20) is status, connection
+        with pytest.raises(error) as caught:
+            connection.list_keys()
+        assert connection.secret_key not in str(caught.value)
+        assert connection.secret_key not in repr(connection)
+    with pytest.raises(BadEntry):
+        like(endpoint="ftp://\x00").client()
+
+
+def test_an_expired_or_unknown_certificate_is_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datetime as dt
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    expired = authority.issue_cert("127.0.0.1", not_after=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    expired.configure_cert(context)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                peer = listener.accept()[0]
+            except OSError:
+                return
+            try:
+                context.wrap_socket(peer, server_side=True).close()
+            except OSError:
+                peer.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        endpoint = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        for bundle in (None, str(tmp_path / "ca.pem")):
+            connection = S3Connection("x", "X", "bucket", endpoint, "key", "secret", _verify=bundle)
+            assert connection.test(20) is ConnectionStatus.NO_CONNECTION
+            with pytest.raises(ConnectionFailed, match="certificate"):
+                connection.list_keys()
+    finally:
+        listener.close()
+
+
+def test_the_environments_aws_settings_change_nothing(
+    bucket: S3Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text(
+        "[default]\nregion = eu-west-9\nca_bundle = /nowhere\ns3 =\n  addressing_style = virtual\n"
+    )
+    for name, value in {
+        "AWS_PROFILE": "nobody",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_ACCESS_KEY_ID": "other",
+        "AWS_SECRET_ACCESS_KEY": "other",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_CA_BUNDLE": "/nowhere",
+        "AWS_MAX_ATTEMPTS": "none",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    again = S3Connection.from_dict(bucket.to_dict())
+    assert again.test(60) is ConnectionStatus.VALID_CONNECTION
+    anonymous = S3Connection("x", "X", bucket.bucket, bucket.endpoint)
+    assert anonymous.test(60) is ConnectionStatus.BAD_CREDENTIALS
+
+
+def test_proxies_are_those_of_the_environment(bucket: S3Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    away = S3Connection("x", "X", "b", "http://store.example.com", "k", "s")
+    assert away.client()._endpoint.http_session._proxy_config.proxy_url_for("http://store.example.com") is not None
+    monkeypatch.setenv("NO_PROXY", "store.example.com")
+    monkeypatch.setenv("no_proxy", "store.example.com")
+    assert away.client()._endpoint.http_session._proxy_config._proxies == {}
+    assert away.client().meta.endpoint_url == "http://store.example.com"

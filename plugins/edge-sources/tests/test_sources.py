@@ -1,0 +1,303 @@
+"""`session.sources`, against a live server."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import socket
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from edge_core import registry
+from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound
+from edge_core.session import EdgeSession
+from edge_server.local import EdgeServer
+from edge_sources import connection as connections
+from edge_sources.cli import sources as command
+from edge_sources.connection import Connection, ConnectionStatus, class_of, kinds
+from edge_sources.openapi import OpenAPIConnection
+from edge_sources.s3 import S3Connection
+from edge_sources.sql import SQLConnection
+
+from .conftest import Join
+
+PASSWORD = "connector-pass-4b1d2c"
+
+
+def lims(name: str = "lims", **more: Any) -> SQLConnection:
+    content = {"host": "db.example.com", "port": 5432, "db_kind": "postgresql", "db_name": "lims", "username": "reader"}
+    return SQLConnection(name, "LIMS", **{**content, "password": PASSWORD, **more})
+
+
+def test_a_connection_comes_back_as_it_was_added(ada: EdgeSession, dev: EdgeSession) -> None:
+    made = [
+        lims(),
+        S3Connection("plates", "Plates", "plates", "https://s3.example.com", "AKIAKEY", PASSWORD),
+        OpenAPIConnection("pets", "Pets", "https://pets.example.com/openapi.json", token=PASSWORD),
+    ]
+    for connection in made:
+        dev.sources.add(connection)
+        found = ada.sources.get(connection.name)
+        assert type(found) is type(connection)
+        assert found.to_dict() == connection.to_dict()
+        assert found.uid is not None
+        assert ada.sources.get(found.uid).name == connection.name
+    assert ada.sources.list() == ada.sources.list_names() == ["lims", "pets", "plates"]
+
+
+def test_update_changes_and_renames(ada: EdgeSession, dev: EdgeSession) -> None:
+    dev.sources.add(lims())
+    found = dev.sources.get("lims")
+    assert isinstance(found, SQLConnection)
+    found.name, found.title, found.host, found.password = "lims-2", "New", "db2.example.com", "other"
+    dev.sources.update(found)
+    assert ada.sources.list() == ["lims-2"]
+    assert ada.sources.get("lims-2").to_dict() == found.to_dict()
+    dev.sources.update(lims("lims-2", username=None))  # by hand: by its name, whatever it was
+    again = ada.sources.get("lims-2")
+    assert isinstance(again, SQLConnection)
+    assert (again.uid, again.title, again.username) == (found.uid, "LIMS", None)
+
+
+def test_of_two_who_update_the_second_meets_a_conflict(dev: EdgeSession) -> None:
+    dev.sources.add(lims())
+    first, second = dev.sources.get("lims"), dev.sources.get("lims")
+    first.title = "First"
+    dev.sources.update(first)
+    second.title = "Second"
+    with pytest.raises(Conflict):
+        dev.sources.update(second)
+    assert dev.sources.get("lims").title == "First"
+
+
+def test_remove_by_name_and_uid(dev: EdgeSession) -> None:
+    one, two = lims("one"), lims("two")
+    dev.sources.add(one)
+    dev.sources.add(two)
+    dev.sources.remove("one")
+    assert two.uid is not None
+    dev.sources.remove(two.uid)
+    assert dev.sources.list() == []
+    for wanted in ("one", two.uid):
+        with pytest.raises(NotFound):
+            dev.sources.get(wanted)
+        with pytest.raises(NotFound):
+            dev.sources.remove(wanted)
+
+
+def test_names_are_taken_once_and_are_plain(dev: EdgeSession) -> None:
+    dev.sources.add(lims())
+    with pytest.raises(AlreadyExists):
+        dev.sources.add(lims())
+    for name in ("", "..", "a/b", "a b", "x" * 129, "0b2a6d26-9a3c-4a63-8f5b-111111111111"):
+        with pytest.raises(BadEntry):
+            dev.sources.add(lims(name))
+    with pytest.raises(BadEntry):
+        dev.sources.get("../secrets")
+    with pytest.raises(BadEntry):
+        dev.sources.add("lims")  # type: ignore[arg-type]
+
+
+def test_members_use_connectors_and_developers_change_them(ada: EdgeSession, dev: EdgeSession) -> None:
+    dev.sources.add(lims())
+    assert ada.sources.get("lims").name == "lims"
+    with pytest.raises(Forbidden):
+        ada.sources.add(lims("other"))
+    with pytest.raises(Forbidden):
+        ada.sources.update(lims())
+    with pytest.raises(Forbidden):
+        ada.sources.remove("lims")
+
+
+def test_a_foreign_organization_shows_nothing(dev: EdgeSession, join: Join, edge_server: EdgeServer) -> None:
+    dev.sources.add(lims())
+    uid = dev.sources.get("lims").uid
+    assert uid is not None
+    stranger = join("developer", organization=edge_server.create_organization())
+    assert stranger.sources.list() == []
+    with pytest.raises(NotFound):
+        stranger.sources.get(uid)
+
+
+def test_lists_page_through(dev: EdgeSession) -> None:
+    for n in range(5):
+        dev.sources.add(lims(f"c{n}"))
+    found = [one["name"] for one in dev.sources.http.items("", params={"limit": 2})]
+    assert found == [f"c{n}" for n in range(5)]
+
+
+def test_search_finds_connectors(ada: EdgeSession, dev: EdgeSession) -> None:
+    connection = lims("plate-reader")
+    dev.sources.add(connection)
+    (found,) = ada.search("plate", kind="connector")
+    assert (found.name, found.kind, found.uid, found.path) == ("plate-reader", "connector", connection.uid, None)
+    connection.name = "spectrometer"
+    dev.sources.update(connection)
+    assert [one.name for one in ada.search("plate")] == []
+    assert [one.name for one in ada.search("spectro")] == ["spectrometer"]
+    dev.sources.remove("spectrometer")
+    assert list(ada.search("spectro")) == []
+
+
+def test_a_kind_from_a_newer_server_is_told_at_get_and_listed(dev: EdgeSession) -> None:
+    wanted = {"name": "graph", "title": "Graph", "kind": "graphdb", "definition": {"x": 1}, "secret": {}}
+    dev.sources.http.post("", json=wanted)
+    dev.sources.add(lims())
+    assert dev.sources.list() == ["graph", "lims"]
+    with pytest.raises(BadEntry, match="graphdb"):
+        dev.sources.get("graph")
+
+
+def test_what_a_newer_client_added_stays_when_an_older_one_updates(dev: EdgeSession) -> None:
+    dev.sources.add(lims())
+    dev.sources.http.stream(
+        "PATCH",
+        "/lims",
+        headers={"Content-Type": "application/merge-patch+json"},
+        body=json.dumps({"definition": {"role": "analyst"}}).encode(),
+    ).close()
+    found = dev.sources.get("lims")
+    found.title = "Renamed"
+    dev.sources.update(found)
+    assert dev.sources.http.get("/lims")["definition"]["role"] == "analyst"
+
+
+def test_a_definition_that_is_not_valid_is_told(dev: EdgeSession) -> None:
+    wanted = {"name": "lims", "title": "LIMS", "kind": "sql", "definition": {"db_kind": "paper"}, "secret": {}}
+    dev.sources.http.post("", json=wanted)
+    with pytest.raises(BadEntry, match="paper"):
+        dev.sources.get("lims")
+    with pytest.raises(BadEntry, match="bucket"):
+        S3Connection.from_dict({"name": "x", "title": "X"})
+
+
+def test_what_is_secret_is_marked_and_shows_nowhere(dev: EdgeSession, edge_server: EdgeServer) -> None:
+    dev.sources.add(lims())
+    found = dev.sources.get("lims")
+    content = found.to_dict()
+    assert content["secret"] == {"password": PASSWORD}
+    assert json.loads(json.dumps(content))["secret"] == {"password": PASSWORD}
+    for shown in (repr(found), str(content), repr(found.to_dict()["secret"]), repr(dev.sources)):
+        assert PASSWORD not in shown
+    assert isinstance(found, SQLConnection)
+    assert PASSWORD not in repr(found.engine)
+    again = SQLConnection.from_dict(content)
+    assert again.to_dict() == content
+    assert pickle.loads(pickle.dumps(found)).to_dict() == content
+
+
+def test_credentials_are_sealed_in_the_database(dev: EdgeSession, edge_server: EdgeServer, tmp_path: Path) -> None:
+    dev.sources.add(lims())
+    dev.sources.get("lims")
+    kept = b"".join(path.read_bytes() for path in edge_server.data.rglob("*") if path.is_file())
+    assert b"db.example.com" in kept
+    assert PASSWORD.encode() not in kept
+
+
+def test_a_kind_of_a_third_party_in_under_40_lines(
+    dev: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "connectors.md").read_text()
+    source = page.partition("```python\n# lab_redis.py\n")[2].partition("```")[0]
+    assert 10 < len(source.splitlines()) < 40
+    info = tmp_path / "lab_redis-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-redis\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edge.connectors]\nredis = lab_redis:RedisConnection\n")
+    (tmp_path / "lab_redis.py").write_text(textwrap.dedent(source))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry.rescan()
+    connections._registry.cache_clear()
+    try:
+        made = class_of("redis")("cache", "Cache", "127.0.0.1", 1, PASSWORD)  # type: ignore[call-arg]
+        dev.sources.add(made)
+        found = dev.sources.get("cache")
+        assert found.to_dict() == made.to_dict()
+        assert PASSWORD not in repr(found)
+        assert found.test(5) is ConnectionStatus.NO_CONNECTION
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            for answer, status in ((b"+OK\r\n", "VALID_CONNECTION"), (b"-WRONGPASS no\r\n", "BAD_CREDENTIALS")):
+                import threading
+
+                def serve(answer: bytes = answer) -> None:
+                    with listener.accept()[0] as peer:
+                        peer.recv(1000)
+                        peer.sendall(answer)
+
+                thread = threading.Thread(target=serve)
+                thread.start()
+                found.port = listener.getsockname()[1]  # type: ignore[attr-defined]
+                assert found.test(30).value == status
+                thread.join()
+    finally:
+        monkeypatch.undo()
+        registry.rescan()
+        connections._registry.cache_clear()
+
+
+def test_the_kinds_that_come_with_it() -> None:
+    assert kinds() == ["openapi", "s3", "sql"]
+
+
+def test_a_test_ends_in_time_whatever_the_connection_does() -> None:
+    class Hangs(Connection):
+        kind = "hangs"
+
+        def check(self, timeout: float) -> None:
+            time.sleep(60)
+
+    started = time.monotonic()
+    assert Hangs("x", "X").test(0.2) is ConnectionStatus.NO_CONNECTION
+    assert time.monotonic() - started < 30
+    with pytest.raises(BadEntry):
+        Hangs("x", "X").test(0)
+
+
+def test_a_port_that_swallows_packets_is_no_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        port = listener.getsockname()[1]
+        for connection in (
+            S3Connection("a", "A", "bucket", f"http://127.0.0.1:{port}", "key", "secret"),
+            lims(host="127.0.0.1", port=port),
+            lims(host="127.0.0.1", port=port, db_kind="mariadb"),
+            OpenAPIConnection("c", "C", f"http://127.0.0.1:{port}/openapi.json"),
+        ):
+            started = time.monotonic()
+            assert connection.test(1) is ConnectionStatus.NO_CONNECTION
+            assert time.monotonic() - started < 30
+
+
+def test_the_command(dev: EdgeSession, tmp_path: Path) -> None:
+    def run(*arguments: str, **options: Any) -> Any:
+        import contextlib
+
+        return CliRunner().invoke(command, arguments, obj=lambda: contextlib.nullcontext(dev), **options)
+
+    path = tmp_path / "runs.sqlite3"
+    path.touch()
+    content = {"kind": "sql", "name": "lims", "title": "LIMS", "db_kind": "sqlite", "db_name": str(path)}
+    added = run("add", "--json", input=json.dumps({**content, "password": PASSWORD}))
+    assert added.exit_code == 0, added.output
+    assert json.loads(added.stdout)["uid"] == dev.sources.get("lims").uid
+    assert run("list").stdout == "lims\tsql\tLIMS\n"
+    assert [one["name"] for one in json.loads(run("list", "--json").stdout)] == ["lims"]
+    shown = run("show", "lims")
+    assert str(path) in shown.stdout
+    assert PASSWORD not in shown.stdout
+    assert json.loads(run("show", "lims", "--json").stdout)["secret"] == ["password"]
+    assert run("test", "lims", "--timeout", "60").stdout == "VALID_CONNECTION\n"
+    path.unlink()
+    gone = run("test", "lims", "--timeout", "60", "--json")
+    assert (gone.exit_code, json.loads(gone.stdout)["status"]) == (1, "NO_CONNECTION")
+    (tmp_path / "c.json").write_text(json.dumps({**content, "title": "New"}))
+    assert run("add", "--update", "--file", str(tmp_path / "c.json")).exit_code == 0
+    assert dev.sources.get("lims").title == "New"
+    assert run("add", input="{").exit_code == 1
+    assert run("remove", "lims", "--json").exit_code == 0
+    assert run("remove", "lims").exit_code == 1
+    assert dev.sources.list() == []

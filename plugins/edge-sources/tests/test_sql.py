@@ -1,0 +1,278 @@
+"""`SQLConnection` against real databases."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+import sqlalchemy as sa
+
+from edge_core.errors import BadEntry, ConnectionFailed, EdgeError, NotFound, Unauthenticated
+from edge_sources.connection import ConnectionStatus
+from edge_sources.sql import SQLConnection, SQLTable
+
+from .conftest import connection_of
+from .engines import Database, free_port
+
+FRAME = pandas.DataFrame(
+    {
+        "plate": [1, 2, 3, 4],
+        "value": [0.5, 1.5, float("nan"), -2.25],
+        "label": ["a", "b'; DROP TABLE runs; --", None, "Grüße 雪"],
+        "seen": pandas.to_datetime(
+            ["2024-01-01 12:00:00", "2024-02-29 00:00:01", "1999-12-31 23:59:59", "2030-01-01 00:00:00"]
+        ),
+    }
+)
+
+
+@pytest.fixture
+def runs(database: SQLConnection) -> SQLTable:
+    """A table with something of everything."""
+    FRAME.to_sql("runs", database.engine, index=False)
+    return database.tables["runs"]
+
+
+def test_a_table_comes_back_as_it_was_loaded(runs: SQLTable) -> None:
+    read = runs.to_dataframe()
+    assert list(read.columns) == list(FRAME.columns)
+    assert read["plate"].tolist() == FRAME["plate"].tolist()
+    assert read["value"].equals(FRAME["value"])
+    assert [None if pandas.isna(one) else one for one in read["label"]] == [
+        None if pandas.isna(one) else one for one in FRAME["label"]
+    ]
+    assert pandas.to_datetime(read["seen"]).tolist() == FRAME["seen"].tolist()
+
+
+def test_parts_of_a_table(runs: SQLTable) -> None:
+    assert list(runs.to_dataframe(columns=["value", "plate"]).columns) == ["value", "plate"]
+    assert len(runs.to_dataframe(limit=2)) == 2
+    assert len(runs.to_dataframe(limit=0)) == 0
+
+    def plates(where: Any) -> list[int]:
+        found: list[int] = runs.to_dataframe(where=where)["plate"].tolist()
+        return sorted(found)
+
+    assert plates({"plate": 2}) == [2]
+    assert plates({"plate": [1, 4, 9]}) == [1, 4]
+    assert plates({"plate": []}) == []
+    assert plates({"label": None}) == [3]
+    assert plates({"label": "b'; DROP TABLE runs; --"}) == [2]
+    assert plates({"plate": 2, "label": "a"}) == []
+    assert plates(runs.table.c.value > 0) == [1, 2]
+    assert plates(sa.text("value > :least").bindparams(least=1)) == [2]
+    assert len(runs) == 4
+
+
+def test_what_cannot_be_asked_for_is_refused(runs: SQLTable) -> None:
+    for arguments in (
+        {"columns": ["nothing"]},
+        {"columns": "plate"},
+        {"where": "plate = 1"},
+        {"where": {"nothing": 1}},
+        {"limit": -1},
+    ):
+        with pytest.raises(BadEntry):
+            runs.to_dataframe(**arguments)  # type: ignore[arg-type]
+    with pytest.raises(EdgeError):
+        runs.to_dataframe(where=sa.text("no_such_column > 0"))
+    with pytest.raises(BadEntry):
+        runs.iter_dataframes(chunksize=0)
+
+
+def test_chunks_are_the_whole_in_order(runs: SQLTable) -> None:
+    chunks = list(runs.iter_dataframes(chunksize=3, columns=["plate"]))
+    assert [len(chunk) for chunk in chunks] == [3, 1]
+    assert pandas.concat(chunks)["plate"].tolist() == [1, 2, 3, 4]
+    assert [len(chunk) for chunk in runs.iter_dataframes(chunksize=10, where={"plate": [1, 2]}, limit=1)] == [1]
+    unfinished = runs.iter_dataframes(chunksize=1)
+    next(unfinished)
+    unfinished.close()  # type: ignore[attr-defined]
+    assert len(runs.to_dataframe()) == 4
+
+
+def test_the_rest_of_a_table_stays_in_the_database(runs: SQLTable) -> None:
+    asked: list[bool] = []
+    sa.event.listen(runs.engine, "before_cursor_execute", lambda *found: asked.append(found[4].execution_options))
+    list(runs.iter_dataframes(chunksize=2))
+    assert any(options.get("stream_results") for options in asked)  # type: ignore[attr-defined]
+
+
+def test_tables_are_a_lazy_mapping(database: SQLConnection) -> None:
+    assert list(database.tables) == []
+    with database.engine.begin() as connection:
+        for n in range(5):
+            connection.execute(sa.schema.CreateTable(sa.Table(f"t{n}", sa.MetaData(), sa.Column("id", sa.Integer))))
+        connection.exec_driver_sql("CREATE VIEW seen AS SELECT id FROM t0")
+    tables = database.tables
+    asked: list[str] = []
+    sa.event.listen(database.engine, "before_cursor_execute", lambda *found: asked.append(found[2]))
+    assert list(tables) == ["seen", "t0", "t1", "t2", "t3", "t4"]
+    assert len(asked) < 8
+    assert len(tables) == 6
+    assert "t1" in tables
+    assert "t9" not in tables
+    assert tables["seen"].columns == ["id"]
+    with pytest.raises(KeyError) as caught:
+        tables["t9"]
+    assert isinstance(caught.value, NotFound)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("DROP VIEW seen")
+
+
+HOSTILE = ['x"; DROP TABLE victims; --', "`y`", "select", "a b.c", "100%s %(x)s :y", "Grüße"]
+
+
+def test_hostile_names_are_quoted(database: SQLConnection) -> None:
+    for name in HOSTILE:
+        frame = pandas.DataFrame({"c": [1, 2]})
+        table = sa.Table(
+            sa.sql.quoted_name(name, True), sa.MetaData(), sa.Column(sa.sql.quoted_name(name, True), sa.Integer)
+        )
+        with database.engine.begin() as connection:
+            table.create(connection)
+            connection.execute(table.insert(), [{name: 1}, {name: 2}])
+        found = database.tables[name]
+        assert found.to_dataframe()[name].tolist() == frame["c"].tolist()
+        assert found.to_dataframe(columns=[name], where={name: 2})[name].tolist() == [2]
+        assert len(found) == 2
+        assert len(list(found.iter_dataframes(chunksize=1))) == 2
+        assert "2 rows" in repr(found)
+        assert "<script" not in found._repr_html_()
+    with pytest.raises(NotFound):
+        SQLTable(database, "victims; --").to_dataframe()
+
+
+def test_a_table_shows_its_columns_and_rows(runs: SQLTable) -> None:
+    shown = repr(runs)
+    assert "'runs', 4 rows: plate " in shown
+    assert "4 rows" in runs._repr_html_()
+    assert "label" in runs._repr_html_()
+    assert bool(runs)
+    nothing = SQLTable(runs.engine, "nothing")
+    assert "cannot be read" in repr(nothing)
+    assert "cannot be read" in nothing._repr_html_()
+    assert SQLTable(runs.engine, "runs", sa.Column("plate", sa.String(20))).to_dataframe().shape == (4, 4)
+
+
+def test_a_table_dropped_under_the_reader_is_not_found(runs: SQLTable) -> None:
+    assert runs.columns
+    with runs.engine.begin() as connection:
+        runs.table.drop(connection)
+    with pytest.raises(NotFound):
+        runs.to_dataframe()
+    with pytest.raises(NotFound):
+        list(runs.iter_dataframes())
+    with pytest.raises(NotFound):
+        len(runs)
+
+
+def test_each_thing_that_is_wrong_has_its_status_and_error(postgres: Database, mariadb: Database) -> None:
+    bad, none = ConnectionStatus.BAD_CREDENTIALS, ConnectionStatus.NO_CONNECTION
+    for found in (postgres, mariadb):
+        assert connection_of(found).test() is ConnectionStatus.VALID_CONNECTION
+        cases: list[tuple[dict[str, Any], ConnectionStatus, type[Exception]]] = [
+            ({"username": "nobody_there"}, bad, Unauthenticated),
+            ({"db_name": "no_such_database"}, none, ConnectionFailed),
+            ({"port": free_port()}, none, ConnectionFailed),
+            ({"host": "no-such-host.invalid"}, none, ConnectionFailed),
+        ]
+        if found is mariadb:
+            cases.append(({"password": "wrong"}, bad, Unauthenticated))
+            cases[1] = ({"db_name": "no_such_database"}, bad, Unauthenticated)  # it tells nobody which there are
+        for more, status, error in cases:
+            connection = connection_of(found, **more)
+            assert connection.test(20) is status, more
+            with pytest.raises(error) as caught:
+                list(connection.tables)
+            assert found.password not in str(caught.value)
+
+
+def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    connection = SQLConnection("x", "X", db_kind="sqlite", db_name=str(tmp_path / "no.sqlite3"))
+    assert connection.test() is ConnectionStatus.NO_CONNECTION
+    with pytest.raises(ConnectionFailed):
+        list(connection.tables)
+    assert list(tmp_path.iterdir()) == []
+    for more in ({"db_kind": "paper"}, {"db_kind": "sqlite", "db_name": None}):
+        with pytest.raises(BadEntry):
+            SQLConnection("x", "X", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb", "sqlite"])
+def test_a_million_rows_come_back_and_chunks_take_little_memory(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    path = tmp_path / "runs.sqlite3"
+    path.touch()
+    connection = SQLConnection("x", "X", db_kind="sqlite", db_name=str(path))
+    if kind != "sqlite":
+        connection = connection_of(request.getfixturevalue("postgres" if kind == "postgresql" else kind))
+    rows = 1_000_000
+    frame = pandas.DataFrame({"plate": range(rows), "value": [n / 7 for n in range(rows)], "label": "row"})
+    frame["label"] = [f"row {n}" for n in range(rows)]
+    load(connection, frame)
+    try:
+        read = connection.tables["big"].to_dataframe().sort_values("plate", ignore_index=True)
+        assert read["plate"].equals(frame["plate"])
+        assert read["value"].equals(frame["value"])
+        assert read["label"].tolist() == frame["label"].tolist()
+        program = """
+            import json, resource, sys
+            from edge_sources.sql import SQLConnection
+            table = SQLConnection.from_dict(json.loads(sys.stdin.read())).tables["big"]
+            import pandas
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            rows = total = 0
+            for part in table.iter_dataframes(chunksize=50_000):
+                rows += len(part)
+                total += int(part["plate"].sum())
+            print(rows, total, before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        """
+        import json
+
+        ran = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            input=json.dumps(connection.to_dict()),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found, total, before, peak = map(int, ran.stdout.split())
+        print(f"{kind}: {found:,} rows in chunks, peak memory {peak / 1024:.0f} MiB, {before / 1024:.0f} before")
+        assert (found, total) == (rows, rows * (rows - 1) // 2)
+        assert peak < 200 << 10
+    finally:
+        with connection.engine.begin() as end:
+            end.exec_driver_sql("DROP TABLE big")
+
+
+def load(connection: SQLConnection, frame: pandas.DataFrame) -> None:
+    """Put a frame into a table `big`, by the quickest way the database has."""
+    values = list(frame.itertuples(index=False, name=None))
+    with connection.engine.begin() as begun:
+        begun.exec_driver_sql("CREATE TABLE big (plate INTEGER, value DOUBLE PRECISION, label VARCHAR(20))")
+        cursor: Any = begun.connection.cursor()
+        if connection.db_kind == "postgresql":
+            with cursor.copy("COPY big FROM STDIN") as copy:
+                for row in values:
+                    copy.write_row(row)
+        else:
+            mark = "?" if connection.db_kind == "sqlite" else "%s"
+            cursor.executemany(f"INSERT INTO big VALUES ({mark}, {mark}, {mark})", values)
+
+
+def test_the_time_of_a_database_is_a_time(database: SQLConnection) -> None:
+    table = sa.Table("times", sa.MetaData(), sa.Column("at", sa.DateTime))
+    with database.engine.begin() as connection:
+        table.create(connection)
+        connection.execute(table.insert(), [{"at": dt.datetime(2024, 1, 2, 3, 4, 5)}])
+    read = database.tables["times"].to_dataframe(where={"at": dt.datetime(2024, 1, 2, 3, 4, 5)})
+    assert read["at"][0] == pandas.Timestamp(2024, 1, 2, 3, 4, 5)
