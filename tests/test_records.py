@@ -242,3 +242,20 @@ def test_a_field_cannot_take_the_name_of_what_a_record_can_do() -> None:
 
         class Diary(Record):
             changes: str  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("hint", "good", "wrong"),
+    [
+        (bool, (True, False), (0, 1, "true", "no", 0.0)),
+        (int, (0, -1, 10**30), (True, "1", 1.5)),
+        (float, (0, 1.5, -2), (True, "1.5", "NaN")),
+    ],
+)
+def test_numbers_and_booleans_are_taken_as_json_has_them(hint: type, good: Any, wrong: Any) -> None:
+    made = type("Made", (Record,), {"__annotations__": {"value": hint}, "__slots__": ()})
+    for value in good:
+        assert made.schema().load({"value": value}).value == value
+    for value in wrong:
+        with pytest.raises(marshmallow.ValidationError):
+            made.schema().load({"value": value})

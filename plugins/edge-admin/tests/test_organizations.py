@@ -17,7 +17,7 @@ from edge.admin.user import User
 from edge_admin.namespace import EdgeAdmin
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound, QuotaExceeded, Unauthenticated
 from edge_core.session import EdgeSession
-from edge_server import models
+from edge_server import folder, models
 from edge_server.local import EdgeServer
 
 Person = Callable[..., EdgeSession]
@@ -330,5 +330,24 @@ def test_the_last_server_admin_stays(tmp_path: Any) -> None:
             root.admin.update_user(me)
             with pytest.raises(Forbidden):
                 root.admin.list_user_names()
+            root.admin.remove_user_from_organization("admin")
+        # A server whose first admin and organization are gone starts all the same, and makes no new ones.
+        token = folder.local_access(server.data).token
+        with EdgeSession(token, server.url, "default") as second:
+            assert second.whoami().user_name == "second"
+            second.admin.remove_user("admin")
+            second.admin.remove_organization("default")
+            deadline = time.monotonic() + 60
+            while second.admin.list_organization_names():
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            second.admin.add_organization(Organization(name="lab"))
+            second.admin.add_user_to_organization("second", ["admin"], "lab")
+        server.restart()
+        access = folder.local_access(server.data)
+        assert access.organization == "lab"
+        with EdgeSession(access.token, access.url, "lab") as second:
+            assert second.admin.list_user_names() == ["second"]
+            assert second.admin.list_organization_names() == ["lab"]
     finally:
         server.close()

@@ -204,10 +204,15 @@ def has_admin(session: Session, organization_id: int) -> bool:
     return session.scalar(wanted) is not None
 
 
+def server_admins(session: Session) -> list[User]:
+    """Who runs the server, the first one first; in a writing transaction nobody else can be among them."""
+    wanted = select(User).where(User.server_admin, User.removed_at.is_(None)).order_by(User.id).with_for_update()
+    return list(session.scalars(wanted))
+
+
 def is_last_server_admin(session: Session, user: User) -> bool:
     """Whether nobody would run the server without `user`; in a writing transaction, so that it stays true."""
-    wanted = select(User.id).where(User.server_admin, User.removed_at.is_(None)).with_for_update()
-    return list(session.scalars(wanted)) == [user.id]
+    return [one.id for one in server_admins(session)] == [user.id]
 
 
 def remove_user(session: Session, user: User) -> None:

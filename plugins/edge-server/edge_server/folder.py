@@ -175,7 +175,7 @@ def rotate_keys(data: Path, *, kept: dt.timedelta, lost: bool = False) -> rotati
 
 
 def _first_token(session: Session) -> str | None:
-    if accounts.find_user(session, ADMIN) is not None:
+    if accounts.server_admins(session):
         return None
     organization = accounts.create_organization(session, ORGANIZATION, "Default")
     admin = accounts.create_user(session, ADMIN, server_admin=True)
@@ -229,12 +229,14 @@ def local_access(data: Path) -> Access:
         start = f"edge server run --data {shlex.quote(str(data))}"
         raise BadFolder(f"no server is running on {data}; start one with `{start}`")
     with contextlib.closing(Database(data / database.FILE_NAME)) as opened, opened.write() as session:
+        # The one that the first start made, or whoever runs the server since.
         admin = accounts.find_user(session, ADMIN)
-        if admin is None:
-            raise BadFolder(f"the server on {data} has no user {ADMIN!r} any more; make a token in another way")
+        if admin is None or not admin.server_admin:
+            admin = accounts.server_admins(session)[0]
         accounts.prune_tokens(session, admin, LOCAL_NOTE)
         token = accounts.create_token(session, admin, note=LOCAL_NOTE, expires_in=LOCAL_LIFETIME)
-    return Access(url, ORGANIZATION, token)
+        names = [organization.name for _, organization in accounts.memberships(session, admin.id)]
+    return Access(url, ORGANIZATION if ORGANIZATION in names else (names or [ORGANIZATION])[0], token)
 
 
 def _is_locked(data: Path) -> bool:
