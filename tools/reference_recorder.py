@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ _failed = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Remember that a test failed."""
     report: Any = yield
     if report.failed or report.skipped:
@@ -90,14 +90,14 @@ def _watch(owner: type[Any], members: list[reference.Member]) -> None:
         elif one.kind == "error":
             _watch_error(owner, one.key)
     if read:
-        before = owner.__getattribute__
+        before: Any = owner.__getattribute__
 
         def getattribute(self: Any, name: str) -> Any:
-            if name in read and type(self).__mro__.index(owner) >= 0:
+            if name in read:
                 _note(read[name])
             return before(self, name)
 
-        owner.__getattribute__ = getattribute  # type: ignore[method-assign]
+        owner.__getattribute__ = getattribute  # type: ignore[assignment]
 
 
 def _replace(owner: type[Any], name: str, key: str) -> None:
@@ -122,7 +122,7 @@ def _watch_error(owner: type[Any], key: str) -> None:
             _current.add(key)
         method(self, *args, **kwargs)
 
-    owner.__init__ = made  # type: ignore[misc]
+    owner.__init__ = made
 
 
 def _watch_enumeration(owner: type[enum.Enum], keys: dict[str, str]) -> None:
@@ -137,4 +137,4 @@ def _watch_enumeration(owner: type[enum.Enum], keys: dict[str, str]) -> None:
                 _note(key)
             return super().__iter__()
 
-    owner.__class__ = Watched  # type: ignore[assignment]
+    owner.__class__ = Watched  # type: ignore[method-assign]

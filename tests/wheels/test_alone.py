@@ -141,6 +141,29 @@ edge.secrets.delete_user_secret("alone")
     assert install("edge-secrets").run(program, server.environment).strip() == "96"
 
 
+# --- edge-applications, edge-compute --------------------------------------------------------------
+
+
+def test_an_application_is_added_and_found(install: Install, server: LocalServer) -> None:
+    program = """
+from edge.api import EdgeSession
+from edge.apps.application import Application
+edge = EdgeSession()
+edge.applications.add_application(Application("alone", True))
+print(edge.applications.get_application("alone").app_id)
+edge.applications.remove_application("alone")
+"""
+    assert install("edge-applications").run(program, server.environment).strip() == "alone"
+
+
+def test_machines_are_told(install: Install, server: LocalServer) -> None:
+    program = """
+from edge.api import EdgeSession
+print(EdgeSession().compute.retrieve_instance_type("t3.small")["memory"])
+"""
+    assert install("edge-compute").run(program, server.environment).strip() == "2.0"
+
+
 # --- edge-billing ---------------------------------------------------------------------------------
 
 
