@@ -57,6 +57,11 @@ def _texts(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
             yield value
 
 
+def _credentials(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
+    """Those of a connection that is sent to the server."""
+    return _texts({"content": arguments["wanted"].get("secret")}, None)
+
+
 SOURCES: list[tuple[str, str, Found]] = [
     ("edge_server.tokens", "new_token", _returned),
     ("edge_core.http", "HttpClient._address", _signatures),
@@ -64,6 +69,7 @@ SOURCES: list[tuple[str, str, Found]] = [
     ("edge_tokens.login", "accept_invitation", _token),
     ("edge_admin.namespace", "EdgeAdmin.invite_to_organization", _returned),
     ("edge_secrets.wire", "encode", _texts),
+    ("edge_sources.namespace", "_encoded", _credentials),
 ]
 """Module, function, and what is secret of its arguments and its result."""
 

@@ -22,7 +22,7 @@ RUN = [
 
 MADE = {
     **{"new_token": 100, "EdgeTokens.create": 5, "EdgeAdmin.invite_to_organization": 5},
-    **{"HttpClient._address": 10, "encode": 10},
+    **{"HttpClient._address": 10, "encode": 10, "_encoded": 10},
 }
 """How many of each source of secrets there are at least, so that no source falls silent."""
 

@@ -126,7 +126,7 @@ class BucketStore:
         # A store knows no folders: every key is copied, then every key is deleted.
         for key in self._keys(f"{path}/"):
             self._copy(key, new_path + key[len(path) :])
-        self._delete(self._keys(f"{path}/"))
+        self._delete_below(f"{path}/")
 
     def delete(self, path: str, /, *, recursive: bool) -> None:
         _check(path, named=True)
@@ -136,7 +136,7 @@ class BucketStore:
             return
         if not recursive and any(key != f"{path}/" for key in itertools.islice(self._keys(f"{path}/"), 2)):
             raise Conflict(f"the folder /{path} is not empty; recursive=True deletes it with all that is in it")
-        self._delete(self._keys(f"{path}/"))
+        self._delete_below(f"{path}/")
 
     def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:
         if self._connection._http is not None:
@@ -196,13 +196,25 @@ class BucketStore:
 
     def _copy(self, key: str, new_key: str) -> None:
         with translated(f"/{key}"):
+            if key.endswith("/"):  # the mark of a folder, which some stores do not copy
+                self.client.put_object(Bucket=self.bucket, Key=new_key, Body=b"", ContentMD5=_md5(b""))
+                return
             self.client.copy({"Bucket": self.bucket, "Key": key}, self.bucket, new_key)
 
     def _keys(self, prefix: str) -> Iterator[str]:
         return self._connection.iter_keys(prefix)
 
-    def _delete(self, keys: Iterator[str] | list[str]) -> None:
-        waiting = iter(list(keys))
+    def _delete_below(self, prefix: str) -> None:
+        """Delete all keys that begin with `prefix`."""
+        # Stores that have real folders show one as a key once it is empty, so there is another look.
+        before: list[str] = []
+        while (keys := list(self._keys(prefix))) and keys != before:
+            self._delete(keys)
+            before = keys
+
+    def _delete(self, keys: list[str]) -> None:
+        found = sorted(keys, reverse=True)
+        waiting = iter([key for key in found if not key.endswith("/")])
         while some := list(itertools.islice(waiting, 1000)):
             with translated(f"the bucket {self.bucket}"):
                 answer = self.client.delete_objects(
@@ -211,6 +223,11 @@ class BucketStore:
             if failed := answer.get("Errors"):
                 one = failed[0].get("Key")
                 raise Conflict(f"{len(failed)} of {len(some)} keys could not be deleted, such as {one!r}; try again")
+        # Some stores have real folders, which go only when they are empty: last, and from the inside.
+        for key in found:
+            if key.endswith("/"):
+                with translated(f"/{key}"):
+                    self.client.delete_object(Bucket=self.bucket, Key=key)
 
 
 class Reader:

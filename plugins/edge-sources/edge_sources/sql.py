@@ -233,7 +233,8 @@ class SQLTable:
         pandas = need("a table as a DataFrame", "sql", "pandas")
         wanted = self._select(columns, where, limit)
         with translated(f"the table {self.name}"), self.engine.connect() as connection:
-            return pandas.read_sql_query(wanted, connection)
+            result = connection.execute(wanted)
+            return _frame(pandas, list(result.keys()), result.fetchall())
 
     def iter_dataframes(
         self,
@@ -245,7 +246,8 @@ class SQLTable:
         """The same in DataFrames of at most `chunksize` rows; only one of them is in memory.
 
         The database hands out the rows as they are read (a server-side cursor), and the connection is
-        held until the last one, or until the iterator is closed. Other arguments and errors are those of
+        held until the last one, or until the iterator is closed; MySQL and MariaDB then still send the
+        rest, which is thrown away. An empty table gives no DataFrame. Other arguments and errors are those of
         `to_dataframe`.
         """
         if chunksize < 1:
@@ -254,17 +256,12 @@ class SQLTable:
         return self._chunks(pandas, self._select(columns, where, limit), chunksize)
 
     def _chunks(self, pandas: Any, wanted: Any, chunksize: int) -> Iterator[pandas.DataFrame]:
-        with contextlib.ExitStack() as stack:
-            with translated(f"the table {self.name}"):
-                connection = stack.enter_context(self.engine.connect())
-                streamed = connection.execution_options(stream_results=True, max_row_buffer=chunksize)
-                frames = pandas.read_sql_query(wanted, streamed, chunksize=chunksize)
-            while True:
-                with translated(f"the table {self.name}"):
-                    frame = next(frames, None)
-                if frame is None:
-                    return
-                yield frame
+        with translated(f"the table {self.name}"), self.engine.connect() as connection:
+            streamed = connection.execution_options(stream_results=True, max_row_buffer=chunksize)
+            with contextlib.closing(streamed.execute(wanted)) as result:
+                names = list(result.keys())
+                while rows := result.fetchmany(chunksize):
+                    yield _frame(pandas, names, rows)
 
     def _select(self, columns: Sequence[str] | None, where: Any, limit: int | None) -> Any:
         import sqlalchemy
@@ -316,6 +313,11 @@ class SQLTable:
         except Exception:
             return f"<pre>{html.escape(repr(self))}</pre>"
         return f"<table><caption>{caption}</caption><tr><th>column</th><th>type</th></tr>{rows}</table>"
+
+
+def _frame(pandas: Any, names: list[str], rows: Sequence[Any]) -> pandas.DataFrame:
+    # As pandas does it; its own way to ask wraps the database's errors in one that says nothing.
+    return pandas.DataFrame.from_records(rows, columns=names, coerce_float=True)
 
 
 def _condition(column: Any, value: Any) -> Any:

@@ -1,0 +1,208 @@
+"""`OpenAPIConnection` against a service that answers over HTTP, and against our own server's description."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import inspect
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+
+from edge_core.errors import (
+    ApiError,
+    BadEntry,
+    BadResponse,
+    ConnectionFailed,
+    Forbidden,
+    NotFound,
+    ServerError,
+    Unauthenticated,
+)
+from edge_server.local import EdgeServer
+from edge_sources.connection import ConnectionStatus
+from edge_sources.openapi import OpenAPIConnection
+
+from .engines import free_port
+
+PETS = Path(__file__).with_name("pets.yaml").read_text()
+
+ANIMALS = {1: {"id": 1, "name": "Rex", "status": "sold"}, 2: {"id": 2, "name": "Tom", "status": "available"}}
+
+
+class Pets(http.server.BaseHTTPRequestHandler):
+    """A pet shop; what it is sent is kept on the server object as `asked`."""
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked = (self.command, parts.path, parse_qs(parts.query), dict(self.headers), body)  # type: ignore[attr-defined]
+        query = parse_qs(parts.query)
+        if parts.path in ("/openapi.yaml", "/openapi.json"):
+            text = PETS if parts.path.endswith("yaml") else json.dumps(yaml.safe_load(PETS), default=str)
+            return self._answer(200, text.encode(), "application/yaml")
+        if self.headers.get("Authorization") == "Bearer wrong":
+            return self._json(401, {"detail": "who are you"})
+        if parts.path == "/v1/pet/findByStatus":
+            return self._json(200, [one for one in ANIMALS.values() if one["status"] in query["status"]])
+        if parts.path == "/v1/pet" and self.command == "POST":
+            return self._json(200, json.loads(body))
+        if parts.path.startswith("/v1/pet/"):
+            word = parts.path.rpartition("/")[2]
+            status = {"403": 403, "500": 500, "418": 418, "302": 302, "200": 200}.get(word)
+            if status == 200:
+                return self._answer(200, b"{", "application/json")
+            if status is not None:
+                return self._json(status, {"message": "as you wish"})
+            found = ANIMALS.get(int(word))
+            return self._json(200, found) if found else self._json(404, {"message": "no such pet"})
+        return self._answer(200, b"pong", "text/plain")
+
+    def _json(self, status: int, content: Any) -> None:
+        self._answer(status, json.dumps(content).encode(), "application/json")
+
+    def _answer(self, status: int, content: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        if status == 302:
+            self.send_header("Location", "http://127.0.0.1:1/")
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def shop() -> Iterator[http.server.ThreadingHTTPServer]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pets) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def url(shop: http.server.ThreadingHTTPServer) -> str:
+    return f"http://127.0.0.1:{shop.server_address[1]}"
+
+
+@pytest.mark.parametrize("kind", ["yaml", "json", "text"])
+def test_operations_are_methods_grouped_by_tag(url: str, kind: str) -> None:
+    spec = PETS if kind == "text" else f"{url}/openapi.{kind}"
+    connection = OpenAPIConnection("pets", "Pets", spec, f"{url}/v1" if kind == "text" else None, token="k")
+    client = connection.generate_new_client()
+    assert client.pet.findPetsByStatus(status="sold") == [ANIMALS[1]]
+    assert client.pet.getPetById(petId=2) == ANIMALS[2]
+    assert client.pet.addPet(body={"name": "Ada", "id": 3}) == {"name": "Ada", "id": 3}
+    assert client.ping() == "pong"
+    assert [name for name in dir(client.pet) if not name.startswith("_")] == [
+        "addPet",
+        "findPetsByStatus",
+        "getPetById",
+    ]
+    assert "status" in inspect.signature(client.pet.findPetsByStatus).parameters
+    assert "Finds pets" in client.pet.findPetsByStatus.__doc__
+    assert "findPetsByStatus" in repr(client.pet)
+    assert "pet" in repr(client)
+
+
+def test_parameters_are_checked_before_anything_is_sent(url: str, shop: Any) -> None:
+    client = OpenAPIConnection("pets", "Pets", f"{url}/openapi.yaml").generate_new_client()
+    del shop.asked
+    for call in (
+        lambda: client.pet.findPetsByStatus(),
+        lambda: client.pet.findPetsByStatus(status="lost"),
+        lambda: client.pet.findPetsByStatus(status="sold", other=1),
+        lambda: client.pet.getPetById(petId="one"),
+        lambda: client.pet.addPet(),
+        lambda: client.pet.addPet(body={"id": 3}),
+    ):
+        with pytest.raises(BadEntry):
+            call()
+    assert not hasattr(shop, "asked")
+
+
+def test_credentials_go_as_the_document_says(url: str, shop: Any) -> None:
+    client = OpenAPIConnection("pets", "Pets", f"{url}/openapi.yaml", token="k1").generate_new_client()
+    client.pet.findPetsByStatus(status="sold")
+    assert shop.asked[3]["Authorization"] == "Bearer k1"
+    client.pet.getPetById(petId=1)
+    assert shop.asked[3]["X-Key"] == "k1"
+    client.ping()
+    assert "Authorization" not in shop.asked[3]
+    basic = OpenAPIConnection("pets", "Pets", f"{url}/openapi.yaml", username="u", password="p").generate_new_client()
+    basic.pet.addPet(body={"name": "Ada"})
+    assert shop.asked[3]["Authorization"] == "Basic " + base64.b64encode(b"u:p").decode()
+
+
+def test_refusals_are_our_errors(url: str) -> None:
+    client = OpenAPIConnection("pets", "Pets", f"{url}/openapi.yaml", token="k").generate_new_client()
+    for pet, error in {
+        9: NotFound,
+        403: Forbidden,
+        500: ServerError,
+        418: ApiError,
+        302: BadResponse,
+        200: BadResponse,
+    }.items():
+        with pytest.raises(error):
+            client.pet.getPetById(petId=pet)
+    gone = OpenAPIConnection("pets", "Pets", PETS, f"http://127.0.0.1:{free_port()}").generate_new_client()
+    with pytest.raises(ConnectionFailed):
+        gone.ping()
+
+
+def test_its_test_tells_what_is_wrong(url: str) -> None:
+    def status(spec: str, **more: Any) -> ConnectionStatus:
+        return OpenAPIConnection("pets", "Pets", spec, **more).test(30)
+
+    assert status(f"{url}/openapi.yaml", token="k") is ConnectionStatus.VALID_CONNECTION
+    assert status(f"{url}/openapi.yaml", token="wrong") is ConnectionStatus.BAD_CREDENTIALS
+    assert status(f"http://127.0.0.1:{free_port()}/openapi.yaml") is ConnectionStatus.NO_CONNECTION
+    assert status("http://no-such-host.invalid/openapi.yaml") is ConnectionStatus.NO_CONNECTION
+    assert status("this: is not one") is ConnectionStatus.NO_CONNECTION
+
+
+def test_documents_that_are_not_valid_or_not_whole_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("{}")
+    whole = yaml.safe_load(PETS)
+    beside = {**whole, "components": {"schemas": {"X": {"$ref": f"file://{tmp_path}/other.json"}}}}
+    for spec in (
+        "{",
+        "[1, 2]",
+        "swagger: '2.0'",
+        "openapi: 3.0.3",
+        json.dumps({**whole, "paths": 7}, default=str),
+        json.dumps(beside, default=str),
+        "!!python/object/apply:os.getcwd []",
+    ):
+        with pytest.raises(BadEntry):
+            OpenAPIConnection("pets", "Pets", spec, "http://127.0.0.1:1").generate_new_client()
+    with pytest.raises(BadEntry):
+        OpenAPIConnection("pets", "Pets", "")
+    with pytest.raises(BadEntry, match="server_url"):
+        OpenAPIConnection(
+            "pets", "Pets", "openapi: 3.1.0\ninfo: {title: x, version: '1'}\npaths: {}"
+        ).generate_new_client()
+
+
+def test_our_own_servers_description_makes_a_client(edge_server: EdgeServer) -> None:
+    document = (Path(__file__).parents[3] / "docs" / "openapi.json").read_text()
+    user = edge_server.create_user()
+    connection = OpenAPIConnection("edge", "Edge", document, edge_server.url, token=edge_server.create_token(user))
+    assert connection.generate_new_client().whoami.whoami_read()["user_name"] == user
+    connection.token = "x"
+    with pytest.raises(Unauthenticated):
+        connection.generate_new_client().whoami.whoami_read()
