@@ -17,7 +17,7 @@ from edge_server import tokens
 ROOT = Path(__file__).parent.parent
 RUN = [
     *("tests/test_live.py", "tests/test_hooks.py"),
-    *(f"plugins/edge-{name}/tests" for name in ("admin", "files", "secrets", "server", "tokens")),
+    *(f"plugins/edge-{name}/tests" for name in ("admin", "files", "secrets", "server", "sources", "tokens")),
 ]
 
 MADE = {

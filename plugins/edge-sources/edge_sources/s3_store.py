@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import hashlib
 import itertools
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,6 +49,7 @@ class BucketStore:
         self._connection = connection
         self.bucket = connection.bucket
         self.client = connection.client()
+        weakref.finalize(self, self.client.close)
 
     def stat(self, path: str, /) -> Entry:
         _check(path)

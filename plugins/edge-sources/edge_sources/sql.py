@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import pathlib
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,8 @@ class SQLConnection(Connection):
         """
         if self._engine is None:
             self._engine = self._make_engine(CONNECT_TIMEOUT, pool_pre_ping=True)
+            # Nobody closes a connection of ours, and drivers complain about theirs that are left open.
+            weakref.finalize(self, self._engine.dispose)
         return self._engine
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +19,7 @@ from edge_sources.sql import SQLConnection
 
 from . import engines
 from .engines import Database, Server, Store
+from .pets import Pets
 
 Join = Callable[..., EdgeSession]
 
@@ -159,3 +162,20 @@ def ada(join: Join) -> EdgeSession:
 def dev(join: Join) -> EdgeSession:
     """A developer of the organization."""
     return join("developer")
+
+
+@pytest.fixture
+def shop() -> Iterator[http.server.ThreadingHTTPServer]:
+    """A running pet shop."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pets) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def url(shop: http.server.ThreadingHTTPServer) -> str:
+    """Its address."""
+    return f"http://127.0.0.1:{shop.server_address[1]}"

@@ -15,7 +15,7 @@ from edge_sources.s3 import S3Connection
 
 from .conftest import Join, connection_of
 from .engines import Database
-from .test_openapi import PETS, shop, url  # noqa: F401  # fixtures
+from .pets import PETS
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (Path(__file__).parents[1] / "README.md").read_text(), flags=re.M | re.S)
 
