@@ -320,7 +320,8 @@ class SQLTable:
 
 def _frame(pandas: Any, names: list[str], rows: Sequence[Any]) -> pandas.DataFrame:
     # As pandas does it; its own way to ask wraps the database's errors in one that says nothing.
-    return pandas.DataFrame.from_records(rows, columns=names, coerce_float=True)
+    # Plain tuples, which pandas takes three times as fast as the rows of SQLAlchemy.
+    return pandas.DataFrame.from_records(list(map(tuple, rows)), columns=names, coerce_float=True)
 
 
 def _condition(column: Any, value: Any) -> Any:
