@@ -259,3 +259,20 @@ def test_numbers_and_booleans_are_taken_as_json_has_them(hint: type, good: Any, 
     for value in wrong:
         with pytest.raises(marshmallow.ValidationError):
             made.schema().load({"value": value})
+
+
+class Finish(enum.Enum):
+    Raw = None
+    Matt = "matt"
+
+
+class Board(Record):
+    finish: Finish = Finish.Raw
+
+
+def test_null_can_be_a_member_of_an_enumeration() -> None:
+    assert Board.from_answer({"finish": None}).finish is Finish.Raw
+    assert Board.from_answer({"finish": "matt"}).finish is Finish.Matt
+    assert Board().to_dict() == {"finish": None}
+    assert Board.schema().validate({"finish": None}) == {}
+    assert Board.schema().validate({"finish": "shiny"}) != {}

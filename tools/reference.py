@@ -57,7 +57,7 @@ class Member:
         owner: name of its class.
         path: where the class is imported from.
         name: its own name.
-        kind: new, method, property, field, member or error.
+        kind: new, method, property, attribute, field, member or error.
         stated: its arguments, type or value.
         mark: seen, old or ours.
     """
@@ -112,6 +112,9 @@ def missing(member: Member) -> str | None:
         if found is None:
             return "is not in the enumeration"
         return None if member.stated in ("", str(found.value)) else f"has the value {found.value!r}"
+    if member.kind == "attribute":
+        set_there = any(f"self.{member.name}" in inspect.getsource(one) for one in owner.__mro__[:-1])
+        return None if set_there or member.name in dir(owner) else "is set nowhere"
     found = inspect.getattr_static(owner, member.name, None)
     if found is None:
         # What is made for each object is only declared on the class.

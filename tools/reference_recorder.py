@@ -81,7 +81,7 @@ def _watch(owner: type[Any], members: list[reference.Member]) -> None:
     if issubclass(owner, enum.Enum):
         _watch_enumeration(owner, {one.name: one.key for one in members})
         return
-    read = {one.name: one.key for one in members if one.kind in ("field", "property")}
+    read = {one.name: one.key for one in members if one.kind in ("field", "property", "attribute")}
     for one in members:
         if one.kind == "new":
             _replace(owner, "__init__", one.key)
