@@ -126,6 +126,7 @@ def _start(app: flask.Flask) -> None:
 def _stop(app: flask.Flask) -> None:
     services_of(app).background.stop()
     metering.meter_of(app).stop()
+    services_of(app).database.close()
 
 
 def _interrupt(*_: object) -> None:

@@ -344,7 +344,10 @@ def test_the_server_leaves_nothing_outside_of_its_folder(tmp_path: Path) -> None
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
         "content",
         "edge.sqlite3",
+        "housekeeping.lock",
         "incoming",
+        "sealing.keys",
+        "sealing.lock",
         "server.lock",
         "signing.key",
         "uploads",

@@ -90,9 +90,9 @@ class SQLConnection(Connection):
             MissingPackage: SQLAlchemy or the database's driver is not installed.
         """
         if self._engine is None:
-            self._engine = self._make_engine(CONNECT_TIMEOUT, pool_pre_ping=True)
+            self._engine = engine = self._make_engine(CONNECT_TIMEOUT, pool_pre_ping=True)
             # Nobody closes a connection of ours, and drivers complain about theirs that are left open.
-            weakref.finalize(self, self._engine.dispose)
+            weakref.finalize(self, engine.dispose)
         return self._engine
 
     @property
