@@ -72,8 +72,13 @@ def pytest_unconfigure() -> None:
         Path(notes).write_text(json.dumps(short), encoding="utf-8")
 
 
-def _note(key: str, depth: int = 2) -> None:
-    if _current is not None and _TESTS in sys._getframe(depth).f_code.co_filename:
+def _note(key: str) -> None:
+    """Note a member, if it is a test that called what called this."""
+    try:
+        caller = sys._getframe(2)
+    except ValueError:  # called from a thread of a library's own
+        return
+    if _current is not None and _TESTS in caller.f_code.co_filename:
         _current.add(key)
 
 
