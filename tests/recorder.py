@@ -62,6 +62,14 @@ def _credentials(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
     return _texts({"content": arguments["wanted"].get("secret")}, None)
 
 
+def _password(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
+    return filter(None, [arguments["server"].password])
+
+
+def _client_secret(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
+    return [result["client_secret"]]
+
+
 SOURCES: list[tuple[str, str, Found]] = [
     ("edge_server.tokens", "new_token", _returned),
     ("edge_core.http", "HttpClient._address", _signatures),
@@ -70,6 +78,8 @@ SOURCES: list[tuple[str, str, Found]] = [
     ("edge_admin.namespace", "EdgeAdmin.invite_to_organization", _returned),
     ("edge_secrets.wire", "encode", _texts),
     ("edge_sources.namespace", "_encoded", _credentials),
+    ("edge_applications.namespace", "EdgeApplication.add_server_info", _password),
+    ("edge_applications.namespace", "EdgeApplication.register_oauth_client", _client_secret),
 ]
 """Module, function, and what is secret of its arguments and its result."""
 

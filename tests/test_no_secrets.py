@@ -15,14 +15,20 @@ import pytest
 from edge_server import tokens
 
 ROOT = Path(__file__).parent.parent
+PLUGINS = ("admin", "applications", "files", "secrets", "server", "sources", "tokens")
+
 RUN = [
     *("tests/test_live.py", "tests/test_hooks.py"),
-    *(f"plugins/edge-{name}/tests" for name in ("admin", "files", "secrets", "server", "sources", "tokens")),
+    *(
+        f"plugins/edge-{name}/tests"
+        for name in ("admin", "applications", "files", "secrets", "server", "sources", "tokens")
+    ),
 ]
 
 MADE = {
     **{"new_token": 100, "EdgeTokens.create": 5, "EdgeAdmin.invite_to_organization": 5},
-    **{"HttpClient._address": 10, "encode": 10, "_encoded": 10},
+    **{"HttpClient._address": 10, "encode": 10, "_encoded": 3},
+    **{"EdgeApplication.add_server_info": 1, "EdgeApplication.register_oauth_client": 2},
 }
 """How many of each source of secrets there are at least, so that no source falls silent."""
 
