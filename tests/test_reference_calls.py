@@ -151,6 +151,7 @@ def test_the_session(edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy
     import pandas
     from PIL import Image
 
@@ -174,6 +175,18 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     assert isinstance(root.open("mydata.csv", "pandas"), pandas.DataFrame)
     assert isinstance(root.open("/this/folder/image001.png"), Image.Image)
     assert root.open("/this/folder/image001.png", open_with="imageio").shape == (2, 2, 3)
+    assert isinstance(root.open("/this/folder/image001.png", open_with="pil"), Image.Image)
+    array = io.BytesIO()
+    numpy.save(array, numpy.arange(3))
+    for name, content, opener, expected in (
+        ("array.npy", array.getvalue(), "numpy", [0, 1, 2]),
+        ("data.json", b'{"a": 1}', "json", {"a": 1}),
+        ("notes.txt", b"abc", "text", "abc"),
+    ):
+        root.upload(name, content)
+        for found in (root.open(name), root.open(name, open_with=opener)):
+            assert getattr(found, "tolist", lambda found=found: found)() == expected
+        root.delete(name)
     assert isinstance(root.open("this"), Folder)
     Path("mydata.csv").unlink()
     root.download("mydata.csv")
@@ -566,6 +579,7 @@ def test_compute(edge_session: EdgeSession) -> None:
 def test_billing(edge_session: EdgeSession, edge_server: EdgeServer, join: Join, tmp_path: Path) -> None:
     from edge.api import EdgeBilling
     from edge.edge_billing import BillingCloudUsage, BillingComputedCost
+    from edge_billing.rows import Rows
 
     prices = edge_server.data / "prices.toml"
     prices.write_text('currency = "EUR"\n[api_requests]\nprice = 0.40\nper = "million requests"\n')
@@ -584,6 +598,9 @@ def test_billing(edge_session: EdgeSession, edge_server: EdgeServer, join: Join,
     assert (usage.usage_quantity, usage.usage_quantity_units, usage.estimated) == (Decimal(5000), "bytes", True)
     assert usage.to_dict()["usage_quantity"] == "5000"
     assert usage in billing.all_cloud_usage(service="transfer")
+    rows = billing.query_cloud_usage("transfer_in")
+    assert isinstance(rows, Rows)
+    assert rows.to_dataframe()["usage_quantity"].tolist() == [Decimal(5000)]
 
     (cost,) = billing.query_computed_costs(billing_date=usage.billing_date)
     assert isinstance(cost, BillingComputedCost)
@@ -628,6 +645,9 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     from edge.admin.organization import Organization, OrganizationStatusEnum
     from edge.admin.user import User
     from edge.api import EdgeAdmin
+    from edge_admin.invitation import Invitation
+    from edge_admin.member import Member
+    from edge_admin.quota import Quota
 
     assert edge.admin.Organization is Organization
     assert edge.admin.OrganizationStatusEnum is OrganizationStatusEnum
@@ -654,7 +674,10 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     assert name in admin.list_organization_names()
     assert name in {one.name for one in admin.list_organizations()}
     assert admin.set_quota(name, 5000).storage_bytes == 5000
-    assert admin.get_quota(name).storage_bytes == 5000
+    quota = admin.get_quota(name)
+    assert isinstance(quota, Quota)
+    assert quota.to_dict() == {"storage_bytes": 5000, "used_bytes": 0}
+    assert (quota.storage_bytes, quota.used_bytes) == (5000, 0)
 
     bob = f"bob-{name}"
     admin.add_user(User(bob, "Bob", "User", "bob@user.com"))
@@ -669,6 +692,10 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
 
     assert admin.add_user_to_organization(bob, ["developer"], name).roles == ["developer"]
     member = admin.get_member(bob, name)
+    assert isinstance(member, Member)
+    assert (member.first_name, member.last_name, member.email) == ("Bob", "User", "bob@user.com")
+    assert (member.license_name, member.home) == (None, True)
+    assert member.to_dict()["roles"] == member.roles == ["developer"]
     member.roles = []
     assert admin.update_member(member, name).roles == []
     assert [one.user_name for one in admin.list_members(name)] == [bob]
@@ -678,6 +705,12 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     own.remove_user_from_organization(bob)
     assert own.invite_to_organization(bob, roles=["developer"])
     (invitation,) = own.list_invitations()
+    assert isinstance(invitation, Invitation)
+    assert (invitation.user_name, invitation.organization_name) == (bob, edge_session.organization)
+    assert invitation.expires_at - invitation.created_at == dt.timedelta(days=7)
+    assert (invitation.email, invitation.accepted_at, invitation.code) == (None, None, None)
+    assert invitation.created_by == edge_session.whoami().user_name
+    assert invitation.to_dict()["roles"] == invitation.roles == ["developer"]
     own.remove_invitation(invitation.id)
     assert own.list_invitations() == []
     admin.remove_user(bob)

@@ -14,7 +14,7 @@ from edge_core import config
 from edge_core.documented import NAMESPACES
 from edge_core.plugin import Namespace
 from edge_core.records import Record
-from tests.reference.members import SECTIONS, Class, Member, Section
+from tests.reference.members import SECTIONS, Member, Opener, Section
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -73,6 +73,13 @@ def problems(section: Section) -> Iterator[str]:
     for name, _ in section.variables:
         if name not in known:
             yield f"{name} is not read"
+    for opener in section.openers:
+        if opener.name not in OPENERS_OWN and opener.name not in openers():
+            yield f"{opener.key} is not installed"
+        elif lost := set(opener.suffixes.split()) - set(suffixes_of(opener)):
+            yield f"{opener.key} does not open {', '.join(sorted(lost))}"
+    if section.openers and (unknown := openers().keys() - {one.name for one in section.openers}):
+        yield f"the openers {', '.join(sorted(unknown))} are not in the data"
     for one in section.classes:
         kinds = []
         for path in one.paths:
@@ -204,6 +211,28 @@ class _Shown:
         return "..." if type(self.value) is object else repr(self.value)
 
 
+# --- openers
+
+
+OPENERS_OWN = {"file": "The bytes, as a `File`."}
+"""Those that are no entry points."""
+
+
+def openers() -> dict[str, Any]:
+    """The opener classes of this project, by name."""
+    files = importlib.metadata.distribution("edge-vfs").entry_points
+    return {one.name: one.load() for one in files if one.group == "edge.openers"}
+
+
+def suffixes_of(opener: Opener) -> tuple[str, ...]:
+    found: tuple[str, ...] = () if opener.name in OPENERS_OWN else openers()[opener.name].suffixes
+    return found
+
+
+def sentence_of_opener(opener: Opener) -> str:
+    return OPENERS_OWN.get(opener.name) or sentence_of_class(openers()[opener.name])
+
+
 # --- what it says of itself
 
 
@@ -266,7 +295,3 @@ def public_members(kind: type) -> set[str]:
 
 _CONTRACT = ("namespace", "base_path")
 """What a namespace states for the core."""
-
-
-def all_classes() -> dict[str, Class]:
-    return {one.path: one for section in SECTIONS for one in section.classes}

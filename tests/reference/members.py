@@ -73,6 +73,24 @@ class Class(NamedTuple):
         yield from (f"{self.path}.{one.name}" for one in self.members)
 
 
+class Opener(NamedTuple):
+    """What `Folder.open` takes as `open_with`.
+
+    Attributes:
+        name: the text itself.
+        suffixes: those it opens without being asked for by name, as documented.
+        mark: where it is known from.
+    """
+
+    name: str
+    suffixes: str
+    mark: str
+
+    @property
+    def key(self) -> str:
+        return f'open_with="{self.name}"'
+
+
 class Section(NamedTuple):
     """What belongs together.
 
@@ -80,13 +98,15 @@ class Section(NamedTuple):
         title: heading in the table.
         test: the function of `tests.test_reference_calls` that uses all of it.
         classes: its classes.
-        variables: environment variables.
+        variables: environment variables, each with its mark.
+        openers: of files.
     """
 
     title: str
     test: str
     classes: tuple[Class, ...]
     variables: tuple[tuple[str, str], ...] = ()
+    openers: tuple[Opener, ...] = ()
 
     @property
     def namespace(self) -> str:
@@ -101,6 +121,7 @@ class Section(NamedTuple):
     def uses(self) -> Iterator[str]:
         """What the test has to do."""
         yield from (name for name, _ in self.variables)
+        yield from (one.key for one in self.openers)
         for one in self.classes:
             yield from one.uses()
 
@@ -182,6 +203,15 @@ FILES = Section(
     "session.files",
     "test_files",
     (Class(("edge.api.Folder",), SEEN, _FOLDER), Class(("edge.api.File",), SEEN, _FILE)),
+    openers=(
+        Opener("file", "", SEEN),
+        Opener("pandas", ".csv .xls .xlsx .xlsm .xlsb .odf .ods .odt", SEEN),
+        Opener("imageio", "", SEEN),
+        Opener("pil", ".png", INFERRED),  # the class is documented, and what it makes of a PNG
+        Opener("numpy", ".npy .npz", OURS),
+        Opener("json", ".json", OURS),
+        Opener("text", ".txt .md", OURS),
+    ),
 )
 
 _CONNECTION = (
@@ -510,6 +540,7 @@ BILLING = Section(
                 TO_DICT,
             ),
         ),
+        Class(("edge_billing.rows.Rows",), OURS, methods("to_dataframe", OURS)),
     ),
 )
 
@@ -577,6 +608,28 @@ ADMIN = Section(
             SEEN,
             (*attributes("uid user_name first_name last_name email server_admin home_org license_name", SEEN), TO_DICT),
             ("user_name, first_name, last_name, email",),
+        ),
+        Class(
+            ("edge_admin.member.Member",),
+            OURS,
+            (
+                *attributes("user_name roles first_name last_name email license_name home", OURS),
+                method("to_dict", "", OURS),
+            ),
+        ),
+        Class(
+            ("edge_admin.invitation.Invitation",),
+            OURS,
+            (
+                *attributes("id user_name organization_name created_at expires_at email roles", OURS),
+                *attributes("created_by accepted_at code", OURS),
+                method("to_dict", "", OURS),
+            ),
+        ),
+        Class(
+            ("edge_admin.quota.Quota",),
+            OURS,
+            (*attributes("storage_bytes used_bytes", OURS), method("to_dict", "", OURS)),
         ),
     ),
 )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.reference import inspection
-from tests.reference.members import OURS, Class, Member, Section
+from tests.reference.members import OURS, Class, Member, Opener, Section
 
 ROOT = Path(__file__).parent.parent.parent
 CALLS = "tests/test_reference_calls.py"
@@ -41,6 +41,10 @@ def text() -> str:
         if section.variables:
             parts.append("Without arguments, a session takes its values from the environment:\n")
             parts.append("\n".join(f"- `{name}`" for name, _ in section.variables) + "\n")
+        if section.openers:
+            parts.append("What a file is opened with, by the suffix of its name or by `open_with`:\n")
+            rows = [_opener(one) for one in section.openers]
+            parts.append("| open_with | suffixes | |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 
@@ -68,11 +72,17 @@ def _row(kind: type, member: Member) -> str:
     return f"| `{member.name}{called}` | {said} |"
 
 
+def _opener(one: Opener) -> str:
+    suffixes = " ".join(f"`{suffix}`" for suffix in inspection.suffixes_of(one))
+    return f'| `"{one.name}"` | {suffixes} | {inspection.sentence_of_opener(one)} |'
+
+
 def summary() -> str:
     """How much there is, and what is documented and missing."""
     marks: Counter[str] = Counter()
     for section in inspection.installed_sections():
         marks.update(mark for _, mark in section.variables)
+        marks.update(one.mark for one in section.openers)
         for one in section.classes:
             marks[one.mark] += len(list(one.uses())) - len(one.members)
             marks.update(member.mark for member in one.members)

@@ -97,8 +97,13 @@ class Watch:
         def watched(*arguments: Any, **named: Any) -> Any:
             if self._is_test(sys._getframe(1)):
                 self.used.add(key)
+                if takes_opener:
+                    opener = parameters.bind(*arguments, **named).arguments.get("open_with")
+                    self.used.add(f'open_with="{opener}"')
             return real(*arguments, **named)
 
+        parameters = inspect.signature(real)
+        takes_opener = "open_with" in parameters.parameters
         wrapped = type(static)(watched) if isinstance(static, (classmethod, staticmethod)) else watched
         self._patch.setattr(kind, name, wrapped)
 
