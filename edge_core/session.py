@@ -72,6 +72,9 @@ class EdgeSession:
         user_agent: text put first in the ``User-Agent`` header, such as ``"myapp/1.2"``.
         version_num: accepted and ignored; code written for old editions passes it.
 
+    Attributes:
+        config: the settings it works with, whatever they came from.
+
     Raises:
         ConfigurationError: a value is missing or cannot be right.
     """

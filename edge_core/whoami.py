@@ -21,12 +21,12 @@ class WhoAmI(Record):
     __slots__ = ()
 
     user_name: str = field(doc="The user's id across all Edge systems.")
-    first_name: str | None = None
-    last_name: str | None = None
-    email: str | None = None
-    server_admin: bool = False
-    license_name: str | None = None
-    organizations: list[Organization] = field(default_factory=list)
+    first_name: str | None = field(default=None, doc="Null if it is not set.")
+    last_name: str | None = field(default=None, doc="Null if it is not set.")
+    email: str | None = field(default=None, doc="Null if it is not set.")
+    server_admin: bool = field(default=False, doc="Whether they run the server.")
+    license_name: str | None = field(default=None, doc="Of the license they have; null for none.")
+    organizations: list[Organization] = field(default_factory=list, doc="Those the user is a member of.")
 
 
 class Profile(Record):

@@ -20,7 +20,7 @@ class Invitation(Record):
     organization_name: str = field(doc="Where they are invited to.")
     created_at: dt.datetime = field(doc="UTC.")
     expires_at: dt.datetime = field(doc="UTC.")
-    email: str | None = None
+    email: str | None = field(default=None, doc="Kept as theirs, if they are new.")
     roles: list[str] = field(default_factory=list, doc='"admin", "developer", both or neither.')
     created_by: str | None = field(default=None, doc="User name of who made it.")
     accepted_at: dt.datetime | None = field(default=None, doc="UTC; null while it is open.")

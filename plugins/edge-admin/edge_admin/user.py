@@ -16,9 +16,15 @@ class User(Record):
     __slots__ = ()
 
     user_name: str = field(pattern=USER_NAME, doc="The user's id across all Edge systems; it never changes.")
-    first_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT)
-    last_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT)
-    email: str | None = field(default=None, max_length=320, pattern=PLAIN_TEXT)
+    first_name: str | None = field(
+        default=None, max_length=200, pattern=PLAIN_TEXT, doc="The user's own, once they have had a token."
+    )
+    last_name: str | None = field(
+        default=None, max_length=200, pattern=PLAIN_TEXT, doc="The user's own, once they have had a token."
+    )
+    email: str | None = field(
+        default=None, max_length=320, pattern=PLAIN_TEXT, doc="The user's own, once they have had a token."
+    )
     server_admin: bool = field(default=False, doc="Whether they run the server.")
     home_org: str | None = field(
         default=None, pattern=ORGANIZATION_NAME, doc="Short name of the organization whose admins manage the license."

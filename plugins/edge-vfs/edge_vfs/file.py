@@ -96,9 +96,11 @@ class File(io.RawIOBase):
         return self._position
 
     def readable(self) -> bool:
+        """Always True."""
         return True
 
     def seekable(self) -> bool:
+        """Always True; each jump that is not a short one forward costs a request."""
         return True
 
     def write(self, data: Any, /) -> int:
