@@ -25,6 +25,37 @@ ROUNDS = int(os.environ.get("EDGE_KILL_ROUNDS", "2"))
 WRITERS = 8
 PATCH = {"Content-Type": "application/merge-patch+json"}
 
+THINGS: list[tuple[str, str, dict[str, Any]]] = [
+    ("secrets/user", "s", {"name": "s", "content": {"password": "correct horse"}}),
+    ("secrets/organization", "s", {"name": "s", "content": {"key": [1, {"b": None}]}}),
+    ("applications", "viewer", {"app_id": "viewer", "visible_auto_add": True, "idle_minutes": 7}),
+    (
+        "applications/viewer/versions",
+        "1.0",
+        {"app_id": "viewer", "version": "1.0", "title": "V", "link": "quay.io/a/b:1"},
+    ),
+    (
+        "applications/viewer/servers",
+        "quay.io",
+        {"app_id": "viewer", "domain": "quay.io", "username": "robot", "password": "battery staple"},
+    ),
+    (
+        "compute/app-profiles",
+        "wide",
+        {"profile_id": "wide", "name": "Wide", "instance_name": "m5.large", "cpu": 2.0, "gpu": 0, "memory": 8.0},
+    ),
+    ("compute/placeholders", "warm", {"name": "warm", "profile_id": "wide", "quantity": 2}),
+    (
+        "sources",
+        "lims",
+        {"name": "lims", "title": "The LIMS", "kind": "sql", "definition": {"host": "h"}, "secret": {"password": "x"}},
+    ),
+]
+"""Below which address of an organization, under which name, and what is made there."""
+
+HIDDEN = ("password",)
+"""What is never read back."""
+
 
 class Ledger:
     """What the server has acknowledged, and what may or may not have come through."""
@@ -37,6 +68,7 @@ class Ledger:
         self.tokens: dict[str, str] = {}
         self.removed: dict[str, str] = {}
         self.files: dict[tuple[str, str, str], bytes] = {}
+        self.things: dict[tuple[str, str, str], dict[str, Any]] = {}
         self.acknowledged = 0
 
     def note(self, write: Callable[[], Any]) -> None:
@@ -107,6 +139,10 @@ class Writer(threading.Thread):
         content = secrets.token_bytes(300)
         self._call(mine, "PUT", f"/v1/orgs/{name}/files/content", params={"path": "a/b.bin"}, data=content)
         ledger.note(lambda: ledger.files.update({(name, first, "a/b.bin"): content}))
+        for folder, thing, made in THINGS:
+            self._call(mine, "POST", f"/v1/orgs/{name}/{folder}", json=made)
+            kept = {one: value for one, value in made.items() if one not in HIDDEN}
+            ledger.note(lambda at=f"{folder}/{thing}", kept=kept: ledger.things.update({(name, first, at): kept}))
 
 
 def check(server: EdgeServer, root: str, ledger: Ledger) -> None:
@@ -124,6 +160,9 @@ def check(server: EdgeServer, root: str, ledger: Ledger) -> None:
     for (name, token), possible in ledger.roles.items():
         api = Api(server.url, token, name, admin.http)
         assert api.call("GET", f"/v1/orgs/{name}/members/{name}-b").json()["roles"] in possible
+    for (name, token, path), kept in ledger.things.items():
+        found = Api(server.url, token, name, admin.http).call("GET", f"/v1/orgs/{name}/{path}").json()
+        assert {one: found.get(one) for one in kept} == kept, path
     for (name, token, path), content in ledger.files.items():
         assert Api(server.url, token, name, admin.http).get(path).content == content
 
