@@ -195,7 +195,12 @@ class SQLTable:
             with translated(f"the table {self.name}"):
                 named = quoted_name(self.name, quote=True)
                 options = {"autoload_with": self.engine, **self._kwargs}
-                self._table = sqlalchemy.Table(named, sqlalchemy.MetaData(), *self._args, **options)
+                table = sqlalchemy.Table(named, sqlalchemy.MetaData(), *self._args, **options)
+            for column in table.columns:
+                if isinstance(column.type, sqlalchemy.Float):
+                    # SQLAlchemy finds MySQL's DOUBLE to be of decimals, and rounds it to ten digits.
+                    column.type.asdecimal = False
+            self._table = table
         return self._table
 
     @property
