@@ -199,6 +199,7 @@ def test_the_command_lists_the_plugins_there_are(cli: Environment) -> None:
 
     assert {(one["kind"], one["name"], one["status"]) for one in found} == {
         ("command", "plugins", "available"),
+        ("command", "search", "available"),
         ("command", "whoami", "available"),
     }
 
