@@ -34,6 +34,7 @@ from edge_core.errors import (
 )
 from edge_core.paging import Pages
 from edge_core.redaction import bare, guard_urllib3, public_part
+from edge_core.registry import version_of
 
 if TYPE_CHECKING:
     from edge_core.hooks import Hooks
@@ -403,7 +404,7 @@ class ServiceClient:
     def __init__(self, client: HttpClient, base_path: str = "", agent: str | None = None) -> None:
         self._client = client
         self._base = base_path.replace("{organization}", client._settings.organization)
-        self._agent = f"{agent.replace('_', '-')}/{_version(agent)}" if agent else None
+        self._agent = f"{agent.replace('_', '-')}/{version_of(agent.replace('_', '-'))}" if agent else None
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> Any:
         return self._json("GET", path, params=params)
@@ -657,14 +658,5 @@ def _query_value(value: Any) -> Any:
 
 
 def _user_agent(settings: Settings) -> str:
-    own = f"edge-core/{_version('edge_core')} requests/{_REQUESTS}"
+    own = f"edge-core/{version_of('edge-core')} requests/{_REQUESTS}"
     return f"{settings.user_agent} {own}" if settings.user_agent else own
-
-
-def _version(package: str) -> str:
-    import importlib_metadata
-
-    try:
-        return importlib_metadata.version(package.replace("_", "-"))
-    except importlib_metadata.PackageNotFoundError:
-        return "0"

@@ -260,6 +260,16 @@ def is_installed(group: str) -> bool:
     return group in _scan()
 
 
+def version_of(distribution: str) -> str:
+    """The installed version of a distribution; "0" if it is not installed."""
+    import importlib_metadata
+
+    try:
+        return _name_and_version(importlib_metadata.distribution(distribution))[1]
+    except importlib_metadata.PackageNotFoundError:
+        return "0"
+
+
 def _scan() -> dict[str, dict[str, list[_Claim]]]:
     """All entry points in groups of ours, by group and name: one look at the metadata per process."""
     global _found
@@ -276,7 +286,7 @@ def _look() -> dict[str, dict[str, list[_Claim]]]:
     for distribution in importlib_metadata.distributions():
         try:
             if any(point.group.startswith("edge.") for point in distribution.entry_points):
-                names[distribution.name] = None
+                names[_name_and_version(distribution)[0]] = None
         except Exception:  # noqa: S112  # one damaged distribution must not hide the others
             continue
     found: dict[str, dict[str, list[_Claim]]] = {}
@@ -288,12 +298,19 @@ def _look() -> dict[str, dict[str, list[_Claim]]]:
         if normalized(name) in seen:
             continue
         seen.add(normalized(name))
-        version = distribution.version  # parses the metadata each time it is asked for
+        _, version = _name_and_version(distribution)
         for point in distribution.entry_points:
             if point.group.startswith("edge."):
                 record = PluginRecord(point.name, "available", name, version, point.value)
                 found.setdefault(point.group, {}).setdefault(point.name, []).append(_Claim(record, point))
     return found
+
+
+def _name_and_version(distribution: Any) -> tuple[str, str]:
+    """Both from the head of the metadata: asked for by name, each parses the whole of it, README and all."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    head = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", text.partition("\n\n")[0], flags=re.MULTILINE))
+    return head.get("Name") or distribution.name, head.get("Version") or distribution.version
 
 
 def _make(claim: _Claim, make: Callable[[Any], Any]) -> Any:
