@@ -33,7 +33,7 @@ from edge_core.errors import (
     error_from,
 )
 from edge_core.paging import Pages
-from edge_core.redaction import bare, guard_urllib3, public_part
+from edge_core.redaction import bare, guard, public_part
 from edge_core.registry import version_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ _REQUESTS: str = vars(requests)["__version__"]
 
 _R = TypeVar("_R", bound="Record")
 
-guard_urllib3()
+# It writes each request's whole address.
+guard("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry")
 
 _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 

@@ -12,6 +12,8 @@ HIDDEN = "***"
 
 _SIGNED_QUERY = re.compile(r"\?[^\s\"']*(?:signature|credential|security-token|sig)=[^\s\"']*", re.IGNORECASE)
 # Tokens, and codes of invitations.
+# Of the Authorization header of S3, and of the lines that botocore writes as it makes one.
+_SIGNATURE = re.compile(r"\b(Credential=|Signature=|Signature:\s*)[^\s,&\"']+")
 _TOKEN = re.compile(r"ed[gi]_[0-9A-Za-z]{20,}")
 _USER_INFO = re.compile(r"//[^/@\s]+@")
 
@@ -29,22 +31,22 @@ def public_part(token: str) -> str:
 def scrub(text: str) -> str:
     """A text of somebody else's, without tokens of ours, signed queries, and passwords in addresses."""
     text = _SIGNED_QUERY.sub(f"?{HIDDEN}", text)
+    text = _SIGNATURE.sub(rf"\g<1>{HIDDEN}", text)
     text = _TOKEN.sub(lambda found: public_part(found[0]), text)
     return _USER_INFO.sub(f"//{HIDDEN}@", text)
 
 
 class _Unsigned(logging.Filter):
-    """Takes signatures out of what urllib3 logs at DEBUG: it writes each request's whole address."""
+    """Takes signatures out of what a library logs at DEBUG: whole addresses, and headers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(scrub(one) if isinstance(one, str) else one for one in record.args)
+        record.msg, record.args = scrub(record.getMessage()), None
         return True
 
 
-def guard_urllib3() -> None:
-    """Make urllib3's own log safe to turn on; once is enough."""
-    for name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
+def guard(*names: str) -> None:
+    """Make the loggers of a library that writes down signatures safe to turn on; once is enough."""
+    for name in names:
         logger = logging.getLogger(name)
         if not any(isinstance(one, _Unsigned) for one in logger.filters):
             logger.addFilter(_Unsigned())

@@ -31,6 +31,9 @@ def test_of_a_token_only_the_public_part_is_shown() -> None:
         ("GET /v1/content/k?expires=1&signature=c2lnbmVk HTTP/1.1", "c2lnbmVk"),
         ("via http://me:pw@proxy.example.com", "pw@"),
         ("/k?sig=abc&se=2026", "abc"),
+        ("AWS4-HMAC-SHA256 Credential=AKIAX/2026/s3, SignedHeaders=host, Signature=deadbeef'", "deadbeef"),
+        ("AWS4-HMAC-SHA256 Credential=AKIAX/2026/s3, SignedHeaders=host, Signature=deadbeef'", "AKIAX"),
+        ("Signature:\ndeadbeef", "deadbeef"),
     ],
 )
 def test_a_text_of_somebody_elses_is_scrubbed(text: str, secret: str) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import edge_vfs
 from edge_core.errors import BadEntry, Forbidden, Unauthenticated
+from edge_core.redaction import guard
 from edge_sources.connection import Connection, need
 from edge_sources.s3_errors import translated
 from edge_sources.s3_store import BucketStore
@@ -151,6 +152,8 @@ class S3Connection(Connection):
             BadEntry: the endpoint is no address.
         """
         boto3 = need("a connection to an object store", "s3", "boto3")
+        # They write whole requests, and each step of signing one.
+        guard("botocore.auth", "botocore.endpoint")
         import botocore.config
         import botocore.exceptions
 
