@@ -28,13 +28,14 @@ DRIVERS = {
 """`db_kind` -> SQLAlchemy's name of dialect and driver, the driver's module, and the extra that installs it."""
 
 CONNECT_TIMEOUT = 10
-"""Seconds until a connection must stand."""
+"""Seconds until a connection must stand, the database's greeting and the log-in included."""
 
 _TIMEOUT_NAMES = {
-    "psycopg": "connect_timeout",
-    "pymysql": "connect_timeout",
-    "pymssql": "login_timeout",
-    "oracledb": "tcp_connect_timeout",
+    "psycopg": ("connect_timeout",),
+    # The first ends when the port answers; the second is lifted when the connection stands.
+    "pymysql": ("connect_timeout", "read_timeout"),
+    "pymssql": ("login_timeout",),
+    "oracledb": ("tcp_connect_timeout",),
 }
 
 
@@ -119,7 +120,17 @@ class SQLConnection(Connection):
             url = sqlalchemy.URL.create("sqlite", database=where, query={"mode": "rw", "uri": "true"})
             return sqlalchemy.create_engine(url, **options)
         url = sqlalchemy.URL.create(dialect, self.username, self.password, self.host, self.port, self.db_name or None)
-        return sqlalchemy.create_engine(url, connect_args={_TIMEOUT_NAMES[driver]: timeout}, **options)
+        engine = sqlalchemy.create_engine(url, connect_args=dict.fromkeys(_TIMEOUT_NAMES[driver], timeout), **options)
+        if driver == "pymysql":
+            from sqlalchemy import event
+
+            event.listen(engine, "connect", _lift_read_timeout)
+        return engine
+
+
+def _lift_read_timeout(connection: Any, _: object) -> None:
+    # An answer may take its time. PyMySQL looks at this before each read, and has no other place for it.
+    connection._read_timeout = None
 
 
 class Tables(Mapping[str, "SQLTable"]):
@@ -197,8 +208,9 @@ class SQLTable:
                 options = {"autoload_with": self.engine, **self._kwargs}
                 table = sqlalchemy.Table(named, sqlalchemy.MetaData(), *self._args, **options)
             for column in table.columns:
-                if isinstance(column.type, sqlalchemy.Float):
-                    # SQLAlchemy finds MySQL's DOUBLE to be of decimals, and rounds it to ten digits.
+                if isinstance(column.type, (sqlalchemy.Numeric, sqlalchemy.Float)):
+                    # A DataFrame has floats. On the way over decimals, SQLAlchemy rounds MySQL's DOUBLE and
+                    # SQLite's NUMERIC to ten digits.
                     column.type.asdecimal = False
             self._table = table
         return self._table
@@ -224,6 +236,10 @@ class SQLTable:
     ) -> pandas.DataFrame:
         """The table, or a part of it, as a DataFrame.
 
+        The columns' types are those that `pandas.read_sql_table` gives: float64 for all numbers that are
+        not whole, datetime64 for dates and times, in UTC where the database keeps a time zone. They
+        hold for an empty table as well, and for a column that is all NULL.
+
         Args:
             columns: names of the columns wanted, in that order; all by default.
             where: which rows. A dictionary gives columns their values: ``{"plate": 7}``; a list stands
@@ -241,8 +257,7 @@ class SQLTable:
         pandas = need("a table as a DataFrame", "sql", "pandas")
         wanted = self._select(columns, where, limit)
         with translated(f"the table {self.name}"), self.engine.connect() as connection:
-            result = connection.execute(wanted)
-            return _frame(pandas, list(result.keys()), result.fetchall())
+            return _frame(pandas, wanted, connection.execute(wanted).fetchall())
 
     def iter_dataframes(
         self,
@@ -267,9 +282,8 @@ class SQLTable:
         with translated(f"the table {self.name}"), self.engine.connect() as connection:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=chunksize)
             with contextlib.closing(streamed.execute(wanted)) as result:
-                names = list(result.keys())
                 while rows := result.fetchmany(chunksize):
-                    yield _frame(pandas, names, rows)
+                    yield _frame(pandas, wanted, rows)
 
     def _select(self, columns: Sequence[str] | None, where: Any, limit: int | None) -> Any:
         import sqlalchemy
@@ -323,10 +337,33 @@ class SQLTable:
         return f"<table><caption>{caption}</caption><tr><th>column</th><th>type</th></tr>{rows}</table>"
 
 
-def _frame(pandas: Any, names: list[str], rows: Sequence[Any]) -> pandas.DataFrame:
+def _frame(pandas: Any, wanted: sqlalchemy.Select[Any], rows: Sequence[Any]) -> pandas.DataFrame:
     # As pandas does it; its own way to ask wraps the database's errors in one that says nothing.
     # Plain tuples, which pandas takes three times as fast as the rows of SQLAlchemy.
-    return pandas.DataFrame.from_records(list(map(tuple, rows)), columns=names, coerce_float=True)
+    columns = list(wanted.selected_columns)
+    names = [column.name for column in columns]
+    frame = pandas.DataFrame.from_records(list(map(tuple, rows)), columns=names, coerce_float=True)
+    for number, column in enumerate(columns):
+        # What pandas finds depends on the values, so that chunks of one table would differ.
+        with contextlib.suppress(ValueError, TypeError):  # SQLite keeps anything in any column
+            frame.isetitem(number, _typed(pandas, frame.iloc[:, number], column.type))
+    return frame
+
+
+def _typed(pandas: Any, values: Any, wanted: sqlalchemy.types.TypeEngine[Any]) -> Any:
+    """A column's values in the type that a DataFrame has for what the database calls it."""
+    from sqlalchemy import Boolean, Date, DateTime, Float, Integer, Numeric, String
+
+    if isinstance(wanted, (DateTime, Date)):
+        return pandas.to_datetime(values, utc=bool(getattr(wanted, "timezone", False)))
+    if isinstance(wanted, (Numeric, Float)):
+        return values.astype("float64")
+    if not len(values):
+        known = {Integer: "int64", Boolean: "bool", String: "str"}
+        return values.astype(next((dtype for kind, dtype in known.items() if isinstance(wanted, kind)), "object"))
+    if isinstance(wanted, Integer) and values.isna().all():
+        return values.astype("float64")
+    return values
 
 
 def _condition(column: Any, value: Any) -> Any:

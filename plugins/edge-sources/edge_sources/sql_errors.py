@@ -32,7 +32,7 @@ def translated(what: str) -> Iterator[None]:
         NotFound: there is no such table.
         Unauthenticated, Forbidden: the database does not let these credentials in, or not there.
         ConnectionFailed: it cannot be reached, or broke off.
-        SourceError: it failed at what it was asked for.
+        SourceError: it failed at what it was asked for, or holds what cannot be read.
     """
     import sqlalchemy.exc
 
@@ -46,6 +46,11 @@ def translated(what: str) -> Iterator[None]:
         raise _translated(error, what) from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise BadEntry(f"{what}: SQLAlchemy refuses this ({_first_line(error)}); correct it") from None
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise SourceError(
+            f"{what}: it holds a value that is not of its column's type ({_first_line(error)}); leave the column out "
+            "by columns=, or give SQLTable a sqlalchemy.Column(name, sqlalchemy.String)"
+        ) from None
     except OSError as error:
         raise ConnectionFailed(f"{what}: the database cannot be reached ({type(error).__name__}); try again") from None
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import socket
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from edge_core.errors import BadEntry, ConnectionFailed, EdgeError, NotFound, Unauthenticated
-from edge_sources.connection import ConnectionStatus
+from edge_sources import sql
+from edge_sources.connection import ConnectionStatus, SourceError
 from edge_sources.sql import SQLConnection, SQLTable
 
 from .conftest import connection_of
@@ -48,6 +51,85 @@ def test_a_table_comes_back_as_it_was_loaded(runs: SQLTable) -> None:
         None if pandas.isna(one) else one for one in FRAME["label"]
     ]
     assert pandas.to_datetime(read["seen"]).tolist() == FRAME["seen"].tolist()
+
+
+def test_the_types_are_those_of_the_columns_whatever_the_values(database: SQLConnection) -> None:
+    columns = [
+        sa.Column("whole", sa.Integer),
+        sa.Column("value", sa.Float),
+        sa.Column("price", sa.Numeric(20, 14)),
+        sa.Column("day", sa.Date),
+        sa.Column("seen", sa.DateTime),
+        sa.Column("at", sa.DateTime(timezone=True)),
+        sa.Column("label", sa.String(20)),
+    ]
+    table = sa.Table("typed", sa.MetaData(), *columns)
+    row = {
+        "whole": 1,
+        "value": 0.1,
+        "price": 1.25e-11,
+        "day": dt.date(2024, 2, 29),
+        "seen": dt.datetime(2024, 2, 29, 12),
+        "at": dt.datetime(2024, 2, 29, 12, tzinfo=dt.UTC),
+        "label": "a",
+    }
+    nothing = dict.fromkeys(row)
+    with database.engine.begin() as connection:
+        table.create(connection)
+    typed = database.tables["typed"]
+
+    def kinds(frame: pandas.DataFrame) -> dict[str, str]:
+        return {name: dtype.kind for name, dtype in frame.dtypes.items()}  # type: ignore[union-attr,misc]
+
+    label = pandas.Series([], dtype="str").dtype.kind
+    empty = {"whole": "i", "value": "f", "price": "f", "day": "M", "seen": "M", "at": "M", "label": label}
+    assert kinds(typed.to_dataframe()) == empty
+    with database.engine.begin() as connection:
+        connection.execute(table.insert(), [row, nothing, nothing])
+    read = typed.to_dataframe()
+    assert kinds(read) == {**empty, "whole": "f"}
+    assert read["price"][0] == 1.25e-11
+    assert read["day"][0] == pandas.Timestamp(2024, 2, 29)
+    assert list(typed.to_dataframe(columns=["whole", "whole"], limit=1).iloc[0]) in ([1], [1, 1])
+    if database.db_kind == "postgresql":
+        assert str(read["at"].dtype).endswith("UTC]")
+    # The chunk without any value has the types of the one with them, but for the text.
+    first, second = typed.iter_dataframes(chunksize=2)
+    assert {**kinds(first), "label": ""} == {**kinds(second), "label": ""}
+    assert read["whole"].isna().tolist() == [False, True, True]
+
+
+def test_what_a_column_cannot_hold_is_told_or_kept(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite3"
+    path.touch()
+    connection = SQLConnection("x", "X", db_kind="sqlite", db_name=str(path))
+    with connection.engine.begin() as begun:
+        begun.exec_driver_sql("CREATE TABLE runs (plate INTEGER, value FLOAT, seen DATETIME)")
+        begun.exec_driver_sql("INSERT INTO runs VALUES ('one', 'high', 'yesterday')")
+    with pytest.raises(SourceError, match="yesterday"):
+        connection.tables["runs"].to_dataframe()
+    kept = {"plate": ["one"], "value": ["high"]}
+    assert connection.tables["runs"].to_dataframe(columns=["plate", "value"]).to_dict("list") == kept
+    read = SQLTable(connection, "runs", sa.Column("seen", sa.String)).to_dataframe()
+    assert read.to_dict("list") == {**kept, "seen": ["yesterday"]}
+
+
+def test_a_port_that_swallows_packets_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "CONNECT_TIMEOUT", 1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for kind in ("postgresql", "mariadb"):
+            silent = SQLConnection("x", "X", "127.0.0.1", listener.getsockname()[1], kind, "lims", "ada", "secret-pass")
+            started = time.monotonic()
+            with pytest.raises(ConnectionFailed) as caught:
+                list(silent.tables)
+            assert time.monotonic() - started < 30
+            assert "secret-pass" not in str(caught.value)
+
+
+def test_an_answer_may_take_longer_than_the_connection(mariadb: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "CONNECT_TIMEOUT", 1)
+    with connection_of(mariadb).engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT SLEEP(1.5)")).scalar() == 0
 
 
 def test_parts_of_a_table(runs: SQLTable) -> None:
