@@ -8,7 +8,7 @@ import pytest
 
 import edge.api
 from edge_core import errors
-from tools.error_catalogue import CLASSES, sentences, text
+from tools.error_catalogue import CLASSES, of_plugins, sentences, text
 
 KEPT = Path(__file__).parent.parent / "docs" / "errors.md"
 
@@ -44,9 +44,11 @@ def test_the_catalogue_notices_a_new_sentence(tmp_path: Path) -> None:
     package = tmp_path / "plugins" / "edge-lab" / "edge_lab"
     package.mkdir(parents=True)
     (package / "shelf.py").write_text(
+        "class NoShelf(NotFound):\n"
+        "    'There is no such shelf.'\n"
         "def find(name):\n"
         "    said = f'there is no shelf {name}; look on another floor'\n"
-        "    raise NotFound(said)\n"
+        "    raise NoShelf(said)\n"
         "def _gone(detail):\n"
         "    return Refusal(410, 'gone', detail)\n"
         "def take(plate):\n"
@@ -54,9 +56,10 @@ def test_the_catalogue_notices_a_new_sentence(tmp_path: Path) -> None:
     )
     found = {(one.kind, one.text, one.status, one.code) for one in sentences(tmp_path)}
     assert found == {
-        ("NotFound", "there is no shelf <name>; look on another floor", 0, ""),
+        ("NoShelf", "there is no shelf <name>; look on another floor", 0, ""),
         ("NotFound", "<name> was thrown away; make another", 410, "gone"),
     }
+    assert of_plugins(tmp_path) == {"NoShelf": "A `NotFound`, from `edge_lab.shelf`: There is no such shelf."}
 
 
 def test_only_errors_of_ours_are_in_the_tree() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import edge.api
 from edge_core import errors
 from tools.set_version import ROOT
 
@@ -40,10 +41,10 @@ except EdgeError as error:
     print(error)
 ```
 
-All classes come from `edge.api`, but for `PluginAttributeError` and `PluginImportError` in `edge_core.errors`, which
-are how a `PluginError` looks as an attribute and in an import. An `ApiError` has the attributes `status`, `code`,
-`request_id`, `method` and `url`; give the request id to the server's operator, whose log has it. No error shows a
-token, a secret or a signature, and no exception of `requests` gets out.
+The classes come from `edge.api`, but for those whose section names another module. `PluginAttributeError` and
+`PluginImportError` are how a `PluginError` looks as an attribute and in an import. An `ApiError` has the attributes
+`status`, `code`, `request_id`, `method` and `url`; give the request id to the server's operator, whose log has it. No
+error shows a token, a secret or a signature, and no exception of `requests` gets out.
 
 Python's own errors stay what they are where they say it best: `FileNotFoundError` and the like for local files,
 `TypeError` for an argument of a wrong type.
@@ -70,9 +71,7 @@ class Sentence(NamedTuple):
 
 def sentences(root: Path = ROOT) -> list[Sentence]:
     """All sentences in the code of the core, the plugins and the server."""
-    packages = [root / "edge", root / "edge_core", *root.glob("plugins/*/edge_*")]
-    files = [file for package in packages for file in package.rglob("*.py") if "testing" not in file.parts]
-    parsed = {file: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(files)}
+    parsed = _parsed(root)
     trees = list(parsed.values())
     refusals = {name: problem for tree in trees for name, problem in _refusals(tree)}
     # What keeps the server from starting is none of the classes above, and is shown by its command.
@@ -85,8 +84,27 @@ def sentences(root: Path = ROOT) -> list[Sentence]:
         and [_name(base) for base in one.bases] == ["Exception"]
         and one.name != "Refusal"
     }
-    kinds = {**of_the_server, **{name: name for name in CLASSES}}
+    kinds = {**of_the_server, **{name: name for name in (*CLASSES, *of_plugins(root))}}
     return sorted({one for tree in trees for one in _sentences_of(tree, refusals, kinds) if one.text})
+
+
+def of_plugins(root: Path = ROOT) -> dict[str, str]:
+    """The classes that plugins add to the tree: name -> what their section begins with."""
+    found = {}
+    for file, tree in _parsed(root).items():
+        for one in (one for one in tree.body if isinstance(one, ast.ClassDef) and one.name not in CLASSES):
+            bases = [_name(base) for base in one.bases]
+            if one.name.startswith("_") or not {*bases} & {*CLASSES, "EdgeError"}:
+                continue
+            module = ".".join((*file.parent.parts[file.parts.index("plugins") + 2 :], file.stem))
+            found[one.name] = _head(bases, module, ast.get_docstring(one) or "")
+    return found
+
+
+def _parsed(root: Path) -> dict[Path, ast.Module]:
+    packages = [root / "edge", root / "edge_core", *root.glob("plugins/*/edge_*")]
+    files = [file for package in packages for file in package.rglob("*.py") if "testing" not in file.parts]
+    return {file: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(files)}
 
 
 Problem = tuple[int, str]
@@ -198,12 +216,22 @@ def text(root: Path = ROOT) -> str:
     lines = [INTRO]
     found = sentences(root)
     for name, kind in CLASSES.items():
-        bases = ", ".join(f"`{base.__name__}`" for base in kind.__bases__)
-        lines.append(f"## {name}\n\nA {bases}: {inspect.cleandoc(kind.__doc__ or '').splitlines()[0]}\n")
+        module = None if hasattr(edge.api, name) else kind.__module__
+        bases = [base.__name__ for base in kind.__bases__]
+        lines.append(f"## {name}\n\n{_head(bases, module, inspect.cleandoc(kind.__doc__ or ''))}\n")
+        lines += _table([one for one in found if one.kind == name])
+    for name, said in of_plugins(root).items():
+        lines.append(f"## {name}\n\n{said}\n")
         lines += _table([one for one in found if one.kind == name])
     lines.append(f"## {SERVER}\n\nWhat the `edge server` commands say to whoever runs the server.\n")
     lines += _table([one for one in found if one.kind == SERVER])
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _head(bases: list[str], module: str | None, doc: str) -> str:
+    article = "An" if bases[0][0] in "AE" else "A"
+    place = f", from `{module}`" if module else ""
+    return f"{article} {', '.join(f'`{base}`' for base in bases)}{place}: {doc.partition(chr(10))[0]}"
 
 
 def _table(rows: list[Sentence]) -> list[str]:

@@ -91,7 +91,8 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
 
 @server.command()
 @_data
-def env(data: Path) -> None:
+@click.option("--user", metavar="NAME", help="Whose token, such as of someone who lost theirs; the admin's by default.")
+def env(data: Path, user: str | None) -> None:
     """Print the settings for the running server, with a new token that is good for 30 days.
 
     Use it as: eval "$(edge server env)"
@@ -99,7 +100,7 @@ def env(data: Path) -> None:
     from edge_server import folder
 
     try:
-        click.echo(folder.local_access(data.absolute()).exports())
+        click.echo(folder.local_access(data.absolute(), user).exports())
     except folder.BadFolder as error:
         raise click.ClickException(str(error)) from None
 

@@ -218,24 +218,30 @@ def running_url(data: Path) -> str | None:
     return url
 
 
-def local_access(data: Path) -> Access:
-    """Access to the server running on `data`, as its admin, with a token of its own.
+def local_access(data: Path, user_name: str | None = None) -> Access:
+    """Access to the server running on `data`, with a token of its own.
+
+    Args:
+        data: the data folder.
+        user_name: as which user; by default as the server's admin.
 
     Raises:
-        BadFolder: no server is running on it.
+        BadFolder: no server is running on it, or there is no such user.
     """
     url = running_url(data)
     if url is None or not _is_locked(data):
         start = f"edge server run --data {shlex.quote(str(data))}"
         raise BadFolder(f"no server is running on {data}; start one with `{start}`")
     with contextlib.closing(Database(data / database.FILE_NAME)) as opened, opened.write() as session:
-        # The one that the first start made, or whoever runs the server since.
-        admin = accounts.find_user(session, ADMIN)
-        if admin is None or not admin.server_admin:
-            admin = accounts.server_admins(session)[0]
-        accounts.prune_tokens(session, admin, LOCAL_NOTE)
-        token = accounts.create_token(session, admin, note=LOCAL_NOTE, expires_in=LOCAL_LIFETIME)
-        names = [organization.name for _, organization in accounts.memberships(session, admin.id)]
+        user = accounts.find_user(session, user_name or ADMIN)
+        if user_name is not None and user is None:
+            raise BadFolder(f"there is no user {user_name!r} on this server; `edge admin users` names those there are")
+        if user is None or (user_name is None and not user.server_admin):
+            # The one that the first start made is gone, so whoever runs the server since.
+            user = accounts.server_admins(session)[0]
+        accounts.prune_tokens(session, user, LOCAL_NOTE)
+        token = accounts.create_token(session, user, note=LOCAL_NOTE, expires_in=LOCAL_LIFETIME)
+        names = [organization.name for _, organization in accounts.memberships(session, user.id)]
     return Access(url, ORGANIZATION if ORGANIZATION in names else (names or [ORGANIZATION])[0], token)
 
 

@@ -166,6 +166,20 @@ def test_env_gives_a_token_of_its_own_and_forgets_the_expired_ones(edge_server: 
     assert (mine.expires_at - mine.created_at).days == 30
 
 
+def test_env_lets_someone_back_in_who_lost_all_tokens(edge_server: EdgeServer) -> None:
+    organization = edge_server.create_organization()
+    user = edge_server.create_user(organization=organization)
+    done = run("env", "--data", edge_server.data, "--user", user)
+    assert done.exit_code == 0, done.stderr
+    settings = exports(done.stdout)
+    assert settings["EDGE_API_ORG"] == organization
+    http = client(edge_server, settings["EDGE_API_TOKEN"], organization)
+    assert http.call("GET", "/v1/users/me").json()["user_name"] == user
+    unknown = run("env", "--data", edge_server.data, "--user", "nobody-there")
+    assert unknown.exit_code == 1
+    assert unknown.stderr.startswith("Error: there is no user 'nobody-there' on this server")
+
+
 @pytest.mark.slow
 def test_env_without_a_server_is_one_sentence(own_server: EdgeServer, tmp_path: Path) -> None:
     own_server.start()

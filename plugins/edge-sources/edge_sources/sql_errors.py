@@ -74,7 +74,7 @@ def _translated(error: object, what: str) -> EdgeError:
             f"{what}: the database cannot be reached, or broke off ({_first_line(original)}); "
             "check host, port and db_name, and try again"
         )
-    return SourceError(f"{what}: the database failed at it ({_first_line(original)})")
+    return SourceError(f"{what}: the database failed at it ({_first_line(original)}); ask its administrator")
 
 
 def _is_connection(error: object, state: str, number: int, text: str) -> bool:
