@@ -98,9 +98,16 @@ def field(
         minimum: smallest number allowed.
         maximum: largest number allowed.
         max_length: most characters or items allowed.
-        pattern: regular expression the whole text must match.
-        item_pattern: regular expression each text of a list must match.
+        pattern: regular expression the whole text must match; it begins with ``^`` and ends with
+            ``$``, since elsewhere (JSON Schema, "pattern") one without them matches any part.
+        item_pattern: regular expression each text of a list must match, likewise.
+
+    Raises:
+        ValueError: a pattern does not begin with ``^`` and end with ``$``.
     """
+    for one in (pattern, item_pattern):
+        if one is not None and not (one.startswith("^") and one.endswith("$")):
+            raise ValueError(f"the pattern {one!r} is for a part of a text; begin it with ^ and end it with $")
     limits = {
         "doc": doc,
         "minimum": minimum,

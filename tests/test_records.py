@@ -276,3 +276,9 @@ def test_null_can_be_a_member_of_an_enumeration() -> None:
     assert Board().to_dict() == {"finish": None}
     assert Board.schema().validate({"finish": None}) == {}
     assert Board.schema().validate({"finish": "shiny"}) != {}
+
+
+def test_a_pattern_for_a_part_of_a_text_is_refused() -> None:
+    for wrong in ({"pattern": "[a-z]+"}, {"item_pattern": "^[a-z]+"}):
+        with pytest.raises(ValueError, match="begin it with"):
+            field(**wrong)

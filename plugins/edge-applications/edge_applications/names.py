@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-APP_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+APP_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """1 to 100 letters, digits, dots, underscores and hyphens, as they stand in addresses and client ids."""
 
-VERSION = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
+VERSION = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"
 """Such as ``1.0.0`` or ``2.1.0rc1+build.7``."""
 
-DOMAIN = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?"
+DOMAIN = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$"
 """The host of a registry, with its port if it has one of its own: ``quay.io``, ``localhost:5000``."""
 
 

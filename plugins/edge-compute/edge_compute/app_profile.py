@@ -29,7 +29,7 @@ class AppProfile(Record):
     uid: str | None = field(default=None, doc="Made by the server.")
     profile_id: str = field(default="", max_length=100, pattern=PLAIN_TEXT, doc="Its id in the organization; it stays.")
     name: str = field(default="", max_length=200, pattern=PLAIN_TEXT, doc="Shown to people; empty for its id.")
-    instance_name: str = field(default="", pattern=f"({INSTANCE_NAME})?", doc="An instance type, such as t3.small.")
+    instance_name: str = field(default="", pattern=f"^$|{INSTANCE_NAME}", doc="An instance type, such as t3.small.")
     cpu: float = field(default=0.0, minimum=0, maximum=100000, doc="Processors; 0 for all of the machine's.")
     gpu: int = field(default=0, minimum=0, maximum=100000, doc="Graphics processors.")
     memory: float = field(default=0.0, minimum=0, maximum=10000000, doc="GB; 0 for all of the machine's.")

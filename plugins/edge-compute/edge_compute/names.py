@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-PROFILE_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+PROFILE_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """1 to 100 letters, digits, dots, underscores and hyphens, as in ``edge.medium``."""
 
 INSTANCE_NAME = PROFILE_ID
