@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 import keyword
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+import urllib3
 
 from edge_core.errors import BadEntry, BadResponse, ConnectionFailed, error_from
 from edge_sources.connection import need
@@ -23,8 +26,9 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 TIMEOUT = (5.0, 60.0)
 """Seconds to connect, and between bytes."""
 
-MAX_DOCUMENT = 32 << 20
-"""Bytes of a document."""
+FORM = "application/x-www-form-urlencoded"
+
+MULTIPART = "multipart/form-data"
 
 
 class Client:
@@ -110,21 +114,39 @@ class Operation:
             if self._body and self._body.get("required"):
                 raise BadEntry(f"{self.__name__} needs a body; give it as body=")
             return
-        about = self._json_body()
-        if about is not None:
+        kind, about = self._form_of(body)
+        if _is_json(kind) or kind == FORM:
             self._service.check(f"{self.__name__}: body", about.get("schema", {}), body)
 
-    def _json_body(self) -> dict[str, Any] | None:
-        content: dict[str, Any] = (self._body or {}).get("content", {})
-        return next((about for kind, about in content.items() if _is_json(kind)), None)
+    def _form_of(self, body: Any) -> tuple[str, dict[str, Any]]:
+        """In which of the document's media types a body goes."""
+        content: dict[str, dict[str, Any]] = (self._body or {}).get("content", {})
+        raw = isinstance(body, (bytes, bytearray, memoryview)) or hasattr(body, "read")
+        fitting = [kind for kind in content if _is_json(kind) != raw] or list(content) or ["application/octet-stream"]
+        kind = "application/json" if "application/json" in fitting else fitting[0]
+        return kind, content.get(kind, {})
 
     def _content(self, body: Any) -> tuple[str, Any] | None:
         if body is None:
             return None
-        if self._json_body() is not None:
-            return "application/json", json.dumps(body).encode()
-        kind = next(iter((self._body or {}).get("content", {})), "application/octet-stream")
-        return kind, body.encode() if isinstance(body, str) else body
+        kind, _ = self._form_of(body)
+        if _is_json(kind):
+            try:
+                return kind, json.dumps(body).encode()
+            except (TypeError, ValueError):
+                raise BadEntry(f"{self.__name__}: body holds something that JSON cannot express; correct it") from None
+        if isinstance(body, Mapping) and kind == FORM:
+            return kind, urlencode([(name, _joined(one)) for name, value in body.items() for one in _each(value)])
+        if isinstance(body, Mapping) and kind == MULTIPART:
+            data, kind = urllib3.encode_multipart_formdata(
+                [(name, _part(name, one)) for name, value in body.items() for one in _each(value)]
+            )
+            return kind, data
+        if isinstance(body, str):
+            return kind, body.encode()
+        if isinstance(body, (bytes, bytearray, memoryview)) or hasattr(body, "read"):
+            return kind, body
+        raise BadEntry(f"{self.__name__}: a body of the type {kind} is text, bytes or an open file; give it as such")
 
     def __repr__(self) -> str:
         return f"<operation {self.__name__}{self.__signature__}>"
@@ -435,6 +457,21 @@ def _joined(value: Any) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name},{_joined(inner)}" for name, inner in value.items())
     return "" if value is None else str(value)
+
+
+def _each(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _part(name: str, value: Any) -> Any:
+    """A part of a form with files (OpenAPI 3, "Special Considerations for multipart Content")."""
+    if hasattr(value, "read"):
+        return os.path.basename(str(getattr(value, "name", name))), value.read()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return name, bytes(value)
+    if isinstance(value, Mapping):
+        return None, json.dumps(value), "application/json"
+    return _joined(value)
 
 
 def _is_json(kind: str) -> bool:

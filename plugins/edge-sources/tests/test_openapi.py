@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import inspect
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,49 @@ def test_parameters_are_checked_before_anything_is_sent(url: str, shop: Any) -> 
         with pytest.raises(BadEntry):
             call()
     assert not hasattr(shop, "asked")
+
+
+def test_bodies_go_in_the_form_the_document_says(url: str, shop: Any) -> None:
+    document = yaml.safe_load(PETS)
+    forms = {
+        "merge": ["application/merge-patch+json"],
+        "form": ["application/x-www-form-urlencoded"],
+        "files": ["multipart/form-data"],
+        "raw": ["application/octet-stream"],
+        "both": ["application/octet-stream", "application/vnd.lab+json", "application/json"],
+        "xml": ["application/xml"],
+    }
+    for name, kinds in forms.items():
+        body = {"content": {kind: {"schema": {}} for kind in kinds}}
+        document["paths"][f"/{name}"] = {
+            "post": {"operationId": name, "requestBody": body, "responses": {"200": {"description": "pong"}}}
+        }
+    client = OpenAPIConnection("pets", "Pets", json.dumps(document, default=str), f"{url}/v1", token="k")
+    calls: Any = client.generate_new_client()
+
+    def sent(name: str, body: Any) -> tuple[str, bytes]:
+        assert getattr(calls, name)(body=body) == "pong"
+        return shop.asked[3]["Content-Type"], shop.asked[4]
+
+    assert sent("merge", {"a": None}) == ("application/merge-patch+json", b'{"a": null}')
+    assert sent("form", {"a": "x y", "b": [1, True]}) == ("application/x-www-form-urlencoded", b"a=x+y&b=1&b=true")
+    assert sent("raw", b"\x00\x01") == ("application/octet-stream", b"\x00\x01")
+    assert sent("raw", io.BytesIO(b"ab")) == ("application/octet-stream", b"ab")
+    assert sent("both", {"a": 1}) == ("application/json", b'{"a": 1}')
+    assert sent("both", b"ab") == ("application/octet-stream", b"ab")
+    assert sent("xml", "<a/>") == ("application/xml", b"<a/>")
+    kind, body = sent(
+        "files", {"file": b"content", "about": {"plate": 7}, "label": "Gr\u00fc\u00dfe", "tags": ["a", "b"]}
+    )
+    assert kind.startswith("multipart/form-data; boundary=")
+    for part in (b'name="file"; filename="file"', b"content", b'{"plate": 7}', "Gr\u00fc\u00dfe".encode()):
+        assert part in body
+    assert body.count(b'name="tags"') == 2
+    for wrong in ({"a": 1}, 7):
+        with pytest.raises(BadEntry, match="application/xml"):
+            calls.xml(body=wrong)
+    with pytest.raises(BadEntry, match="JSON"):
+        calls.merge(body={"a": object()})
 
 
 def test_credentials_go_as_the_document_says(url: str, shop: Any) -> None:
@@ -133,7 +177,9 @@ def test_our_own_servers_description_makes_a_client(edge_server: EdgeServer) -> 
     document = (Path(__file__).parents[3] / "docs" / "openapi.json").read_text()
     user = edge_server.create_user()
     connection = OpenAPIConnection("edge", "Edge", document, edge_server.url, token=edge_server.create_token(user))
-    assert connection.generate_new_client().whoami.whoami_read()["user_name"] == user
+    client = connection.generate_new_client()
+    assert client.whoami.whoami_read()["user_name"] == user
+    assert client.whoami.whoami_update(body={"first_name": "Ada"})["first_name"] == "Ada"  # a merge patch
     connection.token = "x"
     with pytest.raises(Unauthenticated):
         connection.generate_new_client().whoami.whoami_read()
