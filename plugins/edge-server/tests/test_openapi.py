@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import openapi_schema_validator
 from click.testing import CliRunner
 
 from edge_server.openapi import document, main, text
@@ -30,6 +32,13 @@ def test_the_description_has_every_operation_with_its_refusals() -> None:
         assert operation["summary"]
     assert operations["files.list"]["security"] == [{"token": []}]
     assert "security" not in operations["signed.content"]
+
+
+def test_a_record_or_null_is_no_other_object() -> None:
+    schema = {"$ref": "#/components/schemas/Application", "components": json.loads(text())["components"]}
+    check = openapi_schema_validator.OAS30Validator(schema)
+    for resources, fits in ((None, True), ({"cpu": 2}, True), ({"other": 1}, False), ({"cpu": "two"}, False)):
+        assert check.is_valid({"app_id": "viewer", "built_in": True, "max_resources": resources}) is fits
 
 
 def test_the_check_fails_where_the_description_is_not_current(tmp_path: Path) -> None:
