@@ -285,7 +285,9 @@ def _look() -> dict[str, dict[str, list[_Claim]]]:
     names: dict[str, None] = {}
     for distribution in importlib_metadata.distributions():
         try:
-            if any(point.group.startswith("edge.") for point in distribution.entry_points):
+            # Most have nothing for us, which is seen sooner than their entry points are parsed.
+            text = distribution.read_text("entry_points.txt") or ""
+            if "[edge." in text and any(point.group.startswith("edge.") for point in distribution.entry_points):
                 names[_name_and_version(distribution)[0]] = None
         except Exception:  # noqa: S112  # one damaged distribution must not hide the others
             continue
