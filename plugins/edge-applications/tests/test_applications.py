@@ -146,9 +146,9 @@ def test_a_developer_cannot_approve_or_remove_and_a_member_can_change_nothing(
 
 
 def test_another_organizations_applications_are_not_there(
-    viewer: EdgeSession, join: Join, edge_server: EdgeServer
+    viewer: EdgeSession, edge_join: Join, edge_server: EdgeServer
 ) -> None:
-    stranger = join("admin", organization=edge_server.create_organization())
+    stranger = edge_join("admin", organization=edge_server.create_organization())
 
     assert stranger.applications.list_application_ids() == []
     with pytest.raises(NotFound):

@@ -103,8 +103,8 @@ def test_the_values_of_the_status() -> None:
 # --- instance types -----------------------------------------------------------------------------
 
 
-def test_the_shipped_catalogue_has_the_figures_of_a_public_cloud(join: Join) -> None:
-    edge = join()
+def test_the_shipped_catalogue_has_the_figures_of_a_public_cloud(edge_join: Join) -> None:
+    edge = edge_join()
     small = edge.compute.retrieve_instance_type("t3.small")
     graphics = edge.compute.retrieve_instance_type("g5.12xlarge")
 
@@ -198,8 +198,8 @@ def test_becoming_ready_is_nobodys_conflict(admin: EdgeSession) -> None:
     assert admin.compute.update_app_profile("lab.large", read).disable
 
 
-def test_the_backend_says_that_it_starts_nothing(join: Join) -> None:
-    backend = join().compute.get_backend()
+def test_the_backend_says_that_it_starts_nothing(edge_join: Join) -> None:
+    backend = edge_join().compute.get_backend()
 
     assert backend["name"] == "catalogue"
     assert backend["starts_machines"] is False
@@ -411,9 +411,9 @@ def test_taken_and_missing_placeholders(admin: EdgeSession) -> None:
 # --- who may ------------------------------------------------------------------------------------
 
 
-def test_members_and_developers_see_profiles_and_only_admins_make_them(join: Join, admin: EdgeSession) -> None:
+def test_members_and_developers_see_profiles_and_only_admins_make_them(edge_join: Join, admin: EdgeSession) -> None:
     admin.compute.create_app_profile("lab.large", profile())
-    for edge in (join(), join("developer")):
+    for edge in (edge_join(), edge_join("developer")):
         assert edge.compute.retrieve_app_profile("lab.large").name == "Large"
         for call in (
             lambda edge=edge: edge.compute.create_app_profile("lab.other", profile()),
@@ -426,10 +426,12 @@ def test_members_and_developers_see_profiles_and_only_admins_make_them(join: Joi
                 call()
 
 
-def test_another_organizations_profiles_are_not_there(join: Join, admin: EdgeSession, edge_server: EdgeServer) -> None:
+def test_another_organizations_profiles_are_not_there(
+    edge_join: Join, admin: EdgeSession, edge_server: EdgeServer
+) -> None:
     admin.compute.create_app_profile("lab.large", profile())
     made = admin.compute.create_placeholder(AppPlaceholder(name="dawn", profile_id="lab.large"))
-    stranger = join("admin", organization=edge_server.create_organization())
+    stranger = edge_join("admin", organization=edge_server.create_organization())
 
     assert [one.built_in for one in stranger.compute.list_app_profiles()] == [True, True]
     for call in (

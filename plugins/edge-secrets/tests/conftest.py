@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from edge_core.session import EdgeSession
-from edge_server.local import EdgeServer
-
-Join = Callable[..., EdgeSession]
+from edge_server.pytest_plugin import Join
 
 
 @pytest.fixture
-def organization(edge_server: EdgeServer) -> str:
-    """A fresh organization."""
-    return edge_server.create_organization()
-
-
-@pytest.fixture
-def join(edge_server: EdgeServer, organization: str) -> Iterator[Join]:
-    """Makes sessions: of a fresh user in the organization by default, with the roles that are named."""
-    sessions: list[EdgeSession] = []
-
-    def make(
-        *roles: str, user: str | None = None, organization: str = organization, server_admin: bool = False
-    ) -> EdgeSession:
-        if user is None:
-            user = edge_server.create_user(organization=organization, roles=roles, server_admin=server_admin)
-        token = edge_server.create_token(user)
-        session = EdgeSession(api_token=token, service_url=edge_server.url, organization=organization)
-        sessions.append(session)
-        return session
-
-    yield make
-    for session in sessions:
-        session.close()
-
-
-@pytest.fixture
-def ada(join: Join) -> EdgeSession:
+def ada(edge_join: Join) -> EdgeSession:
     """A plain member."""
-    return join()
+    return edge_join()
 
 
 @pytest.fixture
-def admin(join: Join) -> EdgeSession:
+def admin(edge_join: Join) -> EdgeSession:
     """An admin of the organization."""
-    return join("admin")
+    return edge_join("admin")

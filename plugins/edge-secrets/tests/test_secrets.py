@@ -21,8 +21,7 @@ from edge_core.session import EdgeSession
 from edge_secrets.namespace import EdgeSecrets
 from edge_secrets.wire import MAX_BYTES, MAX_DEPTH, MAX_NAME, encode
 from edge_server.local import EdgeServer
-
-from .conftest import Join
+from edge_server.pytest_plugin import Join
 
 Methods = dict[str, Callable[..., Any]]
 
@@ -223,10 +222,10 @@ def test_a_name_that_is_taken_is_refused(kept: Methods) -> None:
 
 
 def test_a_users_secrets_are_that_users_alone(
-    edge_server: EdgeServer, join: Join, ada: EdgeSession, admin: EdgeSession
+    edge_server: EdgeServer, edge_join: Join, ada: EdgeSession, admin: EdgeSession
 ) -> None:
     ada.secrets.create_user_secret("mine", {"a": 1})
-    others = [admin, join("admin", "developer"), join("admin", server_admin=True), join()]
+    others = [admin, edge_join("admin", "developer"), edge_join("admin", server_admin=True), edge_join()]
     for other in others:
         assert other.secrets.list_user_secrets() == []
         for call in (
@@ -241,7 +240,7 @@ def test_a_users_secrets_are_that_users_alone(
     assert ada.secrets.read_user_secret("mine") == {"a": 1}
 
 
-def test_a_users_secrets_in_one_organization_are_not_in_another(edge_server: EdgeServer, join: Join) -> None:
+def test_a_users_secrets_in_one_organization_are_not_in_another(edge_server: EdgeServer, edge_join: Join) -> None:
     from edge_server import accounts
 
     here, there = edge_server.create_organization(), edge_server.create_organization()
@@ -251,7 +250,7 @@ def test_a_users_secrets_in_one_organization_are_not_in_another(edge_server: Edg
         assert found[0] is not None
         assert found[1] is not None
         accounts.add_member(session, found[0], found[1])
-    one, other = join(user=user, organization=here), join(user=user, organization=there)
+    one, other = edge_join(user=user, organization=here), edge_join(user=user, organization=there)
     one.secrets.create_user_secret("mine", {"a": 1})
     with pytest.raises(NotFound):
         other.secrets.read_user_secret("mine")
@@ -260,15 +259,15 @@ def test_a_users_secrets_in_one_organization_are_not_in_another(edge_server: Edg
 
 
 def test_members_read_the_organizations_secrets_and_admins_write_them(
-    join: Join, ada: EdgeSession, admin: EdgeSession
+    edge_join: Join, ada: EdgeSession, admin: EdgeSession
 ) -> None:
     admin.secrets.create_organization_secret("shared", {"a": 1})
-    for reader in (ada, join("developer"), join("admin")):
+    for reader in (ada, edge_join("developer"), edge_join("admin")):
         assert reader.secrets.list_organization_secrets() == ["shared"]
         assert reader.secrets.read_organization_secret("shared") == {"a": 1}
         with pytest.raises(NotFound):
             reader.secrets.read_user_secret("shared")
-    for member in (ada, join("developer")):
+    for member in (ada, edge_join("developer")):
         for call in (
             lambda kept: kept.create_organization_secret("other", {}),
             lambda kept: kept.update_organization_secret("shared", {}),
@@ -494,9 +493,9 @@ def test_the_database_holds_nothing_to_read(edge_server: EdgeServer, admin: Edge
 
 
 def test_a_ciphertext_that_was_moved_to_another_row_does_not_open(
-    edge_server: EdgeServer, join: Join, admin: EdgeSession, ada: EdgeSession
+    edge_server: EdgeServer, edge_join: Join, admin: EdgeSession, ada: EdgeSession
 ) -> None:
-    elsewhere = join("admin", organization=edge_server.create_organization())
+    elsewhere = edge_join("admin", organization=edge_server.create_organization())
     owners = [(admin, "user", "one"), (admin, "user", "two"), (ada, "user", "one"), (admin, "organization", "one")]
     owners += [(elsewhere, "user", "one"), (elsewhere, "organization", "one")]
     contents = []

@@ -6,8 +6,9 @@ fixture is used.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -29,13 +30,56 @@ def edge_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeServer
         server.close()
 
 
+class Join(Protocol):
+    """What `edge_join` is."""
+
+    def __call__(
+        self,
+        *roles: str,
+        user: str | None = None,
+        organization: str | None = None,
+        server_admin: bool = False,
+    ) -> EdgeSession:
+        """A session of somebody in an organization.
+
+        Args:
+            *roles: of a fresh user: "admin", "developer", both or neither.
+            user: name of a user there is; a fresh one by default.
+            organization: short name of one there is; the test's own by default.
+            server_admin: whether a fresh user runs the server.
+        """
+
+
 @pytest.fixture
-def edge_session(edge_server: EdgeServer) -> Iterator[EdgeSession]:
-    """An `EdgeSession` of a fresh user, who is admin and developer of a fresh organization."""
+def edge_organization(edge_server: EdgeServer) -> str:
+    """Short name of a fresh organization, the test's own."""
+    return edge_server.create_organization()
+
+
+@pytest.fixture
+def edge_join(edge_server: EdgeServer, edge_organization: str) -> Iterator[Join]:
+    """Makes sessions of people in the test's own organization, such as ``edge_join("developer")``."""
     from edge_core.session import EdgeSession
 
-    organization = edge_server.create_organization()
-    user = edge_server.create_user(organization=organization, roles=("admin", "developer"))
-    token = edge_server.create_token(user, note="edge_session")
-    with EdgeSession(api_token=token, service_url=edge_server.url, organization=organization) as session:
-        yield session
+    with contextlib.ExitStack() as opened:
+
+        def join(
+            *roles: str,
+            user: str | None = None,
+            organization: str | None = None,
+            server_admin: bool = False,
+        ) -> EdgeSession:
+            where = organization or edge_organization
+            if user is None:
+                user = edge_server.create_user(organization=where, roles=roles, server_admin=server_admin)
+            token = edge_server.create_token(user, note="edge_join")
+            session = EdgeSession(api_token=token, service_url=edge_server.url, organization=where)
+            return opened.enter_context(session)
+
+        yield join
+
+
+@pytest.fixture
+def edge_session(edge_join: Join) -> EdgeSession:
+    """An `EdgeSession` of a fresh user, who is admin and developer of the test's own organization."""
+    return edge_join("admin", "developer")

@@ -6,22 +6,20 @@ import http.server
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy
 
 from edge_core.session import EdgeSession
-from edge_server.local import EdgeServer
+from edge_server.pytest_plugin import Join
 from edge_sources.s3 import S3Connection
 from edge_sources.sql import SQLConnection
 
 from . import engines
 from .engines import Database, Server, Store
 from .pets import Pets
-
-Join = Callable[..., EdgeSession]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -130,38 +128,15 @@ def connection_of(found: Database, **more: Any) -> SQLConnection:
 
 
 @pytest.fixture
-def organization(edge_server: EdgeServer) -> str:
-    """A fresh organization."""
-    return edge_server.create_organization()
-
-
-@pytest.fixture
-def join(edge_server: EdgeServer, organization: str) -> Iterator[Join]:
-    """Makes sessions of fresh users in the organization, with the roles that are named."""
-    sessions: list[EdgeSession] = []
-
-    def make(*roles: str, organization: str = organization) -> EdgeSession:
-        user = edge_server.create_user(organization=organization, roles=roles)
-        token = edge_server.create_token(user)
-        session = EdgeSession(api_token=token, service_url=edge_server.url, organization=organization)
-        sessions.append(session)
-        return session
-
-    yield make
-    for session in sessions:
-        session.close()
-
-
-@pytest.fixture
-def ada(join: Join) -> EdgeSession:
+def ada(edge_join: Join) -> EdgeSession:
     """A plain member."""
-    return join()
+    return edge_join()
 
 
 @pytest.fixture
-def dev(join: Join) -> EdgeSession:
+def dev(edge_join: Join) -> EdgeSession:
     """A developer of the organization."""
-    return join("developer")
+    return edge_join("developer")
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ import pandas
 import pytest
 
 from edge_core.session import EdgeSession
+from edge_server.pytest_plugin import Join
 from edge_sources.openapi import OpenAPIConnection
 from edge_sources.s3 import S3Connection
 
-from .conftest import Join, connection_of
+from .conftest import connection_of
 from .engines import Database
 from .pets import PETS
 
@@ -21,9 +22,9 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", (Path(__file__).parents[1] / "READ
 
 
 @pytest.fixture
-def dev(join: Join, monkeypatch: pytest.MonkeyPatch) -> EdgeSession:
+def dev(edge_join: Join, monkeypatch: pytest.MonkeyPatch) -> EdgeSession:
     """A developer, whose settings are in the environment."""
-    session = join("developer")
+    session = edge_join("developer")
     monkeypatch.setenv("EDGE_API_TOKEN", session.config.api_token)
     monkeypatch.setenv("EDGE_API_SERVICE_URL", session.config.service_url)
     monkeypatch.setenv("EDGE_API_ORG", session.config.organization)

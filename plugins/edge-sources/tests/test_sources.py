@@ -17,14 +17,13 @@ from edge_core import registry
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound
 from edge_core.session import EdgeSession
 from edge_server.local import EdgeServer
+from edge_server.pytest_plugin import Join
 from edge_sources import connection as connections
 from edge_sources.cli import sources as command
 from edge_sources.connection import Connection, ConnectionStatus, class_of, kinds
 from edge_sources.openapi import OpenAPIConnection
 from edge_sources.s3 import S3Connection
 from edge_sources.sql import SQLConnection
-
-from .conftest import Join
 
 PASSWORD = "connector-pass-4b1d2c"
 
@@ -114,11 +113,11 @@ def test_members_use_connectors_and_developers_change_them(ada: EdgeSession, dev
         ada.sources.remove("lims")
 
 
-def test_a_foreign_organization_shows_nothing(dev: EdgeSession, join: Join, edge_server: EdgeServer) -> None:
+def test_a_foreign_organization_shows_nothing(dev: EdgeSession, edge_join: Join, edge_server: EdgeServer) -> None:
     dev.sources.add(lims())
     uid = dev.sources.get("lims").uid
     assert uid is not None
-    stranger = join("developer", organization=edge_server.create_organization())
+    stranger = edge_join("developer", organization=edge_server.create_organization())
     assert stranger.sources.list() == []
     with pytest.raises(NotFound):
         stranger.sources.get(uid)
