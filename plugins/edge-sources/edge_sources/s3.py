@@ -139,13 +139,22 @@ class S3Connection(Connection):
         finally:
             client.close()
 
-    def client(self, *, connect_timeout: float = 5, read_timeout: float = 60, attempts: int = 3) -> Any:
+    def client(
+        self,
+        *,
+        connect_timeout: float = 5,
+        read_timeout: float = 60,
+        attempts: int = 3,
+        region: str | None = None,
+    ) -> Any:
         """A new boto3 client of the store.
 
         Args:
             connect_timeout: seconds until a connection must stand.
             read_timeout: seconds between bytes.
             attempts: how often a call is tried in all.
+            region: the region to sign for first; by default what the endpoint says, else ``us-east-1``.
+                boto3 finds out which one the store wants.
 
         Raises:
             MissingPackage: boto3 is not installed.
@@ -159,7 +168,7 @@ class S3Connection(Connection):
 
         parts = urlsplit(self.endpoint or "https://s3.us-east-1.amazonaws.com")
         amazon = _AMAZON.search(parts.hostname or "")
-        region = amazon["region"] if amazon else "us-east-1"
+        region = region or (amazon["region"] if amazon else "us-east-1")
         route = self.route(parts.geturl())
         config = botocore.config.Config(
             signature_version="s3v4" if self.access_key else botocore.UNSIGNED,

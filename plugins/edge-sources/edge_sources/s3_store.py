@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import functools
 import hashlib
 import itertools
 import weakref
@@ -48,8 +49,22 @@ class BucketStore:
     def __init__(self, connection: S3Connection) -> None:
         self._connection = connection
         self.bucket = connection.bucket
-        self.client = connection.client()
-        weakref.finalize(self, self.client.close)
+        self._client: Any = None
+        self._wanted: dict[str, str] = {}
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client; a new one once the store was found to want signatures for another region.
+
+        boto3 repeats some calls for the right region, but neither a bulk delete nor a signed address.
+        """
+        region = self._wanted.get("region")
+        if self._client is None or region not in (None, self._client.meta.region_name):
+            self._client = client = self._connection.client(region=region)
+            # Not a method of ours, as the client would keep this object then.
+            client.meta.events.register("before-sign.s3", functools.partial(_note_region, self._wanted))
+            weakref.finalize(self, client.close)
+        return self._client
 
     def stat(self, path: str, /) -> Entry:
         _check(path)
@@ -274,6 +289,12 @@ class Stream:
 
     def close(self) -> None:
         self._body.close()
+
+
+def _note_region(wanted: dict[str, str], request: Any, **_: Any) -> None:
+    region = request.context.get("signing", {}).get("region")
+    if region:
+        wanted["region"] = region
 
 
 def _child(found: dict[str, Any], prefix: str) -> Entry:

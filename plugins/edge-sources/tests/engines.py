@@ -65,6 +65,7 @@ def object_store(folder: Path) -> Iterator[Store]:
         "HOME": str(folder),
         "MINIO_ROOT_USER": keys[0],
         "MINIO_ROOT_PASSWORD": keys[1],
+        "MINIO_REGION": "eu-lab",  # not the one that clients sign for at first
     }
     meta = f"sqlite3://{folder}/meta.db"
     made = subprocess.run(

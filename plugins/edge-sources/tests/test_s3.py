@@ -67,6 +67,7 @@ def test_prefixes_and_keys_as_documented(bucket: S3Connection) -> None:
 
 def test_the_first_keys_come_after_one_page(bucket: S3Connection) -> None:
     put(bucket, *(f"k{n:03}" for n in range(25)))
+    assert len(bucket.list_keys()) == 25  # by which the store's region is known
     asked: list[str] = []
     events = bucket._client.meta.events
     events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 10})
@@ -86,10 +87,33 @@ def test_the_first_keys_come_after_one_page(bucket: S3Connection) -> None:
 
 def test_deleting_in_bulk_works_where_it_needs_an_md5(bucket: S3Connection) -> None:
     put(bucket, "all/1", "all/2", "all/deep/3")
+    assert len(bucket.list_keys("all/")) >= 3
     keys = [{"Key": "all/1"}]
     assert "Errors" not in bucket._client.delete_objects(Bucket=bucket.bucket, Delete={"Objects": keys})
     bucket.root.delete("all", recursive=True)
     assert bucket.list_keys() == []
+
+
+def test_a_store_that_signs_for_a_region_of_its_own_is_understood(bucket: S3Connection) -> None:
+    bucket.root.upload("x.csv", b"a\n1\n")
+    fresh = S3Connection.from_dict(bucket.to_dict())
+    signed: list[bytes] = []
+
+    def watch() -> None:
+        fresh._client.meta.events.register(
+            "before-send.s3", lambda request, **_: signed.append(request.headers["Authorization"])
+        )
+
+    watch()
+    assert fresh.list_keys() == ["x.csv"]
+    watch()
+    assert fresh.list_keys() == ["x.csv"]
+    assert [b"/eu-lab/s3/" in one for one in signed] == [False, True, True]
+    again = S3Connection.from_dict(bucket.to_dict())
+    for connection in (fresh, again):
+        with urlopen(connection.open("x.csv", "file").download_url()) as answer:
+            assert answer.read() == b"a\n1\n"
+    assert S3Connection.from_dict(bucket.to_dict()).test(60) is ConnectionStatus.VALID_CONNECTION
 
 
 def test_the_root_is_a_folder_like_those_of_files(bucket: S3Connection, tmp_path: Path) -> None:
