@@ -242,6 +242,22 @@ def test_a_table_shows_its_columns_and_rows(runs: SQLTable) -> None:
     assert SQLTable(runs.engine, "runs", sa.Column("plate", sa.String(20))).to_dataframe().shape == (4, 4)
 
 
+def test_a_table_of_another_schema(postgres: Database) -> None:
+    connection = connection_of(postgres)
+    with connection.engine.begin() as begun:
+        begun.exec_driver_sql('CREATE SCHEMA "Lab 1"')
+        begun.exec_driver_sql('CREATE TABLE "Lab 1".runs AS SELECT 7 AS plate')
+    try:
+        table = SQLTable(connection, "runs", schema="Lab 1")
+        assert table.to_dataframe(where={"plate": 7})["plate"].tolist() == [7]
+        assert len(table) == 1
+        with pytest.raises(NotFound):
+            SQLTable(connection, "runs", schema="lab").to_dataframe()
+    finally:
+        with connection.engine.begin() as begun:
+            begun.exec_driver_sql('DROP SCHEMA "Lab 1" CASCADE')
+
+
 def test_a_table_dropped_under_the_reader_is_not_found(runs: SQLTable) -> None:
     assert runs.columns
     with runs.engine.begin() as connection:
