@@ -7,6 +7,7 @@ stands for a value is shown as ``<name>``.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
@@ -69,6 +70,7 @@ class Sentence(NamedTuple):
     status: int = 0
 
 
+@functools.cache
 def sentences(root: Path = ROOT) -> list[Sentence]:
     """All sentences in the code of the core, the plugins and the server."""
     parsed = _parsed(root)
@@ -101,6 +103,7 @@ def of_plugins(root: Path = ROOT) -> dict[str, str]:
     return found
 
 
+@functools.cache
 def _parsed(root: Path) -> dict[Path, ast.Module]:
     packages = [root / "edge", root / "edge_core", *root.glob("plugins/*/edge_*")]
     files = [file for package in packages for file in package.rglob("*.py") if "testing" not in file.parts]

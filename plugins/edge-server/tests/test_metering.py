@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -239,10 +238,10 @@ def on_waitress(tmp_path: Path) -> Iterator[EdgeServer]:
     shown = EdgeServer(data)
     shown.url = runner.url_of(listener)
     yield shown
-    server.close()
-    with contextlib.suppress(OSError):
-        server.trigger.pull_trigger()
+    server.task_dispatcher.shutdown()
+    server.asyncore.close_all(server._map)  # its loop ends when there is nothing to wait for
     thread.join(30)
+    assert not thread.is_alive()
     shown.close()
 
 
