@@ -260,7 +260,9 @@ def parameters() -> list[Any]:
     found = []
     for bad, call, times in CELLS:
         name = f"{call.name}-{bad.name}-{'once' if times else 'always'}".replace(" ", "_")
-        found.append(pytest.param(bad, call, times, id=name, marks=[pytest.mark.slow] if bad.waits else []))
+        # Of those that take a blink, there are some hundred.
+        slow = bad.waits or call.name not in (Get.name, Put.name)
+        found.append(pytest.param(bad, call, times, id=name, marks=[pytest.mark.slow] if slow else []))
     return found
 
 

@@ -235,6 +235,7 @@ def test_a_body_that_breaks_off_is_asked_for_again(fake: Fake) -> None:
     assert len(fake.seen) == 2
 
 
+@pytest.mark.slow
 def test_a_dead_server_costs_a_busy_client_about_one_request_a_call(fake: Fake) -> None:
     fake.answer(503, b"", "text/plain")
     edge = session(fake.url)

@@ -61,6 +61,7 @@ def in_a_child(work: Callable[[], bool], seconds: float = 20) -> None:
 # Threads
 
 
+@pytest.mark.slow
 def test_32_threads_share_one_session(edge_session: EdgeSession) -> None:
     user = edge_session.whoami().user_name
     together = threading.Barrier(THREADS)
@@ -163,6 +164,7 @@ def test_what_was_opened_before_says_that_the_session_is_closed(edge_session: Ed
 # Processes
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_session_is_forked_while_threads_use_it(edge_session: EdgeSession) -> None:
@@ -369,6 +371,7 @@ def test_1_000_sessions_leave_nothing(keeping: str) -> None:
     assert resident() - memory < 5 << 20
 
 
+@pytest.mark.slow
 def test_many_threads_open_no_more_connections_than_there_are_of_them(keeping: str) -> None:
     with EdgeSession("edg_secret", keeping, "default") as edge:
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:

@@ -287,6 +287,7 @@ def test_billing_is_for_administrators(edge_server: EdgeServer, connect: Connect
         stranger.billing.query_cloud_usage()
 
 
+@pytest.mark.slow
 def test_a_server_admin_gets_a_report_of_all_organizations(
     edge_server: EdgeServer, connect: Connect, priced: Callable[[str], None], tmp_path: Path
 ) -> None:

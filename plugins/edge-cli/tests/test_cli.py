@@ -328,6 +328,7 @@ def site(tmp_path: Path) -> Callable[[str, str, str], Path]:
     return install
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_nothing_wrong_with_ours(run: Run) -> None:
     shown = run("plugins", "doctor")
     assert shown.returncode == 0, shown.stdout
@@ -335,6 +336,7 @@ def test_the_doctor_finds_nothing_wrong_with_ours(run: Run) -> None:
     assert {one["status"] for one in json.loads(run("plugins", "doctor", "--json").stdout)} == {"loaded"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("points", "source", "said"),
     [

@@ -50,6 +50,7 @@ def packed(write: Any, *args: Any, **options: Any) -> bytes:
     return target.getvalue()
 
 
+@pytest.mark.slow
 def test_every_table_format_gives_the_frame(files: Folder, frame: Any) -> None:
     contents = {
         "a.csv": CSV.encode(),

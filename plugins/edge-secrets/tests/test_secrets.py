@@ -572,6 +572,7 @@ def _digests(organization: str, body: bytes) -> set[str]:
     return {hashlib.sha256(text).hexdigest() for text in (head + b"\n" + body, body, head + body)}
 
 
+@pytest.mark.slow
 def test_secrets_survive_a_restart(tmp_path_factory: pytest.TempPathFactory) -> None:
     server = EdgeServer(tmp_path_factory.mktemp("secrets") / "data")
     try:

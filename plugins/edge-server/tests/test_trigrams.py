@@ -100,6 +100,7 @@ def test_postgresql_gives_the_table(postgresql: Callable[[Pairs], list[float]]) 
         assert [[name, round(-distance, 6)] for distance, _, name in wanted] == TABLE["queries"][query]
 
 
+@pytest.mark.slow
 def test_postgresql_agrees_on_thousands_of_pairs(postgresql: Callable[[Pairs], list[float]]) -> None:
     chance = random.Random(42)
 

@@ -173,6 +173,7 @@ def test_documents_that_are_not_valid_or_not_whole_are_refused(tmp_path: Path) -
         ).generate_new_client()
 
 
+@pytest.mark.slow
 def test_our_own_servers_description_makes_a_client(edge_server: EdgeServer) -> None:
     document = (Path(__file__).parents[3] / "docs" / "openapi.json").read_text()
     user = edge_server.create_user()

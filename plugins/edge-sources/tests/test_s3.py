@@ -65,6 +65,7 @@ def test_prefixes_and_keys_as_documented(bucket: S3Connection) -> None:
     assert list(bucket.iter_keys("folder1/my")) == bucket.list_keys("folder1/my") == ["folder1/myfile.txt"]
 
 
+@pytest.mark.slow
 def test_the_first_keys_come_after_one_page(bucket: S3Connection) -> None:
     put(bucket, *(f"k{n:03}" for n in range(25)))
     assert len(bucket.list_keys()) == 25  # by which the store's region is known
@@ -94,6 +95,7 @@ def test_deleting_in_bulk_works_where_it_needs_an_md5(bucket: S3Connection) -> N
     assert bucket.list_keys() == []
 
 
+@pytest.mark.slow
 def test_a_store_that_signs_for_a_region_of_its_own_is_understood(bucket: S3Connection) -> None:
     bucket.root.upload("x.csv", b"a\n1\n")
     fresh = S3Connection.from_dict(bucket.to_dict())
@@ -224,6 +226,7 @@ def test_names_may_be_anything(bucket: S3Connection) -> None:
         assert bucket.root.open(f"in/{name}", "text") == name
 
 
+@pytest.mark.slow
 def test_each_thing_that_is_wrong_has_its_status_and_error(bucket: S3Connection, store: Store) -> None:
     def like(**more: Any) -> S3Connection:
         content = {"bucket": bucket.bucket, "endpoint": store.endpoint, **store._asdict(), **more}
@@ -247,6 +250,7 @@ def test_each_thing_that_is_wrong_has_its_status_and_error(bucket: S3Connection,
         like(endpoint="ftp://\x00").client()
 
 
+@pytest.mark.slow
 def test_an_expired_or_unknown_certificate_is_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datetime as dt
 
@@ -303,6 +307,7 @@ def test_the_environments_aws_settings_change_nothing(
     assert anonymous.test(60) is ConnectionStatus.BAD_CREDENTIALS
 
 
+@pytest.mark.slow
 def test_proxies_are_those_of_the_environment(bucket: S3Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("NO_PROXY", "")

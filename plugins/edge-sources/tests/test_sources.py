@@ -257,6 +257,7 @@ def test_a_test_ends_in_time_whatever_the_connection_does() -> None:
         Hangs("x", "X").test(0)
 
 
+@pytest.mark.slow
 def test_a_port_that_swallows_packets_is_no_connection() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         port = listener.getsockname()[1]

@@ -114,6 +114,7 @@ def test_what_a_column_cannot_hold_is_told_or_kept(tmp_path: Path) -> None:
     assert read.to_dict("list") == {**kept, "seen": ["yesterday"]}
 
 
+@pytest.mark.slow
 def test_a_port_that_swallows_packets_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "CONNECT_TIMEOUT", 1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -126,6 +127,7 @@ def test_a_port_that_swallows_packets_fails_in_time(monkeypatch: pytest.MonkeyPa
             assert "secret-pass" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_answer_may_take_longer_than_the_connection(mariadb: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "CONNECT_TIMEOUT", 1)
     with connection_of(mariadb).engine.connect() as connection:
