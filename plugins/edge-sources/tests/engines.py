@@ -16,9 +16,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-SKIPPED: list[str] = []
-"""Databases that nobody answers for, to be named at the end."""
-
 
 class Store(NamedTuple):
     """An object store that is running."""
@@ -124,6 +121,5 @@ def server(kind: str, variable: str, default: str) -> Server:
     parts = urlsplit(f"//{os.environ.get(variable, default)}")
     host, port = parts.hostname or "127.0.0.1", parts.port or 0
     if not answers(host, port):
-        SKIPPED.append(f"{kind} at {host}:{port} ({variable})")
         pytest.skip(f"nobody answers for {kind} at {host}:{port}; name another in {variable}")
     return Server(kind, host, port, parts.username or "", parts.password or "")
