@@ -27,6 +27,7 @@ import importlib
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 from edge_core.errors import BadEntry, EdgeError, MissingPackage, Unauthenticated
 from edge_core.registry import Registry
@@ -215,6 +216,20 @@ def kinds() -> list[str]:
 @functools.cache
 def _registry() -> Registry:
     return Registry("edge.connectors")
+
+
+def parts_of(url: str) -> SplitResult:
+    """The parts of an address.
+
+    Raises:
+        BadEntry: it is none; the sentence leaves it out, as there may be a password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # it is looked at only now
+    except ValueError:
+        raise BadEntry("the connection has an address that is none; write it as in https://lab.example.com") from None
+    return parts
 
 
 def need(what: str, extra: str, *modules: str) -> Any:

@@ -9,12 +9,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin
 
 import urllib3
 
 from edge_core.errors import BadEntry, BadResponse, ConnectionFailed, error_from
-from edge_sources.connection import need
+from edge_sources.connection import need, parts_of
 
 if TYPE_CHECKING:
     import requests
@@ -358,8 +358,9 @@ def _server_of(connection: OpenAPIConnection, document: dict[str, Any]) -> str:
         for name, about in servers[0].get("variables", {}).items():
             url = url.replace(f"{{{name}}}", str(about["default"]))
         if connection.spec.startswith(("http://", "https://")):
+            parts_of(url)
             url = urljoin(connection.spec, url)
-    if urlsplit(url).scheme not in ("http", "https"):
+    if parts_of(url).scheme not in ("http", "https"):
         raise BadEntry("the API description does not say where its service is; give server_url")
     return url.rstrip("/")
 
@@ -376,7 +377,8 @@ def _send(
 ) -> requests.Response:
     import requests
 
-    where = urlsplit(url)._replace(query="", fragment="", netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+    parts = parts_of(url)
+    where = parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
     try:
         with requests.Session() as session:
             session.trust_env = False  # a .netrc entry would replace the credentials
@@ -391,6 +393,13 @@ def _send(
                 allow_redirects=False,
                 **connection.route(url),
             )
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidHeader,
+        requests.exceptions.InvalidSchema,
+    ) as error:
+        said = type(error).__name__
+        raise BadEntry(f"{where}: this cannot be sent ({said}); check server_url and the parameters") from None
     except (requests.RequestException, ValueError, OSError) as error:
         raise ConnectionFailed(f"{where} gave no answer ({type(error).__name__}); try again") from None
 

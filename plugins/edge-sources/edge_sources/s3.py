@@ -8,12 +8,11 @@ import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import edge_vfs
 from edge_core.errors import BadEntry, Forbidden, Unauthenticated
 from edge_core.redaction import guard
-from edge_sources.connection import Connection, need
+from edge_sources.connection import Connection, need, parts_of
 from edge_sources.s3_errors import translated
 from edge_sources.s3_store import BucketStore
 
@@ -166,7 +165,7 @@ class S3Connection(Connection):
         import botocore.config
         import botocore.exceptions
 
-        parts = urlsplit(self.endpoint or "https://s3.us-east-1.amazonaws.com")
+        parts = parts_of(self.endpoint or "https://s3.us-east-1.amazonaws.com")
         amazon = _AMAZON.search(parts.hostname or "")
         region = region or (amazon["region"] if amazon else "us-east-1")
         route = self.route(parts.geturl())

@@ -76,7 +76,10 @@ class SQLConnection(Connection):
         if db_kind == "sqlite" and not db_name:
             raise BadEntry("db_name must be the path of the SQLite file; give it")
         self.host = host
-        self.port = None if port is None else int(port)
+        try:
+            self.port = None if port is None else int(port)
+        except (TypeError, ValueError):
+            raise BadEntry(f"port must be a number, not {port!r}") from None
         self.db_kind = db_kind
         self.db_name = db_name
         self.username = username

@@ -139,6 +139,23 @@ def test_refusals_are_our_errors(url: str) -> None:
         gone.ping()
 
 
+def test_what_cannot_be_sent_is_told(url: str) -> None:
+    document = yaml.safe_load(PETS)
+    document["paths"]["/ping"]["get"]["parameters"] = [{"name": "X-Mark", "in": "header", "schema": {"type": "string"}}]
+    text = json.dumps(document, default=str)
+    client: Any = OpenAPIConnection("pets", "Pets", text, f"{url}/v1").generate_new_client()
+    assert client.ping(**{"X-Mark": "a"}) == "pong"
+    with pytest.raises(BadEntry, match="InvalidHeader"):
+        client.ping(**{"X-Mark": "a\r\nX-Other: b"})
+    for address in ("http://[::1", "http://127.0.0.1:port"):
+        with pytest.raises(BadEntry, match="address"):
+            OpenAPIConnection("pets", "Pets", text, address).generate_new_client()
+        with pytest.raises(BadEntry, match="address"):
+            OpenAPIConnection("pets", "Pets", f"{address}/openapi.json").generate_new_client()
+    with pytest.raises(BadEntry, match="InvalidURL"):
+        OpenAPIConnection("pets", "Pets", text, "http://*").generate_new_client().ping()
+
+
 def test_its_test_tells_what_is_wrong(url: str) -> None:
     def status(spec: str, **more: Any) -> ConnectionStatus:
         return OpenAPIConnection("pets", "Pets", spec, **more).test(30)

@@ -246,8 +246,9 @@ def test_each_thing_that_is_wrong_has_its_status_and_error(bucket: S3Connection,
             connection.list_keys()
         assert connection.secret_key not in str(caught.value)
         assert connection.secret_key not in repr(connection)
-    with pytest.raises(BadEntry):
-        like(endpoint="ftp://\x00").client()
+    for wrong in ("ftp://\x00", "http://[::1", "http://store:port"):
+        with pytest.raises(BadEntry):
+            like(endpoint=wrong).client()
 
 
 @pytest.mark.slow

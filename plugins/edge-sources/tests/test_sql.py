@@ -299,7 +299,7 @@ def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(ConnectionFailed):
         list(connection.tables)
     assert list(tmp_path.iterdir()) == []
-    for more in ({"db_kind": "paper"}, {"db_kind": "sqlite", "db_name": None}):
+    for more in ({"db_kind": "paper"}, {"db_kind": "sqlite", "db_name": None}, {"port": "usual"}, {"port": [1]}):
         with pytest.raises(BadEntry):
             SQLConnection("x", "X", **more)  # type: ignore[arg-type]
 
