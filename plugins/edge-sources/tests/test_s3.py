@@ -226,7 +226,6 @@ def test_names_may_be_anything(bucket: S3Connection) -> None:
         assert bucket.root.open(f"in/{name}", "text") == name
 
 
-@pytest.mark.slow
 def test_each_thing_that_is_wrong_has_its_status_and_error(bucket: S3Connection, store: Store) -> None:
     def like(**more: Any) -> S3Connection:
         content = {"bucket": bucket.bucket, "endpoint": store.endpoint, **store._asdict(), **more}
