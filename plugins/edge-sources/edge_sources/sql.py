@@ -165,8 +165,20 @@ class Tables(Mapping[str, "SQLTable"]):
             inspector = sqlalchemy.inspect(self._connection.engine)
             return sorted({*inspector.get_table_names(), *inspector.get_view_names()})
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """What a notebook offers after ``tables["``."""
+        return self._names()
+
     def __repr__(self) -> str:
         return f"<tables of {self._connection.name!r}>"
+
+    def _repr_html_(self) -> str:
+        """Their names, for notebooks."""
+        try:
+            names = "".join(f"<li>{html.escape(name)}</li>" for name in self._names())
+        except Exception as error:  # to show something must not fail
+            return f"<p>{html.escape(repr(self))}, which cannot be listed: {html.escape(str(error))}</p>"
+        return f"<p>{html.escape(repr(self))}</p><ul>{names}</ul>"
 
 
 class SQLTable:

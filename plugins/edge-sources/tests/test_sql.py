@@ -202,6 +202,8 @@ def test_tables_are_a_lazy_mapping(database: SQLConnection) -> None:
     assert len(tables) == 6
     assert "t1" in tables
     assert "t9" not in tables
+    assert tables._ipython_key_completions_() == list(tables)
+    assert "<li>t1</li>" in tables._repr_html_()
     assert tables["seen"].columns == ["id"]
     with pytest.raises(KeyError) as caught:
         tables["t9"]
@@ -298,6 +300,7 @@ def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert connection.test() is ConnectionStatus.NO_CONNECTION
     with pytest.raises(ConnectionFailed):
         list(connection.tables)
+    assert "cannot be listed" in connection.tables._repr_html_()
     assert list(tmp_path.iterdir()) == []
     for more in ({"db_kind": "paper"}, {"db_kind": "sqlite", "db_name": None}, {"port": "usual"}, {"port": [1]}):
         with pytest.raises(BadEntry):
