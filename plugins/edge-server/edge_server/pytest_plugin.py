@@ -59,8 +59,6 @@ def edge_organization(edge_server: EdgeServer) -> str:
 @pytest.fixture
 def edge_join(edge_server: EdgeServer, edge_organization: str) -> Iterator[Join]:
     """Makes sessions of people in the test's own organization, such as ``edge_join("developer")``."""
-    from edge_core.session import EdgeSession
-
     with contextlib.ExitStack() as opened:
 
         def join(
@@ -72,14 +70,20 @@ def edge_join(edge_server: EdgeServer, edge_organization: str) -> Iterator[Join]
             where = organization or edge_organization
             if user is None:
                 user = edge_server.create_user(organization=where, roles=roles, server_admin=server_admin)
-            token = edge_server.create_token(user, note="edge_join")
-            session = EdgeSession(api_token=token, service_url=edge_server.url, organization=where)
-            return opened.enter_context(session)
+            return opened.enter_context(_session(edge_server, user, where, "edge_join"))
 
         yield join
 
 
 @pytest.fixture
-def edge_session(edge_join: Join) -> EdgeSession:
+def edge_session(edge_server: EdgeServer, edge_organization: str) -> Iterator[EdgeSession]:
     """An `EdgeSession` of a fresh user, who is admin and developer of the test's own organization."""
-    return edge_join("admin", "developer")
+    user = edge_server.create_user(organization=edge_organization, roles=("admin", "developer"))
+    with _session(edge_server, user, edge_organization, "edge_session") as session:
+        yield session
+
+
+def _session(server: EdgeServer, user: str, organization: str, note: str) -> EdgeSession:
+    from edge_core.session import EdgeSession
+
+    return EdgeSession(server.create_token(user, note=note), server.url, organization)

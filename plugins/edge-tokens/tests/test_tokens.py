@@ -52,9 +52,9 @@ def test_a_tokens_value_is_there_once(edge_session: EdgeSession, open_session: A
 
 def test_the_list_has_all_that_are_not_removed(edge_session: EdgeSession) -> None:
     (first,) = edge_session.tokens.list()
-    assert first.note == "edge_join"
+    assert first.note == "edge_session"
     made = [edge_session.tokens.create(note=str(n)) for n in range(3)]
-    assert [token.note for token in edge_session.tokens.list()] == ["edge_join", "0", "1", "2"]
+    assert [token.note for token in edge_session.tokens.list()] == ["edge_session", "0", "1", "2"]
     assert all(token.token is None and token.expires_at is None for token in edge_session.tokens.list())
     edge_session.tokens.remove(made[1].id)
     assert [token.id for token in edge_session.tokens.list()] == [first.id, made[0].id, made[2].id]
@@ -160,7 +160,7 @@ def test_a_request_sent_again_gives_the_same_token_another_value(edge_session: E
     first, second = create(), create()
     assert (first.id, first.created_at) == (second.id, second.created_at)
     assert first.token != second.token
-    assert [token.note for token in edge_session.tokens.list()] == ["edge_join", "once"]
+    assert [token.note for token in edge_session.tokens.list()] == ["edge_session", "once"]
     with pytest.raises(Unauthenticated):
         open_session(first.token).whoami()
     assert open_session(second.token).whoami() == edge_session.whoami()
