@@ -272,7 +272,7 @@ class SQLTable:
         pandas = need("a table as a DataFrame", "sql", "pandas")
         wanted = self._select(columns, where, limit)
         with translated(f"the table {self.name}"), self.engine.connect() as connection:
-            return _frame(pandas, wanted, connection.execute(wanted).fetchall())
+            return _frame(pandas, wanted, _plain(connection.execute(wanted).fetchall()))
 
     def iter_dataframes(
         self,
@@ -297,8 +297,11 @@ class SQLTable:
         with translated(f"the table {self.name}"), self.engine.connect() as connection:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=chunksize)
             with contextlib.closing(streamed.execute(wanted)) as result:
-                while rows := result.fetchmany(chunksize):
-                    yield _frame(pandas, wanted, rows)
+                while rows := _plain(result.fetchmany(chunksize)):
+                    frame = _frame(pandas, wanted, rows)
+                    del rows  # or there would be two chunks of them in memory during the next fetch
+                    yield frame
+                    del frame
 
     def _select(self, columns: Sequence[str] | None, where: Any, limit: int | None) -> Any:
         import sqlalchemy
@@ -352,16 +355,23 @@ class SQLTable:
         return f"<table><caption>{caption}</caption><tr><th>column</th><th>type</th></tr>{rows}</table>"
 
 
-def _frame(pandas: Any, wanted: sqlalchemy.Select[Any], rows: Sequence[Any]) -> pandas.DataFrame:
-    # As pandas does it; its own way to ask wraps the database's errors in one that says nothing.
+def _plain(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
     # Plain tuples, which pandas takes three times as fast as the rows of SQLAlchemy.
+    return list(map(tuple, rows))
+
+
+def _frame(pandas: Any, wanted: sqlalchemy.Select[Any], rows: list[tuple[Any, ...]]) -> pandas.DataFrame:
+    # As pandas does it; its own way to ask wraps the database's errors in one that says nothing.
     columns = list(wanted.selected_columns)
     names = [column.name for column in columns]
-    frame = pandas.DataFrame.from_records(list(map(tuple, rows)), columns=names, coerce_float=True)
+    frame = pandas.DataFrame.from_records(rows, columns=names, coerce_float=True)
     for number, column in enumerate(columns):
         # What pandas finds depends on the values, so that chunks of one table would differ.
+        found = frame.iloc[:, number]
         with contextlib.suppress(ValueError, TypeError):  # SQLite keeps anything in any column
-            frame.isetitem(number, _typed(pandas, frame.iloc[:, number], column.type))
+            typed = _typed(pandas, found, column.type)
+            if typed.dtype != found.dtype:
+                frame.isetitem(number, typed)
     return frame
 
 
