@@ -66,7 +66,14 @@ def create(session: Session, sealer: Sealer, organization_id: int, wanted: Conne
         Refusal: there is one of that name, or it cannot be one.
     """
     _refuse_taken(session, organization_id, wanted.name, None)
-    row = Connector(organization=session.get_one(Organization, organization_id), uid=new_uid(), kind=wanted.kind)
+    now = clock.now()
+    row = Connector(
+        organization=session.get_one(Organization, organization_id),
+        uid=new_uid(),
+        kind=wanted.kind,
+        created_at=now,
+        modified_at=now,
+    )
     _fill(row, sealer, wanted)
     session.add(row)
     _flush(session, wanted.name)

@@ -74,6 +74,15 @@ def test_of_two_who_update_the_second_meets_a_conflict(dev: EdgeSession) -> None
     assert dev.sources.get("lims").title == "First"
 
 
+def test_the_times_are_those_of_adding_and_of_the_last_change(dev: EdgeSession) -> None:
+    dev.sources.add(lims())
+    (added,) = dev.sources.scan()
+    assert added.created_at == added.modified_at
+    dev.sources.update(lims(port=5433))
+    (changed,) = dev.sources.scan()
+    assert changed.created_at == added.created_at < changed.modified_at
+
+
 def test_remove_by_name_and_uid(dev: EdgeSession) -> None:
     one, two = lims("one"), lims("two")
     dev.sources.add(one)
