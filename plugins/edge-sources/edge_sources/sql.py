@@ -276,7 +276,7 @@ class SQLTable:
 
     def iter_dataframes(
         self,
-        chunksize: int = 50_000,
+        chunksize: int = 20_000,
         columns: Sequence[str] | None = None,
         where: Any = None,
         limit: int | None = None,

@@ -335,7 +335,7 @@ def test_a_million_rows_come_back_and_chunks_take_little_memory(
             import pandas
             before = peak()
             rows = total = 0
-            for part in table.iter_dataframes(chunksize=50_000):
+            for part in table.iter_dataframes():
                 rows += len(part)
                 total += int(part["plate"].sum())
             print(rows, total, before, peak())
