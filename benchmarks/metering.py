@@ -23,9 +23,9 @@ from typing import Any
 import flask
 from werkzeug.wsgi import FileWrapper
 
-from edge_server import metering
-from edge_server.app import create_app
-from edge_server.folder import ORGANIZATION, prepare
+from edge_server.billing import metering
+from edge_server.run.app import create_app
+from edge_server.run.data_folder import ORGANIZATION, prepare
 
 BAR_PERCENT = 3.0
 

@@ -18,12 +18,16 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from edge_server import accounts, database, migrate, sealing, search
-from edge_server.app import build
-from edge_server.models import Node, new_uid
-from edge_server.services import Services
-from edge_server.signing import Signer
-from edge_server.store import Store
+from edge_server.data import database, migration
+from edge_server.data.declarative import new_uid
+from edge_server.data.store import Store
+from edge_server.files.models import Node
+from edge_server.identity import accounts
+from edge_server.keys import sealing
+from edge_server.keys.signing import Signer
+from edge_server.run.app import build
+from edge_server.search import index
+from edge_server.web.engines import Services
 
 _WORDS = """
 absorbance acetone acid activity actin adapter adhesion aging agarose albumin aliquot alloy amplicon analysis anneal
@@ -115,7 +119,7 @@ def main() -> None:
 
 def _opened(data: Path) -> database.Database:
     opened = database.Database(data / database.FILE_NAME)
-    migrate.migrate(opened, data / "backups")
+    migration.migrate(opened, data / "backups")
     return opened
 
 
@@ -142,7 +146,7 @@ def _index(opened: database.Database, count: int) -> None:
     with opened.write() as session:
         nodes = session.execute(sa.select(Node.uid, Node.name).where(Node.parent_id.is_not(None))).all()
         for uid, name in nodes:
-            search.add(session, 1, "folder", uid, name)
+            index.add(session, 1, "folder", uid, name)
     took = time.perf_counter() - started
     print(f"{len(nodes)} names of {statistics.mean(len(name) for _, name in nodes):.0f} characters on average")
     print(f"the index takes {(_size(opened) - before) / len(nodes):.0f} bytes and {took / count * 1e6:.0f} us per name")

@@ -71,7 +71,7 @@ def _client_secret(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
 
 
 SOURCES: list[tuple[str, str, Found]] = [
-    ("edge_server.tokens", "new_token", _returned),
+    ("edge_server.identity.token_values", "new_token", _returned),
     ("edge_core.http", "HttpClient._address", _signatures),
     ("edge_tokens.namespace", "EdgeTokens.create", _token),
     ("edge_tokens.login", "accept_invitation", _token),

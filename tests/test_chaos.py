@@ -354,7 +354,7 @@ def test_a_download_survives_a_connection_that_breaks_anywhere(
 
 def table() -> str:
     """What comes of each cell, as Markdown."""
-    from edge_server.local import EdgeServer
+    from edge_server.testing.local_server import EdgeServer
 
     def said(outcome: Outcome) -> str:
         return f"{type(outcome.error).__name__ if outcome.error else 'right'} {outcome.seconds:.1f} s"

@@ -158,7 +158,7 @@ PLUGINS = [
     Plugin(
         "it_imports_no_other_plugin",
         "the server, inside a method",
-        change=(READ, f"import edge_server.clock\n        {READ}"),
+        change=(READ, f"import edge_server.base.clock\n        {READ}"),
     ),
     Plugin("it_imports_no_other_plugin", "another namespace", change=(HEAD, f"import edge_files\n{HEAD}")),
     Plugin(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_server import tokens
+from edge_server.identity import token_values
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = ("admin", "applications", "files", "secrets", "server", "sources", "tokens")
@@ -76,7 +76,7 @@ def test_no_log_traceback_or_database_holds_a_secret_of_the_run(tmp_path: Path) 
         (name, "well-formed")
         for name, text in written.items()
         for found in _FORMED.findall(text)
-        if tokens.is_well_formed(found.decode(), found[:4].decode())
+        if token_values.is_well_formed(found.decode(), found[:4].decode())
     }
     size = sum(map(len, written.values()))
     print(f"{dict(made)} looked for in {len(written)} files of {size} bytes: {len(hits)} found")

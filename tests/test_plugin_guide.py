@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_cli.plugins import KINDS
 from edge_core.testing.contract import PluginContract
-from edge_server.subsystems import ROLES, Context
+from edge_server.web.subsystems import ROLES, Context
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
 

@@ -408,7 +408,7 @@ def test_connections_the_server_has_closed_meanwhile_are_replaced(edge_session: 
 
 @pytest.mark.slow
 def test_ipv6(tmp_path: Path) -> None:
-    from edge_server.local import EdgeServer
+    from edge_server.testing.local_server import EdgeServer
 
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()

@@ -26,7 +26,7 @@ import pytest
 from edge_core.errors import BadEntry
 from edge_core.hooks import hookimpl
 from edge_core.session import EdgeSession
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 from tests.reference import inspection
 from tests.reference.members import SECTIONS
 from tests.reference.watch import Watch

@@ -9,7 +9,7 @@ import pytest
 
 from edge_admin.organization import Organization
 from edge_core.session import EdgeSession
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 from edge_tokens.login import accept_invitation
 
 Person = Callable[..., EdgeSession]

@@ -15,9 +15,10 @@ from edge_admin.member import Member
 from edge_admin.organization import Organization
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound, Unauthenticated
 from edge_core.session import EdgeSession
-from edge_server import clock, tokens
-from edge_server.local import EdgeServer
-from edge_server.models import Invitation
+from edge_server.base import clock
+from edge_server.identity import token_values
+from edge_server.identity.models import Invitation
+from edge_server.testing.local_server import EdgeServer
 from edge_tokens.login import PATH, accept_invitation
 from edge_tokens.wire import Accepted
 
@@ -35,7 +36,7 @@ def name_of(session: EdgeSession) -> str:
 def change(server: EdgeServer, code: str, **values: Any) -> None:
     """Change what the server keeps of an invitation."""
     with server.database.write() as session:
-        session.execute(sa.update(Invitation).where(Invitation.digest == tokens.digest(code)).values(**values))
+        session.execute(sa.update(Invitation).where(Invitation.digest == token_values.digest(code)).values(**values))
 
 
 # --- invitations

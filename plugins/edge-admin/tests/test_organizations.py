@@ -17,8 +17,10 @@ from edge.admin.user import User
 from edge_admin.namespace import EdgeAdmin
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound, QuotaExceeded, Unauthenticated
 from edge_core.session import EdgeSession
-from edge_server import folder, models
-from edge_server.local import EdgeServer
+from edge_server.files.models import Version
+from edge_server.identity import models
+from edge_server.run import data_folder
+from edge_server.testing.local_server import EdgeServer
 
 Person = Callable[..., EdgeSession]
 
@@ -155,9 +157,7 @@ def test_a_removed_organization_is_closed_at_once_and_its_data_goes(
         organization_id = session.scalars(
             sa.select(models.Organization.id).where(models.Organization.name == lab)
         ).one()
-        keys = list(
-            session.scalars(sa.select(models.Version.key).where(models.Version.organization_id == organization_id))
-        )
+        keys = list(session.scalars(sa.select(Version.key).where(Version.organization_id == organization_id)))
     stored = [edge_server.data / "content" / key[:2] / key for key in keys]
     assert len(stored) == 2
     assert all(path.exists() for path in stored)
@@ -332,7 +332,7 @@ def test_the_last_server_admin_stays(tmp_path: Any) -> None:
                 root.admin.list_user_names()
             root.admin.remove_user_from_organization("admin")
         # A server whose first admin and organization are gone starts all the same, and makes no new ones.
-        token = folder.local_access(server.data).token
+        token = data_folder.local_access(server.data).token
         with EdgeSession(token, server.url, "default") as second:
             assert second.whoami().user_name == "second"
             second.admin.remove_user("admin")
@@ -344,7 +344,7 @@ def test_the_last_server_admin_stays(tmp_path: Any) -> None:
             second.admin.add_organization(Organization(name="lab"))
             second.admin.add_user_to_organization("second", ["admin"], "lab")
         server.restart()
-        access = folder.local_access(server.data)
+        access = data_folder.local_access(server.data)
         assert access.organization == "lab"
         with EdgeSession(access.token, access.url, "lab") as second:
             assert second.admin.list_user_names() == ["second"]

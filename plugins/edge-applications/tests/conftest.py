@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_core.session import EdgeSession
-from edge_server.pytest_plugin import Join
+from edge_server.testing.pytest_plugin import Join
 
 
 @pytest.fixture

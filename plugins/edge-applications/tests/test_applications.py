@@ -18,8 +18,8 @@ from edge.apps.app_version import AppFrameworkEnum, AppKindEnum, AppVersion
 from edge.apps.application import Application, AppResource, AppStatusEnum
 from edge.apps.server_info import ServerInfo
 from edge_core.session import EdgeSession
-from edge_server import models
-from edge_server.local import EdgeServer
+from edge_server.applications import models
+from edge_server.testing.local_server import EdgeServer
 
 Join = Callable[..., EdgeSession]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from edge_core.session import EdgeSession
-from edge_server import clock
-from edge_server.local import EdgeServer
-from edge_server.simulation import SimulatedTime
+from edge_server.base import clock
+from edge_server.testing.local_server import EdgeServer
+from edge_server.testing.simulation import SimulatedTime
 
 START = dt.datetime(2031, 3, 1, tzinfo=dt.UTC)
 

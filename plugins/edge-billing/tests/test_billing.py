@@ -18,9 +18,9 @@ from edge.api import BadEntry, EdgeSession, Forbidden, NotFound, ServerError
 from edge_billing.cloud_usage import BillingCloudUsage
 from edge_billing.computed_cost import BillingComputedCost
 from edge_billing.namespace import EdgeBilling
-from edge_server import usage
-from edge_server.accounts import find_organization
-from edge_server.local import EdgeServer
+from edge_server.billing import usage
+from edge_server.identity.accounts import find_organization
+from edge_server.testing.local_server import EdgeServer
 
 Connect = Callable[..., EdgeSession]
 

@@ -22,7 +22,7 @@ from edge_billing.computed_cost import BillingComputedCost
 from edge_billing.figure import draw
 from edge_core.errors import BadEntry
 from edge_core.session import EdgeSession
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 
 click_testing = pytest.importorskip("click.testing")
 

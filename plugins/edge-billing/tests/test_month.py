@@ -27,9 +27,9 @@ import sqlalchemy as sa
 
 from edge_billing.cloud_usage import BillingCloudUsage
 from edge_core.session import EdgeSession
-from edge_server.local import EdgeServer
-from edge_server.models import BillingUsage
-from edge_server.simulation import SimulatedTime
+from edge_server.billing.models import BillingUsage
+from edge_server.testing.local_server import EdgeServer
+from edge_server.testing.simulation import SimulatedTime
 
 from .conftest import START, until
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from edge_core.session import EdgeSession
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +121,7 @@ def test_who_is_in_several_organizations_says_which(run: Run, edge_server: EdgeS
     user = edge_server.create_user(organization=organizations[0])
     token = edge_server.create_token(user)
     good(run("login", edge_server.url, text=token))
-    from edge_server import accounts
+    from edge_server.identity import accounts
 
     with edge_server.database.write() as session:
         found = accounts.find_user(session, user)

@@ -23,9 +23,9 @@ from edge.api import (
     ServerError,
 )
 from edge_core.session import EdgeSession
-from edge_server import models
-from edge_server.instance_types import FILE_NAME
-from edge_server.local import EdgeServer
+from edge_server.compute import models
+from edge_server.compute.instance_types import FILE_NAME
+from edge_server.testing.local_server import EdgeServer
 
 Join = Callable[..., EdgeSession]
 

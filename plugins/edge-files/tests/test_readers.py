@@ -22,8 +22,8 @@ from sqlalchemy import update
 from edge_core.errors import NotFound
 from edge_core.session import EdgeSession
 from edge_files.folder import Folder
-from edge_server import clock
-from edge_server.models import Version
+from edge_server.base import clock
+from edge_server.files.models import Version
 
 MIB = 1 << 20
 TAIL = 128 << 10

@@ -20,8 +20,8 @@ from edge_core.errors import AlreadyExists, ApiError, BadEntry, BadResponse, Con
 from edge_core.session import EdgeSession
 from edge_secrets.namespace import EdgeSecrets
 from edge_secrets.wire import MAX_BYTES, MAX_DEPTH, MAX_NAME, encode
-from edge_server.local import EdgeServer
-from edge_server.pytest_plugin import Join
+from edge_server.testing.local_server import EdgeServer
+from edge_server.testing.pytest_plugin import Join
 
 Methods = dict[str, Callable[..., Any]]
 
@@ -241,7 +241,7 @@ def test_a_users_secrets_are_that_users_alone(
 
 
 def test_a_users_secrets_in_one_organization_are_not_in_another(edge_server: EdgeServer, edge_join: Join) -> None:
-    from edge_server import accounts
+    from edge_server.identity import accounts
 
     here, there = edge_server.create_organization(), edge_server.create_organization()
     user = edge_server.create_user(organization=here)
@@ -614,12 +614,12 @@ def test_an_answer_that_is_no_secret_is_told_without_it(
 def test_a_secret_that_cannot_be_taken_down_is_not_given_out(
     edge_server: EdgeServer, admin: EdgeSession, tmp_path: Path
 ) -> None:
-    from edge_server import sealing
-    from edge_server.app import build
-    from edge_server.audit import AuditLog
-    from edge_server.services import Services
-    from edge_server.signing import Signer
-    from edge_server.store import Store
+    from edge_server.base.audit import AuditLog
+    from edge_server.data.store import Store
+    from edge_server.keys import sealing
+    from edge_server.keys.signing import Signer
+    from edge_server.run.app import build
+    from edge_server.web.engines import Services
 
     content = fresh()
     admin.secrets.create_user_secret("one", {"a": content})
@@ -638,7 +638,7 @@ def test_a_secret_that_cannot_be_taken_down_is_not_given_out(
 
 
 def test_lines_of_the_audit_log_do_not_mix(tmp_path: Path) -> None:
-    from edge_server.audit import _append
+    from edge_server.base.audit import _append
 
     path = tmp_path / "logs" / "audit.log"
     lines = [str(n).zfill(4) * 200 for n in range(200)]

@@ -1,5 +1,5 @@
 """`python -m edge_server run`, for when the `edge` command is not installed."""
 
-from edge_server.cli import server
+from edge_server.run.command import server
 
 server(prog_name="python -m edge_server")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import Api, client, close_all
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import schemathesis
 
-from edge_server import idempotency
+from edge_server.web import idempotency
 
 
 @schemathesis.hook

@@ -8,8 +8,8 @@ import flask
 import pytest
 
 from edge_core.records import Record, field
-from edge_server import changes
-from edge_server.problems import Refusal
+from edge_server.base.problems import Refusal
+from edge_server.web import updates
 
 
 class Shelf(Record):
@@ -43,7 +43,7 @@ SHELF = Shelf(uid="u", name="north", plates=4, labels={"a": "1", "b": "2"})
     ],
 )
 def test_a_patch_changes_what_it_names(patch: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert changes.patched(SHELF, Shelf.patch_schema().load(patch), fixed=["uid"]).to_dict() == {
+    assert updates.patched(SHELF, Shelf.patch_schema().load(patch), fixed=["uid"]).to_dict() == {
         **SHELF.to_dict(),
         **expected,
     }
@@ -59,7 +59,7 @@ def test_a_patch_changes_what_it_names(patch: dict[str, Any], expected: dict[str
 )
 def test_a_patch_that_cannot_be_is_refused(patch: dict[str, Any], said: str) -> None:
     with pytest.raises(Refusal, match=said):
-        changes.patched(SHELF, patch, fixed=["uid"])
+        updates.patched(SHELF, patch, fixed=["uid"])
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_an_update_of_a_state_that_is_gone_is_refused(header: str | None, passes
     headers = {} if header is None else {"If-Match": header}
     with flask.Flask("test").test_request_context(headers=headers):
         if passes:
-            changes.require_unchanged(Row())
+            updates.require_unchanged(Row())
         else:
             with pytest.raises(Refusal, match="since you read it") as refused:
-                changes.require_unchanged(Row())
+                updates.require_unchanged(Row())
             assert refused.value.status == 412

@@ -13,12 +13,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from edge_server import accounts, clock, closing, usage
-from edge_server.database import FILE_NAME, Database
-from edge_server.migrate import migrate
-from edge_server.models import BillingMonth, BillingUsage, Organization, User, Version
-from edge_server.prices import PriceFile, parse
-from edge_server.usage import Key
+from edge_server.base import clock
+from edge_server.billing import closing, usage
+from edge_server.billing.models import BillingMonth, BillingUsage
+from edge_server.billing.prices import PriceFile, parse
+from edge_server.billing.usage import Key
+from edge_server.data.database import FILE_NAME, Database
+from edge_server.data.migration import migrate
+from edge_server.files.models import Version
+from edge_server.identity import accounts
+from edge_server.identity.models import Organization, User
 
 UTC = dt.UTC
 MARCH = dt.date(2031, 3, 1)

@@ -17,12 +17,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-import edge_server.migrations
-from edge_server import accounts, database
-from edge_server.app import create_app
-from edge_server.database import Database, NotMigrated
-from edge_server.migrate import KEPT_BACKUPS, back_up, migrate
-from edge_server.models import Base, Node, Organization
+import edge_server.data.migrations
+from edge_server.data import database
+from edge_server.data.database import Database, NotMigrated
+from edge_server.data.declarative import Base
+from edge_server.data.migration import KEPT_BACKUPS, back_up, migrate
+from edge_server.files.models import Node
+from edge_server.identity import accounts
+from edge_server.identity.models import Organization
+from edge_server.run.app import create_app
 
 
 @pytest.fixture
@@ -101,9 +104,9 @@ def test_the_migrations_make_what_the_models_say(migrated: Database) -> None:
 
 def test_the_migrations_are_one_line_that_ends_where_the_code_says() -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(edge_server.migrations.__file__).parent))
+    config.set_main_option("script_location", str(Path(edge_server.data.migrations.__file__).parent))
     scripts = ScriptDirectory.from_config(config)
-    assert scripts.get_heads() == [edge_server.migrations.HEAD]
+    assert scripts.get_heads() == [edge_server.data.migrations.HEAD]
     assert len(scripts.get_bases()) == 1
 
 
@@ -135,8 +138,8 @@ def test_an_existing_database_is_backed_up_before_it_is_changed(
 ) -> None:
     with migrated.write() as session:
         accounts.create_organization(session, "kept")
-    monkeypatch.setattr("edge_server.migrate.HEAD", "next")
-    monkeypatch.setattr("edge_server.migrate._upgrade", lambda *_: None)
+    monkeypatch.setattr("edge_server.data.migration.HEAD", "next")
+    monkeypatch.setattr("edge_server.data.migration._upgrade", lambda *_: None)
     migrate(migrated, tmp_path / "backups")
     (backup,) = (tmp_path / "backups").iterdir()
     with contextlib.closing(sqlite3.connect(backup)) as copy:
@@ -158,7 +161,7 @@ def test_a_downgrade_empties_the_database(migrated: Database) -> None:
     from alembic import command
 
     config = Config()
-    config.set_main_option("script_location", str(Path(edge_server.migrations.__file__).parent))
+    config.set_main_option("script_location", str(Path(edge_server.data.migrations.__file__).parent))
     with migrated.write_connection() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")

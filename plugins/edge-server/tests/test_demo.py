@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge_files.folder import Folder
-from edge_server.demo import demo
+from edge_server.testing.demo import demo
 
 pytestmark = pytest.mark.slow
 

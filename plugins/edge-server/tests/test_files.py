@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import Api, client, refused
 

@@ -19,15 +19,22 @@ import requests
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from edge_server import accounts, clock, folder, fsck, housekeeping, search, tree
-from edge_server.app import create_app
-from edge_server.cli import server as command
-from edge_server.database import FILE_NAME, Database
-from edge_server.local import EdgeServer
-from edge_server.migrate import migrate
-from edge_server.models import Node, Organization, SearchName, Upload, Version, new_uid
-from edge_server.store import Store
-from edge_server.uploads import Uploads
+from edge_server.base import clock
+from edge_server.data.database import FILE_NAME, Database
+from edge_server.data.declarative import new_uid
+from edge_server.data.migration import migrate
+from edge_server.data.store import Store
+from edge_server.files import fsck, housekeeping, tree
+from edge_server.files.models import Node, Upload, Version
+from edge_server.files.uploads import Uploads
+from edge_server.identity import accounts
+from edge_server.identity.models import Organization
+from edge_server.run import data_folder
+from edge_server.run.app import create_app
+from edge_server.run.command import server as command
+from edge_server.search import index
+from edge_server.search.models import SearchName
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import Api, refused
 from .wire import session as http_session
@@ -62,7 +69,7 @@ class InProcess(requests.adapters.BaseAdapter):
 def own(data: Path) -> Api:
     """A member on a server of the test's own, of which nothing but the requests runs."""
     data.mkdir()
-    token = folder.prepare(data)
+    token = data_folder.prepare(data)
     http = http_session()
     http.mount("http://in-process", InProcess(create_app(data, [])))
     return Api("http://in-process", token, "default", http)
@@ -359,7 +366,7 @@ def fill(database: Database, parent: int, count: int, *, prefix: str = "file") -
         session.execute(sa.insert(Node), rows)
         session.execute(sa.update(Organization).values(used_bytes=Organization.used_bytes + count))
         for row in rows[:50]:
-            search.add(session, 1, "file", row["uid"], row["name"])
+            index.add(session, 1, "file", row["uid"], row["name"])
 
 
 def left(database: Database) -> tuple[int, int, int, int]:
@@ -388,7 +395,7 @@ def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
         tree.remove(session, 1, ("large",), recursive=True)
     with alone.write() as session:
         assert tree.find(session, 1, ("large",)) is None
-        hits = [one.uid for one in search.find(session, 1, "file")]
+        hits = [one.uid for one in index.find(session, 1, "file")]
         assert tree.paths_of(session, hits) == {}
         tree.make_folder(session, 1, ("large",), exist_ok=False)
     assert 50 < left(alone)[0] < 70

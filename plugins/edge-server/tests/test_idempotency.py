@@ -27,19 +27,25 @@ from alembic import command
 from alembic.config import Config
 from flask.testing import FlaskClient
 
-import edge_server.migrations
-from edge_server import accounts, clock, idempotency, sealing, tokens, tree
-from edge_server.app import build
-from edge_server.database import FILE_NAME, Database
-from edge_server.local import EdgeServer
-from edge_server.migrate import migrate
-from edge_server.models import IdempotencyKey, Membership, Node, Upload
-from edge_server.openapi import document
-from edge_server.permissions import RULES, Rule
-from edge_server.problems import Refusal
-from edge_server.services import Services
-from edge_server.signing import Signer
-from edge_server.store import Store
+import edge_server.data.migrations
+from edge_server.base import clock
+from edge_server.base.problems import Refusal
+from edge_server.data.database import FILE_NAME, Database
+from edge_server.data.migration import migrate
+from edge_server.data.store import Store
+from edge_server.files import tree
+from edge_server.files.models import Node, Upload
+from edge_server.identity import accounts, token_values
+from edge_server.identity.models import Membership
+from edge_server.keys import sealing
+from edge_server.keys.signing import Signer
+from edge_server.run.app import build
+from edge_server.run.openapi import document
+from edge_server.testing.local_server import EdgeServer
+from edge_server.web import idempotency
+from edge_server.web.engines import Services
+from edge_server.web.idempotency_keys import IdempotencyKey
+from edge_server.web.permissions import RULES, Rule
 
 from .wire import Api, client, close_all, refused, session
 
@@ -530,12 +536,12 @@ def test_a_start_lets_go_of_what_the_server_before_was_at(fragile: tuple[EdgeSer
 
 def test_a_database_without_keys_gets_them_and_keeps_what_it_has(tmp_path: Path) -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(edge_server.migrations.__file__).parent))
+    config.set_main_option("script_location", str(Path(edge_server.data.migrations.__file__).parent))
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
         with opened.write_connection() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "0001")
-        token = tokens.new_token()
+        token = token_values.new_token()
         now = "2024-01-01 00:00:00.000000"
         with opened.write() as writing:
             # As the tables were then, which the models no longer know.
@@ -544,7 +550,7 @@ def test_a_database_without_keys_gets_them_and_keeps_what_it_has(tmp_path: Path)
                 f"INSERT INTO users (id, uid, user_name, server_admin, created_at) VALUES (1, 'u', 'ada', 0, '{now}')",
                 "INSERT INTO memberships VALUES (1, 1, 1, 0, 0)",
                 "INSERT INTO tokens (id, uid, user_id, prefix, digest, created_at) "
-                f"VALUES (1, 't', 1, 'edg_', '{tokens.digest(token)}', '{now}')",
+                f"VALUES (1, 't', 1, 'edg_', '{token_values.digest(token)}', '{now}')",
                 *(
                     "INSERT INTO nodes (id, uid, organization_id, parent_id, name, modified_at) "
                     f"VALUES ({n}, 'n{n}', 1, {n - 1 or 'NULL'}, '{name}', '{now}')"
@@ -553,7 +559,7 @@ def test_a_database_without_keys_gets_them_and_keeps_what_it_has(tmp_path: Path)
             ):
                 writing.execute(sa.text(statement))
         migrate(opened, tmp_path / "backups")
-        assert opened.revision() == edge_server.migrations.HEAD
+        assert opened.revision() == edge_server.data.migrations.HEAD
         assert len(list((tmp_path / "backups").iterdir())) == 1
         with opened.read() as reading:
             assert reading.scalars(sa.select(sa.func.count()).select_from(Node)).one() == 3

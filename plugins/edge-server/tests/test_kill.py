@@ -22,10 +22,11 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from edge_files.wire import PART_SIZE
-from edge_server.cli import server as command
-from edge_server.database import FILE_NAME, Database
-from edge_server.local import EdgeServer
-from edge_server.models import Node, SearchName, Upload, Version
+from edge_server.data.database import FILE_NAME, Database
+from edge_server.files.models import Node, Upload, Version
+from edge_server.run.command import server as command
+from edge_server.search.models import SearchName
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import Api, client
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import Api, client, close_all
 

@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
-from edge_server import metering, runner
-from edge_server.app import create_app
-from edge_server.folder import prepare
-from edge_server.local import EdgeServer
-from edge_server.models import BillingUsage, Organization
+from edge_server.billing import metering
+from edge_server.billing.models import BillingUsage
+from edge_server.identity.models import Organization
+from edge_server.run import process
+from edge_server.run.app import create_app
+from edge_server.run.data_folder import prepare
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import Api, client
 
@@ -182,7 +184,7 @@ def test_what_could_not_be_written_is_kept(edge_server: EdgeServer, monkeypatch:
         def fail(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        patch.setattr("edge_server.usage.add", fail)
+        patch.setattr("edge_server.billing.usage.add", fail)
         with pytest.raises(OSError, match="No space"):
             meter.flush()
     meter.count(found, 1, 1, 1)
@@ -229,14 +231,14 @@ def on_waitress(tmp_path: Path) -> Iterator[EdgeServer]:
     data.mkdir()
     prepare(data)
     app = create_app(data, ())
-    listener = runner.listen("127.0.0.1", 0)
+    listener = process.listen("127.0.0.1", 0)
     import waitress  # type: ignore[import-untyped]
 
     server = waitress.create_server(app, sockets=[listener], threads=4, ident=None)
     thread = threading.Thread(target=server.run)
     thread.start()
     shown = EdgeServer(data)
-    shown.url = runner.url_of(listener)
+    shown.url = process.url_of(listener)
     yield shown
     server.task_dispatcher.shutdown()
     server.asyncore.close_all(server._map)  # its loop ends when there is nothing to wait for

@@ -8,14 +8,14 @@ from pathlib import Path
 import openapi_schema_validator
 from click.testing import CliRunner
 
-from edge_server.openapi import document, main, text
-from edge_server.permissions import RULES
+from edge_server.run.openapi import document, main, text
+from edge_server.web.permissions import RULES
 
 KEPT = Path(__file__).parents[3] / "docs" / "openapi.json"
 
 
 def test_the_kept_description_is_current() -> None:
-    assert KEPT.read_text(encoding="utf-8") == text(), "run python -m edge_server.openapi docs/openapi.json"
+    assert KEPT.read_text(encoding="utf-8") == text(), "run python -m edge_server.run.openapi docs/openapi.json"
 
 
 def test_the_description_has_every_operation_with_its_refusals() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_server.paths import MAX_DEPTH, MAX_SEGMENT, BadPath, join, parse, show
+from edge_server.files.paths import MAX_DEPTH, MAX_SEGMENT, BadPath, join, parse, show
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,17 @@ from typing import Any
 import flask
 import pytest
 
-from edge_server import permissions, sealing, tokens
-from edge_server.app import build
-from edge_server.database import Database
-from edge_server.local import EdgeServer
-from edge_server.openapi import document
-from edge_server.permissions import RULES, MissingRule, Rule
-from edge_server.services import Services
-from edge_server.signing import Signer
-from edge_server.store import Store
+from edge_server.data.database import Database
+from edge_server.data.store import Store
+from edge_server.identity import token_values
+from edge_server.keys import sealing
+from edge_server.keys.signing import Signer
+from edge_server.run.app import build
+from edge_server.run.openapi import document
+from edge_server.testing.local_server import EdgeServer
+from edge_server.web import permissions
+from edge_server.web.engines import Services
+from edge_server.web.permissions import RULES, MissingRule, Rule
 
 from .wire import Api, client, refused
 
@@ -98,7 +100,7 @@ class People:
             "nobody": None,
             "malformed": "not a token",
             "mistyped": member[:-1] + ("0" if member[-1] != "0" else "1"),
-            "unknown": tokens.new_token(),
+            "unknown": token_values.new_token(),
             "expired": self.token(member, expires_in=0)["token"],
             "removed": removed["token"],
             "another user": alone,

@@ -15,13 +15,14 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
-from edge_server import sealing, store
-from edge_server.app import build
-from edge_server.local import EdgeServer
-from edge_server.problems import is_full
-from edge_server.services import Services
-from edge_server.signing import Signer
-from edge_server.store import Store
+from edge_server.base.problems import is_full
+from edge_server.data import store
+from edge_server.data.store import Store
+from edge_server.keys import sealing
+from edge_server.keys.signing import Signer
+from edge_server.run.app import build
+from edge_server.testing.local_server import EdgeServer
+from edge_server.web.engines import Services
 
 from .wire import Api, client, close_all, refused
 

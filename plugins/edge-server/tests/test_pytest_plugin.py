@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_server.local import EdgeServer
-from edge_server.pytest_plugin import Join
+from edge_server.testing.local_server import EdgeServer
+from edge_server.testing.pytest_plugin import Join
 
 README = Path(__file__).parents[1] / "README.md"
 

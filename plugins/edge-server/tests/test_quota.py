@@ -12,10 +12,12 @@ import sqlalchemy as sa
 
 from edge_core.errors import QuotaExceeded
 from edge_core.session import EdgeSession
-from edge_server import configuration, quotas
-from edge_server.configuration import BadConfiguration, Configuration
-from edge_server.local import EdgeServer
-from edge_server.models import Organization, Version
+from edge_server.base import configuration
+from edge_server.base.configuration import BadConfiguration, Configuration
+from edge_server.files import quotas
+from edge_server.files.models import Version
+from edge_server.identity.models import Organization
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import Api, client, refused
 

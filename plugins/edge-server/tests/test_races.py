@@ -17,9 +17,10 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from edge_server import idempotency
-from edge_server.local import EdgeServer
-from edge_server.models import IdempotencyKey, Membership, Organization, Token, User
+from edge_server.identity.models import Membership, Organization, Token, User
+from edge_server.testing.local_server import EdgeServer
+from edge_server.web import idempotency
+from edge_server.web.idempotency_keys import IdempotencyKey
 
 from .wire import Api, client, close_all
 

@@ -9,13 +9,18 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from edge_server import accounts, clock, database, removal, tree
-from edge_server.database import Database
-from edge_server.local import EdgeServer
-from edge_server.migrate import migrate
-from edge_server.models import Membership, Node, Organization, Upload, UploadPart, User, Version
-from edge_server.removal import Removals
-from edge_server.store import Store
+from edge_server.accounts import removal
+from edge_server.accounts.removal import Removals
+from edge_server.base import clock
+from edge_server.data import database
+from edge_server.data.database import Database
+from edge_server.data.migration import migrate
+from edge_server.data.store import Store
+from edge_server.files import tree
+from edge_server.files.models import Node, Upload, UploadPart, Version
+from edge_server.identity import accounts
+from edge_server.identity.models import Membership, Organization, User
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import client, close_all
 

@@ -23,13 +23,18 @@ from sqlalchemy.orm import Session
 
 from edge_core.errors import NotFound
 from edge_core.session import EdgeSession
-from edge_server import clock, database, folder, rotation, sealing, secrets
-from edge_server.cli import server as command
-from edge_server.database import Database
-from edge_server.local import EdgeServer
-from edge_server.models import Organization, Secret, User
-from edge_server.rotation import BATCH, KEPT, UNDER_WAY, rotate
-from edge_server.sealing import BadKeyFile, KeyFile, Sealer, Unsealable, key_id
+from edge_server.base import clock
+from edge_server.data import database
+from edge_server.data.database import Database
+from edge_server.identity.models import Organization, User
+from edge_server.keys import rotation, sealing
+from edge_server.keys.rotation import BATCH, KEPT, UNDER_WAY, rotate
+from edge_server.keys.sealing import BadKeyFile, KeyFile, Sealer, Unsealable, key_id
+from edge_server.run import data_folder
+from edge_server.run.command import server as command
+from edge_server.secrets import keeping
+from edge_server.secrets.models import Secret
+from edge_server.testing.local_server import EdgeServer
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def data(tmp_path: Path) -> Path:
     """A data folder without a server."""
     folder_ = tmp_path / "data"
     folder_.mkdir()
-    folder.prepare(folder_)
+    data_folder.prepare(folder_)
     return folder_
 
 
@@ -58,14 +63,14 @@ def keep(session: Session, file: KeyFile, count: int, *, first: int = 0) -> None
     organization, user = session.get_one(Organization, 1), session.get_one(User, 1)
     for n in range(first, first + count):
         owner = user.id if n % 2 else None
-        secrets.create(session, Sealer(file), organization.id, owner, f"secret-{n}", {"n": n})
+        keeping.create(session, Sealer(file), organization.id, owner, f"secret-{n}", {"n": n})
 
 
 def contents(opened: Database, file: KeyFile) -> list[int]:
     """What all secrets hold, opened with the keys there are now."""
     with opened.read() as session:
         rows = list(session.scalars(sa.select(Secret).order_by(Secret.id)))
-        return [secrets.content(Sealer(file), row)["n"] for row in rows]
+        return [keeping.content(Sealer(file), row)["n"] for row in rows]
 
 
 def keys_in_use(opened: Database) -> set[bytes]:
@@ -107,7 +112,7 @@ def test_a_rotation_changes_nothing_else_of_a_row(opened: Database, file: KeyFil
 
 def test_every_sealed_column_is_rotated() -> None:
     """Whoever adds a column of bytes says here or in `SEALED` what it is."""
-    from edge_server.models import Base
+    from edge_server.data.declarative import Base
 
     named = {(one.column.class_.__tablename__, one.column.key) for one in rotation.SEALED}
     clear = {("idempotency_keys", "body")}  # never an answer that holds a secret
@@ -129,7 +134,7 @@ def test_old_keys_stay_as_long_as_copies_may_need_them(
     with opened.read() as session:
         copy = list(session.scalars(sa.select(Secret)))
         for row in copy:
-            secrets.place(row)  # what lies in other tables
+            keeping.place(row)  # what lies in other tables
         rotate(opened, file)
     now = clock.now
     moment = [now()]
@@ -137,13 +142,13 @@ def test_old_keys_stay_as_long_as_copies_may_need_them(
 
     moment[0] = now() + KEPT - dt.timedelta(minutes=1)
     assert rotate(opened, file).removed == 0
-    assert [secrets.content(Sealer(file), row)["n"] for row in copy] == [0, 1, 2]
+    assert [keeping.content(Sealer(file), row)["n"] for row in copy] == [0, 1, 2]
     moment[0] = now() + KEPT + dt.timedelta(minutes=1)
     done = rotate(opened, file)
     assert (done.removed, done.kept) == (1, 2)
     assert file.read().find(first.id) is None
     with pytest.raises(Unsealable):
-        secrets.content(Sealer(file), copy[0])
+        keeping.content(Sealer(file), copy[0])
     assert contents(opened, file) == [0, 1, 2]
 
 
@@ -173,7 +178,7 @@ def test_a_key_found_in_use_after_it_was_replaced_is_not_removed(
         late = session.scalars(sa.select(Secret)).one()
         ring = file.read()
         monkeypatch.setattr(KeyFile, "read", lambda self: dataclasses.replace(ring, seals=first.id))
-        secrets.replace(session, Sealer(file), late, {"n": 7})
+        keeping.replace(session, Sealer(file), late, {"n": 7})
         monkeypatch.undo()
     assert keys_in_use(opened) == {first.id}
     now = clock.now()
@@ -241,13 +246,13 @@ def test_the_command_refuses_what_it_cannot_rotate(data: Path, tmp_path: Path) -
 
 def test_without_its_key_file_a_server_does_not_start(data: Path, opened: Database, file: KeyFile) -> None:
     file.path.unlink()
-    folder.prepare(data)  # nothing was sealed yet
+    data_folder.prepare(data)  # nothing was sealed yet
     with opened.write() as session:
         keep(session, file, 2)
     kept = file.path.read_bytes()
     file.path.unlink()
     with pytest.raises(BadKeyFile, match=r"is missing, .* put it back from its backup, or, if it is lost for good"):
-        folder.prepare(data)
+        data_folder.prepare(data)
     assert not file.path.exists()
     started = run("run", "--data", data, "--port", "0")
     assert started.exit_code == 1
@@ -255,7 +260,7 @@ def test_without_its_key_file_a_server_does_not_start(data: Path, opened: Databa
     assert "put it back from its backup" in run("rotate-keys", "--data", data).output
     file.path.write_bytes(kept)
     file.path.chmod(0o600)
-    folder.prepare(data)
+    data_folder.prepare(data)
     assert contents(opened, file) == [0, 1]
 
 
@@ -265,7 +270,7 @@ def test_a_lost_key_file_can_be_given_up(data: Path, opened: Database, file: Key
     file.path.unlink()
     done = run("rotate-keys", "--data", data, "--lost")
     assert "2 contents could not be opened" in done.output
-    folder.prepare(data)
+    data_folder.prepare(data)
     with opened.write() as session:
         keep(session, file, 1, first=2)
         for row in session.scalars(sa.select(Secret).where(Secret.id < 3)):
@@ -276,7 +281,7 @@ def test_a_lost_key_file_can_be_given_up(data: Path, opened: Database, file: Key
 def test_a_key_file_that_others_can_read_stops_the_start(data: Path, file: KeyFile) -> None:
     file.path.chmod(0o644)
     with pytest.raises(BadKeyFile, match="run `chmod 600`"):
-        folder.prepare(data)
+        data_folder.prepare(data)
 
 
 # --- others at work -------------------------------------------------------------------------------
@@ -315,7 +320,7 @@ def test_a_blob_that_was_read_before_a_rotation_opens_after_it(opened: Database,
         rows = list(session.scalars(sa.select(Secret)))
         for _ in range(3):
             rotate(opened, file, kept=dt.timedelta(0))
-        assert [secrets.content(Sealer(file), row)["n"] for row in rows] == [0, 1]
+        assert [keeping.content(Sealer(file), row)["n"] for row in rows] == [0, 1]
 
 
 @pytest.mark.parametrize("step", ["_write", "_batch", "keep"])

@@ -23,13 +23,15 @@ import requests
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from edge_server import accounts, folder, runner, sealing
-from edge_server.cli import server as command
-from edge_server.local import EdgeServer
-from edge_server.models import Token
-from edge_server.services import Services
-from edge_server.signing import Signer
-from edge_server.store import Store
+from edge_server.data.store import Store
+from edge_server.identity import accounts
+from edge_server.identity.models import Token
+from edge_server.keys import sealing
+from edge_server.keys.signing import Signer
+from edge_server.run import data_folder, process
+from edge_server.run.command import server as command
+from edge_server.testing.local_server import EdgeServer
+from edge_server.web.engines import Services
 
 from .wire import Api, client, close_all, refused
 
@@ -100,7 +102,7 @@ def test_a_first_start_makes_all_that_is_needed_and_later_ones_go_on_with_it(own
 
 
 def test_a_second_server_on_the_same_data_is_refused(edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "LOCK_WAIT", 0.1)
+    monkeypatch.setattr(data_folder, "LOCK_WAIT", 0.1)
     done = run("run", "--data", edge_server.data, "--port", "0")
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: a server is running on")
@@ -257,7 +259,7 @@ def test_an_upload_that_a_crash_left_half_completed_can_be_completed(edge_server
     upload = api.start("a", 4)["id"]
     part = api.part(upload, 1, b"abcd")
     with edge_server.database.read() as session:
-        from edge_server.models import Upload
+        from edge_server.files.models import Upload
 
         key = session.scalars(sa.select(Upload.key).where(Upload.uid == upload)).one()
     store = Store(edge_server.data)
@@ -321,7 +323,7 @@ def test_a_stop_lets_a_request_finish(own_server: EdgeServer, number: signal.Sig
 def test_a_worker_that_dies_is_replaced_and_the_folder_stays_taken(
     own_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "LOCK_WAIT", 0.1)
+    monkeypatch.setattr(data_folder, "LOCK_WAIT", 0.1)
     own_server.start("--workers", "2")
     children = wait_for(lambda: len(children_of(own_server.pid)) == 2 and children_of(own_server.pid))
     for child, number in zip(children, (signal.SIGTERM, signal.SIGKILL), strict=True):
@@ -376,13 +378,13 @@ def test_others_who_can_reach_the_server_are_warned_of(tmp_path: Path) -> None:
         ("::1", True, "http://[::1]:"),
     ):
         try:
-            listener = runner.listen(host, 0)
-        except runner.CannotListen:
+            listener = process.listen(host, 0)
+        except process.CannotListen:
             assert host == "::1", "only IPv6 may be missing here"
             continue
         with listener:
-            assert runner.is_loopback(listener) is loopback
-            assert runner.url_of(listener).startswith(url)
+            assert process.is_loopback(listener) is loopback
+            assert process.url_of(listener).startswith(url)
 
 
 def test_a_large_download_goes_through_sendfile_and_a_range_stops_where_it_should(
@@ -405,7 +407,7 @@ def test_a_large_download_goes_through_sendfile_and_a_range_stops_where_it_shoul
 
 
 def test_content_is_handed_to_the_server_as_a_file(edge_server: EdgeServer, api: Api) -> None:
-    from edge_server.app import build
+    from edge_server.run.app import build
 
     entry = api.put("a", b"0123456789").json()
     app = build(Services(edge_server.database, Store(edge_server.data), Signer(b""), sealing.at(edge_server.data)))
@@ -461,21 +463,30 @@ def _check_waitress(over: Api) -> None:
 def test_where_files_cannot_be_locked_the_process_keeps_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_server import locks
+    from edge_server.data import upload_locks
 
     path = tmp_path / "upload"
     path.touch()
-    for fcntl in (locks.fcntl, None):
-        monkeypatch.setattr(locks, "fcntl", fcntl)
-        shared = locks.hold(path, exclusive=False)
-        with shared, locks.hold(path, exclusive=False), pytest.raises(locks.Busy), locks.hold(path, exclusive=True):
+    for fcntl in (upload_locks.fcntl, None):
+        monkeypatch.setattr(upload_locks, "fcntl", fcntl)
+        shared = upload_locks.hold(path, exclusive=False)
+        with (
+            shared,
+            upload_locks.hold(path, exclusive=False),
+            pytest.raises(upload_locks.Busy),
+            upload_locks.hold(path, exclusive=True),
+        ):
             pass
         for exclusive in (False, True):
-            with locks.hold(path, exclusive=True), pytest.raises(locks.Busy), locks.hold(path, exclusive=exclusive):
+            with (
+                upload_locks.hold(path, exclusive=True),
+                pytest.raises(upload_locks.Busy),
+                upload_locks.hold(path, exclusive=exclusive),
+            ):
                 pass
-        with locks.hold(path, exclusive=False):
+        with upload_locks.hold(path, exclusive=False):
             pass
-        with pytest.raises(FileNotFoundError), locks.hold(tmp_path / "none", exclusive=True):
+        with pytest.raises(FileNotFoundError), upload_locks.hold(tmp_path / "none", exclusive=True):
             pass
 
 

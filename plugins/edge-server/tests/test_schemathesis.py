@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from edge_core.session import EdgeSession
-from edge_server import accounts
-from edge_server.local import EdgeServer
-from edge_server.openapi import text
-from edge_server.permissions import RULES
+from edge_server.identity import accounts
+from edge_server.run.openapi import text
+from edge_server.testing.local_server import EdgeServer
+from edge_server.web.permissions import RULES
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ from typing import Any
 import filelock
 import pytest
 
-from edge_server import sealing
-from edge_server.folder import prepare
-from edge_server.sealing import BadKeyFile, KeyFile, Sealer, Unsealable, key_id
+from edge_server.keys import sealing
+from edge_server.keys.sealing import BadKeyFile, KeyFile, Sealer, Unsealable, key_id
+from edge_server.run.data_folder import prepare
 
 PLACE = {"organization": "org-1", "owner": "secrets/user/ada", "name": "warehouse"}
 CONTENT = b'{"password": "correct horse"}'

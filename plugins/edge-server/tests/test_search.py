@@ -14,12 +14,16 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-import edge_server.migrations
-from edge_server import accounts, search, tree, trigrams
-from edge_server.database import FILE_NAME, Database
-from edge_server.local import EdgeServer
-from edge_server.migrate import migrate
-from edge_server.models import Base, Node, SearchName, SearchPlace, SearchTrigram, SearchWord
+import edge_server.data.migrations
+from edge_server.data.database import FILE_NAME, Database
+from edge_server.data.declarative import Base
+from edge_server.data.migration import migrate
+from edge_server.files import tree
+from edge_server.files.models import Node
+from edge_server.identity import accounts
+from edge_server.search import index, trigrams
+from edge_server.search.models import SearchName, SearchPlace, SearchTrigram, SearchWord
+from edge_server.testing.local_server import EdgeServer
 
 from .test_trigrams import TABLE
 from .wire import Api, client, refused
@@ -170,7 +174,7 @@ def rows(database: Database) -> list[int]:
 @pytest.mark.parametrize("query", TABLE["queries"])
 def test_the_table_is_what_the_index_finds(query: str, indexed: Database) -> None:
     with indexed.read() as session:
-        result = search.find(session, 1, query)
+        result = index.find(session, 1, query)
     assert [[one.name, round(1 - one.distance, 6)] for one in result] == TABLE["queries"][query]
 
 
@@ -182,7 +186,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         with opened.write() as session:
             accounts.create_organization(session, "one")
             for name in TABLE["names"]:
-                search.add(session, 1, "file", str(uuid.uuid4()), name)
+                index.add(session, 1, "file", str(uuid.uuid4()), name)
         yield opened
 
 
@@ -192,12 +196,12 @@ def test_the_index_finds_what_comparing_with_every_name_finds(database: Database
     names = ["-".join(chance.choices(known, k=chance.randrange(1, 4))) for _ in range(500)]
     with database.write() as session:
         for name in names:
-            search.add(session, 1, "file", str(uuid.uuid4()), name)
+            index.add(session, 1, "file", str(uuid.uuid4()), name)
     for query in (*chance.choices(names, k=20), "exprt", "tempr", "9", "al", "sampel"):
         asked = set(trigrams.of_words(trigrams.words(query)))
         wanted = [name for name in names if _similarity(asked, name) >= trigrams.THRESHOLD]
         with database.read() as session:
-            assert sorted(one.name for one in search.find(session, 1, query)) == sorted(wanted)
+            assert sorted(one.name for one in index.find(session, 1, query)) == sorted(wanted)
 
 
 def _similarity(asked: set[str], name: str) -> float:
@@ -205,44 +209,44 @@ def _similarity(asked: set[str], name: str) -> float:
 
 
 def test_no_more_than_the_best_are_given(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "MOST", 2)
+    monkeypatch.setattr(index, "MOST", 2)
     with database.write() as session:
         for name in ("plates of 2023", "plates", "my plate", "plate"):
-            search.add(session, 1, "file", name, name)
+            index.add(session, 1, "file", name, name)
     with database.read() as session:
-        assert [one.name for one in search.find(session, 1, "plate")] == ["plate", "my plate"]
+        assert [one.name for one in index.find(session, 1, "plate")] == ["plate", "my plate"]
 
 
 def test_a_removed_name_leaves_nothing_behind(database: Database) -> None:
     with database.write() as session:
-        search.add(session, 1, "file", "a", "plate one.csv")
-        search.add(session, 2, "connector", "b", "plate two")
+        index.add(session, 1, "file", "a", "plate one.csv")
+        index.add(session, 2, "connector", "b", "plate two")
     kept = rows(database)
     with database.write() as session:
-        search.add(session, 1, "file", "c", "plate three.csv")
-        search.rename(session, "c", "sample four")
-        search.remove(session, ["c", "unknown"])
+        index.add(session, 1, "file", "c", "plate three.csv")
+        index.rename(session, "c", "sample four")
+        index.remove(session, ["c", "unknown"])
     assert rows(database) == kept
     with database.write() as session:
-        search.remove_organization(session, 1)
+        index.remove_organization(session, 1)
     with database.read() as session:
-        assert [one.uid for one in search.find(session, 2, "plate")] == ["b"]
-        assert search.find(session, 1, "plate") == []
+        assert [one.uid for one in index.find(session, 2, "plate")] == ["b"]
+        assert index.find(session, 1, "plate") == []
     with database.write() as session:
-        search.remove(session, ["b"])
+        index.remove(session, ["b"])
     assert rows(database) == [0, 0, 0, 0]
 
 
 def test_a_change_that_is_rolled_back_is_not_in_the_index(database: Database) -> None:
     with contextlib.suppress(RuntimeError), database.write() as session:
-        search.add(session, 1, "file", "a", "plate")
+        index.add(session, 1, "file", "a", "plate")
         raise RuntimeError
     assert rows(database) == [0, 0, 0, 0]
 
 
 def test_names_from_before_there_was_an_index_are_found(database: Database) -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(edge_server.migrations.__file__).parent))
+    config.set_main_option("script_location", str(Path(edge_server.data.migrations.__file__).parent))
     with database.write() as session:
         tree.make_folder(session, 1, ("runs", "plate"), exist_ok=False)
         tree.make_folder(session, 2, ("other",), exist_ok=False)
@@ -254,5 +258,5 @@ def test_names_from_before_there_was_an_index_are_found(database: Database) -> N
             move(config, target)
     assert rows(database) == before
     with database.read() as session:
-        (one,) = search.find(session, 1, "plate")
+        (one,) = index.find(session, 1, "plate")
         assert (one.kind, one.uid) == ("folder", session.scalar(sa.select(Node.uid).where(Node.name == "plate")))

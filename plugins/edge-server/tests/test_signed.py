@@ -13,11 +13,11 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from edge_server import clock
-from edge_server.content import disposition
-from edge_server.local import EdgeServer
-from edge_server.models import Version
-from edge_server.signing import Signer, read_key
+from edge_server.base import clock
+from edge_server.files.models import Version
+from edge_server.files.sending import disposition
+from edge_server.keys.signing import Signer, read_key
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import Api, close_all, refused, session
 

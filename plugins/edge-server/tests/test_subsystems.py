@@ -12,14 +12,16 @@ import pytest
 import sqlalchemy as sa
 
 from edge_core import registry
-from edge_server import folder, openapi, sealing, subsystems
-from edge_server.app import build, create_app
-from edge_server.database import FILE_NAME, Database, NotMigrated
-from edge_server.local import EdgeServer
-from edge_server.services import Services
-from edge_server.signing import Signer
-from edge_server.store import Store
-from edge_server.subsystems import BrokenSubsystem
+from edge_server.data.database import FILE_NAME, Database, NotMigrated
+from edge_server.data.store import Store
+from edge_server.keys import sealing
+from edge_server.keys.signing import Signer
+from edge_server.run import data_folder, openapi
+from edge_server.run.app import build, create_app
+from edge_server.testing.local_server import EdgeServer
+from edge_server.web import subsystems
+from edge_server.web.engines import Services
+from edge_server.web.subsystems import BrokenSubsystem
 
 from .wire import Api, client, refused
 
@@ -108,7 +110,7 @@ def start(tmp_path: Path) -> None:
     """What a server does before it listens."""
     (tmp_path / "data").mkdir(exist_ok=True)
     added = subsystems.installed()
-    folder.prepare(tmp_path / "data", added)
+    data_folder.prepare(tmp_path / "data", added)
     create_app(tmp_path / "data", added)
 
 

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from edge_server import accounts, background, clock, sealing, token_use, tokens
-from edge_server.app import build
-from edge_server.local import EdgeServer
-from edge_server.models import Token
-from edge_server.services import Services
-from edge_server.signing import Signer
-from edge_server.store import Store
+from edge_server.base import background, clock
+from edge_server.data.store import Store
+from edge_server.identity import accounts, token_use, token_values
+from edge_server.identity.models import Token
+from edge_server.keys import sealing
+from edge_server.keys.signing import Signer
+from edge_server.run.app import build
+from edge_server.testing.local_server import EdgeServer
+from edge_server.web.engines import Services
 
 from .wire import Api, client, close_all, refused
 
@@ -34,7 +36,7 @@ def four_workers(tmp_path: Path) -> Iterator[EdgeServer]:
 
 def last_use(server: EdgeServer, value: str) -> dt.datetime | None:
     with server.database.read() as session:
-        return session.scalars(sa.select(Token.last_used_at).where(Token.digest == tokens.digest(value))).one()
+        return session.scalars(sa.select(Token.last_used_at).where(Token.digest == token_values.digest(value))).one()
 
 
 @pytest.mark.slow
@@ -107,8 +109,8 @@ def test_tokens_that_are_long_gone_are_forgotten(edge_server: EdgeServer) -> Non
     edge_server.create_token(user)
     with edge_server.database.read() as session:
         kept = set(session.scalars(sa.select(Token.digest).join(Token.user).where(Token.user.has(user_name=user))))
-    assert tokens.digest(recent) in kept
-    assert tokens.digest(old) not in kept
+    assert token_values.digest(recent) in kept
+    assert token_values.digest(old) not in kept
 
 
 def test_a_cursor_that_is_none_is_refused(api: Api) -> None:

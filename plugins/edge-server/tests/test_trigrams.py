@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from edge_server import trigrams
+from edge_server.search import trigrams
 
 TABLE = json.loads(Path(__file__).with_name("search_table.json").read_text(encoding="utf-8"))
 """Names, and for each query those found with their similarity, the best first.

@@ -14,10 +14,10 @@ import pytest
 import requests
 
 from edge_files.wire import MAX_PARTS, PART_SIZE
-from edge_server import housekeeping
-from edge_server.local import EdgeServer
-from edge_server.store import Store
-from edge_server.uploads import part_size
+from edge_server.data.store import Store
+from edge_server.files import housekeeping
+from edge_server.files.uploads import part_size
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import Api, refused, session
 
@@ -200,8 +200,8 @@ def test_an_upload_is_another_organizations_no_business(api: Api, edge_server: E
 def test_an_upload_expires_and_is_cleared_away(api: Api, edge_server: EdgeServer) -> None:
     import sqlalchemy as sa
 
-    from edge_server import clock
-    from edge_server.models import Upload
+    from edge_server.base import clock
+    from edge_server.files.models import Upload
 
     upload = api.start("a", 1)["id"]
     with edge_server.database.write() as session:

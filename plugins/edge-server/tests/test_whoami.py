@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 
 from .wire import Api, client, refused
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 
 from edge_core.session import EdgeSession
-from edge_server.pytest_plugin import Join
+from edge_server.testing.pytest_plugin import Join
 from edge_sources.s3 import S3Connection
 from edge_sources.sql import SQLConnection
 

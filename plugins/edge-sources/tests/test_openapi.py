@@ -22,7 +22,7 @@ from edge_core.errors import (
     ServerError,
     Unauthenticated,
 )
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 from edge_sources.connection import ConnectionStatus
 from edge_sources.openapi import OpenAPIConnection
 

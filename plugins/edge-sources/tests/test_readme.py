@@ -10,7 +10,7 @@ import pandas
 import pytest
 
 from edge_core.session import EdgeSession
-from edge_server.pytest_plugin import Join
+from edge_server.testing.pytest_plugin import Join
 from edge_sources.openapi import OpenAPIConnection
 from edge_sources.s3 import S3Connection
 

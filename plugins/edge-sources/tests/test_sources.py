@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from edge_core import registry
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound
 from edge_core.session import EdgeSession
-from edge_server.local import EdgeServer
-from edge_server.pytest_plugin import Join
+from edge_server.testing.local_server import EdgeServer
+from edge_server.testing.pytest_plugin import Join
 from edge_sources import connection as connections
 from edge_sources.cli import sources as command
 from edge_sources.connection import Connection, ConnectionStatus, class_of, kinds

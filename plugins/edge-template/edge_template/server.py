@@ -18,7 +18,7 @@ from edge_template.models import Base, Entry
 from edge_template.wire import CreateTemplateEntry, ListTemplate, TemplateEntry, TemplatePage
 
 if TYPE_CHECKING:
-    from edge_server.subsystems import Context, Parts
+    from edge_server.web.subsystems import Context, Parts
 
 plugin_api = 1
 

@@ -11,7 +11,7 @@ import pytest
 import edge.edge_tokens
 from edge_core.errors import BadEntry, Conflict, NotFound, Unauthenticated
 from edge_core.session import EdgeSession
-from edge_server.local import EdgeServer
+from edge_server.testing.local_server import EdgeServer
 from edge_tokens.namespace import EdgeTokens
 from edge_tokens.token import Token
 

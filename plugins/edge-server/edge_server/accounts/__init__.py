@@ -1,0 +1,1 @@
+"""The subsystem of users, organizations, members, invitations and tokens."""

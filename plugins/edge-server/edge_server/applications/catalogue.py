@@ -1,0 +1,299 @@
+"""Applications: who sees which, what a definition must be, and where passwords are sealed to."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from edge_applications.app_version import AppKindEnum
+from edge_applications.app_version import AppVersion as AppVersionRecord
+from edge_applications.application import Application as ApplicationRecord
+from edge_applications.application import AppResource, AppStatusEnum
+from edge_applications.names import is_app_id, is_domain, is_version
+from edge_server.applications import builtin_apps, icons
+from edge_server.applications.models import Application, AppServer, AppVersion, OAuthClient
+from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
+from edge_server.keys.sealing import Place
+from edge_server.web.permissions import Member
+
+APPROVED = AppStatusEnum.Approved.value
+IN_REVIEW = AppStatusEnum.InReview.value
+
+LARGEST_PROFILES = 64 << 10
+"""Characters of `profiles` as JSON."""
+
+_TAG, _DIGEST = r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", r"@sha256:[0-9a-f]{64}"
+# The host before the first slash may state a port.
+_IMAGE = re.compile(rf"[A-Za-z0-9][^\s:@]*(:[0-9]+/[^\s:@]+)?({_TAG}({_DIGEST})?|{_DIGEST})")
+
+_BUILT_IN_KINDS = (AppKindEnum.Analysis, AppKindEnum.Data)
+
+
+# --- applications
+
+
+def sees_all(who: Member) -> bool:
+    """Whether a member sees applications In Review, and versions that are not visible."""
+    return who.developer or who.admin
+
+
+def seen_by(who: Member) -> sa.Select[Any]:
+    """What selects the applications that a member sees."""
+    found = select(Application).where(Application.organization_id == who.organization_id)
+    return found if sees_all(who) else found.where(Application.status == APPROVED)
+
+
+def get(session: Session, who: Member, app_id: str) -> Application:
+    """One of the organization's own applications.
+
+    Raises:
+        Refusal: there is none of that id, the member does not see it, or it is built in.
+    """
+    if app_id in builtin_apps.APPLICATIONS:
+        raise conflict(f"{app_id} is built in; it cannot be changed, and has nothing that could")
+    # What cannot be an id is none, and not every database can be asked for it.
+    row: Application | None = (
+        session.scalar(seen_by(who).where(Application.app_id == app_id)) if is_app_id(app_id) else None
+    )
+    if row is None:
+        raise not_found(f"there is no application {app_id!r}; list the applications to see their ids")
+    return row
+
+
+def add(session: Session, organization_id: int, wanted: ApplicationRecord) -> Application:
+    """Add an application, In Review.
+
+    Raises:
+        Refusal: its id is taken or reserved.
+    """
+    taken = already_exists(f"there is an application {wanted.app_id!r} already; choose another id, or update that one")
+    if wanted.app_id in builtin_apps.APPLICATIONS:
+        raise taken
+    if wanted.app_id.startswith(builtin_apps.RESERVED):
+        raise bad_entry(f"app_id: ids that begin with {builtin_apps.RESERVED} are the platform's; choose another")
+    row = Application(organization_id=organization_id, app_id=wanted.app_id, status=IN_REVIEW, visible_versions=[])
+    apply(session, row, wanted)
+    session.add(row)
+    _flush(session, taken)
+    return row
+
+
+def apply(session: Session, row: Application, wanted: ApplicationRecord) -> None:
+    """Make an application what a record says.
+
+    Raises:
+        Refusal: it shall show a version that it has not.
+    """
+    if wanted.visible_versions is not None:
+        visible = list(dict.fromkeys(wanted.visible_versions))
+        if row.id is not None:
+            added = set(visible) - set(row.visible_versions)
+            there = set(session.scalars(select(AppVersion.version).where(AppVersion.application_id == row.id)))
+            if added - there:
+                unknown = sorted(added - there)[0]
+                raise bad_entry(f"visible_versions: {row.app_id} has no version {unknown!r}; add it first")
+        row.visible_versions = visible
+    row.visible_auto_add = wanted.visible_auto_add
+    row.idle_minutes = wanted.idle_minutes
+    row.max_resources = None if wanted.max_resources is None else wanted.max_resources.to_dict()
+    row.max_global_resources = None if wanted.max_global_resources is None else wanted.max_global_resources.to_dict()
+
+
+def record(row: Application) -> ApplicationRecord:
+    """An application as it goes out."""
+    # Not built from its fields, so that what a newer server has written goes out as it is.
+    return ApplicationRecord.from_answer(
+        {
+            "app_id": row.app_id,
+            "visible_auto_add": row.visible_auto_add,
+            "visible_versions": row.visible_versions,
+            "idle_minutes": row.idle_minutes,
+            "built_in": False,
+            "status": row.status,
+            "max_resources": _resource(row.max_resources),
+            "max_global_resources": _resource(row.max_global_resources),
+        }
+    )
+
+
+def _resource(kept: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if kept is None else AppResource.from_answer(kept).to_dict()
+
+
+# --- versions
+
+
+def versions_seen_by(who: Member, row: Application) -> sa.Select[Any]:
+    """What selects the versions of an application that a member sees."""
+    found = select(AppVersion).where(AppVersion.application_id == row.id)
+    return found if sees_all(who) else found.where(AppVersion.version.in_(row.visible_versions))
+
+
+def get_version(session: Session, who: Member, row: Application, version: str) -> AppVersion:
+    """One version of an application.
+
+    Raises:
+        Refusal: there is none, or the member does not see it.
+    """
+    wanted = versions_seen_by(who, row).where(AppVersion.version == version)
+    found: AppVersion | None = session.scalar(wanted) if is_version(version) else None
+    if found is None:
+        raise not_found(f"{row.app_id} has no version {version!r}; list its versions to see them")
+    return found
+
+
+def add_version(session: Session, row: Application, wanted: AppVersionRecord) -> AppVersion:
+    """Add a version, visible if the application says so.
+
+    Raises:
+        Refusal: it is there already, or its definition is not valid.
+    """
+    version = AppVersion(application_id=row.id, version=wanted.version)
+    apply_version(version, wanted)
+    session.add(version)
+    _flush(
+        session, already_exists(f"{row.app_id} has a version {wanted.version!r} already; add it under another version")
+    )
+    if row.visible_auto_add and wanted.version not in row.visible_versions:
+        row.visible_versions = [*row.visible_versions, wanted.version]
+    return version
+
+
+def apply_version(row: AppVersion, wanted: AppVersionRecord) -> None:
+    """Make a version what a record says.
+
+    Raises:
+        Refusal: its definition is not valid.
+    """
+    _check_kind_and_link(wanted)
+    mount = wanted.volume_mount_point
+    if mount is not None and (not mount.startswith("/") or ".." in mount.split("/")):
+        raise bad_entry("volume_mount_point: it is no absolute path; write it as in /data")
+    row.profiles = _checked_profiles(wanted.profiles)
+    row.icon = icons.checked(wanted.icon)
+    row.title = wanted.title
+    row.description = wanted.description
+    row.kind = wanted.kind.value
+    row.framework = wanted.framework.value
+    row.link = wanted.link
+    row.recommended_profile = wanted.recommended_profile
+    row.volume_mount_point = mount
+    row.suggested_volume_size = wanted.suggested_volume_size
+    row.default_profile = wanted.default_profile
+
+
+def version_record(app_id: str, row: AppVersion) -> AppVersionRecord:
+    """A version as it goes out."""
+    return AppVersionRecord.from_answer(
+        {
+            "app_id": app_id,
+            "version": row.version,
+            "title": row.title,
+            "description": row.description,
+            "icon": row.icon,
+            "kind": row.kind,
+            "link": row.link,
+            "recommended_profile": row.recommended_profile,
+            "framework": row.framework,
+            "volume_mount_point": row.volume_mount_point,
+            "suggested_volume_size": row.suggested_volume_size,
+            "profiles": row.profiles,
+            "default_profile": row.default_profile,
+        }
+    )
+
+
+def _check_kind_and_link(wanted: AppVersionRecord) -> None:
+    if wanted.kind in _BUILT_IN_KINDS:
+        raise bad_entry(
+            f"kind: {wanted.kind.value} is for built-in applications; choose native, kubernetes or external"
+        )
+    if wanted.kind is AppKindEnum.External:
+        if not is_web_address(wanted.link):
+            raise bad_entry("link: it is no address; write it as in https://viewer.example.com")
+    elif not _IMAGE.fullmatch(wanted.link):
+        raise bad_entry("link: it is no full image name with a tag; write it as in quay.io/lab/viewer:1.0.0")
+
+
+def _checked_profiles(profiles: Any) -> Any:
+    if profiles is not None and not isinstance(profiles, (list, dict)):
+        raise bad_entry("profiles: it is no list or object; leave it out, or make it one")
+    if len(json.dumps(profiles)) > LARGEST_PROFILES:
+        raise bad_entry(f"profiles: it has more than {LARGEST_PROFILES} characters as JSON; make it shorter")
+    return profiles
+
+
+def is_web_address(link: str) -> bool:
+    """Whether `link` is an absolute address of http or https, with a host and without a user."""
+    if re.search(r"[\s\\\"<>]", link):
+        return False
+    try:
+        parts = urlsplit(link)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and "@" not in parts.netloc
+
+
+# --- registries
+
+
+def server_place(row: AppServer) -> Place:
+    """Where a registry password is sealed to: the same for as long as the row is there."""
+    application = row.application
+    return Place(
+        organization=application.organization.uid, owner=f"applications/{application.uid}/servers", name=row.domain
+    )
+
+
+def get_server(session: Session, row: Application, domain: str) -> AppServer:
+    """An application's credentials for a registry.
+
+    Raises:
+        Refusal: there are none.
+    """
+    wanted = select(AppServer).where(AppServer.application_id == row.id, AppServer.domain == domain.lower())
+    found = session.scalar(wanted) if is_domain(domain) else None
+    if found is None:
+        raise not_found(f"{row.app_id} has no credentials for {domain!r}; list its servers to see the domains")
+    return found
+
+
+# --- OAuth clients
+
+
+def get_oauth_client(session: Session, row: Application) -> OAuthClient:
+    """An application's OAuth client.
+
+    Raises:
+        Refusal: it is not registered.
+    """
+    found = session.scalar(select(OAuthClient).where(OAuthClient.application_id == row.id))
+    if found is None:
+        raise not_found(f"{row.app_id} is not registered as an OAuth client; register it first")
+    return found
+
+
+def check_redirect_uri(address: str) -> None:
+    """See that a login can send a user there (RFC 6749, section 3.1.2).
+
+    Raises:
+        Refusal: it cannot.
+    """
+    if not is_web_address(address) or "#" in address:
+        raise bad_entry(
+            "redirect_uri: it is no absolute address without a fragment; write it as in https://viewer.example.com/oauth"
+        )
+
+
+def _flush(session: Session, taken: Refusal) -> None:
+    try:
+        session.flush()
+    except sa.exc.IntegrityError:
+        raise taken from None

@@ -1,0 +1,77 @@
+"""Who saw which secret, and when: a line for each, and never what was in it.
+
+The line is in `logs/audit.log` of the data folder before the answer goes out; one that cannot be
+written keeps the secret from being read. It also goes to the logger ``edge_server.audit``, for
+those who collect a server's log elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import flask
+
+from edge_server.base import clock
+from edge_server.base.problems import request_id
+
+log = logging.getLogger("edge_server.audit")
+
+FILE_NAME = "audit.log"
+
+
+class AuditLog:
+    """Takes down what callers do with secrets.
+
+    The file is opened for each line, so that it can be moved away at any time, and each line is one
+    write, so that those of several processes do not mix.
+
+    Args:
+        path: the file, made if it is missing; None for the logger alone.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def note(self, user: str, action: str, **what: str) -> None:
+        """Take down what is done in the request at hand.
+
+        Args:
+            user: name of the user who does it.
+            action: the operation, as in the permission table.
+            what: to which thing; never its content.
+
+        Raises:
+            OSError: the line cannot be written.
+        """
+        line: dict[str, Any] = {
+            "at": clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "user": user,
+            "action": action,
+            "organization": (flask.request.view_args or {}).get("org"),
+            **what,
+            "request_id": request_id(),
+        }
+        text = json.dumps(line)
+        if self._path is not None:
+            _append(self._path, text.encode() + b"\n")
+        log.info("%s", text)
+
+
+def _append(path: Path, line: bytes) -> None:
+    try:
+        handle = _open(path)
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        handle = _open(path)
+    try:
+        os.write(handle, line)
+    finally:
+        os.close(handle)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

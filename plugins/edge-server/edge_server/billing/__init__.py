@@ -1,0 +1,1 @@
+"""The subsystem of billing."""

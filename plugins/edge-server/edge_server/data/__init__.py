@@ -1,0 +1,1 @@
+"""Where data lasts: the database with its migrations, and the store of content."""

@@ -1,0 +1,115 @@
+"""The database: connections as they must be, and the two kinds of transaction.
+
+The SQLite file runs in WAL mode with every commit on disk before it is acknowledged. A transaction
+that will write takes the write lock when it begins: one that began by reading could not wait for
+the lock later without reading anew, and SQLite would fail it at once instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from edge_server.data.migrations import HEAD
+
+FILE_NAME = "edge.sqlite3"
+
+VERSION_TABLE = "alembic_version"
+"""Where the revision of the server's own tables is kept."""
+
+BUSY_TIMEOUT = 30_000
+"""Milliseconds a transaction waits for another one's write lock."""
+
+
+class NotMigrated(Exception):
+    """The database is not in the state this code works with."""
+
+
+class Database:
+    """One process's door to the database.
+
+    Args:
+        path: the SQLite file; it is created when first used.
+
+    Attributes:
+        before_commit: called with each transaction that writes, as its last part.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        url = sa.URL.create("sqlite+pysqlite", database=str(path))
+        # Parameters hold digests and names, which have no place in a log. A thread waits for the
+        # write lock, not for a connection.
+        self.engine = sa.create_engine(url, hide_parameters=True, pool_size=16, max_overflow=-1)
+        sa.event.listen(self.engine, "connect", _configure)
+        sa.event.listen(self.engine, "begin", _begin)
+        self.before_commit: Callable[[Session], None] = _nothing_more
+        self._writing = self.engine.execution_options(write=True)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads: one unchanging view, and never a wait."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that writes, committed at the end of the block unless it raises."""
+        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+            # The lock is taken here, not at the first statement: what a caller looks at in this
+            # block is what is true until it commits.
+            session.connection()
+            yield session
+            self.before_commit(session)
+
+    @contextlib.contextmanager
+    def write_connection(self) -> Iterator[sa.Connection]:
+        """The same as a bare connection, for migrations."""
+        with self._writing.begin() as connection:
+            yield connection
+
+    def revision(self, table: str = VERSION_TABLE) -> str | None:
+        """The migration that the tables are at whose history is kept in `table`; None if there are none yet."""
+        with self.engine.connect() as connection:
+            if not sa.inspect(connection).has_table(table):
+                return None
+            revision: str | None = connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(table)))
+            return revision
+
+    def require_migrated(self) -> None:
+        """Raise `NotMigrated` unless the database is at this code's revision."""
+        found = self.revision()
+        if found != HEAD:
+            raise NotMigrated(
+                f"the database {self.path} is at revision {found or 'none'} and this server needs {HEAD}; "
+                "`edge server run` brings it there"
+            )
+
+    def close(self) -> None:
+        """Close the connections; before a fork, since SQLite's do not survive one."""
+        self.engine.dispose()
+
+
+def _nothing_more(_session: Session) -> None:
+    pass
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    # pysqlite would begin transactions by itself, too late and never as IMMEDIATE.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,239 @@
+"""The bytes, in a local folder.
+
+Content lies under an opaque key and never changes. It is written elsewhere in the same file system,
+forced to disk and then renamed, so that under a key there is all of it or nothing. The database
+says afterwards what is visible: what is acknowledged is on disk, and what a crash leaves half
+written has no name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+from edge_server.data import upload_locks
+
+_KEY = re.compile("[0-9a-f]{40}")
+
+BLOCK = 1 << 20
+"""Bytes moved at once."""
+
+
+class WrongContent(Exception):
+    """An upload's bytes are not the ones that were stated."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What was written: bytes, and their SHA-256 in hexadecimal."""
+
+    size: int
+    sha256: str
+
+
+class Store:
+    """The content and the open uploads below one folder.
+
+    Args:
+        root: the folder; `create` makes what is missing in it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._content = root / "content"
+        self._incoming = root / "incoming"
+        self._uploads = root / "uploads"
+
+    def create(self) -> None:
+        """Make the folders, and drop what writers left behind that are gone; only while nobody writes."""
+        for folder in (self._content, self._incoming, self._uploads):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        for left in self._incoming.iterdir():
+            left.unlink()
+
+    # --- content
+
+    @staticmethod
+    def new_key() -> str:
+        """A key for content to come. It says nothing about the content and cannot be guessed."""
+        return secrets.token_hex(20)
+
+    def write(self, key: str, blocks: Iterable[bytes]) -> Written:
+        """Store `blocks` under `key`; on any failure nothing is left."""
+        beside = self._incoming / key
+        try:
+            with open(beside, "xb") as file:
+                written = _copy(blocks, file)
+                file.flush()
+                os.fsync(file.fileno())
+            self._into_place(beside, key)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        return written
+
+    def open(self, key: str) -> BinaryIO:
+        """The content under `key`, to read and seek."""
+        return open(self._path(key), "rb")
+
+    def size(self, key: str) -> int | None:
+        """Bytes under `key`; None if there is nothing."""
+        try:
+            return self._path(key).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def remove(self, key: str) -> None:
+        """Drop the content under `key`, if there is any."""
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        # Many file systems slow down with very many names in one folder.
+        return self._content / key[:2] / key
+
+    def _into_place(self, source: Path, key: str) -> None:
+        target = self._path(key)
+        try:
+            target.parent.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+        else:
+            _sync_folder(self._content)
+        os.replace(source, target)
+        _sync_folder(target.parent)
+
+    # --- uploads in parts
+
+    def start_upload(self, upload: str) -> None:
+        """Make the file that the parts of `upload` go into."""
+        with open(self._uploads / upload, "xb"):
+            pass
+        _sync_folder(self._uploads)
+
+    def has_upload(self, upload: str) -> bool:
+        """Whether an upload has its file."""
+        return (self._uploads / upload).exists()
+
+    def hold_upload(self, upload: str, *, exclusive: bool) -> AbstractContextManager[None]:
+        """Hold an upload's file: shared to write a part, exclusive to complete it.
+
+        Raises:
+            locks.Busy: it is held otherwise.
+            FileNotFoundError: the upload has no file.
+        """
+        return upload_locks.hold(self._uploads / upload, exclusive=exclusive)
+
+    def write_part(self, upload: str, offset: int, blocks: Iterable[bytes]) -> Written:
+        """Write one part as it streams, with `offset` bytes before it, and force it to disk."""
+        digest = hashlib.sha256()
+        size = 0
+        handle = os.open(self._uploads / upload, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+        try:
+            for block in blocks:
+                _write_at(handle, block, offset + size)
+                digest.update(block)
+                size += len(block)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        return Written(size, digest.hexdigest())
+
+    def check_upload(self, upload: str, expected: Written) -> None:
+        """Read all of an upload again and compare.
+
+        Raises:
+            WrongContent: its SHA-256 is not the expected one.
+        """
+        with open(self._uploads / upload, "r+b") as file:
+            # A longer part that was sent again shorter leaves a tail.
+            file.truncate(expected.size)
+            if hashlib.file_digest(file, "sha256").hexdigest() != expected.sha256:
+                raise WrongContent
+            os.fsync(file.fileno())
+
+    def publish(self, upload: str, key: str) -> None:
+        """Make an upload's file the content under `key`."""
+        self._into_place(self._uploads / upload, key)
+        _sync_folder(self._uploads)
+
+    def take_back(self, upload: str, key: str) -> None:
+        """Undo `publish` for an upload that is still open, if it happened."""
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self._path(key), self._uploads / upload)
+
+    def drop_upload(self, upload: str) -> None:
+        """Drop an upload's file."""
+        (self._uploads / upload).unlink(missing_ok=True)
+
+    def uploads(self) -> Iterator[str]:
+        """The uploads that have a file."""
+        return (path.name for path in self._uploads.iterdir())
+
+    # --- what lies there
+
+    def keys(self, prefix: str, unchanged_since: float) -> list[str]:
+        """The keys with content that begin with two letters and were last written before a time (seconds)."""
+        # Other names are not ours to judge.
+        return [key for key in _older(self._content / prefix, unchanged_since) if _KEY.fullmatch(key)]
+
+    def prefixes(self) -> list[str]:
+        """The letters that keys begin with."""
+        return sorted(path.name for path in self._content.iterdir() if path.is_dir())
+
+    def old_uploads(self, unchanged_since: float) -> list[str]:
+        """The uploads whose file was last written before a time (seconds)."""
+        return _older(self._uploads, unchanged_since)
+
+    def drop_incoming(self, unchanged_since: float) -> int:
+        """Drop what nobody writes any more, last written before a time (seconds); returns how many."""
+        left = _older(self._incoming, unchanged_since)
+        for name in left:
+            (self._incoming / name).unlink(missing_ok=True)
+        return len(left)
+
+
+def _older(folder: Path, unchanged_since: float) -> list[str]:
+    names = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if entry.stat().st_mtime < unchanged_since:
+                    names.append(entry.name)
+    return names
+
+
+def _copy(blocks: Iterable[bytes], file: BinaryIO) -> Written:
+    digest = hashlib.sha256()
+    size = 0
+    for block in blocks:
+        digest.update(block)
+        file.write(block)
+        size += len(block)
+    return Written(size, digest.hexdigest())
+
+
+def _write_at(handle: int, block: bytes, offset: int) -> None:
+    rest = memoryview(block)
+    if not hasattr(os, "pwrite"):
+        os.lseek(handle, offset, os.SEEK_SET)
+    while rest:
+        written = os.pwrite(handle, rest, offset) if hasattr(os, "pwrite") else os.write(handle, rest)
+        rest = rest[written:]
+        offset += written
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force a folder's names to disk; elsewhere than on POSIX a folder cannot be opened."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,211 @@
+"""Comparing the bytes on disk with what the database says, while the server runs or not.
+
+Content that no row knows is dropped, once it is older than anything under way. Content that is
+missing or damaged is only reported: its rows stay as they are, so that a backup put back makes
+them whole again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+from collections.abc import Iterator
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from edge_server.base import clock
+from edge_server.data.database import Database
+from edge_server.data.store import BLOCK, Store
+from edge_server.files import paths, tree
+from edge_server.files.models import Node, Upload, Version
+from edge_server.identity.models import Organization
+
+GRACE = dt.timedelta(hours=1)
+"""How old content without a row must be. A request that has written it commits its row within a minute."""
+
+_PAGE = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Damage:
+    """Content that is not as it must be.
+
+    Attributes:
+        organization: short name of the organization it belongs to.
+        path: where it is the newest version; None if it was replaced or deleted and can be read by its version.
+        version: id of the version.
+        what: a few words.
+    """
+
+    organization: str
+    path: str | None
+    version: str
+    what: str
+
+    def __str__(self) -> str:
+        where = "replaced or deleted" if self.path is None else paths.show(self.path)
+        return f"{self.organization}: {where}, version {self.version}: {self.what}"
+
+
+@dataclasses.dataclass
+class Report:
+    """What a check found.
+
+    Attributes:
+        versions: versions whose content was looked at.
+        orphans: files dropped that no row knew.
+        damages: content that is missing or damaged.
+        broken: what is wrong with the database itself.
+        recounted: organizations whose use had to be counted anew.
+    """
+
+    versions: int = 0
+    orphans: int = 0
+    damages: list[Damage] = dataclasses.field(default_factory=list)
+    broken: list[str] = dataclasses.field(default_factory=list)
+    recounted: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all that should be there is there."""
+        return not self.damages and not self.broken
+
+
+def check(database: Database, store: Store, *, deep: bool) -> Report:
+    """Drop what is nobody's, and look for what is missing.
+
+    Args:
+        database: the server's.
+        store: the server's.
+        deep: also read all content and compare its SHA-256, and have the database check itself.
+    """
+    report = Report()
+    if deep:
+        _check_database(database, report)
+    _drop_orphans(database, store, report)
+    _check_content(database, store, report, deep)
+    _recount(database, report)
+    return report
+
+
+def _check_database(database: Database, report: Report) -> None:
+    if database.engine.dialect.name == "sqlite":
+        with database.read() as session:
+            said = session.scalars(text("PRAGMA integrity_check")).all()
+        report.broken += [line for line in said if line != "ok"]
+
+
+def _drop_orphans(database: Database, store: Store, report: Report) -> None:
+    before = (clock.now() - GRACE).timestamp()
+    for prefix in store.prefixes():
+        for some in _pages(store.keys(prefix, before)):
+            with database.read() as session:
+                suspects = _unknown_keys(session, some)
+            if not suspects:
+                continue
+            # Completing an upload moves a file of any age while it holds the write lock. What is still
+            # unknown to whoever has the lock, nobody is about to make known.
+            with database.write() as session:
+                for key in _unknown_keys(session, sorted(suspects)):
+                    store.remove(key)
+                    report.orphans += 1
+    with database.write() as session:
+        for some in _pages(store.old_uploads(before)):
+            known = set(session.scalars(select(Upload.uid).where(Upload.uid.in_(some), Upload.version_id.is_(None))))
+            for uid in set(some) - known:
+                store.drop_upload(uid)
+                report.orphans += 1
+    report.orphans += store.drop_incoming(before)
+
+
+def _unknown_keys(session: Session, keys: list[str]) -> set[str]:
+    """Those that belong neither to a version with content nor to an upload that may be completed."""
+    versions = select(Version.key).where(Version.key.in_(keys), Version.collected_at.is_(None))
+    uploads = select(Upload.key).where(Upload.key.in_(keys), Upload.version_id.is_(None))
+    return set(keys) - set(session.scalars(versions)) - set(session.scalars(uploads))
+
+
+def _check_content(database: Database, store: Store, report: Report, deep: bool) -> None:
+    after = 0
+    while True:
+        with database.read() as session:
+            versions = session.scalars(
+                select(Version).where(_readable(), Version.id > after).order_by(Version.id).limit(_PAGE)
+            ).all()
+        if not versions:
+            return
+        after = versions[-1].id
+        report.versions += len(versions)
+        wrong = [(version, what) for version in versions if (what := _wrong(store, version, deep))]
+        if wrong:
+            with database.read() as session:
+                report.damages += _damages(session, wrong)
+
+
+def _readable() -> ColumnElement[bool]:
+    since = clock.now() - tree.GRACE
+    return and_(Version.collected_at.is_(None), or_(Version.removed_at.is_(None), Version.removed_at > since))
+
+
+def _wrong(store: Store, version: Version, deep: bool) -> str | None:
+    """What is wrong with a version's content."""
+    try:
+        size = store.size(version.key)
+        if size is None:
+            return "its content is missing"
+        if size != version.size:
+            return f"its content has {size} bytes instead of {version.size}"
+        if not deep:
+            return None
+        digest = hashlib.sha256()
+        with store.open(version.key) as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    except FileNotFoundError:
+        return "its content is missing"
+    except OSError as error:
+        return f"its content cannot be read ({error.strerror})"
+    return None if digest.hexdigest() == version.sha256 else "its content is damaged, it has another SHA-256"
+
+
+def _damages(session: Session, wrong: list[tuple[Version, str]]) -> Iterator[Damage]:
+    organizations = {row.id: row.name for row in session.execute(select(Organization.id, Organization.name))}
+    ids = [version.id for version, _ in wrong]
+    # Reading takes its time, and what can no longer be asked for may be gone by now.
+    readable = set(session.scalars(select(Version.id).where(_readable(), Version.id.in_(ids))))
+    uids = {
+        row.version_id: row.uid
+        for row in session.execute(select(Node.version_id, Node.uid).where(Node.version_id.in_(ids)))
+    }
+    found = tree.paths_of(session, list(uids.values()))
+    for version, what in wrong:
+        if version.id not in readable:
+            continue
+        path = found.get(uids.get(version.id, ""))
+        yield Damage(organizations[version.organization_id], path, version.uid, what)
+
+
+def _recount(database: Database, report: Report) -> None:
+    """Set right what organizations use, should a restored or edited database have it wrong."""
+    held = (
+        select(func.coalesce(func.sum(Version.size), 0))
+        .where(Version.organization_id == Organization.id, Version.removed_at.is_(None))
+        .scalar_subquery()
+    )
+    wrong = select(Organization.id, Organization.name).where(Organization.used_bytes != held)
+    with database.read() as session:
+        if not session.execute(wrong).all():
+            return
+    with database.write() as session:
+        for row in session.execute(wrong).all():
+            session.execute(
+                update(Organization).where(Organization.id == row.id).values(used_bytes=held),
+                execution_options={"synchronize_session": False},
+            )
+            report.recounted.append(row.name)
+
+
+def _pages(values: list[str]) -> Iterator[list[str]]:
+    return (values[at : at + _PAGE] for at in range(0, len(values), _PAGE))

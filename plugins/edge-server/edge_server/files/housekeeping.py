@@ -1,0 +1,96 @@
+"""Clearing away what nobody needs: expired uploads, deleted folders, content that was replaced or deleted.
+
+Everything here can be done twice, by several processes at once, and be cut off at any point: a pass
+begins with what the database says is left to do. So each worker tries now and then, and a file lock
+only keeps them from doing the same work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import time
+
+import filelock
+from sqlalchemy import select, update
+
+from edge_server.base import clock
+from edge_server.data.database import Database
+from edge_server.data.store import Store
+from edge_server.files import tree
+from edge_server.files.models import Version
+from edge_server.files.uploads import Uploads
+
+LOCK = "housekeeping.lock"
+
+INTERVAL = 60.0
+"""Seconds between two passes."""
+
+MARGIN = dt.timedelta(minutes=10)
+"""How much longer content stays than it can be asked for, so that no answer under way loses it."""
+
+COLLECTED = 500
+"""Versions whose content one transaction notes as gone."""
+
+PAUSE = 0.01
+"""Seconds between two transactions, for others who want to write."""
+
+
+def run(database: Database, store: Store) -> None:
+    """One pass, to its end."""
+    uploads = Uploads(database, store)
+    for step in (uploads.sweep, lambda: _remove_more(database), lambda: collect(database, store)):
+        while step():
+            time.sleep(PAUSE)
+
+
+def remove_folders(database: Database, seconds: float) -> None:
+    """Go on with deleting large folders, for so long at most."""
+    deadline = time.monotonic() + seconds
+    while _is_removing(database) and time.monotonic() < deadline:
+        _remove_more(database)
+
+
+def collect(database: Database, store: Store) -> bool:
+    """Drop the content of some versions that can no longer be read; False when none is left.
+
+    Their rows stay, since stored byte-hours are computed from them.
+    """
+    due = clock.now() - tree.GRACE - MARGIN
+    with database.read() as session:
+        rows = session.execute(
+            select(Version.id, Version.key)
+            .where(Version.removed_at.is_not(None), Version.removed_at <= due, Version.collected_at.is_(None))
+            .order_by(Version.removed_at)
+            .limit(COLLECTED)
+        ).all()
+    if not rows:
+        return False
+    # First the content: what a crash leaves undone is found again.
+    for row in rows:
+        store.remove(row.key)
+    with database.write() as session:
+        session.execute(
+            update(Version).where(Version.id.in_([row.id for row in rows])).values(collected_at=clock.now()),
+            execution_options={"synchronize_session": False},
+        )
+    return True
+
+
+def _is_removing(database: Database) -> bool:
+    with database.read() as session:
+        return tree.is_removing(session)
+
+
+def _remove_more(database: Database) -> bool:
+    if not _is_removing(database):
+        return False
+    with database.write() as session:
+        return tree.remove_more(session)
+
+
+def tidy(database: Database, store: Store) -> None:
+    """Make a pass, if no other process is at it."""
+    lock = filelock.FileLock(database.path.with_name(LOCK))
+    with contextlib.suppress(filelock.Timeout), lock.acquire(blocking=False):
+        run(database, store)

@@ -1,0 +1,113 @@
+"""The tables of files: names in the tree, versions of content, and open uploads."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.types import BigInteger
+
+from edge_server.base import clock
+from edge_server.data.declarative import Base, ByteOrdered, RowId, new_uid
+
+
+class Version(Base):
+    """Content that was or is visible under some name; it never changes.
+
+    The row stays when the content is gone, since stored byte-hours are computed from it.
+    """
+
+    __tablename__ = "versions"
+    __table_args__ = (
+        CheckConstraint("size >= 0", name="size"),
+        Index(
+            "ix_versions_to_collect",
+            "removed_at",
+            sqlite_where=text("removed_at IS NOT NULL AND collected_at IS NULL"),
+            postgresql_where=text("removed_at IS NOT NULL AND collected_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    removed_at: Mapped[dt.datetime | None] = mapped_column(index=True)
+    collected_at: Mapped[dt.datetime | None]
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+
+
+class Node(Base):
+    """A name in an organization's tree: a file if it has a version, else a folder.
+
+    One that has `removed_at` is no part of the tree any more, with all below it: what is left of a
+    large folder that was deleted.
+    """
+
+    __tablename__ = "nodes"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "parent_id", "name"),
+        # The constraint above does not hold a second root back: NULLs are all different to it.
+        Index(
+            "uq_nodes_root",
+            "organization_id",
+            unique=True,
+            sqlite_where=text("parent_id IS NULL AND removed_at IS NULL"),
+            postgresql_where=text("parent_id IS NULL AND removed_at IS NULL"),
+        ),
+        Index(
+            "ix_nodes_removed",
+            "removed_at",
+            sqlite_where=text("removed_at IS NOT NULL"),
+            postgresql_where=text("removed_at IS NOT NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id"), index=True)
+    name: Mapped[str] = mapped_column(ByteOrdered)
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"), unique=True)
+    modified_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    removed_at: Mapped[dt.datetime | None]
+
+    version: Mapped[Version | None] = relationship()
+
+
+class Upload(Base):
+    """An upload in parts, open until `version_id` is set."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    path: Mapped[str]
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    part_size: Mapped[int] = mapped_column(BigInteger)
+    overwrite: Mapped[bool]
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    expires_at: Mapped[dt.datetime] = mapped_column(index=True)
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
+    node_uid: Mapped[str | None] = mapped_column(String(36))
+
+    version: Mapped[Version | None] = relationship()
+    parts: Mapped[list[UploadPart]] = relationship(order_by="UploadPart.n", viewonly=True)
+
+
+class UploadPart(Base):
+    """A part of an upload whose bytes are on disk."""
+
+    __tablename__ = "upload_parts"
+
+    upload_id: Mapped[int] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))

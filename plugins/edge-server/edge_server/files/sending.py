@@ -1,0 +1,129 @@
+"""Content as an answer: whole or one range of it, sent by the system where it can."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+from urllib.parse import quote
+
+import flask
+
+from edge_server.base.problems import Refusal
+from edge_server.billing import metering
+from edge_server.data.store import BLOCK
+from edge_server.files.models import Version
+from edge_server.web.bodies import with_timeout
+from edge_server.web.engines import services
+
+# More digits than any size has are no number we have to read.
+_ONE_RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.IGNORECASE)
+
+# What may stand unescaped in an extended parameter (RFC 8187).
+_PLAIN = "!#$&+-.^_`|~"
+
+
+def answer(version: Version, filename: str | None = None) -> flask.Response:
+    """The content of a version, or the range of it that the request asks for.
+
+    Args:
+        version: what to send.
+        filename: name to save it under; without one it is not marked as a download.
+
+    Raises:
+        Refusal: the range lies beyond the content.
+    """
+    etag = f'"{version.sha256}"'
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-transform",
+        "Content-Type": "application/octet-stream",
+        "ETag": etag,
+        # Whatever it looks like, no browser shall run it.
+        "X-Content-Type-Options": "nosniff",
+    }
+    if filename is not None:
+        headers["Content-Disposition"] = disposition(filename)
+    request = flask.request
+    asked = request.headers.get("Range")
+    if request.method != "GET" or request.headers.get("If-Range", etag) != etag:
+        asked = None
+    span = chosen(asked, version.size)
+    if span is None:
+        start, length, status = 0, version.size, 200
+    else:
+        start, length, status = span.start, len(span), 206
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{version.size}"
+    headers["Content-Length"] = str(length)
+    if request.method == "HEAD":
+        return flask.Response(status=status, headers=headers)
+    file = _opened(version)
+    file.seek(start)
+    with_timeout()
+    return flask.Response(_body(file, length), status, headers, direct_passthrough=True)
+
+
+def chosen(header: str | None, size: int) -> range | None:
+    """The bytes a Range header asks for; None for all of them.
+
+    Several ranges, other units and what cannot be read are ignored, as RFC 9110 allows.
+
+    Raises:
+        Refusal: the range lies beyond the content.
+    """
+    found = _ONE_RANGE.fullmatch(header or "")
+    if found is None or found.groups() == ("", ""):
+        return None
+    first, last = found.groups()
+    if not first:
+        span = range(max(0, size - int(last)), size)
+    else:
+        if last and int(last) < int(first):
+            return None
+        span = range(int(first), min(int(last) + 1, size) if last else size)
+    if not span:
+        raise Refusal(
+            416,
+            "range_not_satisfiable",
+            f"the range lies beyond the content's {size} bytes; ask for a part of it",
+            {"Content-Range": f"bytes */{size}"},
+        )
+    return span
+
+
+def disposition(filename: str) -> str:
+    """The Content-Disposition header (RFC 6266) that saves a download under `filename`."""
+    plain = re.sub(r'[^ -~]|["\\%]', "_", filename)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe=_PLAIN)}"
+
+
+def _opened(version: Version) -> BinaryIO:
+    """The stored content, if it is all there: a shorter one would leave the reader waiting for the rest."""
+    try:
+        file = services().store.open(version.key)
+        if os.fstat(file.fileno()).st_size == version.size:
+            return file
+        file.close()
+    except FileNotFoundError:
+        pass
+    raise Refusal(
+        500, "damaged", "the server's copy of this content is damaged; tell its operator, who may have a backup"
+    )
+
+
+def _body(file: BinaryIO, length: int) -> Iterable[bytes]:
+    # Under gunicorn the wrapper becomes sendfile(). A server that offers one stops at the stated
+    # Content-Length (PEP 3333); Werkzeug's own range wrapper would hide the file from it.
+    wrapper = flask.request.environ.get("wsgi.file_wrapper")
+    if wrapper is not None:
+        wrapped: Iterable[bytes] = wrapper(metering.sending(file, length), BLOCK)
+        return wrapped
+    return _bounded(file, length)
+
+
+def _bounded(file: BinaryIO, length: int) -> Iterator[bytes]:
+    with file:
+        while length and (block := file.read(min(BLOCK, length))):
+            length -= len(block)
+            yield block

@@ -1,0 +1,408 @@
+"""The tree of names: one row for each, so that moving a folder of any size changes one row."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import CTE, bindparam, delete, func, literal, select, update
+from sqlalchemy.orm import Session, joinedload
+
+from edge_files.wire import Entry
+from edge_server.base import clock
+from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
+from edge_server.files import paths, quotas
+from edge_server.files.models import Node, Version
+from edge_server.search import index
+
+GRACE = dt.timedelta(hours=24)
+"""How long content that was replaced or deleted can still be read by its version."""
+
+BATCH = 1000
+"""Entries that one transaction deletes."""
+
+Segments = tuple[str, ...]
+
+# Rows in bulk, none of which the session holds.
+_UNSEEN: Any = {"execution_options": {"synchronize_session": False}}
+
+# Walking a path is most of what the server does, and building a statement takes longer than running it.
+_ROOT = select(Node).where(
+    Node.organization_id == bindparam("organization"), Node.parent_id.is_(None), Node.removed_at.is_(None)
+)
+_CHILD = (
+    select(Node)
+    .where(
+        Node.organization_id == bindparam("organization"),
+        Node.parent_id == bindparam("parent"),
+        Node.name == bindparam("name"),
+    )
+    .options(joinedload(Node.version))
+)
+
+
+def parse(path: str) -> Segments:
+    """The segments of a path from outside.
+
+    Raises:
+        Refusal: it cannot be a path.
+    """
+    try:
+        return paths.parse(path)
+    except paths.BadPath as error:
+        raise bad_entry(str(error)) from None
+
+
+def parse_new(path: str) -> Segments:
+    """The same for a path at which something is to be put, which cannot be the root."""
+    segments = parse(path)
+    if not segments:
+        raise bad_entry("the path is empty, which is the root folder; give a name")
+    return segments
+
+
+def show(segments: Segments) -> str:
+    """A path as it stands in sentences."""
+    return paths.show(paths.join(segments)) if segments else "the root folder"
+
+
+def entry(node: Node) -> Entry:
+    """A node as it goes out."""
+    version = node.version
+    if version is None:
+        return Entry(name=node.name, kind="folder", uid=node.uid, modified_at=node.modified_at)
+    return file_entry(node.name, node.uid, version)
+
+
+def file_entry(name: str, uid: str, version: Version) -> Entry:
+    """A file with one of its versions as it goes out."""
+    return Entry(
+        name=name,
+        kind="file",
+        uid=uid,
+        modified_at=version.created_at,
+        size=version.size,
+        sha256=version.sha256,
+        version=version.uid,
+    )
+
+
+def find(session: Session, organization_id: int, segments: Segments) -> Node | None:
+    """The node at a path."""
+    node = _root(session, organization_id)
+    for name in segments:
+        below = _child(session, node, name)
+        if below is None:
+            return None
+        node = below
+    return node
+
+
+def get(session: Session, organization_id: int, segments: Segments) -> Node:
+    """The node at a path.
+
+    Raises:
+        Refusal: there is none.
+    """
+    node = find(session, organization_id, segments)
+    if node is None:
+        raise not_found(f"there is no file or folder {show(segments)}; check the path")
+    return node
+
+
+def children(
+    session: Session, organization_id: int, segments: Segments, *, kind: str | None, after: str | None, limit: int
+) -> list[Node]:
+    """Up to `limit` nodes of a folder whose names come after `after`, in the order of their UTF-8 bytes.
+
+    Raises:
+        Refusal: there is no such folder.
+    """
+    folder = get(session, organization_id, segments)
+    if folder.version_id is not None:
+        raise not_found(f"{show(segments)} is a file, not a folder; list the folder it is in")
+    wanted = select(Node).where(Node.organization_id == organization_id, Node.parent_id == folder.id)
+    if after is not None:
+        wanted = wanted.where(Node.name > after)
+    if kind is not None:
+        wanted = wanted.where(Node.version_id.is_not(None) if kind == "file" else Node.version_id.is_(None))
+    wanted = wanted.order_by(Node.name).limit(limit).options(joinedload(Node.version))
+    return list(session.scalars(wanted))
+
+
+def make_folder(session: Session, organization_id: int, segments: Segments, *, exist_ok: bool) -> Node:
+    """Add a folder, with the parents that are missing.
+
+    Raises:
+        Refusal: the name is taken, or a parent is a file.
+    """
+    parent = _make_parents(session, organization_id, segments)
+    found = _child(session, parent, segments[-1])
+    if found is None:
+        return _add(session, parent, segments[-1])
+    if exist_ok and found.version_id is None:
+        return found
+    raise already_exists(f"{show(segments)} exists already; choose another name")
+
+
+def check_target(session: Session, organization_id: int, segments: Segments, *, overwrite: bool) -> int:
+    """Raise what `put_version` would raise, before any bytes are taken; returns how many would be replaced."""
+    node = _root(session, organization_id)
+    for depth, name in enumerate(segments):
+        if node.version_id is not None:
+            raise _parent_is_file(segments[:depth])
+        below = _child(session, node, name)
+        if below is None:
+            return 0
+        node = below
+    _check_replaceable(node, segments, overwrite)
+    return node.version.size if node.version is not None else 0
+
+
+def put_version(
+    session: Session, organization_id: int, segments: Segments, version: Version, *, overwrite: bool
+) -> Node:
+    """Make `version` the content of the file at a path, with the parents that are missing.
+
+    Raises:
+        Refusal: the name is a folder's, or a file's that must not be replaced, or a parent is a file.
+    """
+    parent = _make_parents(session, organization_id, segments)
+    node = _child(session, parent, segments[-1])
+    if node is None:
+        node = _add(session, parent, segments[-1], version)
+    else:
+        _check_replaceable(node, segments, overwrite)
+        _remove_version(session, node)
+        node.version = version
+        node.modified_at = version.created_at
+    session.add(version)
+    quotas.count(session, organization_id, version.size)
+    session.flush()
+    return node
+
+
+def move(session: Session, organization_id: int, source: Segments, target: Segments, *, overwrite: bool) -> Node:
+    """Give an entry another path; parents of it that are missing are made.
+
+    Raises:
+        Refusal: there is no such entry, the target is taken or lies inside the entry.
+    """
+    if not source:
+        raise bad_entry("the root folder cannot be moved; name something in it")
+    node = get(session, organization_id, source)
+    if source == target:
+        return node
+    if target[: len(source)] == source:
+        raise Refusal(409, "cycle", f"{show(source)} cannot be moved into itself; choose a path outside of it")
+    if len(target) > len(source):
+        _check_depth(session, node, target)
+    parent = _make_parents(session, organization_id, target)
+    taken = _child(session, parent, target[-1])
+    if taken is not None:
+        if not overwrite or taken.version_id is None or node.version_id is None:
+            raise already_exists(
+                f"{show(target)} exists already; choose another name"
+                + (" or set overwrite" if taken.version_id is not None and node.version_id is not None else "")
+            )
+        _remove_version(session, taken)
+        index.remove(session, [taken.uid])
+        session.delete(taken)
+        session.flush()  # the name must be free before it is given again
+    if node.name != target[-1]:
+        index.rename(session, node.uid, target[-1])
+    node.parent_id = parent.id
+    node.name = target[-1]
+    session.flush()
+    return node
+
+
+def remove(session: Session, organization_id: int, segments: Segments, *, recursive: bool) -> None:
+    """Delete an entry; a folder that is not empty only if `recursive`.
+
+    Of a folder that holds more than `BATCH` entries, what is left is out of the tree and for
+    `remove_more`, so that nobody waits long for the database.
+
+    Raises:
+        Refusal: there is no such entry, it is the root, or it is not empty.
+    """
+    if not segments:
+        raise bad_entry("the root folder cannot be deleted; name something in it")
+    node = get(session, organization_id, segments)
+    holds = select(Node.id).where(Node.organization_id == organization_id, Node.parent_id == node.id)
+    if not recursive and session.scalar(holds.limit(1)) is not None:
+        raise Refusal(
+            409, "not_empty", f"the folder {show(segments)} is not empty; delete what is in it first, or set recursive"
+        )
+    node.parent_id = None
+    node.removed_at = clock.now()
+    session.flush()
+    session.expunge(node)
+    _remove_from(session, node.id, node.removed_at, BATCH)
+
+
+def is_removing(session: Session) -> bool:
+    """Whether something is left for `remove_more`."""
+    return session.scalar(select(Node.id).where(Node.removed_at.is_not(None)).limit(1)) is not None
+
+
+def remove_more(session: Session) -> bool:
+    """Go on with deleting large folders, `BATCH` entries at a time; False when none is left."""
+    row = session.execute(select(Node.id, Node.removed_at).where(Node.removed_at.is_not(None)).limit(1)).first()
+    if row is None:
+        return False
+    _remove_from(session, row.id, row.removed_at, BATCH)
+    return True
+
+
+def paths_of(session: Session, uids: Collection[str]) -> dict[str, str]:
+    """The paths of entries by their uid, without those that are being deleted."""
+    row = select(Node.id, Node.parent_id, Node.name, Node.removed_at)
+    start = {one.uid: one for one in session.execute(row.add_columns(Node.uid).where(Node.uid.in_(uids)))}
+    known: dict[int, Any] = {one.id: one for one in start.values()}
+    missing = {one.parent_id for one in start.values()} - known.keys() - {None}
+    while missing:
+        above = session.execute(row.where(Node.id.in_(missing))).all()
+        known |= {one.id: one for one in above}
+        missing = {one.parent_id for one in above} - known.keys() - {None}
+    found = {}
+    for uid, node in start.items():
+        names = []
+        while node.parent_id is not None:
+            names.append(node.name)
+            node = known[node.parent_id]
+        if node.removed_at is None:
+            found[uid] = "/".join(reversed(names))
+    return found
+
+
+def content(session: Session, organization_id: int, segments: Segments, version: str | None) -> Version:
+    """The version to read: the named one while it can be read, else the newest at the path.
+
+    A named version is found whatever became of its path, so that a reader is not cut off by a move.
+
+    Raises:
+        Refusal: there is none, or the path is a folder's.
+    """
+    if version is not None:
+        found = session.scalar(
+            select(Version).where(Version.organization_id == organization_id, Version.uid == version)
+        )
+        if found is None or not is_readable(found):
+            raise not_found(f"{show(segments)} has no such version any more; read the newest one")
+        return found
+    node = get(session, organization_id, segments)
+    if node.version is None:
+        raise bad_entry(f"{show(segments)} is a folder and has no content; list it instead")
+    return node.version
+
+
+def is_readable(version: Version) -> bool:
+    """Whether a version is visible, or was until less than `GRACE` ago."""
+    return version.removed_at is None or clock.now() < version.removed_at + GRACE
+
+
+def _root(session: Session, organization_id: int) -> Node:
+    return session.scalars(_ROOT, {"organization": organization_id}).one()
+
+
+def _child(session: Session, parent: Node, name: str) -> Node | None:
+    wanted = {"organization": parent.organization_id, "parent": parent.id, "name": name}
+    return session.scalars(_CHILD, wanted).first()
+
+
+def _add(session: Session, parent: Node, name: str, version: Version | None = None) -> Node:
+    node = Node(
+        organization_id=parent.organization_id,
+        parent_id=parent.id,
+        name=name,
+        version=version,
+        modified_at=version.created_at if version is not None else clock.now(),
+    )
+    session.add(node)
+    session.flush()
+    index.add(session, node.organization_id, "folder" if version is None else "file", node.uid, name)
+    return node
+
+
+def _below(node: Node) -> CTE:
+    """A node and all below it, with how deep below it they are."""
+    below = select(Node.id, literal(0).label("depth")).where(Node.id == node.id).cte("below", recursive=True)
+    return below.union_all(select(Node.id, below.c.depth + 1).where(Node.parent_id == below.c.id))
+
+
+def _check_depth(session: Session, node: Node, target: Segments) -> None:
+    """Raise if something in `node` would come to lie deeper than a path can say."""
+    deepest = session.scalars(select(func.max(_below(node).c.depth))).one()
+    if len(target) + deepest > paths.MAX_DEPTH:
+        raise bad_entry(
+            f"what is in the folder would lie more than {paths.MAX_DEPTH} segments deep; move it less far down"
+        )
+
+
+def _make_parents(session: Session, organization_id: int, segments: Segments) -> Node:
+    """The folder that the last segment is to stand in."""
+    node = _root(session, organization_id)
+    for depth, name in enumerate(segments[:-1], 1):
+        node = _child(session, node, name) or _add(session, node, name)
+        if node.version_id is not None:
+            raise _parent_is_file(segments[:depth])
+    return node
+
+
+def _check_replaceable(node: Node, segments: Segments, overwrite: bool) -> None:
+    if node.version_id is None:
+        raise already_exists(f"{show(segments)} is a folder; choose another name for the file")
+    if not overwrite:
+        raise already_exists(f"{show(segments)} exists already; choose another name or set overwrite")
+
+
+def _parent_is_file(segments: Segments) -> Refusal:
+    return conflict(f"{show(segments)} is a file, so nothing can be put below it; choose another path")
+
+
+def _remove_version(session: Session, node: Node) -> None:
+    if node.version is not None:
+        node.version.removed_at = clock.now()
+        quotas.count(session, node.organization_id, -node.version.size)
+
+
+def _remove_from(session: Session, top: int, removed_at: dt.datetime, limit: int) -> None:
+    """Delete up to about `limit` entries of the folder `top`, which is out of the tree already, and then itself.
+
+    Folders in it are taken out as well and then emptied one after another, so that it does not
+    matter how many there are or how deep.
+    """
+    tops, emptied = [top], []
+    while tops and limit > 0:
+        below = session.execute(select(Node.id, Node.version_id).where(Node.parent_id == tops[-1]).limit(limit)).all()
+        limit -= len(below)
+        if not below:
+            emptied.append(tops.pop())
+            limit -= 1
+            continue
+        folders = [one.id for one in below if one.version_id is None]
+        parents = session.scalars(select(Node.parent_id).where(Node.parent_id.in_(folders)).distinct())
+        held = {one for one in parents if one is not None}
+        _remove_nodes(session, [one.id for one in below if one.id not in held], removed_at)
+        session.execute(update(Node).where(Node.id.in_(held)).values(parent_id=None, removed_at=removed_at), **_UNSEEN)
+        tops[:0] = held
+    _remove_nodes(session, emptied, removed_at)
+
+
+def _remove_nodes(session: Session, ids: list[int], removed_at: dt.datetime) -> None:
+    """Delete entries that hold none."""
+    if not ids:
+        return
+    index.remove(session, session.scalars(select(Node.uid).where(Node.id.in_(ids))).all())
+    held = select(Node.version_id).where(Node.id.in_(ids), Node.version_id.is_not(None))
+    sizes = session.execute(
+        select(Version.organization_id, func.sum(Version.size))
+        .where(Version.id.in_(held))
+        .group_by(Version.organization_id)
+    )
+    for organization_id, size in sizes.all():
+        quotas.count(session, organization_id, -size)
+    session.execute(update(Version).where(Version.id.in_(held)).values(removed_at=removed_at), **_UNSEEN)
+    session.execute(delete(Node).where(Node.id.in_(ids)), **_UNSEEN)

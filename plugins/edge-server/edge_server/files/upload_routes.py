@@ -1,0 +1,89 @@
+"""Uploads in parts, for content that is too large for one request."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+
+import flask
+
+from edge_files.wire import CompleteUpload, Entry, PartToSign, SignedPart, SignedParts, SignParts, StartUpload, Upload
+from edge_server.base import clock
+from edge_server.base.problems import bad_entry
+from edge_server.files.signed_routes import part_path
+from edge_server.files.uploads import Uploads
+from edge_server.web.engines import services
+from edge_server.web.permissions import caller, member
+from edge_server.web.routes import Routes, answer
+
+routes = Routes("uploads", __name__, url_prefix="/v1/orgs/<org>/files/uploads")
+
+ADDRESS_LIFETIME = dt.timedelta(minutes=15)
+
+
+def uploads() -> Uploads:
+    """The uploads of the server that answers."""
+    return Uploads(services().database, services().store, services().configuration.quota)
+
+
+@routes.operation("files.uploads.start", "POST", "")
+@routes.arguments(StartUpload.schema())
+@routes.response(201, Upload.schema())
+def start(wanted: StartUpload, org: str) -> flask.Response:
+    """Open an upload."""
+    return uploads().start(member().organization_id, caller().id, wanted, lambda upload: answer(upload, 201))
+
+
+@routes.operation("files.uploads.read", "GET", "/<upload_id>")
+@routes.response(200, Upload.schema())
+def read(org: str, upload_id: str) -> flask.Response:
+    """Tell which parts are held."""
+    return answer(uploads().read(member().organization_id, upload_id))
+
+
+@routes.operation("files.uploads.abort", "DELETE", "/<upload_id>")
+@routes.response(204)
+def abort(org: str, upload_id: str) -> flask.Response:
+    """Drop an open upload and its parts."""
+    uploads().abort(member().organization_id, upload_id)
+    return flask.Response(status=204)
+
+
+@routes.operation("files.uploads.sign", "POST", "/<upload_id>/sign", secret_answer=True)
+@routes.arguments(SignParts.schema())
+@routes.response(200, SignedParts.schema())
+def sign(wanted: SignParts, org: str, upload_id: str) -> flask.Response:
+    """Give the addresses that parts go to, by PUT."""
+    upload = uploads().read(member().organization_id, upload_id)
+    expires_at = (clock.now() + ADDRESS_LIFETIME).replace(microsecond=0)
+    return answer(SignedParts(parts=[_signed(upload.id, part, expires_at) for part in wanted.parts]))
+
+
+@routes.operation("files.uploads.complete", "POST", "/<upload_id>/complete")
+@routes.arguments(CompleteUpload.schema())
+@routes.response(200, Entry.schema())
+def complete(stated: CompleteUpload, org: str, upload_id: str) -> flask.Response:
+    """Make an upload the file's newest version, once its content is checked."""
+    return uploads().complete(member().organization_id, upload_id, stated, answer)
+
+
+def _signed(upload: str, part: PartToSign, expires_at: dt.datetime) -> SignedPart:
+    bound = {}
+    if part.md5 is not None:
+        bound["md5"] = _md5(part.md5)
+    if part.sha256 is not None:
+        bound["sha256"] = part.sha256
+    url = services().signer.address("PUT", part_path(upload, part.n), expires_at, bound)
+    return SignedPart(n=part.n, url=url, expires_at=expires_at)
+
+
+def _md5(encoded: str) -> str:
+    """An MD5 in hexadecimal."""
+    try:
+        digest = base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error):
+        digest = b""
+    if len(digest) != 16:
+        raise bad_entry("md5: this is no MD5 in base64; state the digest of the part's bytes")
+    return digest.hex()

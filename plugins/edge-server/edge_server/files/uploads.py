@@ -1,0 +1,361 @@
+"""Uploads in parts: opened, filled in any order, completed once."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from sqlalchemy import Delete, delete, select
+from sqlalchemy.orm import Session
+
+from edge_files.wire import MAX_PARTS, PART_SIZE, CompleteUpload, Entry, HeldPart, StartUpload
+from edge_files.wire import Upload as UploadRecord
+from edge_server.base import clock
+from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, conflict, not_found, too_large
+from edge_server.billing import metering
+from edge_server.data import upload_locks
+from edge_server.data.database import Database
+from edge_server.data.declarative import new_uid
+from edge_server.data.store import Store, Written, WrongContent
+from edge_server.files import paths, quotas, tree
+from edge_server.files.models import Upload, UploadPart, Version
+
+LIFETIME = dt.timedelta(days=7)
+
+MAX_SIZE = 1 << 50
+"""Bytes of the largest upload; beyond, parts would no longer be parts."""
+
+HOLD_WAIT = 10.0
+"""Seconds that `complete` waits for parts which are still arriving."""
+
+SWEPT = 100
+"""Expired uploads that one transaction drops."""
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Uploads:
+    """The uploads in the server's local folder.
+
+    Args:
+        database: where they are recorded.
+        store: where their bytes go.
+        quota: bytes an organization may hold that has no quota of its own; None for no limit.
+    """
+
+    database: Database
+    store: Store
+    quota: int | None = None
+
+    def start(
+        self, organization_id: int, user_id: int, wanted: StartUpload, answer: Callable[[UploadRecord], _Answer]
+    ) -> _Answer:
+        """Open an upload.
+
+        Args:
+            organization_id: whose file it will be.
+            user_id: who opens it.
+            wanted: what is to be uploaded.
+            answer: called with the upload inside the transaction; what it gives is returned.
+
+        Raises:
+            Refusal: the path cannot be, or something is there that must not be replaced.
+        """
+        segments = tree.parse_new(wanted.path)
+        if wanted.size is not None and wanted.size > MAX_SIZE:
+            raise bad_entry(f"size: an upload has at most {MAX_SIZE} bytes; split the file")
+        with self.database.read() as session:
+            replaced = tree.check_target(session, organization_id, segments, overwrite=wanted.overwrite)
+            quotas.require_room(session, organization_id, (wanted.size or 0) - replaced, self.quota)
+        upload = Upload(
+            uid=new_uid(),
+            key=self.store.new_key(),
+            organization_id=organization_id,
+            path=paths.join(segments),
+            size=wanted.size,
+            part_size=part_size(wanted.size),
+            overwrite=wanted.overwrite,
+            expires_at=clock.now() + LIFETIME,
+            created_by=user_id,
+        )
+        self.store.start_upload(upload.uid)
+        try:
+            with self.database.write() as session:
+                session.add(upload)
+                return answer(_record(upload, []))
+        except BaseException:
+            self.store.drop_upload(upload.uid)
+            raise
+
+    def read(self, organization_id: int, uid: str) -> UploadRecord:
+        """An upload with the parts held."""
+        with self.database.read() as session:
+            upload = _find(session, uid, organization_id)
+            return _record(upload, upload.parts)
+
+    def abort(self, organization_id: int, uid: str) -> None:
+        """Drop an open upload and its parts."""
+        with self.database.write() as session:
+            upload = _open(session, uid, organization_id)
+            session.execute(delete(Upload).where(Upload.id == upload.id))
+        self._drop(uid, upload.key)
+
+    def write_part(self, uid: str, n: int, length: int | None, body: Callable[[int], Iterable[bytes]]) -> Written:
+        """Take the bytes of part `n`, in place of what was sent for it before.
+
+        Args:
+            uid: the upload.
+            n: number of the part, from 1.
+            length: bytes the sender says it has.
+            body: called with the most bytes the part may have, gives them in blocks; raises where
+                they break off.
+
+        Raises:
+            Refusal: there is no such upload, it is completed, or the part has not the size it must have.
+        """
+        try:
+            with self._held(uid, exclusive=False):
+                with self.database.write() as session:
+                    upload = _open(session, uid)
+                    metering.charge(upload.organization_id)
+                    _check_part_size(upload, n, length)
+                    # Until all of it is on disk again, nothing is held for this part.
+                    session.execute(_this_part(upload, n))
+                written = self.store.write_part(uid, (n - 1) * upload.part_size, body(upload.part_size))
+                _check_part_size(upload, n, written.size)
+                with self.database.write() as session:
+                    upload = _open(session, uid)
+                    session.execute(_this_part(upload, n))
+                    session.add(UploadPart(upload_id=upload.id, n=n, size=written.size, sha256=written.sha256))
+        except upload_locks.Busy:
+            raise conflict("this upload is being completed; start a new one to change the file") from None
+        except FileNotFoundError:
+            raise _gone() from None  # aborted just now
+        return written
+
+    def complete(
+        self, organization_id: int, uid: str, stated: CompleteUpload, answer: Callable[[Entry], _Answer]
+    ) -> _Answer:
+        """Make an upload the newest version at its path; a repeat gives the same version.
+
+        Args:
+            organization_id: whose upload it is.
+            uid: the upload.
+            stated: what it must be.
+            answer: called with the file inside the transaction; what it gives is returned.
+
+        Raises:
+            Refusal: parts are missing or differ from what is stated, or the path cannot take a file.
+        """
+        deadline = time.monotonic() + HOLD_WAIT
+        while True:
+            try:
+                with self._held(uid, exclusive=True):
+                    return self._complete(organization_id, uid, stated, answer)
+            except upload_locks.Busy:
+                with self.database.read() as session:
+                    upload = _find(session, uid, organization_id)
+                    if upload.version is not None:
+                        return answer(_completed(upload, upload.version, stated))
+                if time.monotonic() > deadline:
+                    raise _busy() from None
+                time.sleep(0.05)
+
+    def _complete(
+        self, organization_id: int, uid: str, stated: CompleteUpload, answer: Callable[[Entry], _Answer]
+    ) -> _Answer:
+        with self.database.read() as session:
+            upload = _find(session, uid, organization_id)
+            if upload.version is not None:
+                return answer(_completed(upload, upload.version, stated))
+            expected = Written(_total(upload, upload.parts, stated), stated.sha256)
+            key = upload.key
+        try:
+            self.store.check_upload(uid, expected)
+        except WrongContent:
+            raise checksum_mismatch(
+                "the parts together are not the content that was stated; send those that differ again"
+            ) from None
+        except FileNotFoundError:
+            raise _gone() from None  # aborted just now
+        published = False
+        try:
+            with self.database.write() as session:
+                upload = _open(session, uid, organization_id)
+                version = Version(
+                    key=key,
+                    organization_id=organization_id,
+                    size=expected.size,
+                    sha256=expected.sha256,
+                    created_at=clock.now(),
+                    created_by=upload.created_by,
+                )
+                segments = tuple(upload.path.split("/"))
+                with quotas.within_quota(session, organization_id, self.quota):
+                    node = tree.put_version(session, organization_id, segments, version, overwrite=upload.overwrite)
+                upload.version = version
+                upload.node_uid = node.uid
+                session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id))
+                session.flush()
+                published = True
+                self.store.publish(uid, key)
+                return answer(tree.entry(node))
+        except BaseException:
+            if published:
+                self.store.take_back(uid, key)
+            raise
+
+    @contextlib.contextmanager
+    def _held(self, uid: str, *, exclusive: bool) -> Iterator[None]:
+        """Hold the file of an upload, if it is not completed, when there is nothing to hold."""
+        with self.database.write() as session:
+            upload = _find(session, uid)
+            completed = upload.version_id is not None
+            if not completed and not self.store.has_upload(uid):
+                # A server died between moving the file and saying so. Whoever moves one holds the
+                # database's write lock, as we do, so nobody is about to.
+                self.store.take_back(uid, upload.key)
+        if completed:
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.store.hold_upload(uid, exclusive=exclusive))
+            except FileNotFoundError:
+                # Completed or aborted just now, which the caller finds out by looking again.
+                raise upload_locks.Busy from None
+            yield
+
+    def drop_orphans(self) -> None:
+        """Drop the files of uploads that are not recorded; only while nobody starts one."""
+        with self.database.read() as session:
+            known = set(session.scalars(select(Upload.uid).where(Upload.version_id.is_(None))))
+        for uid in set(self.store.uploads()) - known:
+            self.store.drop_upload(uid)
+
+    def sweep(self) -> bool:
+        """Drop some of the uploads that have expired; False when none is left."""
+        with self.database.read() as session:
+            expired = session.scalars(select(Upload).where(Upload.expires_at <= clock.now()).limit(SWEPT)).all()
+        if not expired:
+            return False
+        with self.database.write() as session:
+            session.execute(delete(Upload).where(Upload.id.in_([upload.id for upload in expired])))
+        for upload in expired:
+            if upload.version_id is None:
+                self._drop(upload.uid, upload.key)
+        return True
+
+    def _drop(self, uid: str, key: str) -> None:
+        """Drop the bytes of an upload that was never completed, also if a crash left them under its key."""
+        self.store.drop_upload(uid)
+        self.store.remove(key)
+
+
+def part_size(size: int | None) -> int:
+    """Bytes of each part but the last: as few as keep an upload of `size` bytes under `MAX_PARTS` parts."""
+    chosen = PART_SIZE
+    while size is not None and size > chosen * MAX_PARTS:
+        chosen *= 2
+    return chosen
+
+
+def etag(sha256: str) -> str:
+    """The entity tag of a part."""
+    return f'"{sha256}"'
+
+
+def _record(upload: Upload, parts: Iterable[UploadPart]) -> UploadRecord:
+    return UploadRecord(
+        id=upload.uid,
+        path=upload.path,
+        part_size=upload.part_size,
+        expires_at=upload.expires_at,
+        size=upload.size,
+        parts=[HeldPart(n=part.n, size=part.size, etag=etag(part.sha256), sha256=part.sha256) for part in parts],
+    )
+
+
+def _find(session: Session, uid: str, organization_id: int | None = None) -> Upload:
+    """The upload, which a signed address names without its organization."""
+    wanted = select(Upload).where(Upload.uid == uid, Upload.expires_at > clock.now())
+    if organization_id is not None:
+        wanted = wanted.where(Upload.organization_id == organization_id)
+    upload = session.scalar(wanted)
+    if upload is None:
+        raise _gone()
+    return upload
+
+
+def _open(session: Session, uid: str, organization_id: int | None = None) -> Upload:
+    upload = _find(session, uid, organization_id)
+    if upload.version_id is not None:
+        raise conflict("this upload is completed; start a new one to change the file")
+    return upload
+
+
+def _busy() -> Refusal:
+    said = "a part of this upload is still arriving, or it is being completed; try again"
+    return Refusal(409, "conflict", said, {"Retry-After": "1"})
+
+
+def _gone() -> Refusal:
+    return not_found("there is no such upload, or it was aborted or has expired; start a new one")
+
+
+def _this_part(upload: Upload, n: int) -> Delete:
+    return delete(UploadPart).where(UploadPart.upload_id == upload.id, UploadPart.n == n)
+
+
+def _check_part_size(upload: Upload, n: int, size: int | None) -> None:
+    if not 1 <= n <= MAX_PARTS:
+        raise bad_entry(f"parts have the numbers 1 to {MAX_PARTS}")
+    if size is None:
+        return
+    if size > upload.part_size:
+        raise too_large(f"a part of this upload has at most {upload.part_size} bytes, and this one has {size}")
+    if upload.size is None:
+        if not size:
+            raise bad_entry("the part is empty; leave it out")
+        return
+    must = max(0, min(upload.part_size, upload.size - (n - 1) * upload.part_size))
+    if not must:
+        raise bad_entry(f"an upload of {upload.size} bytes has no part {n}")
+    if size != must:
+        raise bad_entry(f"part {n} of this upload must have {must} bytes, and this one has {size}")
+
+
+def _total(upload: Upload, held: list[UploadPart], stated: CompleteUpload) -> int:
+    """Bytes of the whole upload, if the parts held are the parts stated and none is missing."""
+    parts = sorted(stated.parts, key=lambda part: part.n)
+    if [part.n for part in parts] != list(range(1, len(parts) + 1)):
+        raise bad_entry("parts: name each part once, from 1 without gaps")
+    by_number = {part.n: part for part in held}
+    for part in parts:
+        found = by_number.pop(part.n, None)
+        if found is None:
+            raise conflict(f"part {part.n} has not arrived; send it and complete again")
+        if part.etag.strip('"') != found.sha256 or (part.sha256 or found.sha256) != found.sha256:
+            raise checksum_mismatch(f"part {part.n} is not what was stated; send it again")
+        if part.size != found.size:
+            raise bad_entry(f"part {part.n} has {found.size} bytes, and {part.size} were stated; send it again")
+        if part.n < len(parts) and found.size != upload.part_size:
+            raise bad_entry(f"part {part.n} has {found.size} bytes; all but the last need {upload.part_size}")
+    if by_number:
+        raise conflict(f"part {min(by_number)} has arrived and is not stated; name all parts")
+    total = sum(part.size for part in parts)
+    if upload.size is not None and total != upload.size:
+        raise conflict(f"{total} of {upload.size} bytes have arrived; send the rest and complete again")
+    return total
+
+
+def _completed(upload: Upload, version: Version, stated: CompleteUpload) -> Entry:
+    if stated.sha256 != version.sha256:
+        raise conflict("this upload is completed with other content; start a new one to change the file")
+    name = upload.path.rpartition("/")[2]
+    return tree.file_entry(name, upload.node_uid or "", version)

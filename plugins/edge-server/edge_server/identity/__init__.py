@@ -1,0 +1,1 @@
+"""Who a caller is: users, organizations, memberships and tokens."""

@@ -1,0 +1,235 @@
+"""Users, organizations, memberships and tokens: what the server itself makes and looks up."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sqlalchemy import MetaData, bindparam, delete, or_, select
+from sqlalchemy.orm import Session
+
+from edge_server.base import clock
+from edge_server.files.models import Node
+from edge_server.identity import token_values
+from edge_server.identity.models import Membership, Organization, Token, User
+
+ROLES = ("admin", "developer")
+
+DELETING = "deleting"
+"""The status of an organization that is closed and whose data is being removed."""
+
+SHOWN_FOR = dt.timedelta(days=30)
+"""How long a token shows in its owner's list after it has expired."""
+
+# Asked with every request, so built once.
+_USER_OF_TOKEN = (
+    select(User, Token.id, Token.expires_at)
+    .join(Token, Token.user_id == User.id)
+    .where(Token.digest == bindparam("digest"), Token.removed_at.is_(None))
+)
+_MEMBERSHIP = (
+    select(Membership)
+    .join(Organization)
+    .where(
+        Membership.user_id == bindparam("user"),
+        Organization.name == bindparam("organization"),
+        Organization.status != DELETING,
+        Organization.active,
+    )
+)
+
+
+class TokenUser(NamedTuple):
+    """The user a token acts for, and the token's row."""
+
+    user: User
+    token_id: int
+
+
+def create_user(session: Session, user_name: str, *, server_admin: bool = False) -> User:
+    """Add a user, who belongs to no organization yet."""
+    user = User(user_name=user_name, server_admin=server_admin)
+    session.add(user)
+    session.flush()
+    return user
+
+
+def create_organization(session: Session, name: str, title: str | None = None) -> Organization:
+    """Add an organization with an empty file tree.
+
+    Args:
+        session: a writing transaction.
+        name: short name, as in addresses.
+        title: name for display; the short name if there is none.
+    """
+    organization = Organization(name=name, title=title or name)
+    session.add(organization)
+    session.flush()
+    session.add(Node(organization_id=organization.id, parent_id=None, name=""))
+    session.flush()
+    return organization
+
+
+def add_member(session: Session, user: User, organization: Organization, roles: Collection[str] = ()) -> None:
+    """Make `user` a member of `organization`.
+
+    Args:
+        session: a writing transaction.
+        user: the new member.
+        organization: where.
+        roles: "admin", "developer", both or neither.
+
+    Raises:
+        ValueError: a role is not one of these.
+    """
+    unknown = set(roles) - set(ROLES)
+    if unknown:
+        raise ValueError(f"there is no role {sorted(unknown)[0]!r}; the roles are {', '.join(ROLES)}")
+    membership = Membership(
+        user_id=user.id,
+        organization_id=organization.id,
+        admin="admin" in roles,
+        developer="developer" in roles,
+    )
+    session.add(membership)
+    session.flush()
+
+
+def create_token(
+    session: Session, user: User, *, note: str | None = None, expires_in: dt.timedelta | None = None
+) -> str:
+    """Add an API token and return its value, which is not kept and cannot be shown again.
+
+    Args:
+        session: a writing transaction.
+        user: whom it acts for.
+        note: what it is for.
+        expires_in: how long it is good for; forever by default.
+    """
+    return add_token(session, user, note=note, expires_in=expires_in)[1]
+
+
+def add_token(
+    session: Session, user: User, *, note: str | None = None, expires_in: dt.timedelta | None = None
+) -> tuple[Token, str]:
+    """The same, with the token's row."""
+    created_at = clock.now()
+    # Each new one pays for the old ones.
+    forgotten = or_(Token.expires_at <= created_at - SHOWN_FOR, Token.removed_at <= created_at - SHOWN_FOR)
+    session.execute(
+        delete(Token).where(Token.user_id == user.id, forgotten), execution_options={"synchronize_session": False}
+    )
+    user.activated_at = user.activated_at or created_at
+    value = token_values.new_token()
+    token = Token(
+        user_id=user.id,
+        note=note,
+        prefix=token_values.public_prefix(value),
+        digest=token_values.digest(value),
+        created_at=created_at,
+        expires_at=None if expires_in is None else created_at + expires_in,
+    )
+    session.add(token)
+    session.flush()
+    return token, value
+
+
+def renew_token(session: Session, token: Token) -> str:
+    """Give a token another value, which is returned; the one before is void."""
+    value = token_values.new_token()
+    token.prefix, token.digest = token_values.public_prefix(value), token_values.digest(value)
+    session.flush()
+    return value
+
+
+def prune_tokens(session: Session, user: User, note: str) -> None:
+    """Delete the expired tokens of `user` that carry `note`."""
+    expired = Token.expires_at <= clock.now()
+    session.execute(delete(Token).where(Token.user_id == user.id, Token.note == note, expired))
+
+
+def find_user(session: Session, user_name: str) -> User | None:
+    """The user of that name."""
+    return session.scalar(select(User).where(User.user_name == user_name, User.removed_at.is_(None)))
+
+
+def find_organization(session: Session, name: str) -> Organization | None:
+    """The organization of that short name."""
+    return session.scalar(select(Organization).where(Organization.name == name))
+
+
+def user_of_token(session: Session, value: str) -> User | None:
+    """The user a token acts for; None if it is unknown, removed or expired."""
+    found = token_user(session, value)
+    return None if found is None else found.user
+
+
+def token_user(session: Session, value: str) -> TokenUser | None:
+    """The same, with the token's row."""
+    found = session.execute(_USER_OF_TOKEN, {"digest": token_values.digest(value)}).first()
+    if found is None or (found.expires_at is not None and found.expires_at <= clock.now()):
+        return None
+    return TokenUser(found.User, found.id)
+
+
+def membership(session: Session, user_id: int, organization: str) -> Membership | None:
+    """What `user_id` is in the organization of that short name; None if not a member of such a one."""
+    return session.scalars(_MEMBERSHIP, {"user": user_id, "organization": organization}).first()
+
+
+def memberships(session: Session, user_id: int) -> list[tuple[Membership, Organization]]:
+    """All that a user is a member of, by the organizations' names."""
+    rows = session.execute(
+        select(Membership, Organization)
+        .join(Organization)
+        .where(Membership.user_id == user_id, Organization.status != DELETING, Organization.active)
+        .order_by(Organization.name)
+    )
+    return [(row.Membership, row.Organization) for row in rows]
+
+
+def roles_of(membership: Membership) -> list[str]:
+    """The roles a member has."""
+    return [role for role in ROLES if getattr(membership, role)]
+
+
+def is_open(session: Session, organization_id: int) -> bool:
+    """Whether an organization is there, and not being removed."""
+    wanted = select(Organization.id).where(Organization.id == organization_id, Organization.status != DELETING)
+    return session.scalar(wanted) is not None
+
+
+def has_admin(session: Session, organization_id: int) -> bool:
+    """Whether an organization has an admin."""
+    wanted = select(Membership.id).where(Membership.organization_id == organization_id, Membership.admin).limit(1)
+    return session.scalar(wanted) is not None
+
+
+def server_admins(session: Session) -> list[User]:
+    """Who runs the server, the first one first; in a writing transaction nobody else can be among them."""
+    wanted = select(User).where(User.server_admin, User.removed_at.is_(None)).order_by(User.id).with_for_update()
+    return list(session.scalars(wanted))
+
+
+def is_last_server_admin(session: Session, user: User) -> bool:
+    """Whether nobody would run the server without `user`; in a writing transaction, so that it stays true."""
+    return [one.id for one in server_admins(session)] == [user.id]
+
+
+def remove_user(session: Session, user: User) -> None:
+    """Take from a user all that is theirs; an empty row stays, since what they made refers to it."""
+    # As they are in the database, where plugins have tables of their own.
+    tables = MetaData()
+    tables.reflect(session.connection())
+    for table in tables.sorted_tables[::-1]:
+        for key in table.foreign_keys:
+            if key.parent.name == "user_id" and key.column.table.name == User.__tablename__:
+                session.execute(table.delete().where(key.parent == user.id))
+    # No name that can be given begins like this.
+    user.user_name = f"~{user.uid}"
+    user.first_name = user.last_name = user.email = user.license_name = None
+    user.home_organization_id = None
+    user.server_admin = False
+    user.removed_at = clock.now()
+    session.flush()

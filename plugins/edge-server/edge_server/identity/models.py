@@ -1,0 +1,126 @@
+"""The tables of users, organizations, memberships, tokens and invitations."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.types import BigInteger
+
+from edge_server.base import clock
+from edge_server.data.declarative import Base, Revised, RowId, new_uid
+
+
+class Organization(Revised, Base):
+    """A group of users with data of their own.
+
+    Removing one removes the rows that refer to it, and the rows that refer to those, of whatever
+    table; see `removal`. A reference that can be null and is not called `organization_id` is set to
+    null instead.
+    """
+
+    __tablename__ = "organizations"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    title: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(20), default="active")
+    disable_launch: Mapped[bool] = mapped_column(default=False)
+    shutdown_apps: Mapped[bool] = mapped_column(default=False)
+    active: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    # Bytes of the newest versions of its files: all it may have, where that is not the server's
+    # default, and all it has.
+    quota_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    used_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class User(Revised, Base):
+    """A person or machine that tokens belong to.
+
+    What says who made something refers to this row for ever, so removing a user empties it and
+    removes the rows of other tables whose column `user_id` refers to it.
+    """
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    user_name: Mapped[str] = mapped_column(String(100), unique=True)
+    first_name: Mapped[str | None] = mapped_column(String(200))
+    last_name: Mapped[str | None] = mapped_column(String(200))
+    email: Mapped[str | None] = mapped_column(String(320))
+    server_admin: Mapped[bool] = mapped_column(default=False)
+    license_name: Mapped[str | None] = mapped_column(String(100))
+    home_organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    activated_at: Mapped[dt.datetime | None]
+    removed_at: Mapped[dt.datetime | None]
+
+    home: Mapped[Organization | None] = relationship()
+
+
+class Membership(Revised, Base):
+    """That a user belongs to an organization, and in which roles."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (UniqueConstraint("user_id", "organization_id"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), default=new_uid)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    developer: Mapped[bool] = mapped_column(default=False)
+    admin: Mapped[bool] = mapped_column(default=False)
+
+    organization: Mapped[Organization] = relationship()
+    user: Mapped[User] = relationship()
+
+
+class Token(Base):
+    """What is kept of an API token: enough to know it again, not enough to use it."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    note: Mapped[str | None] = mapped_column(String(200))
+    prefix: Mapped[str] = mapped_column(String(20))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    expires_at: Mapped[dt.datetime | None]
+    removed_at: Mapped[dt.datetime | None]
+    last_used_at: Mapped[dt.datetime | None]
+
+    user: Mapped[User] = relationship()
+
+
+class Invitation(Base):
+    """What is kept of an invitation: its code is known by its digest, as a token is.
+
+    An accepted one stays, so that whoever sends the same request again can be given its answer: it
+    holds the key of that request and the token that was made.
+    """
+
+    __tablename__ = "invitations"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    user_name: Mapped[str] = mapped_column(String(100))
+    email: Mapped[str | None] = mapped_column(String(320))
+    developer: Mapped[bool] = mapped_column(default=False)
+    admin: Mapped[bool] = mapped_column(default=False)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    expires_at: Mapped[dt.datetime]
+    accepted_at: Mapped[dt.datetime | None]
+    accepted_key: Mapped[str | None] = mapped_column(String(64))
+    token_uid: Mapped[str | None] = mapped_column(String(36))
+
+    organization: Mapped[Organization] = relationship()
+    creator: Mapped[User] = relationship()

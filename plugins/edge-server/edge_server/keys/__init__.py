@@ -1,0 +1,1 @@
+"""What keeps secrets secret: sealing, signed addresses, and the rotation of keys."""

@@ -1,0 +1,82 @@
+"""Signed addresses: whoever holds one may do this one thing with it, until it expires.
+
+The signature covers the method, the address and every query parameter, so that nothing can be
+changed, added or left out. The addresses are relative to the service URL: no Host header is
+trusted, and they hold behind any prefix.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from edge_server.base import clock
+from edge_server.base.problems import Refusal
+
+FILE_NAME = "signing.key"
+
+
+class Signer:
+    """Signs and checks addresses.
+
+    Args:
+        key: the secret; whoever has it can sign.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def address(self, method: str, path: str, expires_at: dt.datetime, query: Mapping[str, str]) -> str:
+        """The signed address of `path`, which is relative to the service URL, like the result."""
+        values = {**query, "expires": str(int(expires_at.timestamp()))}
+        values["signature"] = self._signature(method, path, values)
+        return f"{quote(path)}?{urlencode(values)}"
+
+    def check(self, method: str, path: str, query: Mapping[str, list[str]]) -> dict[str, str]:
+        """The query parameters as they were signed.
+
+        Raises:
+            Refusal: this is not what was signed, or it has expired.
+        """
+        values = {name: given[0] for name, given in query.items() if len(given) == 1}
+        signature = values.pop("signature", "")
+        expected = self._signature(method, path, values)
+        if len(values) + 1 != len(query) or not hmac.compare_digest(signature.encode(), expected.encode()):
+            raise Refusal(
+                403, "bad_signature", "this address is not as it was signed; ask for a new one and use it unchanged"
+            )
+        if int(values["expires"]) <= clock.now().timestamp():
+            raise Refusal(403, "expired", "this address has expired; ask for a new one")
+        return values
+
+    def digest(self, text: bytes) -> str:
+        """A digest of `text` that nobody can compute without the key, so that a guess cannot be checked."""
+        # What is signed is JSON, which never begins like this.
+        return hmac.digest(self._key, b"digest\n" + text, hashlib.sha256).hex()
+
+    def _signature(self, method: str, path: str, values: Mapping[str, str]) -> str:
+        # JSON, since joined texts could be cut elsewhere and still be the same text.
+        signed = json.dumps([method, path, sorted(values.items())]).encode()
+        return base64.urlsafe_b64encode(hmac.digest(self._key, signed, hashlib.sha256)).decode().rstrip("=")
+
+
+def read_key(folder: Path) -> bytes:
+    """The server's signing key, made if it is missing; only its owner may read the file."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        beside = path.with_suffix(".new")
+        beside.unlink(missing_ok=True)
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    return path.read_bytes()

@@ -1,0 +1,183 @@
+"""The commands `edge server run`, `env`, `rotate-keys` and `fsck`."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import shlex
+from pathlib import Path
+
+import click
+
+plugin_api = 1
+
+_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("edge-data"),
+    show_default=True,
+    help="Folder that holds all of the server's data.",
+)
+
+
+@click.group()
+def server() -> None:
+    """Run an Edge server on this machine."""
+
+
+@server.command()
+@_data
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="Port to listen at; 0: any free one."
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+@click.option("--threads", type=click.IntRange(1, 512), default=16, show_default=True, help="Threads of each process.")
+@click.option("--access-log", is_flag=True, help="Write a line for each request to logs/access.log in the data folder.")
+def run(data: Path, host: str, port: int, workers: int, threads: int, access_log: bool) -> None:
+    """Start the server; on an empty folder with an organization, an admin and a token.
+
+    It stops on Ctrl-C, after the requests it is answering.
+    """
+    from edge_server.base.configuration import BadConfiguration
+    from edge_server.billing.prices import BadPrices
+    from edge_server.compute.instance_types import BadInstanceTypes
+    from edge_server.data.database import NotMigrated
+    from edge_server.keys.sealing import BadKeyFile
+    from edge_server.run import data_folder, process
+    from edge_server.run.app import create_app
+    from edge_server.web import subsystems
+
+    data = data.absolute()
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(data_folder.locked(data))
+            listener = stack.enter_context(process.listen(host, port))
+            url = process.url_of(listener)
+            added = subsystems.installed()
+            token = data_folder.prepare(data, added)
+            app = create_app(data, added)
+            log = None
+            if access_log:
+                log = data / "logs" / "access.log"
+                log.parent.mkdir(mode=0o700, exist_ok=True)
+            if not process.is_loopback(listener):
+                click.echo(
+                    "Warning: others can reach this address, and tokens travel in clear; put a TLS proxy in front.",
+                    err=True,
+                )
+            process.log_to_stderr()
+            stack.enter_context(data_folder.announced(data, url))
+            process.serve(
+                app,
+                listener,
+                data,
+                workers=workers,
+                threads=threads,
+                access_log=log,
+                ready=lambda: _greet(data, url, token),
+            )
+    except (
+        data_folder.BadFolder,
+        process.CannotListen,
+        NotMigrated,
+        BadKeyFile,
+        BadConfiguration,
+        BadPrices,
+        BadInstanceTypes,
+        subsystems.BrokenSubsystem,
+    ) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@server.command()
+@_data
+@click.option("--user", metavar="NAME", help="Whose token, such as of someone who lost theirs; the admin's by default.")
+def env(data: Path, user: str | None) -> None:
+    """Print the settings for the running server, with a new token that is good for 30 days.
+
+    Use it as: eval "$(edge server env)"
+    """
+    from edge_server.run import data_folder
+
+    try:
+        click.echo(data_folder.local_access(data.absolute(), user).exports())
+    except data_folder.BadFolder as error:
+        raise click.ClickException(str(error)) from None
+
+
+@server.command("rotate-keys")
+@_data
+@click.option(
+    "--keep-days",
+    type=click.IntRange(0, 36_500),
+    default=30,
+    show_default=True,
+    help="How long replaced keys stay in the file, to open copies of the database made before.",
+)
+@click.option("--lost", is_flag=True, help="The key file is gone for good: go on without what it sealed.")
+def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
+    """Encrypt secrets and kept passwords anew with a new key, also while the server runs.
+
+    Killed in the middle, it can be run again. Back up the key file afterwards.
+    """
+    from edge_server.data.database import NotMigrated
+    from edge_server.keys.sealing import FILE_NAME, BadKeyFile
+    from edge_server.run import data_folder, process
+
+    data = data.absolute()
+    process.log_to_stderr()
+    try:
+        done = data_folder.rotate_keys(data, kept=dt.timedelta(days=keep_days), lost=lost)
+    except (data_folder.BadFolder, NotMigrated, BadKeyFile) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(
+        f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {done.kept} stay for copies of "
+        f"the database, {done.removed} were removed. Back up {data / FILE_NAME} now."
+    )
+    if done.stuck:
+        raise click.ClickException(
+            f"{done.stuck} contents could not be opened and stay as they are; the lines above name them"
+        )
+
+
+@server.command()
+@_data
+@click.option(
+    "--deep", is_flag=True, help="Also read all content and compare its SHA-256; takes as long as that takes."
+)
+def fsck(data: Path, deep: bool) -> None:
+    """Check that the content of all files is there, also while the server runs.
+
+    Drops files in the data folder that belong to nothing. Missing or damaged content is listed by
+    path and version and makes the exit code 1; nothing is changed about it.
+    """
+    from edge_server.data.database import NotMigrated
+    from edge_server.run import data_folder
+
+    try:
+        report = data_folder.check(data.absolute(), deep=deep)
+    except (data_folder.BadFolder, NotMigrated) as error:
+        raise click.ClickException(str(error)) from None
+    for line in (*report.broken, *report.damages):
+        click.echo(line)
+    for name in report.recounted:
+        click.echo(f"{name}: what its files hold was counted wrongly and is set right")
+    click.echo(
+        f"{report.versions} versions checked, {len(report.damages)} missing or damaged, "
+        f"{report.orphans} orphaned files dropped"
+    )
+    if not report.is_clean:
+        raise click.exceptions.Exit(1)
+
+
+def _greet(data: Path, url: str, token: str | None) -> None:
+    """Say where the server listens; `echo` flushes, for whoever reads through a pipe."""
+    from edge_server.run import data_folder
+
+    if token is not None:
+        click.echo(f"# An Edge server with its data in {data} listens. This token is shown only now:")
+        click.echo(data_folder.Access(url, data_folder.ORGANIZATION, token).exports())
+        return
+    click.echo(f"# An Edge server with its data in {data} listens at {url}")
+    click.echo(f'# Settings for a shell: eval "$(edge server env --data {shlex.quote(str(data))})"')

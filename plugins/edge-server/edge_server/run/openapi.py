@@ -1,0 +1,55 @@
+"""Writes the API's description: `python -m edge_server.run.openapi [--check] [--plugins] PATH`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_server.data.database import Database
+from edge_server.data.store import Store
+from edge_server.keys import sealing
+from edge_server.keys.signing import Signer
+from edge_server.run.app import build
+from edge_server.web import subsystems
+from edge_server.web.description import description_of
+from edge_server.web.engines import Services
+from edge_server.web.subsystems import Subsystem
+
+
+def document(added: Sequence[Subsystem] = ()) -> dict[str, Any]:
+    """The description of the API as OpenAPI, from the routes and records themselves.
+
+    Args:
+        added: what plugins add.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        app = build(Services(Database(data / "none.sqlite3"), Store(data), Signer(b""), sealing.at(data)), added)
+    return description_of(app)
+
+
+def text(added: Sequence[Subsystem] = ()) -> str:
+    """The document as it is kept: sorted, so that a change shows as what it is."""
+    return json.dumps(document(added), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; fail if PATH is not current.")
+@click.option("--plugins", is_flag=True, help="Describe what the installed plugins add as well.")
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+def main(check: bool, plugins: bool, path: Path) -> None:
+    """Write the API's description to PATH."""
+    current = text(subsystems.installed() if plugins else ())
+    if not check:
+        path.write_text(current, encoding="utf-8")
+    elif not path.exists() or path.read_text(encoding="utf-8") != current:
+        raise click.ClickException(f"{path} is not current; run python -m edge_server.run.openapi {path}")
+
+
+if __name__ == "__main__":
+    main()

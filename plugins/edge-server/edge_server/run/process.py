@@ -1,0 +1,208 @@
+"""Running the server: on gunicorn where it runs, else on waitress."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_server.billing import metering
+from edge_server.web.engines import services_of
+
+if TYPE_CHECKING:
+    import flask
+
+LONGEST_ADDRESS = 128 << 10
+"""Bytes of a request line. A path of full length and depth, escaped, has 77,000."""
+
+
+class CannotListen(Exception):
+    """The address cannot be listened at; the message is one sentence for the user."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to `host` and `port`; 0 is any free one.
+
+    Raises:
+        CannotListen: the port is taken or not allowed, or the host is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CannotListen(f"{host} is no address to listen at ({error.strerror}); choose another --host") from None
+    try:
+        if os.name == "posix":
+            # A port is free again as soon as its server has stopped. On Windows it means something else.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise CannotListen(
+            f"cannot listen at {host}:{port} ({error.strerror}); choose another --port, or 0 for a free one"
+        ) from None
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The service URL of what listens there, as this machine reaches it."""
+    host, port = listener.getsockname()[:2]
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if address.is_unspecified:
+        address = ipaddress.ip_address("::1" if address.version == 6 else "127.0.0.1")
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine can reach what listens there."""
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def serve(
+    app: flask.Flask,
+    listener: socket.socket,
+    data: Path,
+    *,
+    workers: int,
+    threads: int,
+    access_log: Path | None,
+    ready: Callable[[], None],
+) -> None:
+    """Serve `app` until the process is told to stop; requests that have begun are finished.
+
+    Args:
+        app: the application.
+        listener: where it listens; closed in the end.
+        data: the data folder.
+        workers: processes.
+        threads: threads of each process.
+        access_log: file for one line per request.
+        ready: called once requests will be answered.
+    """
+    if os.name == "posix":
+        _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready)
+    else:
+        serve_with_waitress(app, listener, threads, ready)
+
+
+def serve_with_waitress(app: flask.Flask, listener: socket.socket, threads: int, ready: Callable[[], None]) -> None:
+    """Serve with waitress, which is one process."""
+    import waitress  # type: ignore[import-untyped]
+
+    server = waitress.create_server(
+        app,
+        sockets=[listener],
+        threads=threads,
+        max_request_body_size=1 << 50,  # the app has its own limits
+        max_request_header_size=2 * LONGEST_ADDRESS,
+        ident=None,
+    )
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+    _start(app)
+    ready()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    server.close()
+    _stop(app)
+
+
+def _start(app: flask.Flask) -> None:
+    """Begin what goes on beside answering, in the process that answers."""
+    services_of(app).background.start()
+    metering.meter_of(app).start()
+
+
+def _stop(app: flask.Flask) -> None:
+    services_of(app).background.stop()
+    metering.meter_of(app).stop()
+    services_of(app).database.close()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _serve_with_gunicorn(
+    app: flask.Flask,
+    listener: socket.socket,
+    data: Path,
+    workers: int,
+    threads: int,
+    access_log: Path | None,
+    ready: Callable[[], None],
+) -> None:
+    import gunicorn.http.message  # type: ignore[import-untyped]
+    from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+    from edge_server.run.gunicorn_worker import Arbiter, Worker
+
+    # gunicorn cuts its setting for this down to its own constant, which is too short for a path.
+    gunicorn.http.message.MAX_REQUEST_LINE = LONGEST_ADDRESS
+
+    settings: dict[str, Any] = {
+        "bind": f"fd://{listener.detach()}",
+        "worker_class": Worker,
+        "workers": workers,
+        "threads": threads,
+        "worker_connections": 1000 + threads,
+        "preload_app": True,
+        # The heartbeat is for workers that handle one request at a time; here it could only kill
+        # one whose disk is slow.
+        "timeout": 0,
+        "graceful_timeout": 30,
+        "keepalive": 75,
+        "limit_request_line": LONGEST_ADDRESS,
+        "loglevel": "warning",
+        "worker_tmp_dir": str(data / "incoming"),
+        "control_socket_disable": True,
+        "proc_name": "edge-server",
+        "when_ready": lambda _: ready(),
+        # In each worker, since threads do not survive the fork that makes one.
+        "post_worker_init": lambda _: _start(app),
+        "worker_exit": lambda _, __: _stop(app),
+    }
+    if access_log is not None:
+        settings["accesslog"] = str(access_log)
+        # The path without its query, which may hold a signature.
+        settings["access_log_format"] = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms %({x-request-id}o)s'
+
+    class Application(BaseApplication):  # type: ignore[misc]
+        def load_config(self) -> None:
+            for name, value in settings.items():
+                if name in self.cfg.settings:  # older versions have no control socket to disable
+                    self.cfg.set(name, value)
+
+        def load(self) -> flask.Flask:
+            return app
+
+    parent = os.getpid()
+    try:
+        Arbiter(Application()).run()
+    except SystemExit as stop:
+        if os.getpid() != parent:
+            # A worker that has finished arrives here too, and what is open belongs to its parent.
+            sys.stderr.flush()
+            os._exit(int(stop.code or 0))
+        if stop.code:
+            raise
+
+
+def log_to_stderr() -> None:
+    """Send the server's own log to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("edge_server")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

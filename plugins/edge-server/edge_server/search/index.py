@@ -1,0 +1,285 @@
+"""Search: an index of names, and finding in it what resembles a query.
+
+The index knows names of any kind by their uid. Whoever gives something a name, renames or removes
+it calls `add`, `rename` or `remove` in the same transaction, so that the index is never behind.
+
+Each word is kept once for all names of an organization it stands in, and trigrams lead to words: a
+new name of known words costs a few rows. A name that is similar enough to a query has at least
+`trigrams.least_shared` of its trigrams. The rarest of them lead to the candidates, whose words have
+enough of those together; the most common ones may be left out, each of which a name then needs one
+less of. The candidates are compared with the query by `trigrams.word_similarity`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from edge_server.search import trigrams
+from edge_server.search.models import SearchName, SearchPlace, SearchTrigram, SearchWord
+
+MOST = 1000
+"""Most names that one query finds, the best ones."""
+
+CANDIDATES = 20_000
+"""Most names that are looked at for one query, those with most of its trigrams first."""
+
+COMMON = 2000
+"""Words with a trigram are counted up to this number; beyond, it is not rare anyway."""
+
+_CHUNK = 5000
+
+_NAMES: Any = SearchName.__table__
+_WORDS: Any = SearchWord.__table__
+_TRIGRAMS: Any = SearchTrigram.__table__
+_PLACES: Any = SearchPlace.__table__
+
+Transaction = Session | sa.Connection
+
+
+class Found(NamedTuple):
+    """A name that resembles a query; the better, the smaller.
+
+    Attributes:
+        distance: 1 less its `word_similarity`.
+        length: characters of the name; of names equally similar, the query is more of a shorter one.
+        name: the name.
+        uid: what has it.
+        kind: of which kind that is.
+    """
+
+    distance: float
+    length: int
+    name: str
+    uid: str
+    kind: str
+
+
+# --- keeping the index
+
+
+def add(transaction: Transaction, organization_id: int, kind: str, uid: str, name: str) -> None:
+    """Index the name of something new.
+
+    Args:
+        transaction: the one that makes it.
+        organization_id: whose it is.
+        kind: "file", "folder", "connector", ...
+        uid: its universally unique id.
+        name: at most 255 characters.
+    """
+    made = transaction.execute(
+        sa.insert(_NAMES).returning(_NAMES.c.id),
+        {"organization_id": organization_id, "kind": kind, "uid": uid, "name": name},
+    )
+    _place(transaction, organization_id, made.scalar_one(), set(trigrams.words(name)))
+
+
+def rename(transaction: Transaction, uid: str, name: str) -> None:
+    """Index another name of something that is indexed."""
+    row = transaction.execute(sa.select(_NAMES).where(_NAMES.c.uid == uid)).one()
+    transaction.execute(sa.update(_NAMES).where(_NAMES.c.id == row.id).values(name=name))
+    before, after = set(trigrams.words(row.name)), set(trigrams.words(name))
+    _place(transaction, row.organization_id, row.id, after - before)
+    _unplace(transaction, row.organization_id, [(row.id, before - after)])
+
+
+def remove(transaction: Transaction, uids: Iterable[str]) -> None:
+    """Take names out of the index; those that are not in it are passed over."""
+    for some in _chunks(list(uids)):
+        rows = transaction.execute(sa.select(_NAMES).where(_NAMES.c.uid.in_(some))).all()
+        for organization_id in {row.organization_id for row in rows}:
+            here = [(row.id, set(trigrams.words(row.name))) for row in rows if row.organization_id == organization_id]
+            _unplace(transaction, organization_id, here)
+        transaction.execute(sa.delete(_NAMES).where(_NAMES.c.id.in_([row.id for row in rows])))
+
+
+def remove_organization(transaction: Transaction, organization_id: int) -> None:
+    """Take all names of an organization out of the index."""
+    words = sa.select(_WORDS.c.id).where(_WORDS.c.organization_id == organization_id)
+    transaction.execute(sa.delete(_PLACES).where(_PLACES.c.word_id.in_(words)))
+    for table in (_TRIGRAMS, _WORDS, _NAMES):
+        transaction.execute(sa.delete(table).where(table.c.organization_id == organization_id))
+
+
+def _place(transaction: Transaction, organization_id: int, name_id: int, words: set[str]) -> None:
+    if not words:
+        return
+    known = _ids(transaction, organization_id, words)
+    for word in sorted(words - known.keys()):
+        made = transaction.execute(
+            sa.insert(_WORDS).returning(_WORDS.c.id), {"organization_id": organization_id, "word": word}
+        )
+        known[word] = word_id = made.scalar_one()
+        transaction.execute(sa.insert(_TRIGRAMS), _trigram_rows(organization_id, word_id, word))
+    transaction.execute(
+        sa.insert(_PLACES), [{"word_id": word_id, "name_id": name_id} for word_id in sorted(known.values())]
+    )
+
+
+def _unplace(transaction: Transaction, organization_id: int, gone: list[tuple[int, set[str]]]) -> None:
+    """Take words out of names, and those that stand in none any more out of the index."""
+    known = _ids(transaction, organization_id, set().union(*(words for _, words in gone)))
+    if not known:
+        return
+    # By pairs: two lists would be looked up in all their combinations.
+    transaction.execute(
+        sa.delete(_PLACES).where(
+            _PLACES.c.word_id == sa.bindparam("word"), _PLACES.c.name_id == sa.bindparam("in_name")
+        ),
+        [{"word": known[word], "in_name": name_id} for name_id, words in gone for word in words],
+    )
+    for some in _chunks(list(known.values())):
+        stands = sa.exists().where(_PLACES.c.word_id == _WORDS.c.id)
+        left = transaction.execute(sa.select(_WORDS.c.id, _WORDS.c.word).where(_WORDS.c.id.in_(some), ~stands)).all()
+        if not left:
+            continue
+        transaction.execute(
+            sa.delete(_TRIGRAMS).where(
+                _TRIGRAMS.c.organization_id == sa.bindparam("organization_id"),
+                _TRIGRAMS.c.trigram == sa.bindparam("trigram"),
+                _TRIGRAMS.c.word_id == sa.bindparam("word_id"),
+            ),
+            [row for word_id, word in left for row in _trigram_rows(organization_id, word_id, word)],
+        )
+        transaction.execute(sa.delete(_WORDS).where(_WORDS.c.id.in_([row.id for row in left])))
+
+
+def _ids(transaction: Transaction, organization_id: int, words: Collection[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for some in _chunks(list(words)):
+        wanted = sa.select(_WORDS.c.word, _WORDS.c.id).where(
+            _WORDS.c.organization_id == organization_id, _WORDS.c.word.in_(some)
+        )
+        found |= {row.word: row.id for row in transaction.execute(wanted)}
+    return found
+
+
+def _trigram_rows(organization_id: int, word_id: int, word: str) -> list[dict[str, Any]]:
+    return [
+        {"organization_id": organization_id, "trigram": trigram, "word_id": word_id}
+        for trigram in sorted(set(trigrams.of_words([word])))
+    ]
+
+
+def _chunks(values: list[Any]) -> Iterator[list[Any]]:
+    # A statement takes only so many parameters.
+    return (values[at : at + _CHUNK] for at in range(0, len(values), _CHUNK))
+
+
+# --- asking it
+
+
+def find(transaction: Transaction, organization_id: int, query: str, kind: str | None = None) -> list[Found]:
+    """The names of an organization that resemble `query`, the best first, at most `MOST`.
+
+    Args:
+        transaction: one that reads.
+        organization_id: whose names.
+        query: text.
+        kind: only names of things of this kind.
+    """
+    wanted = frozenset(trigrams.of_words(trigrams.words(query)))
+    if not wanted:
+        return []
+    likeness = _Likeness(wanted)
+    found = []
+    for name, uid, kind_found in _candidates(transaction, organization_id, wanted, kind):
+        similarity = likeness.of(name)
+        if similarity >= trigrams.THRESHOLD:
+            found.append(Found(1.0 - similarity, len(name), name, uid, kind_found))
+    return sorted(found)[:MOST]
+
+
+class _Shared(dict[str, frozenset[str]]):
+    """The trigrams that a word has in common with a query, by word."""
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
+
+    def __missing__(self, word: str) -> frozenset[str]:
+        shared = self[word] = self._wanted.intersection(trigrams.of_words([word]))
+        return shared
+
+
+class _Likeness:
+    """How similar names are to one query.
+
+    Most names have to do with it in one word only, and the same words come again and again: what
+    was found for a word or a row of words is kept.
+    """
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
+        self._least = trigrams.least_shared(len(wanted))
+        self._shared = _Shared(wanted)
+        self._similarity: dict[tuple[str, ...], float] = {}
+
+    def of(self, name: str) -> float:
+        """The `word_similarity` of the query to `name`; 0 if that is below the threshold anyway."""
+        words = trigrams.words(name)
+        shared = self._shared
+        touched = [at for at, word in enumerate(words) if shared[word]]
+        if not touched:
+            return 0.0
+        # No stretch of the name begins or ends outside of these.
+        row = tuple(words[touched[0] : touched[-1] + 1])
+        similarity = self._similarity.get(row)
+        if similarity is None:
+            similarity = self._similarity[row] = self._of_words(row)
+        return similarity
+
+    def _of_words(self, row: tuple[str, ...]) -> float:
+        shared = frozenset().union(*(self._shared[word] for word in row))
+        if len(shared) < self._least:
+            return 0.0
+        return trigrams.word_similarity(self._wanted, trigrams.of_words(row))
+
+
+def _candidates(
+    transaction: Transaction, organization_id: int, wanted: frozenset[str], kind: str | None
+) -> Iterable[Any]:
+    """Name, uid and kind of all that may be similar enough."""
+    rare, least = _rarest(transaction, organization_id, wanted)
+    touched = (
+        sa.select(_TRIGRAMS.c.word_id, sa.func.count().label("shares"))
+        .where(_TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram.in_(rare))
+        .group_by(_TRIGRAMS.c.word_id)
+        .subquery()
+    )
+    # Words may share the same ones, so that this is rather too many names than too few.
+    shares = sa.func.sum(touched.c.shares)
+    places = (
+        sa.select(_PLACES.c.name_id, shares.label("shares"))
+        .join(touched, touched.c.word_id == _PLACES.c.word_id)
+        .group_by(_PLACES.c.name_id)
+        .having(shares >= least)
+        .order_by(shares.desc(), _PLACES.c.name_id)
+        .limit(CANDIDATES)
+        .subquery()
+    )
+    rows = sa.select(_NAMES.c.name, _NAMES.c.uid, _NAMES.c.kind).join(places, places.c.name_id == _NAMES.c.id)
+    if kind is not None:
+        rows = rows.where(_NAMES.c.kind == kind)
+    return transaction.execute(rows)
+
+
+def _rarest(transaction: Transaction, organization_id: int, wanted: frozenset[str]) -> tuple[list[str], int]:
+    """The query's trigrams but for the most common ones, and how many of these a similar name has at least."""
+    least = trigrams.least_shared(len(wanted))
+    one = (
+        sa.select(sa.literal(1).label("one"))
+        .where(_TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram == sa.bindparam("trigram"))
+        .limit(COMMON)
+        .subquery()
+    )
+    counting = sa.select(sa.func.count()).select_from(one)
+    counts = {trigram: transaction.scalar(counting, {"trigram": trigram}) or 0 for trigram in wanted}
+    rarest = sorted(counts, key=lambda trigram: (counts[trigram], trigram))
+    while least > 1 and counts[rarest[-1]] >= COMMON:
+        rarest.pop()
+        least -= 1
+    return rarest, least

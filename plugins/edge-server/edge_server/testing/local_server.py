@@ -1,0 +1,187 @@
+"""A server in a process of its own, on a free port: for tests and for demonstrations."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_server.data.database import Database
+    from edge_server.testing.simulation import SimulatedTime
+
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+
+
+class EdgeServer:
+    """A server of its own process group, and its accounts.
+
+    Args:
+        data: its data folder.
+        time: the time it is to have; by default that of the machine.
+
+    Attributes:
+        data: its data folder.
+        url: its service URL; another one after each start.
+        pid: its process.
+    """
+
+    def __init__(self, data: Path, *, time: SimulatedTime | None = None) -> None:
+        self.data = data
+        self._program = ("edge_server",) if time is None else ("edge_server.testing.simulation", str(time.path))
+        self.url = ""
+        self._options: tuple[str, ...] = ()
+        self._log = data.with_name(f"{data.name}.log")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._database: Database | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What the server wrote so far, to standard output and error."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def start(self, *options: str) -> None:
+        """Start the server and wait until it answers.
+
+        Args:
+            options: further options of `edge server run`.
+
+        Raises:
+            RuntimeError: it does not; the message has what it wrote.
+        """
+        from edge_server.run.data_folder import RUNNING
+
+        self._options = options
+        command = [sys.executable, "-m", *self._program, "run", "--data", str(self.data), "--port", "0", *options]
+        with contextlib.suppress(OSError):
+            # Left by a server that was killed; it would send us to where that one was.
+            (self.data / RUNNING).unlink()
+        with open(self._log, "ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"the Edge server did not start; it wrote:\n{self.log}")
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """Stop the server as Ctrl-C would, after the requests it is answering; returns its exit code."""
+        assert self._process is not None, "the server was not started"
+        self._process.terminate()
+        return self._process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """Stop the server in the middle of whatever it does."""
+        assert self._process is not None, "the server was not started"
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+
+    def restart(self) -> None:
+        """Stop the server and start it again with the same options; `url` is another one then."""
+        self.stop()
+        self.start(*self._options)
+
+    def create_user(
+        self,
+        name: str | None = None,
+        *,
+        organization: str | None = None,
+        roles: Collection[str] = (),
+        server_admin: bool = False,
+    ) -> str:
+        """Add a user, and return the name.
+
+        Args:
+            name: by default a fresh one.
+            organization: one to be a member of.
+            roles: "admin", "developer", both or neither.
+            server_admin: whether they run the server.
+        """
+        from edge_server.identity import accounts
+
+        name = name or f"user-{secrets.token_hex(4)}"
+        with self.database.write() as session:
+            user = accounts.create_user(session, name, server_admin=server_admin)
+            if organization is not None:
+                found = accounts.find_organization(session, organization)
+                if found is None:
+                    raise LookupError(f"there is no organization {organization!r}; create it first")
+                accounts.add_member(session, user, found, roles)
+        return name
+
+    def create_organization(self, name: str | None = None) -> str:
+        """Add an organization, by default of a fresh name, and return the name."""
+        from edge_server.identity import accounts
+
+        name = name or f"org-{secrets.token_hex(4)}"
+        with self.database.write() as session:
+            accounts.create_organization(session, name)
+        return name
+
+    def create_token(self, user_name: str, *, note: str | None = None, expires_in: float | None = None) -> str:
+        """Add an API token, and return its value.
+
+        Args:
+            user_name: whom it acts for.
+            note: what it is for.
+            expires_in: seconds; a negative number for a token that has expired.
+        """
+        from edge_server.identity import accounts
+
+        lifetime = None if expires_in is None else dt.timedelta(seconds=expires_in)
+        with self.database.write() as session:
+            user = accounts.find_user(session, user_name)
+            if user is None:
+                raise LookupError(f"there is no user {user_name!r}; create them first")
+            return accounts.create_token(session, user, note=note, expires_in=lifetime)
+
+    @property
+    def database(self) -> Database:
+        """The server's database, for what no address gives."""
+        from edge_server.data import database
+
+        if self._database is None:
+            self._database = database.Database(self.data / database.FILE_NAME)
+        return self._database
+
+    def close(self) -> None:
+        """Stop the server if it runs, and let go of its database."""
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+        if self._database is not None:
+            self._database.close()
+
+    def _answers(self) -> bool:
+        from edge_server.run.data_folder import running_url
+
+        url = running_url(self.data)
+        if url is None:
+            return False
+        # Without the environment's proxies, which do not lead here.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            opener.open(f"{url}/healthz", timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            return False
+        self.url = url
+        return True

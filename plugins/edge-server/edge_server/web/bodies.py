@@ -1,0 +1,135 @@
+"""Bodies: bytes are read as they stream, counted and never held whole; JSON is, within a limit."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator
+
+import flask
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wsgi import get_input_stream
+
+from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, too_large
+from edge_server.data.store import BLOCK
+
+STALLED = 60.0
+"""Seconds without a byte after which a connection is given up, since it keeps a thread busy."""
+
+DRAINED = 16 << 20
+"""Bytes of a refused body that are read all the same."""
+
+LARGEST_JSON = 8 << 20
+"""Bytes. The parts of the largest upload, stated at its completion, take a third of it."""
+
+_SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
+
+
+def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
+    """The request's body in blocks.
+
+    Args:
+        limit: most bytes taken.
+        too_long: sentence for a longer body.
+        digests: what the body must have, in hexadecimal, by the name of the algorithm.
+
+    Raises:
+        Refusal: the body is longer than that, ends before its stated length, or has another digest.
+    """
+    request = flask.request
+    stated = request.content_length
+    if stated is not None and stated > limit:
+        raise too_large(too_long)
+    size = 0
+    expected = {name: digest for name, digest in digests.items() if digest is not None}
+    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
+    with_timeout()
+    try:
+        while block := request.stream.read(min(BLOCK, limit + 1 - size)):
+            size += len(block)
+            if size > limit:
+                raise too_large(too_long)
+            for one in hashes.values():
+                one.update(block)
+            yield block
+    except TimeoutError:
+        raise _stalled() from None
+    except OSError:
+        # What servers raise when the sender goes away in the middle.
+        size = -1
+    if size < (stated or 0):
+        raise bad_entry("the body ended before its stated length; send it again")
+    for name, digest in expected.items():
+        if hashes[name].hexdigest() != digest:
+            raise checksum_mismatch(f"the {name.upper()} of the body is not the one stated; send it again")
+
+
+def whole() -> bytes:
+    """The body of a request that is JSON; it can be asked for again.
+
+    Raises:
+        Refusal: it has more than `LARGEST_JSON` bytes, or stopped coming.
+    """
+    request = flask.request
+    request.max_content_length = LARGEST_JSON
+    with_timeout()
+    try:
+        raw = request.get_data()
+    except ClientDisconnected as error:
+        # Werkzeug's word for whatever keeps a body of limited length from coming.
+        if isinstance(error.__context__, TimeoutError):
+            raise _stalled() from None
+        raise
+    if len(raw) >= LARGEST_JSON:  # one of no stated length is cut there
+        raise too_large(f"the body has more than {LARGEST_JSON} bytes; send less at once")
+    return raw
+
+
+def drain(response: flask.Response) -> flask.Response:
+    """Read what a refusal left unread, within reason, so that the connection can be used again.
+
+    gunicorn would close it, having said that it stays open, and the client's next request would
+    break.
+    """
+    request = flask.request
+    left = DRAINED
+    with contextlib.suppress(OSError, ClientDisconnected):
+        if request.content_length or "Transfer-Encoding" in request.headers:
+            with_timeout()
+            # Not the request's own, which keeps to the limit that was set for it.
+            stream = get_input_stream(request.environ)
+            while left > 0 and (block := stream.read(min(BLOCK, left))):
+                left -= len(block)
+    return response
+
+
+def _stalled() -> Refusal:
+    return Refusal(408, "timeout", f"no byte came for {STALLED:.0f} seconds; send it again")
+
+
+def with_timeout() -> None:
+    """Give up on the other side if it stalls, where the server lets us say so."""
+    connection = flask.request.environ.get("gunicorn.socket")
+    if connection is not None:
+        connection.settimeout(STALLED)
+
+
+def stated_digest() -> str | None:
+    """The body's SHA-256 in hexadecimal as its Content-Digest header (RFC 9530) states it; None without one.
+
+    Raises:
+        Refusal: the header states a SHA-256 that cannot be one.
+    """
+    found = _SHA256.search(flask.request.headers.get("Content-Digest", ""))
+    if found is None:
+        return None
+    try:
+        digest = base64.b64decode(found[1], validate=True)
+    except binascii.Error:
+        digest = b""
+    if len(digest) != 32:
+        raise bad_entry("the Content-Digest header holds no SHA-256; write it as sha-256=:BASE64:")
+    return digest.hex()

@@ -1,0 +1,253 @@
+"""Requests that can be sent again: one effect and one answer for each Idempotency-Key.
+
+Works for every POST whose caller is known, before and after its view and without its help: a first
+request claims its key, and whoever sends the same again gets the answer of the first
+(draft-ietf-httpapi-idempotency-key-header). A key belongs to its user and to the request it first
+came with, for 24 hours.
+
+The answer is committed in the same transaction as what it tells of: `keep`, which the views'
+`answer` calls, marks it for the commit that comes next, and `Database.before_commit` brings it
+there. So a view that writes makes its answer inside the transaction; after a crash either both are
+there or neither. That commit is also where a request that was overtaken ends: one that outlived its
+claim, so that another took the key, is rolled back. Refusals have no effect and are kept afterwards
+in a transaction of their own, as are the answers of views that write nothing.
+
+What a server that died was at is run again: after a start at once, and if only a worker died, when
+its claim has lapsed. Answers that hold a secret are never kept; the same request is run again and
+gets an answer of its own. What such a request has made it notes with `made`, so that the next run
+finds it and gives it another secret instead of making it twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import re
+import secrets
+
+import flask
+import sqlalchemy.exc
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from edge_server.base import clock
+from edge_server.base.problems import Refusal, bad_entry, log, request_id
+from edge_server.web import bodies
+from edge_server.web.engines import services
+from edge_server.web.idempotency_keys import IdempotencyKey
+from edge_server.web.permissions import caller
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+
+KEY_PATTERN = "[ -~]{1,255}"
+"""Printable ASCII."""
+
+LIFETIME = dt.timedelta(hours=24)
+
+LEASE = dt.timedelta(seconds=120)
+"""How long a request holds its key against another one that may be its own repetition."""
+
+SWEPT = 100
+"""Most expired keys that a new one clears away."""
+
+_KEY = re.compile(KEY_PATTERN)
+
+# Refusals of the moment or of the caller, not of what was asked.
+_PASSING = (401, 403, 408, 429)
+
+# Each answer has its own.
+_NOT_KEPT = ("content-length", "x-request-id")
+
+
+@dataclasses.dataclass
+class _Run:
+    """A request that holds its key.
+
+    Attributes:
+        row: the key's row.
+        claim: what tells this holder from others.
+        secret: its answer is not to be kept.
+        subject: uid of what an earlier run, or this one, has made.
+        answer: what it will answer, if it is known already.
+        kept: the answer that went into a transaction.
+    """
+
+    row: int
+    claim: str
+    secret: bool
+    subject: str | None = None
+    answer: flask.Response | None = None
+    kept: flask.Response | None = None
+
+
+def install(app: flask.Flask) -> None:
+    """Honour keys in `app`, behind everything else that looks at a request first."""
+    app.before_request(_before)
+    app.after_request(_after)
+
+
+def keep(response: flask.Response) -> flask.Response:
+    """Have the request's answer committed with the transaction that commits next, if it came with a key."""
+    run = _run()
+    if run is not None:
+        run.answer = response
+    return response
+
+
+def made_before() -> str | None:
+    """The uid of what the request has made when it was run before."""
+    run = _run()
+    return None if run is None else run.subject
+
+
+def made(uid: str) -> None:
+    """Note what the request makes, in the transaction that commits next; before its answer is kept."""
+    run = _run()
+    if run is not None:
+        run.subject = uid
+
+
+def before_commit(session: Session) -> None:
+    """Put the answer of the request at hand into its transaction.
+
+    Raises:
+        Refusal: another request has taken the key meanwhile, so this one must not have an effect.
+    """
+    run = _run()
+    if run is None or run.answer is None:
+        return
+    if not _settle(session, run, run.answer):
+        raise _in_progress()
+    run.kept, run.answer = run.answer, None
+
+
+def release_all(session: Session) -> None:
+    """Let go of the keys that requests of an earlier server hold; only while nobody answers any."""
+    session.execute(
+        update(IdempotencyKey).where(IdempotencyKey.claim.is_not(None)).values(claim=None, claimed_until=None)
+    )
+
+
+def _run() -> _Run | None:
+    found: _Run | None = flask.g.get("idempotency") if flask.has_request_context() else None
+    return found
+
+
+def _before() -> flask.Response | None:
+    key = flask.request.headers.get(HEADER)
+    if key is None or flask.request.method != "POST" or "caller" not in flask.g:
+        return None
+    if not _KEY.fullmatch(key):
+        raise bad_entry(f"{HEADER}: a key is 1 to 255 printable ASCII characters; make one of random characters")
+    fingerprint = _fingerprint()
+    view = flask.current_app.view_functions[flask.request.endpoint or ""]
+    with services().database.write() as session:
+        row = _claim(session, caller().id, key, fingerprint)
+        session.flush()
+        if row.status is not None:
+            return _replay(row, row.status)
+        assert row.claim is not None  # noqa: S101  # just claimed
+        run = _Run(row.id, row.claim, getattr(view, "secret_answer", False), row.subject)
+    flask.g.idempotency = run
+    return None
+
+
+def _after(response: flask.Response) -> flask.Response:
+    run = _run()
+    if run is None or run.kept is response:
+        return response
+    run.answer = None
+    try:
+        with services().database.write() as session:
+            _settle(session, run, response)
+    except sqlalchemy.exc.DBAPIError as error:
+        # What was done was done, and the answer to it is the better one; the claim lapses by itself.
+        log.error("the answer to request %s could not be kept: %s", request_id(), type(error.orig).__name__)
+    return response
+
+
+def _fingerprint() -> str:
+    """What is the same for the same request only, and gives no hold to whoever guesses what was in it."""
+    request = flask.request
+    head = json.dumps([request.method, request.path, sorted(request.args.items(multi=True))]).encode()
+    return services().signer.digest(head + b"\n" + bodies.whole())
+
+
+def _claim(session: Session, user_id: int, key: str, fingerprint: str) -> IdempotencyKey:
+    """The key's row: claimed for this request, or with the answer it got before.
+
+    Raises:
+        Refusal: the key came with another request, or the first one is still being answered.
+    """
+    now = clock.now()
+    row = session.scalar(select(IdempotencyKey).where(IdempotencyKey.user_id == user_id, IdempotencyKey.key == key))
+    if row is not None and row.expires_at <= now:
+        session.delete(row)
+        session.flush()  # the key must be free before it is given again
+        row = None
+    if row is None:
+        _sweep(session, now)
+        row = IdempotencyKey(user_id=user_id, key=key, fingerprint=fingerprint, expires_at=now + LIFETIME)
+        session.add(row)
+    elif row.fingerprint != fingerprint:
+        raise Refusal(
+            422, "idempotency_mismatch", f"this {HEADER} came with another request before; use a new key for each"
+        )
+    elif row.status is not None:
+        return row
+    elif row.claimed_until is not None and row.claimed_until > now:
+        raise _in_progress()
+    row.claim = secrets.token_hex(8)
+    row.claimed_until = now + LEASE
+    return row
+
+
+def _sweep(session: Session, now: dt.datetime) -> None:
+    """Forget keys that have expired. Each new one pays for the old ones."""
+    expired = select(IdempotencyKey.id).where(IdempotencyKey.expires_at <= now).limit(SWEPT)
+    session.execute(
+        delete(IdempotencyKey).where(IdempotencyKey.id.in_(expired)), execution_options={"synchronize_session": False}
+    )
+
+
+def _settle(session: Session, run: _Run, response: flask.Response) -> bool:
+    """Let go of the key, with the answer if that is to be kept; False if another request has taken it over."""
+    values: dict[str, object] = {"claim": None, "claimed_until": None, "subject": run.subject}
+    if not run.secret and _is_final(response):
+        headers = [(name, value) for name, value in response.headers if name.lower() not in _NOT_KEPT]
+        values |= {"status": response.status_code, "headers": json.dumps(headers), "body": response.get_data()}
+    mine = or_(IdempotencyKey.claim == run.claim, IdempotencyKey.claim.is_(None))
+    settled = session.execute(
+        update(IdempotencyKey)
+        .where(IdempotencyKey.id == run.row, IdempotencyKey.status.is_(None), mine)
+        .values(**values)
+        .returning(IdempotencyKey.id),
+        execution_options={"synchronize_session": False},
+    )
+    return settled.first() is not None
+
+
+def _is_final(response: flask.Response) -> bool:
+    """Whether the same request would have to get the same answer again."""
+    status = response.status_code
+    if not response.is_sequence:
+        return False  # a stream
+    refused = 400 <= status < 500 and status not in _PASSING and "Retry-After" not in response.headers
+    return refused or 200 <= status < 300
+
+
+def _replay(row: IdempotencyKey, status: int) -> flask.Response:
+    response = flask.Response(row.body, status, json.loads(row.headers or "[]"))
+    response.headers[REPLAYED] = "true"
+    return response
+
+
+def _in_progress() -> Refusal:
+    return Refusal(
+        409,
+        "idempotency_in_progress",
+        f"the first request with this {HEADER} is still being answered; send it again for its answer",
+        {"Retry-After": "1"},
+    )

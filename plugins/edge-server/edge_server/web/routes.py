@@ -1,0 +1,141 @@
+"""How routes are declared: with an operation id, strict arguments, and records as answers."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import flask
+import flask_smorest
+import marshmallow
+from webargs import core
+from webargs.flaskparser import FlaskParser
+
+from edge_core.records import Record
+from edge_server.base.problems import Refusal, bad_entry
+from edge_server.web import bodies, idempotency, updates
+
+BINARY_SCHEMA = {"type": "string", "format": "binary"}
+"""Bytes, in the API description."""
+
+BINARY_TYPE = "application/octet-stream"
+
+BINARY_BODY = {"required": True, "content": {BINARY_TYPE: {"schema": BINARY_SCHEMA}}}
+"""A request body of bytes, in the API description."""
+
+_NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+
+_BOOLEANS = {"true": True, "false": False}
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+class _StrictParser(FlaskParser):
+    """webargs' parser, refusing what it would pass over in silence."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": marshmallow.RAISE}
+
+    def load_querystring(self, req: flask.Request, schema: marshmallow.Schema) -> Any:
+        values: dict[str, Any] = {}
+        for name, given in req.args.lists():
+            if len(given) > 1:
+                raise bad_entry(f"{name}: it is given {len(given)} times; give it once")
+            values[name] = given[0]
+            # In JSON a number in quotes is refused; a query has nothing but text.
+            field = schema.fields.get(name)
+            if isinstance(field, marshmallow.fields.Integer) and _NUMBER.fullmatch(given[0]):
+                values[name] = int(given[0])
+            elif isinstance(field, marshmallow.fields.Boolean):
+                values[name] = _BOOLEANS.get(given[0], given[0])
+        return values
+
+    def _raw_load_json(self, req: flask.Request) -> Any:
+        if not core.is_json(req.mimetype):
+            raise Refusal(
+                415, "unsupported_media_type", "send the body as JSON, with the header Content-Type: application/json"
+            )
+        raw = bodies.whole()
+        try:
+            loaded = core.parse_json(raw)
+            if b"\\u" in raw:
+                # An escaped half of a surrogate pair is JSON to Python and text to nobody else.
+                json.dumps(loaded, ensure_ascii=False).encode()
+        except RecursionError:
+            raise bad_entry("the body nests too deep to be read; simplify it") from None
+        except UnicodeEncodeError:
+            raise bad_entry("the body holds text that is not valid Unicode; correct it and send it again") from None
+        return loaded
+
+
+class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
+    """A group of addresses."""
+
+    ARGUMENTS_PARSER = _StrictParser()
+
+    def operation(
+        self, operation_id: str, method: str, rule: str, *, secret_answer: bool = False
+    ) -> Callable[[_View], _View]:
+        """Decorator: the view answers `method` at `rule`.
+
+        Args:
+            operation_id: its name in the permission table and the API description.
+            method: HTTP method.
+            rule: address below the group's.
+            secret_answer: it answers with a secret or a signature, so the answer is never kept.
+        """
+
+        def decorate(view: _View) -> _View:
+            documented = self.doc(operationId=operation_id)(view)
+            documented.operation_id = operation_id
+            documented.secret_answer = secret_answer
+            # An endpoint's name cannot hold a dot.
+            endpoint = operation_id.replace(".", ":")
+            self.route(rule, methods=[method], endpoint=endpoint)(documented)
+            return typing.cast(_View, documented)
+
+        return decorate
+
+    def merge_patch(self, record: type[Record]) -> Callable[[_View], _View]:
+        """Decorator: the view's first argument is a merge patch of such a record, for `changes.patched`."""
+        patch = self.arguments(record.patch_schema(), content_type=updates.MERGE_PATCH)
+        return typing.cast(Callable[[_View], _View], patch)
+
+    def content(self, *, redirects: bool) -> Callable[[_View], _View]:
+        """Decorator: the view answers with content, whole or a range of it.
+
+        Args:
+            redirects: or with where that is.
+        """
+
+        def decorate(view: _View) -> _View:
+            if redirects:
+                said = "Too large to be sent here: Location is a signed address, to be fetched without a token."
+                view = self.alt_response(307, description=said)(view)
+            said = "The one range that the Range header asks for."
+            view = self.alt_response(206, schema=BINARY_SCHEMA, content_type=BINARY_TYPE, description=said)(view)
+            whole: _View = self.response(200, BINARY_SCHEMA, content_type=BINARY_TYPE)(view)
+            return whole
+
+        return decorate
+
+
+def answer(record: Record, status: int = 200) -> flask.Response:
+    """A record as a JSON answer. Dumping through marshmallow would take a listing ten times as long.
+
+    Where the view writes, this belongs inside its transaction: the answer to a request that can be
+    sent again is committed with it.
+    """
+    dumped = json.dumps(record.to_dict()) + "\n"
+    return idempotency.keep(flask.Response(dumped, status, content_type="application/json"))
+
+
+def refuse_unreadable_query() -> None:
+    """Refuse a query that is not UTF-8; Werkzeug would take its bytes for the text of their escapes."""
+    try:
+        unquote_to_bytes(flask.request.query_string).decode()
+    except UnicodeDecodeError:
+        raise bad_entry("the query is not valid UTF-8; encode names as UTF-8 and escape them") from None
