@@ -1,4 +1,4 @@
-"""`edge files`."""
+"""The command `edge files`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_vfs import local_names
 plugin_api = 1
 
 REMOTE = "edge:"
-"""What a path in the organization begins with, where a local one could stand as well."""
+"""Prefix of a path in the organization, where a local path is possible too."""
 
 
 @click.group()
@@ -32,21 +32,21 @@ def files() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def ls(open_session: Any, path: str, long: bool, as_json: bool) -> None:
-    """List a folder, the root by default."""
+    """List a folder; the root by default."""
     path = path.removeprefix(REMOTE).removeprefix("/").removesuffix("/")
     with open_session() as edge:
         store = OrganizationStore(edge)
         entry = store.stat(path)
         entries = store.children(path) if entry.kind == "folder" else iter([entry])
         if as_json:
-            click.echo(json.dumps([one.to_dict() for one in entries], indent=2))
+            click.echo(json.dumps([child.to_dict() for child in entries], indent=2))
             return
-        for one in entries:
-            click.echo(_long(one) if long else _shown(one))
+        for child in entries:
+            click.echo(_long(child) if long else _shown(child))
 
 
 def _shown(entry: Entry) -> str:
-    # A name may hold what a terminal would obey.
+    # A name may hold escape sequences, which a terminal would follow.
     name = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in entry.name)
     return name + "/" if entry.kind == "folder" else name
 
@@ -72,7 +72,7 @@ def cat(open_session: Any, path: str) -> None:
 @files.command()
 @click.argument("source")
 @click.argument("target")
-@click.option("-r", "--recursive", is_flag=True, help="Copy a folder with all that is in it.")
+@click.option("-r", "--recursive", is_flag=True, help="Copy a folder and everything in it.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file of the organization.")
 @click.pass_obj
 def cp(open_session: Any, source: str, target: str, recursive: bool, no_overwrite: bool) -> None:
@@ -102,17 +102,16 @@ def cp(open_session: Any, source: str, target: str, recursive: bool, no_overwrit
         if recursive:
             edge.files.upload_folder(path, source, overwrite=not no_overwrite)
             return
-        given = sys.stdin.buffer if source == "-" else source
-        edge.files.upload(path, given, overwrite=not no_overwrite)
+        edge.files.upload(path, sys.stdin.buffer if source == "-" else source, overwrite=not no_overwrite)
 
 
 @files.command()
 @click.argument("source")
 @click.argument("target")
-@click.option("--overwrite", is_flag=True, help="Replace a file that is there already.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.pass_obj
 def mv(open_session: Any, source: str, target: str, overwrite: bool) -> None:
-    """Move or rename a file or folder of the organization; into TARGET, if it is a folder."""
+    """Move or rename a file or folder of the organization; into TARGET if that is a folder."""
     with open_session() as edge:
         name = _remote(source)
         path = _remote_target(OrganizationStore(edge), name, _relative(target))
@@ -121,10 +120,10 @@ def mv(open_session: Any, source: str, target: str, overwrite: bool) -> None:
 
 @files.command()
 @click.argument("paths", nargs=-1, required=True)
-@click.option("-r", "--recursive", is_flag=True, help="Delete folders with all that is in them.")
+@click.option("-r", "--recursive", is_flag=True, help="Delete folders and everything in them.")
 @click.pass_obj
 def rm(open_session: Any, paths: tuple[str, ...], recursive: bool) -> None:
-    """Delete files and folders of the organization; a folder that is not empty only with -r."""
+    """Delete files and folders of the organization; a folder that is not empty needs -r."""
     with open_session() as edge:
         for path in paths:
             edge.files.delete(_remote(path), recursive=recursive)
@@ -132,10 +131,10 @@ def rm(open_session: Any, paths: tuple[str, ...], recursive: bool) -> None:
 
 @files.command()
 @click.argument("paths", nargs=-1, required=True)
-@click.option("-p", "--parents", "exist_ok", is_flag=True, help="A folder that is there already is no error.")
+@click.option("-p", "--parents", "exist_ok", is_flag=True, help="Do not fail if the folder exists.")
 @click.pass_obj
 def mkdir(open_session: Any, paths: tuple[str, ...], exist_ok: bool) -> None:
-    """Make folders in the organization, with their missing parents."""
+    """Make folders in the organization, including missing parents."""
     with open_session() as edge:
         for path in paths:
             edge.files.make_folder(_remote(path), exist_ok=exist_ok)
@@ -146,12 +145,12 @@ def _relative(path: str) -> str:
 
 
 def _remote(path: str) -> str:
-    """A path in the organization as its methods take it; shells complete folders with a slash."""
+    """Return a path in the organization without prefix and slashes; shells complete folders with a slash."""
     return _relative(path).removesuffix("/")
 
 
 def _local_folder(target: str, name: str) -> pathlib.Path:
-    """Where a folder goes: into `target` if that is there, else to `target` itself."""
+    """Return where to download a folder: into `target` if that exists, else to `target` itself."""
     folder = pathlib.Path(target)
     if not folder.is_dir():
         return folder
@@ -166,7 +165,7 @@ def _refuse_pair() -> NoReturn:
 
 
 def _remote_target(store: OrganizationStore, source: str, target: str) -> str:
-    """The path to upload to: in the folder `target` if it is one or ends like one, else `target` itself."""
+    """Return the path to write: in `target` if that is a folder or ends with a slash, else `target` itself."""
     folder = target.removesuffix("/")
     if folder == target:
         try:

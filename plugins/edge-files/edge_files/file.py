@@ -1,4 +1,4 @@
-"""`File` of the organization's store."""
+"""`File`: a file of the organization."""
 
 from __future__ import annotations
 

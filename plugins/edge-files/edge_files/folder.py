@@ -1,4 +1,4 @@
-"""`Folder` of the organization's store."""
+"""`Folder`: a folder of the organization."""
 
 from __future__ import annotations
 

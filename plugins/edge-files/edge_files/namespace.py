@@ -1,4 +1,4 @@
-"""What hangs on the session as `files`."""
+"""The attribute `files` of the session."""
 
 from __future__ import annotations
 
@@ -14,5 +14,9 @@ plugin_api = 1
 
 
 def root_folder(session: EdgeSession) -> Folder:
-    """The root of the organization's files."""
+    """Return the root folder of the organization's files.
+
+    Args:
+        session: the session whose organization is meant.
+    """
     return Folder(OrganizationStore(session))

@@ -1,4 +1,4 @@
-"""The organization's files, over the wire."""
+"""The organization's files: the store behind `session.files`, which calls the server."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from edge_vfs.source import Part
 from edge_vfs.store import Stat
 
 SIGNED_AHEAD = 16
-"""How many parts' addresses are asked for at once."""
+"""Number of parts whose addresses are requested at once."""
 
 VERIFIED_PER_SECOND = 50 << 20
-"""Bytes. The slowest a server is expected to check a completed upload at."""
+"""Bytes per second that even a slow server checks of a completed upload."""
 
 
 class OrganizationStore(Namespace):
-    """A `edge_vfs.FileStore` of the session's organization."""
+    """An `edge_vfs.FileStore` of the session's organization."""
 
     namespace = "files"
 
@@ -83,7 +83,7 @@ class OrganizationStore(Namespace):
 
 
 class Reader:
-    """The content of one version: small content comes from the API, large from a signed address."""
+    """The content of one version: small content is read from the API, large content from a signed address."""
 
     def __init__(self, http: ServiceClient, path: str, stat: Stat) -> None:
         self._http = http
@@ -105,7 +105,7 @@ class Reader:
         if answer.status < 300:
             return self._checked(answer, span)
         with answer:
-            answer.read()  # which keeps the connection
+            answer.read()  # to its end, so that the connection can be used again
         self._address = urljoin(answer.url, answer.headers.get("Location", ""))
         return self._checked(self._http.signed("GET", self._address, headers=headers), span)
 
@@ -115,38 +115,40 @@ class Reader:
         return self._http.absolute(address.url)
 
     def _checked(self, answer: Answer, span: range) -> Answer:
-        """The answer, if it is the bytes asked for, of content as long as is known."""
-        whole = f"bytes 0-{self._size - 1}/{self._size}"
-        asked = f"bytes {span.start}-{span.stop - 1}/{self._size}"
+        """Return `answer` if it holds the requested bytes, of content of the expected size."""
+        whole_range = f"bytes 0-{self._size - 1}/{self._size}"
+        requested_range = f"bytes {span.start}-{span.stop - 1}/{self._size}"
         length = str(len(span))
         if (
             answer.status not in (200, 206)
-            or answer.headers.get("Content-Range", whole) != asked
+            or answer.headers.get("Content-Range", whole_range) != requested_range
             or answer.headers.get("Content-Length", length) != length
         ):
             answer.close()
             raise BadResponse(
-                f"{answer.url} did not send the bytes asked for; a proxy on the way may drop the Range header, "
-                "or answer for the server"
+                f"{answer.url} did not send the requested bytes; check whether a proxy drops the Range header "
+                "or answers in place of the server"
             )
         return answer
 
 
 def _check_kind(answer: Any, *kinds: str) -> None:
-    """See that the answer tells of the entry; some servers on the way put their errors into a 200."""
+    """Check that the answer describes an entry; some proxies send their errors with status 200."""
     entry = Entry.from_answer(answer)
     if entry.kind not in (kinds or ("file", "folder")):
-        raise BadResponse(f"the server answered with a {entry.kind!r}, which is not what it was asked for; try again")
+        raise BadResponse(
+            f"the server answered with an entry of the kind {entry.kind!r}, which was not requested; try again"
+        )
 
 
 def _check_stored(answer: Any, sha256: str) -> None:
-    """See that what the server has stored is what was sent."""
+    """Check that the server stored what was sent."""
     if Entry.from_answer(answer).sha256 != sha256:
-        raise BadResponse("the server did not say that it stored what was sent; see what it has, then try again")
+        raise BadResponse("the server did not confirm that it stored what was sent; look at the file, then try again")
 
 
 class _Sender:
-    """One upload in parts, which go to signed addresses one after another."""
+    """An upload in parts, sent to signed addresses one after another."""
 
     def __init__(self, http: ServiceClient, path: str, source: edge_vfs.Source, overwrite: bool) -> None:
         self._http = http
@@ -161,7 +163,7 @@ class _Sender:
             parts = [self._send(n, part) for n, part in enumerate(self._source.parts(self._upload.part_size), 1)]
             done = CompleteUpload(sha256=self._source.sha256(), parts=parts)
             size = sum(part.size for part in parts)
-            # The server reads all of it again to check it, and answers only then.
+            # The server reads all of the content to check it, and answers only then.
             stored = self._http.post(f"{here}/complete", json=done.to_dict(), timeout=60 + size / VERIFIED_PER_SECOND)
             _check_stored(stored, self._source.sha256())
         except BaseException:
@@ -176,7 +178,7 @@ class _Sender:
                 with self._http.signed("PUT", address.url, headers=address.headers, body=part, whole=True) as answer:
                     etag = answer.headers.get("ETag")
                 if not etag:
-                    raise BadResponse(f"{answer.url} did not say that it took part {n}; try again")
+                    raise BadResponse(f"{answer.url} did not confirm part {n} of the upload; try again")
                 return HeldPart(n=n, size=len(part), etag=etag, sha256=part.sha256())
             except Forbidden:
                 if fresh:
@@ -186,15 +188,17 @@ class _Sender:
     def _address(self, n: int, fresh: bool) -> SignedPart:
         if fresh or n not in self._addresses:
             numbers = range(n, min(n + SIGNED_AHEAD, MAX_PARTS + 1))
-            wanted = SignParts(parts=[PartToSign(n=number) for number in numbers])
-            answer = self._http.post(f"/uploads/{self._upload.id}/sign", json=wanted.to_dict())
-            self._addresses = {one.n: one for one in SignedParts.from_answer(answer).parts}
+            to_sign = SignParts(parts=[PartToSign(n=number) for number in numbers])
+            answer = self._http.post(f"/uploads/{self._upload.id}/sign", json=to_sign.to_dict())
+            self._addresses = {address.n: address for address in SignedParts.from_answer(answer).parts}
         try:
             return self._addresses[n]
         except KeyError:
-            raise BadResponse(f"the server gave no address for part {n}; client and server may differ") from None
+            raise BadResponse(
+                f"the server sent no address for part {n}; check that client and server have the same version"
+            ) from None
 
     def _give_up(self, here: str) -> None:
-        """Drop what was sent, if the server can still be reached; it drops it itself in the end."""
+        """Drop what was sent, if the server can be reached; otherwise it is dropped when the upload expires."""
         with contextlib.suppress(EdgeError):
             self._http.delete(here)

@@ -1,8 +1,8 @@
-"""What files look like on the wire; the server imports these records, so they stand here once.
+"""The records of files on the wire. The server imports them, so that each is declared in a single place.
 
 Paths are relative to the organization's root, segments joined by ``/``. They travel as the query
-parameter or JSON field ``path`` and never in an address's path, where clients and servers on the
-way normalise ``..``, ``%2F`` and Unicode.
+parameter or JSON field ``path`` and never in an address's path, where clients, proxies and servers
+normalise ``..``, ``%2F`` and Unicode.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ PART_SIZE = 8 << 20
 """Bytes. The size of an upload's parts, unless it needs larger ones to stay under `MAX_PARTS`."""
 
 MAX_PARTS = 10_000
-"""Most parts of one upload."""
+"""Maximum number of parts of an upload."""
 
 DIGEST = "^[0-9a-f]{64}$"
 
 
 class Entry(Record):
-    """A file or folder, as listings and `stat` give it."""
+    """A file or folder, as listings and `stat` return it."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class Entry(Record):
 
 
 class EntryQuery(Record):
-    """Names one entry."""
+    """Names a file or folder."""
 
     __slots__ = ()
 

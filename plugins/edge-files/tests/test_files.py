@@ -96,8 +96,8 @@ def test_a_listing_longer_than_a_page_is_complete(files: Folder, edge_session: E
         files.upload(name, b"")
     client = edge_session.http.for_plugin("edge_files", "/v1/orgs/{organization}/files")
     for limit in (1, 7, 20):
-        found = client.items("/entries", params={"path": "", "limit": limit})
-        assert [one["name"] for one in found] == names
+        entries = client.items("/entries", params={"path": "", "limit": limit})
+        assert [entry["name"] for entry in entries] == names
     assert files.list() == names
 
 
@@ -113,8 +113,8 @@ def test_a_folder_that_is_gone_or_no_folder_says_so(files: Folder) -> None:
 
 
 def test_make_folder_gives_the_folder(files: Folder) -> None:
-    made = files.make_folder("runs/2024")
-    made.upload("a.txt", b"x")
+    folder = files.make_folder("runs/2024")
+    folder.upload("a.txt", b"x")
     assert files.open("runs").list_folders() == ["2024"]
     with pytest.raises(AlreadyExists):
         files.make_folder("runs/2024")
@@ -234,7 +234,7 @@ def test_a_download_lands_under_its_name_or_where_told(
     with pytest.raises(BadEntry, match="is a folder"):
         files.download("runs")
     os.mkfifo("pipe")
-    with pytest.raises(BadEntry, match="no ordinary file"):
+    with pytest.raises(BadEntry, match="not an ordinary file"):
         files.download("runs/a.txt", "pipe")
 
 
@@ -286,7 +286,7 @@ def test_an_opened_file_keeps_giving_its_version(files: Folder) -> None:
         assert opened.read() == old
 
 
-def test_reading_on_is_one_request_and_a_seek_one_more(
+def test_reading_on_is_a_single_request_and_a_seek_another(
     files: Folder, edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = content(3 * SMALL_CONTENT)
@@ -336,7 +336,7 @@ def test_an_upload_that_fails_shows_nothing_and_keeps_the_old(files: Folder) -> 
     assert files.list() == ["a.bin"]
 
 
-def test_of_writers_at_once_all_succeed_and_one_version_is_whole(files: Folder) -> None:
+def test_of_writers_at_once_all_succeed_and_a_single_version_is_whole(files: Folder) -> None:
     sources = [content(size) for size in (10, 2000, SMALL_CONTENT + 5, PART_SIZE + 5)]
     errors: list[BaseException] = []
 
@@ -356,7 +356,7 @@ def test_of_writers_at_once_all_succeed_and_one_version_is_whole(files: Folder) 
     assert seen in {hashlib.sha256(data).digest() for data in sources}
 
 
-def test_another_organizations_files_are_not_found(edge_server: Any, files: Folder) -> None:
+def test_another_organizations_files_cannot_be_read(edge_server: Any, files: Folder) -> None:
     files.upload("secret.txt", b"x")
     mine = files._store.session.organization  # type: ignore[attr-defined]
     other = edge_server.create_organization()
@@ -367,7 +367,7 @@ def test_another_organizations_files_are_not_found(edge_server: Any, files: Fold
                 call()
 
 
-def test_a_server_that_is_gone_is_said(edge_session: EdgeSession) -> None:
+def test_a_server_that_is_gone_is_named_in_the_error(edge_session: EdgeSession) -> None:
     settings = edge_session.config
     with EdgeSession(settings.api_token, "http://127.0.0.1:9", settings.organization, retries=0) as edge:
         for call in (edge.files.list, lambda: edge.files.upload("a", b"x"), lambda: edge.files.open("a")):

@@ -36,7 +36,7 @@ def test_a_name_may_be_a_path_object_everywhere(files: Folder, tmp_path: Path) -
     files.rename(Path("runs/new/b.txt"), "c.txt")
     assert files.download(Path("runs/new/c.txt"), tmp_path).read_bytes() == b"x"
     files.delete(Path("runs"), recursive=True)
-    with pytest.raises(TypeError, match="a text or a path"):
+    with pytest.raises(TypeError, match="a str or a path"):
         files.open(b"runs")  # type: ignore[arg-type]
 
 
@@ -95,7 +95,8 @@ def test_what_was_joined_in_another_organization_is_refused(tree: Folder, edge_s
 
 def test_a_folder_is_gone_through_name_by_name(tree: Folder) -> None:
     assert list(tree) == tree.list() == ["runs", "top.csv"]
-    assert [(one.name, one.kind, one.size) for one in tree.scan()] == [("runs", "folder", None), ("top.csv", "file", 7)]
+    entries = [(entry.name, entry.kind, entry.size) for entry in tree.scan()]
+    assert entries == [("runs", "folder", None), ("top.csv", "file", 7)]
     assert tree.open("runs").basename == "runs"
 
 
@@ -124,7 +125,7 @@ def test_iterating_holds_no_long_list(files: Folder, monkeypatch: pytest.MonkeyP
     tracemalloc.start()
     try:
         assert sum(1 for _ in files) == total
-        assert sum(one.size or 0 for one in files.scan()) == total
+        assert sum(entry.size or 0 for entry in files.scan()) == total
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -132,8 +133,8 @@ def test_iterating_holds_no_long_list(files: Folder, monkeypatch: pytest.MonkeyP
 
 
 def test_walk_goes_through_a_tree_and_leaves_out_what_is_taken_out(tree: Folder) -> None:
-    found = [(folder.path, folders, files) for folder, folders, files in tree.walk()]
-    assert found == [
+    steps = [(folder.path, folders, files) for folder, folders, files in tree.walk()]
+    assert steps == [
         ("/", ["runs"], ["top.csv"]),
         ("/runs", ["2023", "2024", "empty"], [".hidden.csv"]),
         ("/runs/2023", [], ["a.csv"]),
@@ -151,7 +152,7 @@ def test_walk_goes_through_a_tree_and_leaves_out_what_is_taken_out(tree: Folder)
 
 
 @pytest.mark.parametrize(
-    ("pattern", "found"),
+    ("pattern", "paths"),
     [
         ("*.csv", ["top.csv"]),
         ("*", ["runs", "top.csv"]),
@@ -166,9 +167,9 @@ def test_walk_goes_through_a_tree_and_leaves_out_what_is_taken_out(tree: Folder)
         ("top.csv/*", []),
     ],
 )
-def test_glob_finds_by_pattern(tree: Folder, pattern: str, found: list[str]) -> None:
-    assert sorted(tree.glob(pattern)) == found
-    assert all(tree.exists(path) for path in found)
+def test_glob_finds_by_pattern(tree: Folder, pattern: str, paths: list[str]) -> None:
+    assert sorted(tree.glob(pattern)) == paths
+    assert all(tree.exists(path) for path in paths)
 
 
 def test_glob_lists_only_folders_that_can_hold_a_match(tree: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +188,7 @@ def test_glob_lists_only_folders_that_can_hold_a_match(tree: Folder, monkeypatch
 
 
 @pytest.mark.parametrize("pattern", ["", "a//b", "a**/b", "runs/"])
-def test_a_pattern_that_cannot_be_is_said(tree: Folder, pattern: str) -> None:
+def test_an_invalid_pattern_is_refused(tree: Folder, pattern: str) -> None:
     with pytest.raises(BadEntry, match="pattern"):
         list(tree.glob(pattern))
 
@@ -269,8 +270,8 @@ def test_a_file_says_what_it_is(tree: Folder) -> None:
 
 def local(top: Path) -> dict[str, bytes | None]:
     """The files and folders below a local folder; a folder has no content."""
-    found = sorted(top.rglob("*"))
-    return {one.relative_to(top).as_posix(): None if one.is_dir() else one.read_bytes() for one in found}
+    paths = sorted(top.rglob("*"))
+    return {path.relative_to(top).as_posix(): None if path.is_dir() else path.read_bytes() for path in paths}
 
 
 def test_a_tree_comes_down_and_goes_up_whole(tree: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

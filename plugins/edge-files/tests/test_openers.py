@@ -90,7 +90,7 @@ def test_arrays_are_read_and_objects_in_them_are_not(files: Folder) -> None:
         files.open("code.npy")
 
 
-def test_imageio_gives_an_array_when_asked(files: Folder) -> None:
+def test_imageio_gives_an_array_when_named(files: Folder) -> None:
     from PIL import Image
 
     files.upload("a.png", packed(Image.new("RGB", (30, 20), (200, 10, 10)).save, "PNG"))
@@ -165,7 +165,7 @@ def test_json_and_text(files: Folder) -> None:
     assert files.open("a.json", open_with="text") == '{"plates": [1, 2]}'
 
 
-def test_what_no_opener_knows_and_what_is_asked_for_as_a_file_are_bytes(files: Folder) -> None:
+def test_what_no_opener_knows_and_what_is_opened_with_file_are_bytes(files: Folder) -> None:
     files.upload("a.xyz", b"bytes")
     files.upload("a.csv", CSV.encode())
     for opened in (files.open("a.xyz"), files.open("a.csv", open_with="file")):
@@ -182,7 +182,7 @@ def test_openers_do_not_open_folders(files: Folder) -> None:
 
 def test_an_unknown_opener_says_which_there_are(files: Folder) -> None:
     files.upload("a.csv", b"")
-    with pytest.raises(BadEntry, match="there are: file, imageio, json, numpy, pandas, pil, text"):
+    with pytest.raises(BadEntry, match="use one of file, imageio, json, numpy, pandas, pil, text"):
         files.open("a.csv", open_with="excel")
 
 
@@ -226,7 +226,7 @@ def test_a_missing_package_is_answered_with_the_command(
         *((f"a{suffix}", b"not a sheet") for suffix in (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".odf", ".odt")),
     ],
 )
-def test_content_no_opener_can_make_sense_of_is_one_sentence(files: Folder, name: str, data: bytes) -> None:
+def test_content_that_no_opener_can_read_is_a_single_sentence(files: Folder, name: str, data: bytes) -> None:
     files.upload(name, data)
     with pytest.raises(UnreadableContent, match='open_with="file" gives its bytes') as raised:
         files.open(name)

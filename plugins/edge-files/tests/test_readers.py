@@ -76,7 +76,7 @@ def bytes_of(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1000, 2 * MIB])
-def test_opening_is_one_request_and_a_file_makes_none_before_its_first_read(
+def test_opening_is_a_single_request_and_a_file_makes_none_before_its_first_read(
     files: Folder, traffic: Traffic, size: int
 ) -> None:
     files.upload("a.bin", bytes_of(size))
@@ -109,7 +109,7 @@ def zipped(files: Folder) -> bytes:
 
 
 @pytest.mark.slow
-def test_a_zip_is_listed_and_one_member_read_without_fetching_the_rest(
+def test_a_zip_is_listed_and_a_member_read_without_fetching_the_rest(
     files: Folder, traffic: Traffic, zipped: bytes
 ) -> None:
     traffic.forget()
@@ -151,11 +151,11 @@ def test_a_tar_of_any_kind_is_read(files: Folder, traffic: Traffic, kind: str) -
             assert member.read() == content
     with files.open("a.tar") as file, tarfile.open(fileobj=file, mode=f"r|{kind}") as archive:
         traffic.forget()
-        assert [one.name for one in archive] == list(contents)
+        assert [member.name for member in archive] == list(contents)
         assert len(traffic.lengths) <= 2, "read as a stream, it is one"
 
 
-def test_copyfileobj_is_one_request(files: Folder, traffic: Traffic, tmp_path: Path) -> None:
+def test_copyfileobj_is_a_single_request(files: Folder, traffic: Traffic, tmp_path: Path) -> None:
     data = bytes_of(3 * MIB)
     files.upload("a.bin", data)
     traffic.forget()
@@ -167,9 +167,9 @@ def test_copyfileobj_is_one_request(files: Folder, traffic: Traffic, tmp_path: P
 
 
 @pytest.mark.slow
-def test_text_and_buffered_readers_are_one_request(files: Folder, traffic: Traffic) -> None:
+def test_text_and_buffered_readers_are_a_single_request(files: Folder, traffic: Traffic) -> None:
     lines = [[str(number), "grün"] for number in range(150_000)]
-    content = "".join(f"{one},{two}\n" for one, two in lines).encode()
+    content = "".join(f"{number},{word}\n" for number, word in lines).encode()
     assert len(content) > MIB
     files.upload("a.table", content)
     traffic.forget()
@@ -212,7 +212,7 @@ def parquet(files: Folder) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pre_buffer", [True, False])
-def test_one_column_of_a_parquet_file_costs_little_more_than_itself(
+def test_a_column_of_a_parquet_file_costs_little_more_than_itself(
     files: Folder, traffic: Traffic, parquet: Any, pre_buffer: bool
 ) -> None:
     import pyarrow.parquet as pq
@@ -258,7 +258,7 @@ print(kept.read(columns=["c1", "c2", "c3"], use_threads=True).num_rows)
     assert (done.returncode, done.stdout, done.stderr) == (0, "25000\n", "")
 
 
-def test_random_reads_cost_one_request_each_and_no_bytes_beside(
+def test_random_reads_cost_a_request_each_and_no_bytes_beside(
     files: Folder, edge_session: EdgeSession, traffic: Traffic
 ) -> None:
     data = bytes_of(8 * MIB)
@@ -351,7 +351,7 @@ def test_a_file_replaced_in_mid_read_keeps_giving_what_was_opened(files: Folder,
 
 
 @pytest.mark.parametrize("size", [200_000, 3 * MIB])
-def test_a_version_that_is_gone_is_said_and_never_mixed_with_the_new_one(
+def test_a_version_that_is_gone_is_an_error_and_never_mixed_with_its_successor(
     files: Folder, edge_server: Any, size: int
 ) -> None:
     files.upload("a.bin", bytes_of(size))

@@ -1,4 +1,4 @@
-"""The content of a file as it is read from a store, in order, and checked."""
+"""Reading a file's content from a store, in order, and checking it against its SHA-256."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from edge_core.errors import BadResponse, ChecksumError, ConnectionFailed
 from edge_vfs.store import Reader, Stat, Stream
 
 MAX_RECONNECTS = 3
-"""How often in a row a broken connection is replaced."""
+"""Number of times in a row that a broken connection is replaced."""
 
 PROGRESS = 1 << 16
-"""Bytes. After so many more, breaks are counted anew; else a few bytes at a time could go on for ever."""
+"""Bytes that reset the count of breaks; without it, a few bytes per connection could go on for ever."""
 
 
 class Content:
-    """One version's content from byte `start` up to, and without, byte `stop`: one request.
+    """A version's content from byte `start` up to, but without, byte `stop`, in a single request.
 
-    Nothing is asked of the store before the first read. A connection that breaks is replaced from
-    the byte it broke at.
+    No request is sent before the first read. A connection that breaks is replaced, starting at the
+    byte at which it broke.
 
     Args:
-        reader: where the content comes from.
-        stat: what is known of it.
+        reader: opens the content.
+        stat: the file's name, size and version.
         start: the first byte.
         stop: the byte after the last; None for the content's end.
     """
@@ -37,28 +37,29 @@ class Content:
         self._counted_from = start
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, fewer only at the end.
+        """Return up to `size` bytes, possibly fewer; none only at the end.
 
         Raises:
             ConnectionFailed: the connection broke, and so did its replacements.
+            BadResponse: the server sent less than the file's size.
         """
-        wanted = min(size, self.stop - self.position)
-        if wanted <= 0:
+        size = min(size, self.stop - self.position)
+        if size <= 0:
             return b""
-        data = self._read(wanted)
-        self.position += len(data)
-        return data
+        block = self._read(size)
+        self.position += len(block)
+        return block
 
-    def _read(self, wanted: int) -> bytes:
+    def _read(self, size: int) -> bytes:
         while True:
             if self._stream is None:
-                # A store does not give up at the first try, so its failure is not tried again here.
+                # Stores retry by themselves, so that their failure is not retried here.
                 self._stream = self._reader.open(self.position, self.stop)
             broken: ConnectionFailed | BadResponse
             try:
-                data = self._stream.read(wanted)
-                if data:
-                    return data
+                block = self._stream.read(size)
+                if block:
+                    return block
                 broken = BadResponse(f"the server sent less of {self._name} than its size says; try again")
             except ConnectionFailed as error:
                 broken = error
@@ -71,16 +72,19 @@ class Content:
                 raise broken
 
     def close(self) -> None:
-        """Let go of the connection, for good if the answer was not read to its end."""
+        """Release the connection; it is closed if the answer was not read to its end."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
 
 
 class Check:
-    """Compares what is read from the first byte to the last with the content's digest.
+    """Compares the content that was read, if it was all of it, with its SHA-256.
 
-    Whoever reads may stop, jump elsewhere and come back, as long as no byte is left out.
+    A reader may stop, jump elsewhere and come back, as long as it leaves no byte out.
+
+    Args:
+        stat: the file's name, size and SHA-256.
     """
 
     def __init__(self, stat: Stat) -> None:
@@ -90,10 +94,10 @@ class Check:
         self._seen = 0
 
     def see(self, position: int, data: bytes) -> None:
-        """Take note of `data`, which begins at byte `position`, before it is handed out.
+        """Take account of `data`, which begins at byte `position`; call it before handing the data out.
 
         Raises:
-            ChecksumError: this was the last of it, and the whole is not what was uploaded.
+            ChecksumError: `data` ends the content, which differs from what was uploaded.
         """
         if self._stat.sha256 is None or not position <= self._seen < position + len(data):
             return
@@ -102,5 +106,5 @@ class Check:
         if self._seen == self._size and self._hash.hexdigest() != self._stat.sha256:
             raise ChecksumError(
                 f"{self._stat.name} arrived, but is not what was uploaded (its SHA-256 differs); "
-                "try again, and tell the server's operator if it stays so"
+                "try again, and tell the server's operator if the error stays"
             )

@@ -1,4 +1,4 @@
-"""`File`: the bytes of a stored file, as Python's own binary files are read."""
+"""`File`: a stored file, with the interface of Python's own binary files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edge_vfs.store import FileStore, Stat
 
 
 class File(io.RawIOBase):
-    """A stored file opened for reading; comes from `Folder.open`, not from its constructor.
+    """A stored file opened for reading; returned by `Folder.open`, never constructed by hand.
 
-    Opening asks nothing of the server. Reading on from where one stands is one streamed request,
-    and so is a short jump forward; any other jump costs a request at the next read, which asks for
-    little more than what is read. The file keeps giving the version it was opened on. It may be
-    read from several threads; they share its position.
+    Opening sends no request. Reading on from the current position is a single streamed request, a
+    short jump forward included; any other jump costs a request at the next read, which asks for
+    little more than what is read. The file keeps reading the version that was current when it was
+    opened. Several threads may read it; they share its position.
     """
 
     def __init__(self, store: FileStore, path: str, stat: Stat) -> None:
@@ -33,28 +33,39 @@ class File(io.RawIOBase):
 
     @property
     def basename(self) -> str:
-        """The name, without its path."""
+        """Name without its path."""
         return self._stat.name
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size of the content in bytes."""
         return self._stat.size or 0
 
     def download_url(self, expires_in: int = 900) -> str:
-        """An address that gives this file without a token, to whoever holds it.
+        """Return an address from which anyone who has it can fetch this file without a token.
 
         Args:
-            expires_in: seconds it is good for, at most 7 days.
+            expires_in: seconds until the address expires, at most 7 days.
+
+        Returns:
+            an absolute HTTP address.
+
+        Raises:
+            BadEntry: `expires_in` is out of range.
         """
         return self._reader.url(expires_in)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Up to `size` bytes, fewer only at the end; all the rest if `size` is negative or None.
+        """Read `size` bytes, fewer only at the end; all the rest if `size` is negative or None.
+
+        Args:
+            size: number of bytes.
 
         Raises:
-            ChecksumError: the whole was read and is not what was uploaded.
+            ChecksumError: all of the content was read, and it is not what was uploaded.
             ConnectionFailed: the connection broke.
+            NotFound, Conflict: the version that was opened is gone.
+            ValueError: the file is closed.
         """
         if size is None or size < 0:
             return self.readall()
@@ -66,20 +77,31 @@ class File(io.RawIOBase):
             return data
 
     def readall(self) -> bytes:
-        """All bytes from here to the end."""
+        """Read all bytes from the current position to the end; raises like `read`."""
         with self._lock:
             self._check_open()
             return self.read(max(0, self.size - self._position))
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fill `buffer` with the next bytes and return how many they are."""
+        """Read bytes into `buffer` and return their number; raises like `read`."""
         view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+        content = self.read(len(view))
+        view[: len(content)] = content
+        return len(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move to a byte; asks nothing of the server."""
+        """Set the position at which the next read begins; sends no request.
+
+        Args:
+            offset: bytes, counted from where `whence` says.
+            whence: `os.SEEK_SET`, `os.SEEK_CUR` or `os.SEEK_END`.
+
+        Returns:
+            the new position, in bytes from the beginning.
+
+        Raises:
+            ValueError: the position is before the beginning, `whence` is unknown, or the file is closed.
+        """
         with self._lock:
             self._check_open()
             start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}.get(whence)
@@ -91,24 +113,24 @@ class File(io.RawIOBase):
             return self._position
 
     def tell(self) -> int:
-        """The byte the next read begins at."""
+        """Return the position at which the next read begins, in bytes from the beginning."""
         self._check_open()
         return self._position
 
     def readable(self) -> bool:
-        """Always True."""
+        """Return True: a stored file can always be read."""
         return True
 
     def seekable(self) -> bool:
-        """Always True; each jump that is not a short one forward costs a request."""
+        """Return True; each jump costs a request, except for a short jump forward."""
         return True
 
     def write(self, data: Any, /) -> int:
-        """Refused: what an object store holds is replaced whole, by `Folder.upload`."""
+        """Raise `io.UnsupportedOperation`: a stored file is only replaced as a whole, by `Folder.upload`."""
         raise io.UnsupportedOperation(f"{self.basename} cannot be written to; upload new content over it")
 
     def close(self) -> None:
-        """Close the file; safe to call twice."""
+        """Close the file; closing it again does nothing."""
         with self._lock:
             self._ahead.close()
             super().close()

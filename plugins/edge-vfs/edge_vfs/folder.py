@@ -1,4 +1,4 @@
-"""`Folder`: a folder of any store."""
+"""`Folder`: a folder of a store, with the methods that read, write and list files."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from edge_vfs.store import FileStore, Stat
 BLOCK = 1 << 20
 
 SHOWN = 50
-"""Entries of a folder that a notebook shows."""
+"""Maximum number of entries that a notebook shows of a folder."""
 
 _F = TypeVar("_F", bound="Folder")
 
 Name: TypeAlias = "str | os.PathLike[str] | Folder"
-"""What names an entry: a name, a path from the folder, or a `Folder` made by joining with ``/``."""
+"""Names an entry: a name, a path from the folder, or a `Folder` made by joining with ``/``."""
 
 
 class Folder:
     """A folder of files; `EdgeSession.files` is the root of the organization's.
 
-    Wherever a method takes a name, a path such as ``"runs/2024/plate-7.csv"`` will do, as text or as
-    a path object; it is relative to this folder, with or without one leading ``/``. So will what
-    ``folder / "runs" / "plate-7.csv"`` gives, which asks nothing of the server.
+    Every method that takes a name also takes a path such as ``"runs/2024/plate-7.csv"``, as text or as
+    a path object, relative to this folder, with or without a leading ``/``. It also takes the result
+    of ``folder / "runs" / "plate-7.csv"``; joining sends no request.
 
-    Iterating over a folder gives the names in it, page after page, however many there are.
+    Iterating over a folder gives the names in it, one page in memory at a time.
     """
 
     _file_class: ClassVar[type[File]] = File
@@ -46,56 +46,60 @@ class Folder:
 
     @property
     def basename(self) -> str:
-        """The name, without its path; empty for the root."""
+        """Name without its path; empty for the root."""
         return self._path.rpartition("/")[2]
 
     @property
     def path(self) -> str:
-        """The path from the root, such as ``"/runs/2024"``; ``"/"`` for the root."""
+        """Path from the root, such as ``"/runs/2024"``; ``"/"`` for the root."""
         return f"/{self._path}"
 
     @property
     def parent(self: _F) -> _F:
-        """The folder this one is in; of the root, the root."""
+        """Folder that holds this folder; for the root, the root itself."""
         return type(self)(self._store, self._path.rpartition("/")[0])
 
     def __truediv__(self: _F, name: Name) -> _F:
         return type(self)(self._store, self._join(name))
 
     def __iter__(self) -> Iterator[str]:
-        return (one.name for one in self._store.children(self._path))
+        return (entry.name for entry in self._store.children(self._path))
 
     def __contains__(self, name: Name) -> bool:
         return self.exists(name)
 
     def list(self) -> list[str]:
-        """Names of the files and folders in this folder, in the order of their UTF-8 bytes.
+        """Return the names of the files and folders in this folder, in the order of their UTF-8 bytes.
 
         Raises:
-            NotFound: the folder is not there any more.
+            NotFound: the folder does not exist (any more).
         """
-        return [one.name for one in self._store.children(self._path)]
+        return [entry.name for entry in self._store.children(self._path)]
 
     # The method above takes the name of the built-in type for the rest of this class.
 
     def list_files(self) -> builtins.list[str]:
-        """Names of the files in this folder; raises like `list`."""
-        return [one.name for one in self._store.children(self._path, kind="file")]
+        """Return the names of the files in this folder; ordered and raises like `list`."""
+        return [entry.name for entry in self._store.children(self._path, kind="file")]
 
     def list_folders(self) -> builtins.list[str]:
-        """Names of the folders in this folder; raises like `list`."""
-        return [one.name for one in self._store.children(self._path, kind="folder")]
+        """Return the names of the folders in this folder; ordered and raises like `list`."""
+        return [entry.name for entry in self._store.children(self._path, kind="folder")]
 
     def scan(self) -> Iterator[Stat]:
-        """What is in this folder, each with its kind, size and time; one page is held at a time.
+        """Iterate over the entries of this folder, each with its kind, size and time, page after page.
 
         Raises:
-            NotFound: the folder is not there any more.
+            NotFound: the folder does not exist (any more).
         """
         return iter(self._store.children(self._path))
 
     def exists(self, name: Name | None = None) -> bool:
-        """Whether there is such a file or folder; without a name, whether this folder is there."""
+        """Return whether a file or folder exists.
+
+        Args:
+            name: name or path; by default this folder itself.
+        """
         try:
             self.stat(name)
         except NotFound:
@@ -103,29 +107,29 @@ class Folder:
         return True
 
     def stat(self, name: Name | None = None) -> Stat:
-        """What the store knows of an entry: kind, size in bytes, `modified_at` in UTC, SHA-256, version.
+        """Return an entry's kind, size in bytes, `modified_at` in UTC, SHA-256 and version.
 
         Args:
-            name: name or path; without it, this folder.
+            name: name or path; by default this folder itself.
 
         Raises:
-            NotFound: there is no such file or folder.
+            NotFound: the file or folder does not exist.
         """
         return self._store.stat(self._path if name is None else self._join(name))
 
     def walk(self: _F, name: Name | None = None) -> Iterator[tuple[_F, builtins.list[str], builtins.list[str]]]:
-        """Go through a tree, as `pathlib.Path.walk` does, a folder before what is in it.
+        """Walk through a tree from the top, like `pathlib.Path.walk`.
 
-        Take a name out of the folders' list, and that folder is left out. Each folder is one listing.
+        A folder whose name is removed from the list of folders is skipped. Each folder is listed once.
 
         Args:
-            name: name or path of the folder to begin at; without it, this one.
+            name: name or path of the folder to start at; by default this folder.
 
         Returns:
-            for each folder itself, the names of the folders in it, and those of the files.
+            an iterator over each folder, the names of the folders in it, and the names of its files.
 
         Raises:
-            NotFound: there is no such folder; one that is deleted meanwhile is left out.
+            NotFound: the folder does not exist; folders that are deleted during the walk are skipped.
         """
         start = self if name is None else self / name
         waiting = [start]
@@ -134,22 +138,22 @@ class Folder:
             folders: builtins.list[str] = []
             files: builtins.list[str] = []
             try:
-                for one in folder.scan():
-                    (folders if one.kind == "folder" else files).append(one.name)
+                for entry in folder.scan():
+                    (folders if entry.kind == "folder" else files).append(entry.name)
             except NotFound:
                 if folder is start:
                     raise
                 continue
             yield folder, folders, files
-            waiting += [folder / one for one in reversed(folders)]
+            waiting += [folder / subfolder for subfolder in reversed(folders)]
 
     def glob(self, pattern: str) -> Iterator[str]:
-        """Paths, from this folder on, of the files and folders that match a pattern.
+        """Iterate over the paths of the files and folders that match a pattern, relative to this folder.
 
         Args:
-            pattern: ``*`` and ``?`` stand for what is in one name, ``[ab]`` for one of the characters,
-                ``**`` for any number of folders: the rules of fsspec, which are those of Python's `glob`
-                except that a name may begin with a dot. Upper and lower case differ.
+            pattern: ``*`` and ``?`` match within a name, ``[ab]`` matches any of the characters, and ``**``
+                any number of folders: the rules of fsspec, which are those of Python's `glob`, except
+                that names may begin with a dot. Case matters.
 
         Raises:
             BadEntry: the pattern is not valid.
@@ -165,29 +169,31 @@ class Folder:
         Args:
             name: name or path.
             open_with: name of an opener, such as ``"pandas"``, ``"pil"``, ``"json"`` or ``"text"``;
-                ``"file"`` gives the bytes as a `File`. By default the name's suffix decides, or, if
-                it has none, the content's first bytes; what no opener knows is a `File`.
+                ``"file"`` returns the bytes as a `File`. By default the name's suffix decides, or, if
+                it has none, the content's first bytes; formats that no opener knows become a `File`.
+                It must be left out for a folder.
 
         Returns:
-            a `Folder`, a `File`, or what the opener makes: a ``pandas.DataFrame``, a Pillow image, ...
+            a `Folder`, a `File`, or the opener's result: a ``pandas.DataFrame``, a Pillow image, ...
 
         Raises:
-            NotFound: there is no such file or folder.
-            BadEntry: `open_with` is no opener's name, or `name` is a folder.
+            NotFound: the file or folder does not exist.
+            BadEntry: no opener has the name `open_with`, or `name` is a folder.
             MissingPackage: the opener needs a package that is not installed.
+            UnreadableContent: the opener could not read the content.
         """
         path = self._join(name)
         stat = self._store.stat(path)
         if stat.kind == "folder":
             if open_with is not None:
-                raise BadEntry(f"{str(name)!r} is a folder, which no opener opens; leave open_with out")
+                raise BadEntry(f"{str(name)!r} is a folder, which has no opener; leave open_with out")
             return type(self)(self._store, path)
         file = self._file_class(self._store, path, stat)
         opener = openers.choose(file, open_with)
         return file if opener is None else openers.run(opener, file)
 
     def download(self, name: Name, localpath: str | os.PathLike[str] | None = None) -> pathlib.Path:
-        """Download a file; it appears under its final name only when it is whole and checked.
+        """Download a file; it appears under its final name only once it is complete and checked.
 
         Args:
             name: name or path of a file.
@@ -198,15 +204,15 @@ class Folder:
             the local file's path.
 
         Raises:
-            NotFound: there is no such file.
-            BadEntry: `name` is a folder, or is no possible local name.
-            ChecksumError: what arrived is not what was uploaded; nothing is left.
-            OSError: the local file cannot be written; nothing is left.
+            NotFound: the file does not exist.
+            BadEntry: `name` is a folder, or cannot be a local name.
+            ChecksumError: the received content is not what was uploaded; no file is left.
+            OSError: the local file cannot be written; no file is left.
         """
         path = self._join(name)
         stat = self._store.stat(path)
         if stat.kind == "folder":
-            raise BadEntry(f"{str(name)!r} is a folder; download_folder takes it with all that is in it")
+            raise BadEntry(f"{str(name)!r} is a folder; use download_folder")
         target = _target(stat.name, localpath)
         self._fetch(path, stat, target)
         return target
@@ -232,29 +238,29 @@ class Folder:
             content.close()
 
     def download_folder(self, name: Name, localpath: str | os.PathLike[str] | None = None) -> pathlib.Path:
-        """Download a folder with all that is in it; each file appears only when it is whole and checked.
+        """Download a folder and everything in it; each file appears only once it is complete and checked.
 
-        Nothing is written outside the local folder, and through no link in it. A failure leaves the
-        files that were whole by then.
+        Nothing is written outside the local folder, nor through links in it. A failure leaves the files
+        that were complete by then.
 
         Args:
             name: name or path of a folder.
-            localpath: the local folder that becomes this one, made if it is not there; by default one
-                of the same name in the working folder. Files in it are replaced, others stay.
+            localpath: the local folder to write to, made if it does not exist; by default a folder of
+                the same name in the working folder. Files of the same names are replaced, others stay.
 
         Returns:
             the local folder's path.
 
         Raises:
-            NotFound: there is no such folder.
-            BadEntry: `name` is a file; a name in it can be no local name on some system, or is
-                another's in other letters; or a link stands where a folder is to be.
-            ChecksumError: what arrived is not what was uploaded.
+            NotFound: the folder does not exist.
+            BadEntry: `name` is a file; a name in it cannot be a local name on some system, or differs
+                from another only in case or Unicode form; or a link is in a folder's place.
+            ChecksumError: received content is not what was uploaded.
             OSError: a local file cannot be written.
         """
         folder = self / name
         if folder.stat().kind != "folder":
-            raise BadEntry(f"{str(name)!r} is a file; download takes it")
+            raise BadEntry(f"{str(name)!r} is a file; use download")
         if localpath is None:
             local_names.check(folder.basename)
         top = pathlib.Path(folder.basename if localpath is None else localpath)
@@ -264,46 +270,46 @@ class Folder:
         while waiting:
             source, target = waiting.pop()
             seen: dict[str, str] = {}
-            for one in source.scan():
-                _check_local(source, one.name, seen)
-                if one.kind == "folder":
-                    local_names.make_folder(target / one.name)
-                    waiting.append((source / one.name, target / one.name))
+            for entry in source.scan():
+                _check_local(source, entry.name, seen)
+                if entry.kind == "folder":
+                    local_names.make_folder(target / entry.name)
+                    waiting.append((source / entry.name, target / entry.name))
                 else:
-                    _check_ordinary(target / one.name)
-                    self._fetch(source._join(one.name), one, target / one.name)
+                    _check_ordinary(target / entry.name)
+                    self._fetch(source._join(entry.name), entry, target / entry.name)
         return top
 
     def upload_folder(self: _F, name: Name, localpath: str | os.PathLike[str], *, overwrite: bool = True) -> _F:
-        """Upload a local folder with all that is in it, and return it.
+        """Upload a local folder and everything in it, and return the folder on the server.
 
-        Links to files are followed and links to folders are not, as these may lead back.
+        Links to files are followed; links to folders are not, since they may form a circle.
 
         Args:
-            name: name or path on the server; files that are there already are replaced, others stay.
+            name: name or path on the server; existing files of the same names are replaced, others stay.
             localpath: the local folder.
             overwrite: False refuses to replace a file.
 
         Raises:
-            AlreadyExists: a name is taken, by a file where a folder is to be or the other way round, or
-                by a file and `overwrite` is False.
-            BadEntry: a local name is not valid in the organization.
-            NotADirectoryError: there is no such local folder.
+            AlreadyExists: a name is taken: by a file instead of a folder or the other way round, or by
+                a file while `overwrite` is False.
+            BadEntry: a local name is not valid on the server.
+            NotADirectoryError: the local folder does not exist.
             OSError: a local file cannot be read.
         """
         top = pathlib.Path(localpath)
         if not top.is_dir():
-            raise NotADirectoryError(f"there is no local folder {top}")
+            raise NotADirectoryError(f"the local folder {top} does not exist; check the path")
         folder = self.make_folder(name, exist_ok=True)
         for here, folders, files in os.walk(top, onerror=_raise):
             target = folder
             for part in pathlib.Path(here).relative_to(top).parts:
                 target = target / part
-            for one in folders:
-                if not os.path.islink(os.path.join(here, one)):
-                    target.make_folder(one, exist_ok=True)
-            for one in files:
-                target.upload(one, os.path.join(here, one), overwrite=overwrite)
+            for subfolder in folders:
+                if not os.path.islink(os.path.join(here, subfolder)):
+                    target.make_folder(subfolder, exist_ok=True)
+            for file in files:
+                target.upload(file, os.path.join(here, file), overwrite=overwrite)
         return folder
 
     def upload(
@@ -313,16 +319,16 @@ class Folder:
         *,
         overwrite: bool = True,
     ) -> None:
-        """Upload a file; it appears under its name only when it is whole and checked.
+        """Upload a file; it appears under its name only once it is complete and checked.
 
         Args:
             name: name or path on the server; missing folders are made.
-            fileobj: a file object opened in binary mode, read from where it stands; or the path of
-                a local file; or bytes.
+            fileobj: a file object opened in binary mode, read from its current position; or the path
+                of a local file; or bytes.
             overwrite: False refuses to replace an existing file.
 
         Raises:
-            AlreadyExists: the name is a folder's, or is taken and `overwrite` is False.
+            AlreadyExists: a folder has the name, or a file has it and `overwrite` is False.
             BadEntry: the name is not valid.
             OSError: the local file cannot be opened.
         """
@@ -331,10 +337,14 @@ class Folder:
             self._store.write(path, source, overwrite=overwrite)
 
     def make_folder(self: _F, name: Name, *, exist_ok: bool = False) -> _F:
-        """Make a folder, with its missing parents, and return it.
+        """Make a folder, including missing parents, and return it.
+
+        Args:
+            name: name or path of the new folder.
+            exist_ok: True returns a folder that exists already.
 
         Raises:
-            AlreadyExists: the name is taken; with `exist_ok` only if it is a file's.
+            AlreadyExists: the name is taken; with `exist_ok`, only if a file has it.
             BadEntry: the name is not valid.
         """
         path = self._join(name)
@@ -345,19 +355,25 @@ class Folder:
         """Move a file or folder.
 
         Args:
-            name: name or path of what is moved.
-            new_path: its new path from this folder, the new basename included; missing folders are made.
-            overwrite: True replaces a file that is there already.
+            name: name or path of the file or folder.
+            new_path: its new path from this folder, including the new basename; missing folders are made.
+            overwrite: True replaces an existing file.
 
         Raises:
-            NotFound: there is no such file or folder.
+            NotFound: the file or folder does not exist.
             AlreadyExists: the new path is taken.
             Conflict: a folder would be moved into itself.
         """
         self._store.move(self._join(name), self._join(new_path), overwrite=overwrite)
 
     def rename(self, name: Name, new_name: str, *, overwrite: bool = False) -> None:
-        """Give a file or folder a new name in the folder it is in; raises like `move`."""
+        """Rename a file or folder within its folder; raises like `move`.
+
+        Args:
+            name: name or path of the file or folder.
+            new_name: its new basename.
+            overwrite: True replaces an existing file.
+        """
         if "/" in new_name or not new_name:
             raise BadEntry(f"{new_name!r} is not a name; to change the folder as well, use move")
         path = self._join(name)
@@ -369,11 +385,11 @@ class Folder:
 
         Args:
             name: name or path.
-            recursive: needed for a folder that is not empty.
+            recursive: True deletes a folder and everything in it.
 
         Raises:
-            NotFound: there is no such file or folder.
-            Conflict: the folder is not empty.
+            NotFound: the file or folder does not exist.
+            Conflict: the folder is not empty, and `recursive` is False.
         """
         self._store.delete(self._join(name), recursive=recursive)
 
@@ -382,18 +398,18 @@ class Folder:
             if name._store is not self._store:
                 raise BadEntry(f"{name!r} is in another store; download it and upload it here")
             if not name._path:
-                raise BadEntry("that is the root itself; give the name or path of a file or folder")
+                raise BadEntry("this is the root itself; give the name or path of a file or folder")
             return name._path
         text = name.as_posix() if isinstance(name, pathlib.PurePath) else name
         if isinstance(text, os.PathLike):
             text = os.fspath(text)
         if not isinstance(text, str):
-            raise TypeError(f"a name must be a text or a path, not {type(name).__name__}")
+            raise TypeError(f"a name must be a str or a path, not {type(name).__name__}")
         relative = text.removeprefix("/")
         if not relative:
             raise BadEntry("the name is empty; give the name or path of a file or folder")
         if relative.startswith("/"):
-            raise BadEntry(f"{text!r} begins with more than one slash; begin it with one or none")
+            raise BadEntry(f"{text!r} begins with more than one slash; leave the others out")
         return f"{self._path}/{relative}" if self._path else relative
 
     def __repr__(self) -> str:
@@ -402,14 +418,14 @@ class Folder:
     def _repr_html_(self) -> str:
         """The first entries as a table, for notebooks."""
         try:
-            found = builtins.list(itertools.islice(self.scan(), SHOWN + 1))
+            entries = builtins.list(itertools.islice(self.scan(), SHOWN + 1))
         except EdgeError as error:
             return table.plain(f"{self!r}: {error}")
-        return table.of_entries(self.path, found[:SHOWN], more=len(found) > SHOWN)
+        return table.of_entries(self.path, entries[:SHOWN], more=len(entries) > SHOWN)
 
 
 def _check_local(folder: Folder, name: str, seen: dict[str, str]) -> None:
-    """See that a name of `folder` can be a local one and is no second name of one `seen` before."""
+    """Check that a name of `folder` can be a local name and is not the same as another of `seen` on some system."""
     try:
         local_names.check(name)
     except BadEntry as error:
@@ -417,8 +433,8 @@ def _check_local(folder: Folder, name: str, seen: dict[str, str]) -> None:
     other = seen.setdefault(local_names.same(name), name)
     if other != name:
         raise BadEntry(
-            f"in {folder.path!r}: {other!r} and {name!r} are one name on some systems, and the second would "
-            "replace the first; rename one, or download them one by one"
+            f"in {folder.path!r}: {other!r} and {name!r} are the same name on some systems, so that the second would "
+            "replace the first; rename one of them, or download them one by one"
         )
 
 
@@ -428,15 +444,15 @@ def _target(name: str, localpath: str | os.PathLike[str] | None) -> pathlib.Path
         local_names.check(name)
         target = target / name
     if not target.parent.is_dir():
-        raise NotADirectoryError(f"there is no local folder {target.parent} to download into; make it first")
+        raise NotADirectoryError(f"the local folder {target.parent} to download to does not exist; make it first")
     _check_ordinary(target)
     return target
 
 
 def _check_ordinary(target: pathlib.Path) -> None:
     if target.exists() and not target.is_file():
-        # Renaming over a device or a pipe would take it away from everyone.
-        raise BadEntry(f"{target} is no ordinary file and will not be replaced; choose another localpath")
+        # Renaming over a device or a pipe would remove it for everyone.
+        raise BadEntry(f"{target} is not an ordinary file and will not be replaced; choose another localpath")
 
 
 def _raise(error: OSError) -> None:
@@ -450,7 +466,7 @@ def _write_all(file: Any, block: bytes) -> None:
 
 
 def _take_usual_mode(path: str) -> None:
-    """A temporary file is private; what a user downloads gets the mode of any new file."""
+    """Set the mode of a new file; a temporary file is private."""
     if os.name == "posix":
         mask = os.umask(0)
         os.umask(mask)

@@ -1,7 +1,7 @@
-"""Which names of a store may become names on this machine.
+"""Rules for the names of a store that may become names of local files.
 
 The rules are the same on every system, so that what was downloaded on one can be copied to another:
-what is one harmless name here may be a path, a device or another file's second name there.
+a harmless name here may be a path, a device or another file's second name there.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ MAX_BYTES = 255
 
 
 def check(name: str) -> None:
-    """See that `name` can be one local name, on any system.
+    """Check that `name` can be the name of a local file on every system.
 
     Raises:
         BadEntry: it cannot.
     """
     reason = _reason(name)
     if reason is not None:
-        raise BadEntry(f"{name!r} cannot be a local file's name, as it {reason}; give localpath= a name of your own")
+        raise BadEntry(f"{name!r} cannot be a local file's name, as it {reason}; give another name by localpath=")
 
 
 def _reason(name: str) -> str | None:
     if name in ("", ".", ".."):
         return "names no file"
-    if found := _FORBIDDEN.search(name):
-        return f"holds {found[0]}, which some systems do not allow"
-    if any(unicodedata.category(one) in ("Cc", "Cs") for one in name):
-        return "holds characters that are no text"
+    if forbidden := _FORBIDDEN.search(name):
+        return f"holds {forbidden[0]}, which some systems do not allow"
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
+        return "holds characters that are not text"
     if len(name.encode()) > MAX_BYTES:
         return f"is longer than {MAX_BYTES} bytes"
     if name.endswith((" ", ".")):
@@ -53,15 +53,15 @@ def _reason(name: str) -> str | None:
 
 
 def same(name: str) -> str:
-    """What two names have in common if some systems take them for one: those that ignore case or normal form."""
+    """Return a key that is equal for names which some systems take for the same: regardless of case and normal form."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def make_folder(path: pathlib.Path) -> None:
-    """Make a local folder if it is not there.
+    """Make a local folder if it does not exist.
 
     Raises:
-        BadEntry: there is a link or a file in its place; through a link one would write elsewhere.
+        BadEntry: a link or a file is in its place; files written through a link would land elsewhere.
     """
     try:
         path.mkdir()
@@ -74,5 +74,5 @@ def make_folder(path: pathlib.Path) -> None:
 
 
 def _is_junction(path: pathlib.Path) -> bool:
-    # A link to a folder, as Windows has them beside symbolic ones; os.path.isjunction comes with Python 3.12.
+    # Windows' other kind of link to a folder, beside symbolic links; os.path.isjunction comes with Python 3.12.
     return bool(getattr(os.lstat(path), "st_reparse_tag", 0))

@@ -1,9 +1,9 @@
-"""Openers: from a file's bytes to what a scientist works with.
+"""Openers: they turn a file's bytes into tables, images, arrays and other Python objects.
 
-An opener is a class registered under the entry-point group ``edge.openers``; the entry point's name
-is what `Folder.open` takes as `open_with`. It states the suffixes it opens and imports what it needs
-inside `open`, so that choosing one costs nothing. A name without a suffix says nothing; then the
-content's first bytes decide, if an opener recognizes them.
+An opener is a class registered under the entry-point group ``edge.openers``; `Folder.open` takes the
+entry point's name as `open_with`. An opener lists the suffixes it opens and imports its packages
+inside `open`, so that choosing it costs nothing. If a file's name has no suffix, the content's first
+bytes decide, provided that an opener recognizes them.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ plugin_api = 1
 
 
 class Opener(Protocol):
-    """What the entry point names: a class without arguments.
+    """The interface of an opener: the class that the entry point names, constructed without arguments.
 
-    It may have a method ``recognizes(head: bytes) -> bool`` as well: whether content that begins with
-    `head`, its first `HEAD` bytes at most, is what it opens. It is asked where the name has no suffix.
+    It may also have a method ``recognizes(head: bytes) -> bool``, which is called for a file whose name
+    has no suffix: it returns whether content that begins with `head`, at most its first `HEAD` bytes, is
+    of its kind.
 
     Attributes:
-        suffixes: the suffixes opened, in lower case, with their dot; none for one that opens only
-            what it is asked for by name.
+        suffixes: the suffixes it opens, in lower case, with their dot; none for an opener that is only
+            used by name.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
 
     def open(self, file: File, /) -> Any:
-        """What `file` holds; the opener may close the file or keep it for later reads."""
+        """Return the content of `file` as an object; the opener may close the file or keep it for later reads."""
 
 
 HEAD = 1000
-"""Bytes of a content's beginning by which an opener may recognize it."""
+"""Number of bytes at a content's beginning by which an opener may recognize it."""
 
 
 class UnreadableContent(EdgeError):
-    """The opener could not make anything of the content."""
+    """The opener could not read the content."""
 
 
 class PandasOpener:
@@ -54,7 +55,7 @@ class PandasOpener:
     Of a spreadsheet the first sheet is read; of an OpenDocument text (odt), its first table.
     """
 
-    # Not pandas' own choice for xls and xlsb, whose packages it is about to give up.
+    # Not the default of pandas for xls and xlsb: pandas is about to drop the packages of these.
     _engines: ClassVar[dict[str, str]] = {
         ".xls": "python_calamine",
         ".xlsx": "openpyxl",
@@ -90,12 +91,12 @@ class PandasOpener:
 
     @staticmethod
     def _suffix_of(head: bytes) -> str | None:
-        """The suffix that content beginning so should have; None if it is none of ours, or could be another's."""
+        """Return the suffix for content that begins with `head`; None for other formats, and for ambiguous content."""
         if head.startswith(b"PAR1"):
             return ".parquet"
         if head.startswith(b"ARROW1\0\0"):
             return ".feather"
-        # The first member of an OpenDocument package, stored as it is, says what it is.
+        # The first member of an OpenDocument package is not compressed and names the media type.
         if head.startswith(b"PK\3\4") and b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet" in head[:100]:
             return ".ods"
         return None
@@ -124,7 +125,7 @@ class PILOpener:
 
 
 class ImageIOOpener:
-    """Pictures as NumPy arrays, by imageio; asked for by name, as a picture is a Pillow image otherwise."""
+    """Pictures as NumPy arrays, by imageio; used only by name, since pictures are Pillow images by default."""
 
     suffixes: ClassVar[tuple[str, ...]] = ()
 
@@ -136,28 +137,28 @@ class ImageIOOpener:
 
 
 class NumPyOpener:
-    """NumPy arrays (npy), and archives of them (npz), whose arrays are read when they are taken.
+    """NumPy arrays (npy), and archives of them (npz), whose arrays are read when they are accessed.
 
-    Python objects in them are refused, as reading these runs code that came with the file.
+    Python objects in them are refused, since reading these could run code from the file.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".npy", ".npz")
 
     def recognizes(self, head: bytes) -> bool:
-        # An archive's members are called as the arrays are, with this suffix.
+        # The members of an archive have the names of the arrays, with this suffix.
         name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
         return head.startswith(b"\x93NUMPY") or (head.startswith(b"PK\3\4") and name.endswith(b".npy"))
 
     def open(self, file: File) -> Any:
         numpy = _need("arrays", file, "numpy")
-        found = numpy.load(file, allow_pickle=False)
-        if isinstance(found, numpy.ndarray):
+        loaded = numpy.load(file, allow_pickle=False)
+        if isinstance(loaded, numpy.ndarray):
             file.close()
-        return found
+        return loaded
 
 
 class JSONOpener:
-    """JSON documents as plain Python data."""
+    """JSON documents as dictionaries, lists, texts and numbers."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".json",)
 
@@ -167,7 +168,7 @@ class JSONOpener:
 
 
 class TextOpener:
-    """Text as `str`, read as UTF-8 with or without a byte-order mark."""
+    """Text as `str`, decoded as UTF-8 with or without a byte-order mark."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".md", ".rst", ".log")
 
@@ -177,41 +178,45 @@ class TextOpener:
 
 
 def choose(file: File, open_with: str | None) -> Opener | None:
-    """The opener for `file`, or None for its plain bytes.
+    """Return the opener for `file`, or None if it is opened as a `File`.
 
-    Only where the name has no suffix is content asked for.
+    Content is read only if the file's name has no suffix.
+
+    Args:
+        file: the file to open.
+        open_with: name of an opener, ``"file"`` for none, or None to choose by suffix and content.
 
     Raises:
-        BadEntry: there is no opener called `open_with`.
-        PluginError: the opener asked for is broken.
+        BadEntry: no opener has the name `open_with`.
+        PluginError: the opener named by `open_with` is broken.
     """
     if open_with == "file":
         return None
     registry = _registry()
     if open_with is not None:
         try:
-            made: Opener = registry.load(open_with, lambda target: target())
+            chosen: Opener = registry.load(open_with, lambda target: target())
         except KeyError:
             known = ", ".join(["file", *registry.names()])
-            raise BadEntry(f"there is no opener {open_with!r}; there are: {known}") from None
-        return made
-    found = list(_working(registry))
-    for opener in found:
+            raise BadEntry(f"the opener {open_with!r} is not known; use one of {known}") from None
+        return chosen
+    candidates = list(_working(registry))
+    for opener in candidates:
         if opener.suffixes and file.basename.lower().endswith(tuple(opener.suffixes)):
             return opener
     if _suffix(file.basename):
         return None
     head = _head(file)
-    return next((opener for opener in found if getattr(opener, "recognizes", lambda head: False)(head)), None)
+    return next((opener for opener in candidates if getattr(opener, "recognizes", lambda head: False)(head)), None)
 
 
 def _working(registry: Registry) -> Iterator[Opener]:
-    # Our own first: installing something must not change what an existing line of code returns.
+    # Our own first: installing a package must not change what an existing line of code returns.
     for record in sorted(registry.records(), key=lambda record: record.distribution != "edge-vfs"):
         try:
             opener: Opener = registry.load(record.name, lambda target: target())
         except PluginError:
-            continue  # a broken opener breaks only itself
+            continue  # a broken opener must not affect the others
         yield opener
 
 
@@ -220,17 +225,18 @@ def _suffix(name: str) -> str:
 
 
 def _head(file: File) -> bytes:
-    """The content's first bytes; the file is at its beginning afterwards, and keeps them."""
+    """Return the content's first bytes; the file keeps them and is at its beginning afterwards."""
     head = file.read(HEAD)
     file.seek(0)
     return head
 
 
 def run(opener: Opener, file: File) -> Any:
-    """What `opener` makes of `file`.
+    """Return the object that `opener` makes of `file`.
 
     Raises:
         UnreadableContent: the opener failed.
+        EdgeError: reading the file failed, with the error of `File.read`.
     """
     try:
         return opener.open(file)
@@ -247,7 +253,7 @@ def run(opener: Opener, file: File) -> Any:
 
 
 def _edge_error(error: BaseException | None) -> EdgeError | None:
-    """The error of ours that a library wrapped in one of its own, if there is one."""
+    """Return the `EdgeError` that a library wrapped in an error of its own, or None."""
     while error is not None:
         if isinstance(error, EdgeError):
             return error
@@ -259,7 +265,7 @@ _PIP_NAMES = {"PIL": "pillow", "odf": "odfpy", "python_calamine": "python-calami
 
 
 def _need(what: str, file: File, *modules: str) -> Any:
-    """Import `modules` and return the first, or say how to install them."""
+    """Import `modules` and return the first; raise `MissingPackage`, which says how to install them."""
     try:
         first, *_ = [importlib.import_module(module) for module in modules]
         return first

@@ -10,11 +10,11 @@ from edge_vfs.store import Stat
 
 
 def matching(pattern: str, children: Callable[[str], Iterable[Stat]]) -> Iterator[str]:
-    """The paths that match; only folders that can hold one are listed.
+    """Iterate over the paths that match `pattern`; only folders that can hold a match are listed.
 
     Args:
-        pattern: relative to the folder searched, with or without one leading ``/``.
-        children: gives the entries of a folder, by its path from the folder searched.
+        pattern: relative to the searched folder, with or without a leading ``/``.
+        children: returns the entries of a folder, by its path from the searched folder.
 
     Raises:
         BadEntry: the pattern is not valid.
@@ -22,14 +22,14 @@ def matching(pattern: str, children: Callable[[str], Iterable[Stat]]) -> Iterato
     segments = pattern.removeprefix("/").split("/")
     if "" in segments:
         raise BadEntry(
-            f"the pattern {pattern!r} has an empty segment; leave out doubled slashes and the one at the end"
+            f"the pattern {pattern!r} has an empty segment; leave out doubled slashes and a slash at the end"
         )
     whole = _compiled("/".join(segments))
     unlimited = "**" in segments
     deep = segments.index("**") if unlimited else len(segments) - 1
     # What a folder of each depth must match to hold a match; from the first ** on, all of them may.
     above = [_compiled("/".join(segments[:depth])) for depth in range(1, deep + 1)]
-    plain = next((n for n, one in enumerate(segments[:-1]) if re.search(r"[*?\[]", one)), len(segments) - 1)
+    plain = next((n for n, segment in enumerate(segments[:-1]) if re.search(r"[*?\[]", segment)), len(segments) - 1)
     return _walk("/".join(segments[:plain]), plain, whole, above, children, unlimited=unlimited)
 
 
@@ -45,17 +45,17 @@ def _walk(
     waiting = [(start, depth)]
     while waiting:
         folder, depth = waiting.pop()
-        found: list[tuple[str, int]] = []
+        subfolders: list[tuple[str, int]] = []
         try:
-            for one in children(folder):
-                path = f"{folder}/{one.name}" if folder else one.name
+            for entry in children(folder):
+                path = f"{folder}/{entry.name}" if folder else entry.name
                 if whole.match(path):
                     yield path
-                if one.kind == "folder" and (above[depth].match(path) if depth < len(above) else unlimited):
-                    found.append((path, depth + 1))
+                if entry.kind == "folder" and (above[depth].match(path) if depth < len(above) else unlimited):
+                    subfolders.append((path, depth + 1))
         except NotFound:
             continue  # nothing is there to match
-        waiting += reversed(found)
+        waiting += reversed(subfolders)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -64,4 +64,4 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(glob_translate(pattern))
     except (ValueError, re.error) as error:
-        raise BadEntry(f"the pattern {pattern!r} is not valid ({error}); mend it and try again") from None
+        raise BadEntry(f"the pattern {pattern!r} is not valid ({error}); fix it and try again") from None

@@ -1,8 +1,8 @@
-"""How much of a file one request asks for, so that every kind of reader makes few of them.
+"""Decides how much of a file a request asks for, so that every kind of reader needs few requests.
 
-A reader that goes on where it stands is given one answer that streams to the end. A reader that
-jumps is given what it asks for and little more: what is sent and not read costs time, and leaving
-such an answer costs the connection.
+A reader that reads on gets a single answer that streams to the end. A reader that jumps gets what it
+asks for and little more: bytes that are sent and not read cost time, and an answer that is not read
+to its end costs the connection.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from edge_vfs.content import Content
 from edge_vfs.store import Reader, Stat
 
 HEADER = 4 << 10
-"""Bytes. A shorter read is taken for that of a header: what follows it is wanted next."""
+"""Bytes. A shorter read is taken for the read of a header, which is followed by that of its body."""
 
 AFTER_HEADER = 16 << 10
-"""Bytes asked for where a header is read."""
+"""Bytes that are requested when a header is read."""
 
 HEAD = 64 << 10
-"""Bytes asked for where the header at a file's beginning is read: enough to tell its format."""
+"""Bytes that are requested when the header at a file's beginning is read: enough to tell its format."""
 
 SMALL = 128 << 10
-"""Bytes. What is left of an answer is read whole and kept, once it is no more than this.
+"""Bytes. The rest of an answer is read whole and kept, once it is no more than this.
 
-So much is asked for where a reader goes to a file's end: zip, parquet and others keep their table
-there. And a jump forward over no more than this is read through, which is faster than a request.
+As much is requested when a reader goes to a file's end, where zip, parquet and others keep their
+table of contents. A jump forward over no more than this is read through, which is faster than a request.
 """
 
 LONG_RUN = 8 << 20
-"""Bytes. Requests of a reader that goes on are doubled up to this size; then one streams to the end."""
+"""Bytes. Requests of a reader that reads on are doubled up to this size; the next streams to the end."""
 
 KEPT = 4
-"""How many small answers are kept, beside the one of the file's end."""
+"""Number of small answers that are kept, beside that of the file's end."""
 
 
 class Block(NamedTuple):
-    """An answer that is kept, as readers go back and forth in what is small."""
+    """A small answer that is kept, since readers go back and forth in small stretches."""
 
     start: int
     data: bytes
 
     def at(self, position: int, size: int) -> bytes:
-        """Up to `size` bytes from `position` on; none if they are not in here."""
+        """Return up to `size` bytes from `position` on; none if this block does not hold them."""
         offset = position - self.start
         return self.data[offset : offset + size] if 0 <= offset < len(self.data) else b""
 
 
 class ReadAhead:
-    """Reads one version's content at any position; for one thread at a time."""
+    """Reads a version's content at any position; for a single thread at a time."""
 
     def __init__(self, reader: Reader, stat: Stat) -> None:
         self._reader = reader
@@ -58,21 +58,21 @@ class ReadAhead:
         self._content: Content | None = None  # an answer with more than SMALL left
         self._blocks: collections.deque[Block] = collections.deque(maxlen=KEPT)
         self._tail: Block | None = None
-        self._asked: range | None = None  # what the last request was for
+        self._requested: range | None = None  # the bytes of the last request
 
     def read(self, position: int, size: int) -> bytes:
-        """Up to `size` bytes from `position` on, fewer only at the end; raises like `Content.read`."""
-        found: list[bytes] = []
+        """Return `size` bytes from `position` on, fewer only at the end; raises like `Content.read`."""
+        chunks: list[bytes] = []
         left = min(size, self._size - position)
         while left > 0:
             data = self._kept(position, left) or self._streamed(position, left)
-            found.append(data)
+            chunks.append(data)
             position += len(data)
             left -= len(data)
-        return found[0] if len(found) == 1 else b"".join(found)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def close(self) -> None:
-        """Let go of the connection; reading on makes a new request."""
+        """Release the connection; reading on makes a new request."""
         if self._content is not None:
             self._content.close()
             self._content = None
@@ -86,7 +86,7 @@ class ReadAhead:
     def _streamed(self, position: int, size: int) -> bytes:
         if self._content is None or not 0 <= position - self._content.position <= SMALL:
             self.close()
-            self._asked = span = self._span(position, size)
+            self._requested = span = self._span(position, size)
             self._content = Content(self._reader, self._stat, span.start, span.stop)
         content = self._content
         data = b""
@@ -99,14 +99,14 @@ class ReadAhead:
         return data or self._kept(position, size)
 
     def _span(self, position: int, size: int) -> range:
-        """What to ask for where a reader wants `size` bytes from `position` on."""
+        """Return the bytes to request when a reader reads `size` bytes from `position` on."""
         start, stop = position, position + size
-        before = self._asked
+        before = self._requested
         if before is not None and 0 <= position - before.stop <= SMALL:
             following = 2 * len(before)
             stop = self._size if following > LONG_RUN or before.start == 0 else max(stop, start + following)
         elif position == 0:
-            # Who begins at the beginning reads on, if it is not only to see what the file is.
+            # A reader that starts at the beginning reads on, unless it only looks which format the file has.
             stop = self._size if size >= HEADER else HEAD
         elif self._tail is None and position >= self._size - SMALL:
             start, stop = max(0, self._size - SMALL), self._size
@@ -117,7 +117,7 @@ class ReadAhead:
         return range(start, min(stop, self._size))
 
     def _keep(self, content: Content) -> None:
-        """Read what is left of an answer, which frees its connection."""
+        """Read and keep the rest of an answer, which frees its connection."""
         block = Block(content.position, b"".join(iter(lambda: content.read(SMALL), b"")))
         self.close()
         if content.stop == self._size:

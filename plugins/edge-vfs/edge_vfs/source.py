@@ -1,7 +1,7 @@
-"""What is uploaded: a path, bytes or a binary file object, read once and in order.
+"""The source of an upload: a path, bytes or a binary file object, read once and in order.
 
-The reader hashes what it hands on, so that the digests of the parts and of the whole are known
-when the last byte has gone, without a second pass.
+Content is hashed while it is read, so that the digests of the parts and of the whole are known once
+the last byte was sent, without a second pass.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from typing import IO, Any, cast
 from edge_core.errors import EdgeError
 
 SPOOL = 16 << 20
-"""Bytes of a part kept in memory where its source cannot seek; larger parts go to a temporary file."""
+"""Bytes. If a source cannot seek, parts up to this size are kept in memory, larger parts in a temporary file."""
 
 
 class Source:
     """A source of bytes for an upload.
 
     Args:
-        given: a path (`str` or `os.PathLike`), bytes, or a file object opened in binary mode, which
-            is read from where it stands to its end.
+        fileobj: a path (`str` or `os.PathLike`), bytes, or a file object opened in binary mode, which
+            is read from its current position to its end.
 
     Attributes:
-        size: bytes to come, or None if only reading will tell.
-        on_read: called with the bytes handed on so far, each time some are.
+        size: bytes still to read, or None if only reading will tell.
+        on_read: called after each read with the number of bytes read so far.
 
     Raises:
         OSError: the local file cannot be opened.
-        TypeError: `given` is none of these.
+        TypeError: `fileobj` is of another type, or gives text.
     """
 
-    def __init__(self, given: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> None:
+    def __init__(self, fileobj: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> None:
         self.on_read: Callable[[int], None] = lambda done: None
         self._done = 0
         self._owned = False
-        if isinstance(given, (str, os.PathLike)):
-            self._file: Any = open(given, "rb", buffering=0)  # noqa: SIM115  # closed by this object
+        if isinstance(fileobj, (str, os.PathLike)):
+            self._file: Any = open(fileobj, "rb", buffering=0)  # noqa: SIM115  # closed by this object
             self._owned = True
-        elif isinstance(given, (bytes, bytearray, memoryview)):
-            self._file = io.BytesIO(given)
-        elif isinstance(given, io.TextIOBase):
+        elif isinstance(fileobj, (bytes, bytearray, memoryview)):
+            self._file = io.BytesIO(fileobj)
+        elif isinstance(fileobj, io.TextIOBase):
             raise TypeError("the file object gives text; open it in binary mode, as in open(path, 'rb')")
-        elif hasattr(given, "read"):
-            self._file = given
+        elif hasattr(fileobj, "read"):
+            self._file = fileobj
         else:
-            raise TypeError(f"cannot upload {type(given).__name__}; give a path, bytes or a binary file object")
+            raise TypeError(f"cannot upload {type(fileobj).__name__}; give a path, bytes or a binary file object")
         self._seekable = bool(getattr(self._file, "seekable", lambda: False)())
         self._head = b""
         self._hash = hashlib.sha256()
@@ -65,7 +65,11 @@ class Source:
         return max(0, int(end) - int(here))
 
     def small(self, limit: int) -> bytes | None:
-        """All of the content if it has at most `limit` bytes, else None (and nothing is lost)."""
+        """Return all of the content if it has at most `limit` bytes; else None, and `parts` gives all of it.
+
+        Raises:
+            EdgeError: the local file cannot be read, or changed.
+        """
         if self.size is not None and self.size > limit:
             return None
         content = self._take(limit + 1)
@@ -81,7 +85,7 @@ class Source:
         return content
 
     def parts(self, size: int) -> Iterator[Part]:
-        """The content in parts of `size` bytes, the last one shorter; each is sent before the next is asked for."""
+        """Iterate over the content in parts of `size` bytes, the last shorter; send each before taking the next."""
         if self._seekable and self.size is not None:
             yield from self._parts_in_place(self.size, size)
             return
@@ -104,7 +108,7 @@ class Source:
         self._done += len(part)
 
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of all that was handed on."""
+        """Return the hexadecimal SHA-256 of all that was read so far."""
         return self._hash.hexdigest()
 
     def _fill(self, spool: IO[bytes], size: int) -> int:
@@ -115,7 +119,7 @@ class Source:
         return length
 
     def _take(self, size: int) -> bytes:
-        """Up to `size` bytes, fewer only at the end."""
+        """Return `size` bytes, fewer only at the end."""
         taken = [self._head[:size]]
         self._head = self._head[size:]
         missing = size - len(taken[0])
@@ -138,7 +142,7 @@ class Source:
 
 
 class Part:
-    """A stretch of the source as a request body: it has a length and can be sent again."""
+    """A part of the source as the body of a request: it has a length and can be sent again."""
 
     def __init__(self, source: Source, file: Any, start: int, length: int) -> None:
         self._source = source
@@ -154,10 +158,10 @@ class Part:
         self.whole = self._source._hash.copy()
 
     def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size < 0 else min(size, self._left)
-        if not wanted:
+        count = self._left if size < 0 else min(size, self._left)
+        if not count:
             return b""
-        block = _read(self._file, wanted)
+        block = _read(self._file, count)
         if not block:
             raise _changed()
         self._left -= len(block)
@@ -167,7 +171,7 @@ class Part:
         return block
 
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of the part, once all of it was read."""
+        """Return the hexadecimal SHA-256 of the part; call it once all of the part was read."""
         return self._hash.hexdigest()
 
     def __len__(self) -> int:
@@ -178,7 +182,7 @@ def _read(file: Any, size: int) -> bytes:
     try:
         block = file.read(size)
     except OSError as error:
-        # Told apart from a failure of the connection, which would be tried again.
+        # Not an OSError any more: that would be taken for a failure of the connection, and retried.
         raise EdgeError(f"the local file cannot be read ({error}); nothing was uploaded") from error
     if block is None:
         raise EdgeError("the file object has no data yet (it does not block); give one that waits for its data")

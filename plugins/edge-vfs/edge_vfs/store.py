@@ -1,4 +1,4 @@
-"""What a store of files must be able to do; `Folder` and `File` do the rest.
+"""The interface of a store of files, on which `Folder` and `File` are built.
 
 Paths are relative to the store's root, segments joined by ``/``; the root's own path is empty.
 """
@@ -13,7 +13,7 @@ from edge_vfs.source import Source
 
 
 class Stat(Protocol):
-    """What a store knows of one entry.
+    """What a store knows of a file or folder.
 
     Attributes:
         name: basename.
@@ -39,40 +39,40 @@ class Stat(Protocol):
 
 
 class Stream(Protocol):
-    """Bytes on their way."""
+    """The bytes of an answer, as they arrive."""
 
     def read(self, size: int, /) -> bytes:
-        """Exactly `size` bytes; fewer only at the end, none after it."""
+        """Return exactly `size` bytes; fewer only at the end, none after it."""
         ...
 
     def close(self) -> None: ...
 
 
 class Reader(Protocol):
-    """The content of one version of one file.
+    """The content of a single version of a file.
 
-    However often it is opened, it gives the version its `Stat` tells of and never bytes of another;
-    where that version is gone it raises `NotFound` or `Conflict`, with a sentence that says so.
+    However often it is opened, it reads the version of its `Stat` and never bytes of another version;
+    once that version is gone it raises `NotFound` or `Conflict`, with a sentence that says so.
     """
 
     def open(self, start: int, stop: int, /) -> Stream:
-        """The content from byte `start` up to, and without, byte `stop`: one request.
+        """Request the content from byte `start` up to, but without, byte `stop`, in a single request.
 
-        Both lie within the content, and `start` is before `stop`. The answer is read to its end
-        where possible, so that its connection can be used again.
+        Both lie within the content, and `start` is before `stop`. The caller reads the answer to its
+        end where possible, so that its connection can be used again.
         """
         ...
 
     def url(self, expires_in: int, /) -> str:
-        """An absolute address that gives the content without a token, for `expires_in` seconds."""
+        """Return an absolute address that needs no token and expires in `expires_in` seconds."""
         ...
 
 
 class FileStore(Protocol):
     """A tree of files and folders.
 
-    Every method raises `NotFound` where there is no such entry, `AlreadyExists` where a name is
-    taken, and `BadEntry` where a path is not valid.
+    Every method raises `NotFound` if the entry does not exist, `AlreadyExists` if a name is taken,
+    and `BadEntry` if a path is not valid.
     """
 
     def stat(self, path: str, /) -> Stat: ...
@@ -84,5 +84,13 @@ class FileStore(Protocol):
     def delete(self, path: str, /, *, recursive: bool) -> None: ...
 
     def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:
-        """Hear how far the download of `path` has come; called often, so it decides what to pass on."""
+        """Take note of the progress of an upload or download; called often, so report only some of the calls.
+
+        Args:
+            direction: ``"upload"`` or ``"download"``.
+            path: path of the file.
+            done: bytes transferred so far.
+            total: bytes in all, or None if that is not known.
+            finished: True for the last call.
+        """
         ...

@@ -1,4 +1,4 @@
-"""A folder as notebooks show it. Names are other people's text, and nothing in them is obeyed."""
+"""HTML of a folder for notebooks. Names are untrusted text, so that all of them are escaped."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from edge_vfs.store import Stat
 
 
 def of_entries(path: str, entries: Iterable[Stat], *, more: bool) -> str:
-    """HTML of a folder's entries; `more` says that there are others beside them."""
-    rows = "".join(_row(one) for one in entries)
+    """Return the HTML of a folder's entries.
+
+    Args:
+        path: the folder's path, for the caption.
+        entries: the entries to show.
+        more: True if the folder has further entries.
+    """
+    rows = "".join(_row(entry) for entry in entries)
     rest = "<tr><td colspan='3'>and more</td></tr>" if more else ""
     head = "<tr><th>name</th><th>bytes</th><th>modified (UTC)</th></tr>"
     return f"<table><caption>{_text(path)}</caption><thead>{head}</thead><tbody>{rows}{rest}</tbody></table>"
 
 
 def plain(text: str) -> str:
-    """HTML of a sentence."""
+    """Return the HTML of a sentence."""
     return f"<pre>{html.escape(text)}</pre>"
 
 
@@ -28,5 +34,5 @@ def _row(entry: Stat) -> str:
 
 
 def _text(text: str) -> str:
-    # bdi: a name that turns the writing direction turns its own only.
+    # bdi: a name that turns the writing direction turns only its own.
     return f"<bdi>{html.escape(text)}</bdi>"

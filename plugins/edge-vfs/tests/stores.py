@@ -41,14 +41,14 @@ class Reader:
     def __init__(self, content: bytes, breaks_after: int | None) -> None:
         self._content = content
         self._breaks_after = breaks_after
-        self.asked: list[tuple[int, int]] = []
+        self.ranges: list[tuple[int, int]] = []
 
     @property
     def starts(self) -> list[int]:
-        return [start for start, _ in self.asked]
+        return [start for start, _ in self.ranges]
 
     def open(self, start: int, stop: int, /) -> Stream:
-        self.asked.append((start, stop))
+        self.ranges.append((start, stop))
         return Stream(self._content[start:stop], self._breaks_after)
 
     def url(self, expires_in: int, /) -> str:
@@ -57,7 +57,7 @@ class Reader:
 
 class Store:
     def __init__(self, content: bytes, breaks_after: int | None = None) -> None:
-        self.made = Reader(content, breaks_after)
+        self.content_reader = Reader(content, breaks_after)
 
     def reader(self, path: str, stat: Any, /) -> Reader:
-        return self.made
+        return self.content_reader

@@ -23,14 +23,14 @@ def opened(store: Store, content: bytes = CONTENT, **stat: Any) -> File:
     return File(store, "runs/a.bin", Stat(**known))  # type: ignore[arg-type]
 
 
-def test_opening_asks_nothing_and_reading_on_is_one_request() -> None:
+def test_opening_sends_nothing_and_reading_on_is_a_single_request() -> None:
     store = Store(CONTENT)
     with opened(store) as file:
         assert (file.basename, file.size, file.tell()) == ("a.bin", len(CONTENT), 0)
-        assert store.made.starts == []
+        assert store.content_reader.starts == []
         read = b"".join(iter(lambda: file.read(10_000), b""))
     assert read == CONTENT
-    assert store.made.starts == [0]
+    assert store.content_reader.starts == [0]
 
 
 def test_a_seek_costs_a_request_at_the_next_read_only() -> None:
@@ -38,14 +38,14 @@ def test_a_seek_costs_a_request_at_the_next_read_only() -> None:
     file = opened(store)
     file.seek(100)
     file.seek(150_000)
-    assert store.made.starts == []
+    assert store.content_reader.starts == []
     assert file.read(5000) == CONTENT[150_000:155_000]
     file.seek(-1000, 1)
     assert file.tell() == 154_000
     assert file.read(3) == CONTENT[154_000:154_003], "what was just read is kept"
     file.seek(100)
     assert file.read(5000) == CONTENT[100:5100]
-    assert store.made.asked == [(150_000, 155_000), (100, 5100)], "and no more is asked for than is read"
+    assert store.content_reader.ranges == [(150_000, 155_000), (100, 5100)], "and no more is asked for than is read"
 
 
 def test_it_is_a_raw_binary_file_as_python_knows_them() -> None:
@@ -88,45 +88,45 @@ def test_a_zip_file_inside_can_be_read() -> None:
 def test_a_connection_that_breaks_is_replaced_where_it_broke() -> None:
     store = Store(CONTENT, breaks_after=70_000)
     assert opened(store).readall() == CONTENT
-    assert store.made.starts == [0, 70_000, 140_000, 210_000, 280_000]
+    assert store.content_reader.starts == [0, 70_000, 140_000, 210_000, 280_000]
 
 
-def test_a_connection_that_gives_nothing_is_given_up() -> None:
+def test_a_connection_without_progress_is_an_error() -> None:
     store = Store(CONTENT, breaks_after=0)
     with pytest.raises(ConnectionFailed):
         opened(store).read(10)
-    assert len(store.made.starts) == 4
+    assert len(store.content_reader.starts) == 4
 
 
-def test_a_connection_that_gives_a_few_bytes_at_a_time_is_given_up() -> None:
+def test_a_connection_that_breaks_after_every_few_bytes_is_an_error() -> None:
     store = Store(CONTENT, breaks_after=20)
     with pytest.raises(ConnectionFailed):
         opened(store).readall()
-    assert store.made.starts == [0, 20, 40, 60]
+    assert store.content_reader.starts == [0, 20, 40, 60]
 
 
-def test_an_answer_that_ends_too_early_is_asked_for_again_from_there() -> None:
+def test_an_answer_that_ends_too_early_is_requested_again_from_there() -> None:
     class Short(Reader):
         def open(self, start: int, stop: int, /) -> Stream:
             return super().open(start, min(stop, start + 100_000))
 
     store = Store(CONTENT)
-    store.made = Short(CONTENT, None)
+    store.content_reader = Short(CONTENT, None)
     assert opened(store).readall() == CONTENT
-    assert store.made.starts == [0, 100_000, 200_000]
+    assert store.content_reader.starts == [0, 100_000, 200_000]
 
 
-def test_a_store_that_cannot_be_reached_is_not_asked_again() -> None:
+def test_a_store_that_cannot_be_reached_is_not_called_again() -> None:
     class Gone(Reader):
         def open(self, start: int, stop: int, /) -> Stream:
             super().open(start, stop)
             raise ConnectionFailed("nothing listens there")
 
     store = Store(CONTENT)
-    store.made = Gone(CONTENT, None)
+    store.content_reader = Gone(CONTENT, None)
     with pytest.raises(ConnectionFailed):
         opened(store).read(10)
-    assert store.made.starts == [0]
+    assert store.content_reader.starts == [0]
 
 
 @pytest.mark.parametrize("block", [-1, 1, 70_001])
@@ -139,7 +139,7 @@ def test_a_flipped_bit_is_never_handed_out_as_whole(block: int) -> None:
             pass
 
 
-def test_content_shorter_than_stated_is_an_error() -> None:
+def test_content_shorter_than_its_size_is_an_error() -> None:
     with pytest.raises(BadResponse, match="less of a.bin"):
         opened(Store(CONTENT[:-1])).readall()
 
@@ -147,10 +147,10 @@ def test_content_shorter_than_stated_is_an_error() -> None:
 def test_an_empty_file_asks_nothing() -> None:
     store = Store(b"")
     assert opened(store, b"").read() == b""
-    assert store.made.starts == []
+    assert store.content_reader.starts == []
 
 
-def test_the_address_lives_as_long_as_asked() -> None:
+def test_the_address_lives_as_long_as_requested() -> None:
     assert opened(Store(CONTENT)).download_url(60).endswith("expires_in=60")
 
 

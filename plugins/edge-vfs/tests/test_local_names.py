@@ -65,13 +65,13 @@ class Place:
 
     def outside(self) -> set[str]:
         """All paths that are not below the folder, the files' content with them."""
-        found = set()
+        paths = set()
         for here, folders, files in os.walk(self.top):
             if pathlib.Path(here) != self.inside:
-                found |= {os.path.join(here, one) for one in (*folders, *files)}
+                paths |= {os.path.join(here, name) for name in (*folders, *files)}
             else:
                 folders.clear()
-        return found
+        return paths
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.top)
@@ -94,10 +94,10 @@ def download_both_ways(name: str) -> tuple[int, int]:
                 refused += 1
             assert place.outside() == place.before
             local = list(place.inside.rglob("*"))
-            assert all(one.resolve().is_relative_to(place.inside) for one in local)
-            assert {one.name for one in local} <= {name}, "nothing half-written is left"
+            assert all(path.resolve().is_relative_to(place.inside) for path in local)
+            assert {path.name for path in local} <= {name}, "nothing half-written is left"
             if way == "in a folder" and local:
-                assert [one.name for one in local] == [name]
+                assert [path.name for path in local] == [name]
                 assert local[0].read_bytes() == CONTENT
     return written, refused
 
@@ -130,14 +130,14 @@ def test_no_name_at_all_leaves_the_folder(name: str) -> None:
 
 @settings(deadline=None)
 @given(name=st.one_of(names, st.sampled_from(["plate-7.csv", "grün 1.txt", "a.b.c"])))
-def test_what_is_let_through_is_one_name_on_every_system(name: str) -> None:
-    said = ""
+def test_an_accepted_name_is_a_single_name_on_every_system(name: str) -> None:
+    refusal = ""
     try:
         local_names.check(name)
     except BadEntry as error:
-        said = str(error)
-    if said:
-        assert said.isprintable()
+        refusal = str(error)
+    if refusal:
+        assert refusal.isprintable()
         return
     assert pathlib.PurePosixPath(name).name == name
     windows = pathlib.PureWindowsPath(name)
@@ -147,7 +147,7 @@ def test_what_is_let_through_is_one_name_on_every_system(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "two"),
+    ("name", "variant"),
     [
         ("A.txt", "a.txt"),
         ("caf\u00e9", "cafe\u0301"),
@@ -155,11 +155,13 @@ def test_what_is_let_through_is_one_name_on_every_system(name: str) -> None:
         ("\u00c5", "a\u030a"),
     ],
 )
-def test_two_names_that_are_one_elsewhere_do_not_replace_each_other(tmp_path: pathlib.Path, one: str, two: str) -> None:
-    root = folder_of((one, "file"), (two, "file"))
-    with pytest.raises(BadEntry, match="one name on some systems"):
+def test_two_names_that_are_the_same_elsewhere_do_not_replace_each_other(
+    tmp_path: pathlib.Path, name: str, variant: str
+) -> None:
+    root = folder_of((name, "file"), (variant, "file"))
+    with pytest.raises(BadEntry, match="the same name on some systems"):
         root.download_folder("folder", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [one]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.fixture
@@ -185,7 +187,7 @@ def test_no_link_is_written_through(tmp_path: pathlib.Path, outside: pathlib.Pat
     assert (target / "sub" / "a.txt").read_bytes() == CONTENT
     assert not (target / "sub" / "a.txt").is_symlink(), "the link was replaced, not followed"
     assert not (target / "sub" / "b.txt").is_symlink()
-    assert {one.name: one.read_bytes() for one in outside.iterdir()} == {"a.txt": b"untouched"}
+    assert {path.name: path.read_bytes() for path in outside.iterdir()} == {"a.txt": b"untouched"}
 
 
 def test_a_link_with_a_files_name_is_replaced_by_a_single_download_too(
@@ -196,12 +198,12 @@ def test_a_link_with_a_files_name_is_replaced_by_a_single_download_too(
     assert not (tmp_path / "a.txt").is_symlink()
     assert (outside / "a.txt").read_bytes() == b"untouched"
     os.symlink(outside, tmp_path / "b.txt")
-    with pytest.raises(BadEntry, match="no ordinary file"):
+    with pytest.raises(BadEntry, match="not an ordinary file"):
         folder_of().download("one:b.txt", tmp_path)
-    assert {one.name for one in outside.iterdir()} == {"a.txt"}
+    assert {path.name for path in outside.iterdir()} == {"a.txt"}
 
 
-def test_a_folder_given_as_a_link_by_its_user_is_theirs(tmp_path: pathlib.Path, outside: pathlib.Path) -> None:
+def test_a_link_may_be_the_users_own_localpath(tmp_path: pathlib.Path, outside: pathlib.Path) -> None:
     os.symlink(outside, tmp_path / "mine")
     folder_of(("b.txt", "file")).download_folder("folder", tmp_path / "mine")
     assert (outside / "b.txt").read_bytes() == CONTENT

@@ -31,18 +31,18 @@ class Counted:
 
     @property
     def lengths(self) -> list[int]:
-        return [stop - start for start, stop in self.store.asked]
+        return [stop - start for start, stop in self.store.ranges]
 
 
 @pytest.mark.parametrize("block", [HEADER, 1 << 16, 1 << 20, SIZE])
-def test_reading_on_from_the_beginning_is_one_request(block: int) -> None:
+def test_reading_on_from_the_beginning_is_a_single_request(block: int) -> None:
     reads = Counted()
     for position in range(0, SIZE, block):
         reads.read(position, block)
     assert reads.lengths == [SIZE]
 
 
-def test_a_reader_in_tiny_steps_costs_one_more_as_it_may_only_look_what_the_file_is() -> None:
+def test_a_reader_in_tiny_steps_costs_a_second_request_as_it_may_only_look_at_the_format() -> None:
     reads = Counted()
     reads.read(0, 8)
     assert reads.lengths == [HEAD]
@@ -76,7 +76,7 @@ def test_after_a_header_what_follows_is_there() -> None:
     assert reads.lengths == [AFTER_HEADER, 100_000 + 42 - AFTER_HEADER], "and of the rest, as much as is read"
 
 
-def test_a_short_jump_forward_is_read_through_and_a_long_one_is_not() -> None:
+def test_a_short_jump_forward_is_read_through_and_a_long_jump_is_not() -> None:
     reads = Counted()
     reads.read(0, 1 << 20)
     reads.read((1 << 20) + SMALL, 1 << 20)
@@ -85,7 +85,7 @@ def test_a_short_jump_forward_is_read_through_and_a_long_one_is_not() -> None:
     assert reads.lengths == [SIZE, HEADER]
 
 
-def test_the_end_is_asked_for_once_and_kept() -> None:
+def test_the_end_is_requested_once_and_kept() -> None:
     reads = Counted()
     reads.read(SIZE - 22, 22)
     assert reads.lengths == [SMALL]
@@ -102,15 +102,15 @@ def test_what_was_read_last_is_kept_but_not_for_ever() -> None:
     reads = Counted()
     for number in range(KEPT + 1):
         reads.read(number << 20, HEADER)
-    asked = len(reads.lengths)
+    requests = len(reads.lengths)
     for number in range(1, KEPT + 1):
         reads.read(number << 20, HEADER)
-    assert len(reads.lengths) == asked
+    assert len(reads.lengths) == requests
     kept = sum(len(block.data) for block in reads.ahead._blocks)
     assert kept <= KEPT * SMALL
 
 
-def test_an_answer_left_early_is_closed_and_a_small_one_never_is() -> None:
+def test_an_answer_left_early_is_closed_and_a_small_answer_never_is() -> None:
     closed: list[int] = []
 
     class Noting(Reader):
@@ -145,7 +145,7 @@ def test_whatever_the_order_the_bytes_are_right(reads: list[tuple[int, int]], br
     counted = Counted(SMALL_FILE, breaks_after)
     for position, size in reads:
         counted.read(position, size)
-    assert all(0 <= start < stop <= len(SMALL_FILE) for start, stop in counted.store.asked)
+    assert all(0 <= start < stop <= len(SMALL_FILE) for start, stop in counted.store.ranges)
 
 
 def test_the_sizes_fit_together() -> None:

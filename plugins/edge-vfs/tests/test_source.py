@@ -47,7 +47,7 @@ def on_disk(tmp_path: Path) -> Any:
     return path
 
 
-GIVEN: dict[str, Callable[[Path], Any]] = {
+SOURCES: dict[str, Callable[[Path], Any]] = {
     "bytes": lambda _: CONTENT,
     "bytearray": lambda _: bytearray(CONTENT),
     "memoryview": lambda _: memoryview(CONTENT),
@@ -60,13 +60,13 @@ GIVEN: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("make", GIVEN.values(), ids=GIVEN)
+@pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("part_size", [1000, 25_600, 10_000, 100_000])
 def test_the_parts_are_the_content_and_their_digests_are_right(
     make: Callable[[Path], Any], part_size: int, tmp_path: Path
 ) -> None:
-    given = make(tmp_path)
-    with Source(given) as source:
+    fileobj = make(tmp_path)
+    with Source(fileobj) as source:
         assert source.size in (None, len(CONTENT))
         sent = []
         for part in source.parts(part_size):
@@ -77,24 +77,24 @@ def test_the_parts_are_the_content_and_their_digests_are_right(
         assert b"".join(sent) == CONTENT
         assert all(len(data) == part_size for data in sent[:-1])
         assert source.sha256() == hashlib.sha256(CONTENT).hexdigest()
-    if isinstance(given, io.IOBase):
-        assert not given.closed, "the caller's file stays open"
-        given.close()
+    if isinstance(fileobj, io.IOBase):
+        assert not fileobj.closed, "the caller's file stays open"
+        fileobj.close()
 
 
-@pytest.mark.parametrize("make", GIVEN.values(), ids=GIVEN)
+@pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
 def test_small_content_is_taken_whole_and_large_content_loses_nothing(
     make: Callable[[Path], Any], tmp_path: Path
 ) -> None:
     for limit, small in [(len(CONTENT), CONTENT), (len(CONTENT) - 1, None)]:
-        given = make(tmp_path)
-        with Source(given) as source:
+        fileobj = make(tmp_path)
+        with Source(fileobj) as source:
             assert source.small(limit) == small
             if small is None:
                 assert b"".join(part.read() for part in source.parts(5000)) == CONTENT
             assert source.sha256() == hashlib.sha256(CONTENT).hexdigest()
-        if isinstance(given, io.IOBase):
-            given.close()
+        if isinstance(fileobj, io.IOBase):
+            fileobj.close()
 
 
 def test_a_file_is_read_from_where_it_stands() -> None:
@@ -116,8 +116,8 @@ def test_a_part_that_is_sent_again_counts_once() -> None:
 
 
 def test_an_empty_source_has_no_parts_and_the_digest_of_nothing() -> None:
-    for given in (b"", Pipe(b"")):
-        source = Source(given)
+    for fileobj in (b"", Pipe(b"")):
+        source = Source(fileobj)
         assert source.small(10) == b""
         assert list(source.parts(10)) == []
         assert source.sha256() == hashlib.sha256(b"").hexdigest()
@@ -138,10 +138,10 @@ def test_a_real_pipe_can_be_uploaded() -> None:
     thread.join()
 
 
-@pytest.mark.parametrize("given", [io.StringIO("text"), 42, None, ["a"]])
-def test_what_is_no_source_is_a_type_error(given: Any) -> None:
+@pytest.mark.parametrize("fileobj", [io.StringIO("text"), 42, None, ["a"]])
+def test_what_is_no_source_is_a_type_error(fileobj: Any) -> None:
     with pytest.raises(TypeError):
-        Source(given)
+        Source(fileobj)
 
 
 def test_a_file_object_that_turns_out_to_give_text_is_a_type_error() -> None:
