@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, overload
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import requests
@@ -37,7 +37,7 @@ from edge_core.redaction import bare, guard, public_part
 from edge_core.registry import version_of
 
 if TYPE_CHECKING:
-    from edge_core.hooks import Hooks
+    from edge_core.hooks import Hooks, Request, Response
     from edge_core.records import Record
 
 log = logging.getLogger("edge")
@@ -50,11 +50,24 @@ MAX_REDIRECTS = 5
 _REQUESTS: str = vars(requests)["__version__"]
 
 _R = TypeVar("_R", bound="Record")
+_T = TypeVar("_T")
 
 # It writes each request's whole address.
 guard("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry")
 
 _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+class Route(TypedDict):
+    """How an address is reached; its keys are those of `requests.request`.
+
+    Attributes:
+        proxies: addresses of proxies, by scheme.
+        verify: path of a file of CA certificates, or True for the usual ones.
+    """
+
+    proxies: dict[str, str]
+    verify: str | bool
 
 
 class Body(Protocol):
@@ -156,7 +169,7 @@ class _Call:
         self.timeout = timeout
         self.id = request_id
 
-    def for_hooks(self) -> Any:
+    def for_hooks(self) -> Request:
         from edge_core.hooks import Request
 
         return Request(self.id, self.method, bare(self.url), self.headers, self.signed)
@@ -179,7 +192,7 @@ class HttpClient:
         self._hooks = hooks
         self._budget = retries.Budget()
         forks.renew_lock(self)
-        self._routes: dict[tuple[str, str], dict[str, Any]] = {}
+        self._routes: dict[tuple[str, str], Route] = {}
         self._agent = _user_agent(settings)
         self._pool: requests.Session | None = None
         self._pid = 0
@@ -356,14 +369,13 @@ class HttpClient:
                 self._pid = os.getpid()
             return self._pool
 
-    def _route(self, url: str) -> dict[str, Any]:
+    def _route(self, url: str) -> Route:
         """Proxies and CA certificates for a host, looked up in the environment once per host."""
         parts = urlsplit(url)
-        key = parts.scheme, parts.netloc
-        found = self._routes.get(key)
-        if found is None:
-            found = self._routes[key] = route(url, self._settings.ca_bundle)
-        return found
+        host = parts.scheme, parts.netloc
+        if host not in self._routes:
+            self._routes[host] = route(url, self._settings.ca_bundle)
+        return self._routes[host]
 
     def _address(self, url: str, params: Mapping[str, Any] | None, signed: bool) -> str:
         base = self._settings.service_url
@@ -422,6 +434,19 @@ class ServiceClient:
     def delete(self, path: str, *, params: Mapping[str, Any] | None = None) -> Any:
         return self._json("DELETE", path, params=params)
 
+    @overload
+    def items(
+        self, path: str, *, params: Mapping[str, Any] | None = None, max_items: int | None = None
+    ) -> Pages[Any]: ...
+    @overload
+    def items(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        make: Callable[[Any], _T],
+        max_items: int | None = None,
+    ) -> Pages[_T]: ...
     def items(
         self,
         path: str,
@@ -435,7 +460,7 @@ class ServiceClient:
         Args:
             path: address of the list.
             params: query parameters, such as ``limit``, the size of a page.
-            make: turns one item's JSON into what is handed out.
+            make: turns one item's JSON into what is handed out; the JSON itself without it.
             max_items: the most items to hand out; None for all.
         """
         query = dict(params or {})
@@ -443,7 +468,7 @@ class ServiceClient:
 
     def get_record(self, kind: type[_R], path: str, *, params: Mapping[str, Any] | None = None) -> _R:
         """A record, which remembers the version of the object it came from."""
-        with self._send("GET", path, None, params=params) as answer:
+        with self._call("GET", path, params=params) as answer:
             return kind.from_answer(answer.json(), etag=answer.headers.get("ETag"))
 
     def update_record(self, record: _R, path: str) -> _R:
@@ -455,21 +480,103 @@ class ServiceClient:
         headers = {"Content-Type": "application/merge-patch+json"}
         if record._etag is not None:
             headers["If-Match"] = record._etag
-        with self._send("PATCH", path, record.changes(), headers=headers) as answer:
+        with self._call("PATCH", path, record.changes(), headers=headers) as answer:
             return type(record).from_answer(answer.json(), etag=answer.headers.get("ETag"))
 
-    def stream(self, method: str, path: str, **options: Any) -> Answer:
-        """Send a request whose answer the caller reads and closes; options as of `HttpClient.send`."""
-        return self._client.send(method, self._base + path, agent=self._agent, **options)
+    def fetch(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Body | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Send a request and read the whole answer, so that one that breaks off is asked for again.
 
-    def signed(self, method: str, url: str, **options: Any) -> Answer:
-        """The same for a signed address: no token goes with it."""
-        return self._client.send(method, url, signed=True, agent=self._agent, **options)
+        Args:
+            method: HTTP method, in upper case.
+            path: path below the base path.
+            params: query parameters; those that are None are left out.
+            headers: headers beside the usual ones.
+            body: bytes, or something that can be read and rewound.
+            timeout: seconds between bytes, instead of the session's.
+        """
+        return self._client.send(
+            method,
+            self._base + path,
+            params=params,
+            headers=headers,
+            body=body,
+            whole=True,
+            timeout=timeout,
+            agent=self._agent,
+        )
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Body | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Send a request whose answer the caller reads and closes; arguments as of `fetch`."""
+        return self._client.send(
+            method, self._base + path, params=params, headers=headers, body=body, timeout=timeout, agent=self._agent
+        )
+
+    def stream_or_redirect(
+        self, path: str, *, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """GET an answer that the caller reads and closes; a redirect is not followed but handed out as it is."""
+        return self._client.send(
+            "GET", self._base + path, params=params, headers=headers, follow=False, agent=self._agent
+        )
+
+    def signed(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Body | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Send a request to a signed address, with no token; the caller reads and closes the answer.
+
+        Args:
+            method: HTTP method, in upper case.
+            url: the address, absolute or relative to the service URL.
+            headers: headers beside the usual ones, such as those that the signature names.
+            body: bytes, or something that can be read and rewound.
+            timeout: seconds between bytes, instead of the session's.
+        """
+        return self._client.send(
+            method, url, headers=headers, body=body, signed=True, timeout=timeout, agent=self._agent
+        )
+
+    def fetch_signed(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Body | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Send a request to a signed address, with no token, and read the whole answer; arguments as of `signed`."""
+        return self._client.send(
+            method, url, headers=headers, body=body, signed=True, whole=True, timeout=timeout, agent=self._agent
+        )
 
     def absolute(self, url: str) -> str:
         return self._client.absolute(url)
 
-    def route(self, url: str) -> dict[str, Any]:
+    def route(self, url: str) -> Route:
         """Proxies and CA certificates for any address, as `route` gives them, with the session's CA bundle."""
         return self._client._route(url)
 
@@ -479,19 +586,34 @@ class ServiceClient:
         if hooks is not None:
             hooks.transfer(direction, path, done, total, finished=finished)
 
-    def _json(self, method: str, path: str, *, json: Any = None, **options: Any) -> Any:
-        with self._send(method, path, json, **options) as answer:
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        with self._call(method, path, json, params=params, timeout=timeout) as answer:
             return answer.json()
 
-    def _send(
-        self, method: str, path: str, json: Any, headers: Mapping[str, str] | None = None, **options: Any
+    def _call(
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
     ) -> Answer:
         own = {"Accept": "application/json"}
         body = None
         if json is not None:
             body = jsonlib.dumps(json).encode()
             own["Content-Type"] = "application/json"
-        return self.stream(method, path, headers={**own, **(headers or {})}, body=body, whole=True, **options)
+        return self.fetch(method, path, params=params, headers={**own, **(headers or {})}, body=body, timeout=timeout)
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -501,7 +623,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().init_poolmanager(*args, **kwargs, blocksize=BLOCK)
 
 
-def route(url: str, ca_bundle: str | None = None) -> dict[str, Any]:
+def route(url: str, ca_bundle: str | None = None) -> Route:
     """How the environment says an address is to be reached, for those who connect by other means.
 
     Args:
@@ -517,7 +639,7 @@ def route(url: str, ca_bundle: str | None = None) -> dict[str, Any]:
     bundle = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     if bundle and not os.path.exists(bundle):
         raise ConfigurationError(f"there is no CA bundle at {bundle}; mend or unset REQUESTS_CA_BUNDLE")
-    proxies = get_environ_proxies(url, no_proxy=None)
+    proxies = dict(get_environ_proxies(url, no_proxy=None))
     _check_proxy(select_proxy(url, proxies))
     return {"proxies": proxies, "verify": bundle or True}
 
@@ -592,7 +714,7 @@ def _redirected(call: _Call, response: requests.Response, redirects: int) -> str
     return target
 
 
-def _for_hooks(response: requests.Response | None, failure: ConnectionFailed | None, seconds: float) -> Any:
+def _for_hooks(response: requests.Response | None, failure: ConnectionFailed | None, seconds: float) -> Response:
     from edge_core.hooks import Response
 
     if response is None:

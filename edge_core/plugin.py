@@ -15,7 +15,8 @@ and its distribution registers it under the entry-point group ``edge.namespaces`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 if TYPE_CHECKING:
     from edge_core.http import ServiceClient
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 PLUGIN_API = 1
 """The contract this core speaks; a plugin states the one it was written for as `plugin_api`."""
+
+OpenSession: TypeAlias = "Callable[[], EdgeSession]"
+"""What a command of ``edge`` gets as click's context object: it opens the session the user asked for."""
 
 
 class Namespace:

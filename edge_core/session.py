@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edge_core import config, forks
 from edge_core.documented import NAMESPACES
-from edge_core.errors import EdgeError, PluginAttributeError, PluginError
+from edge_core.errors import BadEntry, EdgeError, PluginAttributeError, PluginError
 
 if TYPE_CHECKING:
     import os
@@ -183,7 +183,7 @@ class EdgeSession:
         profile = Profile(first_name=first_name, last_name=last_name, email=email)
         self.http.core.put("/v1/users/me", json=profile.to_dict())
 
-    def search(self, query: str, kind: str | None = None) -> list[SearchResult]:
+    def search(self, query: str, kind: Literal["file", "folder", "connector"] | None = None) -> list[SearchResult]:
         """Files, folders and connectors of the organization whose names resemble `query`, the best first.
 
         Names are compared by their trigrams, so that a misspelt word is found, and one or two
@@ -194,8 +194,10 @@ class EdgeSession:
             kind: ``"file"``, ``"folder"`` or ``"connector"``; None for all.
 
         Raises:
-            BadEntry: the query is longer than 255 characters, or there is no such kind.
+            BadEntry: the query is longer than 255 characters, or `kind` is none of the three.
         """
+        if kind not in (None, "file", "folder", "connector"):
+            raise BadEntry(f"kind is {kind!r}; give 'file', 'folder' or 'connector', or None for all")
         from edge_core.search import SearchResult
 
         path = f"/v1/orgs/{self.organization}/search"

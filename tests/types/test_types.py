@@ -59,8 +59,8 @@ def _marked(folder: Path) -> Wrong:
 @pytest.mark.parametrize(
     ("packages", "samples"),
     [
-        pytest.param(WITH_FILES, ["with_files.py", "records.py"], id="with-files"),
-        pytest.param(CORE, ["without_files.py", "records.py"], id="core-alone"),
+        pytest.param(WITH_FILES, ["with_files.py", "misuse_of_files.py", "misuse.py", "records.py"], id="with-files"),
+        pytest.param(CORE, ["without_files.py", "misuse.py", "records.py"], id="core-alone"),
     ],
 )
 def test_a_checker_refuses_exactly_the_marked_lines(

@@ -228,7 +228,7 @@ def test_an_answer_that_was_lost_is_given_again_with_another_token(
     def accept(key: str) -> Accepted:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         body = f'{{"code": "{code}"}}'.encode()
-        with root.http.send("POST", PATH, signed=True, headers=headers, body=body, whole=True) as answer:
+        with root.http.core.fetch_signed("POST", PATH, headers=headers, body=body) as answer:
             return Accepted.from_answer(answer.json())
 
     first, second = accept("one"), accept("one")

@@ -17,12 +17,15 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge_core.errors import EdgeError, PluginError
 from edge_core.registry import Registry
+
+if TYPE_CHECKING:
+    from edge_core.session import EdgeSession
 
 
 class PluginGroup(click.Group):
@@ -72,7 +75,7 @@ def cli(ctx: click.Context, profile: str | None, debug: bool) -> None:
     ctx.obj = functools.partial(_open_session, profile)
 
 
-def _open_session(profile: str | None) -> Any:
+def _open_session(profile: str | None) -> EdgeSession:
     from edge_core.session import EdgeSession
 
     return EdgeSession(profile=profile, user_agent="edge-cli")

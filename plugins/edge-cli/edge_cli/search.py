@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Literal
 
 import click
+
+from edge_core.plugin import OpenSession
 
 plugin_api = 1
 
@@ -18,7 +20,13 @@ plugin_api = 1
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def search(open_session: Any, query: str, kind: str | None, most: int, as_json: bool) -> None:
+def search(
+    open_session: OpenSession,
+    query: str,
+    kind: Literal["file", "folder", "connector"] | None,
+    most: int,
+    as_json: bool,
+) -> None:
     """Find files, folders and connectors by name; a misspelt one will do."""
     with open_session() as edge:
         found = edge.search(query, kind=kind)

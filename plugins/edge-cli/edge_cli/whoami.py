@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import click
+
+from edge_core.plugin import OpenSession
 
 plugin_api = 1
 
@@ -13,7 +14,7 @@ plugin_api = 1
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def whoami(open_session: Any, as_json: bool) -> None:
+def whoami(open_session: OpenSession, as_json: bool) -> None:
     """Show whose token this is, and the user's organizations."""
     with open_session() as edge:
         me = edge.whoami()

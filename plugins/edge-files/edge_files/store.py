@@ -68,7 +68,7 @@ class OrganizationStore(Namespace):
         digest = base64.b64encode(bytes.fromhex(source.sha256())).decode()
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
         params = {"path": path, "overwrite": overwrite}
-        with self.http.stream("PUT", "/content", params=params, headers=headers, body=content, whole=True) as answer:
+        with self.http.fetch("PUT", "/content", params=params, headers=headers, body=content) as answer:
             _check_stored(answer.json(), source.sha256())
         return len(content)
 
@@ -101,7 +101,7 @@ class Reader:
                 return self._checked(self._http.signed("GET", self._address, headers=headers), span)
             except Forbidden:
                 self._address = None  # it has expired
-        answer = self._http.stream("GET", "/content", params=self._params, headers=headers, follow=False)
+        answer = self._http.stream_or_redirect("/content", params=self._params, headers=headers)
         if answer.status < 300:
             return self._checked(answer, span)
         with answer:
@@ -175,7 +175,7 @@ class _Sender:
         for fresh in (False, True):
             address = self._address(n, fresh)
             try:
-                with self._http.signed("PUT", address.url, headers=address.headers, body=part, whole=True) as answer:
+                with self._http.fetch_signed("PUT", address.url, headers=address.headers, body=part) as answer:
                     etag = answer.headers.get("ETag")
                 if not etag:
                     raise BadResponse(f"{answer.url} did not confirm part {n} of the upload; try again")

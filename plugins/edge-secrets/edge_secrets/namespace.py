@@ -115,7 +115,7 @@ class EdgeSecrets(Namespace):
 
     def _read(self, kind: str, name: str) -> Secret:
         path = _path(kind, name)
-        with self.http.stream("GET", path, headers={"Accept": "application/json"}, whole=True) as answer:
+        with self.http.fetch("GET", path, headers={"Accept": "application/json"}) as answer:
             content = OpenSecret.from_answer(answer.json()).content
             return Secret(name, content, self._origin(path), answer.headers.get("ETag"))
 
@@ -130,7 +130,7 @@ class EdgeSecrets(Namespace):
         if seen is not None:
             headers["If-Match"] = seen
         body = json.dumps(ReplaceSecret(_checked(secret)).to_dict()).encode()
-        with self.http.stream("PUT", path, headers=headers, body=body, whole=True) as answer:
+        with self.http.fetch("PUT", path, headers=headers, body=body) as answer:
             if isinstance(secret, Secret) and seen is not None:
                 secret.saved(answer.headers.get("ETag"))
 

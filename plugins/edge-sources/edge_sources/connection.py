@@ -33,7 +33,7 @@ from edge_core.errors import BadEntry, EdgeError, MissingPackage, Unauthenticate
 from edge_core.registry import Registry
 
 if TYPE_CHECKING:
-    from edge_core.http import ServiceClient
+    from edge_core.http import Route, ServiceClient
 
 TEST_TIMEOUT = 10
 """Seconds `Connection.test` takes at most, if it is not told otherwise."""
@@ -164,7 +164,7 @@ class Connection:
         made.uid = content.get("uid")
         return made
 
-    def route(self, url: str) -> dict[str, Any]:
+    def route(self, url: str) -> Route:
         """The proxies and CA certificates for an address, as for the session's own calls."""
         if self._http is not None:
             return self._http.route(url)

@@ -47,7 +47,7 @@ class EdgeData(Namespace):
             PluginError: the distribution that has its kind is broken.
         """
         path = _path(connection_id)
-        with self.http.stream("GET", path, headers={"Accept": "application/json"}, whole=True) as answer:
+        with self.http.fetch("GET", path, headers={"Accept": "application/json"}) as answer:
             found = OpenConnector.from_answer(answer.json())
             etag = answer.headers.get("ETag")
         content = {**found.definition, "name": found.name, "title": found.title, "uid": found.uid}
@@ -63,12 +63,11 @@ class EdgeData(Namespace):
             Forbidden: the user is no developer of the organization.
         """
         wanted = _definition(connection)
-        sent = self.http.stream(
+        sent = self.http.fetch(
             "POST",
             "",
             headers={"Accept": "application/json", "Content-Type": "application/json"},
             body=_encoded(wanted.to_dict()),
-            whole=True,
         )
         with sent as answer:
             added = ConnectorEntry.from_answer(answer.json())
@@ -89,7 +88,7 @@ class EdgeData(Namespace):
         if connection._etag is not None:
             headers["If-Match"] = connection._etag
         path = _path(connection.uid or connection.name)
-        with self.http.stream("PATCH", path, headers=headers, body=_encoded(wanted.to_dict()), whole=True) as answer:
+        with self.http.fetch("PATCH", path, headers=headers, body=_encoded(wanted.to_dict())) as answer:
             updated = ConnectorEntry.from_answer(answer.json())
             self._bind(connection, updated.uid, answer.headers.get("ETag"))
 

@@ -37,8 +37,11 @@ def accept_invitation(service_url: str, code: str, api_token: str | None = None)
     headers = {"Content-Type": "application/json", "Idempotency-Key": os.urandom(16).hex()}
     try:
         # Without a token the code is what permits it, as the signature of a signed address is.
-        path, without = (PATH, True) if api_token is None else (f"/{PATH}", False)
-        with client.send("POST", path, headers=headers, body=body, whole=True, signed=without) as answer:
+        if api_token is None:
+            answer = client.core.fetch_signed("POST", PATH, headers=headers, body=body)
+        else:
+            answer = client.core.fetch("POST", f"/{PATH}", headers=headers, body=body)
+        with answer:
             return Accepted.from_answer(answer.json())
     finally:
         client.close()

@@ -154,7 +154,7 @@ def test_a_request_sent_again_gives_the_same_token_another_value(edge_session: E
 
     def create() -> Token:
         headers = {"Idempotency-Key": "the same", "Content-Type": "application/json"}
-        with http.stream("POST", "", headers=headers, body=b'{"note": "once"}', whole=True) as answer:
+        with http.fetch("POST", "", headers=headers, body=b'{"note": "once"}') as answer:
             return Token.from_answer(answer.json())
 
     first, second = create(), create()
