@@ -73,16 +73,9 @@ def test_a_plugin_written_from_it_alone_attaches(organization: EdgeSession, tmp_
     (source / "pyproject.toml").write_text(build)
     site = tmp_path / "site"
     install = [
-        "uv",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--python",
-        sys.executable,
-        "--target",
-        str(site),
-        str(source),
+        *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--python", sys.executable),
+        *("--build-constraints", str(Path(__file__).parent.parent / "constraints.txt")),
+        *("--target", str(site), str(source)),
     ]
     subprocess.run(install, check=True, timeout=120)
     use = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wheels.environments import UV, Environment, Install, Wheel, run
+from tests.wheels.environments import BUILD, LOCKED, UV, Environment, Install, Wheel, run
 from tools.local_server import LocalServer, local_server
 from tools.set_version import ROOT, setup_files
 
@@ -27,7 +28,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wheel]:
             shutil.copy(ROOT / name, tree / name)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         folders = [path.parent for path in setup_files(tree)]
-        list(pool.map(lambda folder: run(*UV, "build", "--wheel", "--out-dir", wheelhouse, folder, cwd=tree), folders))
+        build = [*UV, "build", "--wheel", "--out-dir", wheelhouse, *BUILD]
+        list(pool.map(lambda folder: run(*build, folder, cwd=tree), folders))
     found = [Wheel(path) for path in sorted(wheelhouse.glob("*.whl"))]
     return {wheel.name: wheel for wheel in found}
 
@@ -37,11 +39,16 @@ def install(wheels: dict[str, Wheel], tmp_path_factory: pytest.TempPathFactory) 
     """A new environment with these requirements; of our own distributions only what was just built."""
     ours = tmp_path_factory.mktemp("constraints") / "ours.txt"
     ours.write_text("".join(f"{name} @ {wheel.path.as_uri()}\n" for name, wheel in wheels.items()))
+    locked = ours.with_name("locked.txt")
 
     def make(*requirements: str, resolution: str = "highest") -> Environment:
         environment = Environment(tmp_path_factory.mktemp(requirements[0]))
         run(*UV, "venv", "--clear", "--python", sys.executable, environment.folder, cwd=environment.folder)
-        options: list[str | Path] = ["--python", environment.python, "--constraints", ours, "--resolution", resolution]
+        # What is asked for in its lowest version is the one thing that the lock may not decide.
+        free = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements if resolution != "highest"}
+        locked.write_text("".join(line for line in LOCKED if line.partition("==")[0] not in free))
+        options: list[str | Path] = ["--python", environment.python, "--resolution", resolution, *BUILD]
+        options += ["--constraints", ours, "--constraints", locked]
         run(*UV, "pip", "install", *options, *requirements, cwd=environment.folder)
         run(*UV, "pip", "check", "--python", environment.python, cwd=environment.folder)
         return environment

@@ -11,7 +11,17 @@ from email.message import Message
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from tools.set_version import ROOT
+
 UV = [sys.executable, "-m", "uv", "--no-progress"]
+
+CONSTRAINTS = [str(ROOT / name) for name in filter(None, [os.environ.get("EDGE_TEST_CONSTRAINTS")])]
+"""The file with the versions to install. Without it, environments get the newest there are."""
+
+LOCKED = [line for name in CONSTRAINTS for line in Path(name).read_text().splitlines(keepends=True)]
+
+BUILD = [option for name in CONSTRAINTS for option in ("--build-constraints", name)]
+"""What builds a distribution has the locked version too."""
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:

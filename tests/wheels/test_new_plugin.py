@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wheels.environments import UV, Install, run
+from tests.wheels.environments import BUILD, UV, Install, run
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ def test_a_new_plugin_installs_and_passes_at_once(install: Install, tmp_path: Pa
     code = "from edge_cli.main import main; main()"
     run(environment.python, "-c", code, "plugins", "new", "lims", cwd=tmp_path, env=outside)
     folder = tmp_path / "edge-lims"
-    run(*UV, "pip", "install", "--python", environment.python, "-e", folder, cwd=tmp_path)
+    run(*UV, "pip", "install", *BUILD, "--python", environment.python, "-e", folder, cwd=tmp_path)
     said = run(environment.python, "-m", "pytest", "-q", cwd=folder, env=outside)
 
     print(f"from `edge plugins new lims` to a passing test run: {time.monotonic() - before:.1f} s\n{said}")

@@ -1,0 +1,133 @@
+"""What the README's commands rest on: neither changes the other, and what they install is locked."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tools.lock import CONSTRAINTS, RUNNERS, distributions
+from tools.set_version import ROOT, setup_files
+
+PROJECT = """\
+[tool.mypy]
+strict = true
+files = ["page.py"]
+
+[tool.basedpyright]
+typeCheckingMode = "standard"
+include = ["page.py"]
+"""
+
+PAGE = """\
+from marshmallow import missing
+
+absent: bool = missing is None
+"""
+
+
+def _tox() -> configparser.ConfigParser:
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / "tox.ini")
+    return config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1], ids=["mypy", "basedpyright"])
+def test_a_checker_looks_into_its_own_environment_and_not_into_one_in_the_clone(number: int, tmp_path: Path) -> None:
+    """The README's first command makes `.venv` in the clone, without what the checks need."""
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    (tmp_path / "page.py").write_text(PAGE)
+    venv.create(tmp_path / ".venv", symlinks=True)
+    line = _tox()["testenv:types"]["commands"].strip().splitlines()[number]
+    name, *options = shlex.split(line.replace("{envpython}", sys.executable))
+
+    checked = subprocess.run(
+        [sys.executable, "-m", name, *options], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_checks_of_types_are_the_two_that_a_decoy_is_tried_with() -> None:
+    commands = _tox()["testenv:types"]["commands"].strip().splitlines()
+
+    assert [shlex.split(command)[0] for command in commands] == ["mypy", "basedpyright"]
+
+
+def _locked() -> dict[str, list[Requirement]]:
+    """Name -> the pins of it, of which one holds on each platform and Python."""
+    pins: dict[str, list[Requirement]] = {}
+    for line in (ROOT / CONSTRAINTS).read_text().splitlines():
+        if not line.startswith("#"):
+            pin = Requirement(line)
+            pins.setdefault(canonicalize_name(pin.name), []).append(pin)
+    return pins
+
+
+def _declared() -> Iterator[tuple[str, str]]:
+    """Every file that says what to install, and each requirement in it."""
+    for path in setup_files():
+        config = configparser.ConfigParser(interpolation=None)
+        config.read(path)
+        texts = [config["options"].get("install_requires", "")]
+        if config.has_section("options.extras_require"):
+            texts += config["options.extras_require"].values()
+        yield from ((str(path.relative_to(ROOT)), line) for text in texts for line in text.splitlines() if line)
+    for path in [*sorted(ROOT.glob("requirements*.txt")), ROOT / "tox.ini"]:
+        for line in re.findall(r"^\s*([A-Za-z][\w.-]*(?:[<>=!~]=?.*)?)$", path.read_text(), re.MULTILINE):
+            yield path.name, line
+    for path in [ROOT / "pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]:
+        for line in tomllib.loads(path.read_text())["build-system"]["requires"]:
+            yield str(path.relative_to(ROOT)), line
+    yield from (("README.md", runner) for runner in RUNNERS)
+
+
+def test_every_requirement_is_locked_to_a_version_that_satisfies_it() -> None:
+    locked, ours = _locked(), set(distributions())
+    unlocked = set()
+    for file, line in _declared():
+        requirement = Requirement(line)
+        name = canonicalize_name(requirement.name)
+        pins = locked.get(name, [])
+        versions = [next(iter(pin.specifier)).version for pin in pins]
+        if name not in ours and not (versions and all(map(requirement.specifier.contains, versions))):
+            unlocked.add((file, line, *versions))
+
+    assert unlocked == set(), "tox -e lock renews constraints.txt"
+
+
+def test_the_lock_pins_versions_of_others_and_names_no_registry() -> None:
+    text = (ROOT / CONSTRAINTS).read_text()
+
+    pins = [pin for pins in _locked().values() for pin in pins]
+    assert {specifier.operator for pin in pins for specifier in pin.specifier} == {"=="}
+    assert not set(distributions()) & set(_locked())
+    assert "://" not in text
+    assert "--" not in text
+
+
+ENVIRONMENTS_WITHOUT_LOCK = {"testenv:lock", "testenv:newest"}
+
+
+def test_every_environment_installs_what_is_locked() -> None:
+    config = _tox()
+    for section in config.sections():
+        if section.startswith("testenv") and section not in ENVIRONMENTS_WITHOUT_LOCK:
+            installs = config.get(section, "commands_pre", fallback=config["testenv"]["commands_pre"])
+            if "uv pip install" in installs:
+                assert "{[locked]options} -r" in installs or "{[testenv]commands_pre}" in installs, section
+            else:
+                assert "-c constraints.txt" in config[section]["deps"], section
+    for section in ENVIRONMENTS_WITHOUT_LOCK:
+        assert "constraints" not in config[section]["deps"] + config[section]["commands_pre"]

@@ -1,0 +1,63 @@
+"""Renew `constraints.txt`, the versions that the README's commands and every test run install: `python -m tools.lock`.
+
+All that is declared is resolved at once, for every platform and Python that we support: what the distributions
+need with all their extras, what a contributor works with, what runs the tests, and what builds the wheels.
+"""
+
+from __future__ import annotations
+
+import configparser
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from tools.set_version import ROOT, setup_files
+
+CONSTRAINTS = "constraints.txt"
+
+RUNNERS = ["tox", "tox-uv"]
+"""What the README's test command installs with pip."""
+
+HEADER = """\
+# The versions that the README's commands and every test run install. Renewed by: tox -e lock
+"""
+
+
+def build_requirements() -> list[str]:
+    """What the build system of our distributions needs, such as ``setuptools>=77``."""
+    requires: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    return requires
+
+
+def distributions(root: Path = ROOT) -> list[str]:
+    """The names of our own distributions, which are never pinned."""
+    names = []
+    for path in setup_files(root):
+        config = configparser.ConfigParser(interpolation=None)
+        config.read(path)
+        names.append(config["metadata"]["name"])
+    return names
+
+
+def compile_constraints(root: Path = ROOT) -> str:
+    """The text of ``constraints.txt``, of the newest versions that go together."""
+    sources = [str(path.relative_to(root)) for path in setup_files(root)]
+    command = [
+        *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--upgrade"),
+        *("--universal", "--python-version", "3.11", "--all-extras", "--no-header", "--no-annotate"),
+        *(f"--no-emit-package={name}" for name in distributions(root)),
+        *(*sources, "requirements-dev.txt", "-"),
+    ]
+    lines = "".join(f"{line}\n" for line in [*RUNNERS, *build_requirements()])
+    done = subprocess.run(command, cwd=root, input=lines, stdout=subprocess.PIPE, text=True, check=True)
+    return HEADER + done.stdout
+
+
+def main() -> int:
+    (ROOT / CONSTRAINTS).write_text(compile_constraints())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
