@@ -34,7 +34,7 @@ def test_the_users_own_organizations(edge_session: EdgeSession) -> None:
 
 
 def test_organizations_as_administrators_see_them() -> None:
-    made = Organization(
+    organization = Organization(
         name="lab",
         title="The lab",
         status=OrganizationStatusEnum.Active,
@@ -43,7 +43,7 @@ def test_organizations_as_administrators_see_them() -> None:
         active=True,
     )
 
-    assert (made.shutdown_apps, made.active, made.status.value) == (True, True, "active")
+    assert (organization.shutdown_apps, organization.active, organization.status.value) == (True, True, "active")
 
 
 def test_users_as_administrators_see_them() -> None:
@@ -87,4 +87,4 @@ def test_what_older_programs_state_of_a_version_comes_back(edge_session: EdgeSes
 
     (kept,) = edge_session.applications.list_app_versions("viewer")
     assert (kept.profiles, kept.default_profile) == ({"small": {"cpu": 1}}, "small")
-    assert [one.app_id for one in edge_session.applications.list_applications()] == ["viewer"]
+    assert [app.app_id for app in edge_session.applications.list_applications()] == ["viewer"]

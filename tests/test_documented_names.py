@@ -33,7 +33,12 @@ def _for_the_checker(source: Path) -> dict[str, str]:
     ]
     imports = [node for block in guarded for node in block.body if isinstance(node, ast.ImportFrom)]
     # `import X as X` is what makes a re-export of it.
-    return {alias.name: str(one.module) for one in imports for alias in one.names if alias.asname == alias.name}
+    return {
+        alias.name: str(statement.module)
+        for statement in imports
+        for alias in statement.names
+        if alias.asname == alias.name
+    }
 
 
 def _installed(module: str) -> bool:

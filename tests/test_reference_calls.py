@@ -27,7 +27,6 @@ from edge_core.errors import BadEntry
 from edge_core.hooks import hookimpl
 from edge_core.session import EdgeSession
 from edge_server.testing.local_server import EdgeServer
-from tests.reference import inspection
 from tests.reference.members import SECTIONS
 from tests.reference.watch import Watch
 
@@ -51,11 +50,7 @@ ENGINES = _engines()
 @pytest.fixture(autouse=True)
 def everything_is_used(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that leaves out a member of its section."""
-    (section,) = [one for one in SECTIONS if one.test == request.function.__name__]
-    installed = [one for one in inspection.installed_sections() if one.title == section.title]
-    if not installed:
-        pytest.skip(f"{section.title} is not installed")
-    (section,) = installed
+    (section,) = [section for section in SECTIONS if section.test == request.function.__name__]
     watch = Watch(section, inspect.getfile(request.function))
     failed = request.session.testsfailed
     try:
@@ -86,8 +81,8 @@ def join(edge_server: EdgeServer, edge_session: EdgeSession) -> Iterator[Join]:
 def test_the_session(edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> None:
     from edge.api import EdgeSession, SearchResult
 
-    given = edge_session.config
-    token, url, organization = given.api_token, given.service_url, given.organization
+    settings = edge_session.config
+    token, url, organization = settings.api_token, settings.service_url, settings.organization
     with EdgeSession(api_token=token, service_url=url, organization=organization) as edge:
         assert edge.organization == organization
         user_name = edge.whoami().user_name
@@ -103,13 +98,13 @@ def test_the_session(edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch)
 
     edge = edge_session
     edge.files.upload("plates/plate-7.csv", b"a,b\n1,2\n")
-    found = edge.search("plate-7")[0]
-    assert isinstance(found, SearchResult)
-    assert (found.name, found.kind, found.path) == ("plate-7.csv", "file", "plates/plate-7.csv")
-    assert found.uid
-    assert 0 < found.score <= 1
-    assert [one.name for one in edge.search("plates", "folder")] == ["plates"]
-    assert [one.name for one in edge.search(query="plate", kind="file")] == ["plate-7.csv"]
+    result = edge.search("plate-7")[0]
+    assert isinstance(result, SearchResult)
+    assert (result.name, result.kind, result.path) == ("plate-7.csv", "file", "plates/plate-7.csv")
+    assert result.uid
+    assert 0 < result.score <= 1
+    assert [result.name for result in edge.search("plates", "folder")] == ["plates"]
+    assert [result.name for result in edge.search(query="plate", kind="file")] == ["plate-7.csv"]
     edge.set_whoami(first_name="Ada", last_name="Lovelace", email="ada@example.com")
     assert edge.whoami().first_name == "Ada"
     edge.set_whoami("Ada")
@@ -127,10 +122,9 @@ def test_the_session(edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch)
         "secrets": "EdgeSecrets",
         "admin": "EdgeAdmin",
     }
-    installed = documented.keys() - inspection.missing_namespaces()
-    for name in installed:
+    for name in documented:
         assert type(getattr(edge_session, name)) is getattr(edge.api, documented[name])
-    assert installed <= {one.name for one in edge_session.namespaces()}
+    assert documented.keys() <= {namespace.name for namespace in edge_session.namespaces()}
     assert edge_session.get(edge.api.EdgeTokens) is edge_session.tokens
     edge_session.reload_plugins()
     assert edge_session.get(edge.api.EdgeTokens) is edge_session.tokens
@@ -184,8 +178,8 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
         ("notes.txt", b"abc", "text", "abc"),
     ):
         root.upload(name, content)
-        for found in (root.open(name), root.open(name, open_with=opener)):
-            assert getattr(found, "tolist", lambda found=found: found)() == expected
+        for array in (root.open(name), root.open(name, open_with=opener)):
+            assert getattr(array, "tolist", lambda array=array: array)() == expected
         root.delete(name)
     assert isinstance(root.open("this"), Folder)
     Path("mydata.csv").unlink()
@@ -199,10 +193,10 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
 
     folder = root / "this"
     assert (folder.basename, folder.path, folder.parent.path) == ("this", "/this", "/")
-    assert [one.name for one in folder.scan()] == ["folder"]
+    assert [entry.name for entry in folder.scan()] == ["folder"]
     assert folder.exists("folder")
     assert root.stat("mydata.csv").size == 8
-    assert [(one.path, folders, files) for one, folders, files in folder.walk()] == [
+    assert [(place.path, folders, files) for place, folders, files in folder.walk()] == [
         ("/this", ["folder"], []),
         ("/this/folder", [], ["image001.png"]),
     ]
@@ -279,7 +273,7 @@ def test_sources(
     database.title = "LIMS"
     sources.update(database)
     assert sources.list() == sources.list_names() == ["lims"]
-    assert [one.kind for one in sources.scan()] == ["sql"]
+    assert [connection.kind for connection in sources.scan()] == ["sql"]
     conn = sources.get("lims")
     assert isinstance(conn, SQLConnection)
     assert (conn.host, conn.port, conn.db_kind, conn.db_name) == (None, None, "sqlite", database.db_name)
@@ -293,7 +287,7 @@ def test_sources(
     assert table.table.name == "plates"
     assert table.to_dataframe().to_dict("list") == {"id": [1], "name": ["a"]}
     assert SQLTable(conn, "plates").to_dataframe(columns=["id"], limit=1).shape == (1, 1)
-    assert [len(one) for one in table.iter_dataframes(chunksize=1)] == [1]
+    assert [len(part) for part in table.iter_dataframes(chunksize=1)] == [1]
     conn.engine.dispose()
     assert sources.remove(conn.uid) is None
     assert sources.list() == []
@@ -370,10 +364,10 @@ def use_bucket(conn: Any, store: Any, folder_class: type, file_class: type) -> N
     assert root.list_files() == []
     folder = root.open("folder2")
     assert (folder.basename, folder.path, folder.parent.path) == ("folder2", "/folder2", "/")
-    assert [one.name for one in folder.scan()] == ["subfolder"]
+    assert [entry.name for entry in folder.scan()] == ["subfolder"]
     assert folder.exists()
     assert folder.stat("subfolder/myfile2.txt").size == 6
-    assert [one.path for one, _, _ in folder.walk()] == ["/folder2", "/folder2/subfolder"]
+    assert [place.path for place, _, _ in folder.walk()] == ["/folder2", "/folder2/subfolder"]
     assert list(root.glob("*/*.txt")) == ["folder1/myfile.txt"]
     assert root.download("folder1/myfile.txt", localpath="local.txt").read_bytes() == b"abcdef"
     root.download_folder("folder2", "copied")
@@ -402,11 +396,11 @@ def test_applications(edge_session: EdgeSession) -> None:
     apps.add_application(
         Application(app_id="second", visible_auto_add=False, visible_versions=[], idle_minutes=30, built_in=False)
     )
-    found = apps.get_application("second")
-    assert (found.app_id, found.built_in, found.idle_minutes) == ("second", False, 30)
-    assert (found.visible_auto_add, found.visible_versions) == (False, [])
-    found.idle_minutes = 60
-    assert apps.update_application(found).to_dict()["idle_minutes"] == 60
+    version = apps.get_application("second")
+    assert (version.app_id, version.built_in, version.idle_minutes) == ("second", False, 30)
+    assert (version.visible_auto_add, version.visible_versions) == (False, [])
+    version.idle_minutes = 60
+    assert apps.update_application(version).to_dict()["idle_minutes"] == 60
     resource = AppResource(cpu=2, gpu=0, memory=4, shutdown=60)
     third = Application(app_id="third", max_resources=AppResource(2, 0, 4, 60), max_global_resources=resource)
     third = apps.add_application(third)
@@ -415,7 +409,7 @@ def test_applications(edge_session: EdgeSession) -> None:
     assert (kept.cpu, kept.gpu, kept.memory, kept.shutdown) == (2, 0, 4, 60)
     assert apps.list_application_ids() == ["second", "third", "viewer"]
     assert apps.list_application_ids(include_builtin=True)[:3] == ["second", "third", "viewer"]
-    assert any(one.built_in for one in apps.list_applications(True))
+    assert any(app.built_in for app in apps.list_applications(True))
     assert apps.approve_application("viewer").status is AppStatusEnum.Approved
     apps.remove_application("third")
 
@@ -435,15 +429,15 @@ def test_applications(edge_session: EdgeSession) -> None:
         **native,
     )
     apps.add_app_version(first)
-    found = apps.get_app_version("viewer", "1.0.0")
-    assert (found.app_id, found.version, found.title) == ("viewer", "1.0.0", "Viewer")
-    assert (found.description, found.icon, found.link) == ("Shows plates", icon64, link)
-    assert (found.kind, found.framework) == (AppKindEnum.Native, AppFrameworkEnum.Panel)
-    assert found.recommended_profile == "edge.medium"
-    assert (found.volume_mount_point, found.suggested_volume_size) == ("/data", 5)
-    assert found.to_dict()["framework"] == "panel"
-    found.title = "The viewer"
-    assert apps.update_app_version(found).title == "The viewer"
+    version = apps.get_app_version("viewer", "1.0.0")
+    assert (version.app_id, version.version, version.title) == ("viewer", "1.0.0", "Viewer")
+    assert (version.description, version.icon, version.link) == ("Shows plates", icon64, link)
+    assert (version.kind, version.framework) == (AppKindEnum.Native, AppFrameworkEnum.Panel)
+    assert version.recommended_profile == "edge.medium"
+    assert (version.volume_mount_point, version.suggested_volume_size) == ("/data", 5)
+    assert version.to_dict()["framework"] == "panel"
+    version.title = "The viewer"
+    assert apps.update_app_version(version).title == "The viewer"
     old = AppVersion(
         "viewer", "0.9", "Viewer", "Old", icon64, AppKindEnum.External, "https://example.com", "edge.medium"
     )
@@ -473,11 +467,16 @@ def test_applications(edge_session: EdgeSession) -> None:
     apps.remove_app_version("viewer", "0.9")
 
     apps.add_server_info(ServerInfo(app_id="viewer", domain="quay.io", username="lab+robot", password="secret"))
-    info = apps.get_server_info("viewer", "quay.io")
-    assert (info.app_id, info.domain, info.username, info.password) == ("viewer", "quay.io", "lab+robot", None)
-    info.username = "lab+other"
-    assert apps.update_server_info(info).to_dict()["username"] == "lab+other"
-    assert [one.domain for one in apps.list_server_infos("viewer")] == ["quay.io"]
+    credentials = apps.get_server_info("viewer", "quay.io")
+    assert (credentials.app_id, credentials.domain, credentials.username, credentials.password) == (
+        "viewer",
+        "quay.io",
+        "lab+robot",
+        None,
+    )
+    credentials.username = "lab+other"
+    assert apps.update_server_info(credentials).to_dict()["username"] == "lab+other"
+    assert [credentials.domain for credentials in apps.list_server_infos("viewer")] == ["quay.io"]
     apps.remove_server_info("viewer", "quay.io")
 
     client = apps.register_oauth_client("viewer", "https://example.com/back")
@@ -494,18 +493,18 @@ def test_tokens(edge_session: EdgeSession) -> None:
 
     tokens = edge_session.tokens
     assert isinstance(tokens, EdgeTokens)
-    made = tokens.create(note="notebook", expires_in=3600)
-    assert isinstance(made, Token)
-    assert made.token.startswith(made.prefix)
+    token = tokens.create(note="notebook", expires_in=3600)
+    assert isinstance(token, Token)
+    assert token.token.startswith(token.prefix)
     assert tokens.create().expires_at is None
     assert tokens.create("expired", 0).note == "expired"
-    found = tokens.get(made.id)
-    assert (found.note, found.token, found.last_used_at) == ("notebook", None, None)
-    assert found.expires_at - found.created_at == dt.timedelta(hours=1)
-    assert found.to_dict()["id"] == made.id
-    assert made.id in {one.id for one in tokens.list()}
-    tokens.remove(made.id)
-    assert made.id not in {one.id for one in tokens.list()}
+    copy = tokens.get(token.id)
+    assert (copy.note, copy.token, copy.last_used_at) == ("notebook", None, None)
+    assert copy.expires_at - copy.created_at == dt.timedelta(hours=1)
+    assert copy.to_dict()["id"] == token.id
+    assert token.id in {token.id for token in tokens.list()}
+    tokens.remove(token.id)
+    assert token.id not in {token.id for token in tokens.list()}
 
 
 def test_who_am_i(edge_session: EdgeSession, edge_server: EdgeServer) -> None:
@@ -552,16 +551,16 @@ def test_compute(edge_session: EdgeSession) -> None:
         status=AppProfileStatusEnum.Pending,
         disable=False,
     )
-    made = compute.create_app_profile("lab.small", profile)
-    assert made.status in (AppProfileStatusEnum.Pending, AppProfileStatusEnum.Ready)
-    assert (made.profile_id, made.name, made.instance_name) == ("lab.small", "Small", name)
-    assert (made.cpu, made.gpu, made.memory) == (1.0, 0, 0.5)
-    assert (made.built_in, made.disable) == (False, False)
-    assert made.to_dict()["uid"] == made.uid
-    made.disable = True
-    assert compute.update_app_profile("lab.small", made).disable
-    assert compute.retrieve_app_profile("lab.small").uid == made.uid
-    assert {"lab.small", "edge.medium"} <= {one.profile_id for one in compute.list_app_profiles()}
+    created = compute.create_app_profile("lab.small", profile)
+    assert created.status in (AppProfileStatusEnum.Pending, AppProfileStatusEnum.Ready)
+    assert (created.profile_id, created.name, created.instance_name) == ("lab.small", "Small", name)
+    assert (created.cpu, created.gpu, created.memory) == (1.0, 0, 0.5)
+    assert (created.built_in, created.disable) == (False, False)
+    assert created.to_dict()["uid"] == created.uid
+    created.disable = True
+    assert compute.update_app_profile("lab.small", created).disable
+    assert compute.retrieve_app_profile("lab.small").uid == created.uid
+    assert {"lab.small", "edge.medium"} <= {listed.profile_id for listed in compute.list_app_profiles()}
 
     placeholder = AppPlaceholder(uid=None, name="morning", profile_id="edge.medium", quantity=2, disable=False)
     kept = compute.create_placeholder(placeholder)
@@ -570,7 +569,7 @@ def test_compute(edge_session: EdgeSession) -> None:
     kept.quantity = 1
     assert compute.update_placeholder("morning", kept).quantity == 1
     assert compute.retrieve_placeholder(kept.uid).quantity == 1
-    assert [one.name for one in compute.list_placeholders()] == ["morning"]
+    assert [placeholder.name for placeholder in compute.list_placeholders()] == ["morning"]
     compute.remove_placeholder("morning")
     compute.remove_app_profile("lab.small")
 
@@ -610,7 +609,7 @@ def test_billing(edge_session: EdgeSession, edge_server: EdgeServer, join: Join,
     assert (cost.classification, cost.usage_type) == ("internal", "api_requests")
     assert (cost.category, cost.estimated, cost.currency) == ("Compute", True, "EUR")
     assert Decimal(cost.to_dict()["computed_cost"]) == cost.computed_cost
-    assert [one.id for one in billing.all_computed_costs()] == [cost.id]
+    assert [record.id for record in billing.all_computed_costs()] == [cost.id]
     assert billing.prices().currency == "EUR"
     import matplotlib
 
@@ -665,14 +664,18 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
             active=True,
         )
     )
-    found = admin.get_organization(name)
-    assert (found.name, found.title, found.status) == (name, "Two", OrganizationStatusEnum.DisableApps)
-    assert (found.disable_launch, found.shutdown_apps, found.active) == (True, True, True)
-    assert found.uid == found.to_dict()["uid"]
-    found.status = OrganizationStatusEnum.Active
-    assert admin.update_organization(found).status is OrganizationStatusEnum.Active
+    organization = admin.get_organization(name)
+    assert (organization.name, organization.title, organization.status) == (
+        name,
+        "Two",
+        OrganizationStatusEnum.DisableApps,
+    )
+    assert (organization.disable_launch, organization.shutdown_apps, organization.active) == (True, True, True)
+    assert organization.uid == organization.to_dict()["uid"]
+    organization.status = OrganizationStatusEnum.Active
+    assert admin.update_organization(organization).status is OrganizationStatusEnum.Active
     assert name in admin.list_organization_names()
-    assert name in {one.name for one in admin.list_organizations()}
+    assert name in {listed.name for listed in admin.list_organizations()}
     assert admin.set_quota(name, 5000).storage_bytes == 5000
     quota = admin.get_quota(name)
     assert isinstance(quota, Quota)
@@ -688,7 +691,7 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     user.home_org = name
     assert admin.update_user(user).home_org == name
     assert bob in admin.list_user_names()
-    assert bob in {one.user_name for one in admin.list_users()}
+    assert bob in {listed.user_name for listed in admin.list_users()}
 
     assert admin.add_user_to_organization(bob, ["developer"], name).roles == ["developer"]
     member = admin.get_member(bob, name)
@@ -698,7 +701,7 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     assert member.to_dict()["roles"] == member.roles == ["developer"]
     member.roles = []
     assert admin.update_member(member, name).roles == []
-    assert [one.user_name for one in admin.list_members(name)] == [bob]
+    assert [member.user_name for member in admin.list_members(name)] == [bob]
     own = edge_session.admin
     own.add_user_to_organization(bob)
     assert own.set_roles(bob, ["developer"]) == own.get_roles(bob) == ["developer"]

@@ -20,44 +20,6 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def is_installed(distribution: str) -> bool:
-    try:
-        importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def missing_namespaces() -> set[str]:
-    """Documented properties of the session that nothing installed gives."""
-    return {name for name, distribution in NAMESPACES.items() if not is_installed(distribution)}
-
-
-def installed_sections() -> list[Section]:
-    """The sections, without what belongs to distributions that are not installed."""
-    missing = missing_namespaces()
-    return [
-        section._replace(
-            classes=tuple(
-                one._replace(
-                    members=tuple(
-                        member for member in one.members if not member.namespace or member.name not in missing
-                    )
-                )
-                for one in section.classes
-            )
-        )
-        for section in SECTIONS
-        if section.namespace not in missing
-    ]
-
-
-def missing_keys() -> list[str]:
-    """What is documented and belongs to distributions that are not installed."""
-    there = {key for section in installed_sections() for key in section.uses()}
-    return [key for section in SECTIONS for key in section.uses() if key not in there]
-
-
 def load(path: str) -> Any:
     """What an import path names."""
     module, _, name = path.rpartition(".")
@@ -78,42 +40,42 @@ def problems(section: Section) -> Iterator[str]:
             yield f"{opener.key} is not installed"
         elif lost := set(opener.suffixes.split()) - set(suffixes_of(opener)):
             yield f"{opener.key} does not open {', '.join(sorted(lost))}"
-    if section.openers and (unknown := openers().keys() - {one.name for one in section.openers}):
+    if section.openers and (unknown := openers().keys() - {opener.name for opener in section.openers}):
         yield f"the openers {', '.join(sorted(unknown))} are not in the data"
-    for one in section.classes:
+    for entry in section.classes:
         kinds = []
-        for path in one.paths:
+        for path in entry.paths:
             try:
                 kinds.append(load(path))
             except (ImportError, AttributeError) as error:
                 yield f"{path} cannot be imported: {error}"
-        if len(kinds) < len(one.paths):
+        if len(kinds) < len(entry.paths):
             continue
         if any(kind is not kinds[0] for kind in kinds):
-            yield f"{' and '.join(one.paths)} are not the same"
-        for form in one.forms:
+            yield f"{' and '.join(entry.paths)} are not the same"
+        for form in entry.forms:
             if difference := _difference(form, constructor(kinds[0])):
-                yield f"{one.path}({form}): {difference}"
-        for member in one.members:
+                yield f"{entry.path}({form}): {difference}"
+        for member in entry.members:
             if difference := _problem(kinds[0], member):
-                yield f"{one.path}.{member.name}: {difference}"
+                yield f"{entry.path}.{member.name}: {difference}"
         if not sentence_of_class(kinds[0]):
-            yield f"{one.path} has no docstring"
+            yield f"{entry.path} has no docstring"
 
 
 def _problem(kind: type, member: Member) -> str | None:
     if member.kind == "value":
-        found = kind.__members__.get(member.name)
-        if found is None:
-            return "there is no such member"
-        return None if found.value == member.value else f"is {found.value!r}, documented as {member.value!r}"
+        constant = kind.__members__.get(member.name)
+        if constant is None:
+            return "the member is missing"
+        return None if constant.value == member.value else f"is {constant.value!r}, documented as {member.value!r}"
     if member.namespace:
         return None if member.name in NAMESPACES else "is given by no distribution"
     if member.kind == "attribute":
-        return None if _has_attribute(kind, member.name) else "there is no such attribute"
+        return None if _has_attribute(kind, member.name) else "the attribute is missing"
     function = inspect.getattr_static(kind, member.name, None)
     if function is None or not callable(getattr(kind, member.name)):
-        return "there is no such method"
+        return "the method is missing"
     if member.parameters is None:
         return None
     return _difference(member.parameters, signature(kind, member.name))
@@ -122,9 +84,9 @@ def _problem(kind: type, member: Member) -> str | None:
 def _has_attribute(kind: type, name: str) -> bool:
     if issubclass(kind, Record) and name in kind._fields:
         return True
-    found = inspect.getattr_static(kind, name, None)
-    if found is not None:
-        return not inspect.isroutine(found)
+    attribute = inspect.getattr_static(kind, name, None)
+    if attribute is not None:
+        return not inspect.isroutine(attribute)
     # What each instance is given; that it is, the test sees by reading it.
     return any(name in described(base) for base in kind.__mro__)
 
@@ -132,22 +94,22 @@ def _has_attribute(kind: type, name: str) -> bool:
 def _difference(documented: str, actual: inspect.Signature) -> str | None:
     """Why a call as documented would not do, or None."""
     # The text is Python's own, so Python reads it.
-    wanted = inspect.signature(eval(f"lambda {documented}: None"))
-    order = [one for one in actual.parameters.values() if one.kind in _POSITIONAL]
-    for place, one in enumerate(wanted.parameters.values()):
-        if one.kind in _VARIADIC:
-            if not any(other.kind == one.kind for other in actual.parameters.values()):
-                return f"takes no {one}"
+    promised = inspect.signature(eval(f"lambda {documented}: None"))
+    order = [parameter for parameter in actual.parameters.values() if parameter.kind in _POSITIONAL]
+    for place, expected in enumerate(promised.parameters.values()):
+        if expected.kind in _VARIADIC:
+            if not any(other.kind == expected.kind for other in actual.parameters.values()):
+                return f"takes no {expected}"
             continue
-        found = actual.parameters.get(one.name)
-        if found is None or found.kind in _VARIADIC:
-            return f"has no parameter {one.name}"
-        if one.kind in _POSITIONAL and (place >= len(order) or order[place].name != one.name):
-            return f"its parameter {place + 1} is not {one.name}"
-        if one.default is not one.empty and found.default != one.default:
-            return f"{one.name} is {found.default!r} by default, documented as {one.default!r}"
+        parameter = actual.parameters.get(expected.name)
+        if parameter is None or parameter.kind in _VARIADIC:
+            return f"has no parameter {expected.name}"
+        if expected.kind in _POSITIONAL and (place >= len(order) or order[place].name != expected.name):
+            return f"its parameter {place + 1} is not {expected.name}"
+        if expected.default is not expected.empty and parameter.default != expected.default:
+            return f"{expected.name} is {parameter.default!r} by default, documented as {expected.default!r}"
     for name, other in actual.parameters.items():
-        if name not in wanted.parameters and other.kind not in _VARIADIC and other.default is other.empty:
+        if name not in promised.parameters and other.kind not in _VARIADIC and other.default is other.empty:
             return f"needs {name}, which is not documented"
     return None
 
@@ -163,8 +125,8 @@ def constructor(kind: type) -> inspect.Signature:
             fallback = field.fallback()
             default = inspect.Parameter.empty if _is_missing(fallback) else fallback
             parameters.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
-        if any(one.default is one.empty for one in parameters[_required(parameters) :]):
-            parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+        if any(parameter.default is parameter.empty for parameter in parameters[_required(parameters) :]):
+            parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
         return inspect.Signature(parameters)
     return _without_self(inspect.signature(vars(kind)["__init__"]))
 
@@ -175,7 +137,10 @@ def _is_missing(value: Any) -> bool:
 
 def _required(parameters: list[inspect.Parameter]) -> int:
     """How many there are before the first that need not be given."""
-    return next((place for place, one in enumerate(parameters) if one.default is not one.empty), len(parameters))
+    return next(
+        (place for place, parameter in enumerate(parameters) if parameter.default is not parameter.empty),
+        len(parameters),
+    )
 
 
 def signature(kind: type, name: str) -> inspect.Signature:
@@ -186,17 +151,20 @@ def signature(kind: type, name: str) -> inspect.Signature:
     return _without_self(inspect.signature(function))
 
 
-def _without_self(found: inspect.Signature) -> inspect.Signature:
-    return found.replace(parameters=list(found.parameters.values())[1:])
+def _without_self(function: inspect.Signature) -> inspect.Signature:
+    return function.replace(parameters=list(function.parameters.values())[1:])
 
 
-def shown(found: inspect.Signature) -> str:
+def shown(function: inspect.Signature) -> str:
     """A signature as users read it: names and defaults."""
     bare = [
-        one.replace(annotation=one.empty, default=one.default if one.default is one.empty else _Shown(one.default))
-        for one in found.parameters.values()
+        parameter.replace(
+            annotation=parameter.empty,
+            default=parameter.default if parameter.default is parameter.empty else _Shown(parameter.default),
+        )
+        for parameter in function.parameters.values()
     ]
-    return str(found.replace(parameters=bare, return_annotation=found.empty))
+    return str(function.replace(parameters=bare, return_annotation=function.empty))
 
 
 class _Shown:
@@ -221,12 +189,12 @@ OPENERS_OWN = {"file": "The bytes, as a `File`."}
 def openers() -> dict[str, Any]:
     """The opener classes of this project, by name."""
     files = importlib.metadata.distribution("edge-vfs").entry_points
-    return {one.name: one.load() for one in files if one.group == "edge.openers"}
+    return {point.name: point.load() for point in files if point.group == "edge.openers"}
 
 
 def suffixes_of(opener: Opener) -> tuple[str, ...]:
-    found: tuple[str, ...] = () if opener.name in OPENERS_OWN else openers()[opener.name].suffixes
-    return found
+    suffixes: tuple[str, ...] = () if opener.name in OPENERS_OWN else openers()[opener.name].suffixes
+    return suffixes
 
 
 def sentence_of_opener(opener: Opener) -> str:
@@ -239,8 +207,8 @@ def sentence_of_opener(opener: Opener) -> str:
 def sentence(docstring: str | None) -> str:
     """The first sentence."""
     paragraph = " ".join(inspect.cleandoc(docstring or "").partition("\n\n")[0].split())
-    found = re.match(r".+?[.!?](?=\s|$)", paragraph)
-    return (found[0] if found else paragraph).replace("``", "`")
+    match = re.match(r".+?[.!?](?=\s|$)", paragraph)
+    return (match[0] if match else paragraph).replace("``", "`")
 
 
 def sentence_of_class(kind: type) -> str:
@@ -251,24 +219,24 @@ def described(kind: type) -> dict[str, str]:
     """What a class's docstring says of its arguments and attributes."""
     text = inspect.cleandoc(vars(kind).get("__doc__") or "")
     entries = re.findall(r"^ {4}\*{0,2}(\w+): ((?:.|\n {8})+)", text, re.MULTILINE)
-    return {name: " ".join(said.split()) for name, said in entries}
+    return {name: " ".join(description.split()) for name, description in entries}
 
 
 def sentence_of_member(kind: type, member: Member) -> str:
     """What a member says of itself."""
     if member.namespace:
-        section = next(one for one in SECTIONS if one.namespace == member.name)
+        section = next(section for section in SECTIONS if section.namespace == member.name)
         return sentence_of_class(load(section.classes[0].path))
     if member.kind == "value":
         return ""
-    found = inspect.getattr_static(kind, member.name, None)
+    attribute = inspect.getattr_static(kind, member.name, None)
     if issubclass(kind, Record) and member.name in kind._fields:
         return sentence(kind._fields[member.name].limits.get("doc"))
-    if isinstance(found, property) or member.kind == "method":
+    if isinstance(attribute, property) or member.kind == "method":
         return sentence(inspect.getdoc(getattr(kind, member.name)))
     for base in kind.__mro__:
-        if said := described(base).get(member.name):
-            text = sentence(said)
+        if description := described(base).get(member.name):
+            text = sentence(description)
             return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
     return ""
 

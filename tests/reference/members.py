@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from edge_core.documented import NAMESPACES
-
 SEEN = "seen"
 OLD = "old"
 INFERRED = "inferred"
@@ -70,7 +68,7 @@ class Class(NamedTuple):
         yield from self.paths
         if self.forms or self.error:
             yield f"{self.path}()"
-        yield from (f"{self.path}.{one.name}" for one in self.members)
+        yield from (f"{self.path}.{member.name}" for member in self.members)
 
 
 class Opener(NamedTuple):
@@ -113,17 +111,12 @@ class Section(NamedTuple):
         """The session's property, or the empty text."""
         return self.title.removeprefix("session.") if self.title.startswith("session.") else ""
 
-    @property
-    def distribution(self) -> str:
-        """What has to be installed for it."""
-        return NAMESPACES.get(self.namespace, "edge-core")
-
     def uses(self) -> Iterator[str]:
         """What the test has to do."""
         yield from (name for name, _ in self.variables)
-        yield from (one.key for one in self.openers)
-        for one in self.classes:
-            yield from one.uses()
+        yield from (entry.key for entry in self.openers)
+        for entry in self.classes:
+            yield from entry.uses()
 
 
 def attributes(names: str, mark: str) -> tuple[Member, ...]:
@@ -143,8 +136,8 @@ def methods(names: str, mark: str) -> tuple[Member, ...]:
     return tuple(Member(name, "method", mark) for name in names.split())
 
 
-def values(mark: str, **found: Any) -> tuple[Member, ...]:
-    return tuple(Member(name, "value", mark, value=value) for name, value in found.items())
+def values(mark: str, **members: Any) -> tuple[Member, ...]:
+    return tuple(Member(name, "value", mark, value=value) for name, value in members.items())
 
 
 TO_DICT = method("to_dict", "", SEEN)

@@ -41,53 +41,55 @@ class Watch:
         self._patch = pytest.MonkeyPatch()
         self._undo = contextlib.ExitStack()
         self._undo.callback(self._patch.undo)
-        for one in section.classes:
-            self._watch(load(one.path), one)
-        paths = [path for one in section.classes for path in one.paths]
+        for entry in section.classes:
+            self._watch(load(entry.path), entry)
+        paths = [path for entry in section.classes for path in entry.paths]
         for module in {path.rpartition(".")[0] for path in paths}:
             self._watch_reading(importlib.import_module(module), types.ModuleType, module, paths)
-        self._watch_raising({load(one.path): f"{one.path}()" for one in section.classes if one.error})
+        self._watch_raising({load(entry.path): f"{entry.path}()" for entry in section.classes if entry.error})
 
     def close(self) -> None:
         """Put everything back."""
         self._undo.close()
 
-    def _watch(self, kind: Any, one: Class) -> None:
+    def _watch(self, kind: Any, entry: Class) -> None:
         if issubclass(kind, enum.Enum):
-            keys = [f"{one.path}.{member.name}" for member in one.members]
-            self._watch_reading(kind, type(kind), one.path, keys)
+            keys = [f"{entry.path}.{member.name}" for member in entry.members]
+            self._watch_reading(kind, type(kind), entry.path, keys)
             return
-        if one.forms:
-            self._watch_constructing(kind, one)
-        for member in one.members:
+        if entry.forms:
+            self._watch_constructing(kind, entry)
+        for member in entry.members:
             if member.kind == "method":
-                self._watch_calling(kind, member.name, f"{one.path}.{member.name}")
-        attributes = {member.name: f"{one.path}.{member.name}" for member in one.members if member.kind == "attribute"}
+                self._watch_calling(kind, member.name, f"{entry.path}.{member.name}")
+        attributes = {
+            member.name: f"{entry.path}.{member.name}" for member in entry.members if member.kind == "attribute"
+        }
         if attributes:
             self._watch_attributes(kind, attributes)
 
     def _is_test(self, frame: types.FrameType) -> bool:
         return frame.f_code.co_filename == self._file
 
-    def _watch_constructing(self, kind: Any, one: Class) -> None:
+    def _watch_constructing(self, kind: Any, entry: Class) -> None:
         real = kind.__init__
 
         @functools.wraps(real)
-        def watched(made: Any, *arguments: Any, **named: Any) -> None:
-            real(made, *arguments, **named)
+        def watched(instance: Any, *arguments: Any, **named: Any) -> None:
+            real(instance, *arguments, **named)
             if self._is_test(sys._getframe(1)):
-                self.used.add(f"{one.path}()")
-                if isinstance(made, EdgeSession):
-                    self._note_variables(made, named)
+                self.used.add(f"{entry.path}()")
+                if isinstance(instance, EdgeSession):
+                    self._note_variables(instance, named)
 
         self._patch.setattr(kind, "__init__", watched)
 
-    def _note_variables(self, session: EdgeSession, given: dict[str, Any]) -> None:
+    def _note_variables(self, session: EdgeSession, arguments: dict[str, Any]) -> None:
         """Those of the environment that the session has its settings from."""
         for setting, variables in config.ENVIRONMENT.items():
-            found = next((name for name in variables if os.environ.get(name)), None)
-            if found and setting not in given and getattr(session.config, setting) == os.environ[found]:
-                self.used.add(found)
+            variable = next((name for name in variables if os.environ.get(name)), None)
+            if variable and setting not in arguments and getattr(session.config, setting) == os.environ[variable]:
+                self.used.add(variable)
 
     def _watch_calling(self, kind: Any, name: str, key: str) -> None:
         static = inspect.getattr_static(kind, name)
@@ -110,10 +112,10 @@ class Watch:
     def _watch_attributes(self, kind: Any, keys: dict[str, str]) -> None:
         real = kind.__getattribute__
 
-        def watched(made: Any, name: str) -> Any:
+        def watched(instance: Any, name: str) -> Any:
             if name in keys and self._is_test(sys._getframe(1)):
                 self.used.add(keys[name])
-            return real(made, name)
+            return real(instance, name)
 
         self._patch.setattr(kind, "__getattribute__", watched)
 
@@ -130,10 +132,10 @@ class Watch:
         owner.__class__ = type(kind.__name__, (kind,), {"__getattribute__": watched})
 
     def _watch_raising(self, keys: dict[type, str]) -> None:
-        def noted(made: Any, *arguments: Any, **named: Any) -> None:
-            super(errors.EdgeError, made).__init__(*arguments, **named)
-            if type(made) in keys:
-                self.used.add(keys[type(made)])
+        def noted(error: Any, *arguments: Any, **named: Any) -> None:
+            super(errors.EdgeError, error).__init__(*arguments, **named)
+            if type(error) in keys:
+                self.used.add(keys[type(error)])
 
         if keys:
             self._patch.setattr(errors.EdgeError, "__init__", noted, raising=False)
