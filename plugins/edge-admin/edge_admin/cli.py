@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from edge_admin.organization import Organization, OrganizationStatusEnum
 from edge_admin.user import User
-from edge_core.records import Record
+from edge_cli import output
+from edge_core.plugin import OpenSession
 
 plugin_api = 1
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _where = click.option("--organization", metavar="NAME", help="Short name; by default the session's.")
 _roles = click.option(
     "--role", "roles", multiple=True, type=click.Choice(["admin", "developer"]), help="May be repeated."
@@ -34,20 +33,20 @@ def organizations() -> None:
 
 
 @organizations.command(name="list")
-@_json
+@output.json_option
 @click.pass_obj
-def list_organizations(open_session: Any, as_json: bool) -> None:
+def list_organizations(open_session: OpenSession, as_json: bool) -> None:
     """List all organizations."""
     with open_session() as edge:
-        found = edge.admin.list_organizations()
-    _show(found, as_json, lambda one: f"{one.name}: {_text(one.title)} [{_status(one)}]")
+        organizations = edge.admin.list_organizations()
+    output.records(organizations, lambda row: [f"{row.name}: {row.title or ''} [{_status(row)}]"], as_json=as_json)
 
 
 @organizations.command(name="add")
 @click.argument("name")
 @click.option("--title", help="Name for display.")
 @click.pass_obj
-def add_organization(open_session: Any, name: str, title: str | None) -> None:
+def add_organization(open_session: OpenSession, name: str, title: str | None) -> None:
     """Add an organization."""
     with open_session() as edge:
         edge.admin.add_organization(Organization(name=name, title=title))
@@ -57,12 +56,12 @@ def add_organization(open_session: Any, name: str, title: str | None) -> None:
 @click.argument("name")
 @click.option("--title", help="Name for display.")
 @click.option("--status", type=click.Choice(["active", "disable_apps"]), help="Whether apps can be launched.")
-@click.option("--disable-launch/--enable-launch", default=None, help="The same, beside the status.")
+@click.option("--disable-launch/--enable-launch", default=None, help="Whether apps can be launched, beside the status.")
 @click.option("--shutdown-apps/--keep-apps", default=None, help="Stop apps that run when launching is disabled.")
 @click.option("--active/--inactive", default=None, help="Whether its members can reach it.")
 @click.pass_obj
 def update_organization(
-    open_session: Any,
+    open_session: OpenSession,
     name: str,
     title: str | None,
     status: str | None,
@@ -70,47 +69,52 @@ def update_organization(
     shutdown_apps: bool | None,
     active: bool | None,
 ) -> None:
-    """Change what is given; the rest stays."""
+    """Change the named values; the others stay."""
     with open_session() as edge:
-        found = edge.admin.get_organization(name)
-        found.title = found.title if title is None else title
+        organization = edge.admin.get_organization(name)
+        if title is not None:
+            organization.title = title
         if status is not None:
-            found.status = OrganizationStatusEnum(status)
-        for field, value in (("disable_launch", disable_launch), ("shutdown_apps", shutdown_apps), ("active", active)):
-            if value is not None:
-                setattr(found, field, value)
-        edge.admin.update_organization(found)
+            organization.status = OrganizationStatusEnum(status)
+        if disable_launch is not None:
+            organization.disable_launch = disable_launch
+        if shutdown_apps is not None:
+            organization.shutdown_apps = shutdown_apps
+        if active is not None:
+            organization.active = active
+        edge.admin.update_organization(organization)
 
 
 @organizations.command(name="remove")
 @click.argument("name")
 @click.confirmation_option(prompt="Remove the organization with all of its data?")
 @click.pass_obj
-def remove_organization(open_session: Any, name: str) -> None:
+def remove_organization(open_session: OpenSession, name: str) -> None:
     """Remove an organization with all of its data."""
     with open_session() as edge:
         edge.admin.remove_organization(name)
-    click.echo(f"{name} is closed; its data is being removed")
+    output.line(f"{name} is closed; its data is being removed")
 
 
 @organizations.command()
 @click.argument("name")
 @click.option("--set", "storage", type=click.IntRange(min=0), metavar="BYTES", help="How much its files may hold.")
 @click.option("--default", "reset", is_flag=True, help="Go back to the server's default.")
-@_json
+@output.json_option
 @click.pass_obj
-def quota(open_session: Any, name: str, storage: int | None, reset: bool, as_json: bool) -> None:
+def quota(open_session: OpenSession, name: str, storage: int | None, reset: bool, as_json: bool) -> None:
     """Show or set how much an organization's files may hold."""
     with open_session() as edge:
         if storage is None and not reset:
-            found = edge.admin.get_quota(name)
+            storage_quota = edge.admin.get_quota(name)
         else:
-            found = edge.admin.set_quota(name, None if reset else storage)
+            storage_quota = edge.admin.set_quota(name, None if reset else storage)
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        output.json(storage_quota)
         return
-    limit = "the server's default" if found.storage_bytes is None else f"{found.storage_bytes} bytes"
-    click.echo(f"{name} holds {found.used_bytes} bytes and may hold {limit}")
+    limit = storage_quota.storage_bytes
+    may_hold = "the server's default" if limit is None else f"{limit} bytes"
+    output.line(f"{name} holds {storage_quota.used_bytes} bytes and may hold {may_hold}")
 
 
 # --- users
@@ -122,13 +126,15 @@ def users() -> None:
 
 
 @users.command(name="list")
-@_json
+@output.json_option
 @click.pass_obj
-def list_users(open_session: Any, as_json: bool) -> None:
+def list_users(open_session: OpenSession, as_json: bool) -> None:
     """List all users."""
     with open_session() as edge:
-        found = edge.admin.list_users()
-    _show(found, as_json, lambda one: one.user_name + (" [server admin]" if one.server_admin else ""))
+        users = edge.admin.list_users()
+    output.records(
+        users, lambda user: [user.user_name + (" [server admin]" if user.server_admin else "")], as_json=as_json
+    )
 
 
 @users.command(name="add")
@@ -140,7 +146,7 @@ def list_users(open_session: Any, as_json: bool) -> None:
 @click.option("--home-org", metavar="NAME")
 @click.option("--license", "license_name", metavar="NAME")
 @click.pass_obj
-def add_user(open_session: Any, /, **fields: Any) -> None:
+def add_user(open_session: OpenSession, /, **fields: Any) -> None:
     """Add a user, who gets a first token by accepting an invitation."""
     with open_session() as edge:
         edge.admin.add_user(User(**fields))
@@ -152,21 +158,21 @@ def add_user(open_session: Any, /, **fields: Any) -> None:
 @click.option("--home-org", metavar="NAME")
 @click.option("--license", "license_name", metavar="NAME")
 @click.pass_obj
-def update_user(open_session: Any, /, user_name: str, **fields: Any) -> None:
-    """Change what is given; the rest stays."""
+def update_user(open_session: OpenSession, /, user_name: str, **fields: Any) -> None:
+    """Change the named values; the others stay."""
     with open_session() as edge:
-        found = edge.admin.get_user(user_name)
+        user = edge.admin.get_user(user_name)
         for field, value in fields.items():
             if value is not None:
-                setattr(found, field, value)
-        edge.admin.update_user(found)
+                setattr(user, field, value)
+        edge.admin.update_user(user)
 
 
 @users.command(name="remove")
 @click.argument("user_name")
 @click.confirmation_option(prompt="Remove the user with their tokens and secrets?")
 @click.pass_obj
-def remove_user(open_session: Any, user_name: str) -> None:
+def remove_user(open_session: OpenSession, user_name: str) -> None:
     """Remove a user."""
     with open_session() as edge:
         edge.admin.remove_user(user_name)
@@ -182,13 +188,15 @@ def members() -> None:
 
 @members.command(name="list")
 @_where
-@_json
+@output.json_option
 @click.pass_obj
-def list_members(open_session: Any, organization: str | None, as_json: bool) -> None:
+def list_members(open_session: OpenSession, organization: str | None, as_json: bool) -> None:
     """List the members."""
     with open_session() as edge:
-        found = edge.admin.list_members(organization)
-    _show(found, as_json, lambda one: f"{one.user_name} [{', '.join(one.roles) or 'member'}]")
+        members = edge.admin.list_members(organization)
+    output.records(
+        members, lambda member: [f"{member.user_name} [{', '.join(member.roles) or 'member'}]"], as_json=as_json
+    )
 
 
 @members.command(name="add")
@@ -196,7 +204,7 @@ def list_members(open_session: Any, organization: str | None, as_json: bool) -> 
 @_roles
 @_where
 @click.pass_obj
-def add_member(open_session: Any, user_name: str, roles: tuple[str, ...], organization: str | None) -> None:
+def add_member(open_session: OpenSession, user_name: str, roles: tuple[str, ...], organization: str | None) -> None:
     """Make an existing user a member."""
     with open_session() as edge:
         edge.admin.add_user_to_organization(user_name, roles, organization)
@@ -207,7 +215,7 @@ def add_member(open_session: Any, user_name: str, roles: tuple[str, ...], organi
 @_roles
 @_where
 @click.pass_obj
-def set_roles(open_session: Any, user_name: str, roles: tuple[str, ...], organization: str | None) -> None:
+def set_roles(open_session: OpenSession, user_name: str, roles: tuple[str, ...], organization: str | None) -> None:
     """Give a member these roles and no others."""
     with open_session() as edge:
         edge.admin.set_roles(user_name, roles, organization)
@@ -217,7 +225,7 @@ def set_roles(open_session: Any, user_name: str, roles: tuple[str, ...], organiz
 @click.argument("user_name")
 @_where
 @click.pass_obj
-def remove_member(open_session: Any, user_name: str, organization: str | None) -> None:
+def remove_member(open_session: OpenSession, user_name: str, organization: str | None) -> None:
     """Take a user out of the organization."""
     with open_session() as edge:
         edge.admin.remove_user_from_organization(user_name, organization)
@@ -233,11 +241,11 @@ def remove_member(open_session: Any, user_name: str, organization: str | None) -
 @_where
 @click.pass_obj
 def invite(
-    open_session: Any, user_name: str, email: str | None, roles: tuple[str, ...], organization: str | None
+    open_session: OpenSession, user_name: str, email: str | None, roles: tuple[str, ...], organization: str | None
 ) -> None:
     """Invite someone and print the one-time code, which is shown only now."""
     with open_session() as edge:
-        click.echo(edge.admin.invite_to_organization(user_name, email, roles, organization))
+        output.value(edge.admin.invite_to_organization(user_name, email, roles, organization))
 
 
 @admin.group()
@@ -247,44 +255,32 @@ def invitations() -> None:
 
 @invitations.command(name="list")
 @_where
-@_json
+@output.json_option
 @click.pass_obj
-def list_invitations(open_session: Any, organization: str | None, as_json: bool) -> None:
+def list_invitations(open_session: OpenSession, organization: str | None, as_json: bool) -> None:
     """List the invitations, without their codes."""
     with open_session() as edge:
-        found = edge.admin.list_invitations(organization)
+        invitations = edge.admin.list_invitations(organization)
     if as_json:
-        click.echo(json.dumps([{k: v for k, v in one.to_dict().items() if k != "code"} for one in found], indent=2))
+        output.json([{k: v for k, v in row.to_dict().items() if k != "code"} for row in invitations])
         return
-    for one in found:
-        state = f"accepted {one.accepted_at:%Y-%m-%d}" if one.accepted_at else f"until {one.expires_at:%Y-%m-%d}"
-        click.echo(f"{one.id}  {one.user_name}  [{', '.join(one.roles) or 'member'}]  {state}")
+    for row in invitations:
+        state = f"accepted {row.accepted_at:%Y-%m-%d}" if row.accepted_at else f"until {row.expires_at:%Y-%m-%d}"
+        output.line(row.id, row.user_name, f"[{', '.join(row.roles) or 'member'}]", state)
 
 
 @invitations.command(name="remove")
 @click.argument("invitation_id")
 @_where
 @click.pass_obj
-def remove_invitation(open_session: Any, invitation_id: str, organization: str | None) -> None:
+def remove_invitation(open_session: OpenSession, invitation_id: str, organization: str | None) -> None:
     """Void an invitation."""
     with open_session() as edge:
         edge.admin.remove_invitation(invitation_id, organization)
 
 
-def _show(found: list[Any], as_json: bool, line: Any) -> None:
-    if as_json:
-        click.echo(json.dumps([one.to_dict() if isinstance(one, Record) else one for one in found], indent=2))
-        return
-    for one in found:
-        click.echo(line(one))
-
-
 def _status(organization: Organization) -> str:
     status = organization.status
-    # A newer server may know others.
-    said = status.value if isinstance(status, OrganizationStatusEnum) else str(status)
-    return said + ("" if organization.active else ", inactive")
-
-
-def _text(text: str | None) -> str:
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text or "")
+    # A newer server may send a status that is not in the enum.
+    name = status.value if isinstance(status, OrganizationStatusEnum) else str(status)
+    return name + ("" if organization.active else ", inactive")

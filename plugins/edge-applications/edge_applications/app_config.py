@@ -101,7 +101,7 @@ def _text(stated: dict[Any, Any], name: str, *, required: bool = False) -> str |
     found = stated.get(name)
     if found is None or found == "":
         if required:
-            raise BadEntry(f"{name}: {FILE_NAME} does not state it; add it")
+            raise BadEntry(f"{name}: {FILE_NAME} does not have it; add it")
         return None
     if not isinstance(found, str):
         # 1.10 without quotes is the number 1.1 to YAML, so a guess could publish another version.

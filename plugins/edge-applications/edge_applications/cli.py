@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import base64
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from edge_applications import app_config
 from edge_applications.app_version import AppKindEnum, AppVersion
 from edge_applications.application import Application, AppStatusEnum
+from edge_cli import output
 from edge_core.errors import AlreadyExists, BadEntry, NotFound
+from edge_core.plugin import OpenSession
+
+if TYPE_CHECKING:
+    from edge_core.session import EdgeSession
 
 plugin_api = 1
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 _KINDS = click.Choice(["native", "kubernetes", "external"])
 
@@ -27,42 +29,44 @@ _STATUS = {AppStatusEnum.InReview: "In Review", AppStatusEnum.Approved: "Approve
 def app() -> None:
     """Publish applications, and approve them.
 
-    APP_ID can be left out in an application's folder, where app_config.yaml states it.
+    APP_ID can be left out in an application's folder, where app_config.yaml names it.
     """
 
 
 @app.command("list")
 @click.option("--builtin", is_flag=True, help="With the built-in ones.")
-@_json
+@output.json_option
 @click.pass_obj
-def list_applications(open_session: Any, builtin: bool, as_json: bool) -> None:
+def list_applications(open_session: OpenSession, builtin: bool, as_json: bool) -> None:
     """List the applications you see, with status and visible versions."""
     with open_session() as edge:
-        found = edge.applications.list_applications(include_builtin=builtin)
-    if as_json:
-        click.echo(json.dumps([one.to_dict() for one in found], indent=2))
-        return
-    width = max((len(one.app_id) for one in found), default=0)
-    for one in found:
-        status = "Built in" if one.built_in else _STATUS.get(one.status, str(one.status))
-        click.echo(f"{one.app_id:{width}}  {status:9}  {', '.join(one.visible_versions)}".rstrip())
+        applications = edge.applications.list_applications(include_builtin=builtin)
+    output.records(
+        applications,
+        lambda row: (
+            row.app_id,
+            f"{_status_of(row):9}",
+            ", ".join(row.visible_versions or ()),
+        ),
+        as_json=as_json,
+    )
 
 
 @app.command()
 @click.argument("app_id", required=False)
 @click.option("--hide-new", is_flag=True, help="New versions do not become visible by themselves.")
 @click.option("--idle-minutes", type=click.IntRange(min=1), help="Minutes before an idle app is stopped.")
-@_json
+@output.json_option
 @click.pass_obj
-def add(open_session: Any, app_id: str | None, hide_new: bool, idle_minutes: int | None, as_json: bool) -> None:
+def add(open_session: OpenSession, app_id: str | None, hide_new: bool, idle_minutes: int | None, as_json: bool) -> None:
     """Add an application. It is In Review until an admin approves it."""
-    wanted = Application(app_id or _here(), visible_auto_add=not hide_new, idle_minutes=idle_minutes)
+    application = Application(app_id or _here(), visible_auto_add=not hide_new, idle_minutes=idle_minutes)
     with open_session() as edge:
-        added = edge.applications.add_application(wanted)
+        added = edge.applications.add_application(application)
     if as_json:
-        click.echo(json.dumps(added.to_dict(), indent=2))
+        output.json(added)
     else:
-        click.echo(f"Added {added.app_id}, In Review; an admin approves it with: edge app approve {added.app_id}")
+        output.line(f"Added {added.app_id}, In Review; an admin approves it with: edge app approve {added.app_id}")
 
 
 @app.command()
@@ -77,10 +81,10 @@ def add(open_session: Any, app_id: str | None, hide_new: bool, idle_minutes: int
 @click.option("--image", metavar="LINK", help="Full image name with a tag, or the address of an external app.")
 @click.option("--profile", metavar="PROFILE_ID", help="App profile to recommend, such as edge.medium.")
 @click.option("--icon", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A square PNG or JPEG file.")
-@_json
+@output.json_option
 @click.pass_obj
 def publish(
-    open_session: Any,
+    open_session: OpenSession,
     app_id: str | None,
     folder: Path,
     kind: str | None,
@@ -102,7 +106,7 @@ def publish(
         raise BadEntry(f"app_id: app_config.yaml is of {config.app_id}; run this in the folder of {app_id}")
     link = image or config.link
     if link is None:
-        raise BadEntry("repository: app_config.yaml does not state it; add it, or give --image")
+        raise BadEntry("repository: app_config.yaml does not have it; add it, or give --image")
     version = AppVersion(
         app_id=config.app_id,
         version=config.version,
@@ -123,63 +127,60 @@ def publish(
         status = _status(edge, config.app_id)
         added = edge.applications.add_app_version(version)
     if as_json:
-        click.echo(json.dumps({**added.to_dict(), "status": status.value}, indent=2))
+        output.json({**added.to_dict(), "status": status.value})
         return
-    click.echo(f"Registered {added.app_id} {added.version} with {added.link}; nothing was built or pushed.")
+    output.line(f"Registered {added.app_id} {added.version} with {added.link}; nothing was built or pushed.")
     if status is AppStatusEnum.InReview:
-        click.echo(f"It is In Review; an admin approves it with: edge app approve {added.app_id}")
+        output.line(f"It is In Review; an admin approves it with: edge app approve {added.app_id}")
 
 
 @app.command()
 @click.argument("app_id", required=False)
-@_json
+@output.json_option
 @click.pass_obj
-def versions(open_session: Any, app_id: str | None, as_json: bool) -> None:
+def versions(open_session: OpenSession, app_id: str | None, as_json: bool) -> None:
     """List the versions of an application; a star marks those that all members see."""
     app_id = app_id or _here()
     with open_session() as edge:
-        found = edge.applications.list_app_versions(app_id)
+        versions = edge.applications.list_app_versions(app_id)
         visible = edge.applications.get_application(app_id).visible_versions or []
     if as_json:
-        shown = [{**one.to_dict(), "visible": one.version in visible} for one in found]
-        click.echo(json.dumps(shown, indent=2))
+        output.json([{**version.to_dict(), "visible": version.version in visible} for version in versions])
         return
-    width = max((len(one.version) for one in found), default=0)
-    for one in found:
-        click.echo(f"{'*' if one.version in visible else ' '} {one.version:{width}}  {one.link}".rstrip())
+    output.table([(f"{'*' if row.version in visible else ' '} {row.version}", row.link) for row in versions])
 
 
 @app.command()
 @click.argument("app_id", required=False)
-@_json
+@output.json_option
 @click.pass_obj
-def approve(open_session: Any, app_id: str | None, as_json: bool) -> None:
+def approve(open_session: OpenSession, app_id: str | None, as_json: bool) -> None:
     """Let all members see an application; for admins of the organization."""
     with open_session() as edge:
         approved = edge.applications.approve_application(app_id or _here())
-    click.echo(json.dumps(approved.to_dict(), indent=2) if as_json else f"Approved {approved.app_id}.")
+    if as_json:
+        output.json(approved)
+    else:
+        output.line(f"Approved {approved.app_id}.")
 
 
 @app.command()
 @click.argument("app_id")
 @click.option("--version", "version", metavar="VERSION", help="Only this version.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_json
+@output.json_option
 @click.pass_obj
-def remove(open_session: Any, app_id: str, version: str | None, yes: bool, as_json: bool) -> None:
+def remove(open_session: OpenSession, app_id: str, version: str | None, yes: bool, as_json: bool) -> None:
     """Remove an application with all its versions, or one version. Images stay in their registries."""
-    what = app_id if version is None else f"{app_id} {version}"
+    target = app_id if version is None else f"{app_id} {version}"
     if not yes:
-        click.confirm(f"Remove {what}?", abort=True, err=True)
+        output.confirm(f"Remove {target}?")
     with open_session() as edge:
         if version is None:
             edge.applications.remove_application(app_id)
         else:
             edge.applications.remove_app_version(app_id, version)
-    if as_json:
-        click.echo(json.dumps({"app_id": app_id, "version": version, "removed": True}))
-    else:
-        click.echo(f"Removed {what}.", err=True)
+    output.done(f"Removed {target}.", {"app_id": app_id, "version": version, "removed": True}, as_json=as_json)
 
 
 def _here() -> str:
@@ -198,14 +199,20 @@ def _encoded(icon: Path | None) -> str:
         raise BadEntry(f"icon: {icon} cannot be read ({error.strerror}); correct the path") from None
 
 
-def _status(edge: Any, app_id: str) -> AppStatusEnum:
-    """The status of an application, which is added if it is not there."""
+def _status_of(application: Application) -> str:
+    if application.built_in:
+        return "Built in"
+    # A newer server may send a status that is not in the enum.
+    return _STATUS.get(application.status, str(application.status)) if application.status else ""
+
+
+def _status(edge: EdgeSession, app_id: str) -> AppStatusEnum:
+    """The status of an application, which is added if it does not exist."""
     try:
-        found = edge.applications.get_application(app_id)
+        application = edge.applications.get_application(app_id)
     except NotFound:
         try:
-            found = edge.applications.add_application(Application(app_id, True))
+            application = edge.applications.add_application(Application(app_id, True))
         except AlreadyExists:  # added by someone else this moment
-            found = edge.applications.get_application(app_id)
-    status: AppStatusEnum = found.status
-    return status
+            application = edge.applications.get_application(app_id)
+    return application.status or AppStatusEnum.InReview

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +11,9 @@ import click
 
 from edge_billing.figure import draw
 from edge_billing.usage_types import CATEGORIES, CLASSIFICATIONS, SERVICES, USAGE_TYPES
+from edge_cli import output
 from edge_core.errors import BadEntry, MissingPackage
+from edge_core.plugin import OpenSession
 
 plugin_api = 1
 
@@ -32,7 +31,7 @@ class _Day(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic
         try:
             return value if isinstance(value, dt.date) else dt.date.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is no day; write it as in 2024-01-31", param, ctx)
+            self.fail(f"{value!r} is not a day; write it as in 2024-01-31", param, ctx)
 
 
 @click.group()
@@ -41,7 +40,7 @@ def billing() -> None:
 
 
 def _days(command: _F) -> _F:
-    """The options that say which days."""
+    """Adds the options that select days."""
     for option in (
         click.option("--to", "last", type=_Day(), help="This day and earlier ones."),
         click.option("--from", "first", type=_Day(), help="This day and later ones, up to today or --to."),
@@ -52,7 +51,7 @@ def _days(command: _F) -> _F:
 
 
 def _filters(command: _F) -> _F:
-    """The options that say which records."""
+    """Adds the options that select records."""
     for option in (
         click.option("--service", type=click.Choice(SERVICES), help="Only this service."),
         click.option("--classification", type=click.Choice(CLASSIFICATIONS), help="Only this use."),
@@ -62,10 +61,9 @@ def _filters(command: _F) -> _F:
     return command
 
 
-def _output(command: _F) -> _F:
-    """The options that say how to print."""
-    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-    return as_json(click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")(command))
+def _formats(command: _F) -> _F:
+    """Adds the options that select the format."""
+    return output.json_option(click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")(command))
 
 
 _category = click.option("--category", type=click.Choice(CATEGORIES), help="Only this category.")
@@ -74,10 +72,10 @@ _category = click.option("--category", type=click.Choice(CATEGORIES), help="Only
 @billing.command()
 @_days
 @_filters
-@_output
+@_formats
 @click.pass_obj
 def usage(
-    open_session: Any,
+    open_session: OpenSession,
     /,
     day: dt.date | None,
     first: dt.date | None,
@@ -88,7 +86,7 @@ def usage(
 ) -> None:
     """List what was used, a line for each day and usage type."""
     with open_session() as edge:
-        records = edge.billing.all_cloud_usage(**_asked(day, first, last), **filters)
+        records = edge.billing.all_cloud_usage(**_period(day, first, last), **filters)
     _show(records, USAGE_COLUMNS, as_csv, as_json)
 
 
@@ -96,10 +94,10 @@ def usage(
 @_days
 @_filters
 @_category
-@_output
+@_formats
 @click.pass_obj
 def costs(
-    open_session: Any,
+    open_session: OpenSession,
     /,
     day: dt.date | None,
     first: dt.date | None,
@@ -110,15 +108,16 @@ def costs(
 ) -> None:
     """List what it costs, a line for each day and usage type, and the sum."""
     with open_session() as edge:
-        records = edge.billing.all_computed_costs(**_asked(day, first, last), **filters)
+        records = edge.billing.all_computed_costs(**_period(day, first, last), **filters)
         priced = bool(records) or edge.billing.prices().currency is not None
     _show(records, COST_COLUMNS, as_csv, as_json)
     if as_csv or as_json:
         return
     if not priced:
-        click.echo("No costs: the operator of the server has set no prices.", err=True)
-    for currency in sorted({one.currency or "" for one in records}):
-        click.echo(f"Sum: {sum(one.computed_cost for one in records if (one.currency or '') == currency):f} {currency}")
+        output.note("No costs: the operator of the server has set no prices.")
+    for currency in sorted({cost.currency or "" for cost in records}):
+        total = sum(cost.computed_cost for cost in records if (cost.currency or "") == currency)
+        output.line(f"Sum: {total:f} {currency}")
 
 
 @billing.command()
@@ -128,7 +127,9 @@ def costs(
 @_filters
 @_category
 @click.pass_obj
-def plot(open_session: Any, /, target: Path, first: dt.date | None, last: dt.date | None, **filters: Any) -> None:
+def plot(
+    open_session: OpenSession, /, target: Path, first: dt.date | None, last: dt.date | None, **filters: Any
+) -> None:
     """Draw the cost of each day by usage type into the file TARGET, such as costs.png or costs.pdf."""
     try:
         from matplotlib.figure import Figure
@@ -141,7 +142,9 @@ def plot(open_session: Any, /, target: Path, first: dt.date | None, last: dt.dat
     figure = Figure(figsize=(9, 4.5), dpi=150, layout="constrained")
     kinds = figure.canvas.get_supported_filetypes()
     if target.suffix.lower().removeprefix(".") not in kinds:
-        raise click.UsageError(f"{target} is no name of a picture; end it with one of .{', .'.join(sorted(kinds))}")
+        raise click.UsageError(
+            f"{target} is not the name of a picture; end it with one of .{', .'.join(sorted(kinds))}"
+        )
     with open_session() as edge:
         records = edge.billing.all_computed_costs(date_range=(first, last), **filters)
         draw(records, (first, last), edge.organization, figure.subplots())
@@ -152,19 +155,20 @@ def plot(open_session: Any, /, target: Path, first: dt.date | None, last: dt.dat
 @click.argument("target", type=click.Path(dir_okay=False, allow_dash=True))
 @_days
 @click.pass_obj
-def report(open_session: Any, target: str, day: dt.date | None, first: dt.date | None, last: dt.date | None) -> None:
+def report(
+    open_session: OpenSession, target: str, day: dt.date | None, first: dt.date | None, last: dt.date | None
+) -> None:
     """Write usage and costs of all organizations as CSV to the file TARGET, or "-" for standard output.
 
     For server administrators.
     """
     with open_session() as edge:
-        content = edge.billing.download_report(None if target == "-" else target, **_asked(day, first, last))
+        content = edge.billing.download_report(None if target == "-" else target, **_period(day, first, last))
     if target == "-":
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        output.content([content])
 
 
-def _asked(day: dt.date | None, first: dt.date | None, last: dt.date | None) -> dict[str, Any]:
+def _period(day: dt.date | None, first: dt.date | None, last: dt.date | None) -> dict[str, Any]:
     if first is None and last is None:
         return {"billing_date": day}
     if day is not None:
@@ -176,33 +180,17 @@ def _show(records: list[Any], columns: tuple[str, ...], as_csv: bool, as_json: b
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other; give one of them")
     if as_json:
-        click.echo(json.dumps([one.to_dict() for one in records], indent=2))
+        output.json(records)
         return
     rows = [
-        [_cell(getattr(one, name)) for name in columns] + ["estimated" if one.estimated else "final"] for one in records
+        [getattr(record, name) for name in columns] + ["estimated" if record.estimated else "final"]
+        for record in records
     ]
     if as_csv:
-        csv.writer(sys.stdout, lineterminator="\n").writerows([[*columns, "state"], *rows])
+        output.csv([*columns, "state"], rows)
         return
-    for line in _table([[name.upper() for name in columns] + ["STATE"], *rows], columns):
-        click.echo(line)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = str(value) if not hasattr(value, "quantize") else format(value, "f")
-    # A tag may hold what a terminal would obey.
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
-
-
-def _table(rows: list[list[str]], columns: tuple[str, ...]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = [name in _NUMBERS for name in columns] + [False]
-    return [
-        "  ".join(
-            cell.rjust(width) if numeric else cell.ljust(width)
-            for cell, width, numeric in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
+    output.table(
+        rows,
+        [name.upper() for name in (*columns, "state")],
+        numeric=[name.upper() for name in columns if name in _NUMBERS],
+    )

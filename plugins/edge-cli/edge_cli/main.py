@@ -3,17 +3,18 @@
 A subcommand is a click command registered under the entry-point group ``edge.commands``. It gets,
 as click's context object, a function that opens the session the user asked for:
 
+    from edge_cli import output
+
     @click.command()
     @click.pass_obj
     def lab(open_session):
         with open_session() as edge:
-            click.echo(edge.lab.status())
+            output.line(edge.lab.status())
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import sys
 import traceback
 import warnings
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge_cli import output
 from edge_core.errors import EdgeError, PluginError
 from edge_core.registry import Registry
 
@@ -40,7 +42,7 @@ class PluginGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "plugins":
-            # Where plugins are switched off or broken, it is what tells so.
+            # Not by the registry: this command must work where plugins are switched off or broken.
             from edge_cli.plugins import plugins
 
             return plugins
@@ -91,23 +93,26 @@ def _run() -> int:
     """The exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted."""
     try:
         outcome = cli(standalone_mode=False)
-        sys.stdout.flush()
+        output.flush()
         return outcome if isinstance(outcome, int) else 0
     except click.exceptions.Abort:
-        click.echo("Interrupted.", err=True)
+        output.note("Interrupted.")
         return 130
+    except click.UsageError as error:
+        output.wrong_call(error)
+        return error.exit_code
     except click.ClickException as error:
-        error.show()
+        output.error(error.format_message())
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output, such as `head`, has seen enough. Python would complain again on exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output, such as `head`, has seen enough.
+        output.discard()
         return 1
     except Exception as error:
         if "--debug" in sys.argv:
-            traceback.print_exc()
+            output.text(traceback.format_exc(), err=True)
         else:
-            click.echo(f"Error: {_sentence(error)}", err=True)
+            output.error(_sentence(error))
         return 1
 
 
@@ -120,4 +125,4 @@ def _sentence(error: Exception) -> str:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"Warning: {message}", err=True)
+    output.note(f"Warning: {message}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import pathlib
 import shlex
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from edge_cli import output
 from edge_core.errors import EdgeError
 from edge_core.registry import PluginRecord, Registry
 from edge_core.session import namespace_registry
@@ -34,14 +34,14 @@ def plugins() -> None:
 
 
 @plugins.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output.json_option
 def list_plugins(as_json: bool) -> None:
     """List the plugins, without importing them; needs no server."""
     _print([(kind, record) for kind, registry in _registries().items() for record in registry.records()], as_json)
 
 
 @plugins.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output.json_option
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Import every plugin and say what is wrong with those that cannot be used; needs no server.
@@ -53,11 +53,11 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     for kind, registry in registries.items():
         for name in registry.names():
             with contextlib.suppress(EdgeError):  # the record says why
-                registry.load(name, _CHECKS.get(kind, _as_it_is))
+                registry.load(name, _CHECKS.get(kind, _unchanged))
         broken += len(registry.unusable())
     _print([(kind, record) for kind, registry in registries.items() for record in registry.records()], as_json)
     if not as_json:
-        click.echo(f"{broken} of them cannot be used." if broken else "All that are switched on can be used.")
+        output.line(f"{broken} of them cannot be used." if broken else "All that are switched on can be used.")
     ctx.exit(1 if broken else 0)
 
 
@@ -79,9 +79,9 @@ def new(name: str, parent: pathlib.Path) -> None:
     from edge_cli.new import create
 
     folder = create(name, parent)
-    click.echo(f"{folder} is made. It works already:")
-    click.echo(f"    cd {shlex.quote(str(folder))} && python -m pip install -e . && python -m pytest")
-    click.echo("Its tests need edge-server and pytest. Change it from there; its README says what is where.")
+    output.line(f"{folder} is made. It works already:")
+    output.line(f"    cd {shlex.quote(str(folder))} && python -m pip install -e . && python -m pytest")
+    output.line("Its tests need edge-server and pytest. Change it from there; its README says what is where.")
 
 
 def _registries() -> dict[str, Registry]:
@@ -90,7 +90,7 @@ def _registries() -> dict[str, Registry]:
     }
 
 
-def _as_it_is(target: Any) -> Any:
+def _unchanged(target: Any) -> Any:
     return target
 
 
@@ -124,19 +124,12 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 
 def _print(rows: list[tuple[str, PluginRecord]], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([{"kind": kind, **record._asdict()} for kind, record in rows], indent=2))
+        output.json([{"kind": kind, **record._asdict()} for kind, record in rows])
         return
-    for line in _table([("KIND", "NAME", "STATUS", "FROM"), *(_row(kind, record) for kind, record in rows)]):
-        click.echo(line)
+    output.table(
+        [(kind, record.name, record.status, f"{record.distribution} {record.version}") for kind, record in rows],
+        ("KIND", "NAME", "STATUS", "FROM"),
+    )
     for _, record in rows:
         if record.error:
-            click.echo(f"{record.name} of {record.distribution}: {record.error}")
-
-
-def _row(kind: str, record: PluginRecord) -> tuple[str, ...]:
-    return kind, record.name, record.status, f"{record.distribution} {record.version}"
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+            output.line(f"{record.name} of {record.distribution}: {record.error}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
 import click
 
+from edge_cli import output
 from edge_core.plugin import OpenSession
 
 plugin_api = 1
@@ -18,7 +18,7 @@ plugin_api = 1
 @click.option(
     "-n", "--most", type=click.IntRange(1), default=50, show_default=True, help="Most results to show, the best first."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output.json_option
 @click.pass_obj
 def search(
     open_session: OpenSession,
@@ -29,21 +29,15 @@ def search(
 ) -> None:
     """Find files, folders and connectors by name; a misspelt one will do."""
     with open_session() as edge:
-        found = edge.search(query, kind=kind)
-    shown = found[:most]
+        results = edge.search(query, kind=kind)
+    output.records(
+        results[:most],
+        lambda result: [f"{result.kind:<9}", result.name if result.path is None else result.path],
+        as_json=as_json,
+    )
     if as_json:
-        click.echo(json.dumps([one.to_dict() for one in shown], indent=2))
         return
-    for one in shown:
-        click.echo(f"{one.kind:<9}  {_printable(one.name if one.path is None else one.path)}")
-    if not found:
-        click.echo("Nothing has a name like that.", err=True)
-    if len(found) > most:
-        click.echo(
-            f"{len(found) - most} more; show them with --most {len(found)}, or search for more letters.", err=True
-        )
-
-
-def _printable(text: str) -> str:
-    # A name may hold what a terminal would obey.
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+    if not results:
+        output.note("Nothing has a name like that.")
+    if len(results) > most:
+        output.note(f"{len(results) - most} more; show them with --most {len(results)}, or search for more letters.")

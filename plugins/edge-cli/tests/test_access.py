@@ -99,7 +99,7 @@ def test_login_by_an_invitation(root: Run, edge_server: EdgeServer, run: Run, tm
 @pytest.mark.parametrize(
     ("words", "text", "said"),
     [
-        ([], "", "no token was given"),
+        ([], "", "there is no token"),
         ([], "edg_wrong\n", "mistyped"),
         ([], "two words\n", "the API token has a space"),
         (["--invitation", "nonsense"], "", "no such invitation"),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from edge_cli import output
 from edge_compute.app_placeholder import AppPlaceholder
 from edge_compute.app_profile import AppProfile
+from edge_core.plugin import OpenSession
 
 plugin_api = 1
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -22,27 +20,31 @@ def compute() -> None:
 
 
 @compute.command()
-@_json
+@output.json_option
 @click.pass_obj
-def instances(open_session: Any, as_json: bool) -> None:
+def instances(open_session: OpenSession, as_json: bool) -> None:
     """List the kinds of machines there are."""
     with open_session() as edge:
-        found = edge.compute.list_instance_types()
-    rows = [
-        (one["instance_name"], f"{one['cpu']:g}", one["gpu"], f"{one['memory']:g}", one["gpu_name"] or "")
-        for one in found
-    ]
-    _show(found, as_json, ("NAME", "CPU", "GPU", "GB", "GRAPHICS PROCESSOR"), rows)
+        types = edge.compute.list_instance_types()
+    output.records(
+        types,
+        lambda row: (row["instance_name"], f"{row['cpu']:g}", row["gpu"], f"{row['memory']:g}", row["gpu_name"]),
+        as_json=as_json,
+        columns=("NAME", "CPU", "GPU", "GB", "GRAPHICS PROCESSOR"),
+    )
 
 
 @compute.command()
-@_json
+@output.json_option
 @click.pass_obj
-def backend(open_session: Any, as_json: bool) -> None:
+def backend(open_session: OpenSession, as_json: bool) -> None:
     """Tell what gives machines on this server, and whether it starts any."""
     with open_session() as edge:
-        found = edge.compute.get_backend()
-    click.echo(json.dumps(found, indent=2) if as_json else f"{found['name']}: {found['note']}")
+        description = edge.compute.get_backend()
+    if as_json:
+        output.json(description)
+    else:
+        output.line(f"{description['name']}: {description['note']}")
 
 
 @compute.group()
@@ -51,26 +53,26 @@ def profiles() -> None:
 
 
 @profiles.command("list")
-@_json
+@output.json_option
 @click.pass_obj
-def list_profiles(open_session: Any, as_json: bool) -> None:
+def list_profiles(open_session: OpenSession, as_json: bool) -> None:
     """List the app profiles, the built-in ones last."""
     with open_session() as edge:
-        found = edge.compute.list_app_profiles()
-    rows = [
-        (
-            one.profile_id,
-            one.instance_name,
-            f"{one.cpu:g}",
-            one.gpu,
-            f"{one.memory:g}",
-            getattr(one.status, "value", one.status),
-            "disabled" if one.disable else "",
-        )
-        for one in found
-    ]
-    columns = ("PROFILE", "INSTANCE", "CPU", "GPU", "GB", "STATUS", "")
-    _show([one.to_dict() for one in found], as_json, columns, rows)
+        profiles = edge.compute.list_app_profiles()
+    output.records(
+        profiles,
+        lambda profile: (
+            profile.profile_id,
+            profile.instance_name,
+            f"{profile.cpu:g}",
+            profile.gpu,
+            f"{profile.memory:g}",
+            getattr(profile.status, "value", profile.status),
+            "disabled" if profile.disable else "",
+        ),
+        as_json=as_json,
+        columns=("PROFILE", "INSTANCE", "CPU", "GPU", "GB", "STATUS", ""),
+    )
 
 
 @profiles.command("create")
@@ -80,10 +82,10 @@ def list_profiles(open_session: Any, as_json: bool) -> None:
 @click.option("--cpu", type=float, default=0.0, help="Processors; by default all of the machine's.")
 @click.option("--gpu", type=int, default=0, help="Graphics processors; by default none.")
 @click.option("--memory", type=float, default=0.0, help="GB; by default all of the machine's.")
-@_json
+@output.json_option
 @click.pass_obj
 def create_profile(
-    open_session: Any,
+    open_session: OpenSession,
     profile_id: str,
     instance: str,
     name: str,
@@ -93,26 +95,26 @@ def create_profile(
     as_json: bool,
 ) -> None:
     """Make an app profile; for admins of the organization."""
-    data = AppProfile(name=name, instance_name=instance, cpu=cpu, gpu=gpu, memory=memory)
+    settings = AppProfile(name=name, instance_name=instance, cpu=cpu, gpu=gpu, memory=memory)
     with open_session() as edge:
-        made = edge.compute.create_app_profile(profile_id, data)
-        said = edge.compute.get_backend()
+        profile = edge.compute.create_app_profile(profile_id, settings)
+        backend = edge.compute.get_backend()
     if as_json:
-        click.echo(json.dumps(made.to_dict(), indent=2))
+        output.json(profile)
         return
-    click.echo(f"Created {made.profile_id}: {made.cpu:g} CPU, {made.gpu} GPU, {made.memory:g} GB.")
-    _note(said)
+    output.line(f"Created {profile.profile_id}: {profile.cpu:g} CPU, {profile.gpu} GPU, {profile.memory:g} GB.")
+    _note(backend)
 
 
 @profiles.command("remove")
 @click.argument("profile_id")
-@_json
+@output.json_option
 @click.pass_obj
-def remove_profile(open_session: Any, profile_id: str, as_json: bool) -> None:
+def remove_profile(open_session: OpenSession, profile_id: str, as_json: bool) -> None:
     """Remove an app profile that no placeholder uses; for admins of the organization."""
     with open_session() as edge:
         edge.compute.remove_app_profile(profile_id)
-    _removed("profile_id", profile_id, as_json)
+    output.done(f"Removed {profile_id}.", {"profile_id": profile_id, "removed": True}, as_json=as_json)
 
 
 @compute.group()
@@ -121,63 +123,51 @@ def placeholders() -> None:
 
 
 @placeholders.command("list")
-@_json
+@output.json_option
 @click.pass_obj
-def list_placeholders(open_session: Any, as_json: bool) -> None:
+def list_placeholders(open_session: OpenSession, as_json: bool) -> None:
     """List the placeholders."""
     with open_session() as edge:
-        found = edge.compute.list_placeholders()
-    rows = [(one.name, one.profile_id, one.quantity, "disabled" if one.disable else "") for one in found]
-    _show([one.to_dict() for one in found], as_json, ("NAME", "PROFILE", "QUANTITY", ""), rows)
+        placeholders = edge.compute.list_placeholders()
+    output.records(
+        placeholders,
+        lambda row: (row.name, row.profile_id, row.quantity, "disabled" if row.disable else ""),
+        as_json=as_json,
+        columns=("NAME", "PROFILE", "QUANTITY", ""),
+    )
 
 
 @placeholders.command("create")
 @click.argument("name")
 @click.option("--profile", "profile_id", required=True, metavar="PROFILE_ID", help="Whose machines.")
 @click.option("--quantity", type=int, default=1, show_default=True, help="How many.")
-@_json
+@output.json_option
 @click.pass_obj
-def create_placeholder(open_session: Any, name: str, profile_id: str, quantity: int, as_json: bool) -> None:
+def create_placeholder(open_session: OpenSession, name: str, profile_id: str, quantity: int, as_json: bool) -> None:
     """Have machines kept running."""
     with open_session() as edge:
-        made = edge.compute.create_placeholder(AppPlaceholder(name=name, profile_id=profile_id, quantity=quantity))
-        said = edge.compute.get_backend()
+        placeholder = edge.compute.create_placeholder(
+            AppPlaceholder(name=name, profile_id=profile_id, quantity=quantity)
+        )
+        backend = edge.compute.get_backend()
     if as_json:
-        click.echo(json.dumps(made.to_dict(), indent=2))
+        output.json(placeholder)
         return
-    click.echo(f"Created {made.name}: {made.quantity} of {made.profile_id}.")
-    _note(said)
+    output.line(f"Created {placeholder.name}: {placeholder.quantity} of {placeholder.profile_id}.")
+    _note(backend)
 
 
 @placeholders.command("remove")
 @click.argument("name")
-@_json
+@output.json_option
 @click.pass_obj
-def remove_placeholder(open_session: Any, name: str, as_json: bool) -> None:
+def remove_placeholder(open_session: OpenSession, name: str, as_json: bool) -> None:
     """Remove a placeholder."""
     with open_session() as edge:
         edge.compute.remove_placeholder(name)
-    _removed("placeholder", name, as_json)
+    output.done(f"Removed {name}.", {"placeholder": name, "removed": True}, as_json=as_json)
 
 
 def _note(backend: dict[str, Any]) -> None:
     if not backend["starts_machines"]:
-        click.echo(f"Note: {backend['note']}.", err=True)
-
-
-def _removed(what: str, name: str, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({what: name, "removed": True}))
-    else:
-        click.echo(f"Removed {name}.", err=True)
-
-
-def _show(records: Sequence[Any], as_json: bool, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print records as JSON, or their rows in columns."""
-    if as_json:
-        click.echo(json.dumps(records, indent=2))
-        return
-    lines = [columns, *([str(one) for one in row] for row in rows)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(columns))]
-    for line in lines:
-        click.echo("  ".join(f"{one:{width}}" for one, width in zip(line, widths, strict=True)).rstrip())
+        output.note(f"Note: {backend['note']}.")

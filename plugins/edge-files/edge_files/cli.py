@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import posixpath
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
+from edge_cli import output
 from edge_core.errors import NotFound
+from edge_core.plugin import OpenSession
 from edge_files.store import OrganizationStore
-from edge_files.wire import Entry
 from edge_vfs import local_names
 
 plugin_api = 1
@@ -29,9 +29,9 @@ def files() -> None:
 @files.command()
 @click.argument("path", default="")
 @click.option("-l", "--long", "long", is_flag=True, help="Show size and time of each entry.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output.json_option
 @click.pass_obj
-def ls(open_session: Any, path: str, long: bool, as_json: bool) -> None:
+def ls(open_session: OpenSession, path: str, long: bool, as_json: bool) -> None:
     """List a folder; the root by default."""
     path = path.removeprefix(REMOTE).removeprefix("/").removesuffix("/")
     with open_session() as edge:
@@ -39,34 +39,24 @@ def ls(open_session: Any, path: str, long: bool, as_json: bool) -> None:
         entry = store.stat(path)
         entries = store.children(path) if entry.kind == "folder" else iter([entry])
         if as_json:
-            click.echo(json.dumps([child.to_dict() for child in entries], indent=2))
+            output.json(list(entries))
             return
         for child in entries:
-            click.echo(_long(child) if long else _shown(child))
-
-
-def _shown(entry: Entry) -> str:
-    # A name may hold escape sequences, which a terminal would follow.
-    name = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in entry.name)
-    return name + "/" if entry.kind == "folder" else name
-
-
-def _long(entry: Entry) -> str:
-    size = "-" if entry.size is None else str(entry.size)
-    return f"{size:>14}  {entry.modified_at:%Y-%m-%d %H:%M:%S}Z  {_shown(entry)}"
+            name = child.name + "/" if child.kind == "folder" else child.name
+            if long:
+                size = "-" if child.size is None else str(child.size)
+                output.line(f"{size:>14}", f"{child.modified_at:%Y-%m-%d %H:%M:%S}Z", name)
+            else:
+                output.line(name)
 
 
 @files.command()
 @click.argument("path")
 @click.pass_obj
-def cat(open_session: Any, path: str) -> None:
+def cat(open_session: OpenSession, path: str) -> None:
     """Print a file's bytes to standard output."""
-    with open_session() as edge:
-        opened = edge.files.open(path.removeprefix(REMOTE), open_with="file")
-        with opened:
-            while block := opened.read(1 << 20):
-                sys.stdout.buffer.write(block)
-        sys.stdout.buffer.flush()
+    with open_session() as edge, edge.files.open(path.removeprefix(REMOTE), open_with="file") as file:
+        output.content(iter(lambda: file.read(1 << 20), b""))
 
 
 @files.command()
@@ -75,7 +65,7 @@ def cat(open_session: Any, path: str) -> None:
 @click.option("-r", "--recursive", is_flag=True, help="Copy a folder and everything in it.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file of the organization.")
 @click.pass_obj
-def cp(open_session: Any, source: str, target: str, recursive: bool, no_overwrite: bool) -> None:
+def cp(open_session: OpenSession, source: str, target: str, recursive: bool, no_overwrite: bool) -> None:
     """Copy a file or folder to the organization or from it.
 
     A path in the organization begins with "edge:", as in
@@ -110,7 +100,7 @@ def cp(open_session: Any, source: str, target: str, recursive: bool, no_overwrit
 @click.argument("target")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.pass_obj
-def mv(open_session: Any, source: str, target: str, overwrite: bool) -> None:
+def mv(open_session: OpenSession, source: str, target: str, overwrite: bool) -> None:
     """Move or rename a file or folder of the organization; into TARGET if that is a folder."""
     with open_session() as edge:
         name = _remote(source)
@@ -122,7 +112,7 @@ def mv(open_session: Any, source: str, target: str, overwrite: bool) -> None:
 @click.argument("paths", nargs=-1, required=True)
 @click.option("-r", "--recursive", is_flag=True, help="Delete folders and everything in them.")
 @click.pass_obj
-def rm(open_session: Any, paths: tuple[str, ...], recursive: bool) -> None:
+def rm(open_session: OpenSession, paths: tuple[str, ...], recursive: bool) -> None:
     """Delete files and folders of the organization; a folder that is not empty needs -r."""
     with open_session() as edge:
         for path in paths:
@@ -133,7 +123,7 @@ def rm(open_session: Any, paths: tuple[str, ...], recursive: bool) -> None:
 @click.argument("paths", nargs=-1, required=True)
 @click.option("-p", "--parents", "exist_ok", is_flag=True, help="Do not fail if the folder exists.")
 @click.pass_obj
-def mkdir(open_session: Any, paths: tuple[str, ...], exist_ok: bool) -> None:
+def mkdir(open_session: OpenSession, paths: tuple[str, ...], exist_ok: bool) -> None:
     """Make folders in the organization, including missing parents."""
     with open_session() as edge:
         for path in paths:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from edge_cli import output
+from edge_cli.input import json_object
 from edge_core.errors import AlreadyExists, NotFound
+from edge_core.plugin import OpenSession
+
+if TYPE_CHECKING:
+    from edge_secrets.namespace import EdgeSecrets
 
 plugin_api = 1
 
 _org = click.option("--org", is_flag=True, help="The organization's secrets instead of your own.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -26,43 +31,39 @@ def secrets() -> None:
 
 @secrets.command("list")
 @_org
-@_json
+@output.json_option
 @click.pass_obj
-def list_secrets(open_session: Any, org: bool, as_json: bool) -> None:
+def list_secrets(open_session: OpenSession, org: bool, as_json: bool) -> None:
     """List the names of the secrets."""
     with open_session() as edge:
-        kept = edge.secrets
-        names = kept.list_organization_secrets() if org else kept.list_user_secrets()
-    if as_json:
-        click.echo(json.dumps(names, indent=2))
-        return
-    for name in names:
-        click.echo(name)
+        names = edge.secrets.list_organization_secrets() if org else edge.secrets.list_user_secrets()
+    output.records(names, lambda name: [name], as_json=as_json)
 
 
 @secrets.command()
 @click.argument("name")
 @_org
 @click.option("--field", metavar="FIELD", help="Print the value under this name alone.")
-@_json
+@output.json_option
 @click.pass_obj
-def read(open_session: Any, name: str, org: bool, field: str | None, as_json: bool) -> None:
+def read(open_session: OpenSession, name: str, org: bool, field: str | None, as_json: bool) -> None:
     """Print a secret to standard output. The server keeps a record of it.
 
     For use in a script: PGPASSWORD=$(edge secrets read warehouse --field password)
     """
     with open_session() as edge:
-        kept = edge.secrets
-        content = dict(kept.read_organization_secret(name) if org else kept.read_user_secret(name))
+        content = edge.secrets.read_organization_secret(name) if org else edge.secrets.read_user_secret(name)
     if field is not None:
         if field not in content:
-            raise click.ClickException(f"the secret {name} has no such field; read it without --field to see them")
-        click.echo(json.dumps(content[field]) if as_json else _shown(content[field]))
+            raise click.ClickException(f"the secret {name} has no field {field}; read it without --field to see them")
+        if as_json:
+            output.json(content[field], indent=None)
+        else:
+            output.value(_text(content[field]))
     elif as_json:
-        click.echo(json.dumps(content, indent=2))
+        output.json(dict(content))
     else:
-        for one, value in content.items():
-            click.echo(f"{one}: {_shown(value)}")
+        output.fields({key: _text(value) for key, value in content.items()})
 
 
 @secrets.command("set")
@@ -73,9 +74,9 @@ def read(open_session: Any, name: str, org: bool, field: str | None, as_json: bo
     type=click.File("rb"),
     help='File with the content, a JSON object; "-" is standard input.',
 )
-@_json
+@output.json_option
 @click.pass_obj
-def set_secret(open_session: Any, name: str, org: bool, file: IO[bytes] | None, as_json: bool) -> None:
+def set_secret(open_session: OpenSession, name: str, org: bool, file: IO[bytes] | None, as_json: bool) -> None:
     """Create a secret, or replace its whole content.
 
     Without --file the content is asked for, field by field and without an echo; where standard
@@ -83,72 +84,53 @@ def set_secret(open_session: Any, name: str, org: bool, file: IO[bytes] | None, 
     """
     if file is None and not sys.stdin.isatty():
         file = sys.stdin.buffer
-    content = _asked() if file is None else _parsed(file)
+    content = _prompted() if file is None else json_object(file, '{"password": "..."}')
     with open_session() as edge:
         created = _set(edge.secrets, name, org, content)
-    if as_json:
-        click.echo(json.dumps({"name": name, "created": created}))
-    else:
-        click.echo(f"{'Created' if created else 'Replaced'} {name}.", err=True)
+    output.done(f"{'Created' if created else 'Replaced'} {name}.", {"name": name, "created": created}, as_json=as_json)
 
 
 @secrets.command()
 @click.argument("name")
 @_org
-@_json
+@output.json_option
 @click.pass_obj
-def delete(open_session: Any, name: str, org: bool, as_json: bool) -> None:
+def delete(open_session: OpenSession, name: str, org: bool, as_json: bool) -> None:
     """Delete a secret."""
     with open_session() as edge:
         if org:
             edge.secrets.delete_organization_secret(name)
         else:
             edge.secrets.delete_user_secret(name)
-    if as_json:
-        click.echo(json.dumps({"name": name, "deleted": True}))
-    else:
-        click.echo(f"Deleted {name}.", err=True)
+    output.done(f"Deleted {name}.", {"name": name, "deleted": True}, as_json=as_json)
 
 
-def _set(kept: Any, name: str, org: bool, content: dict[str, Any]) -> bool:
-    """Keep the content under a name, whether or not that is new; returns whether it was."""
-    update = kept.update_organization_secret if org else kept.update_user_secret
-    create = kept.create_organization_secret if org else kept.create_user_secret
+def _set(secrets: EdgeSecrets, name: str, org: bool, content: dict[str, Any]) -> bool:
+    """Store the content under a name and return whether the name is new."""
+    update = secrets.update_organization_secret if org else secrets.update_user_secret
+    create = secrets.create_organization_secret if org else secrets.create_user_secret
     try:
         update(name, content)
     except NotFound:
         try:
             create(name, content)
-        except AlreadyExists:  # made by someone else this moment
+        except AlreadyExists:  # created by someone else this moment
             update(name, content)
             return False
         return True
     return False
 
 
-def _asked() -> dict[str, Any]:
+def _prompted() -> dict[str, Any]:
     content: dict[str, Any] = {}
     while True:
-        field = click.prompt("Name of a field (empty: done)", default="", show_default=False, err=True)
+        field = output.prompt("Name of a field (empty: done)", optional=True, err=True)
         if not field:
             if content:
                 return content
             raise click.ClickException("a secret needs a field at least; nothing was changed")
-        content[field] = click.prompt(f"Value of {field}", hide_input=True, err=True)
+        content[field] = output.prompt(f"Value of {field}", hidden=True, err=True)
 
 
-def _parsed(file: IO[bytes]) -> dict[str, Any]:
-    try:
-        content = json.load(file)
-    except json.JSONDecodeError as error:
-        # Its own sentence alone: the rest of it holds the text.
-        raise click.ClickException(f"the content is not JSON: {error.msg} in line {error.lineno}; correct it") from None
-    except (UnicodeDecodeError, RecursionError):
-        raise click.ClickException("the content is not JSON as it can be read; write it as UTF-8 text") from None
-    if not isinstance(content, dict):
-        raise click.ClickException('the content is not a JSON object; write it as in {"password": "..."}')
-    return content
-
-
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)

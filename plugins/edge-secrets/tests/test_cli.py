@@ -97,7 +97,7 @@ def test_what_goes_wrong_is_one_line_without_the_content(edge: Run, admin: EdgeS
     calls = [
         (edge("read", "missing"), 1, "there is no secret 'missing'"),
         (edge("delete", "missing"), 1, "there is no secret 'missing'"),
-        (edge("read", "one", "--field", "b"), 1, "has no such field"),
+        (edge("read", "one", "--field", "b"), 1, "has no field b"),
         (edge("set", "one", text=content), 1, "the content is not JSON: "),
         (edge("set", "one", text=f'{{"a":\n"{content}" x}}'), 1, "in line 2; correct it"),
         (edge("set", "one", text=f'["{content}"]'), 1, "is not a JSON object"),

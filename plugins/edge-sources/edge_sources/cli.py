@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import IO, Any
+from typing import IO
 
 import click
 
-plugin_api = 1
+from edge_cli import output
+from edge_cli.input import json_object
+from edge_core.plugin import OpenSession
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+plugin_api = 1
 
 
 @click.group()
@@ -18,45 +19,47 @@ def sources() -> None:
 
 
 @sources.command("list")
-@_json
+@output.json_option
 @click.pass_obj
-def list_sources(open_session: Any, as_json: bool) -> None:
+def list_sources(open_session: OpenSession, as_json: bool) -> None:
     """List the connectors: name, kind and title."""
     with open_session() as edge:
-        found = list(edge.sources.scan())
+        connectors = list(edge.sources.scan())
     if as_json:
-        click.echo(json.dumps([one.to_dict() for one in found], indent=2))
+        output.json(connectors)
         return
-    for one in found:
-        click.echo(f"{one.name}\t{one.kind}\t{one.title}")
+    for connector in connectors:
+        output.line(connector.name, connector.kind, connector.title, separator="\t")
 
 
 @sources.command()
 @click.argument("name")
-@_json
+@output.json_option
 @click.pass_obj
-def show(open_session: Any, name: str, as_json: bool) -> None:
+def show(open_session: OpenSession, name: str, as_json: bool) -> None:
     """Show a connector, by name or uid, without what is secret in it."""
     with open_session() as edge:
         content = edge.sources.get(name).to_dict()
     content["secret"] = sorted(content["secret"])
     if as_json:
-        click.echo(json.dumps(content, indent=2))
+        output.json(content)
         return
-    for field, value in content.items():
-        click.echo(f"{field}: {', '.join(value) if isinstance(value, list) else '' if value is None else value}")
+    output.fields({name: ", ".join(value) if isinstance(value, list) else value for name, value in content.items()})
 
 
 @sources.command()
 @click.argument("name")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds it may take; 10 by default.")
-@_json
+@output.json_option
 @click.pass_obj
-def test(open_session: Any, name: str, timeout: float | None, as_json: bool) -> None:
+def test(open_session: OpenSession, name: str, timeout: float | None, as_json: bool) -> None:
     """Connect from this machine and say whether that works; the exit status is 0 only if it does."""
     with open_session() as edge:
         status = edge.sources.get(name).test(timeout)
-    click.echo(json.dumps({"name": name, "status": status.value}) if as_json else status.value)
+    if as_json:
+        output.json({"name": name, "status": status.value}, indent=None)
+    else:
+        output.line(status.value)
     if status.value != "VALID_CONNECTION":
         raise SystemExit(1)
 
@@ -66,15 +69,15 @@ def test(open_session: Any, name: str, timeout: float | None, as_json: bool) -> 
     "--file", type=click.File("rb"), default="-", help='File with the connection; "-", the default, is standard input.'
 )
 @click.option("--update", is_flag=True, help="Change the connector of that name instead of adding one.")
-@_json
+@output.json_option
 @click.pass_obj
-def add(open_session: Any, file: IO[bytes], update: bool, as_json: bool) -> None:
+def add(open_session: OpenSession, file: IO[bytes], update: bool, as_json: bool) -> None:
     """Add a connector from a JSON object, such as `to_dict()` gives.
 
     Credentials stand under "secret" or beside the rest, as in
     {"kind": "sql", "name": "lims", "title": "LIMS", "host": "db.example.com", "password": "..."}
     """
-    content = _parsed(file)
+    content = json_object(file, '{"kind": "sql", ...}')
     with open_session() as edge:
         from edge_sources.connection import class_of
 
@@ -85,34 +88,19 @@ def add(open_session: Any, file: IO[bytes], update: bool, as_json: bool) -> None
             edge.sources.update(connection)
         else:
             edge.sources.add(connection)
-    if as_json:
-        click.echo(json.dumps({"name": connection.name, "uid": connection.uid, "added": not update}))
-    else:
-        click.echo(f"{'Updated' if update else 'Added'} {connection.name}.", err=True)
+    output.done(
+        f"{'Updated' if update else 'Added'} {connection.name}.",
+        {"name": connection.name, "uid": connection.uid, "added": not update},
+        as_json=as_json,
+    )
 
 
 @sources.command()
 @click.argument("name")
-@_json
+@output.json_option
 @click.pass_obj
-def remove(open_session: Any, name: str, as_json: bool) -> None:
+def remove(open_session: OpenSession, name: str, as_json: bool) -> None:
     """Remove a connector, by name or uid; what it connects to is not touched."""
     with open_session() as edge:
         edge.sources.remove(name)
-    if as_json:
-        click.echo(json.dumps({"name": name, "removed": True}))
-    else:
-        click.echo(f"Removed {name}.", err=True)
-
-
-def _parsed(file: IO[bytes]) -> dict[str, Any]:
-    try:
-        content = json.load(file)
-    except json.JSONDecodeError as error:
-        # Its own sentence alone: the rest of it holds the text.
-        raise click.ClickException(f"the content is not JSON: {error.msg} in line {error.lineno}; correct it") from None
-    except (UnicodeDecodeError, RecursionError):
-        raise click.ClickException("the content is not JSON as it can be read; write it as UTF-8 text") from None
-    if not isinstance(content, dict):
-        raise click.ClickException('the content is not a JSON object; write it as in {"kind": "sql", ...}')
-    return content
+    output.done(f"Removed {name}.", {"name": name, "removed": True}, as_json=as_json)

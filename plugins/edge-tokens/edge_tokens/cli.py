@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edge_cli import output
+from edge_core.plugin import OpenSession
 from edge_tokens.token import Token
 
 plugin_api = 1
@@ -17,58 +18,59 @@ plugin_api = 1
 
 @click.group()
 def tokens() -> None:
-    """List, make and remove your API tokens."""
+    """List, create and remove your API tokens."""
 
 
 @tokens.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output.json_option
 @click.pass_obj
-def show(open_session: Any, as_json: bool) -> None:
+def show(open_session: OpenSession, as_json: bool) -> None:
     """List your tokens; their values cannot be shown."""
     with open_session() as edge:
-        found = edge.tokens.list()
+        tokens = edge.tokens.list()
     if as_json:
-        click.echo(json.dumps([_public(one) for one in found], indent=2))
-        return
-    for one in found:
-        click.echo(
-            f"{one.id}  {one.prefix}…  {_life(one):<28}  {_used(one):<24}  {_printable(one.note or '')}".rstrip()
-        )
+        output.json([_public(token) for token in tokens])
+    else:
+        output.table([(row.id, f"{row.prefix}…", _expiry(row), _last_use(row), row.note) for row in tokens])
 
 
 @tokens.command()
 @click.option("--note", help="What it is for.")
 @click.option("--expires-in", type=int, metavar="SECONDS", help="How long it is good for; for ever by default.")
-@click.option("--output", type=click.Path(path_type=Path), help="New file for the value, which only you can read.")
+@click.option(
+    "--output", "target", type=click.Path(path_type=Path), help="New file for the value, which only you can read."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all of the token as JSON, its value included.")
 @click.pass_obj
-def create(open_session: Any, note: str | None, expires_in: int | None, output: Path | None, as_json: bool) -> None:
-    """Make a token and print its value, which is shown only now."""
-    handle = None if output is None else os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def create(
+    open_session: OpenSession, note: str | None, expires_in: int | None, target: Path | None, as_json: bool
+) -> None:
+    """Create a token and print its value, which is shown only now."""
+    handle = None if target is None else os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open_session() as edge:
-            made = edge.tokens.create(note=note, expires_in=expires_in)
+            token = edge.tokens.create(note=note, expires_in=expires_in)
         if handle is not None:
-            os.write(handle, f"{made.token}\n".encode())
+            os.write(handle, f"{token.token}\n".encode())
     except BaseException:
-        if output is not None:
-            output.unlink()
+        if target is not None:
+            target.unlink()
         raise
     finally:
         if handle is not None:
             os.close(handle)
     if as_json:
-        click.echo(json.dumps(made.to_dict() if output is None else _public(made), indent=2))
-    elif output is None:
-        click.echo(made.token)
+        output.json(token if target is None else _public(token))
+    elif target is None:
+        output.value(token.token or "")
     else:
-        click.echo(f"{output} has the token {made.id}")
+        output.line(f"{target} has the token {token.id}")
 
 
 @tokens.command()
 @click.argument("token_id")
 @click.pass_obj
-def remove(open_session: Any, token_id: str) -> None:
+def remove(open_session: OpenSession, token_id: str) -> None:
     """Remove a token, by the id that the list shows."""
     with open_session() as edge:
         edge.tokens.remove(token_id)
@@ -78,17 +80,12 @@ def _public(token: Token) -> dict[str, Any]:
     return {name: value for name, value in token.to_dict().items() if name != "token"}
 
 
-def _life(token: Token) -> str:
+def _expiry(token: Token) -> str:
     if token.expires_at is None:
         return "never expires"
     expired = token.expires_at <= dt.datetime.now(dt.UTC)
     return f"{'expired' if expired else 'expires'} {token.expires_at:%Y-%m-%d %H:%M}Z"
 
 
-def _used(token: Token) -> str:
+def _last_use(token: Token) -> str:
     return "never used" if token.last_used_at is None else f"used {token.last_used_at:%Y-%m-%d %H:%M}Z"
-
-
-def _printable(text: str) -> str:
-    # A note may hold what a terminal would obey.
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)

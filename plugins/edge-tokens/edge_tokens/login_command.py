@@ -7,6 +7,8 @@ from typing import TextIO
 
 import click
 
+from edge_cli import output
+
 plugin_api = 1
 
 
@@ -27,7 +29,7 @@ def login(
 
     With an invitation the token is a new one, if you had none. Otherwise paste one at the prompt, or
     give it on standard input: a token is never an argument, where others could see it. The code of an
-    invitation may be one, since it is void once it was used.
+    invitation may be one, since it is void once it has been used.
 
     The profile is [default], or the one that `edge --profile NAME login ...` names.
     """
@@ -41,18 +43,17 @@ def login(
         token = accepted.token or token
         organization = organization or accepted.organization_name
     elif token is None:
-        token = _ask()
+        token = _pasted()
     if not token:
-        raise click.UsageError("no token was given; paste one, or give --token-file or --invitation")
+        raise click.UsageError("there is no token; paste one, or give --token-file or --invitation")
     me = steps.whoami(service_url, token)
     name = ctx.find_root().params.get("profile") or "default"
     chosen = steps.choose_organization(me, organization)
     path = config.save_profile(name, api_token=token, service_url=service_url, organization=chosen)
-    click.echo(f"Logged in to {chosen} as {me.user_name}; the profile [{name}] is in {path}")
+    output.line(f"Logged in to {chosen} as {me.user_name}; the profile [{name}] is in {path}")
 
 
-def _ask() -> str:
+def _pasted() -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().strip()
-    said: str = click.prompt("API token", hide_input=True)
-    return said.strip()
+    return output.prompt("API token", hidden=True).strip()
