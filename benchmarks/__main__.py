@@ -11,12 +11,12 @@ PARTS = {"startup": startup.rows, "calls": calls.rows, "lists": lists.rows}
 
 
 def main() -> int:
-    wanted = sys.argv[1:] or list(PARTS)
+    parts = sys.argv[1:] or list(PARTS)
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; warm\n")
     print("| row | what | bar | median (min..max) |")
     print("|---|---|---|---|")
     failed = False
-    for name in wanted:
+    for name in parts:
         for row in PARTS[name]():
             print(row.line(), flush=True)
             failed = failed or row.is_far_above_its_bar

@@ -30,7 +30,7 @@ ME = {
 }
 
 
-def item(number: int) -> dict[str, object]:
+def row(number: int) -> dict[str, object]:
     """A record of 13 fields: 2 moments, 1 object, 1 dictionary and 1 list among them."""
     return {
         "id": number,
@@ -73,7 +73,7 @@ class _Answers(asyncio.Protocol):
         start = int(parse_qs(parts.query).get("cursor", ["0"])[0])
         if start not in self.pages:
             following = str(start + PAGE) if start + PAGE < ITEMS else None
-            items = [item(number) for number in range(start, start + PAGE)]
+            items = [row(number) for number in range(start, start + PAGE)]
             self.pages[start] = json.dumps({"items": items, "next": following}).encode()
         return self.pages[start]
 

@@ -147,8 +147,8 @@ def dead_server() -> tuple[int, float]:
 
 
 def _install_hook(site: Path) -> None:
-    info = site / "lab_log-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-log\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge.hooks]\nlab-log = lab_log\n")
+    metadata = site / "lab_log-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-log\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[edge.hooks]\nlab-log = lab_log\n")
     (site / "lab_log.py").write_text(HOOK)

@@ -204,11 +204,11 @@ def _records() -> list[list[float]]:
     import subprocess
     import sys
 
-    from benchmarks.answering import item
+    from benchmarks.answering import row
 
-    text = json.dumps([item(number) for number in range(10_000)])
+    text = json.dumps([row(number) for number in range(10_000)])
     ran = subprocess.run(
         [sys.executable, "-I", "-c", RECORDS], input=text, check=True, stdout=subprocess.PIPE, text=True
     )
-    found: list[list[float]] = json.loads(ran.stdout)
-    return found
+    times: list[list[float]] = json.loads(ran.stdout)
+    return times

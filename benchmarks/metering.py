@@ -145,8 +145,8 @@ def main() -> int:
             print(f"| {name} | {figures} |", flush=True)
         flush = flush_milliseconds(app)
         share = 100 * flush / 1000 / metering.FLUSH_SECONDS
-        said = f"{flush:.1f} ms of CPU each {metering.FLUSH_SECONDS:.0f} s: {share:.3f} %"
-        print(f"\nWriting the counts takes a worker {said}")
+        cost = f"{flush:.1f} ms of CPU each {metering.FLUSH_SECONDS:.0f} s: {share:.3f} %"
+        print(f"\nWriting the counts takes a worker {cost}")
     return 0 if worst < BAR_PERCENT else 1
 
 

@@ -54,8 +54,8 @@ class Row(NamedTuple):
 
     def line(self) -> str:
         bar = "" if self.most_sent is None else f"{self.most_sent / 1e6:,.2f}"
-        told = "yes" if self.within else "NO"
-        cells = (self.name, self.what, self.requests, self.most_requests, f"{self.sent / 1e6:,.2f}", bar, told)
+        verdict = "yes" if self.within else "NO"
+        cells = (self.name, self.what, self.requests, self.most_requests, f"{self.sent / 1e6:,.2f}", bar, verdict)
         return f"| {' | '.join(map(str, cells))} |"
 
 
@@ -124,18 +124,18 @@ def make_bytes(path: Path, size: int) -> None:
 # --- the tasks, in the client's process -----------------------------------------------------------
 
 
-def rows(given: dict[str, Any]) -> list[Row]:
+def rows(sizes: dict[str, Any]) -> list[Row]:
     """All rows, against the server of the environment."""
     from edge.api import EdgeSession
 
     with EdgeSession() as edge:
         traffic = Traffic(edge)
-        found: list[Row] = []
-        for size, members in given["zips"]:
-            found += zip_rows(edge, traffic, size, members)
-        found.append(parquet_row(edge, traffic, given["parquet"]))
-        found += plain_rows(edge, traffic, given["plain"])
-    return found
+        measured: list[Row] = []
+        for size, members in sizes["zips"]:
+            measured += zip_rows(edge, traffic, size, members)
+        measured.append(parquet_row(edge, traffic, sizes["parquet"]))
+        measured += plain_rows(edge, traffic, sizes["plain"])
+    return measured
 
 
 def zip_rows(edge: Any, traffic: Traffic, size: int, members: int) -> list[Row]:
@@ -148,10 +148,10 @@ def zip_rows(edge: Any, traffic: Traffic, size: int, members: int) -> list[Row]:
     archive = archives[0]
     assert len(archive.namelist()) == members
     member = traffic.of(lambda: _check(len(archive.read("wanted.bin")) == MEMBER))
-    told = f"zip of {size // MIB:,} MiB, {members:,} members"
+    title = f"zip of {size // MIB:,} MiB, {members:,} members"
     return [
-        Row("B18", f"{told}: listing", listing[0], 2, listing[1], 0.2e6),
-        Row("B19", f"{told}: listing, and one of 100 kB", listing[0] + member[0], 4, listing[1] + member[1], 0.35e6),
+        Row("B18", f"{title}: listing", listing[0], 2, listing[1], 0.2e6),
+        Row("B19", f"{title}: listing, and one of 100 kB", listing[0] + member[0], 4, listing[1] + member[1], 0.35e6),
     ]
 
 
@@ -159,16 +159,16 @@ def parquet_row(edge: Any, traffic: Traffic, size: int) -> Row:
     import pyarrow.parquet as pq
 
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        wanted = make_parquet(Path(folder) / "a.parquet", size)
+        column_bytes = make_parquet(Path(folder) / "a.parquet", size)
         edge.files.upload("a.parquet", Path(folder) / "a.parquet")
 
-    def one_column() -> None:
+    def first_column() -> None:
         with edge.files.open("a.parquet", open_with="file") as file:
-            _check(pq.read_table(file, columns=["c7"]).num_rows * 8 == wanted)
+            _check(pq.read_table(file, columns=["c7"]).num_rows * 8 == column_bytes)
 
-    cost = traffic.of(one_column)
-    told = f"parquet of {size // MIB:,} MiB: 1 of 50 columns, 10 row groups ({wanted / 1e6:.1f} MB)"
-    return Row("B20", told, cost[0], 13, cost[1], 1.3 * wanted)
+    cost = traffic.of(first_column)
+    title = f"parquet of {size // MIB:,} MiB: 1 of 50 columns, 10 row groups ({column_bytes / 1e6:.1f} MB)"
+    return Row("B20", title, cost[0], 13, cost[1], 1.3 * column_bytes)
 
 
 def plain_rows(edge: Any, traffic: Traffic, size: int) -> list[Row]:
@@ -191,15 +191,17 @@ def plain_rows(edge: Any, traffic: Traffic, size: int) -> list[Row]:
         opened.append(edge.files.open("a.bin"))
 
     opened: list[io.RawIOBase] = []
-    in_order, random_ones = traffic.of(on), traffic.of(jumping)
+    in_order, at_random = traffic.of(on), traffic.of(jumping)
     at_first = traffic.of(opening)
     reading = traffic.of(lambda: _check(len(opened[0].read(1 << 16) or b"") == 1 << 16))
     opened[0].close()
-    told = f"{size // MIB:,} MiB"
-    wanted = RANDOM_READS * RANDOM_SIZE
+    title = f"{size // MIB:,} MiB"
+    read_bytes = RANDOM_READS * RANDOM_SIZE
     return [
-        Row("B21", f"{told} in reads of 1 MiB", in_order[0], 35, in_order[1], 1.02 * size),
-        Row("B22", f"{RANDOM_READS} random reads of 4 KiB in {told}", random_ones[0], 501, random_ones[1], 17 * wanted),
+        Row("B21", f"{title} in reads of 1 MiB", in_order[0], 35, in_order[1], 1.02 * size),
+        Row(
+            "B22", f"{RANDOM_READS} random reads of 4 KiB in {title}", at_random[0], 501, at_random[1], 17 * read_bytes
+        ),
         Row("B23", "opening a file", at_first[0], 0, at_first[1], 0),
         Row("B23", "its first read", reading[0], 1, reading[1], None),
     ]
@@ -220,25 +222,25 @@ def main() -> int:
     parser.add_argument("--parquet", type=size_of, default="200MiB")
     parser.add_argument("--plain", type=size_of, default="200MiB", help="of the file read in order and at random")
     parser.add_argument("--folder", type=Path, help="where to put the files; a temporary folder")
-    given = parser.parse_args()
+    options = parser.parse_args()
     tasks = {
-        "zips": [(given.zip, 2000), (given.large_zip, 2000)],
-        "parquet": given.parquet,
-        "plain": given.plain,
+        "zips": [(options.zip, 2000), (options.large_zip, 2000)],
+        "parquet": options.parquet,
+        "plain": options.plain,
     }
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder, local_server(Path(folder) / "data") as server:
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder, local_server(Path(folder) / "data") as server:
         program = (
             "import json, sys; from benchmarks import readers; print(json.dumps(readers.rows(json.loads(sys.argv[1]))))"
         )
         environment = {**server.environment, "PYTHONPATH": os.getcwd()}
         command = [sys.executable, "-c", program, json.dumps(tasks)]
         done = subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
-    found = [Row(*row) for row in json.loads(done.stdout)]
+    measured = [Row(*row) for row in json.loads(done.stdout)]
     print("| row | what | requests | bar | MB | bar | within |")
     print("|---|---|---|---|---|---|---|")
-    for row in found:
+    for row in measured:
         print(row.line())
-    return 0 if all(row.within for row in found) else 1
+    return 0 if all(row.within for row in measured) else 1
 
 
 if __name__ == "__main__":

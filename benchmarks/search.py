@@ -109,11 +109,11 @@ def main() -> None:
     parser.add_argument("names", nargs="?", type=int, default=100_000)
     count = parser.parse_args().names
     chance = random.Random(2024)
-    with tempfile.TemporaryDirectory() as made, contextlib.closing(_opened(Path(made))) as opened:
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(_opened(Path(folder))) as opened:
         token = _fill(opened, count, chance)
         _index(opened, count)
-        data = Path(made)
-        app = build(Services(opened, Store(data), Signer(b""), sealing.at(data)))
+        data_folder = Path(folder)
+        app = build(Services(opened, Store(data_folder), Signer(b""), sealing.at(data_folder)))
         _ask(app.test_client(), token, queries(chance))
 
 
@@ -157,7 +157,7 @@ def _size(opened: database.Database) -> int:
         return int(session.scalar(sa.text("PRAGMA page_count")) or 0) * 4096
 
 
-def _ask(client: object, token: str, asked: list[str]) -> None:
+def _ask(client: object, token: str, queries: list[str]) -> None:
     def search_for(query: str) -> tuple[float, list[dict[str, str]]]:
         started = time.perf_counter()
         answer = client.get(  # type: ignore[attr-defined]
@@ -165,12 +165,12 @@ def _ask(client: object, token: str, asked: list[str]) -> None:
         )
         return (time.perf_counter() - started) * 1000, answer.get_json()["items"]
 
-    found = search_for("expermient")[1]
-    print(f"expermient finds {len(found)}, first: {', '.join(one['name'] for one in found[:3])}")
-    assert found[0]["name"].lower().find("experiment") >= 0
-    kinds = {"whole": asked[:50], "misspelt": asked[50:110], "several": asked[110:150], "begun": asked[150:180]}
+    results = search_for("expermient")[1]
+    print(f"expermient finds {len(results)}, first: {', '.join(result['name'] for result in results[:3])}")
+    assert results[0]["name"].lower().find("experiment") >= 0
+    kinds = {"whole": queries[:50], "misspelt": queries[50:110], "several": queries[110:150], "begun": queries[150:180]}
     times: list[float] = []
-    for kind, some in {**kinds, "1-2 letters": asked[180:]}.items():
+    for kind, some in {**kinds, "1-2 letters": queries[180:]}.items():
         taken = [min(search_for(query)[0] for _ in range(3)) for query in some]
         times += taken
         print(f"{kind}: {len(some)} queries, median {statistics.median(taken):.0f} ms, longest {max(taken):.0f} ms")

@@ -51,9 +51,9 @@ def read_page(keys: Iterator[str], into: list[str]) -> None:
 
 def tables() -> None:
     server = _engines().server
-    found = server("postgresql", "EDGE_TEST_POSTGRES", "postgres@127.0.0.1:5432")
+    postgres = server("postgresql", "EDGE_TEST_POSTGRES", "postgres@127.0.0.1:5432")
     connection = SQLConnection(
-        "x", "X", found.host, found.port, "postgresql", "postgres", found.admin, found.admin_password
+        "x", "X", postgres.host, postgres.port, "postgresql", "postgres", postgres.admin, postgres.admin_password
     )
     name = "edge_benchmark_sources"
     with connection.engine.begin() as begun:
@@ -90,19 +90,19 @@ def keys() -> None:
 
         def plain() -> Iterator[str]:
             for page in client.get_paginator("list_objects_v2").paginate(Bucket="keys"):
-                for one in page.get("Contents", ()):
-                    yield one["Key"]
+                for entry in page.get("Contents", ()):
+                    yield entry["Key"]
 
         ratios = []
         for _ in range(ROUNDS):
             runs = {"ours": connection.iter_keys(), "plain": plain()}
             took = dict.fromkeys(runs, 0.0)
-            found: dict[str, list[str]] = {"ours": [], "plain": []}
+            listed: dict[str, list[str]] = {"ours": [], "plain": []}
             for page in range(KEYS // PAGE + 1):
                 for which in runs if page % 2 else reversed(runs):
-                    took[which] += seconds_of(functools.partial(read_page, runs[which], found[which]))
-            assert found["ours"] == found["plain"]
-            assert len(found["ours"]) >= KEYS
+                    took[which] += seconds_of(functools.partial(read_page, runs[which], listed[which]))
+            assert listed["ours"] == listed["plain"]
+            assert len(listed["ours"]) >= KEYS
             print(f"  iter_keys: {took['ours']:.2f} s, plain {took['plain']:.2f} s", flush=True)
             ratios.append(took["ours"] / took["plain"])
         report(f"iter_keys, {KEYS:,} keys", ratios)
@@ -111,11 +111,11 @@ def keys() -> None:
 def _engines() -> Any:
     """The engines of the tests, which are no package."""
     path = Path(__file__).parents[1] / "plugins" / "edge-sources" / "tests" / "engines.py"
-    found = importlib.util.spec_from_file_location("engines", path)
-    assert found is not None
-    assert found.loader is not None
-    module = sys.modules["engines"] = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
+    spec = importlib.util.spec_from_file_location("engines", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["engines"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
 
 

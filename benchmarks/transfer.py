@@ -133,7 +133,7 @@ def _go_on(client: subprocess.Popen[str]) -> None:
 
 def _tree(pid: int) -> list[int]:
     """A process and all below it."""
-    return [pid, *(one for child in _children(pid) for one in _tree(child))]
+    return [pid, *(descendant for child in _children(pid) for descendant in _tree(child))]
 
 
 def _children(pid: int) -> Iterator[int]:
@@ -155,36 +155,36 @@ def _added(pids: list[int], idle: dict[int, int]) -> int:
 
 
 def _bytes(pid: int, what: str) -> int:
-    found = re.search(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+    match = re.search(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(match[1]) * 1024 if match else 0
 
 
 # --- the command ----------------------------------------------------------------------------------
 
 
 def _size(text: str) -> int:
-    found = re.fullmatch(r"(\d+) ?(KiB|MiB|GiB)", text)
-    if not found:
+    match = re.fullmatch(r"(\d+) ?(KiB|MiB|GiB)", text)
+    if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 256MiB or 2GiB")
-    return int(found[1]) * {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[found[2]]
+    return int(match[1]) * {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[match[2]]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Memory and time of one large file, up and down.")
     parser.add_argument("--size", type=_size, default="2GiB", help="such as 256MiB; 2GiB by default")
     parser.add_argument("--folder", type=Path, help="where to put the files, three times the size; a temporary folder")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        found = measure(given.size, Path(folder))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        measured = measure(options.size, Path(folder))
     print("| what | measured | bar |")
     print("|---|---|---|")
-    print(f"| size | {found.size / MIB:.0f} MiB | |")
-    print(f"| upload | {found.upload_seconds:.1f} s | |")
-    print(f"| download | {found.download_seconds:.1f} s | |")
-    print(f"| client, peak memory over idle | {found.client_mib:.1f} MiB | {BAR_MIB} MiB |")
-    print(f"| server, peak memory over idle | {found.server_mib:.1f} MiB | {BAR_MIB} MiB |")
-    print(f"| the bytes that came back are those that were sent | {'yes' if found.intact else 'NO'} | yes |")
-    return 0 if found.within_bars else 1
+    print(f"| size | {measured.size / MIB:.0f} MiB | |")
+    print(f"| upload | {measured.upload_seconds:.1f} s | |")
+    print(f"| download | {measured.download_seconds:.1f} s | |")
+    print(f"| client, peak memory over idle | {measured.client_mib:.1f} MiB | {BAR_MIB} MiB |")
+    print(f"| server, peak memory over idle | {measured.server_mib:.1f} MiB | {BAR_MIB} MiB |")
+    print(f"| the bytes that came back are those that were sent | {'yes' if measured.intact else 'NO'} | yes |")
+    return 0 if measured.within_bars else 1
 
 
 if __name__ == "__main__":

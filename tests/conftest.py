@@ -34,10 +34,10 @@ def distribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dist
 
     def make(name: str, version: str = "1.0", *, points: str = "", path: str = "site", **modules: str) -> Path:
         site = tmp_path / path
-        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(textwrap.dedent(points))
+        metadata = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (metadata / "entry_points.txt").write_text(textwrap.dedent(points))
         for module, source in modules.items():
             (site / f"{module}.py").write_text(textwrap.dedent(source))
         if str(site) not in sys.path:

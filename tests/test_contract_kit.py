@@ -246,8 +246,8 @@ def test_the_kit_catches_what_breaks_a_rule_and_nothing_else(
     failed = {report.nodeid.rpartition("::test_")[2]: report for report in outcomes[2]}
     assert len(outcomes[0]) + len(outcomes[1]) + len(failed) == len(RULES)
     assert set(failed) == {plugin.rule, plugin.also} - {""}
-    said = str(failed[plugin.rule].longrepr).strip().splitlines()[-1] if failed else "nothing"
-    print(f"\n{plugin.rule or '-':<40} {plugin.what:<36} caught: {', '.join(failed) or said}")
+    reason = str(failed[plugin.rule].longrepr).strip().splitlines()[-1] if failed else "nothing"
+    print(f"\n{plugin.rule or '-':<40} {plugin.what:<36} caught: {', '.join(failed) or reason}")
 
 
 def _write(folder: Path, files: dict[str, str | None]) -> None:

@@ -18,7 +18,7 @@ def test_importing_and_constructing_loads_nothing_heavy() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_transfer_keeps_no_file_in_memory(tmp_path: Path) -> None:
-    found = measure(256 * MIB, tmp_path)
+    measured = measure(256 * MIB, tmp_path)
 
-    assert found.intact
-    assert found.within_bars, found
+    assert measured.intact
+    assert measured.within_bars, measured

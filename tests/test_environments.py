@@ -44,7 +44,7 @@ def _tox() -> configparser.ConfigParser:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1], ids=["mypy", "basedpyright"])
-def test_a_checker_looks_into_its_own_environment_and_not_into_one_in_the_clone(number: int, tmp_path: Path) -> None:
+def test_a_checker_looks_into_its_own_environment_and_not_into_that_of_the_clone(number: int, tmp_path: Path) -> None:
     """The README's first command makes `.venv` in the clone, without what the checks need."""
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "page.py").write_text(PAGE)

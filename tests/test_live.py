@@ -67,37 +67,37 @@ def wrong(edge_session: EdgeSession, edge_server: Any) -> Any:
     """Open a session that differs from the right one in what is given."""
     settings = edge_session.config
 
-    def make(**given: Any) -> EdgeSession:
+    def make(**other: Any) -> EdgeSession:
         right = {
             "api_token": settings.api_token,
             "service_url": settings.service_url,
             "organization": settings.organization,
         }
-        return EdgeSession(**{**right, **given}, retries=0)
+        return EdgeSession(**{**right, **other}, retries=0)
 
     return make
 
 
-def test_a_wrong_token_is_said(wrong: Any) -> None:
+def test_a_wrong_token_is_refused(wrong: Any) -> None:
     for token in ("edg_nonsense", "a-hub-token", "edg_" + "x" * 39):
         with pytest.raises(Unauthenticated, match="token") as raised:
             wrong(api_token=token).whoami()
         assert token not in str(raised.value)
 
 
-def test_an_expired_token_is_said(wrong: Any, edge_server: Any) -> None:
+def test_an_expired_token_is_refused(wrong: Any, edge_server: Any) -> None:
     token = edge_server.create_token(edge_server.create_user(), expires_in=-1)
     with pytest.raises(Unauthenticated, match="expired"):
         wrong(api_token=token).whoami()
 
 
-def test_a_wrong_organization_is_said(wrong: Any, edge_server: Any) -> None:
+def test_a_wrong_organization_is_reported(wrong: Any, edge_server: Any) -> None:
     for name in ("no-such-organization", edge_server.create_organization()):
         with pytest.raises(NotFound, match="no such organization, or you are not in it"):
             wrong(organization=name).files.list()
 
 
-def test_a_server_of_another_kind_is_said(wrong: Any, edge_session: EdgeSession) -> None:
+def test_a_server_of_another_kind_is_reported(wrong: Any, edge_session: EdgeSession) -> None:
     with pytest.raises(NotFound, match="check the service URL"):
         wrong(service_url=edge_session.config.service_url + "/elsewhere").whoami()
     with pytest.raises(ConnectionFailed, match="check the service URL"):
@@ -106,11 +106,11 @@ def test_a_server_of_another_kind_is_said(wrong: Any, edge_session: EdgeSession)
 
 def test_a_search_finds_misspelt_names(edge_session: EdgeSession) -> None:
     edge_session.files.upload("runs/Experiment-7.csv", b"x")
-    (found,) = edge_session.search("expermient")
-    assert (found.name, found.kind, found.path) == ("Experiment-7.csv", "file", "runs/Experiment-7.csv")
-    assert found.uid == edge_session.search("experiment")[0].uid
-    assert found.score == pytest.approx(7 / 15, abs=1e-5)
-    assert [one.path for one in edge_session.search("run", kind="folder")] == ["runs"]
+    (result,) = edge_session.search("expermient")
+    assert (result.name, result.kind, result.path) == ("Experiment-7.csv", "file", "runs/Experiment-7.csv")
+    assert result.uid == edge_session.search("experiment")[0].uid
+    assert result.score == pytest.approx(7 / 15, abs=1e-5)
+    assert [result.path for result in edge_session.search("run", kind="folder")] == ["runs"]
     assert edge_session.search("nothing like this") == []
     with pytest.raises(BadEntry, match="kind"):
         edge_session.search("plate", kind="plate")

@@ -20,7 +20,7 @@ from edge_core.session import EdgeSession
 from tests.hostile import HOSTILE, names
 
 CONTENT = b"content"
-MADE_UP = int(os.environ.get("EDGE_HOSTILE_NAMES", "40"))
+GENERATED = int(os.environ.get("EDGE_HOSTILE_NAMES", "40"))
 
 
 def attempt(files: Any, name: str, top: pathlib.Path) -> str:
@@ -40,17 +40,17 @@ def attempt(files: Any, name: str, top: pathlib.Path) -> str:
             assert work.list() == []
             return "refused"
         path = unicodedata.normalize("NFC", name.removeprefix("/"))
-        assert f"work/{path}" in {f"{one.path}/{file}"[1:] for one, _, files_ in work.walk() for file in files_}
+        assert f"work/{path}" in {f"{place.path}/{file}"[1:] for place, _, files_ in work.walk() for file in files_}
         for spelling in (name, path, unicodedata.normalize("NFD", path)):
             assert work.open(spelling, open_with="file").read() == CONTENT
             assert work.exists(spelling)
-        (found,) = [one for one in (work / path).parent.scan() if one.name == path.rpartition("/")[2]]
-        assert found.size == len(CONTENT)
+        (stored,) = [entry for entry in (work / path).parent.scan() if entry.name == path.rpartition("/")[2]]
+        assert stored.size == len(CONTENT)
         work.move(name, "plain.txt")
-        work.rename("plain.txt", found.name)
-        assert work.exists(found.name)
+        work.rename("plain.txt", stored.name)
+        assert work.exists(stored.name)
         work._repr_html_()
-        return "stored, " + down(work, found.name, top)
+        return "stored, " + down(work, stored.name, top)
     finally:
         files.delete("work", recursive=True)
 
@@ -67,9 +67,9 @@ def down(work: Any, name: str, top: pathlib.Path) -> str:
         except BadEntry:
             continue
         finally:
-            around = {one.relative_to(top).as_posix() for one in top.rglob("*")}
-            assert {one for one in around if not one.startswith("a/inside")} == {"a"}, f"{name!a} went elsewhere"
-        (local,) = (one for one in inside.rglob("*") if one.is_file())
+            around = {path.relative_to(top).as_posix() for path in top.rglob("*")}
+            assert {path for path in around if not path.startswith("a/inside")} == {"a"}, f"{name!a} went elsewhere"
+        (local,) = (path for path in inside.rglob("*") if path.is_file())
         assert local.read_bytes() == CONTENT
         assert local.resolve().parent == inside
         local.unlink()
@@ -81,20 +81,20 @@ def test_names_of_every_kind_are_kept_or_refused(edge_session: EdgeSession, caps
     files = edge_session.files
     outcomes: Counter[str] = Counter()
 
-    def one(name: str) -> None:
+    def try_name(name: str) -> None:
         with tempfile.TemporaryDirectory(prefix="edge-names-") as top:
             outcomes[attempt(files, name, pathlib.Path(top).resolve())] += 1
 
     for name in HOSTILE:
-        one(name)
+        try_name(name)
 
-    @settings(max_examples=MADE_UP, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=GENERATED, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(name=names)
-    def made_up(name: str) -> None:
-        one(name)
+    def try_generated(name: str) -> None:
+        try_name(name)
 
-    made_up()
+    try_generated()
     assert {"refused", "stored, downloaded", "stored, not downloaded"} == set(outcomes)
     with capsys.disabled():
-        told = ", ".join(f"{count} {what}" for what, count in outcomes.most_common())
-        print(f"\n{outcomes.total()} hostile names tried: {told}; 0 outside, 0 unhandled")
+        summary = ", ".join(f"{count} {what}" for what, count in outcomes.most_common())
+        print(f"\n{outcomes.total()} hostile names tried: {summary}; 0 outside, 0 unhandled")

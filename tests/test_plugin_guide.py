@@ -23,7 +23,11 @@ def test_every_switch_of_the_kit_is_in_it_and_has_a_docstring() -> None:
     table = GUIDE.split("| attribute |")[1].split("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)", table, flags=re.M)) == switches
     source = ast.parse(Path(inspect.getfile(PluginContract)).read_text())
-    (kit,) = [one for one in source.body if isinstance(one, ast.ClassDef) and one.name == "PluginContract"]
+    (kit,) = [
+        statement
+        for statement in source.body
+        if isinstance(statement, ast.ClassDef) and statement.name == "PluginContract"
+    ]
     for statement, following in zip(kit.body, kit.body[1:], strict=False):
         if isinstance(statement, ast.AnnAssign):
             assert isinstance(following, ast.Expr), ast.unparse(statement)

@@ -108,7 +108,7 @@ def test_every_setting_is_explained(setting: str) -> None:
     assert setting in section("Configuration")
 
 
-def test_the_command_ci_runs_is_the_one_it_names() -> None:
+def test_ci_runs_the_command_it_names() -> None:
     ci = (Path(__file__).parent.parent / ".ci" / "run").read_text(encoding="utf-8")
     (_, command) = (block.strip() for block in blocks(section("Try it"), ""))
     assert command.endswith("tox")

@@ -62,7 +62,7 @@ def in_a_child(work: Callable[[], bool], seconds: float = 20) -> None:
 
 
 @pytest.mark.slow
-def test_32_threads_share_one_session(edge_session: EdgeSession) -> None:
+def test_32_threads_share_a_session(edge_session: EdgeSession) -> None:
     user = edge_session.whoami().user_name
     together = threading.Barrier(THREADS)
 
@@ -82,7 +82,7 @@ def test_32_threads_share_one_session(edge_session: EdgeSession) -> None:
     assert sorted(edge_session.files.list(), key=int) == [str(number) for number in range(THREADS)]
 
 
-def test_threads_share_one_open_file(edge_session: EdgeSession) -> None:
+def test_threads_share_an_open_file(edge_session: EdgeSession) -> None:
     edge_session.files.upload("large.bin", LARGE)
     with edge_session.files.open("large.bin") as file:
         lock = threading.Lock()
@@ -97,7 +97,7 @@ def test_threads_share_one_open_file(edge_session: EdgeSession) -> None:
             assert all(pool.map(piece, random.Random(1).sample(range(len(LARGE) - 1000), 40)))
 
 
-def test_the_first_calls_of_all_threads_make_one_client(edge_session: EdgeSession) -> None:
+def test_the_first_calls_of_all_threads_share_a_client(edge_session: EdgeSession) -> None:
     together = threading.Barrier(THREADS)
 
     def work() -> tuple[int, int]:
@@ -127,8 +127,8 @@ def test_closing_while_threads_call_gives_them_answers_or_our_errors(edge_sessio
         started.wait()
         time.sleep(0.1)
         other.close()
-        said = {call.result(30) for call in calls}
-    assert "never closed" not in said
+        answers = {call.result(30) for call in calls}
+    assert "never closed" not in answers
     with pytest.raises(EdgeError, match="this session is closed"):
         other.whoami()
 
@@ -248,7 +248,7 @@ import select, socket
 ME = b'{"user_name": "ada", "organizations": []}'
 OK = b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (len(ME), ME)
 NO = b"HTTP/1.1 404 Not Found\\r\\nContent-Type: application/problem+json\\r\\nContent-Length: 45\\r\\n\\r\\n"
-NO += b'{"code": "not_found", "detail": "No such one"}'[:45]
+NO += b'{"code": "not_found", "detail": "Not in here"}'[:45]
 listener = socket.create_server(("127.0.0.1", 0), backlog=128)
 print(listener.getsockname()[1], flush=True)
 connections = 0
@@ -354,18 +354,18 @@ def test_calls_that_fail_grow_nothing(keeping: str) -> None:
 @needs_proc
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_1_000_sessions_leave_nothing(keeping: str) -> None:
-    def one(closed: bool) -> None:
+    def open_session(closed: bool) -> None:
         session = EdgeSession("edg_secret", keeping, "default")
         session.whoami()
         if closed:
             session.close()
 
     for _ in range(50):
-        one(True)
+        open_session(True)
     gc.collect()
     memory, files = resident(), descriptors()
     for number in range(1000):
-        one(bool(number % 2))
+        open_session(bool(number % 2))
     gc.collect()
     assert descriptors() <= files
     assert resident() - memory < 5 << 20
@@ -376,8 +376,8 @@ def test_many_threads_open_no_more_connections_than_there_are_of_them(keeping: s
     with EdgeSession("edg_secret", keeping, "default") as edge:
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
             assert set(pool.map(lambda _: edge.whoami().user_name, range(1000))) == {"ada"}
-        made, _ = edge.http.core.get("/connections")
-        assert made <= THREADS
+        opened, _ = edge.http.core.get("/connections")
+        assert opened <= THREADS
 
 
 def test_connections_the_server_has_closed_meanwhile_are_replaced(edge_session: EdgeSession, tmp_path: Path) -> None:

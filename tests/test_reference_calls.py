@@ -396,11 +396,11 @@ def test_applications(edge_session: EdgeSession) -> None:
     apps.add_application(
         Application(app_id="second", visible_auto_add=False, visible_versions=[], idle_minutes=30, built_in=False)
     )
-    version = apps.get_application("second")
-    assert (version.app_id, version.built_in, version.idle_minutes) == ("second", False, 30)
-    assert (version.visible_auto_add, version.visible_versions) == (False, [])
-    version.idle_minutes = 60
-    assert apps.update_application(version).to_dict()["idle_minutes"] == 60
+    second = apps.get_application("second")
+    assert (second.app_id, second.built_in, second.idle_minutes) == ("second", False, 30)
+    assert (second.visible_auto_add, second.visible_versions) == (False, [])
+    second.idle_minutes = 60
+    assert apps.update_application(second).to_dict()["idle_minutes"] == 60
     resource = AppResource(cpu=2, gpu=0, memory=4, shutdown=60)
     third = Application(app_id="third", max_resources=AppResource(2, 0, 4, 60), max_global_resources=resource)
     third = apps.add_application(third)

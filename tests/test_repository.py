@@ -36,7 +36,7 @@ def _lines(config: configparser.ConfigParser, section: str) -> list[str]:
     return [line for value in values for line in value.splitlines() if line]
 
 
-def test_all_distributions_have_one_version() -> None:
+def test_all_distributions_have_the_same_version() -> None:
     assert len(_versions(ROOT)) == 1
 
 
@@ -76,7 +76,7 @@ def test_set_version_takes_three_numbers_only(version: str, tmp_path: Path) -> N
 
 
 @each_plugin
-def test_folder_distribution_package_and_namespace_have_one_name(folder: Path) -> None:
+def test_folder_distribution_package_and_namespace_have_the_same_name(folder: Path) -> None:
     short = folder.name.removeprefix("edge-")
     package = f"edge_{short}"
     config = _config(folder / "setup.cfg")
@@ -116,7 +116,7 @@ def test_every_plugin_is_among_everything_there_is() -> None:
     assert sorted(named) == [f"./plugins/{folder.name}" for folder in PLUGINS if folder.name != "edge-template"]
 
 
-def test_ruff_has_one_version_everywhere() -> None:
+def test_ruff_has_the_same_version_everywhere() -> None:
     files = ["requirements-dev.txt", "tox.ini", ".pre-commit-config.yaml"]
     pins = {name: set(re.findall(r"ruff==([\d.]+)", (ROOT / name).read_text())) for name in files}
 

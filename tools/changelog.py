@@ -62,7 +62,7 @@ def branch(folder: Path, base: str | None = None) -> tuple[str, list[str]]:
     """The commit that a branch begins after, and the commits of the branch, the newest first.
 
     Raises:
-        subprocess.CalledProcessError: there is no such history here.
+        subprocess.CalledProcessError: this history is not here.
     """
     if base is not None:
         base = _git(folder, "merge-base", base, "HEAD")

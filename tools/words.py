@@ -28,6 +28,7 @@ EMPTY = frozenset({"obj", "tmp", "temp", "info", "item", "data"})
 PRESCRIBED = {
     "NotFound": "the documented name of an error",
     "not_found": "the error code of HTTP's 404 Not Found, and what raises it",
+    "connection_made": "a method of asyncio.Protocol",
 }
 
 #: English that nobody speaks today.

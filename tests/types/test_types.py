@@ -42,8 +42,12 @@ def _basedpyright(folder: Path, python: Path) -> Wrong:
     command = ["-m", "basedpyright", "--outputjson", "--pythonpath", str(python)]
     done = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    found = json.loads(done.stdout)["generalDiagnostics"]
-    return {(Path(one["file"]).name, one["range"]["start"]["line"] + 1) for one in found if one["severity"] == "error"}
+    diagnostics = json.loads(done.stdout)["generalDiagnostics"]
+    return {
+        (Path(diagnostic["file"]).name, diagnostic["range"]["start"]["line"] + 1)
+        for diagnostic in diagnostics
+        if diagnostic["severity"] == "error"
+    }
 
 
 def _marked(folder: Path) -> Wrong:

@@ -30,8 +30,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wheel]:
         folders = [path.parent for path in setup_files(tree)]
         build = [*UV, "build", "--wheel", "--out-dir", wheelhouse, *BUILD]
         list(pool.map(lambda folder: run(*build, folder, cwd=tree), folders))
-    found = [Wheel(path) for path in sorted(wheelhouse.glob("*.whl"))]
-    return {wheel.name: wheel for wheel in found}
+    wheels = [Wheel(path) for path in sorted(wheelhouse.glob("*.whl"))]
+    return {wheel.name: wheel for wheel in wheels}
 
 
 @pytest.fixture(scope="session")

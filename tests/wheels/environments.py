@@ -52,7 +52,9 @@ class Wheel(NamedTuple):
     @property
     def requirements(self) -> list[str]:
         """What it needs, without its extras."""
-        return [one for one in self.metadata.get_all("Requires-Dist", []) if "extra ==" not in one]
+        return [
+            requirement for requirement in self.metadata.get_all("Requires-Dist", []) if "extra ==" not in requirement
+        ]
 
 
 class Environment(NamedTuple):

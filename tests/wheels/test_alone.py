@@ -144,7 +144,7 @@ edge.secrets.delete_user_secret("alone")
 # --- edge-applications, edge-compute --------------------------------------------------------------
 
 
-def test_an_application_is_added_and_found(install: Install, server: LocalServer) -> None:
+def test_an_application_is_added_and_listed(install: Install, server: LocalServer) -> None:
     program = """
 from edge.api import EdgeSession
 from edge.apps.application import Application
@@ -156,7 +156,7 @@ edge.applications.remove_application("alone")
     assert install("edge-applications").run(program, server.environment).strip() == "alone"
 
 
-def test_machines_are_told(install: Install, server: LocalServer) -> None:
+def test_machines_are_listed(install: Install, server: LocalServer) -> None:
     program = """
 from edge.api import EdgeSession
 print(EdgeSession().compute.retrieve_instance_type("t3.small")["memory"])
@@ -167,7 +167,7 @@ print(EdgeSession().compute.retrieve_instance_type("t3.small")["memory"])
 # --- edge-billing ---------------------------------------------------------------------------------
 
 
-def test_usage_is_told_and_what_is_missing_for_tables_and_plots_as_well(install: Install, server: LocalServer) -> None:
+def test_usage_is_listed_and_what_tables_and_plots_need_is_named(install: Install, server: LocalServer) -> None:
     program = """
 from edge.api import EdgeSession, MissingPackage
 edge = EdgeSession()
@@ -195,9 +195,9 @@ def test_the_command_knows_who_the_user_is(cli: Environment, core: Environment, 
 
 
 def test_the_command_lists_the_plugins_there_are(cli: Environment) -> None:
-    found = json.loads(run(cli.scripts / "edge", "plugins", "list", "--json", cwd=cli.folder))
+    plugins = json.loads(run(cli.scripts / "edge", "plugins", "list", "--json", cwd=cli.folder))
 
-    assert {(one["kind"], one["name"], one["status"]) for one in found} == {
+    assert {(plugin["kind"], plugin["name"], plugin["status"]) for plugin in plugins} == {
         ("command", "plugins", "available"),
         ("command", "search", "available"),
         ("command", "whoami", "available"),

@@ -47,7 +47,7 @@ def test_only_the_core_owns_the_package_edge(wheels: dict[str, Wheel]) -> None:
 
 
 def test_the_core_needs_four_libraries(wheels: dict[str, Wheel]) -> None:
-    needed = {re.split(r"[<>=!~]", one)[0]: one for one in wheels["edge-core"].requirements}
+    needed = {re.split(r"[<>=!~]", requirement)[0]: requirement for requirement in wheels["edge-core"].requirements}
 
     assert sorted(needed) == ["importlib-metadata", "marshmallow", "pluggy", "requests"]
     assert needed["pluggy"] == "pluggy>=1.7"

@@ -23,10 +23,10 @@ def test_a_new_plugin_installs_and_passes_at_once(install: Install, tmp_path: Pa
     run(environment.python, "-c", code, "plugins", "new", "lims", cwd=tmp_path, env=outside)
     folder = tmp_path / "edge-lims"
     run(*UV, "pip", "install", *BUILD, "--python", environment.python, "-e", folder, cwd=tmp_path)
-    said = run(environment.python, "-m", "pytest", "-q", cwd=folder, env=outside)
+    report = run(environment.python, "-m", "pytest", "-q", cwd=folder, env=outside)
 
-    print(f"from `edge plugins new lims` to a passing test run: {time.monotonic() - before:.1f} s\n{said}")
-    assert re.search(r"\d+ passed", said)
-    assert "skipped" not in said
+    print(f"from `edge plugins new lims` to a passing test run: {time.monotonic() - before:.1f} s\n{report}")
+    assert re.search(r"\d+ passed", report)
+    assert "skipped" not in report
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if "__pycache__" not in path.parts]
     assert not [name for name in names if "template" in name]
