@@ -1,4 +1,4 @@
-"""`app_config.yaml`: what the folder of an application says about it."""
+"""`app_config.yaml`, the description in an application's folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from edge_core.errors import BadEntry
 
 FILE_NAME = "app_config.yaml"
 
-LARGEST = 1 << 20
-"""Bytes."""
+MAX_SIZE = 1 << 20
+"""The largest file that is read, in bytes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,16 +20,16 @@ class AppConfig:
     """What publishing takes from the file; its other entries are for building the image.
 
     Attributes:
-        app_id: the application.
-        version: which version it is.
+        app_id: id of the application.
+        version: the version in this folder.
         framework: the framework it is written with.
-        kind: what runs it; None where the file does not say.
-        link: full image name with a tag, or an address; None where the file does not say.
+        kind: what runs it; None if the file does not name it.
+        link: full image name with a tag, or an address; None if the file does not name it.
         title: shown on its tile.
         description: shown on its tile.
         icon: path of a PNG or JPEG file; None for none.
         recommended_profile: id of an app profile.
-        organization: short name of the organization it is for; None where the file does not say.
+        organization: short name of the organization it is for; None if the file does not name it.
     """
 
     app_id: str
@@ -45,44 +45,44 @@ class AppConfig:
 
 
 def read(path: Path) -> AppConfig:
-    """What the file says.
+    """Read the file.
 
     Args:
         path: the file, or the folder it is in.
 
     Raises:
-        BadEntry: it is not there or not YAML, or an entry is missing or not valid; the message names it.
+        BadEntry: the file is missing or not YAML, or an entry is missing or not valid; the message names it.
     """
     import yaml
 
     file = path / FILE_NAME if path.is_dir() else path
     try:
         content = file.read_bytes()
-        if len(content) > LARGEST:
-            raise BadEntry(f"{file} has more than {LARGEST} bytes; it is no {FILE_NAME}")
-        stated = yaml.safe_load(content)
+        if len(content) > MAX_SIZE:
+            raise BadEntry(f"{file} has more than {MAX_SIZE} bytes; it is not an {FILE_NAME}")
+        entries = yaml.safe_load(content)
     except FileNotFoundError:
-        raise BadEntry(f"there is no {file}; run this in the application's folder, or name it") from None
+        raise BadEntry(f"{file} does not exist; run this in the application's folder, or name it") from None
     except OSError as error:
         raise BadEntry(f"{file} cannot be read ({error.strerror}); make it readable") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BadEntry(f"{file} is not YAML ({_first_line(error)}); correct it") from None
-    if not isinstance(stated, dict):
+    if not isinstance(entries, dict):
         raise BadEntry(f"{file} holds no entries; write them as in app_id: viewer")
-    version = _text(stated, "app_version", required=True)
-    icon = _text(stated, "icon")
-    repository = _text(stated, "repository")
+    version = _text(entries, "app_version", required=True)
+    icon = _text(entries, "icon")
+    repository = _text(entries, "repository")
     return AppConfig(
-        app_id=_text(stated, "app_id", required=True) or "",
+        app_id=_text(entries, "app_id", required=True) or "",
         version=version or "",
-        framework=_framework(stated),
-        kind=_kind(stated),
-        link=_text(stated, "link") or _image(repository, version),
-        title=_text(stated, "title") or _text(stated, "app_id") or "",
-        description=_text(stated, "description") or "",
+        framework=_framework(entries),
+        kind=_kind(entries),
+        link=_text(entries, "link") or _image(repository, version),
+        title=_text(entries, "title") or _text(entries, "app_id") or "",
+        description=_text(entries, "description") or "",
         icon=None if icon is None else file.parent / icon,
-        recommended_profile=_text(stated, "recommended_profile"),
-        organization=_text(stated, "organisation") or _text(stated, "organization"),
+        recommended_profile=_text(entries, "recommended_profile"),
+        organization=_text(entries, "organisation") or _text(entries, "organization"),
     )
 
 
@@ -97,30 +97,30 @@ def _image(repository: str | None, version: str | None) -> str | None:
     return repository if ":" in repository.rpartition("/")[2] or "@" in repository else f"{repository}:{version}"
 
 
-def _text(stated: dict[Any, Any], name: str, *, required: bool = False) -> str | None:
-    found = stated.get(name)
-    if found is None or found == "":
+def _text(entries: dict[Any, Any], name: str, *, required: bool = False) -> str | None:
+    text = entries.get(name)
+    if text is None or text == "":
         if required:
             raise BadEntry(f"{name}: {FILE_NAME} does not have it; add it")
         return None
-    if not isinstance(found, str):
+    if not isinstance(text, str):
         # 1.10 without quotes is the number 1.1 to YAML, so a guess could publish another version.
-        raise BadEntry(f'{name}: it is no text in {FILE_NAME}; put it in quotes, as in {name}: "{found}"')
-    return found
+        raise BadEntry(f'{name}: it is not a text in {FILE_NAME}; put it in quotes, as in {name}: "{text}"')
+    return text
 
 
-def _framework(stated: dict[Any, Any]) -> AppFrameworkEnum:
-    found = _text(stated, "framework")
+def _framework(entries: dict[Any, Any]) -> AppFrameworkEnum:
+    name = _text(entries, "framework")
     try:
-        return AppFrameworkEnum(None if found in (None, "skip", "none") else found)
+        return AppFrameworkEnum(None if name in (None, "skip", "none") else name)
     except ValueError:
-        names = ", ".join(str(one.value) for one in AppFrameworkEnum if one.value is not None)
-        raise BadEntry(f"framework: there is no {found!r}; it is one of {names}, or left out") from None
+        names = ", ".join(str(framework.value) for framework in AppFrameworkEnum if framework.value is not None)
+        raise BadEntry(f"framework: {name!r} is unknown; use one of {names}, or leave it out") from None
 
 
-def _kind(stated: dict[Any, Any]) -> AppKindEnum | None:
-    found = _text(stated, "kind")
+def _kind(entries: dict[Any, Any]) -> AppKindEnum | None:
+    name = _text(entries, "kind")
     try:
-        return None if found is None else AppKindEnum(found.lower())
+        return None if name is None else AppKindEnum(name.lower())
     except ValueError:
-        raise BadEntry(f"kind: there is no {found!r}; it is native, kubernetes or external") from None
+        raise BadEntry(f"kind: {name!r} is unknown; use native, kubernetes or external") from None

@@ -22,11 +22,11 @@ class AppKindEnum(enum.Enum):
     Data = "data"
     """Built in: files and data connectors."""
     External = "external"
-    """It is hosted elsewhere, and `link` is its address."""
+    """Hosted elsewhere; `link` is its address."""
 
 
 class _SameByValue(enum.Enum):
-    """The members of an enumeration and of its older twin are the same; published code compares across."""
+    """Base of two enumerations whose members are equal by value, as published code compares them."""
 
     def __eq__(self, other: object) -> bool:
         return self.value == other.value if isinstance(other, _SameByValue) else NotImplemented
@@ -61,14 +61,14 @@ class AppProxyKindEnum(_SameByValue):
     Streamlit = "streamlit"
 
 
-_NOT_GIVEN: Any = object()
+_ABSENT: Any = object()
 
 
 class AppVersion(Record):
     """One version of an application.
 
     Args:
-        app_id: the application, which is there already.
+        app_id: id of the application, which must exist.
         version: what the version is called, such as ``1.0.0``.
         title: shown on its tile.
         description: shown on its tile.
@@ -76,11 +76,11 @@ class AppVersion(Record):
         kind: what runs it.
         link: the full name of its image with a tag; the address if it is hosted elsewhere.
         recommended_profile: id of an app profile, such as ``edge.medium``.
-        framework: the framework it is written with; members of the older `AppProxyKindEnum` do as well.
+        framework: the framework it is written with; members of the older `AppProxyKindEnum` are taken too.
         volume_mount_point: where a persistent volume is mounted, an absolute path.
         suggested_volume_size: first size of that volume, in GB.
-        profiles: what older programs state of the version's own profiles; only kept.
-        default_profile: which of these is the first choice; only kept.
+        profiles: the version's own profiles, as older programs give them; stored and not used.
+        default_profile: the first choice of these; stored and not used.
         proxy_kind: the older name of `framework`.
 
     >>> AppVersion(app_id="viewer", version="1.0.0", proxy_kind=AppProxyKindEnum.Panel).framework
@@ -109,9 +109,11 @@ class AppVersion(Record):
     suggested_volume_size: int | None = field(
         default=None, minimum=1, maximum=1000000, doc="First size of that volume, in GB."
     )
-    profiles: Any = field(default=None, doc="What older programs state of the version's own profiles; only kept.")
+    profiles: Any = field(
+        default=None, doc="The version's own profiles, as older programs give them; stored and not used."
+    )
     default_profile: str | None = field(
-        default=None, max_length=100, pattern=PLAIN_TEXT, doc="Which of these is the first choice; only kept."
+        default=None, max_length=100, pattern=PLAIN_TEXT, doc="The first choice of these; stored and not used."
     )
 
     def __init__(
@@ -124,16 +126,16 @@ class AppVersion(Record):
         kind: AppKindEnum = AppKindEnum.Native,
         link: str = "",
         recommended_profile: str | None = None,
-        framework: AppFrameworkEnum | AppProxyKindEnum | None = _NOT_GIVEN,
+        framework: AppFrameworkEnum | AppProxyKindEnum | None = _ABSENT,
         volume_mount_point: str | None = None,
         suggested_volume_size: int | None = None,
         profiles: Any = None,
         default_profile: str | None = None,
         *,
-        proxy_kind: AppFrameworkEnum | AppProxyKindEnum | None = _NOT_GIVEN,
+        proxy_kind: AppFrameworkEnum | AppProxyKindEnum | None = _ABSENT,
     ) -> None:
-        if proxy_kind is not _NOT_GIVEN:
-            if framework is not _NOT_GIVEN:
+        if proxy_kind is not _ABSENT:
+            if framework is not _ABSENT:
                 raise TypeError("AppVersion() takes framework= or its older name proxy_kind=, not both")
             framework = proxy_kind
         super().__init__(
@@ -145,7 +147,7 @@ class AppVersion(Record):
             kind=kind,
             link=link,
             recommended_profile=recommended_profile,
-            framework=_as_framework(None if framework is _NOT_GIVEN else framework),
+            framework=_as_framework(None if framework is _ABSENT else framework),
             volume_mount_point=volume_mount_point,
             suggested_volume_size=suggested_volume_size,
             profiles=profiles,
@@ -173,14 +175,14 @@ class AppVersion(Record):
 
 
 def _as_framework(value: Any) -> Any:
-    """One of `AppFrameworkEnum`; what it does not know is left to the server."""
+    """The member of `AppFrameworkEnum`; an unknown value is left to the server to refuse."""
     if isinstance(value, AppFrameworkEnum):
         return value
-    stated = value.value if isinstance(value, enum.Enum) else value
+    name = value.value if isinstance(value, enum.Enum) else value
     try:
-        return AppFrameworkEnum(stated)
+        return AppFrameworkEnum(name)
     except ValueError:
-        return stated
+        return name
 
 
 def _as_text(icon: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`Application`: what is published under one id, in versions."""
+"""`Application`: what is published under an id, in versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AppStatusEnum(enum.Enum):
 
 
 class AppResource(Record):
-    """Most that an application may use; older programs state it, and it is kept as they stated it.
+    """The most that an application may use, from older programs; stored as they gave it, and not used.
 
     >>> AppResource(2, 0, 4, 60).memory
     4
@@ -54,6 +54,10 @@ class Application(Record):
         default=None, minimum=1, maximum=525600, doc="Minutes before an idle app is stopped; null for never."
     )
     built_in: bool = field(default=False, doc="Whether it comes with the platform and cannot be changed.")
-    status: AppStatusEnum | None = field(default=None, doc="Whether it has been approved; the server's to say.")
-    max_resources: AppResource | None = field(default=None, doc="Most that one user's app may use; only kept.")
-    max_global_resources: AppResource | None = field(default=None, doc="Most that all of them may use; only kept.")
+    status: AppStatusEnum | None = field(default=None, doc="Whether it has been approved; set by the server.")
+    max_resources: AppResource | None = field(
+        default=None, doc="The most that one user's app may use; stored and not used."
+    )
+    max_global_resources: AppResource | None = field(
+        default=None, doc="The most that all of them may use; stored and not used."
+    )

@@ -1,4 +1,4 @@
-"""What hangs on the session as `applications`."""
+"""The namespace `session.applications`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edge_core.plugin import Namespace
 class EdgeApplication(Namespace):
     """The applications of the organization: `EdgeSession.applications`.
 
-    Whoever is a developer or an admin of the organization adds applications and their versions. An
+    Developers and admins of the organization add applications and their versions. An
     application begins In Review, seen by developers and admins only, until an admin approves it.
-    Members see the visible versions of approved applications; to them the rest is `NotFound`.
+    Members see the visible versions of approved applications; to them the others are `NotFound`.
     """
 
     namespace = "applications"
@@ -33,7 +33,7 @@ class EdgeApplication(Namespace):
         Args:
             include_builtin: True adds the built-in applications at the end.
         """
-        return [one.app_id for one in self.list_applications(include_builtin)]
+        return [application.app_id for application in self.list_applications(include_builtin)]
 
     def list_applications(self, include_builtin: bool | None = None) -> list[Application]:
         """The organization's applications, in the order of their ids.
@@ -41,20 +41,20 @@ class EdgeApplication(Namespace):
         Args:
             include_builtin: True adds the built-in applications at the end.
         """
-        # Whatever was left out is sent as nothing.
+        # A default of the server's is not sent.
         params = {"include_builtin": True} if include_builtin else {}
         return list(self.http.items("/applications", params=params, make=Application.from_answer))
 
     def get_application(self, app_id: str) -> Application:
-        """One application, a built-in one as well.
+        """An application by its id; the built-in ones too.
 
         Raises:
-            NotFound: there is none of that id, or the user cannot see it yet.
+            NotFound: the application does not exist, or the user cannot see it yet.
         """
         return self.http.get_record(Application, _application(app_id))
 
     def add_application(self, application: Application) -> Application:
-        """Add an application, and return it as the server has it: In Review, without versions.
+        """Add an application, and return the server's record: In Review, without versions.
 
         Raises:
             AlreadyExists: the id is taken.
@@ -63,10 +63,10 @@ class EdgeApplication(Namespace):
         return Application.from_answer(self.http.post("/applications", json=_sent(application, Application)))
 
     def update_application(self, application: Application) -> Application:
-        """Change an application to what was set on the record, and return it as it is then.
+        """Save the fields that were set on the record, and return the application as it is then.
 
         Raises:
-            NotFound: there is none of that id.
+            NotFound: the application does not exist.
             BadEntry: a field is not valid, or cannot be changed; the message names it.
             Conflict: someone else changed it since the record came from the server, or it is built in.
         """
@@ -77,18 +77,18 @@ class EdgeApplication(Namespace):
         """Remove an application with its versions, registry credentials and OAuth client.
 
         Raises:
-            NotFound: there is none of that id.
-            Forbidden: the user is no admin of the organization.
+            NotFound: the application does not exist.
+            Forbidden: the user is not an admin of the organization.
             Conflict: it is built in.
         """
         self.http.delete(_application(app_id))
 
     def approve_application(self, app_id: str) -> Application:
-        """Let all members of the organization see an application; one that is approved stays so.
+        """Let all members of the organization see an application; approving it again changes nothing.
 
         Raises:
-            NotFound: there is none of that id.
-            Forbidden: the user is no admin of the organization.
+            NotFound: the application does not exist.
+            Forbidden: the user is not an admin of the organization.
             Conflict: it is built in.
         """
         return Application.from_answer(self.http.post(f"{_application(app_id)}/approve"))
@@ -99,36 +99,36 @@ class EdgeApplication(Namespace):
         """The versions of an application that the user can see, in the order they were added.
 
         Raises:
-            NotFound: there is no such application.
+            NotFound: the application does not exist.
         """
         return list(self.http.items(f"{_application(app_id)}/versions", make=AppVersion.from_answer))
 
     def get_app_version(self, app_id: str, version: str) -> AppVersion:
-        """One version of an application.
+        """A version of an application.
 
         Raises:
-            NotFound: there is no such application or version, or the user cannot see it.
+            NotFound: the application or the version does not exist, or the user cannot see it.
         """
         return self.http.get_record(AppVersion, _version(app_id, version))
 
     def add_app_version(self, version: AppVersion) -> AppVersion:
-        """Add a version to an application, and return it as the server has it.
+        """Add a version to an application, and return the server's record.
 
         It becomes visible by itself if the application has `visible_auto_add`.
 
         Raises:
-            NotFound: there is no such application.
-            AlreadyExists: it has that version already.
+            NotFound: the application does not exist.
+            AlreadyExists: the application has that version already.
             BadEntry: a field is not valid; the message names it.
         """
         body = _sent(version, AppVersion)
         return AppVersion.from_answer(self.http.post(f"{_application(version.app_id)}/versions", json=body))
 
     def update_app_version(self, version: AppVersion) -> AppVersion:
-        """Change a version to what was set on the record, and return it as it is then.
+        """Save the fields that were set on the record, and return the version as it is then.
 
         Raises:
-            NotFound: there is no such application or version.
+            NotFound: the application or the version does not exist.
             BadEntry: a field is not valid; the message names it.
             Conflict: someone else changed it since the record came from the server.
         """
@@ -139,7 +139,7 @@ class EdgeApplication(Namespace):
         """Remove a version; its image stays in its registry.
 
         Raises:
-            NotFound: there is no such application or version.
+            NotFound: the application or the version does not exist.
         """
         self.http.delete(_version(app_id, version))
 
@@ -149,7 +149,7 @@ class EdgeApplication(Namespace):
         """The registries an application has credentials for, without the passwords.
 
         Raises:
-            NotFound: there is no such application.
+            NotFound: the application does not exist.
         """
         return list(self.http.items(f"{_application(app_id)}/servers", make=ServerInfo.from_answer))
 
@@ -157,26 +157,26 @@ class EdgeApplication(Namespace):
         """The credentials for one registry, without the password.
 
         Raises:
-            NotFound: there is no such application, or it has none for that domain.
+            NotFound: the application does not exist, or has no credentials for that domain.
         """
         return self.http.get_record(ServerInfo, _server(app_id, domain))
 
     def add_server_info(self, server: ServerInfo) -> ServerInfo:
-        """Keep an application's credentials for a registry. The password is never read back.
+        """Store an application's credentials for a registry; the password can never be read back.
 
         Raises:
-            NotFound: there is no such application.
-            AlreadyExists: it has credentials for that domain already.
+            NotFound: the application does not exist.
+            AlreadyExists: the application has credentials for that domain already.
             BadEntry: a field is missing or not valid; the message names it.
         """
         body = _sent(server, ServerInfo)
         return ServerInfo.from_answer(self.http.post(f"{_application(server.app_id)}/servers", json=body))
 
     def update_server_info(self, server: ServerInfo) -> ServerInfo:
-        """Change the credentials for a registry; a password of None stays what it is.
+        """Change the credentials for a registry; a password of None leaves the stored one.
 
         Raises:
-            NotFound: there is no such application, or it has none for that domain.
+            NotFound: the application does not exist, or has no credentials for that domain.
             BadEntry: a field is not valid; the message names it.
             Conflict: someone else changed it since the record came from the server.
         """
@@ -184,10 +184,10 @@ class EdgeApplication(Namespace):
         return self.http.update_record(server, _server(server.app_id, server.domain))
 
     def remove_server_info(self, app_id: str, domain: str) -> None:
-        """Forget an application's credentials for a registry.
+        """Remove an application's credentials for a registry.
 
         Raises:
-            NotFound: there is no such application, or it has none for that domain.
+            NotFound: the application does not exist, or has no credentials for that domain.
         """
         self.http.delete(_server(app_id, domain))
 
@@ -196,8 +196,8 @@ class EdgeApplication(Namespace):
     def register_oauth_client(self, app_id: str, redirect_uri: str) -> dict[str, Any]:
         """Register an externally hosted application as an OAuth client.
 
-        The server keeps the record, and of the secret only a digest. It runs no logins itself: that
-        needs a hub which takes its clients from here.
+        The server stores the record, and only a digest of the secret. It runs no logins itself: a hub
+        that takes its clients from here does.
 
         Args:
             app_id: the application.
@@ -205,11 +205,11 @@ class EdgeApplication(Namespace):
 
         Returns:
             `client_id`, of the form ``service-edge-app-ORGANIZATION-APP_ID``, `client_secret`, which
-            is shown this once, and `redirect_uri`.
+            is shown only now, and `redirect_uri`.
 
         Raises:
-            NotFound: there is no such application.
-            AlreadyExists: it is registered; remove the client to get another secret.
+            NotFound: the application does not exist.
+            AlreadyExists: it is registered already; remove the client to get another secret.
             BadEntry: the address is not valid.
         """
         body = RegisterOAuthClient(redirect_uri).to_dict()
@@ -217,53 +217,53 @@ class EdgeApplication(Namespace):
 
     def list_oauth_clients(self) -> list[dict[str, Any]]:
         """The organization's OAuth clients: `client_id` and `redirect_uri` of each."""
-        return [_without_secret(OAuthClient.from_answer(one)) for one in self.http.items("/oauth-clients")]
+        return [_without_secret(OAuthClient.from_answer(row)) for row in self.http.items("/oauth-clients")]
 
     def get_oauth_client(self, app_id: str) -> dict[str, Any]:
         """`client_id` and `redirect_uri` of an application's OAuth client.
 
         Raises:
-            NotFound: there is no such application, or it is not registered.
+            NotFound: the application does not exist, or is not registered.
         """
         return _without_secret(self.http.get_record(OAuthClient, _oauth(app_id)))
 
     def update_oauth_client(self, app_id: str, redirect_uri: str) -> dict[str, Any]:
-        """Send users elsewhere after a login; the secret stays.
+        """Change the address that a login sends users back to; the secret stays.
 
         Raises:
-            NotFound: there is no such application, or it is not registered.
+            NotFound: the application does not exist, or is not registered.
             BadEntry: the address is not valid.
         """
         answer = self.http.patch(_oauth(app_id), json={"redirect_uri": redirect_uri})
         return _without_secret(OAuthClient.from_answer(answer))
 
     def remove_oauth_client(self, app_id: str) -> None:
-        """Remove an application's OAuth client; its secret is good for nothing then.
+        """Remove an application's OAuth client; its secret is not valid any more.
 
         Raises:
-            NotFound: there is no such application, or it is not registered.
+            NotFound: the application does not exist, or is not registered.
         """
         self.http.delete(_oauth(app_id))
 
 
 def _application(app_id: str) -> str:
-    """The address of an application; an id that none can have is not sent, as it could be another address."""
+    """The address of an application; an invalid id is not sent, since it could lead to another address."""
     if not is_app_id(app_id):
-        raise NotFound(f"there is no application {app_id!r}; list_application_ids() shows those there are")
+        raise NotFound(f"there is no application {app_id!r}; list_application_ids() lists the existing ones")
     return f"/applications/{app_id}"
 
 
 def _version(app_id: str, version: str) -> str:
     base = _application(app_id)
     if not is_version(version):
-        raise NotFound(f"{app_id} has no version {version!r}; list_app_versions() shows those there are")
+        raise NotFound(f"{app_id} has no version {version!r}; list_app_versions() lists the existing ones")
     return f"{base}/versions/{version}"
 
 
 def _server(app_id: str, domain: str) -> str:
     base = _application(app_id)
     if not is_domain(domain):
-        raise NotFound(f"{app_id} has no credentials for {domain!r}; list_server_infos() shows those there are")
+        raise NotFound(f"{app_id} has no credentials for {domain!r}; list_server_infos() lists the existing ones")
     return f"{base}/servers/{domain}"
 
 
@@ -277,6 +277,6 @@ def _without_secret(client: OAuthClient) -> dict[str, Any]:
 
 def _sent(record: Any, kind: type[Any]) -> dict[str, Any]:
     if not isinstance(record, kind):
-        raise BadEntry(f"{record!r} is no {kind.__name__}; make one, as in {kind.__name__}(app_id=...)")
+        raise BadEntry(f"{record!r} is not a record of {kind.__name__}; create one, as in {kind.__name__}(app_id=...)")
     sent: dict[str, Any] = record.to_dict()
     return sent

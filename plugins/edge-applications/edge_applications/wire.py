@@ -1,4 +1,4 @@
-"""What goes to the server and comes back beside the documented records; the server imports these."""
+"""Records of requests and answers beside the documented ones; the server imports them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from edge_core.records import PLAIN_TEXT, Record, field
 
 
 class ListApplications(Record):
-    """Asks for a page of the applications, in the order of their ids."""
+    """Query for a page of the applications, in the order of their ids."""
 
     __slots__ = ()
 
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
-    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before this.")
     include_builtin: bool = field(default=False, doc="Whether the built-in ones are listed too, on the last page.")
 
 
 class ListOfApplication(Record):
-    """Asks for a page of what belongs to an application, the oldest first."""
+    """Query for a page of versions or registries of an application, the oldest first."""
 
     __slots__ = ()
 
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
-    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class ApplicationPage(Record):
@@ -76,7 +76,7 @@ class OAuthClient(Record):
 
     client_id: str = field(doc="service-edge-app-ORGANIZATION-APP_ID.")
     redirect_uri: str = field(max_length=2000, pattern=PLAIN_TEXT, doc="Where a login sends the user back to.")
-    client_secret: str | None = field(default=None, doc="Shown when the client is registered, and never again.")
+    client_secret: str | None = field(default=None, doc="Only in the answer to its registration.")
 
 
 class OAuthClientPage(Record):

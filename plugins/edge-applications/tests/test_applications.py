@@ -66,7 +66,7 @@ def test_an_application_is_in_review_until_an_admin_approves_it(
     assert member.applications.get_application("viewer").status is AppStatusEnum.Approved
     # Later versions need no new approval; approving again changes nothing.
     viewer.applications.add_app_version(version("1.1.0"))
-    assert [one.version for one in member.applications.list_app_versions("viewer")] == ["1.0.0", "1.1.0"]
+    assert [row.version for row in member.applications.list_app_versions("viewer")] == ["1.0.0", "1.1.0"]
     assert admin.applications.approve_application("viewer").status is AppStatusEnum.Approved
 
 
@@ -82,7 +82,7 @@ def test_members_see_visible_versions_only(viewer: EdgeSession, member: EdgeSess
     viewer.applications.update_application(app)
     viewer.applications.add_app_version(version("3.0.0"))
 
-    assert [one.version for one in member.applications.list_app_versions("viewer")] == ["1.1.0"]
+    assert [row.version for row in member.applications.list_app_versions("viewer")] == ["1.1.0"]
     with pytest.raises(NotFound, match="no version"):
         member.applications.get_app_version("viewer", "3.0.0")
     assert viewer.applications.get_app_version("viewer", "3.0.0").version == "3.0.0"
@@ -111,7 +111,7 @@ def test_a_removed_version_is_not_visible_any_more(viewer: EdgeSession) -> None:
     assert viewer.applications.get_application("viewer").visible_versions == ["1.0.0"]
 
 
-def test_an_update_made_by_hand_leaves_visible_versions_and_status(viewer: EdgeSession, admin: EdgeSession) -> None:
+def test_an_update_without_a_read_leaves_visible_versions_and_status(viewer: EdgeSession, admin: EdgeSession) -> None:
     viewer.applications.add_app_version(version())
     admin.applications.approve_application("viewer")
 
@@ -159,16 +159,16 @@ def test_another_organizations_applications_are_not_there(
 
 def test_the_built_in_applications_are_there_and_stay_as_they_are(member: EdgeSession, admin: EdgeSession) -> None:
     for app_id, kind in (("edge.analysis", AppKindEnum.Analysis), ("edge.data", AppKindEnum.Data)):
-        found = member.applications.get_application(app_id)
-        assert (found.built_in, found.status) == (True, AppStatusEnum.Approved)
+        application = member.applications.get_application(app_id)
+        assert (application.built_in, application.status) == (True, AppStatusEnum.Approved)
         (only,) = member.applications.list_app_versions(app_id)
         assert only.kind is kind
         assert member.applications.get_app_version(app_id, only.version) == only
         with pytest.raises(NotFound):
             member.applications.get_app_version(app_id, "99")
-        found.idle_minutes = 3
+        application.idle_minutes = 3
         for call in (
-            lambda found=found: admin.applications.update_application(found),
+            lambda application=application: admin.applications.update_application(application),
             lambda app_id=app_id: admin.applications.remove_application(app_id),
             lambda app_id=app_id: admin.applications.approve_application(app_id),
             lambda app_id=app_id: admin.applications.add_app_version(version(app_id=app_id)),
@@ -186,7 +186,7 @@ def test_the_built_in_applications_are_there_and_stay_as_they_are(member: EdgeSe
 
 
 @pytest.mark.parametrize("app_id", ["", "a b", "../x", "a/b", "-a", "ä", "x" * 101, "a\n", ".", None, 7])
-def test_an_id_that_none_can_have_is_refused_and_never_found(developer: EdgeSession, app_id: Any) -> None:
+def test_an_invalid_id_is_refused_and_never_sent(developer: EdgeSession, app_id: Any) -> None:
     with pytest.raises(BadEntry, match="^app_id: "):
         developer.applications.add_application(Application(app_id, True))
     with pytest.raises(NotFound, match="no application"):
@@ -202,7 +202,7 @@ def test_an_id_that_none_can_have_is_refused_and_never_found(developer: EdgeSess
         ("idle_minutes", -5),
         ("idle_minutes", 1.5),
         ("visible_auto_add", "yes"),
-        ("visible_versions", ["no such version"]),
+        ("visible_versions", ["not a version"]),
         ("visible_versions", "1.0.0"),
         ("visible_versions", True),
         ("visible_versions", ["1.0.0"] * 1001),
@@ -214,10 +214,10 @@ def test_an_id_that_none_can_have_is_refused_and_never_found(developer: EdgeSess
 def test_an_application_that_cannot_be_is_refused_by_the_name_of_the_field(
     developer: EdgeSession, field: str, value: Any
 ) -> None:
-    wanted: dict[str, Any] = {"app_id": "viewer", "visible_auto_add": True, field: value}
+    fields: dict[str, Any] = {"app_id": "viewer", "visible_auto_add": True, field: value}
 
     with pytest.raises(BadEntry, match=rf"^{field}(\.\w+)?: "):
-        developer.applications.add_application(Application(**wanted))
+        developer.applications.add_application(Application(**fields))
     assert developer.applications.list_application_ids() == []
 
 
@@ -273,10 +273,10 @@ def test_a_version_that_cannot_be_is_refused_by_the_name_of_the_field(
     if field == "version":
         return
     viewer.applications.add_app_version(version())
-    found = viewer.applications.get_app_version("viewer", "1.0.0")
-    setattr(found, field, value)
+    kept = viewer.applications.get_app_version("viewer", "1.0.0")
+    setattr(kept, field, value)
     with pytest.raises(BadEntry, match=f"^{field}: "):
-        viewer.applications.update_app_version(found)
+        viewer.applications.update_app_version(kept)
 
 
 @pytest.mark.parametrize("link", ["quay.io/lab/viewer:1", "ftp://x.org", "https://", "https://u:p@x.org", "//x.org"])
@@ -321,7 +321,7 @@ def test_what_is_no_record_is_refused(viewer: EdgeSession) -> None:
         viewer.applications.add_server_info,
         viewer.applications.update_server_info,
     ):
-        with pytest.raises(BadEntry, match="is no "):
+        with pytest.raises(BadEntry, match="is not a record of"):
             call({"app_id": "viewer"})  # type: ignore[operator]
 
 
@@ -332,15 +332,15 @@ def test_framework_and_its_older_name_are_not_both_taken() -> None:
 
 def test_the_older_name_of_the_framework_can_be_set(viewer: EdgeSession) -> None:
     viewer.applications.add_app_version(version())
-    found = viewer.applications.get_app_version("viewer", "1.0.0")
+    kept = viewer.applications.get_app_version("viewer", "1.0.0")
 
-    found.proxy_kind = AppFrameworkEnum.React
+    kept.proxy_kind = AppFrameworkEnum.React
 
-    assert found.changes() == {"framework": "react"}
-    assert viewer.applications.update_app_version(found).framework is AppFrameworkEnum.React
-    found = viewer.applications.get_app_version("viewer", "1.0.0")
-    found.framework = AppFrameworkEnum.NoFramework
-    assert viewer.applications.update_app_version(found).framework is AppFrameworkEnum.NoFramework
+    assert kept.changes() == {"framework": "react"}
+    assert viewer.applications.update_app_version(kept).framework is AppFrameworkEnum.React
+    kept = viewer.applications.get_app_version("viewer", "1.0.0")
+    kept.framework = AppFrameworkEnum.NoFramework
+    assert viewer.applications.update_app_version(kept).framework is AppFrameworkEnum.NoFramework
 
 
 def test_taken_and_missing_versions(viewer: EdgeSession) -> None:
@@ -360,7 +360,7 @@ def test_taken_and_missing_versions(viewer: EdgeSession) -> None:
             call()
 
 
-def test_of_two_writers_the_later_one_hears_of_it(viewer: EdgeSession) -> None:
+def test_the_later_of_two_writers_gets_a_conflict(viewer: EdgeSession) -> None:
     viewer.applications.add_app_version(version())
     mine, theirs = (viewer.applications.get_application("viewer") for _ in range(2))
     mine.idle_minutes, theirs.idle_minutes = 10, 20
@@ -369,14 +369,14 @@ def test_of_two_writers_the_later_one_hears_of_it(viewer: EdgeSession) -> None:
         viewer.applications.update_application(theirs)
     assert viewer.applications.get_application("viewer").idle_minutes == 10
 
-    one, other = (viewer.applications.get_app_version("viewer", "1.0.0") for _ in range(2))
-    one.title, other.title = "One", "Other"
-    viewer.applications.update_app_version(one)
+    first, second = (viewer.applications.get_app_version("viewer", "1.0.0") for _ in range(2))
+    first.title, second.title = "One", "Other"
+    viewer.applications.update_app_version(first)
     with pytest.raises(Conflict):
-        viewer.applications.update_app_version(other)
+        viewer.applications.update_app_version(second)
 
 
-def test_of_many_that_add_one_version_at_once_one_succeeds_and_none_is_lost(viewer: EdgeSession) -> None:
+def test_of_many_that_add_a_version_at_once_the_first_succeeds_and_none_is_lost(viewer: EdgeSession) -> None:
     def add(n: int) -> str:
         try:
             return viewer.applications.add_app_version(version(f"1.{n % 4}")).version
@@ -398,11 +398,11 @@ def test_a_newer_servers_values_are_kept(edge_server: EdgeServer, viewer: EdgeSe
         row = session.scalars(sa.select(models.AppVersion).where(models.AppVersion.application_id == app.id)).one()
         row.kind, row.framework = "hologram", "solara"
 
-    found = viewer.applications.get_app_version("viewer", "1.0.0")
+    kept = viewer.applications.get_app_version("viewer", "1.0.0")
 
-    assert (found.kind, found.framework) == ("hologram", "solara")
-    assert found.changes() == {}
-    assert found.to_dict()["kind"] == "hologram"
+    assert (kept.kind, kept.framework) == ("hologram", "solara")
+    assert kept.changes() == {}
+    assert kept.to_dict()["kind"] == "hologram"
     assert viewer.applications.get_application("viewer").status == "archived"
 
 
@@ -441,19 +441,19 @@ def test_a_password_is_never_read_back_and_stands_nowhere_in_the_clear(
     server = ServerInfo(app_id="viewer", domain="quay.io", username="lab+robot", password=password)
     with caplog.at_level(logging.DEBUG):
         added = viewer.applications.add_server_info(server)
-        found = viewer.applications.get_server_info("viewer", "quay.io")
+        kept = viewer.applications.get_server_info("viewer", "quay.io")
         (listed,) = viewer.applications.list_server_infos("viewer")
-        found.password = password + "-2"
-        updated = viewer.applications.update_server_info(found)
+        kept.password = password + "-2"
+        updated = viewer.applications.update_server_info(kept)
 
-    assert [one.password for one in (added, listed, updated)] == [None] * 3
-    assert password not in f"{server!r}{found!r}" + caplog.text + edge_server.log
+    assert [server.password for server in (added, listed, updated)] == [None] * 3
+    assert password not in f"{server!r}{kept!r}" + caplog.text + edge_server.log
     for path in edge_server.data.rglob("*"):
         if path.is_file():
             assert password.encode() not in path.read_bytes(), path
 
 
-def test_an_update_changes_the_password_only_if_it_states_one(edge_server: EdgeServer, viewer: EdgeSession) -> None:
+def test_an_update_without_a_password_leaves_it(edge_server: EdgeServer, viewer: EdgeSession) -> None:
     viewer.applications.add_server_info(ServerInfo("viewer", "quay.io", "lab", "first"))
 
     def sealed() -> bytes:
@@ -468,7 +468,7 @@ def test_an_update_changes_the_password_only_if_it_states_one(edge_server: EdgeS
     assert sealed() != before
 
 
-def test_there_is_one_record_for_each_domain(viewer: EdgeSession) -> None:
+def test_each_domain_has_a_record(viewer: EdgeSession) -> None:
     viewer.applications.add_server_info(ServerInfo("viewer", "quay.io", "lab", "pw"))
     viewer.applications.add_server_info(ServerInfo("viewer", "localhost:5000", "lab", "pw"))
 
@@ -476,7 +476,10 @@ def test_there_is_one_record_for_each_domain(viewer: EdgeSession) -> None:
         with pytest.raises(AlreadyExists, match="quay.io"):
             viewer.applications.add_server_info(ServerInfo("viewer", domain, "other", "pw"))
     assert viewer.applications.get_server_info("viewer", "Quay.IO").domain == "quay.io"
-    assert [one.domain for one in viewer.applications.list_server_infos("viewer")] == ["quay.io", "localhost:5000"]
+    assert [server.domain for server in viewer.applications.list_server_infos("viewer")] == [
+        "quay.io",
+        "localhost:5000",
+    ]
     viewer.applications.remove_server_info("viewer", "quay.io")
     for call in (
         lambda: viewer.applications.get_server_info("viewer", "quay.io"),
@@ -506,10 +509,10 @@ def test_there_is_one_record_for_each_domain(viewer: EdgeSession) -> None:
 def test_credentials_that_cannot_be_are_refused_by_the_name_of_the_field(
     viewer: EdgeSession, field: str, value: Any
 ) -> None:
-    wanted = {"app_id": "viewer", "domain": "quay.io", "username": "lab", "password": "geheim", field: value}
+    fields = {"app_id": "viewer", "domain": "quay.io", "username": "lab", "password": "geheim", field: value}
 
     with pytest.raises(BadEntry, match=f"^{field}: ") as refused:
-        viewer.applications.add_server_info(ServerInfo(**wanted))
+        viewer.applications.add_server_info(ServerInfo(**fields))
     assert "geheim" not in str(refused.value)
     assert viewer.applications.list_server_infos("viewer") == []
 
@@ -518,8 +521,8 @@ def test_credentials_that_cannot_be_are_refused_by_the_name_of_the_field(
 
 
 def test_an_oauth_client_shows_its_secret_once(edge_server: EdgeServer, viewer: EdgeSession) -> None:
-    made = viewer.applications.register_oauth_client("viewer", "https://viewer.example.com/oauth")
-    public = {"client_id": made["client_id"], "redirect_uri": made["redirect_uri"]}
+    client = viewer.applications.register_oauth_client("viewer", "https://viewer.example.com/oauth")
+    public = {"client_id": client["client_id"], "redirect_uri": client["redirect_uri"]}
 
     assert viewer.applications.get_oauth_client("viewer") == public
     assert viewer.applications.list_oauth_clients() == [public]
@@ -529,7 +532,7 @@ def test_an_oauth_client_shows_its_secret_once(edge_server: EdgeServer, viewer: 
         viewer.applications.register_oauth_client("viewer", "https://viewer.example.com/oauth")
     for path in edge_server.data.rglob("*"):
         if path.is_file():
-            assert made["client_secret"].encode() not in path.read_bytes(), path
+            assert client["client_secret"].encode() not in path.read_bytes(), path
 
     viewer.applications.remove_oauth_client("viewer")
 
@@ -537,7 +540,7 @@ def test_an_oauth_client_shows_its_secret_once(edge_server: EdgeServer, viewer: 
         with pytest.raises(NotFound, match="not registered"):
             call("viewer")
     again = viewer.applications.register_oauth_client("viewer", "https://viewer.example.com/oauth")
-    assert again["client_secret"] != made["client_secret"]
+    assert again["client_secret"] != client["client_secret"]
 
 
 @pytest.mark.parametrize(
@@ -551,21 +554,21 @@ def test_a_redirect_that_cannot_be_is_refused(viewer: EdgeSession, address: str)
         viewer.applications.update_oauth_client("viewer", address)
 
 
-def test_a_registration_whose_answer_was_lost_is_made_once(viewer: EdgeSession) -> None:
-    """The same request again: one client, and another secret that is good."""
+def test_a_registration_whose_answer_was_lost_has_its_effect_once(viewer: EdgeSession) -> None:
+    """A repeated request registers one client, and gives a new secret that is valid."""
     from edge_core.testing.chaos import ChaosProxy, Cut
 
     with ChaosProxy(viewer.config.service_url) as proxy:
         proxy.inject(Cut(10, "body"), times=1)
         again = EdgeSession(api_token=viewer.config.api_token, service_url=proxy.url, organization=viewer.organization)
         with again:
-            made = again.applications.register_oauth_client("viewer", "https://viewer.example.com/oauth")
+            client = again.applications.register_oauth_client("viewer", "https://viewer.example.com/oauth")
         assert proxy.struck == 1
 
-    assert made["client_secret"]
+    assert client["client_secret"]
     assert len(viewer.applications.list_oauth_clients()) == 1
 
 
-def test_every_refusal_is_one_of_ours(viewer: EdgeSession) -> None:
+def test_every_refusal_is_an_edge_error(viewer: EdgeSession) -> None:
     with pytest.raises(EdgeError):
         viewer.applications.register_oauth_client("no-such", "https://viewer.example.com")

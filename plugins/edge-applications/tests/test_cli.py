@@ -80,7 +80,7 @@ def test_everything_can_be_had_as_json(run: Run, folder: Path, admin: EdgeSessio
     assert (added["app_id"], added["visible_auto_add"], added["idle_minutes"]) == ("other", False, 30)
     published = json.loads(run("publish", "--json").output)
     assert (published["version"], published["status"]) == ("1.0.0", "in_review")
-    assert [one["app_id"] for one in json.loads(run("list", "--json").output)] == ["other", "viewer"]
+    assert [row["app_id"] for row in json.loads(run("list", "--json").output)] == ["other", "viewer"]
     (only,) = json.loads(run("versions", "viewer", "--json").output)
     assert (only["version"], only["visible"]) == ("1.0.0", True)
     assert json.loads(run("approve", "viewer", "--json", by=admin).output)["status"] == "approved"
@@ -105,35 +105,35 @@ def test_options_and_further_entries_say_more(run: Run, folder: Path, developer:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentence"),
     [
         ("app_id: [", "not YAML"),
         ("", "holds no entries"),
         ("- a\n", "holds no entries"),
         ("app_version: '1'\n", "app_id: app_config.yaml does not have it"),
         ("app_id: viewer\n", "app_version: app_config.yaml does not have it"),
-        ("app_id: viewer\napp_version: 1.10\n", "app_version: it is no text"),
+        ("app_id: viewer\napp_version: 1.10\n", "app_version: it is not a text"),
         ("app_id: viewer\napp_version: '1'\n", "repository: app_config.yaml does not have it"),
-        ("app_id: viewer\napp_version: '1'\nframework: cobol\n", "framework: there is no 'cobol'"),
-        ("app_id: viewer\napp_version: '1'\nkind: toy\n", "kind: there is no 'toy'"),
+        ("app_id: viewer\napp_version: '1'\nframework: cobol\n", "framework: 'cobol' is unknown"),
+        ("app_id: viewer\napp_version: '1'\nkind: toy\n", "kind: 'toy' is unknown"),
         ("app_id: viewer\napp_version: '1'\nrepository: a/b\norganisation: other\n", "organisation: .* is for other"),
         ("app_id: viewer\napp_version: '1'\nrepository: a/b\nicon: no.png\n", "icon: .* cannot be read"),
         ("app_id: !!python/object/apply:os.getcwd []\n", "not YAML"),
     ],
 )
 def test_a_file_that_cannot_be_is_refused_by_the_name_of_the_entry(
-    run: Run, folder: Path, developer: EdgeSession, text: str, said: str
+    run: Run, folder: Path, developer: EdgeSession, text: str, sentence: str
 ) -> None:
     (folder / "app_config.yaml").write_text(text)
 
     done = run("publish")
 
     assert done.exit_code == 1
-    assert re.search(said, str(done.exception)), done.exception
+    assert re.search(sentence, str(done.exception)), done.exception
     assert developer.applications.list_application_ids() == []
 
 
-def test_outside_a_folder_the_id_is_asked_for(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_a_folder_the_id_is_required(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     done = run("versions")

@@ -64,7 +64,7 @@ def test_add_application(edge_session: EdgeSession) -> None:
     with pytest.raises(AlreadyExists):
         edge_session.applications.add_application(Application("viewer", True))
     with pytest.raises(BadEntry, match="app_id"):
-        edge_session.applications.add_application(Application("no such id", True))
+        edge_session.applications.add_application(Application("not an id", True))
 
 
 def test_update_application(edge_session: EdgeSession) -> None:
@@ -92,8 +92,8 @@ def test_add_app_version_and_add_server_info(edge_session: EdgeSession) -> None:
         )
     )
 
-    assert [one.version for one in edge.applications.list_app_versions("viewer")] == ["1.0.0"]
-    assert [one.domain for one in edge.applications.list_server_infos("viewer")] == ["quay.io"]
+    assert [row.version for row in edge.applications.list_app_versions("viewer")] == ["1.0.0"]
+    assert [server.domain for server in edge.applications.list_server_infos("viewer")] == ["quay.io"]
 
 
 def test_register_oauth_client(edge_session: EdgeSession) -> None:
@@ -278,7 +278,7 @@ def test_version_properties_in_the_old_order() -> None:
 
 
 def test_the_kinds_and_their_values() -> None:
-    assert {one.name: one.value for one in AppKindEnum} == {
+    assert {kind.name: kind.value for kind in AppKindEnum} == {
         "Native": "native",
         "Kubernetes": "kubernetes",
         "Analysis": "analysis",
@@ -296,8 +296,8 @@ def test_the_frameworks_and_their_values_under_both_names() -> None:
         "Streamlit": "streamlit",
     }
 
-    assert {one.name: one.value for one in AppFrameworkEnum} == {"NoFramework": None, **both}
-    assert {one.name: one.value for one in AppProxyKindEnum} == {"NoProxy": None, **both}
+    assert {framework.name: framework.value for framework in AppFrameworkEnum} == {"NoFramework": None, **both}
+    assert {framework.name: framework.value for framework in AppProxyKindEnum} == {"NoProxy": None, **both}
     assert AppProxyKindEnum.Generic == AppFrameworkEnum.Generic
     assert AppProxyKindEnum.NoProxy == AppFrameworkEnum.NoFramework
     assert AppProxyKindEnum.React != AppFrameworkEnum.Generic
