@@ -1,4 +1,4 @@
-"""`edge sources`: credentials come from a file or standard input, never from an argument, and are never printed."""
+"""The command `edge sources`. Credentials are read from a file or standard input, never from an argument or printed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ plugin_api = 1
 
 @click.group()
 def sources() -> None:
-    """Keep connections to databases, object stores and services."""
+    """Manage connections to databases, object stores and services."""
 
 
 @sources.command("list")
@@ -37,7 +37,7 @@ def list_sources(open_session: OpenSession, as_json: bool) -> None:
 @output.json_option
 @click.pass_obj
 def show(open_session: OpenSession, name: str, as_json: bool) -> None:
-    """Show a connector, by name or uid, without what is secret in it."""
+    """Show a connector, by name or uid, without its secret fields."""
     with open_session() as edge:
         content = edge.sources.get(name).to_dict()
     content["secret"] = sorted(content["secret"])
@@ -49,11 +49,13 @@ def show(open_session: OpenSession, name: str, as_json: bool) -> None:
 
 @sources.command()
 @click.argument("name")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds it may take; 10 by default.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds the test may take; 10 by default."
+)
 @output.json_option
 @click.pass_obj
 def test(open_session: OpenSession, name: str, timeout: float | None, as_json: bool) -> None:
-    """Connect from this machine and say whether that works; the exit status is 0 only if it does."""
+    """Connect from this machine and print whether that works; the exit status is 0 only if it does."""
     with open_session() as edge:
         status = edge.sources.get(name).test(timeout)
     if as_json:
@@ -72,16 +74,16 @@ def test(open_session: OpenSession, name: str, timeout: float | None, as_json: b
 @output.json_option
 @click.pass_obj
 def add(open_session: OpenSession, file: IO[bytes], update: bool, as_json: bool) -> None:
-    """Add a connector from a JSON object, such as `to_dict()` gives.
+    """Add a connector from a JSON object, in the form of `to_dict()`.
 
-    Credentials stand under "secret" or beside the rest, as in
+    Credentials are under "secret" or beside the other fields, as in
     {"kind": "sql", "name": "lims", "title": "LIMS", "host": "db.example.com", "password": "..."}
     """
     content = json_object(file, '{"kind": "sql", ...}')
     with open_session() as edge:
         from edge_sources.connection import class_of
 
-        # Of another organization, or of one that was removed, perhaps.
+        # The uid may belong to another organization, or to a connector that was removed.
         content.pop("uid", None)
         connection = class_of(str(content.get("kind"))).from_dict(content)
         if update:
@@ -100,7 +102,7 @@ def add(open_session: OpenSession, file: IO[bytes], update: bool, as_json: bool)
 @output.json_option
 @click.pass_obj
 def remove(open_session: OpenSession, name: str, as_json: bool) -> None:
-    """Remove a connector, by name or uid; what it connects to is not touched."""
+    """Remove a connector, by name or uid; the database or store it connects to is not touched."""
     with open_session() as edge:
         edge.sources.remove(name)
     output.done(f"Removed {name}.", {"name": name, "removed": True}, as_json=as_json)

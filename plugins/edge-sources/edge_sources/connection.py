@@ -1,7 +1,7 @@
-"""Connections: what a connector is on the client's side, of whatever kind.
+"""Connections: the client's side of connectors of every kind.
 
-A kind is a class registered under the entry-point group ``edge.connectors``. It states what its
-content is called, and which of that is secret, and how to see whether it works:
+A kind is a class registered under the entry-point group ``edge.connectors``. It names the fields of
+its content, and which of them are secret, and checks whether the connection works:
 
     class Lims(Connection):
         kind = "lims"
@@ -16,7 +16,7 @@ content is called, and which of that is secret, and how to see whether it works:
         def check(self, timeout):
             ...
 
-The server never connects anywhere: it keeps the content, and seals what is secret.
+The server never connects by itself: it stores the content and encrypts the secret fields.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from edge_core.http import Route, ServiceClient
 
 TEST_TIMEOUT = 10
-"""Seconds `Connection.test` takes at most, if it is not told otherwise."""
+"""Default time limit of `Connection.test`, in seconds."""
 
 _C = TypeVar("_C", bound="Connection")
 
 
 class ConnectionStatus(enum.Enum):
-    """What `Connection.test` found.
+    """The result of `Connection.test`.
 
     Attributes:
-        VALID_CONNECTION: it works.
-        BAD_CREDENTIALS: something answers there, and does not let these credentials in.
-        NO_CONNECTION: nothing answers in time, or what is asked for is not there.
+        VALID_CONNECTION: the connection works.
+        BAD_CREDENTIALS: the database or service answers, but rejects the credentials.
+        NO_CONNECTION: nothing answers in time, or the database, bucket or document does not exist.
     """
 
     VALID_CONNECTION = "VALID_CONNECTION"
@@ -56,7 +56,7 @@ class ConnectionStatus(enum.Enum):
 
 
 class Hidden(dict[str, Any]):
-    """The secret part of a connection's content: a dictionary that does not show its values.
+    """The secret fields of a connection: a dictionary whose `repr` hides its values.
 
     >>> Hidden(password="correct horse")
     <secret: password>
@@ -70,11 +70,11 @@ class Connection:
     """Base of all kinds of connections.
 
     Attributes:
-        kind: what the server and the entry point call this kind.
-        fields: names of the attributes that are its content and may be seen.
-        secret_fields: names of those that may not: the server seals them, and no `repr` shows them.
-        uid: universally unique id, which the server gives; None for a connection it does not know.
-        name: short name by which `EdgeData.get` finds it.
+        kind: name of this kind on the server and of its entry point.
+        fields: names of the attributes that are its content and may be shown.
+        secret_fields: names of the secret attributes: the server encrypts them, and no `repr` shows them.
+        uid: universally unique id, set by the server; None for a connection that is not stored.
+        name: short name, for `EdgeData.get`.
         title: name for display.
     """
 
@@ -90,57 +90,58 @@ class Connection:
         self._http: ServiceClient | None = None
 
     def check(self, timeout: float) -> None:
-        """See that the connection works; to be written by each kind.
+        """Check that the connection works; every kind implements it.
 
-        It runs in a thread that is left to itself when the time is over, so it need not care for
-        what cannot be given a time limit, such as the search for a host name.
+        It runs in a thread that is abandoned when the time is over, so that steps without a time
+        limit of their own, such as the look-up of a host name, do no harm.
 
         Args:
-            timeout: seconds it has.
+            timeout: time limit in seconds.
 
         Raises:
-            Unauthenticated: the credentials are not let in.
-            Exception: anything else that is in the way.
+            Unauthenticated: the credentials are rejected.
+            Exception: the connection does not work for another reason.
         """
         raise NotImplementedError(f"{type(self).__name__} has no check")
 
     def test(self, timeout: float | None = None) -> ConnectionStatus:
-        """See whether the connection works, from this machine.
+        """Test whether the connection works from this machine.
 
         Args:
-            timeout: seconds this takes at most; 10 by default.
+            timeout: time limit in seconds; 10 by default.
 
         Raises:
+            BadEntry: `timeout` is not positive.
             MissingPackage: a package that this kind needs is not installed.
         """
         seconds = TEST_TIMEOUT if timeout is None else timeout
         if seconds <= 0:
             raise BadEntry(f"timeout must be more than 0 seconds, not {timeout}")
-        found: list[BaseException | None] = []
-        thread = threading.Thread(target=self._check_into, args=(found, seconds), daemon=True)
+        outcome: list[BaseException | None] = []
+        thread = threading.Thread(target=self._check_into, args=(outcome, seconds), daemon=True)
         thread.start()
         thread.join(seconds)
-        if not found:
+        if not outcome:
             return ConnectionStatus.NO_CONNECTION
-        error = found[0]
+        error = outcome[0]
         if isinstance(error, MissingPackage):
             raise error
         if isinstance(error, Unauthenticated):
             return ConnectionStatus.BAD_CREDENTIALS
         return ConnectionStatus.VALID_CONNECTION if error is None else ConnectionStatus.NO_CONNECTION
 
-    def _check_into(self, found: list[BaseException | None], seconds: float) -> None:
+    def _check_into(self, outcome: list[BaseException | None], seconds: float) -> None:
         try:
             self.check(seconds)
         except BaseException as error:
-            found.append(error.with_traceback(None))
+            outcome.append(error.with_traceback(None))
         else:
-            found.append(None)
+            outcome.append(None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The content, for serialization: what is secret stands under ``"secret"``, apart from the rest.
+        """Return the content for serialization, with the secret fields under ``"secret"``.
 
-        Printing the dictionary does not show what is secret; writing it as JSON does.
+        Printing the dictionary hides the values of the secret fields; writing it as JSON does not.
         """
         content = {field: getattr(self, field) for field in self.fields}
         secret = Hidden({field: getattr(self, field) for field in self.secret_fields})
@@ -148,33 +149,52 @@ class Connection:
 
     @classmethod
     def from_dict(cls: type[_C], content: Mapping[str, Any]) -> _C:
-        """The connection that `to_dict` has written.
+        """Return the connection for a dictionary in the form of `to_dict`.
+
+        Args:
+            content: the fields, the secret ones under ``"secret"`` or beside the others.
 
         Raises:
-            BadEntry: something is missing, or cannot be right.
+            BadEntry: a field is missing or not valid.
         """
         flat = {**content, **content.get("secret", {})}
         names = ("name", "title", *cls.fields, *cls.secret_fields)
         try:
-            # What a newer version has added is passed over; `EdgeData.update` leaves it as it is.
-            made = cls(**{name: flat[name] for name in names if name in flat})
+            # Fields of a newer version are ignored here; `EdgeData.update` leaves them unchanged.
+            connection = cls(**{name: flat[name] for name in names if name in flat})
         except TypeError as error:
             # The sentence names parameters, never their values.
-            raise BadEntry(f"the definition of {flat.get('name')!r} is no {cls.kind} connection: {error}") from None
-        made.uid = content.get("uid")
-        return made
+            raise BadEntry(
+                f"the definition of {flat.get('name')!r} does not fit the kind {cls.kind} ({error}); "
+                "correct the connector"
+            ) from None
+        connection.uid = content.get("uid")
+        return connection
 
     def route(self, url: str) -> Route:
-        """The proxies and CA certificates for an address, as for the session's own calls."""
+        """Return the proxies and CA certificates for an address, those of the session's own calls."""
         if self._http is not None:
             return self._http.route(url)
         from edge_core import http
 
         return http.route(url)
 
+    def transferred(self, direction: str, path: str, done: int, total: int | None, *, finished: bool) -> None:
+        """Report the progress of a transfer to the session's hooks; without a session, nobody is told.
+
+        Args:
+            direction: ``"upload"`` or ``"download"``.
+            path: path of the file.
+            done: bytes transferred so far.
+            total: bytes in all, or None if that is not known.
+            finished: True for the last call.
+        """
+        if self._http is not None:
+            self._http.transferred(direction, path, done, total, finished=finished)
+
     def __repr__(self) -> str:
-        shown = "".join(f", {field}={getattr(self, field, None)!r}" for field in ("uid", *self.fields))
-        return f"<{type(self).__name__} {self.name!r}{shown}>"
+        fields = "".join(f", {field}={getattr(self, field, None)!r}" for field in ("uid", *self.fields))
+        return f"<{type(self).__name__} {self.name!r}{fields}>"
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {"uid", "name", "title", "_etag", *self.fields, *self.secret_fields}
@@ -188,28 +208,31 @@ class Connection:
 
 
 def class_of(kind: str) -> type[Connection]:
-    """The class of a kind.
+    """Return the class of a kind.
+
+    Args:
+        kind: name of the kind, such as ``"sql"``.
 
     Raises:
-        BadEntry: no installed distribution has such a kind, or what it has is none.
+        BadEntry: no installed distribution has the kind, or its entry point is not a `Connection` class.
         PluginError: the distribution that has it is broken.
     """
     registry = _registry()
     try:
-        found: Any = registry.load(kind)
+        connection_class: Any = registry.load(kind)
     except KeyError:
         known = ", ".join(registry.names())
         raise BadEntry(
-            f"nothing that is installed knows connections of the kind {kind!r} (there are: {known}); "
-            "update edge-sources, or install the distribution that brings it"
+            f"no installed distribution has connections of the kind {kind!r} (known kinds: {known}); "
+            "update edge-sources, or install the distribution that has it"
         ) from None
-    if not (isinstance(found, type) and issubclass(found, Connection)):
-        raise BadEntry(f"the entry point of {kind!r} is no Connection class; tell the author of its distribution")
-    return found
+    if not (isinstance(connection_class, type) and issubclass(connection_class, Connection)):
+        raise BadEntry(f"the entry point of {kind!r} is not a Connection class; tell the author of its distribution")
+    return connection_class
 
 
 def kinds() -> list[str]:
-    """The kinds there are; imports none of them."""
+    """Return the names of the installed kinds; imports none of them."""
     return _registry().names()
 
 
@@ -219,24 +242,29 @@ def _registry() -> Registry:
 
 
 def parts_of(url: str) -> SplitResult:
-    """The parts of an address.
+    """Return the parts of an address.
 
     Raises:
-        BadEntry: it is none; the sentence leaves it out, as there may be a password in it.
+        BadEntry: it is not valid; the sentence does not show it, since it may hold a password.
     """
     try:
         parts = urlsplit(url)
-        _ = parts.port  # it is looked at only now
+        _ = parts.port  # is parsed only when it is read
     except ValueError:
-        raise BadEntry("the connection has an address that is none; write it as in https://lab.example.com") from None
+        raise BadEntry("the connection's address is not valid; write it as in https://lab.example.com") from None
     return parts
 
 
 def need(what: str, extra: str, *modules: str) -> Any:
-    """Import `modules` and return the first, or say how to install them.
+    """Import `modules` and return the first.
+
+    Args:
+        what: what needs the modules, for the error.
+        extra: the extra of edge-sources that installs them.
+        *modules: names of the modules.
 
     Raises:
-        MissingPackage: one is not installed.
+        MissingPackage: a module is not installed; the sentence says how to install it.
     """
     try:
         first, *_ = [importlib.import_module(module) for module in modules]
@@ -252,4 +280,4 @@ def need(what: str, extra: str, *modules: str) -> Any:
 
 
 class SourceError(EdgeError):
-    """The database or service behind a connection failed at what it was asked for."""
+    """The database or service of a connection failed to answer a request."""

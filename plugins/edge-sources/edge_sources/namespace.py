@@ -1,4 +1,4 @@
-"""What hangs on the session as `sources`."""
+"""The attribute `sources` of the session."""
 
 from __future__ import annotations
 
@@ -13,91 +13,104 @@ from edge_sources.wire import ConnectorDefinition, ConnectorEntry, OpenConnector
 
 
 class EdgeData(Namespace):
-    """The organization's data connectors: connections that are kept there under a name.
+    """The organization's data connectors: connections that are stored under a name.
 
     All members of the organization list and use them; its developers add, change and remove them.
-    The server keeps their credentials encrypted and connects nowhere: a connection goes from this
-    machine to its database or object store.
+    The server keeps their credentials encrypted and never connects by itself: a connection goes from
+    this machine to its database or object store.
     """
 
     namespace = "sources"
     plugin_api = 1
 
     def list(self) -> list[str]:
-        """The names of the connectors, in order."""
+        """Return the names of the connectors, in alphabetical order."""
         return [entry.name for entry in self.scan()]
 
     # The method above takes the name of the built-in type for the rest of this class.
 
     def list_names(self) -> builtins.list[str]:
-        """The same as `list`, by its old name."""
+        """Return the names of the connectors; the old name of `list`."""
         return self.list()
 
     def scan(self) -> Any:
-        """The connectors' uid, name, title, kind and times, page after page."""
+        """Return the connectors' uid, name, title, kind and times (UTC), page after page."""
         return self.http.items("", make=ConnectorEntry.from_answer)
 
     def get(self, connection_id: str) -> Connection:
-        """The connection of that name or uid.
+        """Return the connection with a name or uid.
+
+        Args:
+            connection_id: name or uid of the connector.
 
         Raises:
-            NotFound: there is none.
-            BadEntry: nothing that is installed knows its kind, its definition is not valid, or this
-                can be no connector's name.
+            NotFound: the connector does not exist.
+            BadEntry: no installed distribution has its kind, its definition is not valid, or
+                `connection_id` cannot be a connector's name.
             PluginError: the distribution that has its kind is broken.
         """
         path = _path(connection_id)
         with self.http.fetch("GET", path, headers={"Accept": "application/json"}) as answer:
-            found = OpenConnector.from_answer(answer.json())
+            connector = OpenConnector.from_answer(answer.json())
             etag = answer.headers.get("ETag")
-        content = {**found.definition, "name": found.name, "title": found.title, "uid": found.uid}
-        made = class_of(found.kind).from_dict({**content, "secret": found.secret})
-        return self._bind(made, found.uid, etag)
+        content = {**connector.definition, "name": connector.name, "title": connector.title, "uid": connector.uid}
+        connection = class_of(connector.kind).from_dict({**content, "secret": connector.secret})
+        return self._bind(connection, connector.uid, etag)
 
     def add(self, connection: Connection) -> None:
-        """Keep a connection, for all members; it has a `uid` afterwards.
+        """Store a connection for all members of the organization, and set its `uid`.
+
+        Args:
+            connection: the connection to store.
 
         Raises:
-            AlreadyExists: there is a connector of that name.
+            AlreadyExists: another connector has the name.
             BadEntry: its name or content is not valid.
-            Forbidden: the user is no developer of the organization.
+            Forbidden: the user is not a developer of the organization.
         """
-        wanted = _definition(connection)
+        definition = _definition(connection)
         sent = self.http.fetch(
             "POST",
             "",
             headers={"Accept": "application/json", "Content-Type": "application/json"},
-            body=_encoded(wanted.to_dict()),
+            body=_encoded(definition),
         )
         with sent as answer:
             added = ConnectorEntry.from_answer(answer.json())
             self._bind(connection, added.uid, answer.headers.get("ETag"))
 
     def update(self, connection: Connection) -> None:
-        """Keep a connection as it is now: its title, its content, and its name if it came from the server.
+        """Store the changes of a connection: its title and content, and its name if it came from `get` or `add`.
+
+        Args:
+            connection: the changed connection.
 
         Raises:
-            NotFound: there is no such connector.
+            NotFound: the connector does not exist.
             AlreadyExists: another connector has the new name.
             BadEntry: its name or content is not valid, or the connector is of another kind.
-            Conflict: it came from the server, and someone else has changed it since.
-            Forbidden: the user is no developer of the organization.
+            Conflict: it came from `get` or `add`, and someone else has changed the connector since.
+            Forbidden: the user is not a developer of the organization.
         """
-        wanted = _definition(connection)
+        definition = _definition(connection)
         headers = {"Accept": "application/json", "Content-Type": "application/merge-patch+json"}
         if connection._etag is not None:
             headers["If-Match"] = connection._etag
         path = _path(connection.uid or connection.name)
-        with self.http.fetch("PATCH", path, headers=headers, body=_encoded(wanted.to_dict())) as answer:
+        with self.http.fetch("PATCH", path, headers=headers, body=_encoded(definition)) as answer:
             updated = ConnectorEntry.from_answer(answer.json())
             self._bind(connection, updated.uid, answer.headers.get("ETag"))
 
     def remove(self, connection_id: str) -> None:
-        """Remove the connector of that name or uid; what it connects to is not touched.
+        """Remove the connector with a name or uid; the database or store it connects to is not touched.
+
+        Args:
+            connection_id: name or uid of the connector.
 
         Raises:
-            NotFound: there is none.
-            Forbidden: the user is no developer of the organization.
+            NotFound: the connector does not exist.
+            BadEntry: `connection_id` cannot be a connector's name.
+            Forbidden: the user is not a developer of the organization.
         """
         self.http.delete(_path(connection_id))
 
@@ -114,7 +127,7 @@ def _path(connection_id: str) -> str:
 
 def _definition(connection: Connection) -> ConnectorDefinition:
     if not isinstance(connection, Connection):
-        raise BadEntry(f"{type(connection).__name__} is no connection; give an S3Connection, SQLConnection, ...")
+        raise BadEntry(f"{type(connection).__name__} is not a connection; give an S3Connection, SQLConnection, ...")
     content = connection.to_dict()
     return ConnectorDefinition(
         name=wire.check_name(connection.name),
@@ -125,15 +138,13 @@ def _definition(connection: Connection) -> ConnectorDefinition:
     )
 
 
-def _encoded(wanted: dict[str, Any]) -> bytes:
+def _encoded(definition: ConnectorDefinition) -> bytes:
     import json
 
     try:
-        body = json.dumps(wanted, allow_nan=False).encode()
+        body = json.dumps(definition.to_dict(), allow_nan=False).encode()
     except (TypeError, ValueError):
-        raise BadEntry(
-            "the connection holds something that JSON cannot express; use texts, numbers and lists"
-        ) from None
+        raise BadEntry("the connection holds a value that JSON cannot express; use texts, numbers and lists") from None
     if len(body) > wire.MAX_BYTES:
         raise BadEntry(f"the connection's definition has more than {wire.MAX_BYTES} bytes; shorten it")
     return body

@@ -1,4 +1,4 @@
-"""`OpenAPIConnection`: a service described by an OpenAPI 3 document, as a client with methods."""
+"""`OpenAPIConnection`: a service with an OpenAPI 3 document, from which a client with methods is generated."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class OpenAPIConnection(Connection):
         name: short name.
         title: name for display.
         spec: the OpenAPI 3 document, JSON or YAML: its address, or its text.
-        server_url: the service's address; by default what the document says.
-        token: a bearer token, or the key where the document asks for an API key.
-        username: the user, where the document asks for HTTP's basic authentication.
+        server_url: the service's address; by default the one in the document.
+        token: a bearer token, or the API key if the document requires one.
+        username: the user, if the document requires HTTP basic authentication.
         password: the user's password.
     """
 
@@ -38,7 +38,7 @@ class OpenAPIConnection(Connection):
     ) -> None:
         super().__init__(name, title)
         if not isinstance(spec, str) or not spec.strip():
-            raise BadEntry("spec must be the address of an OpenAPI 3 document, or its text; give it")
+            raise BadEntry("spec is empty or not a str; give the address of an OpenAPI 3 document, or its text")
         self.spec = spec
         self.server_url = server_url
         self.token = token
@@ -46,13 +46,13 @@ class OpenAPIConnection(Connection):
         self.password = password
 
     def generate_new_client(self) -> Any:
-        """A client whose methods are the document's operations, grouped by tag.
+        """Return a client whose methods are the document's operations, grouped by tag.
 
-        ``client.pet.findPetsByStatus(status="sold")`` calls the operation of that `operationId` and
-        returns its answer as plain data.
+        ``client.pet.findPetsByStatus(status="sold")`` calls the operation with that `operationId` and
+        returns its answer as dictionaries, lists, texts and numbers.
 
         Raises:
-            BadEntry: the document is no valid OpenAPI 3, or refers to other documents.
+            BadEntry: the document is not valid OpenAPI 3, or refers to other documents.
             ConnectionFailed: the document cannot be fetched.
             MissingPackage: a package that this needs is not installed.
         """

@@ -1,14 +1,15 @@
-"""A client generated from an OpenAPI 3 document: parameters checked, answers as plain data."""
+"""Generates a client from an OpenAPI 3 document: it checks parameters and returns parsed answers."""
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import keyword
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode, urljoin
 
 import urllib3
@@ -19,7 +20,7 @@ from edge_sources.connection import need, parts_of
 if TYPE_CHECKING:
     import requests
 
-    from edge_sources.openapi import OpenAPIConnection
+    from edge_core.http import Route
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
@@ -31,8 +32,24 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
 
+class DescribedService(Protocol):
+    """A service with an API description, and the credentials for it; `OpenAPIConnection` is the class for it."""
+
+    @property
+    def spec(self) -> str: ...
+    @property
+    def server_url(self) -> str | None: ...
+    @property
+    def token(self) -> str | None: ...
+    @property
+    def username(self) -> str | None: ...
+    @property
+    def password(self) -> str | None: ...
+    def route(self, url: str) -> Route: ...
+
+
 class Client:
-    """The operations of a service; those without a tag are its own methods, the others its groups'."""
+    """The operations of a service; those without a tag are methods of the client, the others of its groups."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -52,13 +69,13 @@ class Group:
 
 
 class Operation:
-    """One operation, called with its parameters by name; ``body=`` is what is sent.
+    """An operation, called with its parameters by name, and with its request body as ``body=``.
 
     Raises:
-        BadEntry: a parameter is missing, unknown or not valid, or the service refuses it.
+        BadEntry: a parameter is missing, unknown or not valid, or the service refused it.
         NotFound, Unauthenticated, Forbidden, Conflict, ServerError, ApiError: the service refused.
         ConnectionFailed: no answer came.
-        BadResponse: the answer is not the JSON it says to be, or leads elsewhere.
+        BadResponse: the answer is labelled as JSON but is not, or redirects.
     """
 
     def __init__(self, service: _Service, method: str, path: str, described: dict[str, Any], name: str) -> None:
@@ -69,19 +86,19 @@ class Operation:
         self._body: dict[str, Any] | None = described.get("requestBody")
         self._security: list[dict[str, Any]] = described["security"]
         self.__name__ = self.__qualname__ = name
-        said = [described.get("summary"), described.get("description")]
-        said += [f"{one}: {about.get('description', '')}" for one, about in self._parameters.items()]
-        self.__doc__ = "\n\n".join(text for text in said if text) or f"{self._method} {path}"
-        taken = [*self._parameters, *(["body"] if self._body else [])]
+        paragraphs = [described.get("summary"), described.get("description")]
+        paragraphs += [f"{label}: {about.get('description', '')}" for label, about in self._parameters.items()]
+        self.__doc__ = "\n\n".join(text for text in paragraphs if text) or f"{self._method} {path}"
+        labels = [*self._parameters, *(["body"] if self._body else [])]
         self.__signature__ = inspect.Signature(
             [
                 inspect.Parameter(
-                    one,
+                    label,
                     inspect.Parameter.KEYWORD_ONLY,
-                    default=inspect.Parameter.empty if self._parameters.get(one, {}).get("required") else None,
+                    default=inspect.Parameter.empty if self._parameters.get(label, {}).get("required") else None,
                 )
-                for one in taken
-                if one.isidentifier() and not keyword.iskeyword(one)
+                for label in labels
+                if label.isidentifier() and not keyword.iskeyword(label)
             ]
         )
 
@@ -119,7 +136,7 @@ class Operation:
             self._service.check(f"{self.__name__}: body", about.get("schema", {}), body)
 
     def _form_of(self, body: Any) -> tuple[str, dict[str, Any]]:
-        """In which of the document's media types a body goes."""
+        """Return the media type for a body, and the document's entry for it."""
         content: dict[str, dict[str, Any]] = (self._body or {}).get("content", {})
         raw = isinstance(body, (bytes, bytearray, memoryview)) or hasattr(body, "read")
         fitting = [kind for kind in content if _is_json(kind) != raw] or list(content) or ["application/octet-stream"]
@@ -134,28 +151,28 @@ class Operation:
             try:
                 return kind, json.dumps(body).encode()
             except (TypeError, ValueError):
-                raise BadEntry(f"{self.__name__}: body holds something that JSON cannot express; correct it") from None
+                raise BadEntry(f"{self.__name__}: body holds a value that JSON cannot express; correct it") from None
         if isinstance(body, Mapping) and kind == FORM:
-            return kind, urlencode([(name, _joined(one)) for name, value in body.items() for one in _each(value)])
+            return kind, urlencode([(name, _joined(part)) for name, value in body.items() for part in _each(value)])
         if isinstance(body, Mapping) and kind == MULTIPART:
-            data, kind = urllib3.encode_multipart_formdata(
-                [(name, _part(name, one)) for name, value in body.items() for one in _each(value)]
+            content, kind = urllib3.encode_multipart_formdata(
+                [(name, _part(name, part)) for name, value in body.items() for part in _each(value)]
             )
-            return kind, data
+            return kind, content
         if isinstance(body, str):
             return kind, body.encode()
         if isinstance(body, (bytes, bytearray, memoryview)) or hasattr(body, "read"):
             return kind, body
-        raise BadEntry(f"{self.__name__}: a body of the type {kind} is text, bytes or an open file; give it as such")
+        raise BadEntry(f"{self.__name__}: a body of the type {kind} must be str, bytes or an open file; give it so")
 
     def __repr__(self) -> str:
         return f"<operation {self.__name__}{self.__signature__}>"
 
 
 class _Service:
-    """Where the calls go, and with which credentials."""
+    """Sends the calls of a client, with the connection's credentials."""
 
-    def __init__(self, connection: OpenAPIConnection, document: dict[str, Any], validator: Any) -> None:
+    def __init__(self, connection: DescribedService, document: dict[str, Any], validator: Any) -> None:
         self._connection = connection
         self._document = document
         self._validator = validator
@@ -164,7 +181,7 @@ class _Service:
         self._schemes = {name: _resolved(document, about) for name, about in schemes.items()}
 
     def check(self, what: str, schema: dict[str, Any], value: Any) -> None:
-        # The whole document beside the schema, so that its references are found.
+        # With the document's components, to which the schema may refer.
         whole = {**schema, "components": self._document.get("components", {})}
         for error in self._validator(whole).iter_errors(value):
             raise BadEntry(f"{what} is not valid: {_clipped(error.message)}; correct it")
@@ -187,7 +204,7 @@ class _Service:
         if cookies:
             headers["Cookie"] = "; ".join(f"{name}={quote(value, safe='')}" for name, value in cookies.items())
         answer = _send(
-            self._connection, method, self.url + path, params=query, headers=headers, data=content and content[1]
+            self._connection, method, self.url + path, params=query, headers=headers, content=content and content[1]
         )
         return _plain(answer)
 
@@ -198,32 +215,34 @@ class _Service:
         headers: dict[str, str],
         cookies: dict[str, str],
     ) -> None:
-        """Add the credentials of the first way in that we have all of."""
-        import requests.auth
-
-        own = self._connection
-        for way in security:
-            schemes = [self._schemes.get(name, {}) for name in way]
-            basic = [one for one in schemes if one.get("type") == "http" and one.get("scheme", "").lower() == "basic"]
-            if (basic and not own.username) or (len(basic) < len(schemes) and not own.token):
+        """Add the credentials of the first security requirement for which the connection has all of them."""
+        username, password, token = (self._connection.username, self._connection.password, self._connection.token)
+        for requirement in security:
+            schemes = [self._schemes.get(name, {}) for name in requirement]
+            basic = [
+                scheme
+                for scheme in schemes
+                if scheme.get("type") == "http" and scheme.get("scheme", "").lower() == "basic"
+            ]
+            if (basic and not username) or (len(basic) < len(schemes) and not token):
                 continue
-            for one in schemes:
-                token = own.token or ""
-                if one in basic:
-                    headers["Authorization"] = requests.auth._basic_auth_str(own.username or "", own.password or "")
-                elif one.get("type") != "apiKey":
+            for scheme in schemes:
+                if scheme in basic:
+                    credentials = f"{username}:{password or ''}".encode("latin-1")
+                    headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
+                elif scheme.get("type") != "apiKey":
                     headers["Authorization"] = f"Bearer {token}"
-                elif one.get("in") == "header":
-                    headers[one["name"]] = token
-                elif one.get("in") == "query":
-                    query.append((one["name"], token))
+                elif scheme.get("in") == "header":
+                    headers[scheme["name"]] = str(token)
+                elif scheme.get("in") == "query":
+                    query.append((scheme["name"], str(token)))
                 else:
-                    cookies[one["name"]] = token
+                    cookies[scheme["name"]] = str(token)
             return
 
 
-def make_client(connection: OpenAPIConnection) -> Client:
-    """The client of a connection; see `OpenAPIConnection.generate_new_client`."""
+def make_client(connection: DescribedService) -> Client:
+    """Return the client of a connection; for its errors see `OpenAPIConnection.generate_new_client`."""
     document = load(connection)
     validator = _validator_of(document)
     service = _Service(connection, document, validator)
@@ -241,8 +260,18 @@ def make_client(connection: OpenAPIConnection) -> Client:
     return client
 
 
-def check(connection: OpenAPIConnection, timeout: float) -> None:
-    """See that the document is there and valid, and that its service answers and lets the credentials in."""
+def check(connection: DescribedService, timeout: float) -> None:
+    """Check that the document exists and is valid, and that its service answers and accepts the credentials.
+
+    Args:
+        connection: the service.
+        timeout: seconds to connect, and between bytes.
+
+    Raises:
+        BadEntry: the document is not valid.
+        ConnectionFailed: the document cannot be fetched, or the service does not answer.
+        Unauthenticated, Forbidden: the service rejects the credentials.
+    """
     document = load(connection, timeout)
     service = _Service(connection, document, _validator_of(document))
     headers: dict[str, str] = {}
@@ -254,12 +283,13 @@ def check(connection: OpenAPIConnection, timeout: float) -> None:
         _plain(answer)
 
 
-def load(connection: OpenAPIConnection, timeout: float | None = None) -> dict[str, Any]:
-    """The document of a connection, valid and complete in itself.
+def load(connection: DescribedService, timeout: float | None = None) -> dict[str, Any]:
+    """Return the document of a connection; it is valid, and refers to no other document.
 
     Raises:
-        BadEntry: it is not.
+        BadEntry: the document is not valid, or refers to another.
         ConnectionFailed: it cannot be fetched.
+        MissingPackage: a package that this needs is not installed.
     """
     need("a client from an API description", "openapi", "yaml", "openapi_spec_validator", "openapi_schema_validator")
     import yaml
@@ -270,15 +300,15 @@ def load(connection: OpenAPIConnection, timeout: float | None = None) -> dict[st
         answer = _send(connection, "GET", connection.spec, timeout=waits)
         if answer.status_code != 200:
             _plain(answer)
-            raise BadResponse(f"there is no API description at that address (status {answer.status_code}); check spec")
+            raise BadResponse(f"no API description is at the address of spec (status {answer.status_code}); check spec")
         text = answer.content
     try:
         document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # safe both
     except (yaml.YAMLError, UnicodeError, RecursionError):
         raise BadEntry("the API description is neither JSON nor YAML; correct it") from None
     if not isinstance(document, dict) or not str(document.get("openapi", "")).startswith("3."):
-        raise BadEntry("the API description is no OpenAPI 3 document; convert it, or give another")
-    # A date or the like of YAML's would be none of JSON's.
+        raise BadEntry("the API description is not an OpenAPI 3 document; convert it, or give another")
+    # YAML has types that JSON lacks, such as dates.
     document = json.loads(json.dumps(document, default=str))
     for reference in _references(document):
         if not reference.startswith("#/"):
@@ -295,8 +325,8 @@ def _validate(document: dict[str, Any]) -> None:
     except RecursionError:
         raise BadEntry("the API description nests too deep to be read; simplify it") from None
     except Exception as error:
-        said = _clipped(getattr(error, "message", None) or str(error))
-        raise BadEntry(f"the API description is no valid OpenAPI 3 document: {said}; correct it") from None
+        reason = _clipped(getattr(error, "message", None) or str(error))
+        raise BadEntry(f"the API description is not a valid OpenAPI 3 document: {reason}; correct it") from None
 
 
 def _validator_of(document: dict[str, Any]) -> Any:
@@ -307,50 +337,53 @@ def _validator_of(document: dict[str, Any]) -> Any:
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, found in document.get("paths", {}).items():
-        item = _resolved(document, found)
+    for path, path_item in document.get("paths", {}).items():
+        methods = _resolved(document, path_item)
         for method in METHODS:
-            if method not in item:
+            if method not in methods:
                 continue
-            described = dict(item[method])
+            described = dict(methods[method])
             parameters = [
-                _resolved(document, one) for one in [*item.get("parameters", []), *described.get("parameters", [])]
+                _resolved(document, parameter)
+                for parameter in [*methods.get("parameters", []), *described.get("parameters", [])]
             ]
-            described["parameters"] = {one["name"]: one for one in parameters}
+            described["parameters"] = {parameter["name"]: parameter for parameter in parameters}
             if "requestBody" in described:
                 described["requestBody"] = _resolved(document, described["requestBody"])
             described.setdefault("security", document.get("security", []))
             yield method, path, described
 
 
-def _resolved(document: dict[str, Any], found: Any) -> dict[str, Any]:
-    """What a reference within the document stands for."""
+def _resolved(document: dict[str, Any], node: Any) -> dict[str, Any]:
+    """Return a node of the document, or what it refers to if it is a reference."""
     for _ in range(100):
-        if not (isinstance(found, dict) and "$ref" in found):
-            return dict(found)
-        reference = str(found["$ref"])
-        found = document
+        if not (isinstance(node, dict) and "$ref" in node):
+            return dict(node)
+        reference = str(node["$ref"])
+        node = document
         for step in reference.removeprefix("#/").split("/"):
             try:
-                found = found[step.replace("~1", "/").replace("~0", "~")]
+                node = node[step.replace("~1", "/").replace("~0", "~")]
             except (KeyError, TypeError):
-                raise BadEntry(f"the API description has no {_clipped(reference)}; correct it") from None
-    raise BadEntry("the API description refers to itself in a circle; correct it")
+                raise BadEntry(
+                    f"the API description refers to {_clipped(reference)}, which it does not have; correct it"
+                ) from None
+    raise BadEntry("the API description has references in a circle; correct it")
 
 
 def _references(part: Any) -> Iterator[str]:
     waiting = [part]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            if isinstance(one.get("$ref"), str):
-                yield one["$ref"]
-            waiting += one.values()
-        elif isinstance(one, list):
-            waiting += one
+        node = waiting.pop()
+        if isinstance(node, dict):
+            if isinstance(node.get("$ref"), str):
+                yield node["$ref"]
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
 
 
-def _server_of(connection: OpenAPIConnection, document: dict[str, Any]) -> str:
+def _server_of(connection: DescribedService, document: dict[str, Any]) -> str:
     servers: list[dict[str, Any]] = document.get("servers") or [{"url": "/"}]
     url = connection.server_url
     if not url:
@@ -366,13 +399,13 @@ def _server_of(connection: OpenAPIConnection, document: dict[str, Any]) -> str:
 
 
 def _send(
-    connection: OpenAPIConnection,
+    connection: DescribedService,
     method: str,
     url: str,
     *,
     params: Any = None,
     headers: Mapping[str, str] | None = None,
-    data: Any = None,
+    content: Any = None,
     timeout: tuple[float, float] = TIMEOUT,
 ) -> requests.Response:
     import requests
@@ -387,9 +420,9 @@ def _send(
                 url,
                 params=params,
                 headers=dict(headers or {}),
-                data=data,
+                data=content,
                 timeout=timeout,
-                # Credentials in headers of a service's own would follow to any place.
+                # Credentials in a service's own headers would be sent along to any host.
                 allow_redirects=False,
                 **connection.route(url),
             )
@@ -398,37 +431,38 @@ def _send(
         requests.exceptions.InvalidHeader,
         requests.exceptions.InvalidSchema,
     ) as error:
-        said = type(error).__name__
-        raise BadEntry(f"{where}: this cannot be sent ({said}); check server_url and the parameters") from None
+        raise BadEntry(
+            f"{where}: this cannot be sent ({type(error).__name__}); check server_url and the parameters"
+        ) from None
     except (requests.RequestException, ValueError, OSError) as error:
         raise ConnectionFailed(f"{where} gave no answer ({type(error).__name__}); try again") from None
 
 
 def _plain(answer: requests.Response) -> Any:
-    """An answer as plain data, or the error it is."""
+    """Return the content of an answer, parsed if it is JSON; raise the error for a status that is not a success."""
     status, url = answer.status_code, answer.url.partition("?")[0]
     method = answer.request.method or "GET"
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if status >= 400:
-        said = ""
+        reason = ""
         if _is_json(kind):
             try:
-                found = answer.json()
+                problem = answer.json()
             except ValueError:
-                found = None
-            if isinstance(found, dict):
-                said = next((str(found[one]) for one in ("detail", "message", "title") if found.get(one)), "")
-        detail = f"{method} {url} was refused with status {status}" + (f": {_clipped(said)}" if said else "")
+                problem = None
+            if isinstance(problem, dict):
+                reason = next((str(problem[key]) for key in ("detail", "message", "title") if problem.get(key)), "")
+        detail = f"{method} {url} was refused with status {status}" + (f": {_clipped(reason)}" if reason else "")
         raise error_from(status=status, method=method, url=url, problem={"detail": detail}, request_id=None)
     if status >= 300:
-        raise BadResponse(f"{url} redirects elsewhere, where the credentials must not go; give the right server_url")
+        raise BadResponse(f"{url} redirects, and credentials are not sent to other addresses; correct server_url")
     if not answer.content:
         return None
     if _is_json(kind):
         try:
             return answer.json()
         except ValueError:
-            raise BadResponse(f"{url} answered with something that is not the JSON it says; try again") from None
+            raise BadResponse(f"{url} sent an answer that is labelled as JSON but is not; try again") from None
     return answer.text if kind.startswith("text/") else answer.content
 
 
@@ -440,21 +474,21 @@ def _schema(parameter: dict[str, Any]) -> dict[str, Any]:
 
 
 def _query(parameter: dict[str, Any], name: str, value: Any) -> list[tuple[str, str]]:
-    """A query parameter, in the style the document gives it (OpenAPI 3, "Parameter Object")."""
+    """Return a query parameter in the style that the document sets for it (OpenAPI 3, "Parameter Object")."""
     if "content" in parameter:
         return [(name, json.dumps(value))]
     style = parameter.get("style", "form")
     explode = parameter.get("explode", style == "form")
     if isinstance(value, (list, tuple)):
         if explode:
-            return [(name, _joined(one)) for one in value]
-        between = {"spaceDelimited": " ", "pipeDelimited": "|"}.get(style, ",")
-        return [(name, between.join(_joined(one) for one in value))]
+            return [(name, _joined(element)) for element in value]
+        separator = {"spaceDelimited": " ", "pipeDelimited": "|"}.get(style, ",")
+        return [(name, separator.join(_joined(element) for element in value))]
     if isinstance(value, Mapping):
         if style == "deepObject":
-            return [(f"{name}[{one}]", _joined(inner)) for one, inner in value.items()]
+            return [(f"{name}[{key}]", _joined(inner)) for key, inner in value.items()]
         if explode:
-            return [(str(one), _joined(inner)) for one, inner in value.items()]
+            return [(str(key), _joined(inner)) for key, inner in value.items()]
     return [(name, _joined(value))]
 
 
@@ -462,7 +496,7 @@ def _joined(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):
-        return ",".join(_joined(one) for one in value)
+        return ",".join(_joined(element) for element in value)
     if isinstance(value, Mapping):
         return ",".join(f"{name},{_joined(inner)}" for name, inner in value.items())
     return "" if value is None else str(value)
@@ -473,7 +507,7 @@ def _each(value: Any) -> list[Any]:
 
 
 def _part(name: str, value: Any) -> Any:
-    """A part of a form with files (OpenAPI 3, "Special Considerations for multipart Content")."""
+    """Return a part of a form with files (OpenAPI 3, "Special Considerations for multipart Content")."""
     if hasattr(value, "read"):
         return os.path.basename(str(getattr(value, "name", name))), value.read()
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -489,7 +523,7 @@ def _is_json(kind: str) -> bool:
 
 
 def _name(text: str) -> str:
-    """The text as a name of Python's that is nobody's own."""
+    """Return the text as a Python identifier without leading underscores, unless it begins with a digit."""
     name = re.sub(r"\W+", "_", text).strip("_") or "operation"
     if name[0].isdigit() or keyword.iskeyword(name):
         name = f"{name}_" if keyword.iskeyword(name) else f"_{name}"

@@ -1,4 +1,4 @@
-"""`S3Connection`: a bucket of Amazon S3, or of any store that speaks its protocol."""
+"""`S3Connection`: a bucket of Amazon S3 or of another object store with the same API."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class S3File(edge_vfs.File):
 
 
 class S3Folder(edge_vfs.Folder):
-    """A folder of a bucket: what its keys have in common up to a ``/``.
+    """A folder of a bucket: a prefix of its keys that ends in ``/``.
 
-    A folder is there as long as a key begins with its path and ``/``. Keys that are no paths, such
-    as ``a//b``, are left out; `S3Connection.iter_keys` gives them all.
+    A folder exists as long as a key begins with its path and ``/``. Keys that are not valid paths, such
+    as ``a//b``, are left out; `S3Connection.iter_keys` returns all keys.
     """
 
     _file_class: ClassVar[type[edge_vfs.File]] = S3File
 
-    # A store lists folders with the "/" that their names end in, which is another order.
+    # Stores sort folders by their names with a "/" at the end, which is another order.
 
     def list(self) -> builtins.list[str]:
         return sorted(super().list(), key=str.encode)
@@ -44,9 +44,9 @@ class S3Folder(edge_vfs.Folder):
 class S3Connection(Connection):
     """A bucket of an object store.
 
-    Nothing but these arguments decides where a call goes and who makes it: no configuration or
-    credentials of the AWS command line, no instance metadata. Proxies and CA certificates are those of
-    the session.
+    Only these arguments decide which store is called and with which credentials: configuration and
+    credentials of the AWS command line and instance metadata are ignored. Proxies and CA certificates
+    are those of the session.
 
     Args:
         name: short name.
@@ -54,8 +54,8 @@ class S3Connection(Connection):
         bucket: the bucket's name.
         endpoint: the store's address, such as ``https://s3.eu-central-1.amazonaws.com`` or
             ``http://minio.example.com:9000``; empty or None for Amazon's.
-        access_key: the access key; empty or None to ask without credentials.
-        secret_key: its secret.
+        access_key: the access key; empty or None for calls without credentials.
+        secret_key: the secret key of the access key.
         _verify: False accepts any certificate; a path names a file of CA certificates.
     """
 
@@ -84,48 +84,46 @@ class S3Connection(Connection):
         self.access_key = access_key
         self.secret_key = secret_key
         self._verify = _verify
-        self._store: BucketStore | None = None
+        self._bucket_store: BucketStore | None = None
 
     @property
     def root(self) -> S3Folder:
-        """The bucket as a folder, with all that `session.files` can do."""
-        if self._store is None:
-            self._store = BucketStore(self)
+        """The bucket as a folder, with all methods of `session.files`."""
         return S3Folder(self._store)
 
     def iter_prefixes(self, prefix: str | None = None) -> Iterator[str]:
-        """The "folders" directly below `prefix`, each ending in ``/``, page after page.
+        """Iterate over the "folders" directly below `prefix`, each ending in ``/``, page after page.
 
         Args:
-            prefix: what they begin with, such as ``"folder2/"``; empty by default.
+            prefix: their common beginning, such as ``"folder2/"``; empty by default.
 
         Raises:
-            NotFound: there is no such bucket.
+            NotFound: the bucket does not exist.
+            Unauthenticated, Forbidden: the store rejects the credentials.
+            ConnectionFailed: the store does not answer.
         """
-        for page in self._pages(prefix, Delimiter="/"):
-            for one in page.get("CommonPrefixes", ()):
-                yield one["Prefix"]
+        for page in self._store.pages(prefix or "", Delimiter="/"):
+            for common in page.get("CommonPrefixes", ()):
+                yield common["Prefix"]
 
     def list_prefixes(self, prefix: str | None = None) -> list[str]:
-        """The same as `iter_prefixes`, as a list."""
+        """Return the prefixes of `iter_prefixes` as a list."""
         return list(self.iter_prefixes(prefix))
 
     def iter_keys(self, prefix: str | None = None) -> Iterator[str]:
-        """All keys that begin with `prefix`, page after page: the first come after one request.
+        """Iterate over all keys that begin with `prefix`, page after page; raises like `iter_prefixes`.
 
-        Raises:
-            NotFound: there is no such bucket.
+        Args:
+            prefix: their common beginning; empty by default.
         """
-        for page in self._pages(prefix):
-            for one in page.get("Contents", ()):
-                yield one["Key"]
+        return self._store.keys(prefix or "")
 
     def list_keys(self, prefix: str | None = None) -> list[str]:
-        """The same as `iter_keys`, as a list."""
+        """Return the keys of `iter_keys` as a list."""
         return list(self.iter_keys(prefix))
 
     def open(self, key: str, open_with: str | None = None) -> Any:
-        """Open a key, as `Folder.open` does: ``conn.open("runs/plate-7.csv")`` is a DataFrame."""
+        """Open a key like `Folder.open`: ``conn.open("runs/plate-7.csv")`` is a DataFrame."""
         return self.root.open(key, open_with)
 
     def check(self, timeout: float) -> None:
@@ -146,21 +144,21 @@ class S3Connection(Connection):
         attempts: int = 3,
         region: str | None = None,
     ) -> Any:
-        """A new boto3 client of the store.
+        """Return a new boto3 client of the store.
 
         Args:
-            connect_timeout: seconds until a connection must stand.
-            read_timeout: seconds between bytes.
-            attempts: how often a call is tried in all.
-            region: the region to sign for first; by default what the endpoint says, else ``us-east-1``.
-                boto3 finds out which one the store wants.
+            connect_timeout: time limit for a connection, in seconds.
+            read_timeout: time limit between bytes, in seconds.
+            attempts: number of times a call is tried in all.
+            region: the region to sign for first; by default that of the endpoint, else ``us-east-1``.
+                boto3 finds out which region the store expects.
 
         Raises:
             MissingPackage: boto3 is not installed.
-            BadEntry: the endpoint is no address.
+            BadEntry: the endpoint is not a valid address.
         """
         boto3 = need("a connection to an object store", "s3", "boto3")
-        # They write whole requests, and each step of signing one.
+        # These loggers write whole requests, and the steps of signing.
         guard("botocore.auth", "botocore.endpoint")
         import botocore.config
         import botocore.exceptions
@@ -177,14 +175,14 @@ class S3Connection(Connection):
             max_pool_connections=32,
             proxies=route["proxies"],
             user_agent_extra="edge-sources",
-            # Stores that are not Amazon's often have one host name for all buckets, and refuse checksums
-            # they do not know.
+            # Stores other than Amazon's often have the same host name for all buckets, and refuse checksums
+            # that they do not know.
             s3={"addressing_style": "virtual" if amazon and "." not in self.bucket else "path"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
         try:
-            made = boto3.session.Session(botocore_session=_bare_session()).client(
+            client = boto3.session.Session(botocore_session=_bare_session()).client(
                 "s3",
                 endpoint_url=self.endpoint or None,
                 region_name=region,
@@ -194,30 +192,21 @@ class S3Connection(Connection):
                 config=config,
             )
         except (ValueError, botocore.exceptions.BotoCoreError):
-            raise BadEntry(f"no store can be at {self.endpoint!r}; write it as in https://s3.example.com") from None
-        made.meta.events.register("before-sign.s3.DeleteObjects", _add_md5)
-        return made
-
-    def _pages(self, prefix: str | None, **options: Any) -> Iterator[dict[str, Any]]:
-        pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix or "", **options)
-        )
-        while True:
-            with translated(f"the bucket {self.bucket}"):
-                page = next(pages, None)
-            if page is None:
-                return
-            yield page
+            raise BadEntry(
+                f"the endpoint {self.endpoint!r} is not an address; write it as in https://s3.example.com"
+            ) from None
+        client.meta.events.register("before-sign.s3.DeleteObjects", _add_md5)
+        return client
 
     @property
-    def _client(self) -> Any:
-        if self._store is None:
-            self._store = BucketStore(self)
-        return self._store.client
+    def _store(self) -> BucketStore:
+        if self._bucket_store is None:
+            self._bucket_store = BucketStore(self)
+        return self._bucket_store
 
 
 def _bare_session() -> Any:
-    """botocore's session, deaf to the environment's and the home folder's AWS settings."""
+    """Return a botocore session that ignores the AWS settings of the environment and the home folder."""
     import botocore.configprovider
     import botocore.session
 
@@ -229,6 +218,6 @@ def _bare_session() -> Any:
 
 
 def _add_md5(request: Any, **_: Any) -> None:
-    """Deleting in bulk needs this header on stores of MinIO's older kind; others pass over it."""
+    """Add a header that older MinIO and similar stores require for bulk deletes; other stores ignore it."""
     digest = hashlib.md5(request.body, usedforsecurity=False).digest()
     request.headers["Content-MD5"] = base64.b64encode(digest).decode()

@@ -1,4 +1,4 @@
-"""From what boto3 raises to our own errors."""
+"""Translates the errors of boto3 to errors of Edge."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 _WHY: dict[type[ApiError], str] = {
-    Unauthenticated: "the store does not accept the connection's access key or secret key; correct the connector",
-    Forbidden: "the store does not let these credentials do that; ask its administrator",
-    NotFound: "it is not there; check its name",
+    Unauthenticated: "the store rejects the connection's access key or secret key; correct the connector",
+    Forbidden: "the store does not permit this with these credentials; ask its administrator",
+    NotFound: "it does not exist; check its name",
     Conflict: "it was changed meanwhile; open it again",
     ServerError: "the store failed; try again later",
     BadEntry: "the store refused the call",
@@ -48,10 +48,10 @@ _WHY: dict[type[ApiError], str] = {
 
 @contextlib.contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn errors of boto3 within the block into ours.
+    """Translate errors of boto3 within the block.
 
     Args:
-        what: what was asked for, for the sentence.
+        what: the bucket or key that is called for, for the sentence.
 
     Raises:
         NotFound, Unauthenticated, Forbidden, Conflict, ServerError, BadEntry: the store refused.
@@ -67,18 +67,18 @@ def translated(what: str) -> Iterator[None]:
     except botocore.exceptions.ClientError as error:
         raise _refusal(error, what) from None
     except (botocore.exceptions.ParamValidationError, UnicodeEncodeError):
-        raise BadEntry(f"{what}: no store can have something of that name; check it") from None
+        raise BadEntry(f"{what}: the name is not valid in an object store; check it") from None
     except (botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:
-        # Its own sentence may hold a signed address.
+        # The error's own sentence may hold a signed address.
         why = "its certificate is not trusted" if "SSL" in type(error).__name__ else type(error).__name__
         raise ConnectionFailed(f"{what}: the store gave no answer ({why}); check the endpoint, and try again") from None
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status in an error of boto3."""
+    """Return the HTTP status in an error of boto3, or None."""
     answer = getattr(error, "response", {})
-    found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return found if isinstance(found, int) else None
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status if isinstance(status, int) else None
 
 
 def _refusal(error: BaseException, what: str) -> ApiError:

@@ -1,4 +1,4 @@
-"""A bucket as a store of files, for `edge_vfs`."""
+"""A bucket as an `edge_vfs.FileStore`."""
 
 from __future__ import annotations
 
@@ -9,31 +9,37 @@ import hashlib
 import itertools
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from edge_core.errors import AlreadyExists, BadEntry, BadResponse, Conflict, NotFound
 from edge_sources.s3_errors import status_of, translated
 from edge_vfs.source import Source
 from edge_vfs.store import Stat
 
-if TYPE_CHECKING:
-    from edge_sources.s3 import S3Connection
-
 SMALL = 8 << 20
-"""Bytes. More than that is sent in parts."""
+"""Bytes. Larger content is sent in parts."""
 
 PART = 16 << 20
-"""Bytes of a part, of which a store takes 10,000; larger where the size is known and needs it."""
+"""Bytes of a part. Stores take 10,000 parts; if the size is known to need more, its parts are larger."""
 
 DIGEST = "edge-sha256"
-"""Where the SHA-256 of what we wrote is kept, with the object."""
+"""Name of the object's metadata that holds the SHA-256 of content we wrote."""
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-"""A folder has no time of its own."""
+"""Time of a folder, since stores keep none for it."""
+
+
+class Bucket(Protocol):
+    """A bucket and how to call its store; `S3Connection` is the class for it."""
+
+    @property
+    def bucket(self) -> str: ...
+    def client(self, *, region: str | None = None) -> Any: ...
+    def transferred(self, direction: str, path: str, done: int, total: int | None, *, finished: bool) -> None: ...
 
 
 class Entry(NamedTuple):
-    """What is known of a key, or of the folder that keys have in common."""
+    """A key, or a folder: the common beginning of several keys."""
 
     name: str
     kind: str
@@ -44,59 +50,76 @@ class Entry(NamedTuple):
 
 
 class BucketStore:
-    """A `edge_vfs.FileStore` of one bucket."""
+    """An `edge_vfs.FileStore` of a bucket."""
 
-    def __init__(self, connection: S3Connection) -> None:
+    def __init__(self, connection: Bucket) -> None:
         self._connection = connection
         self.bucket = connection.bucket
         self._client: Any = None
-        self._wanted: dict[str, str] = {}
+        self._signing: dict[str, str] = {}
 
     @property
     def client(self) -> Any:
-        """The boto3 client; a new one once the store was found to want signatures for another region.
+        """The boto3 client; replaced once the store turns out to expect signatures for another region.
 
-        boto3 repeats some calls for the right region, but neither a bulk delete nor a signed address.
+        boto3 repeats some calls for the right region, but neither bulk deletes nor signed addresses.
         """
-        region = self._wanted.get("region")
+        region = self._signing.get("region")
         if self._client is None or region not in (None, self._client.meta.region_name):
             self._client = client = self._connection.client(region=region)
-            # Not a method of ours, as the client would keep this object then.
-            client.meta.events.register("before-sign.s3", functools.partial(_note_region, self._wanted))
+            # Not a method of this object, which the client would keep alive.
+            client.meta.events.register("before-sign.s3", functools.partial(_note_region, self._signing))
             weakref.finalize(self, client.close)
         return self._client
 
     def stat(self, path: str, /) -> Entry:
         _check(path)
         if path:
-            found = self._head(path)
-            if found is not None:
-                return found
+            entry = self._head(path)
+            if entry is not None:
+                return entry
         if path and not self._any_below(path):
-            raise NotFound(
-                f"there is no {'/' + path} in the bucket {self.bucket}; list the folder to see what there is"
-            )
+            raise NotFound(f"/{path} does not exist in the bucket {self.bucket}; list the folder above it")
         return Entry(_basename(path), "folder")
 
     def children(self, path: str, /, kind: str | None = None) -> Iterator[Entry]:
         _check(path)
         prefix = f"{path}/" if path else ""
-        paginator = self.client.get_paginator("list_objects_v2")
-        pages = iter(paginator.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/"))
         empty = True
+        for page in self.pages(prefix, Delimiter="/"):
+            entries = [_child(key, prefix) for key in page.get("Contents", ())]
+            entries += [
+                Entry(common["Prefix"][len(prefix) : -1], "folder") for common in page.get("CommonPrefixes", ())
+            ]
+            empty = empty and not entries
+            for entry in sorted(entries, key=lambda entry: entry.name.encode()):
+                if entry.name and kind in (None, entry.kind):
+                    yield entry
+        if empty and path:
+            raise NotFound(f"the folder /{path} does not exist in the bucket {self.bucket}; list the folder above it")
+
+    def pages(self, prefix: str, **options: Any) -> Iterator[dict[str, Any]]:
+        """Iterate over the store's pages of the keys that begin with `prefix`.
+
+        Args:
+            prefix: the keys' common beginning; empty for all keys.
+            **options: further parameters of ListObjectsV2, such as ``Delimiter="/"``.
+        """
+        pages = iter(
+            self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, **options)
+        )
         while True:
             with translated(f"the bucket {self.bucket}"):
                 page = next(pages, None)
             if page is None:
-                break
-            found = [_child(one, prefix) for one in page.get("Contents", ())]
-            found += [Entry(one["Prefix"][len(prefix) : -1], "folder") for one in page.get("CommonPrefixes", ())]
-            empty = empty and not found
-            for one in sorted(found, key=lambda entry: entry.name.encode()):
-                if one.name and kind in (None, one.kind):
-                    yield one
-        if empty and path:
-            raise NotFound(f"there is no folder {'/' + path} in the bucket {self.bucket}; list the folder above it")
+                return
+            yield page
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Iterate over the keys that begin with `prefix`, page after page."""
+        for page in self.pages(prefix):
+            for key in page.get("Contents", ()):
+                yield key["Key"]
 
     def reader(self, path: str, stat: Stat, /) -> Reader:
         return Reader(self, path, stat)
@@ -134,14 +157,14 @@ class BucketStore:
         if path == new_path:
             return
         if stat.kind == "folder" and f"{new_path}/".startswith(f"{path}/"):
-            raise Conflict(f"/{path} cannot be moved into itself; choose another place")
+            raise Conflict(f"/{path} cannot be moved into itself; choose another path")
         self._refuse_taken(new_path, file=overwrite and stat.kind == "file")
         if stat.kind == "file":
             self._copy(path, new_path)
             self._delete([path])
             return
-        # A store knows no folders: every key is copied, then every key is deleted.
-        for key in self._keys(f"{path}/"):
+        # Stores have no folders to move: every key is copied, then every key is deleted.
+        for key in self.keys(f"{path}/"):
             self._copy(key, new_path + key[len(path) :])
         self._delete_below(f"{path}/")
 
@@ -151,13 +174,12 @@ class BucketStore:
             with translated(f"/{path}"):
                 self.client.delete_object(Bucket=self.bucket, Key=path)
             return
-        if not recursive and any(key != f"{path}/" for key in itertools.islice(self._keys(f"{path}/"), 2)):
-            raise Conflict(f"the folder /{path} is not empty; recursive=True deletes it with all that is in it")
+        if not recursive and any(key != f"{path}/" for key in itertools.islice(self.keys(f"{path}/"), 2)):
+            raise Conflict(f"the folder /{path} is not empty; recursive=True deletes it and everything in it")
         self._delete_below(f"{path}/")
 
     def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:
-        if self._connection._http is not None:
-            self._connection._http.transferred(direction, path, done, total, finished=finished)
+        self._connection.transferred(direction, path, done, total, finished=finished)
 
     def _head(self, path: str) -> Entry | None:
         import botocore.exceptions
@@ -165,28 +187,27 @@ class BucketStore:
         try:
             with translated(f"/{path}"):
                 try:
-                    found = self.client.head_object(Bucket=self.bucket, Key=path)
+                    head = self.client.head_object(Bucket=self.bucket, Key=path)
                 except botocore.exceptions.ClientError as error:
                     if status_of(error) == 404:
                         return None
                     raise
         except NotFound:
             return None
-        digest = found.get("Metadata", {}).get(DIGEST)
-        return Entry(_basename(path), "file", found["LastModified"], found["ContentLength"], digest, found.get("ETag"))
+        digest = head.get("Metadata", {}).get(DIGEST)
+        return Entry(_basename(path), "file", head["LastModified"], head["ContentLength"], digest, head.get("ETag"))
 
     def _any_below(self, path: str) -> bool:
         with translated(f"the bucket {self.bucket}"):
-            found = self.client.list_objects_v2(Bucket=self.bucket, Prefix=f"{path}/", MaxKeys=1)
-        return bool(found.get("KeyCount") or found.get("Contents"))
+            page = self.client.list_objects_v2(Bucket=self.bucket, Prefix=f"{path}/", MaxKeys=1)
+        return bool(page.get("KeyCount") or page.get("Contents"))
 
     def _refuse_taken(self, path: str, *, file: bool = False, folder: bool = False) -> None:
-        """See that nothing is at `path`, but for what the caller allows."""
-        found = self._head(path)
-        if found is not None and not file:
-            raise AlreadyExists(f"there is a file /{path} already; choose another name, or allow to overwrite it")
+        """Raise `AlreadyExists` if something is at `path`, except a file or folder that the caller allows."""
+        if self._head(path) is not None and not file:
+            raise AlreadyExists(f"a file /{path} exists already; choose another name, or allow to overwrite it")
         if not folder and self._any_below(path):
-            raise AlreadyExists(f"there is a folder /{path} already; choose another name")
+            raise AlreadyExists(f"a folder /{path} exists already; choose another name")
 
     def _write_parts(self, path: str, source: Source) -> int:
         part_size = max(PART, -(-(source.size or 0) // 10_000))
@@ -205,7 +226,7 @@ class BucketStore:
             with translated(f"/{path}"):
                 self.client.complete_multipart_upload(MultipartUpload={"Parts": parts}, **place)
         except BaseException:
-            # What was sent would be paid for until someone finds it.
+            # Parts of an upload that is not completed stay in the store and are charged.
             with translated(f"/{path}"):
                 self.client.abort_multipart_upload(**place)
             raise
@@ -213,42 +234,41 @@ class BucketStore:
 
     def _copy(self, key: str, new_key: str) -> None:
         with translated(f"/{key}"):
-            if key.endswith("/"):  # the mark of a folder, which some stores do not copy
+            if key.endswith("/"):  # the empty object that marks a folder; some stores do not copy it
                 self.client.put_object(Bucket=self.bucket, Key=new_key, Body=b"", ContentMD5=_md5(b""))
                 return
             self.client.copy({"Bucket": self.bucket, "Key": key}, self.bucket, new_key)
 
-    def _keys(self, prefix: str) -> Iterator[str]:
-        return self._connection.iter_keys(prefix)
-
     def _delete_below(self, prefix: str) -> None:
         """Delete all keys that begin with `prefix`."""
-        # Stores that have real folders show one as a key once it is empty, so there is another look.
+        # Stores with real folders list an empty folder as a key, so the keys are listed again after a deletion.
         before: list[str] = []
-        while (keys := list(self._keys(prefix))) and keys != before:
+        while (keys := list(self.keys(prefix))) and keys != before:
             self._delete(keys)
             before = keys
 
     def _delete(self, keys: list[str]) -> None:
-        found = sorted(keys, reverse=True)
-        waiting = iter([key for key in found if not key.endswith("/")])
-        while some := list(itertools.islice(waiting, 1000)):
+        descending = sorted(keys, reverse=True)
+        waiting = iter([key for key in descending if not key.endswith("/")])
+        while batch := list(itertools.islice(waiting, 1000)):
             with translated(f"the bucket {self.bucket}"):
                 answer = self.client.delete_objects(
-                    Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in some], "Quiet": True}
+                    Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
                 )
             if failed := answer.get("Errors"):
-                one = failed[0].get("Key")
-                raise Conflict(f"{len(failed)} of {len(some)} keys could not be deleted, such as {one!r}; try again")
-        # Some stores have real folders, which go only when they are empty: last, and from the inside.
-        for key in found:
+                example = failed[0].get("Key")
+                raise Conflict(
+                    f"{len(failed)} of {len(batch)} keys could not be deleted, such as {example!r}; try again"
+                )
+        # Some stores have real folders, which must be empty to be deleted: last, and the innermost first.
+        for key in descending:
             if key.endswith("/"):
                 with translated(f"/{key}"):
                     self.client.delete_object(Bucket=self.bucket, Key=key)
 
 
 class Reader:
-    """The content of one version, told by its entity tag."""
+    """The content of a single version, identified by its entity tag."""
 
     def __init__(self, store: BucketStore, path: str, stat: Stat) -> None:
         self._store = store
@@ -263,7 +283,7 @@ class Reader:
             )
         if answer["ContentLength"] != stop - start or answer.get("ETag", self._stat.version) != self._stat.version:
             answer["Body"].close()
-            raise BadResponse(f"the store did not send the bytes asked for of /{self._path}; open it again")
+            raise BadResponse(f"the store did not send the requested bytes of /{self._path}; open it again")
         return Stream(answer["Body"], self._path)
 
     def url(self, expires_in: int, /) -> str:
@@ -276,7 +296,7 @@ class Reader:
 
 
 class Stream:
-    """An answer's body."""
+    """The body of an answer."""
 
     def __init__(self, body: Any, path: str) -> None:
         self._body = body
@@ -284,21 +304,21 @@ class Stream:
 
     def read(self, size: int, /) -> bytes:
         with translated(f"/{self._path}"):
-            data: bytes = self._body.read(size)
-        return data
+            block: bytes = self._body.read(size)
+        return block
 
     def close(self) -> None:
         self._body.close()
 
 
-def _note_region(wanted: dict[str, str], request: Any, **_: Any) -> None:
+def _note_region(signing: dict[str, str], request: Any, **_: Any) -> None:
     region = request.context.get("signing", {}).get("region")
     if region:
-        wanted["region"] = region
+        signing["region"] = region
 
 
-def _child(found: dict[str, Any], prefix: str) -> Entry:
-    return Entry(found["Key"][len(prefix) :], "file", found["LastModified"], found["Size"], None, found.get("ETag"))
+def _child(key: dict[str, Any], prefix: str) -> Entry:
+    return Entry(key["Key"][len(prefix) :], "file", key["LastModified"], key["Size"], None, key.get("ETag"))
 
 
 def _basename(path: str) -> str:
@@ -311,7 +331,7 @@ def _check(path: str, *, named: bool = False) -> None:
     for segment in path.split("/"):
         if segment in ("", ".", "..") or any(ord(character) < 32 or ord(character) == 127 for character in segment):
             raise BadEntry(
-                f"{path!r} has a name in it that is empty, . or .., or has control characters; give a plain path"
+                f"{path!r} has a name that is empty, . or .., or has control characters; give a path without these"
             )
 
 

@@ -25,14 +25,14 @@ DRIVERS = {
     "mssql": ("mssql+pymssql", "pymssql", "mssql"),
     "oracle": ("oracle+oracledb", "oracledb", "oracle"),
 }
-"""`db_kind` -> SQLAlchemy's name of dialect and driver, the driver's module, and the extra that installs it."""
+"""`db_kind` -> SQLAlchemy's name of the dialect and driver, the driver's module, the extra that installs it."""
 
 CONNECT_TIMEOUT = 10
-"""Seconds until a connection must stand, the database's greeting and the log-in included."""
+"""Time limit for a connection, including the database's greeting and the log-in, in seconds."""
 
 _TIMEOUT_NAMES = {
     "psycopg": ("connect_timeout",),
-    # The first ends when the port answers; the second is lifted when the connection stands.
+    # The first ends when the port answers; the second is removed once the connection is established.
     "pymysql": ("connect_timeout", "read_timeout"),
     "pymssql": ("login_timeout",),
     "oracledb": ("tcp_connect_timeout",),
@@ -45,11 +45,11 @@ class SQLConnection(Connection):
     Args:
         name: short name.
         title: name for display.
-        host: host name or address; of SQLite None.
-        port: TCP port; None for the database's usual one.
+        host: host name or address; None for SQLite.
+        port: TCP port; None for the database's default port.
         db_kind: ``"postgresql"``, ``"mysql"``, ``"mariadb"`` or ``"sqlite"``; ``"mssql"`` (SQL Server)
-            and ``"oracle"`` are there and untested.
-        db_name: the database's name; of SQLite the path of its file, which must be there.
+            and ``"oracle"`` exist and are untested.
+        db_name: the database's name; for SQLite the path of its file, which must exist.
         username: the user.
         password: the user's password.
     """
@@ -74,7 +74,7 @@ class SQLConnection(Connection):
         if db_kind not in DRIVERS:
             raise BadEntry(f"db_kind {db_kind!r} is not known; use one of {', '.join(DRIVERS)}")
         if db_kind == "sqlite" and not db_name:
-            raise BadEntry("db_name must be the path of the SQLite file; give it")
+            raise BadEntry("db_name is missing; give the path of the SQLite file")
         self.host = host
         try:
             self.port = None if port is None else int(port)
@@ -88,20 +88,20 @@ class SQLConnection(Connection):
 
     @property
     def engine(self) -> sqlalchemy.Engine:
-        """SQLAlchemy's engine; it connects when it is first used.
+        """The SQLAlchemy engine; it connects when it is first used.
 
         Raises:
             MissingPackage: SQLAlchemy or the database's driver is not installed.
         """
         if self._engine is None:
             self._engine = engine = self._make_engine(CONNECT_TIMEOUT, pool_pre_ping=True)
-            # Nobody closes a connection of ours, and drivers complain about theirs that are left open.
+            # A connection of ours has no close(), and drivers warn about their own that are left open.
             weakref.finalize(self, engine.dispose)
         return self._engine
 
     @property
     def tables(self) -> Tables:
-        """The tables and views by name; listing them looks into none."""
+        """The tables and views by name; listing them reads none of them."""
         return Tables(self)
 
     def check(self, timeout: float) -> None:
@@ -118,7 +118,7 @@ class SQLConnection(Connection):
         import sqlalchemy
 
         if self.db_kind == "sqlite":
-            # Read-write, and not made if it is not there, as a misspelt path would be.
+            # Read-write without creation: SQLite would create a new file for a misspelt path.
             where = pathlib.Path(str(self.db_name)).absolute().as_uri()
             url = sqlalchemy.URL.create("sqlite", database=where, query={"mode": "rw", "uri": "true"})
             return sqlalchemy.create_engine(url, **options)
@@ -127,29 +127,29 @@ class SQLConnection(Connection):
         if driver == "pymysql":
             from sqlalchemy import event
 
-            event.listen(engine, "connect", _lift_read_timeout)
+            event.listen(engine, "connect", _remove_read_timeout)
         return engine
 
 
-def _lift_read_timeout(connection: Any, _: object) -> None:
-    # An answer may take its time. PyMySQL looks at this before each read, and has no other place for it.
+def _remove_read_timeout(connection: Any, _: object) -> None:
+    # A query may take any time. PyMySQL reads this before each read, and has no public way to change it.
     connection._read_timeout = None
 
 
 class Tables(Mapping[str, "SQLTable"]):
-    """The tables of a database by name, looked up when they are asked for."""
+    """The tables of a database by name; every access looks them up anew."""
 
     def __init__(self, connection: SQLConnection) -> None:
         self._connection = connection
 
     def __getitem__(self, name: str) -> SQLTable:
-        """The table of that name.
+        """Return the table with a name.
 
         Raises:
-            NotFound: there is none; it is a KeyError as well.
+            NotFound: the table does not exist; the error is also a KeyError.
         """
         if name not in self._names():
-            raise NoSuchTable(f"there is no table {name!r}; list(connection.tables) names those there are")
+            raise NoSuchTable(f"the table {name!r} does not exist; list(connection.tables) shows the tables")
         return SQLTable(self._connection, name)
 
     def __iter__(self) -> Iterator[str]:
@@ -166,17 +166,17 @@ class Tables(Mapping[str, "SQLTable"]):
             return sorted({*inspector.get_table_names(), *inspector.get_view_names()})
 
     def _ipython_key_completions_(self) -> list[str]:
-        """What a notebook offers after ``tables["``."""
+        """Return the names that a notebook offers after ``tables["``."""
         return self._names()
 
     def __repr__(self) -> str:
         return f"<tables of {self._connection.name!r}>"
 
     def _repr_html_(self) -> str:
-        """Their names, for notebooks."""
+        """Return the names of the tables as HTML, for notebooks."""
         try:
             names = "".join(f"<li>{html.escape(name)}</li>" for name in self._names())
-        except Exception as error:  # to show something must not fail
+        except Exception as error:  # a notebook's display must not fail
             return f"<p>{html.escape(repr(self))}, which cannot be listed: {html.escape(str(error))}</p>"
         return f"<p>{html.escape(repr(self))}</p><ul>{names}</ul>"
 
@@ -184,13 +184,13 @@ class Tables(Mapping[str, "SQLTable"]):
 class SQLTable:
     """A table or view of a database.
 
-    Names of tables and columns are always quoted and values always bound, so that nothing in them is
-    taken for SQL.
+    Names of tables and columns are always quoted and values always bound, so that they cannot be
+    executed as SQL.
 
     Args:
-        engine_proxy: an `SQLConnection`, or anything else with an `engine`, or an engine itself.
+        engine_proxy: an `SQLConnection`, or another object with an `engine`, or an engine itself.
         name: the table's name.
-        *args: columns and the like, given to SQLAlchemy's `Table`; they overrule what the database says.
+        *args: columns and constraints for SQLAlchemy's `Table`; they replace those of the database.
         **kwargs: options of SQLAlchemy's `Table`, such as ``schema="lab"``.
     """
 
@@ -203,16 +203,16 @@ class SQLTable:
 
     @property
     def engine(self) -> sqlalchemy.Engine:
-        """The engine of its database."""
+        """The SQLAlchemy engine of the table's database."""
         engine: sqlalchemy.Engine = getattr(self._proxy, "engine", self._proxy)
         return engine
 
     @property
     def table(self) -> sqlalchemy.Table:
-        """SQLAlchemy's table, as the database describes it; asked for once.
+        """The SQLAlchemy table, as the database describes it; read once.
 
         Raises:
-            NotFound: there is no such table.
+            NotFound: the table does not exist.
         """
         if self._table is None:
             import sqlalchemy
@@ -224,19 +224,19 @@ class SQLTable:
                 table = sqlalchemy.Table(named, sqlalchemy.MetaData(), *self._args, **options)
             for column in table.columns:
                 if isinstance(column.type, (sqlalchemy.Numeric, sqlalchemy.Float)):
-                    # A DataFrame has floats. On the way over decimals, SQLAlchemy rounds MySQL's DOUBLE and
-                    # SQLite's NUMERIC to ten digits.
+                    # A DataFrame holds floats. Converting by way of decimals, SQLAlchemy would round MySQL's
+                    # DOUBLE and SQLite's NUMERIC to ten digits.
                     column.type.asdecimal = False
             self._table = table
         return self._table
 
     @property
     def columns(self) -> list[str]:
-        """The columns' names, in their order."""
+        """Names of the columns, in their order."""
         return [column.name for column in self.table.columns]
 
     def __len__(self) -> int:
-        """How many rows there are; the database counts them."""
+        """Return the number of rows; the database counts them."""
         import sqlalchemy
 
         with translated(f"the table {self.name}"), self.engine.connect() as connection:
@@ -244,35 +244,35 @@ class SQLTable:
             return int(counted.scalar_one())
 
     def __bool__(self) -> bool:
-        return True  # what has a length would be false while it is empty
+        return True  # else an empty table would be false, since it has a length
 
     def to_dataframe(
         self, columns: Sequence[str] | None = None, where: Any = None, limit: int | None = None
     ) -> pandas.DataFrame:
-        """The table, or a part of it, as a DataFrame.
+        """Return the table, or a part of it, as a DataFrame.
 
-        The columns' types are those that `pandas.read_sql_table` gives: float64 for all numbers that are
-        not whole, datetime64 for dates and times, in UTC where the database keeps a time zone. They
-        hold for an empty table as well, and for a column that is all NULL.
+        The types of the columns are those of `pandas.read_sql_table`: float64 for all numbers with
+        decimals, datetime64 for dates and times, in UTC if the database stores a time zone. Empty tables
+        and columns of NULLs have them too.
 
         Args:
-            columns: names of the columns wanted, in that order; all by default.
-            where: which rows. A dictionary gives columns their values: ``{"plate": 7}``; a list stands
-                for any of its values, None for NULL. SQLAlchemy's expressions do as well, such as
+            columns: names of the columns, in the order of the DataFrame; all by default.
+            where: condition of the rows. A dictionary maps columns to values: ``{"plate": 7}``; a list
+                matches any of its values, None matches NULL. SQLAlchemy expressions work as well, such as
                 ``table.table.c.value > 0.5``, and ``sqlalchemy.text("value > :least").bindparams(least=0.5)``.
-                A plain text is refused, as values do not belong into it.
-            limit: most rows wanted.
+                A plain str is refused, since values must not be written into SQL.
+            limit: maximum number of rows.
 
         Raises:
-            NotFound: there is no such table.
-            BadEntry: there is no such column, or `where` or `limit` is not valid.
-            ConnectionFailed: the database cannot be reached, or broke off.
+            NotFound: the table does not exist.
+            BadEntry: a column does not exist, or `where` or `limit` is not valid.
+            ConnectionFailed: the database cannot be reached, or the connection broke.
             MissingPackage: pandas is not installed.
         """
         pandas = need("a table as a DataFrame", "sql", "pandas")
-        wanted = self._select(columns, where, limit)
+        query = self._select(columns, where, limit)
         with translated(f"the table {self.name}"), self.engine.connect() as connection:
-            return _frame(pandas, wanted, _plain(connection.execute(wanted).fetchall()))
+            return _frame(pandas, query, _plain(connection.execute(query).fetchall()))
 
     def iter_dataframes(
         self,
@@ -281,24 +281,29 @@ class SQLTable:
         where: Any = None,
         limit: int | None = None,
     ) -> Iterator[pandas.DataFrame]:
-        """The same in DataFrames of at most `chunksize` rows; only one of them is in memory.
+        """Iterate over the table in DataFrames of at most `chunksize` rows, of which one is in memory.
 
-        The database hands out the rows as they are read (a server-side cursor), and the connection is
-        held until the last one, or until the iterator is closed; MySQL and MariaDB then still send the
-        rest, which is thrown away. An empty table gives no DataFrame. Other arguments and errors are those of
-        `to_dataframe`.
+        The database sends the rows as they are read (a server-side cursor). The connection is held until
+        the last row, or until the iterator is closed; MySQL and MariaDB then still send the rest, which is
+        discarded. An empty table gives no DataFrame. Errors are those of `to_dataframe`.
+
+        Args:
+            chunksize: maximum number of rows of a DataFrame.
+            columns: names of the columns; see `to_dataframe`.
+            where: condition of the rows; see `to_dataframe`.
+            limit: maximum number of rows in all.
         """
         if chunksize < 1:
             raise BadEntry(f"chunksize must be at least 1 row, not {chunksize}")
         pandas = need("a table as DataFrames", "sql", "pandas")
         return self._chunks(pandas, self._select(columns, where, limit), chunksize)
 
-    def _chunks(self, pandas: Any, wanted: Any, chunksize: int) -> Iterator[pandas.DataFrame]:
+    def _chunks(self, pandas: Any, query: Any, chunksize: int) -> Iterator[pandas.DataFrame]:
         with translated(f"the table {self.name}"), self.engine.connect() as connection:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=chunksize)
-            with contextlib.closing(streamed.execute(wanted)) as result:
+            with contextlib.closing(streamed.execute(query)) as result:
                 while rows := _plain(result.fetchmany(chunksize)):
-                    frame = _frame(pandas, wanted, rows)
+                    frame = _frame(pandas, query, rows)
                     del rows  # or there would be two chunks of them in memory during the next fetch
                     yield frame
                     del frame
@@ -307,14 +312,14 @@ class SQLTable:
         import sqlalchemy
 
         if limit is not None and limit < 0:
-            raise BadEntry(f"limit must not be negative, as {limit} is; leave it out for all rows")
+            raise BadEntry(f"limit must not be negative ({limit}); leave it out for all rows")
         if isinstance(columns, str):
             raise BadEntry(f"columns must be a list of names; write [{columns!r}]")
         names = self.columns if columns is None else columns
-        wanted = sqlalchemy.select(*(self._column(name) for name in names))
+        query = sqlalchemy.select(*(self._column(name) for name in names))
         if where is not None:
-            wanted = wanted.where(*self._conditions(where))
-        return wanted if limit is None else wanted.limit(limit)
+            query = query.where(*self._conditions(where))
+        return query if limit is None else query.limit(limit)
 
     def _conditions(self, where: Any) -> list[Any]:
         import sqlalchemy
@@ -324,8 +329,8 @@ class SQLTable:
         if isinstance(where, sqlalchemy.ClauseElement):
             return [where]
         raise BadEntry(
-            "where must be a dictionary of columns and values, or an expression of SQLAlchemy; "
-            "put a text into sqlalchemy.text(), with its values in bindparams()"
+            "where must be a dictionary of columns and values, or an SQLAlchemy expression; "
+            "put a str into sqlalchemy.text(), with its values in bindparams()"
         )
 
     def _column(self, name: str) -> Any:
@@ -339,11 +344,11 @@ class SQLTable:
         try:
             columns = ", ".join(f"{column.name} {column.type}" for column in self.table.columns)
             return f"<SQLTable {self.name!r}, {len(self):,} rows: {columns}>"
-        except Exception as error:  # to show something must not fail
+        except Exception as error:  # a repr must not fail
             return f"<SQLTable {self.name!r}, which cannot be read: {error}>"
 
     def _repr_html_(self) -> str:
-        """Its columns and the number of its rows, for notebooks."""
+        """Return the columns and the number of rows as HTML, for notebooks."""
         try:
             rows = "".join(
                 f"<tr><td>{html.escape(column.name)}</td><td>{html.escape(str(column.type))}</td></tr>"
@@ -356,37 +361,37 @@ class SQLTable:
 
 
 def _plain(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
-    # Plain tuples, which pandas takes three times as fast as the rows of SQLAlchemy.
+    # pandas reads plain tuples three times as fast as SQLAlchemy's rows.
     return list(map(tuple, rows))
 
 
-def _frame(pandas: Any, wanted: sqlalchemy.Select[Any], rows: list[tuple[Any, ...]]) -> pandas.DataFrame:
-    # As pandas does it; its own way to ask wraps the database's errors in one that says nothing.
-    columns = list(wanted.selected_columns)
+def _frame(pandas: Any, query: sqlalchemy.Select[Any], rows: list[tuple[Any, ...]]) -> pandas.DataFrame:
+    # In the way of pandas.read_sql, which would hide the database's errors behind an error of its own.
+    columns = list(query.selected_columns)
     names = [column.name for column in columns]
     frame = pandas.DataFrame.from_records(rows, columns=names, coerce_float=True)
     for number, column in enumerate(columns):
-        # What pandas finds depends on the values, so that chunks of one table would differ.
-        found = frame.iloc[:, number]
-        with contextlib.suppress(ValueError, TypeError):  # SQLite keeps anything in any column
-            typed = _typed(pandas, found, column.type)
-            if typed.dtype != found.dtype:
+        # pandas infers types from the values, so that chunks of the same table could differ.
+        inferred = frame.iloc[:, number]
+        with contextlib.suppress(ValueError, TypeError):  # SQLite stores any value in any column
+            typed = _typed(pandas, inferred, column.type)
+            if typed.dtype != inferred.dtype:
                 frame.isetitem(number, typed)
     return frame
 
 
-def _typed(pandas: Any, values: Any, wanted: sqlalchemy.types.TypeEngine[Any]) -> Any:
-    """A column's values in the type that a DataFrame has for what the database calls it."""
+def _typed(pandas: Any, values: Any, column_type: sqlalchemy.types.TypeEngine[Any]) -> Any:
+    """Return a column's values in the dtype for the type that the database declares for it."""
     from sqlalchemy import Boolean, Date, DateTime, Float, Integer, Numeric, String
 
-    if isinstance(wanted, (DateTime, Date)):
-        return pandas.to_datetime(values, utc=bool(getattr(wanted, "timezone", False)))
-    if isinstance(wanted, (Numeric, Float)):
+    if isinstance(column_type, (DateTime, Date)):
+        return pandas.to_datetime(values, utc=bool(getattr(column_type, "timezone", False)))
+    if isinstance(column_type, (Numeric, Float)):
         return values.astype("float64")
     if not len(values):
         known = {Integer: "int64", Boolean: "bool", String: "str"}
-        return values.astype(next((dtype for kind, dtype in known.items() if isinstance(wanted, kind)), "object"))
-    if isinstance(wanted, Integer) and values.isna().all():
+        return values.astype(next((dtype for kind, dtype in known.items() if isinstance(column_type, kind)), "object"))
+    if isinstance(column_type, Integer) and values.isna().all():
         return values.astype("float64")
     return values
 

@@ -1,4 +1,4 @@
-"""From what SQLAlchemy and the drivers raise to our own errors."""
+"""Translates the errors of SQLAlchemy and the drivers to errors of Edge."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from edge_sources.connection import SourceError
 
 
 class NoSuchTable(NotFound, KeyError):
-    """There is no such table; a `KeyError` as well, as `SQLConnection.tables` is a mapping."""
+    """The table does not exist; also a `KeyError`, since `SQLConnection.tables` is a mapping."""
 
 
-# PostgreSQL tells why it lets nobody in by a sentence only; its own code is not passed on.
-_NOT_LET_IN = re.compile(
+# PostgreSQL's reason for refusing a log-in is only in its sentence; the driver does not pass the code on.
+_REFUSED_LOGIN = re.compile(
     r"password authentication failed|no password supplied|no pg_hba\.conf entry|authentication failed|"
     r"role \".*\" (does not exist|is not permitted to log in)|Login failed for user|ORA-0(1017|1045|28000)"
 )
 
-_MYSQL_NOT_LET_IN = {1044, 1045, 1130, 1698, 1251, 1820, 4151}
+_MYSQL_REFUSED_LOGIN = {1044, 1045, 1130, 1698, 1251, 1820, 4151}
 
 
 @contextlib.contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn errors of SQLAlchemy and its drivers within the block into ours.
+    """Translate errors of SQLAlchemy and its drivers within the block.
+
+    Args:
+        what: the database or table, for the sentence.
 
     Raises:
-        NotFound: there is no such table.
-        Unauthenticated, Forbidden: the database does not let these credentials in, or not there.
-        ConnectionFailed: it cannot be reached, or broke off.
-        SourceError: it failed at what it was asked for, or holds what cannot be read.
+        NotFound: the table does not exist.
+        Unauthenticated, Forbidden: the database rejects the credentials, or does not permit the query.
+        BadEntry: SQLAlchemy or the database refuses the condition.
+        ConnectionFailed: the database cannot be reached, or the connection broke.
+        SourceError: the database failed, or holds a value that cannot be read.
     """
     import sqlalchemy.exc
 
@@ -48,7 +52,7 @@ def translated(what: str) -> Iterator[None]:
         raise BadEntry(f"{what}: SQLAlchemy refuses this ({_first_line(error)}); correct it") from None
     except (ValueError, TypeError, ArithmeticError) as error:
         raise SourceError(
-            f"{what}: it holds a value that is not of its column's type ({_first_line(error)}); leave the column out "
+            f"{what}: it has a value that is not of its column's type ({_first_line(error)}); leave the column out "
             "by columns=, or give SQLTable a sqlalchemy.Column(name, sqlalchemy.String)"
         ) from None
     except OSError as error:
@@ -63,18 +67,18 @@ def _translated(error: object, what: str) -> EdgeError:
     text = str(original)
     if state == "42P01" or number == 1146 or "no such table" in text:
         return _missing(what)
-    if state.startswith("28") or number in _MYSQL_NOT_LET_IN or _NOT_LET_IN.search(text):
-        return Unauthenticated(f"{what}: the database does not let these credentials in; correct the connector")
+    if state.startswith("28") or number in _MYSQL_REFUSED_LOGIN or _REFUSED_LOGIN.search(text):
+        return Unauthenticated(f"{what}: the database rejects the credentials; correct the connector")
     if state == "42501" or number == 1142:
         return Forbidden(f"{what}: the connector's user may not read it; ask the database's administrator")
     if state in ("42703", "42601", "42883", "22P02") or number in (1054, 1064):
         return BadEntry(f"{what}: the database refuses the condition ({_first_line(original)}); correct it")
     if _is_connection(error, state, number, text):
         return ConnectionFailed(
-            f"{what}: the database cannot be reached, or broke off ({_first_line(original)}); "
+            f"{what}: the database cannot be reached, or the connection broke ({_first_line(original)}); "
             "check host, port and db_name, and try again"
         )
-    return SourceError(f"{what}: the database failed at it ({_first_line(original)}); ask its administrator")
+    return SourceError(f"{what}: the query failed in the database ({_first_line(original)}); ask its administrator")
 
 
 def _is_connection(error: object, state: str, number: int, text: str) -> bool:
@@ -90,7 +94,7 @@ def _is_connection(error: object, state: str, number: int, text: str) -> bool:
 
 
 def _missing(what: str) -> NoSuchTable:
-    return NoSuchTable(f"{what} is not there, or not any more; list(connection.tables) names those there are")
+    return NoSuchTable(f"{what} does not exist (any more); list(connection.tables) shows the tables")
 
 
 def _first_line(error: object) -> str:

@@ -1,4 +1,4 @@
-"""What connectors look like on the wire; the server imports these records, so they stand here once."""
+"""The records of connectors on the wire. The server imports them, so that each is declared in a single place."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from edge_core.errors import BadEntry
 from edge_core.records import PLAIN_TEXT, Record, field
 
 MAX_NAME = 128
-"""Most characters of a connector's name."""
+"""Maximum length of a connector's name, in characters."""
 
 NAME = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{MAX_NAME - 1}}}$"
-"""ASCII letters, digits, ``_``, ``-`` and ``.``, of which the last two do not come first."""
+"""ASCII letters, digits, ``_``, ``-`` and ``.``; the first character is neither ``-`` nor ``.``."""
 
 MAX_BYTES = 1 << 20
-"""Bytes of a definition as JSON, what is secret in it included; a whole API description fits."""
+"""Maximum size of a definition as JSON, secret fields included, in bytes; a whole API description fits."""
 
 _NAME = re.compile(NAME)
 _UID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 
 
 class ConnectorEntry(Record):
-    """A connector as listings give it, without its definition."""
+    """A connector in a listing, without its definition."""
 
     __slots__ = ()
 
@@ -65,7 +65,7 @@ class OpenConnector(ConnectorEntry):
 
 
 class ConnectorDefinition(Record):
-    """A connector as it is to be kept."""
+    """A connector to be stored."""
 
     __slots__ = ()
 
@@ -79,24 +79,24 @@ class ConnectorDefinition(Record):
 
 
 def is_name(text: object) -> bool:
-    """Whether a connector can have this name; one in the form of a uid would hide another connector."""
+    """Return whether a connector can have a name; a name in the form of a uid could hide another connector."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None and not is_uid(text)
 
 
 def is_uid(text: str) -> bool:
-    """Whether this has the form of a uid."""
+    """Return whether a text has the form of a uid."""
     return _UID.fullmatch(text) is not None
 
 
 def check_name(name: object) -> str:
-    """The name, if a connector can have it.
+    """Return `name` if a connector can have it.
 
     Raises:
-        BadEntry: it cannot.
+        BadEntry: a connector cannot have the name.
     """
     if not isinstance(name, str) or not is_name(name):
         raise BadEntry(
             f"{name!r} cannot be a connector's name; use 1 to {MAX_NAME} ASCII letters, digits, _, - and ., "
-            "beginning with none of the last two, and not in the form of a uid"
+            "the first neither - nor ., and not in the form of a uid"
         )
     return name

@@ -25,7 +25,7 @@ from .pets import Pets
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     # From the reports, as another process may have run the tests.
     reasons = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ())}
-    for reason in sorted(one for one in reasons if "nobody answers for" in one):
+    for reason in sorted(reason for reason in reasons if "nobody answers for" in reason):
         terminalreporter.write_line(f"NOT TESTED: {reason.partition(': ')[2]}", red=True, bold=True)
 
 
@@ -47,9 +47,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture
 def bucket(store: Store) -> S3Connection:
     """A connection to a fresh bucket."""
-    made = S3Connection("plates", "Plates", f"b{secrets.token_hex(6)}", *store)
-    made.client().create_bucket(Bucket=made.bucket)
-    return made
+    connection = S3Connection("plates", "Plates", f"b{secrets.token_hex(6)}", *store)
+    connection.client().create_bucket(Bucket=connection.bucket)
+    return connection
 
 
 def _postgres() -> Server:
@@ -61,10 +61,10 @@ def _mariadb() -> Server:
 
 
 def _admin(server: Server, database: str | None) -> sqlalchemy.Engine:
-    found = SQLConnection(
+    connection = SQLConnection(
         "admin", "", server.host, server.port, server.kind, database, server.admin, server.admin_password
     )
-    return found.engine.execution_options(isolation_level="AUTOCOMMIT")
+    return connection.engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @pytest.fixture(scope="session")
@@ -72,15 +72,15 @@ def postgres() -> Iterator[Database]:
     """A scratch database on PostgreSQL."""
     server = _postgres()
     mark, password = secrets.token_hex(6), secrets.token_hex(12)
-    made = Database(server.kind, server.host, server.port, f"edge_{mark}", f"user_{mark}", password)
+    database = Database(server.kind, server.host, server.port, f"edge_{mark}", f"user_{mark}", password)
     engine = _admin(server, "postgres")
     with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE USER {made.username} PASSWORD '{password}'")
-        connection.exec_driver_sql(f"CREATE DATABASE {made.name} OWNER {made.username}")
-    yield made
+        connection.exec_driver_sql(f"CREATE USER {database.username} PASSWORD '{password}'")
+        connection.exec_driver_sql(f"CREATE DATABASE {database.name} OWNER {database.username}")
+    yield database
     with engine.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {made.name} WITH (FORCE)")
-        connection.exec_driver_sql(f"DROP USER {made.username}")
+        connection.exec_driver_sql(f"DROP DATABASE {database.name} WITH (FORCE)")
+        connection.exec_driver_sql(f"DROP USER {database.username}")
     engine.dispose()
 
 
@@ -89,19 +89,19 @@ def mariadb() -> Iterator[Database]:
     """A scratch database on MariaDB."""
     server = _mariadb()
     mark, password = secrets.token_hex(6), secrets.token_hex(12)
-    made = Database(server.kind, server.host, server.port, f"edge_{mark}", f"user_{mark}", password)
+    database = Database(server.kind, server.host, server.port, f"edge_{mark}", f"user_{mark}", password)
     engine = _admin(server, None)
     with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {made.name}")
-        connection.exec_driver_sql(f"CREATE USER {made.username}@'%%' IDENTIFIED BY '{password}'")
-        connection.exec_driver_sql(f"CREATE USER {made.username}@localhost IDENTIFIED BY '{password}'")
-        connection.exec_driver_sql(f"GRANT ALL ON {made.name}.* TO {made.username}@'%%'")
-        connection.exec_driver_sql(f"GRANT ALL ON {made.name}.* TO {made.username}@localhost")
-    yield made
+        connection.exec_driver_sql(f"CREATE DATABASE {database.name}")
+        connection.exec_driver_sql(f"CREATE USER {database.username}@'%%' IDENTIFIED BY '{password}'")
+        connection.exec_driver_sql(f"CREATE USER {database.username}@localhost IDENTIFIED BY '{password}'")
+        connection.exec_driver_sql(f"GRANT ALL ON {database.name}.* TO {database.username}@'%%'")
+        connection.exec_driver_sql(f"GRANT ALL ON {database.name}.* TO {database.username}@localhost")
+    yield database
     with engine.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {made.name}")
-        connection.exec_driver_sql(f"DROP USER {made.username}@'%%'")
-        connection.exec_driver_sql(f"DROP USER {made.username}@localhost")
+        connection.exec_driver_sql(f"DROP DATABASE {database.name}")
+        connection.exec_driver_sql(f"DROP USER {database.username}@'%%'")
+        connection.exec_driver_sql(f"DROP USER {database.username}@localhost")
     engine.dispose()
 
 
@@ -111,21 +111,21 @@ def database(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[SQLConne
     if request.param == "sqlite":
         path = tmp_path / "runs.sqlite3"
         path.touch()
-        made = SQLConnection("lims", "LIMS", db_kind="sqlite", db_name=str(path))
+        lims = SQLConnection("lims", "LIMS", db_kind="sqlite", db_name=str(path))
     else:
-        found = request.getfixturevalue("postgres" if request.param == "postgresql" else "mariadb")
-        made = connection_of(found._replace(kind=request.param))
-    yield made
-    with made.engine.begin() as connection:
+        scratch = request.getfixturevalue("postgres" if request.param == "postgresql" else "mariadb")
+        lims = connection_of(scratch._replace(kind=request.param))
+    yield lims
+    with lims.engine.begin() as connection:
         metadata = sqlalchemy.MetaData()
-        metadata.reflect(made.engine)
+        metadata.reflect(lims.engine)
         metadata.drop_all(connection)
-    made.engine.dispose()
+    lims.engine.dispose()
 
 
-def connection_of(found: Database, **more: Any) -> SQLConnection:
-    content = {"host": found.host, "port": found.port, "db_kind": found.kind, "db_name": found.name}
-    content |= {"username": found.username, "password": found.password}
+def connection_of(database: Database, **more: Any) -> SQLConnection:
+    content = {"host": database.host, "port": database.port, "db_kind": database.kind, "db_name": database.name}
+    content |= {"username": database.username, "password": database.password}
     return SQLConnection("lims", "LIMS", **{**content, **more})
 
 

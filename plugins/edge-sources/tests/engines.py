@@ -65,14 +65,14 @@ def object_store(folder: Path) -> Iterator[Store]:
         "MINIO_REGION": "eu-lab",  # not the one that clients sign for at first
     }
     meta = f"sqlite3://{folder}/meta.db"
-    made = subprocess.run(
+    formatted = subprocess.run(
         [program, "format", "--storage", "file", "--bucket", f"{folder}/data/", "--trash-days", "0", meta, "store"],
         env=environment,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert made.returncode == 0, made.stderr
+    assert formatted.returncode == 0, formatted.stderr
     port = free_port()
     options = ["--multi-buckets", "--keep-etag", "--object-tag", "--object-meta", "--no-banner", "--no-bgjob"]
     cache = ["--cache-dir", f"{folder}/cache", "--log", f"{folder}/gateway.log", "--attr-cache", "0"]

@@ -27,7 +27,7 @@ class Pets(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.asked = (self.command, parts.path, parse_qs(parts.query), dict(self.headers), body)  # type: ignore[attr-defined]
+        self.server.request = (self.command, parts.path, parse_qs(parts.query), dict(self.headers), body)  # type: ignore[attr-defined]
         query = parse_qs(parts.query)
         if parts.path in ("/openapi.yaml", "/openapi.json"):
             text = PETS if parts.path.endswith("yaml") else json.dumps(yaml.safe_load(PETS), default=str)
@@ -35,7 +35,7 @@ class Pets(http.server.BaseHTTPRequestHandler):
         if self.headers.get("Authorization") == "Bearer wrong":
             return self._json(401, {"detail": "who are you"})
         if parts.path == "/v1/pet/findByStatus":
-            return self._json(200, [one for one in ANIMALS.values() if one["status"] in query["status"]])
+            return self._json(200, [animal for animal in ANIMALS.values() if animal["status"] in query["status"]])
         if parts.path == "/v1/pet" and self.command == "POST":
             return self._json(200, json.loads(body))
         if parts.path.startswith("/v1/pet/"):
@@ -45,8 +45,8 @@ class Pets(http.server.BaseHTTPRequestHandler):
                 return self._answer(200, b"{", "application/json")
             if status is not None:
                 return self._json(status, {"message": "as you wish"})
-            found = ANIMALS.get(int(word))
-            return self._json(200, found) if found else self._json(404, {"message": "no such pet"})
+            animal = ANIMALS.get(int(word))
+            return self._json(200, animal) if animal else self._json(404, {"message": "unknown pet"})
         return self._answer(200, b"pong", "text/plain")
 
     def _json(self, status: int, content: Any) -> None:

@@ -52,7 +52,7 @@ def test_operations_are_methods_grouped_by_tag(url: str, kind: str) -> None:
 
 def test_parameters_are_checked_before_anything_is_sent(url: str, shop: Any) -> None:
     client = OpenAPIConnection("pets", "Pets", f"{url}/openapi.yaml").generate_new_client()
-    del shop.asked
+    del shop.request
     for call in (
         lambda: client.pet.findPetsByStatus(),
         lambda: client.pet.findPetsByStatus(status="lost"),
@@ -63,7 +63,7 @@ def test_parameters_are_checked_before_anything_is_sent(url: str, shop: Any) -> 
     ):
         with pytest.raises(BadEntry):
             call()
-    assert not hasattr(shop, "asked")
+    assert not hasattr(shop, "request")
 
 
 def test_bodies_go_in_the_form_the_document_says(url: str, shop: Any) -> None:
@@ -86,7 +86,7 @@ def test_bodies_go_in_the_form_the_document_says(url: str, shop: Any) -> None:
 
     def sent(name: str, body: Any) -> tuple[str, bytes]:
         assert getattr(calls, name)(body=body) == "pong"
-        return shop.asked[3]["Content-Type"], shop.asked[4]
+        return shop.request[3]["Content-Type"], shop.request[4]
 
     assert sent("merge", {"a": None}) == ("application/merge-patch+json", b'{"a": null}')
     assert sent("form", {"a": "x y", "b": [1, True]}) == ("application/x-www-form-urlencoded", b"a=x+y&b=1&b=true")
@@ -112,14 +112,14 @@ def test_bodies_go_in_the_form_the_document_says(url: str, shop: Any) -> None:
 def test_credentials_go_as_the_document_says(url: str, shop: Any) -> None:
     client = OpenAPIConnection("pets", "Pets", f"{url}/openapi.yaml", token="k1").generate_new_client()
     client.pet.findPetsByStatus(status="sold")
-    assert shop.asked[3]["Authorization"] == "Bearer k1"
+    assert shop.request[3]["Authorization"] == "Bearer k1"
     client.pet.getPetById(petId=1)
-    assert shop.asked[3]["X-Key"] == "k1"
+    assert shop.request[3]["X-Key"] == "k1"
     client.ping()
-    assert "Authorization" not in shop.asked[3]
+    assert "Authorization" not in shop.request[3]
     basic = OpenAPIConnection("pets", "Pets", f"{url}/openapi.yaml", username="u", password="p").generate_new_client()
     basic.pet.addPet(body={"name": "Ada"})
-    assert shop.asked[3]["Authorization"] == "Basic " + base64.b64encode(b"u:p").decode()
+    assert shop.request[3]["Authorization"] == "Basic " + base64.b64encode(b"u:p").decode()
 
 
 def test_refusals_are_our_errors(url: str) -> None:

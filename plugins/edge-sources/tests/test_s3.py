@@ -66,31 +66,31 @@ def test_prefixes_and_keys_as_documented(bucket: S3Connection) -> None:
 
 
 @pytest.mark.slow
-def test_the_first_keys_come_after_one_page(bucket: S3Connection) -> None:
+def test_the_first_keys_come_after_the_first_page(bucket: S3Connection) -> None:
     put(bucket, *(f"k{n:03}" for n in range(25)))
     assert len(bucket.list_keys()) == 25  # by which the store's region is known
-    asked: list[str] = []
-    events = bucket._client.meta.events
+    calls: list[str] = []
+    events = bucket._store.client.meta.events
     events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 10})
-    events.register("before-call.s3.*", lambda model, **_: asked.append(model.name))
-    found = bucket.iter_keys()
-    assert asked == []
-    assert list(itertools.islice(found, 10)) == [f"k{n:03}" for n in range(10)]
-    assert asked == ["ListObjectsV2"]
-    assert len(list(found)) == 15
-    assert len(asked) == 3
+    events.register("before-call.s3.*", lambda model, **_: calls.append(model.name))
+    keys = bucket.iter_keys()
+    assert calls == []
+    assert list(itertools.islice(keys, 10)) == [f"k{n:03}" for n in range(10)]
+    assert calls == ["ListObjectsV2"]
+    assert len(list(keys)) == 15
+    assert len(calls) == 3
     scan = bucket.root.scan()
     next(scan)
-    assert len(asked) == 4
+    assert len(calls) == 4
     assert len(list(scan)) == 24
-    assert len(asked) == 6
+    assert len(calls) == 6
 
 
 def test_deleting_in_bulk_works_where_it_needs_an_md5(bucket: S3Connection) -> None:
     put(bucket, "all/1", "all/2", "all/deep/3")
     assert len(bucket.list_keys("all/")) >= 3
     keys = [{"Key": "all/1"}]
-    assert "Errors" not in bucket._client.delete_objects(Bucket=bucket.bucket, Delete={"Objects": keys})
+    assert "Errors" not in bucket._store.client.delete_objects(Bucket=bucket.bucket, Delete={"Objects": keys})
     bucket.root.delete("all", recursive=True)
     assert bucket.list_keys() == []
 
@@ -102,7 +102,7 @@ def test_a_store_that_signs_for_a_region_of_its_own_is_understood(bucket: S3Conn
     signed: list[bytes] = []
 
     def watch() -> None:
-        fresh._client.meta.events.register(
+        fresh._store.client.meta.events.register(
             "before-send.s3", lambda request, **_: signed.append(request.headers["Authorization"])
         )
 
@@ -110,7 +110,7 @@ def test_a_store_that_signs_for_a_region_of_its_own_is_understood(bucket: S3Conn
     assert fresh.list_keys() == ["x.csv"]
     watch()
     assert fresh.list_keys() == ["x.csv"]
-    assert [b"/eu-lab/s3/" in one for one in signed] == [False, True, True]
+    assert [b"/eu-lab/s3/" in authorization for authorization in signed] == [False, True, True]
     again = S3Connection.from_dict(bucket.to_dict())
     for connection in (fresh, again):
         with urlopen(connection.open("x.csv", "file").download_url()) as answer:
@@ -149,7 +149,7 @@ def test_the_root_is_a_folder_like_those_of_files(bucket: S3Connection, tmp_path
             root.upload(bad, b"")
 
 
-def test_ranged_reads_give_one_version_and_check_it(bucket: S3Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranged_reads_give_a_single_version_and_check_it(bucket: S3Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     content = os.urandom(3 << 20)
     bucket.root.upload("big.bin", content)
     with bucket.root.open("big.bin", "file") as file:
@@ -191,7 +191,7 @@ def test_large_files_go_in_parts(bucket: S3Connection, monkeypatch: pytest.Monke
         assert bucket.root.download(name, tmp_path / name).read_bytes() == content
 
 
-def test_folders_are_made_moved_and_deleted(bucket: S3Connection) -> None:
+def test_folders_are_created_moved_and_deleted(bucket: S3Connection) -> None:
     root = bucket.root
     root.make_folder("new")
     with pytest.raises(AlreadyExists):

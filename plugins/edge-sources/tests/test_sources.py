@@ -34,33 +34,38 @@ def lims(name: str = "lims", **more: Any) -> SQLConnection:
 
 
 def test_a_connection_comes_back_as_it_was_added(ada: EdgeSession, dev: EdgeSession) -> None:
-    made = [
+    connections = [
         lims(),
         S3Connection("plates", "Plates", "plates", "https://s3.example.com", "AKIAKEY", PASSWORD),
         OpenAPIConnection("pets", "Pets", "https://pets.example.com/openapi.json", token=PASSWORD),
     ]
-    for connection in made:
+    for connection in connections:
         dev.sources.add(connection)
-        found = ada.sources.get(connection.name)
-        assert type(found) is type(connection)
-        assert found.to_dict() == connection.to_dict()
-        assert found.uid is not None
-        assert ada.sources.get(found.uid).name == connection.name
+        received = ada.sources.get(connection.name)
+        assert type(received) is type(connection)
+        assert received.to_dict() == connection.to_dict()
+        assert received.uid is not None
+        assert ada.sources.get(received.uid).name == connection.name
     assert ada.sources.list() == ada.sources.list_names() == ["lims", "pets", "plates"]
 
 
 def test_update_changes_and_renames(ada: EdgeSession, dev: EdgeSession) -> None:
     dev.sources.add(lims())
-    found = dev.sources.get("lims")
-    assert isinstance(found, SQLConnection)
-    found.name, found.title, found.host, found.password = "lims-2", "New", "db2.example.com", "other"
-    dev.sources.update(found)
+    connection = dev.sources.get("lims")
+    assert isinstance(connection, SQLConnection)
+    connection.name, connection.title, connection.host, connection.password = (
+        "lims-2",
+        "New",
+        "db2.example.com",
+        "other",
+    )
+    dev.sources.update(connection)
     assert ada.sources.list() == ["lims-2"]
-    assert ada.sources.get("lims-2").to_dict() == found.to_dict()
+    assert ada.sources.get("lims-2").to_dict() == connection.to_dict()
     dev.sources.update(lims("lims-2", username=None))  # by hand: by its name, whatever it was
     again = ada.sources.get("lims-2")
     assert isinstance(again, SQLConnection)
-    assert (again.uid, again.title, again.username) == (found.uid, "LIMS", None)
+    assert (again.uid, again.title, again.username) == (connection.uid, "LIMS", None)
 
 
 def test_of_two_who_update_the_second_meets_a_conflict(dev: EdgeSession) -> None:
@@ -84,18 +89,18 @@ def test_the_times_are_those_of_adding_and_of_the_last_change(dev: EdgeSession) 
 
 
 def test_remove_by_name_and_uid(dev: EdgeSession) -> None:
-    one, two = lims("one"), lims("two")
-    dev.sources.add(one)
-    dev.sources.add(two)
-    dev.sources.remove("one")
-    assert two.uid is not None
-    dev.sources.remove(two.uid)
+    by_uid = lims("second")
+    dev.sources.add(lims("first"))
+    dev.sources.add(by_uid)
+    dev.sources.remove("first")
+    assert by_uid.uid is not None
+    dev.sources.remove(by_uid.uid)
     assert dev.sources.list() == []
-    for wanted in ("one", two.uid):
+    for connection_id in ("first", by_uid.uid):
         with pytest.raises(NotFound):
-            dev.sources.get(wanted)
+            dev.sources.get(connection_id)
         with pytest.raises(NotFound):
-            dev.sources.remove(wanted)
+            dev.sources.remove(connection_id)
 
 
 def test_names_are_taken_once_and_are_plain(dev: EdgeSession) -> None:
@@ -135,33 +140,33 @@ def test_a_foreign_organization_shows_nothing(dev: EdgeSession, edge_join: Join,
 def test_lists_page_through(dev: EdgeSession) -> None:
     for n in range(5):
         dev.sources.add(lims(f"c{n}"))
-    found = [one["name"] for one in dev.sources.http.items("", params={"limit": 2})]
-    assert found == [f"c{n}" for n in range(5)]
+    names = [entry["name"] for entry in dev.sources.http.items("", params={"limit": 2})]
+    assert names == [f"c{n}" for n in range(5)]
 
 
 def test_search_finds_connectors(ada: EdgeSession, dev: EdgeSession) -> None:
     connection = lims("plate-reader")
     dev.sources.add(connection)
-    (found,) = ada.search("plate", kind="connector")
-    assert (found.name, found.kind, found.uid, found.path) == ("plate-reader", "connector", connection.uid, None)
+    (result,) = ada.search("plate", kind="connector")
+    assert (result.name, result.kind, result.uid, result.path) == ("plate-reader", "connector", connection.uid, None)
     connection.name = "spectrometer"
     dev.sources.update(connection)
-    assert [one.name for one in ada.search("plate")] == []
-    assert [one.name for one in ada.search("spectro")] == ["spectrometer"]
+    assert [result.name for result in ada.search("plate")] == []
+    assert [result.name for result in ada.search("spectro")] == ["spectrometer"]
     dev.sources.remove("spectrometer")
     assert list(ada.search("spectro")) == []
 
 
-def test_a_kind_from_a_newer_server_is_told_at_get_and_listed(dev: EdgeSession) -> None:
-    wanted = {"name": "graph", "title": "Graph", "kind": "graphdb", "definition": {"x": 1}, "secret": {}}
-    dev.sources.http.post("", json=wanted)
+def test_an_unknown_kind_is_listed_and_named_by_the_error_of_get(dev: EdgeSession) -> None:
+    definition = {"name": "graph", "title": "Graph", "kind": "graphdb", "definition": {"x": 1}, "secret": {}}
+    dev.sources.http.post("", json=definition)
     dev.sources.add(lims())
     assert dev.sources.list() == ["graph", "lims"]
     with pytest.raises(BadEntry, match="graphdb"):
         dev.sources.get("graph")
 
 
-def test_what_a_newer_client_added_stays_when_an_older_one_updates(dev: EdgeSession) -> None:
+def test_fields_of_a_newer_client_stay_when_an_older_client_updates(dev: EdgeSession) -> None:
     dev.sources.add(lims())
     dev.sources.http.stream(
         "PATCH",
@@ -169,15 +174,15 @@ def test_what_a_newer_client_added_stays_when_an_older_one_updates(dev: EdgeSess
         headers={"Content-Type": "application/merge-patch+json"},
         body=json.dumps({"definition": {"role": "analyst"}}).encode(),
     ).close()
-    found = dev.sources.get("lims")
-    found.title = "Renamed"
-    dev.sources.update(found)
+    connection = dev.sources.get("lims")
+    connection.title = "Renamed"
+    dev.sources.update(connection)
     assert dev.sources.http.get("/lims")["definition"]["role"] == "analyst"
 
 
-def test_a_definition_that_is_not_valid_is_told(dev: EdgeSession) -> None:
-    wanted = {"name": "lims", "title": "LIMS", "kind": "sql", "definition": {"db_kind": "paper"}, "secret": {}}
-    dev.sources.http.post("", json=wanted)
+def test_an_invalid_definition_is_refused(dev: EdgeSession) -> None:
+    definition = {"name": "lims", "title": "LIMS", "kind": "sql", "definition": {"db_kind": "paper"}, "secret": {}}
+    dev.sources.http.post("", json=definition)
     with pytest.raises(BadEntry, match="paper"):
         dev.sources.get("lims")
     with pytest.raises(BadEntry, match="bucket"):
@@ -186,17 +191,17 @@ def test_a_definition_that_is_not_valid_is_told(dev: EdgeSession) -> None:
 
 def test_what_is_secret_is_marked_and_shows_nowhere(dev: EdgeSession, edge_server: EdgeServer) -> None:
     dev.sources.add(lims())
-    found = dev.sources.get("lims")
-    content = found.to_dict()
+    connection = dev.sources.get("lims")
+    content = connection.to_dict()
     assert content["secret"] == {"password": PASSWORD}
     assert json.loads(json.dumps(content))["secret"] == {"password": PASSWORD}
-    for shown in (repr(found), str(content), repr(found.to_dict()["secret"]), repr(dev.sources)):
-        assert PASSWORD not in shown
-    assert isinstance(found, SQLConnection)
-    assert PASSWORD not in repr(found.engine)
+    for text in (repr(connection), str(content), repr(connection.to_dict()["secret"]), repr(dev.sources)):
+        assert PASSWORD not in text
+    assert isinstance(connection, SQLConnection)
+    assert PASSWORD not in repr(connection.engine)
     again = SQLConnection.from_dict(content)
     assert again.to_dict() == content
-    assert pickle.loads(pickle.dumps(found)).to_dict() == content
+    assert pickle.loads(pickle.dumps(connection)).to_dict() == content
 
 
 def test_credentials_are_sealed_in_the_database(dev: EdgeSession, edge_server: EdgeServer, tmp_path: Path) -> None:
@@ -213,21 +218,21 @@ def test_a_kind_of_a_third_party_in_under_40_lines(
     page = (Path(__file__).parents[3] / "docs" / "connectors.md").read_text()
     source = page.partition("```python\n# lab_redis.py\n")[2].partition("```")[0]
     assert 10 < len(source.splitlines()) < 40
-    info = tmp_path / "lab_redis-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-redis\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge.connectors]\nredis = lab_redis:RedisConnection\n")
+    metadata = tmp_path / "lab_redis-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-redis\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[edge.connectors]\nredis = lab_redis:RedisConnection\n")
     (tmp_path / "lab_redis.py").write_text(textwrap.dedent(source))
     monkeypatch.syspath_prepend(str(tmp_path))
     registry.rescan()
     connections._registry.cache_clear()
     try:
-        made = class_of("redis")("cache", "Cache", "127.0.0.1", 1, PASSWORD)  # type: ignore[call-arg]
-        dev.sources.add(made)
-        found = dev.sources.get("cache")
-        assert found.to_dict() == made.to_dict()
-        assert PASSWORD not in repr(found)
-        assert found.test(5) is ConnectionStatus.NO_CONNECTION
+        added = class_of("redis")("cache", "Cache", "127.0.0.1", 1, PASSWORD)  # type: ignore[call-arg]
+        dev.sources.add(added)
+        connection = dev.sources.get("cache")
+        assert connection.to_dict() == added.to_dict()
+        assert PASSWORD not in repr(connection)
+        assert connection.test(5) is ConnectionStatus.NO_CONNECTION
         with socket.create_server(("127.0.0.1", 0)) as listener:
             for answer, status in ((b"+OK\r\n", "VALID_CONNECTION"), (b"-WRONGPASS no\r\n", "BAD_CREDENTIALS")):
                 import threading
@@ -239,8 +244,8 @@ def test_a_kind_of_a_third_party_in_under_40_lines(
 
                 thread = threading.Thread(target=serve)
                 thread.start()
-                found.port = listener.getsockname()[1]  # type: ignore[attr-defined]
-                assert found.test(30).value == status
+                connection.port = listener.getsockname()[1]  # type: ignore[attr-defined]
+                assert connection.test(30).value == status
                 thread.join()
     finally:
         monkeypatch.undo()
@@ -294,7 +299,7 @@ def test_the_command(dev: EdgeSession, tmp_path: Path) -> None:
     assert added.exit_code == 0, added.output
     assert json.loads(added.stdout)["uid"] == dev.sources.get("lims").uid
     assert run("list").stdout == "lims\tsql\tLIMS\n"
-    assert [one["name"] for one in json.loads(run("list", "--json").stdout)] == ["lims"]
+    assert [entry["name"] for entry in json.loads(run("list", "--json").stdout)] == ["lims"]
     shown = run("show", "lims")
     assert str(path) in shown.stdout
     assert PASSWORD not in shown.stdout

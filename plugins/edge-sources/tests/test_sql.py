@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ def test_a_table_comes_back_as_it_was_loaded(runs: SQLTable) -> None:
     assert list(read.columns) == list(FRAME.columns)
     assert read["plate"].tolist() == FRAME["plate"].tolist()
     assert read["value"].equals(FRAME["value"])
-    assert [None if pandas.isna(one) else one for one in read["label"]] == [
-        None if pandas.isna(one) else one for one in FRAME["label"]
+    assert [None if pandas.isna(label) else label for label in read["label"]] == [
+        None if pandas.isna(label) else label for label in FRAME["label"]
     ]
     assert pandas.to_datetime(read["seen"]).tolist() == FRAME["seen"].tolist()
 
@@ -140,8 +141,8 @@ def test_parts_of_a_table(runs: SQLTable) -> None:
     assert len(runs.to_dataframe(limit=0)) == 0
 
     def plates(where: Any) -> list[int]:
-        found: list[int] = runs.to_dataframe(where=where)["plate"].tolist()
-        return sorted(found)
+        numbers: list[int] = runs.to_dataframe(where=where)["plate"].tolist()
+        return sorted(numbers)
 
     assert plates({"plate": 2}) == [2]
     assert plates({"plate": [1, 4, 9]}) == [1, 4]
@@ -154,7 +155,7 @@ def test_parts_of_a_table(runs: SQLTable) -> None:
     assert len(runs) == 4
 
 
-def test_what_cannot_be_asked_for_is_refused(runs: SQLTable) -> None:
+def test_invalid_arguments_are_refused(runs: SQLTable) -> None:
     for arguments in (
         {"columns": ["nothing"]},
         {"columns": "plate"},
@@ -182,10 +183,10 @@ def test_chunks_are_the_whole_in_order(runs: SQLTable) -> None:
 
 
 def test_the_rest_of_a_table_stays_in_the_database(runs: SQLTable) -> None:
-    asked: list[bool] = []
-    sa.event.listen(runs.engine, "before_cursor_execute", lambda *found: asked.append(found[4].execution_options))
+    executed: list[Mapping[str, Any]] = []
+    sa.event.listen(runs.engine, "before_cursor_execute", lambda *event: executed.append(event[4].execution_options))
     list(runs.iter_dataframes(chunksize=2))
-    assert any(options.get("stream_results") for options in asked)  # type: ignore[attr-defined]
+    assert any(options.get("stream_results") for options in executed)
 
 
 def test_tables_are_a_lazy_mapping(database: SQLConnection) -> None:
@@ -195,10 +196,10 @@ def test_tables_are_a_lazy_mapping(database: SQLConnection) -> None:
             connection.execute(sa.schema.CreateTable(sa.Table(f"t{n}", sa.MetaData(), sa.Column("id", sa.Integer))))
         connection.exec_driver_sql("CREATE VIEW seen AS SELECT id FROM t0")
     tables = database.tables
-    asked: list[str] = []
-    sa.event.listen(database.engine, "before_cursor_execute", lambda *found: asked.append(found[2]))
+    statements: list[str] = []
+    sa.event.listen(database.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
     assert list(tables) == ["seen", "t0", "t1", "t2", "t3", "t4"]
-    assert len(asked) < 8
+    assert len(statements) < 8
     assert len(tables) == 6
     assert "t1" in tables
     assert "t9" not in tables
@@ -223,13 +224,13 @@ def test_hostile_names_are_quoted(database: SQLConnection) -> None:
         with database.engine.begin() as connection:
             table.create(connection)
             connection.execute(table.insert(), [{column: 1}, {column: 2}])
-        found = database.tables[name]
-        assert found.to_dataframe()[column].tolist() == [1, 2]
-        assert found.to_dataframe(columns=[column], where={column: 2})[column].tolist() == [2]
-        assert len(found) == 2
-        assert len(list(found.iter_dataframes(chunksize=1))) == 2
-        assert "2 rows" in repr(found)
-        assert "2 rows" in found._repr_html_()
+        hostile = database.tables[name]
+        assert hostile.to_dataframe()[column].tolist() == [1, 2]
+        assert hostile.to_dataframe(columns=[column], where={column: 2})[column].tolist() == [2]
+        assert len(hostile) == 2
+        assert len(list(hostile.iter_dataframes(chunksize=1))) == 2
+        assert "2 rows" in repr(hostile)
+        assert "2 rows" in hostile._repr_html_()
     with pytest.raises(NotFound):
         SQLTable(database, "victims; --").to_dataframe()
 
@@ -262,7 +263,7 @@ def test_a_table_of_another_schema(postgres: Database) -> None:
             begun.exec_driver_sql('DROP SCHEMA "Lab 1" CASCADE')
 
 
-def test_a_table_dropped_under_the_reader_is_not_found(runs: SQLTable) -> None:
+def test_a_table_dropped_while_it_is_used_is_an_error(runs: SQLTable) -> None:
     assert runs.columns
     with runs.engine.begin() as connection:
         runs.table.drop(connection)
@@ -276,26 +277,26 @@ def test_a_table_dropped_under_the_reader_is_not_found(runs: SQLTable) -> None:
 
 def test_each_thing_that_is_wrong_has_its_status_and_error(postgres: Database, mariadb: Database) -> None:
     bad, none = ConnectionStatus.BAD_CREDENTIALS, ConnectionStatus.NO_CONNECTION
-    for found in (postgres, mariadb):
-        assert connection_of(found).test() is ConnectionStatus.VALID_CONNECTION
+    for database in (postgres, mariadb):
+        assert connection_of(database).test() is ConnectionStatus.VALID_CONNECTION
         cases: list[tuple[dict[str, Any], ConnectionStatus, type[Exception]]] = [
             ({"username": "nobody_there"}, bad, Unauthenticated),
             ({"db_name": "no_such_database"}, none, ConnectionFailed),
             ({"port": free_port()}, none, ConnectionFailed),
             ({"host": "no-such-host.invalid"}, none, ConnectionFailed),
         ]
-        if found is mariadb:
+        if database is mariadb:
             cases.append(({"password": "wrong"}, bad, Unauthenticated))
             cases[1] = ({"db_name": "no_such_database"}, bad, Unauthenticated)  # it tells nobody which there are
         for more, status, error in cases:
-            connection = connection_of(found, **more)
+            connection = connection_of(database, **more)
             assert connection.test(20) is status, more
             with pytest.raises(error) as caught:
                 list(connection.tables)
-            assert found.password not in str(caught.value)
+            assert database.password not in str(caught.value)
 
 
-def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_sqlite_file_is_not_created(tmp_path: Path) -> None:
     connection = SQLConnection("x", "X", db_kind="sqlite", db_name=str(tmp_path / "no.sqlite3"))
     assert connection.test() is ConnectionStatus.NO_CONNECTION
     with pytest.raises(ConnectionFailed):
@@ -349,9 +350,9 @@ def test_a_million_rows_come_back_and_chunks_take_little_memory(
             text=True,
             check=True,
         )
-        found, total, before, peak = map(int, ran.stdout.split())
-        print(f"{kind}: {found:,} rows in chunks, peak memory {peak / 1024:.0f} MiB, {before / 1024:.0f} before")
-        assert (found, total) == (rows, rows * (rows - 1) // 2)
+        read, total, before, peak = map(int, ran.stdout.split())
+        print(f"{kind}: {read:,} rows in chunks, peak memory {peak / 1024:.0f} MiB, {before / 1024:.0f} before")
+        assert (read, total) == (rows, rows * (rows - 1) // 2)
         assert peak < 200 << 10
     finally:
         with connection.engine.begin() as end:
