@@ -179,16 +179,8 @@ class Connection:
 
         return http.route(url)
 
-    def transferred(self, direction: str, path: str, done: int, total: int | None, *, finished: bool) -> None:
-        """Report the progress of a transfer to the session's hooks; without a session, nobody is told.
-
-        Args:
-            direction: ``"upload"`` or ``"download"``.
-            path: path of the file.
-            done: bytes transferred so far.
-            total: bytes in all, or None if that is not known.
-            finished: True for the last call.
-        """
+    def _transferred(self, direction: str, path: str, done: int, total: int | None, *, finished: bool) -> None:
+        """Report the progress of a transfer to the hooks of the session, if the connection came from one."""
         if self._http is not None:
             self._http.transferred(direction, path, done, total, finished=finished)
 

@@ -24,7 +24,7 @@ class EdgeData(Namespace):
     plugin_api = 1
 
     def list(self) -> list[str]:
-        """Return the names of the connectors, in alphabetical order."""
+        """Return the names of the connectors, sorted."""
         return [entry.name for entry in self.scan()]
 
     # The method above takes the name of the built-in type for the rest of this class.

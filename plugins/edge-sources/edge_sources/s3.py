@@ -201,7 +201,7 @@ class S3Connection(Connection):
     @property
     def _store(self) -> BucketStore:
         if self._bucket_store is None:
-            self._bucket_store = BucketStore(self)
+            self._bucket_store = BucketStore(self, self._transferred)
         return self._bucket_store
 
 

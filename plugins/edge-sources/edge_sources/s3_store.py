@@ -35,7 +35,12 @@ class Bucket(Protocol):
     @property
     def bucket(self) -> str: ...
     def client(self, *, region: str | None = None) -> Any: ...
-    def transferred(self, direction: str, path: str, done: int, total: int | None, *, finished: bool) -> None: ...
+
+
+class Report(Protocol):
+    """Takes note of the progress of a transfer, with the arguments of `edge_vfs.FileStore.progress`."""
+
+    def __call__(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool) -> None: ...
 
 
 class Entry(NamedTuple):
@@ -52,8 +57,9 @@ class Entry(NamedTuple):
 class BucketStore:
     """An `edge_vfs.FileStore` of a bucket."""
 
-    def __init__(self, connection: Bucket) -> None:
+    def __init__(self, connection: Bucket, report: Report) -> None:
         self._connection = connection
+        self._report = report
         self.bucket = connection.bucket
         self._client: Any = None
         self._signing: dict[str, str] = {}
@@ -179,7 +185,7 @@ class BucketStore:
         self._delete_below(f"{path}/")
 
     def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:
-        self._connection.transferred(direction, path, done, total, finished=finished)
+        self._report(direction, path, done, total, finished=finished)
 
     def _head(self, path: str) -> Entry | None:
         import botocore.exceptions

@@ -139,7 +139,7 @@ def test_refusals_are_our_errors(url: str) -> None:
         gone.ping()
 
 
-def test_what_cannot_be_sent_is_told(url: str) -> None:
+def test_a_call_that_cannot_be_sent_is_refused(url: str) -> None:
     document = yaml.safe_load(PETS)
     document["paths"]["/ping"]["get"]["parameters"] = [{"name": "X-Mark", "in": "header", "schema": {"type": "string"}}]
     text = json.dumps(document, default=str)

@@ -100,7 +100,7 @@ def test_the_types_are_those_of_the_columns_whatever_the_values(database: SQLCon
     assert read["whole"].isna().tolist() == [False, True, True]
 
 
-def test_what_a_column_cannot_hold_is_told_or_kept(tmp_path: Path) -> None:
+def test_a_value_that_a_column_cannot_hold_is_an_error_or_kept(tmp_path: Path) -> None:
     path = tmp_path / "runs.sqlite3"
     path.touch()
     connection = SQLConnection("x", "X", db_kind="sqlite", db_name=str(path))
