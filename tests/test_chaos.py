@@ -19,7 +19,7 @@ import pytest
 
 from edge_core.errors import EdgeError
 from edge_core.session import EdgeSession
-from edge_core.testing.chaos import (
+from edge_testing.chaos import (
     Answer,
     ChaosProxy,
     Cut,

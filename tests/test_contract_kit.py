@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import requests  # noqa: F401  # here, since pytester unloads what its runs load, and it cannot be loaded twice
 
-from edge_core.testing.contract import PluginContract
+from edge_testing.contract import PluginContract
 from tests.conftest import Distribute
 
 pytest_plugins = ["pytester"]
@@ -40,7 +41,7 @@ lab = lab_plugin.namespace:Lab
 
 TEST = """
 from pathlib import Path
-from edge_core.testing.contract import Call, Listing, PluginContract
+from edge_testing.contract import Call, Listing, PluginContract
 from lab_plugin.namespace import Lab
 
 class TestContract(PluginContract):

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from edge_core.session import EdgeSession
-from edge_server.pytest_plugin import Join
+from edge_server.testing.pytest_plugin import Join
 from edge_sources.sql import SQLConnection
 from tools.set_version import ROOT
 

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from edge_cli.plugins import KINDS
-from edge_core.testing.contract import PluginContract
 from edge_server.web.subsystems import ROLES, Context
+from edge_testing.contract import PluginContract
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
 

@@ -27,7 +27,7 @@ import pytest
 
 from edge_core.errors import EdgeError, NotFound
 from edge_core.session import EdgeSession
-from edge_core.testing.chaos import ChaosProxy, Cut
+from edge_testing.chaos import ChaosProxy, Cut
 
 SMALL = b"sample,volume\nA,1.5\n"
 LARGE = random.Random(7).randbytes(3 << 20)

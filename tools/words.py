@@ -26,6 +26,7 @@ EMPTY = frozenset({"obj", "tmp", "temp", "info", "item", "data"})
 
 #: Names that others prescribe, and who does.
 PRESCRIBED = {
+    "handle_one_request": "`http.server.BaseHTTPRequestHandler`, in the standard library",
     "NotFound": "the documented name of an error",
     "not_found": "the error code of HTTP's 404 Not Found, and what raises it",
     "connection_made": "a method of asyncio.Protocol",

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_new_plugin_installs_and_passes_at_once(install: Install, tmp_path: Path) -> None:
-    environment = install("edge-template", "edge-cli", "edge-server", "pytest", "setuptools")
+    environment = install("edge-template", "edge-cli", "edge-server", "edge-testing", "setuptools")
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("EDGE_", "PYTHON"))}
     before = time.monotonic()
 

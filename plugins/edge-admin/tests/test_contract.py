@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_admin.namespace import EdgeAdmin
 from edge_admin.organization import Organization
 from edge_admin.user import User
-from edge_core.testing.contract import Call, Listing, PluginContract
+from edge_testing.contract import Call, Listing, PluginContract
 
 
 def _organization(n: int) -> dict[str, object]:

@@ -556,7 +556,7 @@ def test_a_redirect_that_cannot_be_is_refused(viewer: EdgeSession, address: str)
 
 def test_a_registration_whose_answer_was_lost_has_its_effect_once(viewer: EdgeSession) -> None:
     """A repeated request registers one client, and gives a new secret that is valid."""
-    from edge_core.testing.chaos import ChaosProxy, Cut
+    from edge_testing.chaos import ChaosProxy, Cut
 
     with ChaosProxy(viewer.config.service_url) as proxy:
         proxy.inject(Cut(10, "body"), times=1)

@@ -6,7 +6,7 @@ from edge_applications.app_version import AppVersion
 from edge_applications.application import Application
 from edge_applications.namespace import EdgeApplication
 from edge_applications.server_info import ServerInfo
-from edge_core.testing.contract import Call, Listing, PluginContract
+from edge_testing.contract import Call, Listing, PluginContract
 
 
 def _application(n: int) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_billing.namespace import EdgeBilling
-from edge_core.testing.contract import Call, PluginContract
+from edge_testing.contract import Call, PluginContract
 
 
 def usage(n: int) -> dict[str, Any]:

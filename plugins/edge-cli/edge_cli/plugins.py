@@ -81,7 +81,7 @@ def new(name: str, parent: pathlib.Path) -> None:
     folder = create(name, parent)
     output.line(f"{folder} is made. It works already:")
     output.line(f"    cd {shlex.quote(str(folder))} && python -m pip install -e . && python -m pytest")
-    output.line("Its tests need edge-server and pytest. Change it from there; its README says what is where.")
+    output.line("Its tests need edge-server and edge-testing. Change it from there; its README says what is where.")
 
 
 def _registries() -> dict[str, Registry]:

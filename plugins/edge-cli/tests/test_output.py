@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge_cli import main, output
-from edge_core.testing.wire import Request, Wire
+from edge_testing.wire import Request, Wire
 
 PLUGINS = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_compute.app_placeholder import AppPlaceholder
 from edge_compute.app_profile import AppProfile
 from edge_compute.namespace import EdgeCompute
-from edge_core.testing.contract import Call, Listing, PluginContract
+from edge_testing.contract import Call, Listing, PluginContract
 
 
 def _type(n: int) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_core.testing.contract import Call, Listing, PluginContract
+from edge_testing.contract import Call, Listing, PluginContract
 
 
 def _entry(n: int) -> dict[str, object]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge_core.testing.contract import Call, Listing, PluginContract
 from edge_secrets.namespace import EdgeSecrets
+from edge_testing.contract import Call, Listing, PluginContract
 
 ENTRY = {"name": "warehouse", "created_at": "2024-05-01T12:00:00Z", "modified_at": "2024-05-01T12:00:00Z"}
 

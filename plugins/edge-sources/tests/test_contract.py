@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edge_core.testing.contract import Call, Listing, PluginContract
 from edge_sources.namespace import EdgeData
 from edge_sources.sql import SQLConnection
+from edge_testing.contract import Call, Listing, PluginContract
 
 UID = "0b2a6d26-9a3c-4a63-8f5b-1d1f4a1b2c3d"
 TIMES = {"created_at": "2024-05-01T12:00:00Z", "modified_at": "2024-05-01T12:00:00Z"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edge_core.testing.contract import Call, Listing, PluginContract
 from edge_template.namespace import Template
 from edge_template.wire import TemplateEntry
+from edge_testing.contract import Call, Listing, PluginContract
 
 
 def _entry(n: int) -> dict[str, object]:

@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from edge_core.testing import chaos
-from edge_core.testing.chaos import (
+from edge_testing import chaos
+from edge_testing.chaos import (
     Answer,
     ChaosProxy,
     Cut,
@@ -159,7 +159,7 @@ def test_a_server_that_is_not_there_closes_the_connection() -> None:
         get(proxy)
 
 
-def test_a_fault_strikes_as_often_and_where_it_is_told_to(proxy: ChaosProxy) -> None:
+def test_a_fault_strikes_as_often_and_where_it_is_injected(proxy: ChaosProxy) -> None:
     proxy.inject(unavailable(), times=2, only="^GET /bad")
     assert get(proxy) == BODY
     for _ in range(2):
@@ -188,7 +188,7 @@ def test_cut_passes_so_many_bytes_and_then_ends(proxy: ChaosProxy, after: int) -
     assert len(all_of(raw(proxy))) == after
 
 
-def test_cut_counts_in_the_body_if_told_to(proxy: ChaosProxy) -> None:
+def test_cut_counts_in_the_body(proxy: ChaosProxy) -> None:
     proxy.inject(Cut(70_000, "body"))
     head, _, body = all_of(raw(proxy)).partition(b"\r\n\r\n")
     assert b"Content-Length: 256000" in head
@@ -313,9 +313,9 @@ def test_clients_of_a_stalled_answer_come_and_go(proxy: ChaosProxy) -> None:
     for _ in range(3):
         raw(proxy).close()
     deadline = time.monotonic() + 2
-    while len(proxy._wires) and time.monotonic() < deadline:
+    while len(proxy._connections) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not proxy._wires
+    assert not proxy._connections
     assert len(proxy._threads) == 1
 
 
