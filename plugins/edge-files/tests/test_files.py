@@ -36,8 +36,8 @@ def content(size: int) -> bytes:
 class Pipe(io.RawIOBase):
     """Cannot seek, and does not know how much is to come."""
 
-    def __init__(self, data: bytes) -> None:
-        self._inner = io.BytesIO(data)
+    def __init__(self, payload: bytes) -> None:
+        self._inner = io.BytesIO(payload)
 
     def readable(self) -> bool:
         return True
@@ -48,20 +48,20 @@ class Pipe(io.RawIOBase):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_what_goes_up_comes_back(files: Folder, size: int, tmp_path: Path) -> None:
-    data = content(size)
-    files.upload("bytes.bin", data)
-    files.upload("pipe.bin", Pipe(data))
+    payload = content(size)
+    files.upload("bytes.bin", payload)
+    files.upload("pipe.bin", Pipe(payload))
     local = tmp_path / "local.bin"
-    local.write_bytes(data)
+    local.write_bytes(payload)
     files.upload("path.bin", local)
     with local.open("rb") as file:
         files.upload("file.bin", file)
     for name in ("bytes.bin", "pipe.bin", "path.bin", "file.bin"):
-        assert files.download(name, tmp_path / name).read_bytes() == data
+        assert files.download(name, tmp_path / name).read_bytes() == payload
         with files.open(name, open_with="file") as file:
             assert isinstance(file, File)
             assert file.size == size
-            assert file.read() == data
+            assert file.read() == payload
 
 
 def test_upload_takes_name_and_file_object_by_position_and_overwrites(files: Folder) -> None:
@@ -148,7 +148,7 @@ def test_move_and_rename(files: Folder) -> None:
         files.move("nothing", "something")
 
 
-def test_delete_takes_a_full_folder_only_when_told(files: Folder) -> None:
+def test_delete_takes_a_full_folder_only_with_recursive(files: Folder) -> None:
     files.upload("a/b/c.txt", b"x")
     with pytest.raises(Conflict, match="recursive"):
         files.delete("a")
@@ -218,7 +218,7 @@ def test_names_are_the_same_in_every_normal_form(files: Folder) -> None:
     assert files.open("u\u0308.txt") == "x"
 
 
-def test_a_download_lands_under_its_name_or_where_told(
+def test_a_download_lands_under_its_name_or_at_localpath(
     files: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -247,19 +247,19 @@ def _umask() -> int:
 def test_a_failed_download_leaves_the_old_file_and_nothing_else(
     files: Folder, edge_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = content(SMALL_CONTENT + 10)
-    files.upload("a.bin", data)
+    payload = content(SMALL_CONTENT + 10)
+    files.upload("a.bin", payload)
     target = tmp_path / "a.bin"
     target.write_bytes(b"old")
     (stored,) = [
         path
         for path in (edge_server.data / "content").rglob("*")
-        if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+        if path.is_file() and path.stat().st_size == len(payload) and path.read_bytes() == payload
     ]
     os.chmod(stored, 0o600)
     with stored.open("r+b") as file:
         file.seek(77)
-        file.write(bytes([data[77] ^ 1]))
+        file.write(bytes([payload[77] ^ 1]))
     with pytest.raises(ChecksumError):
         files.download("a.bin", target)
     with pytest.raises(ChecksumError):
@@ -289,8 +289,8 @@ def test_an_opened_file_keeps_giving_its_version(files: Folder) -> None:
 def test_reading_on_is_a_single_request_and_a_seek_another(
     files: Folder, edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = content(3 * SMALL_CONTENT)
-    files.upload("a.bin", data)
+    payload = content(3 * SMALL_CONTENT)
+    files.upload("a.bin", payload)
     sent: list[str] = []
     send = edge_session.http._send_once
 
@@ -301,10 +301,10 @@ def test_reading_on_is_a_single_request_and_a_seek_another(
     monkeypatch.setattr(edge_session.http, "_send_once", count)
     opened = files.open("a.bin", open_with="file")
     assert sent == ["GET entry"], "opening is one request"
-    assert b"".join(iter(lambda: opened.read(8192), b"")) == data
+    assert b"".join(iter(lambda: opened.read(8192), b"")) == payload
     assert len(sent) == 3, "the redirect to the signed address, and that"
     opened.seek(10)
-    assert opened.read(10) == data[10:20]
+    assert opened.read(10) == payload[10:20]
     assert len(sent) == 4
 
 
@@ -340,20 +340,20 @@ def test_of_writers_at_once_all_succeed_and_a_single_version_is_whole(files: Fol
     sources = [content(size) for size in (10, 2000, SMALL_CONTENT + 5, PART_SIZE + 5)]
     errors: list[BaseException] = []
 
-    def write(data: bytes) -> None:
+    def write(payload: bytes) -> None:
         try:
-            files.upload("a.bin", data)
+            files.upload("a.bin", payload)
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=write, args=(data,)) for data in sources]
+    threads = [threading.Thread(target=write, args=(payload,)) for payload in sources]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert errors == []
     seen = hashlib.sha256(files.open("a.bin", open_with="file").read()).digest()
-    assert seen in {hashlib.sha256(data).digest() for data in sources}
+    assert seen in {hashlib.sha256(payload).digest() for payload in sources}
 
 
 def test_another_organizations_files_cannot_be_read(edge_server: Any, files: Folder) -> None:

@@ -187,7 +187,7 @@ def test_an_unknown_opener_says_which_there_are(files: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "package", "command"),
+    ("name", "payload", "package", "command"),
     [
         ("a.csv", CSV.encode(), "pandas", "python -m pip install pandas"),
         ("a.parquet", b"PAR1", "pyarrow", "python -m pip install pandas pyarrow"),
@@ -199,19 +199,19 @@ def test_an_unknown_opener_says_which_there_are(files: Folder) -> None:
     ],
 )
 def test_a_missing_package_is_answered_with_the_command(
-    files: Folder, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, package: str, command: str
+    files: Folder, monkeypatch: pytest.MonkeyPatch, name: str, payload: bytes, package: str, command: str
 ) -> None:
-    files.upload(name, data)
+    files.upload(name, payload)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingPackage, match="which is not installed; run: ") as raised:
         files.open(name)
     assert str(raised.value).endswith(command)
     assert isinstance(raised.value, ImportError)
-    assert files.open(name, open_with="file").read() == data
+    assert files.open(name, open_with="file").read() == payload
 
 
 @pytest.mark.parametrize(
-    ("name", "data"),
+    ("name", "payload"),
     [
         ("a.csv", b""),
         ("a.csv", b"\xff\xfe\x00"),
@@ -226,8 +226,8 @@ def test_a_missing_package_is_answered_with_the_command(
         *((f"a{suffix}", b"not a sheet") for suffix in (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".odf", ".odt")),
     ],
 )
-def test_content_that_no_opener_can_read_is_a_single_sentence(files: Folder, name: str, data: bytes) -> None:
-    files.upload(name, data)
+def test_content_that_no_opener_can_read_is_a_single_sentence(files: Folder, name: str, payload: bytes) -> None:
+    files.upload(name, payload)
     with pytest.raises(UnreadableContent, match='open_with="file" gives its bytes') as raised:
         files.open(name)
     assert raised.value.__cause__ is not None
@@ -236,13 +236,13 @@ def test_content_that_no_opener_can_read_is_a_single_sentence(files: Folder, nam
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.txt"])
 def test_damaged_content_never_becomes_data(files: Folder, edge_server: Any, name: str) -> None:
-    data = (CSV * 50_000).encode()
-    files.upload(name, data)
+    payload = (CSV * 50_000).encode()
+    files.upload(name, payload)
     for path in (edge_server.data / "content").rglob("*"):
-        if path.is_file() and path.stat().st_size == len(data):
+        if path.is_file() and path.stat().st_size == len(payload):
             path.chmod(0o600)
             with path.open("r+b") as file:
-                file.seek(len(data) // 2)
+                file.seek(len(payload) // 2)
                 file.write(b"9")
     with pytest.raises(ChecksumError):
         files.open(name)
@@ -251,10 +251,12 @@ def test_damaged_content_never_becomes_data(files: Folder, edge_server: Any, nam
 @pytest.fixture
 def third_party(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Install a distribution with two openers, one of them broken."""
-    info = tmp_path / "fasta_plugin-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fasta-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge.openers]\nfasta = fasta_plugin:Opener\nbroken = no_such_module:X\n")
+    metadata = tmp_path / "fasta_plugin-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: fasta-plugin\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[edge.openers]\nfasta = fasta_plugin:Opener\nbroken = no_such_module:X\n"
+    )
     (tmp_path / "fasta_plugin.py").write_text(
         "plugin_api = 1\n"
         "class Opener:\n"

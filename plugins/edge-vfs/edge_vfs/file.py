@@ -71,10 +71,10 @@ class File(io.RawIOBase):
             return self.readall()
         with self._lock:
             self._check_open()
-            data = self._ahead.read(self._position, size)
-            self._check.see(self._position, data)
-            self._position += len(data)
-            return data
+            block = self._ahead.read(self._position, size)
+            self._check.see(self._position, block)
+            self._position += len(block)
+            return block
 
     def readall(self) -> bytes:
         """Read all bytes from the current position to the end; raises like `read`."""
@@ -125,7 +125,7 @@ class File(io.RawIOBase):
         """Return True; each jump costs a request, except for a short jump forward."""
         return True
 
-    def write(self, data: Any, /) -> int:
+    def write(self, content: Any, /) -> int:
         """Raise `io.UnsupportedOperation`: a stored file is only replaced as a whole, by `Folder.upload`."""
         raise io.UnsupportedOperation(f"{self.basename} cannot be written to; upload new content over it")
 

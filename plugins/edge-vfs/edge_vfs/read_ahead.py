@@ -40,12 +40,12 @@ class Block(NamedTuple):
     """A small answer that is kept, since readers go back and forth in small stretches."""
 
     start: int
-    data: bytes
+    content: bytes
 
     def at(self, position: int, size: int) -> bytes:
         """Return up to `size` bytes from `position` on; none if this block does not hold them."""
         offset = position - self.start
-        return self.data[offset : offset + size] if 0 <= offset < len(self.data) else b""
+        return self.content[offset : offset + size] if 0 <= offset < len(self.content) else b""
 
 
 class ReadAhead:
@@ -65,10 +65,10 @@ class ReadAhead:
         chunks: list[bytes] = []
         left = min(size, self._size - position)
         while left > 0:
-            data = self._kept(position, left) or self._streamed(position, left)
-            chunks.append(data)
-            position += len(data)
-            left -= len(data)
+            chunk = self._kept(position, left) or self._streamed(position, left)
+            chunks.append(chunk)
+            position += len(chunk)
+            left -= len(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def close(self) -> None:
@@ -79,8 +79,8 @@ class ReadAhead:
 
     def _kept(self, position: int, size: int) -> bytes:
         for block in (self._tail, *self._blocks):
-            if block is not None and (data := block.at(position, size)):
-                return data
+            if block is not None and (chunk := block.at(position, size)):
+                return chunk
         return b""
 
     def _streamed(self, position: int, size: int) -> bytes:
@@ -89,14 +89,14 @@ class ReadAhead:
             self._requested = span = self._span(position, size)
             self._content = Content(self._reader, self._stat, span.start, span.stop)
         content = self._content
-        data = b""
+        chunk = b""
         if content.stop - content.position > SMALL:
             while content.position < position:
                 content.read(position - content.position)
-            data = content.read(size)
+            chunk = content.read(size)
         if content.stop - content.position <= SMALL:
             self._keep(content)
-        return data or self._kept(position, size)
+        return chunk or self._kept(position, size)
 
     def _span(self, position: int, size: int) -> range:
         """Return the bytes to request when a reader reads `size` bytes from `position` on."""

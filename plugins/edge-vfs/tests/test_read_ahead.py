@@ -106,7 +106,7 @@ def test_what_was_read_last_is_kept_but_not_for_ever() -> None:
     for number in range(1, KEPT + 1):
         reads.read(number << 20, HEADER)
     assert len(reads.lengths) == requests
-    kept = sum(len(block.data) for block in reads.ahead._blocks)
+    kept = sum(len(block.content) for block in reads.ahead._blocks)
     assert kept <= KEPT * SMALL
 
 

@@ -70,12 +70,12 @@ def test_the_parts_are_the_content_and_their_digests_are_right(
         assert source.size in (None, len(CONTENT))
         sent = []
         for part in source.parts(part_size):
-            data = part.read()
-            assert len(part) == len(data) <= part_size
-            assert part.sha256() == hashlib.sha256(data).hexdigest()
-            sent.append(data)
+            block = part.read()
+            assert len(part) == len(block) <= part_size
+            assert part.sha256() == hashlib.sha256(block).hexdigest()
+            sent.append(block)
         assert b"".join(sent) == CONTENT
-        assert all(len(data) == part_size for data in sent[:-1])
+        assert all(len(block) == part_size for block in sent[:-1])
         assert source.sha256() == hashlib.sha256(CONTENT).hexdigest()
     if isinstance(fileobj, io.IOBase):
         assert not fileobj.closed, "the caller's file stays open"
