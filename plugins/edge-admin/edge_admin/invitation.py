@@ -1,4 +1,4 @@
-"""`Invitation`: how a person gets into an organization, and a new one to a first token."""
+"""`Invitation`: how a person joins an organization, and a new user gets a first token."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from edge_core.records import Record, field
 
 
 class Invitation(Record):
-    """An invitation that was made; its code is there once, where it was made."""
+    """An invitation to an organization; only the answer that creates it has the code."""
 
     __slots__ = ()
 
     _hidden: ClassVar[frozenset[str]] = frozenset({"code"})
 
-    id: str = field(doc="The invitation's id, which is no secret.")
-    user_name: str = field(doc="Whom it is for.")
-    organization_name: str = field(doc="Where they are invited to.")
+    id: str = field(doc="The invitation's id, which is not secret.")
+    user_name: str = field(doc="Name of the invited user.")
+    organization_name: str = field(doc="Short name of the organization.")
     created_at: dt.datetime = field(doc="UTC.")
     expires_at: dt.datetime = field(doc="UTC.")
-    email: str | None = field(default=None, doc="Kept as theirs, if they are new.")
+    email: str | None = field(default=None, doc="Address of a new user; ignored for others.")
     roles: list[str] = field(default_factory=list, doc='"admin", "developer", both or neither.')
-    created_by: str | None = field(default=None, doc="User name of who made it.")
+    created_by: str | None = field(default=None, doc="User name of the inviting admin.")
     accepted_at: dt.datetime | None = field(default=None, doc="UTC; null while it is open.")
-    code: str | None = field(default=None, doc="The one-time code; only in the answer that makes it.")
+    code: str | None = field(default=None, doc="The one-time code; only in the answer that creates it.")

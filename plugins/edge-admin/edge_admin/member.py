@@ -17,9 +17,9 @@ class Member(Record):
     roles: list[str] = field(
         default_factory=list, max_length=2, item_pattern=ROLE, doc='"admin", "developer", both or neither.'
     )
-    first_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT, doc="The user's own to change.")
-    last_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT, doc="The user's own to change.")
-    email: str | None = field(default=None, max_length=320, pattern=PLAIN_TEXT, doc="The user's own to change.")
+    first_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT, doc="Changed by the user alone.")
+    last_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT, doc="Changed by the user alone.")
+    email: str | None = field(default=None, max_length=320, pattern=PLAIN_TEXT, doc="Changed by the user alone.")
     license_name: str | None = field(
         default=None, max_length=100, pattern=PLAIN_TEXT, doc="Changed by the admins of the user's home organization."
     )

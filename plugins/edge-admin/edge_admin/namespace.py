@@ -1,4 +1,4 @@
-"""What hangs on the session as `admin`."""
+"""The namespace `session.admin`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class EdgeAdmin(Namespace):
     """Administration: `EdgeSession.admin`.
 
     Organizations and users of the server are for server admins. Members and invitations are for the
-    admins of their organization; while it has none, for a server admin too. Where
-    `organization_name` is left out, it is the session's.
+    admins of their organization; while it has none, for a server admin too. `organization_name` is
+    the session's organization by default.
     """
 
     namespace = "admin"
@@ -39,15 +39,15 @@ class EdgeAdmin(Namespace):
         return list(self.http.items("/admin/organizations", make=Organization.from_answer))
 
     def get_organization(self, organization_name: str) -> Organization:
-        """One organization.
+        """An organization by its short name.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: the organization does not exist.
         """
         return self.http.get_record(Organization, _organization(organization_name))
 
     def add_organization(self, organization: Organization) -> Organization:
-        """Add an organization, which has no members yet, and return it as the server has it.
+        """Add an organization, which has no members yet, and return the server's record.
 
         Raises:
             AlreadyExists: the name is taken, also by one that is being removed.
@@ -56,10 +56,10 @@ class EdgeAdmin(Namespace):
         return Organization.from_answer(self.http.post("/admin/organizations", json=organization.to_dict()))
 
     def update_organization(self, organization: Organization) -> Organization:
-        """Change an organization to what was set on the record, and return it as it is then.
+        """Save the fields that were set on the record, and return the organization as it is then.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: the organization does not exist.
             BadEntry: a field is not valid.
             Conflict: someone else changed it since the record came from the server.
         """
@@ -72,27 +72,27 @@ class EdgeAdmin(Namespace):
         until all of it is gone, the organization still shows, with the status `Deleting`.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: the organization does not exist.
         """
         return Organization.from_answer(self.http.delete(_organization(organization_name)))
 
     def get_quota(self, organization_name: str) -> Quota:
-        """How much an organization's files may hold, and how much they do.
+        """The storage quota of an organization, and the bytes its files use.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: the organization does not exist.
         """
         return self.http.get_record(Quota, f"{_organization(organization_name)}/quota")
 
     def set_quota(self, organization_name: str, storage_bytes: int | None) -> Quota:
-        """Say how much an organization's files may hold; what is there already stays.
+        """Set the storage quota of an organization; existing files stay even if they exceed it.
 
         Args:
-            organization_name: whose.
-            storage_bytes: bytes; None for the server's default.
+            organization_name: short name.
+            storage_bytes: bytes that its files may use; None for the server's default.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: the organization does not exist.
             BadEntry: the number is negative.
         """
         path = f"{_organization(organization_name)}/quota"
@@ -109,10 +109,10 @@ class EdgeAdmin(Namespace):
         return list(self.http.items("/admin/users", make=User.from_answer))
 
     def get_user(self, user_name: str) -> User:
-        """One user.
+        """A user by their name.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: the user does not exist.
         """
         return self.http.get_record(User, _user(user_name))
 
@@ -121,27 +121,27 @@ class EdgeAdmin(Namespace):
 
         Raises:
             AlreadyExists: the name is taken.
-            BadEntry: the name or another field is not valid, or there is no such `home_org`.
+            BadEntry: the name or another field is not valid, or `home_org` does not exist.
         """
         return User.from_answer(self.http.post("/admin/users", json=user.to_dict()))
 
     def update_user(self, user: User) -> User:
-        """Change a user to what was set on the record, and return them as they are then.
+        """Save the fields that were set on the record, and return the user as they are then.
 
         First name, last name and email belong to the user alone, once they have had a token.
 
         Raises:
-            NotFound: there is none of that name.
-            BadEntry: a field is not valid, or is the user's own.
+            NotFound: the user does not exist.
+            BadEntry: a field is not valid, or only the user may change it.
             Conflict: someone else changed the user meanwhile, or this is the last server admin.
         """
         return self.http.update_record(user, _user(user.user_name))
 
     def remove_user(self, user_name: str) -> None:
-        """Remove a user with their tokens, memberships and user secrets; files they put somewhere stay.
+        """Remove a user with their tokens, memberships and user secrets; their files stay.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: the user does not exist.
             Conflict: this is the last server admin.
         """
         self.http.delete(_user(user_name))
@@ -153,10 +153,10 @@ class EdgeAdmin(Namespace):
         return list(self.http.items(self._in(organization_name, "/members"), make=Member.from_answer))
 
     def get_member(self, user_name: str, organization_name: str | None = None) -> Member:
-        """One member.
+        """A member by their user name.
 
         Raises:
-            NotFound: there is no such member.
+            NotFound: the user is not a member of the organization.
         """
         return self.http.get_record(Member, self._member(user_name, organization_name))
 
@@ -166,51 +166,51 @@ class EdgeAdmin(Namespace):
         """Make an existing user a member.
 
         Args:
-            user_name: who.
+            user_name: name of the user.
             roles: "admin", "developer", both or neither.
-            organization_name: where; None for the session's organization.
+            organization_name: short name; None for the session's organization.
 
         Raises:
-            NotFound: there is no such user.
+            NotFound: the user does not exist.
             AlreadyExists: they are a member already.
-            BadEntry: there is no such role.
+            BadEntry: a role does not exist.
         """
-        wanted = AddMember(user_name=user_name, roles=_roles(roles))
-        return Member.from_answer(self.http.post(self._in(organization_name, "/members"), json=wanted.to_dict()))
+        membership = AddMember(user_name=user_name, roles=_roles(roles))
+        return Member.from_answer(self.http.post(self._in(organization_name, "/members"), json=membership.to_dict()))
 
     def update_member(self, member: Member, organization_name: str | None = None) -> Member:
         """Change a member's roles, or their license if this is their home organization.
 
         Raises:
-            NotFound: there is no such member.
-            BadEntry: there is no such role, or another field was set.
+            NotFound: the user is not a member of the organization.
+            BadEntry: a role does not exist, or another field was set.
             Conflict: someone else changed the member since the record came from the server.
         """
         return self.http.update_record(member, self._member(member.user_name, organization_name))
 
     def get_roles(self, user_name: str, organization_name: str | None = None) -> list[str]:
-        """The roles a member has: "admin", "developer", both or neither.
+        """The roles of a member: "admin", "developer", both or neither.
 
         Raises:
-            NotFound: there is no such member.
+            NotFound: the user is not a member of the organization.
         """
         return self.get_member(user_name, organization_name).roles
 
     def set_roles(self, user_name: str, roles: Iterable[str], organization_name: str | None = None) -> list[str]:
-        """Give a member these roles and no others, whatever they had before.
+        """Set the roles of a member, whatever they were before, and return them.
 
         Raises:
-            NotFound: there is no such member.
-            BadEntry: there is no such role.
+            NotFound: the user is not a member of the organization.
+            BadEntry: a role does not exist.
         """
         path = self._member(user_name, organization_name)
         return Member.from_answer(self.http.patch(path, json={"roles": _roles(roles)})).roles
 
     def remove_user_from_organization(self, user_name: str, organization_name: str | None = None) -> None:
-        """Take a user out of an organization; the user stays.
+        """Remove a member from an organization; the user stays.
 
         Raises:
-            NotFound: there is no such member.
+            NotFound: the user is not a member of the organization.
         """
         self.http.delete(self._member(user_name, organization_name))
 
@@ -223,37 +223,37 @@ class EdgeAdmin(Namespace):
         roles: Iterable[str] = (),
         organization_name: str | None = None,
     ) -> str:
-        """Invite someone and return the one-time code, which is good for seven days.
+        """Invite someone and return the one-time code, which is valid for seven days.
 
-        ``edge login SERVICE_URL --invitation CODE`` accepts it. Who has no tokens yet gets a first
-        one; who has accepts as themselves. Inviting the same user again voids the code before.
+        ``edge login SERVICE_URL --invitation CODE`` accepts it. A user without tokens gets a first
+        one; others accept with a token of theirs. Inviting a user again voids the earlier code.
 
         Args:
-            user_name: the id they have or will have.
-            email: kept as theirs, if they are new.
+            user_name: name of the user, who need not exist yet.
+            email: address of a new user; ignored for others.
             roles: "admin", "developer", both or neither.
-            organization_name: where to; None for the session's organization.
+            organization_name: short name; None for the session's organization.
 
         Raises:
             AlreadyExists: they are a member already.
             BadEntry: the user name, the email or a role is not valid.
         """
-        wanted = Invite(user_name=user_name, email=email, roles=_roles(roles))
-        answer = self.http.post(self._in(organization_name, "/invitations"), json=wanted.to_dict())
+        invitation = Invite(user_name=user_name, email=email, roles=_roles(roles))
+        answer = self.http.post(self._in(organization_name, "/invitations"), json=invitation.to_dict())
         return Invitation.from_answer(answer).code or ""
 
     def list_invitations(self, organization_name: str | None = None) -> list[Invitation]:
-        """The invitations that can still be accepted or have been, without their codes."""
+        """The open and the accepted invitations, without their codes."""
         return list(self.http.items(self._in(organization_name, "/invitations"), make=Invitation.from_answer))
 
     def remove_invitation(self, invitation_id: str, organization_name: str | None = None) -> None:
         """Void an invitation.
 
         Raises:
-            NotFound: there is no such invitation.
+            NotFound: the invitation does not exist.
         """
         if not is_user_name(invitation_id):
-            raise NotFound(f"there is no invitation {invitation_id!r}; list_invitations() shows those there are")
+            raise NotFound(f"there is no invitation {invitation_id!r}; list_invitations() lists the existing ones")
         self.http.delete(self._in(organization_name, f"/invitations/{invitation_id}"))
 
     def _in(self, organization_name: str | None, path: str) -> str:
@@ -264,12 +264,12 @@ class EdgeAdmin(Namespace):
 
     def _member(self, user_name: str, organization_name: str | None) -> str:
         if not is_user_name(user_name):
-            raise NotFound(f"there is no member {user_name!r}; list_members() shows those there are")
+            raise NotFound(f"there is no member {user_name!r}; list_members() lists the existing ones")
         return self._in(organization_name, f"/members/{user_name}")
 
 
 def _organization(name: str) -> str:
-    """The address of an organization; a name that none can have is not sent, as it could be another address."""
+    """The address of an organization; an invalid name is not sent, since it could lead to another address."""
     if not is_organization_name(name):
         raise _no_organization(name)
     return f"/admin/organizations/{name}"
@@ -281,7 +281,7 @@ def _no_organization(name: object) -> NotFound:
 
 def _user(name: str) -> str:
     if not is_user_name(name):
-        raise NotFound(f"there is no user {name!r}; list_user_names() shows those there are")
+        raise NotFound(f"there is no user {name!r}; list_user_names() lists the existing ones")
     return f"/admin/users/{name}"
 
 

@@ -10,13 +10,13 @@ from edge_core.records import PLAIN_TEXT, Record, field
 
 
 class OrganizationStatusEnum(enum.Enum):
-    """What state an organization is in."""
+    """The state of an organization."""
 
     Active = "active"
     DisableApps = "disable_apps"
     """No app can be launched in the whole organization."""
     Deleting = "deleting"
-    """It is closed, and its data is being removed."""
+    """Closed, while its data is being removed."""
 
 
 class Organization(Record):

@@ -1,4 +1,4 @@
-"""`Quota`: how much an organization may keep."""
+"""`Quota`: how much an organization may store."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from edge_core.records import Record, field
 
 
 class Quota(Record):
-    """How much an organization's files may hold, and how much they do."""
+    """The bytes that an organization's files may use, and the bytes they use."""
 
     __slots__ = ()
 
     storage_bytes: int | None = field(
-        default=None, minimum=0, maximum=(1 << 63) - 1, doc="Bytes its files may hold; null for the server's default."
+        default=None, minimum=0, maximum=(1 << 63) - 1, doc="Bytes its files may use; null for the server's default."
     )
-    used_bytes: int = field(default=0, doc="Bytes its files hold now.")
+    used_bytes: int = field(default=0, doc="Bytes its files use now.")

@@ -17,19 +17,19 @@ class User(Record):
 
     user_name: str = field(pattern=USER_NAME, doc="The user's id across all Edge systems; it never changes.")
     first_name: str | None = field(
-        default=None, max_length=200, pattern=PLAIN_TEXT, doc="The user's own, once they have had a token."
+        default=None, max_length=200, pattern=PLAIN_TEXT, doc="Changed by the user alone, once they have had a token."
     )
     last_name: str | None = field(
-        default=None, max_length=200, pattern=PLAIN_TEXT, doc="The user's own, once they have had a token."
+        default=None, max_length=200, pattern=PLAIN_TEXT, doc="Changed by the user alone, once they have had a token."
     )
     email: str | None = field(
-        default=None, max_length=320, pattern=PLAIN_TEXT, doc="The user's own, once they have had a token."
+        default=None, max_length=320, pattern=PLAIN_TEXT, doc="Changed by the user alone, once they have had a token."
     )
-    server_admin: bool = field(default=False, doc="Whether they run the server.")
+    server_admin: bool = field(default=False, doc="Whether the user administers the server.")
     home_org: str | None = field(
         default=None, pattern=ORGANIZATION_NAME, doc="Short name of the organization whose admins manage the license."
     )
     license_name: str | None = field(
-        default=None, max_length=100, pattern=PLAIN_TEXT, doc="Kept and shown, not enforced."
+        default=None, max_length=100, pattern=PLAIN_TEXT, doc="Stored and shown, not enforced."
     )
     uid: str | None = field(default=None, doc="Universally unique id, given by the server.")

@@ -1,4 +1,4 @@
-"""What goes to the server and comes back beside the documented records; the server imports these."""
+"""Records of requests and answers beside the documented ones; the server imports them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edge_core.records import PLAIN_TEXT, Record, field
 
 
 class AdminQuery(Record):
-    """Asks for a page of a list, in the order of the names."""
+    """Query for a page of a list, in the order of the names."""
 
     __slots__ = ()
 
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
-    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class OrganizationPage(Record):
@@ -56,7 +56,7 @@ class InvitationPage(Record):
 
 
 class AddMember(Record):
-    """Makes a user a member."""
+    """A membership to add."""
 
     __slots__ = ()
 
@@ -67,12 +67,14 @@ class AddMember(Record):
 
 
 class Invite(Record):
-    """Invites someone, who need not be a user yet."""
+    """An invitation to create, of a user who need not exist yet."""
 
     __slots__ = ()
 
-    user_name: str = field(pattern=USER_NAME, doc="The id that they have or will have.")
-    email: str | None = field(default=None, max_length=320, pattern=PLAIN_TEXT, doc="Kept as theirs, if they are new.")
+    user_name: str = field(pattern=USER_NAME, doc="Name of the user, who need not exist yet.")
+    email: str | None = field(
+        default=None, max_length=320, pattern=PLAIN_TEXT, doc="Address of a new user; ignored for others."
+    )
     roles: list[str] = field(
         default_factory=list, max_length=2, item_pattern=ROLE, doc='"admin", "developer", both or neither.'
     )

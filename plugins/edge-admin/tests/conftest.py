@@ -25,8 +25,8 @@ def open_session(edge_server: EdgeServer) -> Iterator[Callable[[str, str], EdgeS
         return opened[-1]
 
     yield make
-    for one in opened:
-        one.close()
+    for session in opened:
+        session.close()
 
 
 @pytest.fixture

@@ -54,7 +54,9 @@ def test_a_second_person_gets_a_first_token_by_an_invitation(
     ada = open_session(accepted.token, lab)
     me = ada.whoami()
     assert (me.user_name, me.email, me.server_admin) == (name, "ada@lab.org", False)
-    assert [(one.organization_name, one.roles) for one in me.organizations] == [(lab, ["admin"])]
+    assert [(organization.organization_name, organization.roles) for organization in me.organizations] == [
+        (lab, ["admin"])
+    ]
     assert [token.note for token in ada.tokens.list()] == ["invitation"]
     assert root.admin.get_user(name).home_org == lab
     # From here on the organization's own admin invites, and the server's no longer can.
@@ -92,9 +94,7 @@ def test_an_invitation_expires(root: EdgeSession, lab: str, edge_server: EdgeSer
     assert root.admin.list_invitations(lab) == []
 
 
-def test_an_invitation_made_by_a_clock_ahead_of_ours_is_good(
-    root: EdgeSession, lab: str, edge_server: EdgeServer
-) -> None:
+def test_an_invitation_by_a_clock_ahead_of_ours_is_valid(root: EdgeSession, lab: str, edge_server: EdgeServer) -> None:
     code = root.admin.invite_to_organization(fresh(), organization_name=lab)
     change(edge_server, code, created_at=clock.now() + dt.timedelta(days=3))
     assert accept_invitation(edge_server.url, code).token
@@ -122,7 +122,7 @@ def test_inviting_again_voids_the_code_before(root: EdgeSession, lab: str, edge_
         root.admin.invite_to_organization(name, organization_name=lab)
 
 
-def test_an_invitation_of_another_organization_is_not_found(
+def test_an_invitation_of_another_organization_is_hidden(
     root: EdgeSession, lab: str, person: Person, edge_server: EdgeServer
 ) -> None:
     other = root.admin.add_organization(Organization(name=fresh("other"))).name
@@ -142,7 +142,7 @@ def test_an_invitation_of_another_organization_is_not_found(
 
 @pytest.mark.parametrize("code", ["", "no-such-code", "edi_" + "0" * 39, "é", "\U0001f600", "a\0b"])
 def test_a_code_that_is_none(edge_server: EdgeServer, code: str) -> None:
-    with pytest.raises(NotFound, match="no such invitation"):
+    with pytest.raises(NotFound, match="invitation"):
         accept_invitation(edge_server.url, code)
 
 
@@ -152,7 +152,7 @@ def test_a_code_that_is_too_long(edge_server: EdgeServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "field"),
     [
         ({"user_name": "a b"}, "user_name"),
         ({"user_name": "x" * 101}, "user_name"),
@@ -165,13 +165,13 @@ def test_a_code_that_is_too_long(edge_server: EdgeServer) -> None:
         ({"roles": ["admin"] * 3}, "roles"),
     ],
 )
-def test_an_invitation_that_cannot_be_is_refused(root: EdgeSession, lab: str, given: Any, said: str) -> None:
-    with pytest.raises(BadEntry, match=said):
-        root.admin.invite_to_organization(**{"user_name": fresh(), "organization_name": lab, **given})
+def test_an_invitation_that_cannot_be_is_refused(root: EdgeSession, lab: str, arguments: Any, field: str) -> None:
+    with pytest.raises(BadEntry, match=field):
+        root.admin.invite_to_organization(**{"user_name": fresh(), "organization_name": lab, **arguments})
     assert root.admin.list_invitations(lab) == []
 
 
-def test_who_has_tokens_accepts_with_one_and_gets_none(
+def test_who_has_a_token_accepts_with_it_and_gets_no_other(
     root: EdgeSession, lab: str, person: Person, edge_server: EdgeServer
 ) -> None:
     other = root.admin.add_organization(Organization(name=fresh("other"))).name
@@ -185,7 +185,10 @@ def test_who_has_tokens_accepts_with_one_and_gets_none(
         accept_invitation(edge_server.url, code, "edg_nonsense")
     accepted = accept_invitation(edge_server.url, code, ada.config.api_token)
     assert (accepted.user_name, accepted.token) == (name_of(ada), None)
-    assert {one.organization_name: one.roles for one in ada.whoami().organizations} == {lab: [], other: ["developer"]}
+    assert {organization.organization_name: organization.roles for organization in ada.whoami().organizations} == {
+        lab: [],
+        other: ["developer"],
+    }
 
 
 def test_an_invitation_makes_nobody_somebody_else(
@@ -220,7 +223,7 @@ def test_a_user_who_was_added_gets_a_first_token_by_an_invitation(
     assert (me.user_name, me.first_name, me.email) == (name, "Bob", "bob@user.com")
 
 
-def test_an_answer_that_was_lost_is_given_again_with_another_token(
+def test_an_answer_that_was_lost_comes_again_with_another_token(
     root: EdgeSession, lab: str, edge_server: EdgeServer, open_session: Any
 ) -> None:
     code = root.admin.invite_to_organization(fresh(), organization_name=lab)
@@ -285,14 +288,14 @@ def test_members_are_added_read_changed_and_taken_out(root: EdgeSession, lab: st
     assert root.admin.get_user(name).user_name == name
 
 
-def test_of_two_writers_of_roles_one_wins(root: EdgeSession, lab: str, person: Person) -> None:
+def test_the_first_of_two_writers_of_roles_wins(root: EdgeSession, lab: str, person: Person) -> None:
     ada = person(lab, "admin")
     name = name_of(person(lab, by=ada))
-    one, two = ada.admin.get_member(name), ada.admin.get_member(name)
-    one.roles, two.roles = ["admin"], ["developer"]
-    ada.admin.update_member(one)
+    first, second = ada.admin.get_member(name), ada.admin.get_member(name)
+    first.roles, second.roles = ["admin"], ["developer"]
+    ada.admin.update_member(first)
     with pytest.raises(Conflict):
-        ada.admin.update_member(two)
+        ada.admin.update_member(second)
     assert ada.admin.get_roles(name) == ["admin"]
 
 
@@ -362,7 +365,7 @@ def test_a_user_without_any_organization(
     assert bob.whoami().organizations == []
     assert bob.tokens.create().token
     bob.set_whoami("Bob")
-    with pytest.raises(NotFound, match="no such organization, or you are not in it"):
+    with pytest.raises(NotFound, match="or you are not in it"):
         bob.files.list()
     # A token that was good stays good for what is the user's own, and for where they are let in next.
     code = ada.admin.invite_to_organization(name_of(bob))

@@ -44,12 +44,12 @@ def test_organizations_are_added_read_changed_and_listed(root: EdgeSession) -> N
         "shutdown_apps": False,
         "active": True,
     }
-    found = root.admin.get_organization(name)
-    assert found == added
-    found.title = "Another"
-    found.disable_launch = True
-    found.status = OrganizationStatusEnum.DisableApps
-    changed = root.admin.update_organization(found)
+    read = root.admin.get_organization(name)
+    assert read == added
+    read.title = "Another"
+    read.disable_launch = True
+    read.status = OrganizationStatusEnum.DisableApps
+    changed = root.admin.update_organization(read)
     assert (changed.title, changed.disable_launch, changed.status) == (
         "Another",
         True,
@@ -60,19 +60,19 @@ def test_organizations_are_added_read_changed_and_listed(root: EdgeSession) -> N
     assert root.admin.list_organization_names() == sorted(root.admin.list_organization_names())
 
 
-def test_a_record_made_by_hand_updates_whatever_was_there(root: EdgeSession, lab: str) -> None:
+def test_a_record_that_was_not_read_updates_unconditionally(root: EdgeSession, lab: str) -> None:
     uid = root.admin.get_organization(lab).uid
-    made = Organization(name=lab, title="By hand", shutdown_apps=True)
-    assert root.admin.update_organization(made).uid == uid
+    organization = Organization(name=lab, title="By hand", shutdown_apps=True)
+    assert root.admin.update_organization(organization).uid == uid
     assert root.admin.get_organization(lab).title == "By hand"
 
 
-def test_of_two_writers_at_once_one_wins(root: EdgeSession, lab: str) -> None:
-    one, two = root.admin.get_organization(lab), root.admin.get_organization(lab)
-    one.title, two.title = "one", "two"
-    root.admin.update_organization(one)
+def test_the_first_of_two_writers_wins(root: EdgeSession, lab: str) -> None:
+    first, second = root.admin.get_organization(lab), root.admin.get_organization(lab)
+    first.title, second.title = "one", "two"
+    root.admin.update_organization(first)
     with pytest.raises(Conflict, match="since you read it"):
-        root.admin.update_organization(two)
+        root.admin.update_organization(second)
     assert root.admin.get_organization(lab).title == "one"
 
 
@@ -101,10 +101,10 @@ def test_a_name_that_no_organization_can_have(root: EdgeSession, name: str) -> N
 def test_a_field_that_cannot_be_is_refused(root: EdgeSession, lab: str, field: str, value: Any) -> None:
     with pytest.raises(BadEntry, match=field):
         root.admin.add_organization(Organization(name=fresh("lab"), **{field: value}))
-    found = root.admin.get_organization(lab)
-    setattr(found, field, value)
+    organization = root.admin.get_organization(lab)
+    setattr(organization, field, value)
     with pytest.raises(BadEntry, match=field):
-        root.admin.update_organization(found)
+        root.admin.update_organization(organization)
 
 
 def test_a_newer_servers_status_is_shown_and_survives_other_changes(
@@ -112,25 +112,25 @@ def test_a_newer_servers_status_is_shown_and_survives_other_changes(
 ) -> None:
     with edge_server.database.write() as session:
         session.execute(sa.update(models.Organization).values(status="frozen").where(models.Organization.name == lab))
-    found = root.admin.get_organization(lab)
-    assert found.status == "frozen"
-    assert "frozen" in repr(found)
+    organization = root.admin.get_organization(lab)
+    assert organization.status == "frozen"
+    assert "frozen" in repr(organization)
     assert lab in root.admin.list_organization_names()
 
 
 def test_an_update_cannot_remove_an_organization(root: EdgeSession, lab: str) -> None:
-    found = root.admin.get_organization(lab)
-    found.status = OrganizationStatusEnum.Deleting
+    organization = root.admin.get_organization(lab)
+    organization.status = OrganizationStatusEnum.Deleting
     with pytest.raises(Conflict, match="status"):
-        root.admin.update_organization(found)
+        root.admin.update_organization(organization)
 
 
 def test_an_inactive_organization_is_closed_with_its_data_kept(root: EdgeSession, lab: str, person: Person) -> None:
     ada = person(lab, "admin")
     ada.files.upload("a.txt", b"kept")
-    found = root.admin.get_organization(lab)
-    found.active = False
-    root.admin.update_organization(found)
+    organization = root.admin.get_organization(lab)
+    organization.active = False
+    root.admin.update_organization(organization)
     with pytest.raises(NotFound):
         ada.files.list()
     assert ada.whoami().organizations == []
@@ -238,12 +238,12 @@ def test_users_are_added_read_changed_and_removed(root: EdgeSession, lab: str) -
         "home_org": lab,
         "license_name": "Edge Developer",
     }
-    found = root.admin.get_user(name)
-    assert found == added
-    found.email = "bob@example.com"  # nobody has been this user yet
-    found.license_name = None
-    found.home_org = None
-    changed = root.admin.update_user(found)
+    read = root.admin.get_user(name)
+    assert read == added
+    read.email = "bob@example.com"  # nobody has been this user yet
+    read.license_name = None
+    read.home_org = None
+    changed = root.admin.update_user(read)
     assert (changed.email, changed.license_name, changed.home_org) == ("bob@example.com", None, None)
     assert name in root.admin.list_user_names()
     with pytest.raises(AlreadyExists):
@@ -267,13 +267,13 @@ def test_a_name_that_no_user_can_have(root: EdgeSession, name: str) -> None:
         root.admin.update_user(User(name))
 
 
-def test_of_two_writers_of_a_user_one_wins(root: EdgeSession) -> None:
+def test_the_first_of_two_writers_of_a_user_wins(root: EdgeSession) -> None:
     name = root.admin.add_user(User(fresh("bob"))).user_name
-    one, two = root.admin.get_user(name), root.admin.get_user(name)
-    one.license_name, two.license_name = "one", "two"
-    root.admin.update_user(one)
+    first, second = root.admin.get_user(name), root.admin.get_user(name)
+    first.license_name, second.license_name = "one", "two"
+    root.admin.update_user(first)
     with pytest.raises(Conflict):
-        root.admin.update_user(two)
+        root.admin.update_user(second)
     assert root.admin.get_user(name).license_name == "one"
 
 
@@ -285,19 +285,19 @@ def test_a_home_that_is_not_there_is_refused(root: EdgeSession) -> None:
 def test_a_profile_belongs_to_the_user_alone(root: EdgeSession, lab: str, person: Person) -> None:
     ada = person(lab)
     ada.set_whoami("Ada", "Lovelace", "ada@example.org")
-    found = root.admin.get_user(ada.whoami().user_name)
+    user = root.admin.get_user(ada.whoami().user_name)
     for field, value in (("first_name", "Eve"), ("email", None)):
-        changed = root.admin.get_user(found.user_name)
+        changed = root.admin.get_user(user.user_name)
         setattr(changed, field, value)
         with pytest.raises(BadEntry, match=field):
             root.admin.update_user(changed)
-    found.license_name = "Edge Essentials"
-    root.admin.update_user(found)
+    user.license_name = "Edge Essentials"
+    root.admin.update_user(user)
     me = ada.whoami()
     assert (me.first_name, me.email, me.license_name) == ("Ada", "ada@example.org", "Edge Essentials")
 
 
-def test_a_removed_user_is_out_at_once_and_what_they_made_stays(root: EdgeSession, lab: str, person: Person) -> None:
+def test_a_removed_user_is_out_at_once_and_their_files_stay(root: EdgeSession, lab: str, person: Person) -> None:
     ada = person(lab, "admin")
     bob = person(lab, by=ada)
     bob.files.upload("made-by-bob.txt", b"x")

@@ -36,7 +36,7 @@ def show(open_session: OpenSession, as_json: bool) -> None:
 
 @tokens.command()
 @click.option("--note", help="What it is for.")
-@click.option("--expires-in", type=int, metavar="SECONDS", help="How long it is good for; for ever by default.")
+@click.option("--expires-in", type=int, metavar="SECONDS", help="Seconds it is valid; for ever by default.")
 @click.option(
     "--output", "target", type=click.Path(path_type=Path), help="New file for the value, which only you can read."
 )

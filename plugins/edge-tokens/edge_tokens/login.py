@@ -1,4 +1,4 @@
-"""From an invitation or a pasted token to a profile that every session finds."""
+"""The steps of `edge login`: accept an invitation, check a token, choose the organization."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATH = "v1/invitations/accept"
 
 
 def accept_invitation(service_url: str, code: str, api_token: str | None = None) -> Accepted:
-    """Accept an invitation; a new user's first token is in the result, and nowhere else.
+    """Accept an invitation; the answer has a new user's first token, which is shown only there.
 
     Args:
         service_url: address of the service, such as ``https://edge.example.com/services/api``.
@@ -21,9 +21,9 @@ def accept_invitation(service_url: str, code: str, api_token: str | None = None)
         api_token: a token of the invited user, if they have one already.
 
     Raises:
-        NotFound: there is no such invitation, or it has expired or was withdrawn.
+        NotFound: the invitation does not exist, has expired or was withdrawn.
         Conflict: it was accepted already.
-        Unauthenticated: the user exists already, so that they have to give a token of theirs.
+        Unauthenticated: the user exists already, and has to use a token of theirs.
         Forbidden: the token is another user's.
     """
     import json
@@ -33,7 +33,7 @@ def accept_invitation(service_url: str, code: str, api_token: str | None = None)
     settings = Settings(api_token=api_token or "", service_url=checked_url(service_url), organization="none")
     client = HttpClient(settings)
     body = json.dumps(AcceptInvitation(code=code).to_dict()).encode()
-    # The key makes it safe to ask again when the answer, which has the token, was lost on its way.
+    # The key makes it safe to send it again when the answer, which has the token, was lost.
     headers = {"Content-Type": "application/json", "Idempotency-Key": os.urandom(16).hex()}
     try:
         # Without a token the code is what permits it, as the signature of a signed address is.
@@ -48,7 +48,11 @@ def accept_invitation(service_url: str, code: str, api_token: str | None = None)
 
 
 def whoami(service_url: str, api_token: str) -> WhoAmI:
-    """Whose token it is.
+    """The user that a token belongs to.
+
+    Args:
+        service_url: address of the service.
+        api_token: the token.
 
     Raises:
         Unauthenticated: the token is not valid.
@@ -59,19 +63,21 @@ def whoami(service_url: str, api_token: str) -> WhoAmI:
         return session.whoami()
 
 
-def choose_organization(me: WhoAmI, wanted: str | None) -> str:
-    """The organization to work in: the wanted one, else the only one there is.
+def choose_organization(me: WhoAmI, name: str | None) -> str:
+    """The organization to work in: the named one, else the user's only one.
+
+    Args:
+        me: the user.
+        name: short name; None for the only one.
 
     Raises:
-        EdgeError: the user is not in the wanted one, or in none, or in several.
+        EdgeError: the user is not in the named one, or in none, or in several.
     """
-    names = [one.organization_name for one in me.organizations]
-    if wanted is not None:
-        if wanted not in names:
-            raise EdgeError(
-                f"{me.user_name} is not in the organization {wanted!r}, but in: {', '.join(names) or 'none'}"
-            )
-        return wanted
+    names = [organization.organization_name for organization in me.organizations]
+    if name is not None:
+        if name not in names:
+            raise EdgeError(f"{me.user_name} is not in the organization {name!r}, but in: {', '.join(names) or 'none'}")
+        return name
     if not names:
         raise EdgeError(f"{me.user_name} is in no organization yet; ask an organization's admin for an invitation")
     if len(names) > 1:

@@ -1,4 +1,4 @@
-"""What hangs on the session as `tokens`."""
+"""The namespace `session.tokens`."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ class EdgeTokens(Namespace):
     plugin_api = 1
 
     def list(self) -> builtins.list[Token]:
-        """The tokens that are not removed, the oldest first; those that expired show for 30 days more."""
+        """The user's tokens, the oldest first; expired ones stay in the list for 30 days."""
         return builtins.list(self.http.items("", make=Token.from_answer))
 
     def get(self, token_id: str) -> Token:
-        """One token, by its `id`.
+        """A token by its `id`, without its value.
 
         Raises:
-            NotFound: the user has no such token.
+            NotFound: the user has no token with that id.
         """
         return Token.from_answer(self.http.get(self._address(token_id)))
 
     def create(self, note: str | None = None, expires_in: int | None = None) -> Token:
-        """Make a token; only the result's `token` ever holds its value.
+        """Create a token; only the returned record's `token` ever holds its value.
 
         Args:
-            note: what it is for; it need not be unique.
-            expires_in: seconds it is good for; None for ever, 0 for a token that has expired at once.
+            note: what the token is for, at most 200 characters; it need not be unique.
+            expires_in: seconds the token is valid; None for ever, 0 for one that has expired at once.
 
         Raises:
             BadEntry: the note is too long, or `expires_in` is negative or above a hundred years.
         """
-        wanted = CreateToken(note=note, expires_in=expires_in)
-        return Token.from_answer(self.http.post("", json=wanted.to_dict()))
+        body = CreateToken(note=note, expires_in=expires_in)
+        return Token.from_answer(self.http.post("", json=body.to_dict()))
 
     def remove(self, token_id: str) -> None:
-        """Remove a token; the server refuses it from now on.
+        """Remove a token, which the server refuses from now on.
 
         Raises:
-            NotFound: the user has no such token, or it was removed already.
+            NotFound: the user has no token with that id, or it was removed already.
         """
         self.http.delete(self._address(token_id))
 
     @staticmethod
     def _address(token_id: str) -> str:
-        # Anything else could lead to another address.
+        # An invalid id could lead to another address.
         if not isinstance(token_id, str) or not _ID.fullmatch(token_id):
-            raise NotFound(f"there is no token with the id {token_id!r}; tokens.list() shows those there are")
+            raise NotFound(f"there is no token with the id {token_id!r}; tokens.list() lists the existing ones")
         return f"/{token_id}"

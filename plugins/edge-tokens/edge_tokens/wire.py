@@ -1,4 +1,4 @@
-"""What goes to the server and comes back beside `Token` itself; the server imports these records."""
+"""Records of requests and answers beside `Token`; the server imports them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from edge_core.records import PLAIN_TEXT, Record, field
 from edge_tokens.token import Token
 
 LONGEST_LIFE = 100 * 366 * 24 * 3600
-"""Seconds; beyond, moments would leave the calendar."""
+"""The longest validity in seconds; with more, the expiry would be after the year 9999."""
 
 
 class CreateToken(Record):
-    """Asks for a token."""
+    """A token to create."""
 
     __slots__ = ()
 
@@ -21,17 +21,17 @@ class CreateToken(Record):
         default=None,
         minimum=0,
         maximum=LONGEST_LIFE,
-        doc="Seconds it is good for; null for ever, 0 not at all.",
+        doc="Seconds the token is valid; null for ever, 0 not at all.",
     )
 
 
 class TokenQuery(Record):
-    """Asks for a page of the tokens, the oldest first."""
+    """Query for a page of the tokens, the oldest first."""
 
     __slots__ = ()
 
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
-    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class TokenPage(Record):
@@ -54,7 +54,7 @@ class AcceptInvitation(Record):
 
 
 class Accepted(Record):
-    """What an accepted invitation gives."""
+    """The answer to an accepted invitation."""
 
     __slots__ = ()
 

@@ -29,36 +29,36 @@ def open_session(edge_session: EdgeSession) -> Iterator[Callable[[str], EdgeSess
         return opened[-1]
 
     yield make
-    for one in opened:
-        one.close()
+    for session in opened:
+        session.close()
 
 
 def test_a_tokens_value_is_there_once(edge_session: EdgeSession, open_session: Any) -> None:
     assert isinstance(edge_session.tokens, EdgeTokens)
     before = dt.datetime.now(dt.UTC)
-    made = edge_session.tokens.create(note="build job", expires_in=DAY)
-    assert isinstance(made, edge.edge_tokens.Token)
-    assert made.token is not None
-    assert made.token.startswith(made.prefix)
-    assert made.token[10:] not in repr(made)
-    assert made.note == "build job"
-    assert made.expires_at is not None
-    assert dt.timedelta(0) <= made.expires_at - before - dt.timedelta(days=1) < dt.timedelta(minutes=5)
-    again = edge_session.tokens.get(made.id)
+    token = edge_session.tokens.create(note="build job", expires_in=DAY)
+    assert isinstance(token, edge.edge_tokens.Token)
+    assert token.token is not None
+    assert token.token.startswith(token.prefix)
+    assert token.token[10:] not in repr(token)
+    assert token.note == "build job"
+    assert token.expires_at is not None
+    assert dt.timedelta(0) <= token.expires_at - before - dt.timedelta(days=1) < dt.timedelta(minutes=5)
+    again = edge_session.tokens.get(token.id)
     assert again.token is None
-    assert {**again.to_dict(), "token": made.token} == made.to_dict()
-    assert open_session(made.token).whoami() == edge_session.whoami()
+    assert {**again.to_dict(), "token": token.token} == token.to_dict()
+    assert open_session(token.token).whoami() == edge_session.whoami()
 
 
 def test_the_list_has_all_that_are_not_removed(edge_session: EdgeSession) -> None:
     (first,) = edge_session.tokens.list()
     assert first.note == "edge_session"
-    made = [edge_session.tokens.create(note=str(n)) for n in range(3)]
+    tokens = [edge_session.tokens.create(note=str(n)) for n in range(3)]
     assert [token.note for token in edge_session.tokens.list()] == ["edge_session", "0", "1", "2"]
     assert all(token.token is None and token.expires_at is None for token in edge_session.tokens.list())
-    edge_session.tokens.remove(made[1].id)
-    assert [token.id for token in edge_session.tokens.list()] == [first.id, made[0].id, made[2].id]
-    for gone in (made[1].id, "no-such-token", "", "../me", "a/b", "a?b", "ä", "x" * 100, None):
+    edge_session.tokens.remove(tokens[1].id)
+    assert [token.id for token in edge_session.tokens.list()] == [first.id, tokens[0].id, tokens[2].id]
+    for gone in (tokens[1].id, "no-such-token", "", "../me", "a/b", "a?b", "ä", "x" * 100, None):
         with pytest.raises(NotFound):
             edge_session.tokens.get(gone)  # type: ignore[arg-type]
         with pytest.raises(NotFound):
@@ -73,42 +73,42 @@ def test_long_lists_come_in_pages(edge_session: EdgeSession) -> None:
 
 
 def test_a_token_that_expires_at_once_is_refused_and_still_shows(edge_session: EdgeSession, open_session: Any) -> None:
-    made = edge_session.tokens.create(expires_in=0)
+    expired = edge_session.tokens.create(expires_in=0)
     with pytest.raises(Unauthenticated, match="expired"):
-        open_session(made.token).whoami()
-    assert made.id in [token.id for token in edge_session.tokens.list()]
+        open_session(expired.token).whoami()
+    assert expired.id in [token.id for token in edge_session.tokens.list()]
 
 
 def test_a_removed_token_stops_at_once(edge_session: EdgeSession, open_session: Any) -> None:
-    made = edge_session.tokens.create()
-    other = open_session(made.token)
+    token = edge_session.tokens.create()
+    other = open_session(token.token)
     other.whoami()
-    edge_session.tokens.remove(made.id)
+    edge_session.tokens.remove(token.id)
     with pytest.raises(Unauthenticated):
         other.whoami()
 
 
 def test_a_session_may_remove_the_token_it_uses(edge_session: EdgeSession, open_session: Any) -> None:
-    made = edge_session.tokens.create()
-    other = open_session(made.token)
-    other.tokens.remove(made.id)
+    token = edge_session.tokens.create()
+    other = open_session(token.token)
+    other.tokens.remove(token.id)
     with pytest.raises(Unauthenticated):
         other.tokens.list()
 
 
 def test_nobody_sees_anothers_tokens(edge_session: EdgeSession, edge_server: EdgeServer, open_session: Any) -> None:
-    made = edge_session.tokens.create(note="mine")
+    mine = edge_session.tokens.create(note="mine")
     admin = open_session(edge_server.create_token("admin"))
-    assert made.id not in [token.id for token in admin.tokens.list()]
+    assert mine.id not in [token.id for token in admin.tokens.list()]
     with pytest.raises(NotFound):
-        admin.tokens.get(made.id)
+        admin.tokens.get(mine.id)
     with pytest.raises(NotFound):
-        admin.tokens.remove(made.id)
-    assert edge_session.tokens.get(made.id).note == "mine"
+        admin.tokens.remove(mine.id)
+    assert edge_session.tokens.get(mine.id).note == "mine"
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "field"),
     [
         ({"note": "x" * 201}, "note"),
         ({"note": "a\nb"}, "note"),
@@ -121,13 +121,13 @@ def test_nobody_sees_anothers_tokens(edge_session: EdgeSession, edge_server: Edg
         ({"expires_in": "60"}, "expires_in"),
     ],
 )
-def test_what_cannot_be_is_refused(edge_session: EdgeSession, given: dict[str, Any], said: str) -> None:
-    with pytest.raises(BadEntry, match=said):
-        edge_session.tokens.create(**given)
+def test_what_cannot_be_is_refused(edge_session: EdgeSession, arguments: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadEntry, match=field):
+        edge_session.tokens.create(**arguments)
     assert len(edge_session.tokens.list()) == 1
 
 
-def test_a_note_may_be_any_text_on_one_line(edge_session: EdgeSession) -> None:
+def test_a_note_may_be_any_text_without_newlines(edge_session: EdgeSession) -> None:
     for note in ("", "é" * 200, "\U0001f600 日本語 \u202e", 'it\'s "quoted" & <b>'):
         assert edge_session.tokens.create(note=note).note == note
 
@@ -140,8 +140,8 @@ def test_tokens_work_whatever_the_clock_of_the_client_says(
     real = time.time
     for skew in (-10 * 365 * DAY, 10 * 365 * DAY):
         monkeypatch.setattr(time, "time", lambda skew=skew: real() + skew)
-        made = edge_session.tokens.create(expires_in=60)
-        assert open_session(made.token).whoami() == edge_session.whoami()
+        token = edge_session.tokens.create(expires_in=60)
+        assert open_session(token.token).whoami() == edge_session.whoami()
 
 
 def test_a_newer_servers_fields_are_kept() -> None:
