@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from edge_core.plugin import Namespace
 from edge_core.session import EdgeSession
 from edge_server.testing.pytest_plugin import Join
 from edge_sources.sql import SQLConnection
@@ -87,37 +88,45 @@ def edge(edge_join: Join, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
         session.admin.remove_user(name)
 
 
-def with_icon(edge: EdgeSession) -> dict[str, object]:
+def with_icon(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     picture = io.BytesIO()
     Image.new("RGB", (8, 8)).save(picture, "PNG")
     return {"icon": base64.b64encode(picture.getvalue()).decode()}
 
 
-def with_files(edge: EdgeSession) -> dict[str, object]:
+def with_files(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     Path("plate-7.csv").write_text("sample,volume\nA,1.5\n")
     return {}
 
 
-def with_database(edge: EdgeSession) -> dict[str, object]:
+def with_database(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     sqlite3.connect("lims.sqlite3").execute("CREATE TABLE runs (plate INTEGER, value REAL)").connection.close()
     edge.sources.add(SQLConnection("lims", "LIMS", db_kind="sqlite", db_name="lims.sqlite3"))
     return {}
 
 
-def with_secret(edge: EdgeSession) -> dict[str, object]:
+def with_secret(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     edge.secrets.create_organization_secret("warehouse", {"password": "correct horse"})
     return {}
 
 
-def with_store(edge: EdgeSession) -> dict[str, object]:
+def with_store(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     edge.files.upload("plate-7.csv", b"sample,volume\nA,1.5\n")
     return {"my_store": edge.files._store}
 
 
+def with_lab(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    for name in ("edge_lab", "edge_lab.namespace"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    vars(sys.modules["edge_lab.namespace"])["Lab"] = Namespace
+    return {}
+
+
 #: What documents rely on being there; returns the names that their examples use.
-PREPARE: dict[str, Callable[[EdgeSession], dict[str, object]]] = {
+PREPARE: dict[str, Callable[[EdgeSession, pytest.MonkeyPatch], dict[str, object]]] = {
     "docs/applications.md": with_icon,
     "docs/connectors.md": with_database,
+    "plugins/edge-cli/README.md": with_lab,
     "plugins/edge-files/README.md": with_files,
     "plugins/edge-secrets/README.md": with_secret,
     "plugins/edge-vfs/README.md": with_store,
@@ -138,8 +147,8 @@ SLOW = {"docs/billing.md", "plugins/edge-billing/README.md"}
 def test_the_examples_in_documents_run(document: str, edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> None:
     page = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", page)
-    prepare = PREPARE.get(document, lambda edge: {})
-    vars(page).update(prepare(edge), edge=edge)
+    prepare = PREPARE.get(document, lambda edge, monkeypatch: {})
+    vars(page).update(prepare(edge, monkeypatch), edge=edge)
     for number, block in enumerate(DOCUMENTS[document], 1):
         exec(compile(block, f"{document}, block {number}", "exec"), vars(page))
 
