@@ -29,7 +29,7 @@ GUESSABLE = 12
 VARIED = 6
 """Different characters. Texts of fewer are padding."""
 
-Found = Callable[[dict[str, Any], Any], Iterable[str]]
+Secrets = Callable[[dict[str, Any], Any], Iterable[str]]
 
 
 def _returned(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
@@ -70,7 +70,7 @@ def _client_secret(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
     return [result["client_secret"]]
 
 
-SOURCES: list[tuple[str, str, Found]] = [
+SOURCES: list[tuple[str, str, Secrets]] = [
     ("edge_server.identity.token_values", "new_token", _returned),
     ("edge_core.http", "HttpClient._address", _signatures),
     ("edge_tokens.namespace", "EdgeTokens.create", _token),
@@ -95,18 +95,18 @@ def _write(file: str, text: str) -> None:
         out.write(text + "\n")
 
 
-def _watch(patch: pytest.MonkeyPatch, module: str, name: str, found: Found) -> None:
+def _watch(patch: pytest.MonkeyPatch, module: str, name: str, secrets_of: Secrets) -> None:
     owner: Any = importlib.import_module(module)
     *classes, function = name.split(".")
-    for one in classes:
-        owner = getattr(owner, one)
+    for part in classes:
+        owner = getattr(owner, part)
     real = getattr(owner, function)
     signature = inspect.signature(real)
 
     @functools.wraps(real)
     def watched(*arguments: Any, **named: Any) -> Any:
         result = real(*arguments, **named)
-        for secret in found(signature.bind(*arguments, **named).arguments, result):
+        for secret in secrets_of(signature.bind(*arguments, **named).arguments, result):
             note(name, secret)
         return result
 

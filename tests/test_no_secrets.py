@@ -25,7 +25,7 @@ RUN = [
     ),
 ]
 
-MADE = {
+AT_LEAST = {
     **{"new_token": 100, "EdgeTokens.create": 5, "EdgeAdmin.invite_to_organization": 5},
     **{"HttpClient._address": 10, "encode": 10, "_encoded": 3},
     **{"EdgeApplication.add_server_info": 1, "EdgeApplication.register_oauth_client": 2},
@@ -51,8 +51,8 @@ def test_no_log_traceback_or_database_holds_a_secret_of_the_run(tmp_path: Path) 
     assert ran.returncode == 0, ran.stdout[-3000:]
 
     noted = {(source, secret) for source, secret in map(json.loads, (record / "secrets").read_text().splitlines())}
-    made = collections.Counter(source for source, _ in noted)
-    assert {source for source, count in MADE.items() if made[source] < count} == set(), made
+    counts = collections.Counter(source for source, _ in noted)
+    assert {source for source, count in AT_LEAST.items() if counts[source] < count} == set(), counts
     written = {"what pytest printed": ran.stdout.encode() + ran.stderr.encode()}
     written |= {name: (record / name).read_bytes() for name in ("log", "tracebacks")}
     for path in (tmp_path / "run").rglob("*"):
@@ -75,11 +75,11 @@ def test_no_log_traceback_or_database_holds_a_secret_of_the_run(tmp_path: Path) 
     hits |= {
         (name, "well-formed")
         for name, text in written.items()
-        for found in _FORMED.findall(text)
-        if token_values.is_well_formed(found.decode(), found[:4].decode())
+        for value in _FORMED.findall(text)
+        if token_values.is_well_formed(value.decode(), value[:4].decode())
     }
     size = sum(map(len, written.values()))
-    print(f"{dict(made)} looked for in {len(written)} files of {size} bytes: {len(hits)} found")
+    print(f"{dict(counts)} looked for in {len(written)} files of {size} bytes: {len(hits)} found")
     assert hits == set(), f"of {len(noted)} secrets"
 
 
