@@ -23,6 +23,8 @@ SAMPLES = Path(__file__).parent / "samples"
 
 CORE = [ROOT / "edge", ROOT / "edge_core"]
 WITH_FILES = [*CORE, ROOT / "plugins/edge-vfs/edge_vfs", ROOT / "plugins/edge-files/edge_files"]
+#: With a stand-in for pandas, which ships no types: users get them from pandas-stubs.
+WITH_SOURCES = [*WITH_FILES, ROOT / "plugins/edge-sources/edge_sources", Path(__file__).parent / "stand_ins/pandas"]
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +66,7 @@ def _marked(folder: Path) -> Wrong:
     ("packages", "samples"),
     [
         pytest.param(WITH_FILES, ["with_files.py", "misuse_of_files.py", "misuse.py", "records.py"], id="with-files"),
+        pytest.param(WITH_SOURCES, ["files_opened.py", "misuse_of_openers.py", "sources.py"], id="with-sources"),
         pytest.param(CORE, ["without_files.py", "misuse.py", "records.py"], id="core-alone"),
     ],
 )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import edge_vfs
 from edge_files.file import File
 
 
-class Folder(edge_vfs.Folder):
+class Folder(edge_vfs.Folder[File]):
     """A folder of the organization: `EdgeSession.files` and every folder below it.
 
     Every user of the organization can reach its files; nobody outside can.
     """
 
-    _file_class: ClassVar[type[edge_vfs.File]] = File
+    _file_class = File

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import builtins
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from edge_core.errors import BadEntry
 from edge_core.plugin import Namespace
 from edge_sources import wire
 from edge_sources.connection import Connection, class_of
 from edge_sources.wire import ConnectorDefinition, ConnectorEntry, OpenConnector
+
+if TYPE_CHECKING:
+    from edge_core.paging import Pages
+
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 
 class EdgeData(Namespace):
@@ -33,20 +38,27 @@ class EdgeData(Namespace):
         """Return the names of the connectors; the old name of `list`."""
         return self.list()
 
-    def scan(self) -> Any:
+    def scan(self) -> Pages[ConnectorEntry]:
         """Return the connectors' uid, name, title, kind and times (UTC), page after page."""
         return self.http.items("", make=ConnectorEntry.from_answer)
 
-    def get(self, connection_id: str) -> Connection:
+    @overload
+    def get(self, connection_id: str) -> Connection: ...
+    @overload
+    def get(self, connection_id: str, *, kind: type[ConnectionT]) -> ConnectionT: ...
+
+    def get(self, connection_id: str, *, kind: type[Connection] = Connection) -> Connection:
         """Return the connection with a name or uid.
 
         Args:
             connection_id: name or uid of the connector.
+            kind: the class that the connection must have, such as `SQLConnection`; any by default.
+                Editors and type checkers then know its attributes.
 
         Raises:
             NotFound: the connector does not exist.
-            BadEntry: no installed distribution has its kind, its definition is not valid, or
-                `connection_id` cannot be a connector's name.
+            BadEntry: it is of another kind, no installed distribution has its kind, its definition is
+                not valid, or `connection_id` cannot be a connector's name.
             PluginError: the distribution that has its kind is broken.
         """
         path = _path(connection_id)
@@ -55,6 +67,11 @@ class EdgeData(Namespace):
             etag = answer.headers.get("ETag")
         content = {**connector.definition, "name": connector.name, "title": connector.title, "uid": connector.uid}
         connection = class_of(connector.kind).from_dict({**content, "secret": connector.secret})
+        if not isinstance(connection, kind):
+            raise BadEntry(
+                f"the connector {connector.name!r} is of the class {type(connection).__name__}, not {kind.__name__}; "
+                "give its own class, or another name"
+            )
         return self._bind(connection, connector.uid, etag)
 
     def add(self, connection: Connection) -> None:

@@ -7,7 +7,7 @@ import builtins
 import hashlib
 import re
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import edge_vfs
 from edge_core.errors import BadEntry, Forbidden, Unauthenticated
@@ -16,6 +16,9 @@ from edge_sources.connection import Connection, need, parts_of
 from edge_sources.s3_errors import translated
 from edge_sources.s3_store import BucketStore
 
+if TYPE_CHECKING:
+    import pandas
+
 _AMAZON = re.compile(r"(?:^|\.)s3[.-](?:dualstack\.)?(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$")
 
 
@@ -23,14 +26,14 @@ class S3File(edge_vfs.File):
     """A file of a bucket, opened for reading."""
 
 
-class S3Folder(edge_vfs.Folder):
+class S3Folder(edge_vfs.Folder[S3File]):
     """A folder of a bucket: a prefix of its keys that ends in ``/``.
 
     A folder exists as long as a key begins with its path and ``/``. Keys that are not valid paths, such
     as ``a//b``, are left out; `S3Connection.iter_keys` returns all keys.
     """
 
-    _file_class: ClassVar[type[edge_vfs.File]] = S3File
+    _file_class = S3File
 
     # Stores sort folders by their names with a "/" at the end, which is another order.
 
@@ -122,8 +125,20 @@ class S3Connection(Connection):
         """Return the keys of `iter_keys` as a list."""
         return list(self.iter_keys(prefix))
 
+    @overload
+    def open(self, key: str, open_with: Literal["file"]) -> S3File: ...
+    @overload
+    def open(self, key: str, open_with: Literal["pandas"]) -> pandas.DataFrame: ...
+    @overload
+    def open(self, key: str, open_with: str | None = None) -> Any: ...
+
     def open(self, key: str, open_with: str | None = None) -> Any:
-        """Open a key like `Folder.open`: ``conn.open("runs/plate-7.csv")`` is a DataFrame."""
+        """Open a key like `Folder.open`: ``conn.open("runs/plate-7.csv")`` is a DataFrame.
+
+        Args:
+            key: the key.
+            open_with: name of an opener, or ``"file"`` for the bytes as an `S3File`.
+        """
         return self.root.open(key, open_with)
 
     def check(self, timeout: float) -> None:

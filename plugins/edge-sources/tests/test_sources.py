@@ -49,6 +49,13 @@ def test_a_connection_comes_back_as_it_was_added(ada: EdgeSession, dev: EdgeSess
     assert ada.sources.list() == ada.sources.list_names() == ["lims", "pets", "plates"]
 
 
+def test_get_refuses_a_connector_of_another_class(ada: EdgeSession, dev: EdgeSession) -> None:
+    dev.sources.add(lims())
+    assert ada.sources.get("lims", kind=SQLConnection).host == "db.example.com"
+    with pytest.raises(BadEntry, match="of the class SQLConnection, not S3Connection"):
+        ada.sources.get("lims", kind=S3Connection)
+
+
 def test_update_changes_and_renames(ada: EdgeSession, dev: EdgeSession) -> None:
     dev.sources.add(lims())
     connection = dev.sources.get("lims")

@@ -8,7 +8,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
-from typing import IO, Any, ClassVar, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, cast, overload
 
 from edge_core.errors import BadEntry, EdgeError, NotFound
 from edge_vfs import local_names, openers, patterns, table
@@ -22,13 +22,22 @@ BLOCK = 1 << 20
 SHOWN = 50
 """Maximum number of entries that a notebook shows of a folder."""
 
-_F = TypeVar("_F", bound="Folder")
+if TYPE_CHECKING:
+    import numpy.typing
+    import pandas
+    import PIL.Image
+    import typing_extensions
+
+    # Known to type checkers alone: Python's own TypeVar has a default from Python 3.13 on.
+    FileT = typing_extensions.TypeVar("FileT", bound=File, default=File, covariant=True)
+else:
+    FileT = TypeVar("FileT", covariant=True)
 
 Name: TypeAlias = "str | os.PathLike[str] | Folder"
 """Names an entry: a name, a path from the folder, or a `Folder` made by joining with ``/``."""
 
 
-class Folder:
+class Folder(Generic[FileT]):
     """A folder of files; `EdgeSession.files` is the root of the organization's.
 
     Every method that takes a name also takes a path such as ``"runs/2024/plate-7.csv"``, as text or as
@@ -38,7 +47,7 @@ class Folder:
     Iterating over a folder gives the names in it, one page in memory at a time.
     """
 
-    _file_class: ClassVar[type[File]] = File
+    _file_class: type[FileT] = cast("type[FileT]", File)  # a subclass with files of its own replaces it
 
     def __init__(self, store: FileStore, path: str = "") -> None:
         self._store = store
@@ -55,11 +64,11 @@ class Folder:
         return f"/{self._path}"
 
     @property
-    def parent(self: _F) -> _F:
+    def parent(self) -> Self:
         """Folder that holds this folder; for the root, the root itself."""
         return type(self)(self._store, self._path.rpartition("/")[0])
 
-    def __truediv__(self: _F, name: Name) -> _F:
+    def __truediv__(self, name: Name) -> Self:
         return type(self)(self._store, self._join(name))
 
     def __iter__(self) -> Iterator[str]:
@@ -117,7 +126,7 @@ class Folder:
         """
         return self._store.stat(self._path if name is None else self._join(name))
 
-    def walk(self: _F, name: Name | None = None) -> Iterator[tuple[_F, builtins.list[str], builtins.list[str]]]:
+    def walk(self, name: Name | None = None) -> Iterator[tuple[Self, builtins.list[str], builtins.list[str]]]:
         """Walk through a tree from the top, like `pathlib.Path.walk`.
 
         A folder whose name is removed from the list of folders is skipped. Each folder is listed once.
@@ -162,6 +171,19 @@ class Folder:
 
     def _children(self, path: str) -> Iterator[Stat]:
         return iter(self._store.children(self._join(path) if path else self._path))
+
+    @overload
+    def open(self, name: Name, open_with: Literal["file"]) -> FileT: ...
+    @overload
+    def open(self, name: Name, open_with: Literal["pandas"]) -> pandas.DataFrame: ...
+    @overload
+    def open(self, name: Name, open_with: Literal["pil"]) -> PIL.Image.Image: ...
+    @overload
+    def open(self, name: Name, open_with: Literal["imageio"]) -> numpy.typing.NDArray[Any]: ...
+    @overload
+    def open(self, name: Name, open_with: Literal["text"]) -> str: ...
+    @overload
+    def open(self, name: Name, open_with: str | None = None) -> Any: ...
 
     def open(self, name: Name, open_with: str | None = None) -> Any:
         """Open a file or folder.
@@ -280,7 +302,7 @@ class Folder:
                     self._fetch(source._join(entry.name), entry, target / entry.name)
         return top
 
-    def upload_folder(self: _F, name: Name, localpath: str | os.PathLike[str], *, overwrite: bool = True) -> _F:
+    def upload_folder(self, name: Name, localpath: str | os.PathLike[str], *, overwrite: bool = True) -> Self:
         """Upload a local folder and everything in it, and return the folder on the server.
 
         Links to files are followed; links to folders are not, since they may form a circle.
@@ -336,7 +358,7 @@ class Folder:
         with Source(fileobj) as source:
             self._store.write(path, source, overwrite=overwrite)
 
-    def make_folder(self: _F, name: Name, *, exist_ok: bool = False) -> _F:
+    def make_folder(self, name: Name, *, exist_ok: bool = False) -> Self:
         """Make a folder, including missing parents, and return it.
 
         Args:
