@@ -59,7 +59,7 @@ def _texts(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
 
 def _credentials(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
     """Those of a connection that is sent to the server."""
-    return _texts({"content": arguments["wanted"].get("secret")}, None)
+    return _texts({"content": arguments["definition"].secret}, None)
 
 
 def _password(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
