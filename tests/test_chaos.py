@@ -1,13 +1,15 @@
 """A bad network before a live server: every call gives the right answer or a typed error, in time.
 
 Each cell of the table is one kind of call, one fault, and the fault striking once (so that trying
-again heals it) or every time. ``python -m tests.test_chaos`` prints the table.
+again heals it) or every time. ``python -m tests.test_chaos`` prints the table. Faults over which a time limit runs out
+meet one or two kinds of call each here, and all of them with ``EDGE_CHAOS=all``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import random
 import tempfile
 import time
@@ -36,10 +38,13 @@ from edge_testing.chaos import (
     unavailable,
 )
 
-TIMEOUT = (1.0, 0.5)
+TIMEOUT = (60.0, 60.0)
 
-LIMIT = 8.0
-"""Seconds. Three attempts, their time limits and what a server may make us wait; twice that on a busy machine."""
+SHORT = (60.0, 2.0)
+"""The time limits where they run out: long enough for a server on a busy machine."""
+
+LIMIT = 60.0
+"""Seconds in which a call ends, whatever its server does: far more than three attempts and the waits between them."""
 
 SMALL = b"sample,volume\nA,1.5\n" * 50
 LARGE = random.Random(7).randbytes((5 << 20) // 2)
@@ -53,23 +58,23 @@ class BadFault(NamedTuple):
     fault: Fault
     heals: bool = True
     """Whether trying again gives the right answer, if it strikes once."""
-    waits: bool = False
-    """Whether time limits run out over it."""
+    waits: tuple[str, ...] = ()
+    """If time limits run out over it, the kinds of calls that meet it in every run."""
 
 
 FAULTS = [
-    BadFault("answer later than the time limit", Delay(1.0), waits=True),
+    BadFault("answer later than the time limit", Delay(4.0), waits=("POST", "part of an upload")),
     BadFault("cut in the answer's head", Cut(100)),
     BadFault("cut in the answer's body", Cut(20, "body")),
     BadFault("reset before the answer", Reset()),
     BadFault("reset in the answer's head", Reset(100)),
-    BadFault("stall before the answer", Stall(), waits=True),
-    BadFault("stall in the answer's body", Stall(20, "body"), waits=True),
+    BadFault("stall before the answer", Stall(), waits=("small PUT", "download")),
+    BadFault("stall in the answer's body", Stall(20, "body"), waits=("GET", "page of a list")),
     BadFault("half-closed in the answer", HalfClose(100)),
-    BadFault("1 byte a second", Slow(1), waits=True),
+    BadFault("1 byte in 5 seconds", Slow(0.2), waits=("POST", "download")),
     BadFault("garbage", Garbage()),
     BadFault("503", unavailable()),
-    BadFault("429, Retry-After: 1", throttled(1), waits=True),
+    BadFault("429, Retry-After: 1", throttled(1), waits=("GET", "part of an upload")),
     BadFault("504 after the server did it", Answer(504, handled=True)),
     BadFault("200 with an error inside", error_inside(), heals=False),
     BadFault("200 with a problem document", error_inside("application/problem+json"), heals=False),
@@ -217,6 +222,11 @@ CELLS = [
 ]
 
 
+def tried(bad: BadFault, call: Call) -> bool:
+    """Whether a cell is tried in every run, and not only where there is time for all of them."""
+    return not bad.waits or call.name in bad.waits or os.environ.get("EDGE_CHAOS", "some") == "all"
+
+
 class Outcome(NamedTuple):
     error: EdgeError | None
     seconds: float
@@ -229,9 +239,10 @@ def strike(direct: EdgeSession, folder: Path, bad: BadFault, call: Call, times: 
     """Make one call through one fault, and check what has come of it."""
     with contextlib.ExitStack() as stack:
         settings = direct.config
+        limits = SHORT if bad.waits else TIMEOUT
         proxy = stack.enter_context(ChaosProxy(settings.service_url))
         edge = stack.enter_context(
-            EdgeSession(settings.api_token, proxy.url, settings.organization, timeout=TIMEOUT, retries=2)
+            EdgeSession(settings.api_token, proxy.url, settings.organization, timeout=limits, retries=2)
         )
         place = Place(edge, direct, folder)
         call.prepare(place)
@@ -259,9 +270,11 @@ def strike(direct: EdgeSession, folder: Path, bad: BadFault, call: Call, times: 
 def parameters() -> list[Any]:
     found = []
     for bad, call, times in CELLS:
+        if not tried(bad, call):
+            continue
         name = f"{call.name}-{bad.name}-{'once' if times else 'always'}".replace(" ", "_")
         # Of those that take a blink, there are some hundred.
-        slow = bad.waits or call.name not in (Get.name, Put.name)
+        slow = bool(bad.waits) or call.name not in (Get.name, Put.name)
         found.append(pytest.param(bad, call, times, id=name, marks=[pytest.mark.slow] if slow else []))
     return found
 

@@ -173,7 +173,7 @@ PLUGINS = [
         change=(
             READ,
             """import requests
-        answer = requests.get(f"{self.session.config.service_url}/v1/orgs/kit/lab/notes/n1", timeout=5)
+        answer = requests.get(f"{self.session.config.service_url}/v1/orgs/kit/lab/notes/n1", timeout=60)
         answer.raise_for_status()
         return Note.from_answer(answer.json())""",
         ),

@@ -19,6 +19,8 @@ from packaging.utils import canonicalize_name
 from tools.lock import CONSTRAINTS, RUNNERS, distributions
 from tools.set_version import ROOT, setup_files
 
+PLUGIN_TESTS = [str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/tests")]
+
 PROJECT = """\
 [tool.mypy]
 strict = true
@@ -126,8 +128,17 @@ def test_every_environment_installs_what_is_locked() -> None:
         if section.startswith("testenv") and section not in ENVIRONMENTS_WITHOUT_LOCK:
             installs = config.get(section, "commands_pre", fallback=config["testenv"]["commands_pre"])
             if "uv pip install" in installs:
-                assert "{[locked]options} -r" in installs or "{[testenv]commands_pre}" in installs, section
+                assert "{[shared]locked} -r" in installs or "{[testenv]commands_pre}" in installs, section
             else:
                 assert "-c constraints.txt" in config[section]["deps"], section
     for section in ENVIRONMENTS_WITHOUT_LOCK:
         assert "constraints" not in config[section]["deps"] + config[section]["commands_pre"]
+
+
+def test_every_size_that_a_test_takes_from_the_environment_is_a_full_one_at_night() -> None:
+    """What the README's command runs in a small size is run in its full size by somebody."""
+    sources = [path for folder in ("tests", *PLUGIN_TESTS) for path in (ROOT / folder).rglob("test_*.py")]
+    read = {name for path in sources for name in re.findall(r'environ\.get\("(EDGE_\w+)", "', path.read_text())}
+    at_night = {line.partition(" = ")[0] for line in _tox()["testenv:nightly"]["set_env"].strip().splitlines()}
+
+    assert at_night == read

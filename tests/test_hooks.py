@@ -183,7 +183,7 @@ def test_a_slow_watcher_costs_its_own_time_and_no_time_limit(edge_session: EdgeS
 
     settings = edge_session.config
     with EdgeSession(
-        settings.api_token, settings.service_url, settings.organization, timeout=(5, 5), retries=0
+        settings.api_token, settings.service_url, settings.organization, timeout=(60, 60), retries=0
     ) as session:
         session.hooks.register(Slow())
         began = time.monotonic()

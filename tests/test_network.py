@@ -226,7 +226,7 @@ class Proxy:
             self._process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not self._listens(port_file):
             assert self._process.poll() is None, (folder / "output").read_text()
             assert time.monotonic() < deadline
@@ -318,7 +318,7 @@ def test_everything_goes_through_the_proxy_of_the_environment(
 def test_no_proxy_is_honoured(through: Through, environment: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as dead:
         environment(HTTP_PROXY=f"http://127.0.0.1:{dead.getsockname()[1]}", NO_PROXY="example.com,127.0.0.1")
-        with through(timeout=(2, 2)) as edge:
+        with through(timeout=(60, 60)) as edge:
             use_everything(edge, tmp_path)
         dead.setblocking(False)
         with pytest.raises(BlockingIOError):

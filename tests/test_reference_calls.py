@@ -300,7 +300,7 @@ def test_sources(
         use_bucket(sources.get("plates"), store, S3Folder, S3File)
         use_connection(bucket, "s3", "plates", "Plates", ConnectionStatus.VALID_CONNECTION)
         wrong = S3Connection("w", "Wrong", "plates", store.endpoint, store.access_key, "wrong", _verify=None)
-        assert wrong.test(timeout=30) is ConnectionStatus.BAD_CREDENTIALS
+        assert wrong.test(timeout=60) is ConnectionStatus.BAD_CREDENTIALS
     assert bucket.test(2) is ConnectionStatus.NO_CONNECTION
 
     body = b'[{"id": 7, "status": "sold"}]'
@@ -342,7 +342,7 @@ def use_connection(conn: Any, kind: str, name: str, title: str, status: Any) -> 
     assert type(conn).from_dict(content).to_dict() == content
     assert "proxies" in conn.route("https://example.com")
     conn.check(30)
-    assert conn.test(timeout=30) is status
+    assert conn.test(timeout=60) is status
 
 
 def use_bucket(conn: Any, store: Any, folder_class: type, file_class: type) -> None:

@@ -254,7 +254,7 @@ def test_threads_that_touch_a_slow_plugin_together_get_one_object(distribute: Di
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join(timeout=60)
     assert len(seen) == 8
     assert len(set(map(id, seen))) == 1
 
@@ -274,7 +274,7 @@ def test_plugins_that_import_each_others_modules_from_two_threads_do_not_deadloc
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         assert not thread.is_alive()
 
 

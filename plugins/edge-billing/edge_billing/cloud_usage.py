@@ -1,4 +1,4 @@
-"""`BillingCloudUsage`: the usage of a kind on a day."""
+"""`BillingCloudUsage`: how much of what was used on one day."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_core.records import Record, field
 
 
 class BillingCloudUsage(Record):
-    """The usage of one kind by an organization on a day."""
+    """What one organization used of one kind on one day."""
 
     __slots__ = ()
 

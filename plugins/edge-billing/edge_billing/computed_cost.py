@@ -1,4 +1,4 @@
-"""`BillingComputedCost`: the cost of a day's usage."""
+"""`BillingComputedCost`: what the usage of one day costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_core.records import Record, field
 
 
 class BillingComputedCost(Record):
-    """The cost of one kind of usage by an organization on a day."""
+    """What one organization's usage of one kind on one day costs."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""The table of metered usage types, with their units, services and categories."""
+"""What is metered: the one table of usage types, with their units, services and categories."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ TRANSFER = "Transfer"
 CATEGORIES = (COMPUTE, OBJECT, BLOCK, TRANSFER)
 
 PLACES = decimal.Decimal("0.000001")
-"""The precision of quantities, which are rounded half to even."""
+"""What quantities are rounded to, half to even."""
 
 _MICROSECONDS_PER_HOUR = 3_600_000_000
 
 
 class UsageType(NamedTuple):
-    """A kind of usage.
+    """One kind of usage.
 
     Attributes:
-        name: the `usage_type` of records.
-        units: the `usage_quantity_units` of records.
-        service: the part of Edge that was used.
-        category: the category of its costs.
+        name: as in `usage_type`.
+        units: what its quantity counts, as in `usage_quantity_units`.
+        service: which part of Edge was used.
+        category: what its cost is shown under.
         title: for people.
-        counted: how many counts of the server make a unit. The server counts in whole numbers, so
-            that sums are exact: bytes, requests, and bytes or machines times microseconds.
+        counted: how many of what the server counts make one unit. It counts in whole numbers, so
+            that sums are exact: bytes, requests, and for what lasts bytes or machines times
+            microseconds.
     """
 
     name: str
@@ -43,7 +44,7 @@ class UsageType(NamedTuple):
     counted: int = 1
 
     def quantity(self, amount: int) -> decimal.Decimal:
-        """The quantity in `units` of an amount that the server counted."""
+        """The quantity in `units` of what was counted."""
         if self.counted == 1:
             return decimal.Decimal(amount)
         with decimal.localcontext(prec=60):
@@ -58,9 +59,7 @@ TRANSFER_OUT = UsageType("transfer_out", "bytes", "transfer", TRANSFER, "Transfe
 API_REQUESTS = UsageType("api_requests", "requests", "api", COMPUTE, "API requests")
 APP_HOURS = UsageType("app_hours", "hours", "apps", COMPUTE, "Running apps", counted=_MICROSECONDS_PER_HOUR)
 
-_ALL = (OBJECT_STORAGE, TRANSFER_IN, TRANSFER_OUT, API_REQUESTS, APP_HOURS)
-
-USAGE_TYPES = {usage_type.name: usage_type for usage_type in _ALL}
+USAGE_TYPES = {one.name: one for one in (OBJECT_STORAGE, TRANSFER_IN, TRANSFER_OUT, API_REQUESTS, APP_HOURS)}
 """Usage type by its name."""
 
-SERVICES = tuple(dict.fromkeys(usage_type.service for usage_type in _ALL))
+SERVICES = tuple(dict.fromkeys(one.service for one in USAGE_TYPES.values()))

@@ -16,12 +16,7 @@ plugin_api = 1
 @click.argument("query")
 @click.option("--kind", type=click.Choice(["file", "folder", "connector"]), help="Only things of this kind.")
 @click.option(
-    "-n",
-    "--most",
-    type=click.IntRange(1),
-    default=50,
-    show_default=True,
-    help="How many results to show, the best first.",
+    "-n", "--most", type=click.IntRange(1), default=50, show_default=True, help="Most results to show, the best first."
 )
 @output.json_option
 @click.pass_obj
@@ -32,7 +27,7 @@ def search(
     most: int,
     as_json: bool,
 ) -> None:
-    """Find files, folders and connectors by name, misspelt names too."""
+    """Find files, folders and connectors by name; a misspelt one will do."""
     with open_session() as edge:
         results = edge.search(query, kind=kind)
     output.records(

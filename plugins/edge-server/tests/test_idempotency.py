@@ -434,7 +434,9 @@ def test_an_answer_with_signatures_is_given_anew_and_never_kept(api: Api, edge_s
 FRAGILE = """
 import os, signal, sys
 import flask
-from edge_server import cli, idempotency, tree
+from edge_server.files import tree
+from edge_server.run.command import server
+from edge_server.web import idempotency
 
 def die_at(moment):
     if flask.request.headers.get("Die") == moment:
@@ -453,7 +455,7 @@ def fragile_after(response):
     return after(response)
 
 tree.make_folder, idempotency._after = fragile_make_folder, fragile_after
-cli.server(["run", "--port", "0", "--data", sys.argv[1]])
+server(["run", "--port", "0", "--data", sys.argv[1]])
 """
 
 
@@ -474,7 +476,7 @@ def fragile(tmp_path: Path) -> Iterator[tuple[EdgeServer, Api]]:
         close_all()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
         server.close()
 
 

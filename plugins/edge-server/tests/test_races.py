@@ -142,7 +142,7 @@ def test_many_sends_of_one_key_make_one_row(server: EdgeServer, callers: list[Ap
             value
             for value in values
             if requests.get(
-                f"{server.url}/v1/users/me", headers={"Authorization": f"Bearer {value}"}, timeout=30
+                f"{server.url}/v1/users/me", headers={"Authorization": f"Bearer {value}"}, timeout=60
             ).status_code
             == 200
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import datetime as dt
+import os
 import random
 import signal
 import sqlite3
@@ -297,11 +298,11 @@ def test_what_is_sealed_before_and_after_the_new_key_is_found(opened: Database, 
         with opened.write() as session:
             keep(session, file, 1, first=1)
             sealed.set()
-            go_on.wait(30)
+            go_on.wait(60)
 
     with concurrent.futures.ThreadPoolExecutor() as threads:
         writer = threads.submit(write)
-        sealed.wait(30)
+        sealed.wait(60)
         rotating = threads.submit(rotate, opened, file)
         while len(file.read().keys) < 2:
             time.sleep(0.01)
@@ -351,35 +352,59 @@ def test_killed_anywhere_it_can_be_run_again(
     assert contents(opened, file) == list(range(count))
 
 
+STOPPING = """
+import signal, sys
+from edge_server.keys import rotation
+from edge_server.run.command import server
+
+at, nth = sys.argv.pop(1), int(sys.argv.pop(1))
+owner = rotation if at == "_batch" else rotation.KeyFile
+step = getattr(owner, at)
+
+def stopped_before(*arguments):
+    global nth
+    nth -= 1
+    if nth < 0:
+        print("there", flush=True)
+        signal.pause()
+    return step(*arguments)
+
+setattr(owner, at, stopped_before)
+server()
+"""
+"""Rotates, and waits to be killed before the call with the number `nth` of a step."""
+
+
 @pytest.mark.slow
-def test_killed_by_the_system_it_can_be_run_again(data: Path, opened: Database, file: KeyFile) -> None:
-    count = 20 * BATCH
+@pytest.mark.parametrize(("step", "number"), [("renew", 0), ("_batch", 1), ("_batch", 4), ("keep", 0)])
+def test_killed_by_the_system_it_can_be_run_again(
+    data: Path, opened: Database, file: KeyFile, step: str, number: int
+) -> None:
+    count = 5 * BATCH
     with opened.write() as session:
         keep(session, file, count)
-    rotation_ = [sys.executable, "-m", "edge_server", "rotate-keys", "--data", str(data), "--keep-days", "0"]
-    chance = random.Random(7)
-    cut_off = 0
-    for _ in range(8):
-        before = len(file.read().keys)
-        process = subprocess.Popen(rotation_, stdout=subprocess.DEVNULL)
-        while len(file.read().keys) == before and process.poll() is None:
-            time.sleep(0.001)
-        time.sleep(chance.uniform(0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        process.wait(30)
-        cut_off += len(keys_in_use(opened)) > 1
-        assert contents(opened, file) == list(range(count))
-    assert cut_off > 0
+    options = ["rotate-keys", "--data", str(data), "--keep-days", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPING, step, str(number), *options], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "there\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+
+    assert len(keys_in_use(opened)) == (2 if step == "_batch" else 1)
+    assert contents(opened, file) == list(range(count))
     assert run("rotate-keys", "--data", data).exit_code == 0
     assert keys_in_use(opened) == {file.read().newest.id}
     assert contents(opened, file) == list(range(count))
 
 
-ROTATIONS = 10
+ROTATIONS = int(os.environ.get("EDGE_ROTATIONS", "2"))
+"""Two here, ten and more for a thorough run."""
 
 
 @pytest.mark.slow
-def test_ten_rotations_under_load_fail_no_reader_and_no_writer(tmp_path: Path) -> None:
+def test_rotations_under_load_fail_no_reader_and_no_writer(tmp_path: Path) -> None:
     """Several workers; figures are printed."""
     server = EdgeServer(tmp_path / "data")
     try:
@@ -395,8 +420,6 @@ def test_ten_rotations_under_load_fail_no_reader_and_no_writer(tmp_path: Path) -
     finally:
         server.close()
     print(f"{ROTATIONS} rotations, {counts['reads']} reads and {counts['writes']} writes meanwhile, 0 failed")
-    assert counts["reads"] > 100
-    assert counts["writes"] > 10
 
 
 def _load(server: EdgeServer) -> dict[str, int]:
@@ -439,11 +462,15 @@ def _load(server: EdgeServer) -> dict[str, int]:
     with concurrent.futures.ThreadPoolExecutor(6) as threads:
         workers = [threads.submit(read, seed) for seed in range(4)] + [threads.submit(write, me) for me in range(2)]
         try:
-            for _ in range(ROTATIONS):
+            for rotation_ in range(1, ROTATIONS + 1):
                 command_ = [sys.executable, "-m", "edge_server", "rotate-keys", "--data", str(server.data)]
                 done = subprocess.run(command_, capture_output=True, text=True, timeout=120)
                 assert done.returncode == 0, done.stdout + done.stderr
-                assert not any(worker.done() for worker in workers)
+                deadline = time.monotonic() + 60
+                while counts["reads"] < 50 * rotation_ or counts["writes"] < 5 * rotation_:
+                    assert not any(worker.done() for worker in workers)
+                    assert time.monotonic() < deadline, "readers and writers do not get on"
+                    time.sleep(0.01)
         finally:
             stop.set()
         for worker in workers:

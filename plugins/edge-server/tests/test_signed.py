@@ -168,7 +168,7 @@ def behind_a_prefix(api: Api) -> Iterator[Api]:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
             url = f"{inner}{self.path.removeprefix(PREFIX)}"
             answer = over.request(
-                self.command, url, headers=headers, data=content or None, allow_redirects=False, timeout=30
+                self.command, url, headers=headers, data=content or None, allow_redirects=False, timeout=60
             )
             self.send_response(answer.status_code)
             for name, value in answer.headers.items():
@@ -205,7 +205,7 @@ def test_addresses_hold_behind_a_prefix(behind_a_prefix: Api) -> None:
     assert not answer.headers["Location"].startswith(("/", "http"))
     target = urljoin(answer.url, answer.headers["Location"])
     assert target.startswith(f"{api.url}/v1/content/")
-    assert api.http.get(target, timeout=30).content == large
+    assert api.http.get(target, timeout=60).content == large
     assert api.signed("GET", address(api, "a/b/large")).content == large
-    outside: requests.Response = api.http.get(target.replace(PREFIX, ""), timeout=30)
+    outside: requests.Response = api.http.get(target.replace(PREFIX, ""), timeout=60)
     assert outside.status_code == 404

@@ -8,6 +8,7 @@ import hashlib
 import os
 import socket
 import threading
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -220,9 +221,9 @@ def test_a_part_still_arriving_holds_complete_back(api: Api, edge_server: EdgeSe
     with socket.create_connection((where.hostname, where.port)) as wire:
         head = f"PUT /{api.address(upload, 1)} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
         wire.sendall(head.encode() + b"2" * 500)
-        for _ in range(200):
-            if not api.files("GET", f"/uploads/{upload}").json()["parts"]:
-                break
+        deadline = time.monotonic() + 60
+        while api.files("GET", f"/uploads/{upload}").json()["parts"]:
+            assert time.monotonic() < deadline, "the part that arrives anew does not void the old one"
         done: list[requests.Response] = []
         thread = threading.Thread(target=lambda: done.append(_fresh(api).complete(upload, parts, content)))
         thread.start()

@@ -25,7 +25,7 @@ class Api:
         if self.token is not None:
             headers.setdefault("Authorization", f"Bearer {self.token}")
         options.setdefault("allow_redirects", False)
-        return self.http.request(method, f"{self.url}{path}", headers=headers, timeout=30, **options)
+        return self.http.request(method, f"{self.url}{path}", headers=headers, timeout=60, **options)
 
     def files(self, method: str, path: str, **options: Any) -> requests.Response:
         return self.call(method, f"/v1/orgs/{self.organization}/files{path}", **options)
@@ -46,7 +46,7 @@ class Api:
 
     def signed(self, method: str, url: str, **options: Any) -> requests.Response:
         """Follow a signed address, without a token."""
-        return self.http.request(method, f"{self.url}/{url}", timeout=30, **options)
+        return self.http.request(method, f"{self.url}/{url}", timeout=60, **options)
 
     def start(self, path: str, size: int | None = None, **more: Any) -> dict[str, Any]:
         answer = self.files("POST", "/uploads", json={"path": path, "size": size, **more})

@@ -239,7 +239,7 @@ def test_a_kind_of_a_third_party_in_under_40_lines(
         connection = dev.sources.get("cache")
         assert connection.to_dict() == added.to_dict()
         assert PASSWORD not in repr(connection)
-        assert connection.test(5) is ConnectionStatus.NO_CONNECTION
+        assert connection.test(60) is ConnectionStatus.NO_CONNECTION
         with socket.create_server(("127.0.0.1", 0)) as listener:
             for answer, status in ((b"+OK\r\n", "VALID_CONNECTION"), (b"-WRONGPASS no\r\n", "BAD_CREDENTIALS")):
                 import threading
@@ -252,7 +252,7 @@ def test_a_kind_of_a_third_party_in_under_40_lines(
                 thread = threading.Thread(target=serve)
                 thread.start()
                 connection.port = listener.getsockname()[1]  # type: ignore[attr-defined]
-                assert connection.test(30).value == status
+                assert connection.test(60).value == status
                 thread.join()
     finally:
         monkeypatch.undo()
@@ -269,11 +269,11 @@ def test_a_test_ends_in_time_whatever_the_connection_does() -> None:
         kind = "hangs"
 
         def check(self, timeout: float) -> None:
-            time.sleep(60)
+            time.sleep(600)
 
     started = time.monotonic()
     assert Hangs("x", "X").test(0.2) is ConnectionStatus.NO_CONNECTION
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 120
     with pytest.raises(BadEntry):
         Hangs("x", "X").test(0)
 
@@ -290,7 +290,7 @@ def test_a_port_that_swallows_packets_is_no_connection() -> None:
         ):
             started = time.monotonic()
             assert connection.test(1) is ConnectionStatus.NO_CONNECTION
-            assert time.monotonic() - started < 30
+            assert time.monotonic() - started < 120
 
 
 def test_the_command(dev: EdgeSession, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_port_that_swallows_packets_fails_in_time(monkeypatch: pytest.MonkeyPa
             started = time.monotonic()
             with pytest.raises(ConnectionFailed) as caught:
                 list(silent.tables)
-            assert time.monotonic() - started < 30
+            assert time.monotonic() - started < 120
             assert "secret-pass" not in str(caught.value)
 
 

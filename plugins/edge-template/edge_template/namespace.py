@@ -1,4 +1,4 @@
-"""The namespace `session.template`."""
+"""What hangs on the session as `template`."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from edge_template.wire import CreateTemplateEntry, TemplateEntry
 
 
 class Template(Namespace):
-    """Log books of instruments; each instrument has its own."""
+    """Log books of instruments, one for each name of an instrument."""
 
     namespace = "template"
     plugin_api = 1
 
     def create(self, instrument: str, text: str) -> TemplateEntry:
-        """Write a new entry, and return the server's record.
+        """Write a new entry.
 
         Args:
             instrument: name of the instrument: letters, digits, ``.``, ``_`` and ``-``, at most 100.
             text: what happened, in at most 10,000 characters.
 
         Raises:
-            BadEntry: the instrument or the text is not valid.
+            BadEntry: one of them cannot be.
         """
-        entry = CreateTemplateEntry(instrument=instrument, text=text)
-        return TemplateEntry.from_answer(self.http.post("/entries", json=entry.to_dict()))
+        wanted = CreateTemplateEntry(instrument=instrument, text=text)
+        return TemplateEntry.from_answer(self.http.post("/entries", json=wanted.to_dict()))
 
     def read(self, uid: str) -> TemplateEntry:
-        """An entry by its uid.
+        """One entry.
 
         Raises:
-            NotFound: the entry does not exist.
+            NotFound: there is none with this id.
         """
         return self.http.get_record(TemplateEntry, _path(uid))
 
     def list(self, instrument: str | None = None) -> Pages[TemplateEntry]:
-        """The entries, the oldest first; read page by page as they are iterated over.
+        """The entries, the oldest first; asked for page by page as they are read.
 
         Args:
             instrument: only the log book of this instrument.
@@ -46,12 +46,12 @@ class Template(Namespace):
         return self.http.items("/entries", params={"instrument": instrument}, make=TemplateEntry.from_answer)
 
     def update(self, entry: TemplateEntry) -> TemplateEntry:
-        """Save the changed text of `entry`, and return the entry as it is then.
+        """Save what was changed in the text of `entry`, and return it as it is then.
 
         Raises:
             Conflict: someone else changed it since it was read.
-            Forbidden: the user is not a developer of the organization.
-            NotFound: the entry does not exist any more.
+            Forbidden: the user is no developer of the organization.
+            NotFound: it is gone.
         """
         return self.http.update_record(entry, _path(entry.uid))
 
@@ -59,14 +59,14 @@ class Template(Namespace):
         """Remove an entry.
 
         Raises:
-            Forbidden: the user is not a developer of the organization.
-            NotFound: the entry does not exist.
+            Forbidden: the user is no developer of the organization.
+            NotFound: there is none with this id.
         """
         self.http.delete(_path(uid))
 
 
 def _path(uid: str) -> str:
-    # An empty uid would be the address of the list.
+    # Checked here, since an empty one would be the address of the list.
     if not uid or uid in (".", ".."):
-        raise BadEntry(f"{uid!r} is not the uid of an entry; use one of the list")
+        raise BadEntry(f"{uid!r} is no id of an entry; take the uid of one")
     return f"/entries/{quote(uid, safe='')}"
