@@ -161,6 +161,14 @@ def test_merges_are_judged_by_what_they_merge(main: Clone) -> None:
     assert main.check()[0] == 1
 
 
+def test_an_unpacked_archive_has_no_history_to_check(main: Clone) -> None:
+    main.commit(CODE, FRAGMENT)
+    shutil.rmtree(main.folder / ".git")
+    assert main.check()[0] == 0
+    (main.folder / "changes" / "retries.md").touch()
+    assert main.check()[0] == 1
+
+
 def test_ci_may_name_the_base(main: Clone) -> None:
     base = main.commit(CODE)
     main.commit("tests/test_http.py")

@@ -141,6 +141,11 @@ def test_what_others_print_passes(clone):
     assert not reasons(clone, f"if '{NO_SUCH} table: shelf' in message: raise")
 
 
+def test_an_unpacked_archive_is_read_as_well(tmp_path):
+    assert len(reasons(tmp_path, "found = 1")) == 1
+    assert len(reasons(tmp_path, "found = 1", ".venv/lib/shelf.py")) == 1
+
+
 def test_examples_in_documents_and_docstrings_are_read(clone):
     assert reasons(clone, "Text of a page.\n\n```python\nfor found in shelf:\n    print(found)\n```\n", "README.md")
     (clone / "README.md").unlink()

@@ -29,6 +29,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=ROOT, help="the clone; default: this one")
     arguments = parser.parse_args()
     problems = misnamed(arguments.folder)
+    if not (arguments.folder / ".git").exists():
+        print("\n".join([*problems, "This is not a clone, so its history is not checked."]))
+        return 1 if problems else 0
     try:
         base, commits = branch(arguments.folder, arguments.base)
     except subprocess.CalledProcessError as error:

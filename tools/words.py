@@ -121,9 +121,14 @@ def words(name: str) -> set[str]:
 
 
 def _files(folder: Path) -> list[str]:
-    command = ["git", "-C", str(folder), "ls-files", "--cached", "--others", "--exclude-standard", "*.py", "*.md"]
-    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return sorted(path for path in listing.splitlines() if (folder / path).is_file())
+    """Paths of a clone's files; of an unpacked archive's, those in no hidden folder."""
+    if (folder / ".git").exists():
+        command = ["git", "-C", str(folder), "ls-files", "--cached", "--others", "--exclude-standard", "*.py", "*.md"]
+        listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    else:
+        paths = [path.relative_to(folder) for pattern in ("*.py", "*.md") for path in folder.rglob(pattern)]
+        listing = [path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)]
+    return sorted(path for path in listing if (folder / path).is_file())
 
 
 def _part(path: str) -> str:
