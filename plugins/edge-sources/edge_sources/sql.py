@@ -7,7 +7,7 @@ import html
 import pathlib
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from edge_core.errors import BadEntry
 from edge_sources.connection import Connection, need
@@ -16,6 +16,9 @@ from edge_sources.sql_errors import NoSuchTable, translated
 if TYPE_CHECKING:
     import pandas
     import sqlalchemy
+
+Where: TypeAlias = "Mapping[str, Any] | sqlalchemy.ClauseElement"
+"""A condition of rows: a dictionary of columns and values, or an SQLAlchemy expression."""
 
 DRIVERS = {
     "postgresql": ("postgresql+psycopg", "psycopg", "sql"),
@@ -181,6 +184,13 @@ class Tables(Mapping[str, "SQLTable"]):
         return f"<p>{html.escape(repr(self))}</p><ul>{names}</ul>"
 
 
+class HasEngine(Protocol):
+    """An object with an SQLAlchemy engine: an `SQLConnection`, and an engine itself."""
+
+    @property
+    def engine(self) -> sqlalchemy.Engine: ...
+
+
 class SQLTable:
     """A table or view of a database.
 
@@ -194,7 +204,7 @@ class SQLTable:
         **kwargs: options of SQLAlchemy's `Table`, such as ``schema="lab"``.
     """
 
-    def __init__(self, engine_proxy: Any, name: str, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, engine_proxy: HasEngine, name: str, *args: Any, **kwargs: Any) -> None:
         self._proxy = engine_proxy
         self.name = name
         self._args = args
@@ -204,8 +214,7 @@ class SQLTable:
     @property
     def engine(self) -> sqlalchemy.Engine:
         """The SQLAlchemy engine of the table's database."""
-        engine: sqlalchemy.Engine = getattr(self._proxy, "engine", self._proxy)
-        return engine
+        return self._proxy.engine
 
     @property
     def table(self) -> sqlalchemy.Table:
@@ -247,7 +256,7 @@ class SQLTable:
         return True  # else an empty table would be false, since it has a length
 
     def to_dataframe(
-        self, columns: Sequence[str] | None = None, where: Any = None, limit: int | None = None
+        self, columns: Sequence[str] | None = None, where: Where | None = None, limit: int | None = None
     ) -> pandas.DataFrame:
         """Return the table, or a part of it, as a DataFrame.
 
@@ -278,7 +287,7 @@ class SQLTable:
         self,
         chunksize: int = 20_000,
         columns: Sequence[str] | None = None,
-        where: Any = None,
+        where: Where | None = None,
         limit: int | None = None,
     ) -> Iterator[pandas.DataFrame]:
         """Iterate over the table in DataFrames of at most `chunksize` rows, of which one is in memory.
@@ -298,7 +307,9 @@ class SQLTable:
         pandas = need("a table as DataFrames", "sql", "pandas")
         return self._chunks(pandas, self._select(columns, where, limit), chunksize)
 
-    def _chunks(self, pandas: Any, query: Any, chunksize: int) -> Iterator[pandas.DataFrame]:
+    def _chunks(
+        self, pandas: Any, query: sqlalchemy.Select[tuple[Any, ...]], chunksize: int
+    ) -> Iterator[pandas.DataFrame]:
         with translated(f"the table {self.name}"), self.engine.connect() as connection:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=chunksize)
             with contextlib.closing(streamed.execute(query)) as result:
@@ -308,7 +319,9 @@ class SQLTable:
                     yield frame
                     del frame
 
-    def _select(self, columns: Sequence[str] | None, where: Any, limit: int | None) -> Any:
+    def _select(
+        self, columns: Sequence[str] | None, where: Where | None, limit: int | None
+    ) -> sqlalchemy.Select[tuple[Any, ...]]:
         import sqlalchemy
 
         if limit is not None and limit < 0:
@@ -321,7 +334,7 @@ class SQLTable:
             query = query.where(*self._conditions(where))
         return query if limit is None else query.limit(limit)
 
-    def _conditions(self, where: Any) -> list[Any]:
+    def _conditions(self, where: Where) -> list[Any]:
         import sqlalchemy
 
         if isinstance(where, Mapping):
@@ -365,7 +378,7 @@ def _plain(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
     return list(map(tuple, rows))
 
 
-def _frame(pandas: Any, query: sqlalchemy.Select[Any], rows: list[tuple[Any, ...]]) -> pandas.DataFrame:
+def _frame(pandas: Any, query: sqlalchemy.Select[tuple[Any, ...]], rows: list[tuple[Any, ...]]) -> pandas.DataFrame:
     # In the way of pandas.read_sql, which would hide the database's errors behind an error of its own.
     columns = list(query.selected_columns)
     names = [column.name for column in columns]

@@ -2,7 +2,9 @@
 
 from typing import assert_type
 
-from edge.api import EdgeSession, OpenAPIConnection, S3Connection, S3File, S3Folder, SQLConnection
+from pandas import DataFrame
+
+from edge.api import EdgeSession, OpenAPIConnection, S3Connection, S3File, S3Folder, SQLConnection, SQLTable
 from edge_sources.connection import Connection
 from edge_sources.wire import ConnectorEntry
 
@@ -36,5 +38,11 @@ edge.sources.get("lims", kind="sql")  # error
 edge.sources.get("lims", kind=str)  # error
 edge.sources.get("lims", SQLConnection)  # error
 edge.sources.get(7)  # error
+table = edge.sources.get("lims", kind=SQLConnection).tables["runs"]
+assert_type(table, SQLTable)
+assert_type(table.to_dataframe(columns=["plate"], where={"plate": 7}, limit=10), DataFrame)
+table.to_dataframe(colums=["plate"])  # error
+table.to_dataframe(limit="all")  # error
+SQLTable("lims", "runs")  # error
 for connector in edge.sources.scan():
     print(connector.titel)  # error
