@@ -66,8 +66,8 @@ class Traffic:
         self.requests = self.sent = 0
         send = edge.http._send_once
 
-        def counting(call: Any) -> Any:
-            answer = send(call)
+        def counting(call: Any, request: Any) -> Any:
+            answer = send(call, request)
             path = call.url.partition("?")[0]
             if answer.status_code in (200, 206) and (call.signed or path.endswith("/content")):
                 self.requests += 1

@@ -34,7 +34,22 @@ class MissingPackage(EdgeError, ImportError):
 
 
 class ConnectionFailed(EdgeError):
-    """No answer came: refused, unknown host, TLS failure, timeout, or cut off in the middle."""
+    """No answer came: refused, unknown host, TLS failure, timeout, or cut off in the middle.
+
+    Args:
+        message: one sentence: what happened and what to do.
+        request_id: the identifier the call was sent under; None where it was no call of the session.
+        method: HTTP method of the call.
+        url: address of the call, without its query.
+    """
+
+    def __init__(
+        self, message: str, *, request_id: str | None = None, method: str | None = None, url: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.request_id = request_id
+        self.method = method
+        self.url = url
 
 
 class BadResponse(EdgeError):
@@ -158,7 +173,9 @@ def error_from(
     """
     url = url.partition("?")[0]
     if problem is None and status not in (401, 403, 429) and status < 500:
-        return BadResponse(f"{url} answered {status} without saying why, as no Edge server does; check the service URL")
+        return BadResponse(
+            f"{url} answered {status} without saying why, so it is not an Edge server; check the service URL"
+        )
     code = problem.get("code") if problem else None
     if code == "checksum_mismatch":
         return ChecksumError(str(problem["detail"]) if problem else "")

@@ -52,8 +52,8 @@ def _token(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
     return [result.token] if result.token else []
 
 
-def _signatures(arguments: dict[str, Any], result: Any) -> Iterable[str]:
-    return parse_qs(urlsplit(result).query).get("signature", []) if arguments["signed"] else []
+def _signatures(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
+    return parse_qs(urlsplit(result).query).get("signature", [])
 
 
 def _texts(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
@@ -71,7 +71,7 @@ def _texts(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
 
 def _credentials(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
     """Those of a connection that is sent to the server."""
-    return _texts({"content": arguments["wanted"].get("secret")}, None)
+    return _texts({"content": arguments["definition"].secret}, None)
 
 
 def _password(arguments: dict[str, Any], _result: Any) -> Iterable[str]:
@@ -84,7 +84,7 @@ def _client_secret(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
 
 SOURCES: list[tuple[str, str, Secrets]] = [
     ("edge_server.identity.token_values", "new_token", _returned),
-    ("edge_core.http", "HttpClient._address", _signatures),
+    ("edge_core.http", "HttpClient.absolute", _signatures),
     ("edge_tokens.namespace", "EdgeTokens.create", _token),
     ("edge_tokens.login", "accept_invitation", _token),
     ("edge_admin.namespace", "EdgeAdmin.invite_to_organization", _returned),

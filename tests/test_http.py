@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -88,7 +90,7 @@ def fake() -> Any:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waits: list[float] = []
-    monkeypatch.setattr("edge_core.http.time.sleep", waits.append)
+    monkeypatch.setattr("edge_core.http.client.time.sleep", waits.append)
     return waits
 
 
@@ -335,6 +337,54 @@ def free_port() -> int:
 def test_nothing_listening_is_said() -> None:
     with pytest.raises(ConnectionFailed, match="nothing listens at 127.0.0.1:"):
         session(f"http://127.0.0.1:{free_port()}").whoami()
+
+
+def test_a_failed_connection_carries_its_call(fake: Fake) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(ConnectionFailed) as raised:
+        session(url).search("plate")
+    error = pickle.loads(pickle.dumps(raised.value))
+    for failure in (raised.value, error):
+        assert failure.method == "GET"
+        assert failure.url == f"{url}/v1/orgs/default/search"
+        assert re.fullmatch("[0-9a-f]{16}", failure.request_id or "")
+        assert str(failure) == str(raised.value)
+
+
+def test_a_body_that_breaks_off_while_it_is_read_carries_its_call(raw_server: Callable[[bytes], str]) -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf"
+    url = raw_server(cut)
+    with pytest.raises(ConnectionFailed) as raised, session(url).http.core.stream("GET", "/v1/x") as answer:
+        answer.read()
+    assert (raised.value.method, raised.value.url) == ("GET", f"{url}/v1/x")
+    assert raised.value.request_id
+
+
+def test_a_call_that_is_sent_again_is_one_warning(fake: Fake, caplog: pytest.LogCaptureFixture) -> None:
+    fake.answer(503, b"busy", kind="text/plain")
+    fake.answer(502, b"busy", kind="text/plain")
+    fake.answer(200, {"items": [], "next": None})
+    session(fake.url).search("a-private-query")
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    request_id = fake.seen[0][2]["X-Request-ID"]
+    assert warning.getMessage() == (
+        f"GET {fake.url}/v1/orgs/default/search failed and is sent again: 503 [request {request_id}]"
+    )
+
+
+def test_the_warning_of_a_connection_that_failed_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    edge = session(f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(ConnectionFailed):
+        edge.http.core.signed("GET", "v1/content/k?signature=private").close()
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "nothing listens at 127.0.0.1:" in warning
+    assert "private" not in warning
+
+
+def test_a_call_that_is_answered_at_once_is_no_warning(fake: Fake, caplog: pytest.LogCaptureFixture) -> None:
+    fake.answer(200, ME)
+    session(fake.url).whoami()
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 def test_an_unknown_host_is_said() -> None:

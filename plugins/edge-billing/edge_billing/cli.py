@@ -36,7 +36,7 @@ class _Day(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic
 
 @click.group()
 def billing() -> None:
-    """See what the organization used, and what that costs; days are days of UTC."""
+    """Show the usage of the organization and its costs; days are days of UTC."""
 
 
 def _days(command: _F) -> _F:
@@ -84,7 +84,7 @@ def usage(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """List what was used, a line for each day and usage type."""
+    """List the usage, a line for each day and usage type."""
     with open_session() as edge:
         records = edge.billing.all_cloud_usage(**_period(day, first, last), **filters)
     _show(records, USAGE_COLUMNS, as_csv, as_json)
@@ -106,7 +106,7 @@ def costs(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """List what it costs, a line for each day and usage type, and the sum."""
+    """List the costs, a line for each day and usage type, and their sum."""
     with open_session() as edge:
         records = edge.billing.all_computed_costs(**_period(day, first, last), **filters)
         priced = bool(records) or edge.billing.prices().currency is not None

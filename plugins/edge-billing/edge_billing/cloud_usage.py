@@ -1,4 +1,4 @@
-"""`BillingCloudUsage`: how much of what was used on one day."""
+"""`BillingCloudUsage`: the usage of a kind on a day."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_core.records import Record, field
 
 
 class BillingCloudUsage(Record):
-    """What one organization used of one kind on one day."""
+    """The usage of one kind by an organization on a day."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""`BillingComputedCost`: what the usage of one day costs."""
+"""`BillingComputedCost`: the cost of a day's usage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_core.records import Record, field
 
 
 class BillingComputedCost(Record):
-    """What one organization's usage of one kind on one day costs."""
+    """The cost of one kind of usage by an organization on a day."""
 
     __slots__ = ()
 

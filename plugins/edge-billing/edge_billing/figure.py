@@ -16,7 +16,7 @@ from edge_core.errors import MissingPackage
 if TYPE_CHECKING:
     import matplotlib.axes
 
-# By Okabe and Ito: told apart by everybody, in print as well.
+# The palette of Okabe and Ito, which colour-blind people can tell apart, in print too.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -27,7 +27,7 @@ _LIGHTER = 0.55
 """How far towards white the colour of an estimate is. Transparent, it would show the grid."""
 
 _MANY_DAYS = 62
-"""More bars than this stand without gaps, which would blur."""
+"""With more days than this the bars have no gaps, which would blur."""
 
 
 def draw(
@@ -39,13 +39,16 @@ def draw(
     """Draw costs as a bar for each day, stacked by usage type.
 
     Args:
-        costs: the costs.
+        costs: records of costs; those without a day or usage type are left out.
         date_range: the first and the last day of the axis.
         organization: short name, for the title.
         ax: axes to draw into; by default those of a new figure.
 
     Raises:
         MissingPackage: matplotlib is not installed.
+
+    Returns:
+        The axes.
     """
     try:
         from matplotlib.patches import Patch
@@ -76,7 +79,7 @@ def draw(
     handles = [
         Patch(color=colours[name], label=f"{_title(name)}  {_money(_total(by_day))}") for name, by_day in sums.items()
     ]
-    if any(one.estimated for one in costs):
+    if any(cost.estimated for cost in costs):
         handles.append(Patch(color=_lighter(_GREY), label="lighter: still estimated"))
     if handles:
         # Below the plot, where it can hide no bar.
@@ -91,16 +94,16 @@ _Pair = list[Decimal]
 def _sums(costs: list[BillingComputedCost]) -> dict[str, dict[dt.date, _Pair]]:
     """Costs by usage type and day, the usage types in the order of their table."""
     sums: dict[str, dict[dt.date, _Pair]] = {}
-    for one in costs:
-        if one.usage_type is not None and one.billing_date is not None:
-            pair = sums.setdefault(one.usage_type, {}).setdefault(one.billing_date, [Decimal(0), Decimal(0)])
-            pair[bool(one.estimated)] += one.computed_cost
+    for cost in costs:
+        if cost.usage_type is not None and cost.billing_date is not None:
+            pair = sums.setdefault(cost.usage_type, {}).setdefault(cost.billing_date, [Decimal(0), Decimal(0)])
+            pair[bool(cost.estimated)] += cost.computed_cost
     order = list(USAGE_TYPES)
-    return dict(sorted(sums.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+    return dict(sorted(sums.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order)))
 
 
 def _stack(ax: Any, by_day: dict[dt.date, _Pair], colour: str, tops: dict[dt.date, float], width: float) -> None:
-    """Put the bars of one usage type on top of those there are."""
+    """Draw the bars of a usage type on top of those drawn already."""
     for estimated in (False, True):
         heights = {day: float(pair[estimated]) for day, pair in by_day.items() if pair[estimated]}
         ax.bar(
@@ -116,11 +119,11 @@ def _stack(ax: Any, by_day: dict[dt.date, _Pair], colour: str, tops: dict[dt.dat
 
 
 def _label(ax: Any, costs: list[BillingComputedCost], days: tuple[dt.date, dt.date], organization: str) -> None:
-    currency = " and ".join(sorted({one.currency for one in costs if one.currency}))
-    total = sum((one.computed_cost for one in costs), Decimal(0))
+    currency = " and ".join(sorted({cost.currency for cost in costs if cost.currency}))
+    total = sum((cost.computed_cost for cost in costs), Decimal(0))
     ax.set_title(f"Cost per day of {organization}", loc="left", fontweight="bold")
-    said = f"{_span(*days)}: {_money(total)} {currency}" if costs else _span(*days)
-    ax.set_title(said, loc="right", fontsize="medium", color="#444444")
+    subtitle = f"{_span(*days)}: {_money(total)} {currency}" if costs else _span(*days)
+    ax.set_title(subtitle, loc="right", fontsize="medium", color="#444444")
     if costs:
         ax.set_ylabel(f"{currency} per day" if currency else "cost per day")
     else:
@@ -141,9 +144,9 @@ def _show_days(ax: Any, first: dt.date, last: dt.date) -> None:
         ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
         return
     shown = [first + dt.timedelta(days=n) for n in range(0, count, -(-count // 11))]
-    # Dates as they are said, in the words of no locale: 1 Mar.
-    said = [f"{day.day} {_MONTHS[day.month]}" for day in shown]
-    ax.set_xticks([dt.datetime.combine(day, midnight) for day in shown], said)
+    # Day and month as in speech, in English whatever the locale: 1 Mar.
+    labels = [f"{day.day} {_MONTHS[day.month]}" for day in shown]
+    ax.set_xticks([dt.datetime.combine(day, midnight) for day in shown], labels)
 
 
 def _lighter(colour: str) -> str:
@@ -160,7 +163,7 @@ def _title(usage_type: str) -> str:
 
 
 def _money(value: Decimal) -> str:
-    """A sum for people: two places, more for one that they would hide."""
+    """A sum of money with two places, or with more if it would show as 0.00."""
     if value and abs(value) < Decimal("0.01"):
         return f"{value:.2g}" if abs(value) < Decimal("0.0001") else f"{value:.4f}"
     return f"{value:,.2f}"

@@ -1,12 +1,12 @@
-"""What hangs on the session as `billing`."""
+"""The namespace `session.billing`."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge_billing.cloud_usage import BillingCloudUsage
 from edge_billing.computed_cost import BillingComputedCost
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 
 plugin_api = 1
 
+_R = TypeVar("_R")
+_B = TypeVar("_B", BillingCloudUsage, BillingComputedCost)
+
 DateRange = tuple[dt.date, dt.date]
-"""The first and the last day, both among them."""
+"""The first and the last day, both included."""
 
 
 class EdgeBilling(Namespace):
-    """What the organization used, and what that costs: a record for each day and usage type.
+    """The usage of the organization and its costs: a record for each day and usage type.
 
-    Days are days of UTC. A record is estimated until its month is closed, which the server does soon
-    after the month is over; then it is final and never changes again. For administrators of the
-    organization.
+    Days are days of UTC. A record is estimated until the server closes its month, soon after the month
+    is over; then it is final and never changes again. For administrators of the organization.
     """
 
     namespace = "billing"
@@ -44,15 +46,15 @@ class EdgeBilling(Namespace):
         start_after_id: int | None = None,
         page_size: int = 1000,
     ) -> Rows[BillingCloudUsage]:
-        """One page of the records of usage, in the order of their ids.
+        """A page of the records of usage, in the order of their ids.
 
         Args:
-            usage_type: only this one: "object_storage", "transfer_in", "transfer_out",
+            usage_type: only "object_storage", "transfer_in", "transfer_out",
                 "api_requests" or "app_hours".
             classification: only "internal" or only "external".
-            service: only this one: "storage", "transfer", "api" or "apps".
+            service: only "storage", "transfer", "api" or "apps".
             billing_date: only this day (UTC); not together with `date_range`.
-            date_range: only the days from the first to the second, both among them (UTC).
+            date_range: only the days from the first to the last, both included (UTC).
             start_after_id: the `id` of the last record of the page before.
             page_size: most records, 1 to 10,000.
 
@@ -60,9 +62,9 @@ class EdgeBilling(Namespace):
             A list, which also has `to_dataframe()`.
 
         Raises:
-            BadEntry: the parameters exclude each other, name what does not exist, or days that are
-                reversed or in the future.
-            Forbidden: the caller is no administrator of the organization.
+            BadEntry: parameters exclude each other, a value does not exist, or the days are reversed
+                or in the future.
+            Forbidden: the user is not an administrator of the organization.
         """
         query = _query(usage_type, classification, service, billing_date, date_range, start_after_id, page_size)
         return Rows(BillingCloudUsage, self._page("/usage", query, BillingCloudUsage.from_answer))
@@ -79,16 +81,16 @@ class EdgeBilling(Namespace):
         *,
         category: str | None = None,
     ) -> Rows[BillingComputedCost]:
-        """One page of the records of costs, in the order of their ids.
+        """A page of the records of costs, in the order of their ids.
 
-        Usage that the operator of the server has set no price for has no cost, and no record here.
+        Usage without a price has no cost, and no record here; the operator of the server sets prices.
 
         Args:
-            usage_type: as of `query_cloud_usage`, and so are the others.
+            usage_type: only this one, as in `query_cloud_usage`.
             classification: only "internal" or only "external".
             service: only this one.
             billing_date: only this day (UTC); not together with `date_range`.
-            date_range: only the days from the first to the second, both among them (UTC).
+            date_range: only the days from the first to the last, both included (UTC).
             start_after_id: the `id` of the last record of the page before.
             page_size: most records, 1 to 10,000.
             category: only "Compute", "Object", "Block" or "Transfer".
@@ -97,9 +99,9 @@ class EdgeBilling(Namespace):
             A list, which also has `to_dataframe()`.
 
         Raises:
-            BadEntry: as of `query_cloud_usage`.
-            Forbidden: the caller is no administrator of the organization.
-            ServerError: the server's price file is wrong, which its operator has to mend.
+            BadEntry: as in `query_cloud_usage`.
+            Forbidden: the user is not an administrator of the organization.
+            ServerError: the server's price file is wrong; its operator has to correct it.
         """
         query = _query(usage_type, classification, service, billing_date, date_range, start_after_id, page_size)
         return Rows(
@@ -107,15 +109,15 @@ class EdgeBilling(Namespace):
         )
 
     def all_cloud_usage(self, **filters: Any) -> Rows[BillingCloudUsage]:
-        """All records of usage, page after page; filters as of `query_cloud_usage`."""
+        """All records of usage, read page by page, with the filters of `query_cloud_usage`."""
         return Rows(BillingCloudUsage, _all(self.query_cloud_usage, filters))
 
     def all_computed_costs(self, **filters: Any) -> Rows[BillingComputedCost]:
-        """All records of costs, page after page; filters as of `query_computed_costs`."""
+        """All records of costs, read page by page, with the filters of `query_computed_costs`."""
         return Rows(BillingComputedCost, _all(self.query_computed_costs, filters))
 
     def prices(self) -> PriceList:
-        """The prices in force, by which costs are estimated; without a currency if the server has none."""
+        """The prices in force; without a currency if the server has no prices."""
         return PriceList.from_answer(self.http.get("/prices"))
 
     def plot(
@@ -128,22 +130,22 @@ class EdgeBilling(Namespace):
         category: str | None = None,
         ax: matplotlib.axes.Axes | None = None,
     ) -> matplotlib.axes.Axes:
-        """Draw the cost of each day, stacked by usage type; what is still estimated is drawn lighter.
+        """Draw the cost of each day, stacked by usage type; estimates are drawn lighter.
 
         Args:
-            usage_type: only this one, and so on as of `query_computed_costs`.
+            usage_type: only this one, as in `query_cloud_usage`.
             classification: only "internal" or only "external".
             service: only this one.
-            date_range: the first and the last day; the last 30 days if it is not given.
+            date_range: the first and the last day, both included; the last 30 days by default.
             category: only this one.
             ax: axes to draw into; by default those of a new figure.
 
         Returns:
-            The axes.
+            The axes with the plot.
 
         Raises:
             MissingPackage: matplotlib is not installed.
-            BadEntry: as of `query_cloud_usage`.
+            BadEntry: as in `query_cloud_usage`.
         """
         from edge_billing import figure
 
@@ -165,19 +167,19 @@ class EdgeBilling(Namespace):
         billing_date: dt.date | None = None,
         date_range: DateRange | None = None,
     ) -> bytes:
-        """The usage and costs of all organizations of the server, as CSV; for server administrators.
+        """The usage and costs of all organizations of the server as CSV; for server administrators.
 
         Args:
-            file_path: file to write it to as well; an existing one is replaced.
+            file_path: file to write it to too; an existing one is replaced.
             billing_date: only this day (UTC); not together with `date_range`.
-            date_range: only the days from the first to the second, both among them (UTC).
+            date_range: only the days from the first to the last, both included (UTC).
 
         Returns:
             The CSV, in UTF-8, with a line of column names first.
 
         Raises:
-            Forbidden: the caller is no server administrator.
-            BadEntry: as of `query_cloud_usage`.
+            Forbidden: the user is not a server administrator.
+            BadEntry: as in `query_cloud_usage`.
         """
         http = self.session.http.for_plugin(__name__, "/v1/admin/billing")
         query = _days(billing_date, date_range)
@@ -193,11 +195,11 @@ class EdgeBilling(Namespace):
                 beside.unlink(missing_ok=True)
         return content
 
-    def _page(self, path: str, query: dict[str, Any], make: Any) -> Any:
+    def _page(self, path: str, query: dict[str, Any], make: Callable[[Any], _R]) -> list[_R]:
         return next(self.http.items(path, params=query, make=make).by_page(query.pop("cursor"))).items
 
 
-def _all(query: Any, filters: dict[str, Any]) -> Iterator[Any]:
+def _all(query: Callable[..., Rows[_B]], filters: dict[str, Any]) -> Iterator[_B]:
     last = filters.pop("start_after_id", None)
     size = filters.pop("page_size", LARGEST_PAGE)
     while True:
@@ -238,7 +240,7 @@ def _days(billing_date: dt.date | None, date_range: DateRange | None) -> dict[st
     if date_range is not None:
         if not isinstance(date_range, (tuple, list)) or len(date_range) != 2:
             raise BadEntry(f"date_range is {date_range!r}; give the first and the last day as a pair of datetime.date")
-        first, last = (_day("date_range", one) for one in date_range)
+        first, last = (_day("date_range", day) for day in date_range)
     return {
         "billing_date": None if billing_date is None else _day("billing_date", billing_date),
         "date_from": first,
@@ -247,11 +249,11 @@ def _days(billing_date: dt.date | None, date_range: DateRange | None) -> dict[st
 
 
 def _day(name: str, day: Any) -> str:
-    """The day in UTC as it is sent."""
+    """The day in UTC in the form that is sent."""
     if isinstance(day, dt.datetime):
         if day.tzinfo is None:
             raise BadEntry(
-                f"{name} has a moment without a time zone, whose day in UTC is not known; give a datetime.date"
+                f"{name} has a time without a time zone, whose day in UTC is not known; give a datetime.date"
             )
         day = day.astimezone(dt.UTC).date()
     if not isinstance(day, dt.date):

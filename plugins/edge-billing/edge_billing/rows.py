@@ -1,4 +1,4 @@
-"""Lists of records that become a table."""
+"""Lists of records that can become a table."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ class Rows(list[_R]):
         """The records as a `pandas.DataFrame`, a column for each property.
 
         `billing_date` is a datetime64 without a time zone, at midnight of the day in UTC. Quantities
-        and costs stay exact `Decimal`, whose sums are exact; for statistics, make them numbers of
-        limited precision with ``.astype(float)``.
+        and costs are exact `Decimal`; ``.astype(float)`` converts them for statistics.
 
         Raises:
             MissingPackage: pandas is not installed.
@@ -43,6 +42,6 @@ class Rows(list[_R]):
                 "a DataFrame needs pandas, which is not installed; run: python -m pip install pandas", name=error.name
             ) from None
         columns = list(self._kind._fields)
-        frame = pandas.DataFrame([[getattr(one, name) for name in columns] for one in self], columns=columns)
+        frame = pandas.DataFrame([[getattr(record, name) for name in columns] for record in self], columns=columns)
         frame["billing_date"] = pandas.to_datetime(frame["billing_date"])
         return frame

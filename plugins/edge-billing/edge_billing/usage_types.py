@@ -1,4 +1,4 @@
-"""What is metered: the one table of usage types, with their units, services and categories."""
+"""The table of metered usage types, with their units, services and categories."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ TRANSFER = "Transfer"
 CATEGORIES = (COMPUTE, OBJECT, BLOCK, TRANSFER)
 
 PLACES = decimal.Decimal("0.000001")
-"""What quantities are rounded to, half to even."""
+"""The precision of quantities, which are rounded half to even."""
 
 _MICROSECONDS_PER_HOUR = 3_600_000_000
 
 
 class UsageType(NamedTuple):
-    """One kind of usage.
+    """A kind of usage.
 
     Attributes:
-        name: as in `usage_type`.
-        units: what its quantity counts, as in `usage_quantity_units`.
-        service: which part of Edge was used.
-        category: what its cost is shown under.
+        name: the `usage_type` of records.
+        units: the `usage_quantity_units` of records.
+        service: the part of Edge that was used.
+        category: the category of its costs.
         title: for people.
-        counted: how many of what the server counts make one unit. It counts in whole numbers, so
-            that sums are exact: bytes, requests, and for what lasts bytes or machines times
-            microseconds.
+        counted: how many counts of the server make a unit. The server counts in whole numbers, so
+            that sums are exact: bytes, requests, and bytes or machines times microseconds.
     """
 
     name: str
@@ -44,7 +43,7 @@ class UsageType(NamedTuple):
     counted: int = 1
 
     def quantity(self, amount: int) -> decimal.Decimal:
-        """The quantity in `units` of what was counted."""
+        """The quantity in `units` of an amount that the server counted."""
         if self.counted == 1:
             return decimal.Decimal(amount)
         with decimal.localcontext(prec=60):
@@ -59,7 +58,9 @@ TRANSFER_OUT = UsageType("transfer_out", "bytes", "transfer", TRANSFER, "Transfe
 API_REQUESTS = UsageType("api_requests", "requests", "api", COMPUTE, "API requests")
 APP_HOURS = UsageType("app_hours", "hours", "apps", COMPUTE, "Running apps", counted=_MICROSECONDS_PER_HOUR)
 
-USAGE_TYPES = {one.name: one for one in (OBJECT_STORAGE, TRANSFER_IN, TRANSFER_OUT, API_REQUESTS, APP_HOURS)}
+_ALL = (OBJECT_STORAGE, TRANSFER_IN, TRANSFER_OUT, API_REQUESTS, APP_HOURS)
+
+USAGE_TYPES = {usage_type.name: usage_type for usage_type in _ALL}
 """Usage type by its name."""
 
-SERVICES = tuple(dict.fromkeys(one.service for one in USAGE_TYPES.values()))
+SERVICES = tuple(dict.fromkeys(usage_type.service for usage_type in _ALL))

@@ -1,4 +1,4 @@
-"""What billing looks like on the wire; the server imports these records, so they stand here once."""
+"""Records of requests and answers of billing; the server imports them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGEST_PAGE = 10_000
 
 
 class DatesQuery(Record):
-    """Which days: one, those of a range, or all."""
+    """The days of a query: a single day, a range, or all."""
 
     __slots__ = ()
 
@@ -23,7 +23,7 @@ class DatesQuery(Record):
 
 
 class UsageQuery(DatesQuery):
-    """Asks for records of usage, in the order of their ids."""
+    """Query for records of usage, in the order of their ids."""
 
     __slots__ = ()
 
@@ -31,11 +31,11 @@ class UsageQuery(DatesQuery):
     classification: str | None = None
     service: str | None = None
     limit: int = field(default=1000, minimum=1, maximum=LARGEST_PAGE, doc="Most records of one page.")
-    cursor: str | None = field(default=None, doc="Id of the last record of the page before.")
+    cursor: str | None = field(default=None, doc="Id of the last record of the page before this.")
 
 
 class CostQuery(UsageQuery):
-    """Asks for records of costs, in the order of their ids."""
+    """Query for records of costs, in the order of their ids."""
 
     __slots__ = ()
 
@@ -61,13 +61,13 @@ class CostPage(Record):
 
 
 class Price(Record):
-    """What one kind of usage costs."""
+    """The price of a usage type."""
 
     __slots__ = ()
 
     usage_type: str
     price: decimal.Decimal
-    per: str = field(doc='What the price is for, such as "GB-month".')
+    per: str = field(doc='Unit of the price, such as "GB-month".')
     by_tag: dict[str, decimal.Decimal] = field(
         default_factory=dict, doc="Other prices, by the cost allocation tag they are for."
     )

@@ -40,12 +40,12 @@ by_tag = { "edge.medium" = 0.20 }
 
 @pytest.fixture
 def simulated_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedTime:
-    """The first of March 2031, 00:00, until a test says otherwise; in this process as well."""
-    told = SimulatedTime(tmp_path / "time")
-    told.set(START)
-    monkeypatch.setattr(clock, "_now", told.now)
-    monkeypatch.setattr(clock, "_monotonic", told.monotonic)
-    return told
+    """The first of March 2031, 00:00, until a test changes it; in this process too."""
+    time = SimulatedTime(tmp_path / "time")
+    time.set(START)
+    monkeypatch.setattr(clock, "_now", time.now)
+    monkeypatch.setattr(clock, "_monotonic", time.monotonic)
+    return time
 
 
 @pytest.fixture

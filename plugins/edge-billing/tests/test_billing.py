@@ -36,9 +36,9 @@ def run_an_app(
 ) -> None:
     """Report running time as a compute backend does."""
     with server.database.write() as session:
-        found = find_organization(session, organization)
-        assert found is not None
-        usage.report_app_time(session, found.id, profile, started_at, until)
+        row = find_organization(session, organization)
+        assert row is not None
+        usage.report_app_time(session, row.id, profile, started_at, until)
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def test_the_namespace_and_the_records_are_the_documented_ones(edge_session: Edg
 
 def test_what_was_used_is_there_at_once(edge_session: EdgeSession) -> None:
     edge_session.files.upload("a.csv", b"x" * 5000)
-    found = {one.usage_type: one for one in edge_session.billing.query_cloud_usage()}
-    assert set(found) == {"object_storage", "transfer_in", "transfer_out", "api_requests"}
-    sent = found["transfer_in"]
+    usage_by_type = {record.usage_type: record for record in edge_session.billing.query_cloud_usage()}
+    assert set(usage_by_type) == {"object_storage", "transfer_in", "transfer_out", "api_requests"}
+    sent = usage_by_type["transfer_in"]
     assert sent.to_dict() == {
         "id": sent.id,
         "billing_date": today().isoformat(),
@@ -76,8 +76,8 @@ def test_what_was_used_is_there_at_once(edge_session: EdgeSession) -> None:
         "estimated": True,
     }
     assert (sent.billing_date, sent.usage_quantity, sent.estimated) == (today(), Decimal(5000), True)
-    assert found["api_requests"].usage_quantity == 1
-    assert found["object_storage"].usage_quantity_units == "byte-hours"
+    assert usage_by_type["api_requests"].usage_quantity == 1
+    assert usage_by_type["object_storage"].usage_quantity_units == "byte-hours"
 
 
 def test_each_filter_leaves_what_it_names(edge_server: EdgeServer, edge_session: EdgeSession) -> None:
@@ -85,7 +85,7 @@ def test_each_filter_leaves_what_it_names(edge_server: EdgeServer, edge_session:
     billing = edge_session.billing
 
     def kinds(**filters: Any) -> set[str | None]:
-        return {one.usage_type for one in billing.query_cloud_usage(**filters)}
+        return {record.usage_type for record in billing.query_cloud_usage(**filters)}
 
     every = kinds()
     assert kinds(usage_type="transfer_in") == {"transfer_in"}
@@ -104,16 +104,16 @@ def test_pages_follow_each_other_without_a_gap(edge_session: EdgeSession, edge_s
     start = dt.datetime.combine(today() - dt.timedelta(days=9), dt.time(), dt.UTC)
     run_an_app(edge_server, edge_session.organization, "edge.medium", start, start + dt.timedelta(days=9))
     billing = edge_session.billing
-    whole = [one.id for one in billing.query_cloud_usage(usage_type="app_hours")]
+    whole = [record.id for record in billing.query_cloud_usage(usage_type="app_hours")]
     assert len(whole) == 9
     seen: list[int | None] = []
     while page := billing.query_cloud_usage(
         usage_type="app_hours", page_size=2, start_after_id=seen[-1] if seen else None
     ):
         assert len(page) <= 2
-        seen += [one.id for one in page]
+        seen += [record.id for record in page]
     assert seen == whole == sorted(whole)  # type: ignore[type-var]
-    assert [one.id for one in billing.all_cloud_usage(usage_type="app_hours", page_size=4)] == whole
+    assert [record.id for record in billing.all_cloud_usage(usage_type="app_hours", page_size=4)] == whole
 
 
 def test_running_time_is_split_by_days_and_priced_by_profile(
@@ -125,20 +125,20 @@ def test_running_time_is_split_by_days_and_priced_by_profile(
     run_an_app(edge_server, edge_session.organization, "edge.medium", midnight - HOUR / 3, midnight)
     run_an_app(edge_server, edge_session.organization, "edge.dashboard", midnight - 26 * HOUR, midnight - 20 * HOUR)
     hours = edge_session.billing.query_cloud_usage(usage_type="app_hours")
-    assert {(one.billing_date, one.cost_allocation_tag): str(one.usage_quantity) for one in hours} == {
+    assert {(record.billing_date, record.cost_allocation_tag): str(record.usage_quantity) for record in hours} == {
         (today() - dt.timedelta(days=1), "edge.medium"): "2.333333",
         (today() - dt.timedelta(days=2), "edge.dashboard"): "2.000000",
         (today() - dt.timedelta(days=1), "edge.dashboard"): "4.000000",
     }
     costs = edge_session.billing.query_computed_costs()
-    assert sorted(one.computed_cost for one in costs) == [Decimal("0.2"), Decimal("0.4"), Decimal("0.5833333333")]
-    assert {(one.currency, one.category, one.estimated) for one in costs} == {("CHF", "Compute", True)}
+    assert sorted(cost.computed_cost for cost in costs) == [Decimal("0.2"), Decimal("0.4"), Decimal("0.5833333333")]
+    assert {(cost.currency, cost.category, cost.estimated) for cost in costs} == {("CHF", "Compute", True)}
     assert edge_session.billing.query_computed_costs(category="Object") == []
     with pytest.raises(ValueError, match="after it begins"):
         run_an_app(edge_server, edge_session.organization, "edge.medium", midnight, midnight - HOUR)
 
 
-def test_costs_are_exact_and_only_what_has_a_price_has_one(
+def test_costs_are_exact_and_only_of_usage_with_a_price(
     edge_session: EdgeSession, priced: Callable[[str], None]
 ) -> None:
     edge_session.files.upload("a.csv", b"x" * 123_457)
@@ -146,20 +146,20 @@ def test_costs_are_exact_and_only_what_has_a_price_has_one(
     assert billing.query_computed_costs() == []
     assert billing.prices().to_dict() == {"currency": None, "prices": []}
     priced('currency = "EUR"\n[transfer_in]\nprice = 0.07\nper = "GB"\n')
-    (one,) = billing.query_computed_costs()
-    assert one.computed_cost == Decimal("0.0000086420")  # 123457 * 0.07 / 10**9 = 0.00000864199
-    assert one.to_dict()["computed_cost"] == "0.0000086420"
-    assert (one.usage_type, one.category, one.currency) == ("transfer_in", "Transfer", "EUR")
+    (cost,) = billing.query_computed_costs()
+    assert cost.computed_cost == Decimal("0.0000086420")  # 123457 * 0.07 / 10**9 = 0.00000864199
+    assert cost.to_dict()["computed_cost"] == "0.0000086420"
+    assert (cost.usage_type, cost.category, cost.currency) == ("transfer_in", "Transfer", "EUR")
     assert billing.prices().prices[0].per == "GB"
 
 
 def test_records_become_a_table(edge_session: EdgeSession) -> None:
     edge_session.files.upload("a.csv", b"x" * 10)
-    found = edge_session.billing.query_cloud_usage()
-    table = found.to_dataframe()
-    assert list(table.columns) == list(found[0].to_dict())
-    assert len(table) == len(found)
-    assert table["billing_date"].dt.date.tolist() == [today()] * len(found)
+    records = edge_session.billing.query_cloud_usage()
+    table = records.to_dataframe()
+    assert list(table.columns) == list(records[0].to_dict())
+    assert len(table) == len(records)
+    assert table["billing_date"].dt.date.tolist() == [today()] * len(records)
     sent = table.loc[table["usage_type"] == "transfer_in", "usage_quantity"]
     assert sent.tolist() == [Decimal(10)]
     nothing = edge_session.billing.query_cloud_usage(classification="external").to_dataframe()
@@ -171,7 +171,7 @@ TOMORROW = today() + dt.timedelta(days=2)
 
 
 @pytest.mark.parametrize(
-    ("filters", "said"),
+    ("filters", "sentence"),
     [
         ({"billing_date": today(), "date_range": (today(), today())}, "exclude each other; give one of them"),
         (
@@ -196,9 +196,9 @@ TOMORROW = today() + dt.timedelta(days=2)
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(edge_session: EdgeSession, filters: Any, said: str) -> None:
+def test_what_cannot_be_is_refused_in_a_sentence(edge_session: EdgeSession, filters: Any, sentence: str) -> None:
     for query in (edge_session.billing.query_cloud_usage, edge_session.billing.query_computed_costs):
-        with pytest.raises(BadEntry, match=said):
+        with pytest.raises(BadEntry, match=sentence):
             query(**filters)
 
 
@@ -213,11 +213,11 @@ def test_a_moment_counts_for_its_day_in_utc(edge_session: EdgeSession) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentence"),
     [
         (
             'currency = "EUR"\n[object_strage]\nprice = 1\nper = "GB-month"\n',
-            "object_strage: there is no such usage type",
+            "object_strage: .*usage type",
         ),
         ('currency = "EUR"\n[transfer_in]\nprice = -0.01\nper = "GB"\n', "transfer_in.price: a price is not negative"),
         (
@@ -234,7 +234,7 @@ def test_a_moment_counts_for_its_day_in_utc(edge_session: EdgeSession) -> None:
         ),
         (
             'currency = "EUR"\n[transfer_in]\nprice = 1\nper = "GB"\ntax = 2\n',
-            "transfer_in.tax: there is no such entry",
+            "transfer_in.tax: .*entry",
         ),
         ('currency = "EUR"\ntransfer_in = 1\n', r"transfer_in: write it as a table \[transfer_in\]"),
         ('[transfer_in]\nprice = 1\nper = "GB"\n', "currency: state it as a code of ISO 4217"),
@@ -245,13 +245,13 @@ def test_a_moment_counts_for_its_day_in_utc(edge_session: EdgeSession) -> None:
         ("currency =", "is not TOML"),
     ],
 )
-def test_a_wrong_price_file_is_told_in_a_sentence_and_usage_goes_on(
-    edge_session: EdgeSession, priced: Callable[[str], None], text: str, said: str
+def test_a_wrong_price_file_is_reported_in_a_sentence_and_usage_goes_on(
+    edge_session: EdgeSession, priced: Callable[[str], None], text: str, sentence: str
 ) -> None:
     priced(text)
-    with pytest.raises(ServerError, match=rf"price file is wrong: prices.toml.*{said}"):
+    with pytest.raises(ServerError, match=rf"price file is wrong: prices.toml.*{sentence}"):
         edge_session.billing.query_computed_costs()
-    with pytest.raises(ServerError, match=said):
+    with pytest.raises(ServerError, match=sentence):
         edge_session.billing.prices()
     assert edge_session.billing.query_cloud_usage() is not None
 
@@ -262,7 +262,7 @@ def test_a_server_does_not_start_with_a_wrong_price_file(tmp_path: Path) -> None
     server.data.mkdir()
     (server.data / "server.lock").touch()
     (server.data / "prices.toml").write_text('currency = "EUR"\n[blocks]\nprice = 1\n')
-    with pytest.raises(RuntimeError, match=r"Error: prices\.toml: blocks: there is no such usage type; it is one of"):
+    with pytest.raises(RuntimeError, match=r"Error: prices\.toml: blocks: .*usage type; it is one of"):
         server.start()
 
 
@@ -334,7 +334,7 @@ def test_the_books_outlive_the_organization(
     with EdgeSession(api_token=token, service_url=edge_server.url, organization=organization) as session:
         session.admin.remove_organization(organization)
         deadline = time.monotonic() + 60
-        while organization in {one.name for one in session.admin.list_organizations()}:
+        while organization in {row.name for row in session.admin.list_organizations()}:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         content = session.billing.download_report()

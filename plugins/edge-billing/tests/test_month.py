@@ -108,14 +108,14 @@ class Customer:
     def upload(self, path: str, content: bytes) -> None:
         upload = self.call("POST", "files/uploads", json={"path": path, "size": len(content)}, status=201).json()
         size = upload["part_size"]
-        stated = []
+        parts = []
         for n, at in enumerate(range(0, len(content), size), 1):
             here = f"files/uploads/{upload['id']}"
             (signed,) = self.call("POST", f"{here}/sign", json={"parts": [{"n": n}]}, status=200).json()["parts"]
             part = content[at : at + size]
             etag = self.call("PUT", signed["url"], signed=True, data=part, status=200).headers["ETag"]
-            stated.append({"n": n, "size": len(part), "etag": etag})
-        done = {"sha256": hashlib.sha256(content).hexdigest(), "parts": stated}
+            parts.append({"n": n, "size": len(part), "etag": etag})
+        done = {"sha256": hashlib.sha256(content).hexdigest(), "parts": parts}
         self.call("POST", f"{here}/complete", json=done, status=200)
         self._stored(path, len(content))
 
@@ -137,8 +137,8 @@ class Customer:
         url: str = answer.json()["url"]
         return url
 
-    def cut(self, path: str, wanted: int) -> None:
-        """Read `wanted` bytes of a file and go away."""
+    def cut(self, path: str, size: int) -> None:
+        """Read that many bytes of a file, then close the connection."""
         url = urlsplit(f"{self._server.url}/{self.signed(path)}")
         self.addresses.add(url.path)
         with socket.socket() as raw:
@@ -146,7 +146,7 @@ class Customer:
             raw.connect((url.hostname, url.port))
             raw.sendall(f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
             received = b""
-            while len(received.partition(b"\r\n\r\n")[2]) < wanted:
+            while len(received.partition(b"\r\n\r\n")[2]) < size:
                 received += raw.recv(65536)
         arrived = len(received.partition(b"\r\n\r\n")[2])
         today = self._time.now().date()
@@ -165,9 +165,9 @@ class Customer:
         start = dt.datetime.combine(day, dt.time(), dt.UTC)
         end = start + dt.timedelta(days=1)
         total = Fraction(0)
-        for one in self.contents:
-            lasted = min(one.removed_at or end, end) - max(one.created_at, start)
-            total += one.size * Fraction(max(lasted, dt.timedelta()) // dt.timedelta(microseconds=1), 3_600_000_000)
+        for content in self.contents:
+            lasted = min(content.removed_at or end, end) - max(content.created_at, start)
+            total += content.size * Fraction(max(lasted, dt.timedelta()) // dt.timedelta(microseconds=1), 3_600_000_000)
         return round(Decimal(total.numerator) / Decimal(total.denominator), 6)
 
 
@@ -197,15 +197,15 @@ def live_a_day(customer: Customer, day: int, chance: random.Random, time: Simula
 
 def logged(lines: list[str], customer: Customer) -> int:
     """The requests of a customer among lines of the access log."""
-    found = 0
+    count = 0
     for line in lines:
         match = LINE.search(line)
         assert match is not None, line
         _, path, status, _ = match.groups()
         mine = path.startswith(f"/v1/orgs/{customer.name}/") or path in customer.addresses
         refused = path.endswith(STRANGERS_PATH) and status == "404"
-        found += mine and int(status) < 500 and not refused
-    return found
+        count += mine and int(status) < 500 and not refused
+    return count
 
 
 @pytest.mark.slow
@@ -252,7 +252,9 @@ def test_a_month_is_counted_closed_and_never_changed(
 
     def closed() -> bool:
         simulated_time.set(simulated_time.now() + dt.timedelta(minutes=11))
-        return all(not one.estimated for s in sessions.values() for one in s.billing.all_cloud_usage(date_range=march))
+        return all(
+            not record.estimated for s in sessions.values() for record in s.billing.all_cloud_usage(date_range=march)
+        )
 
     until(closed, "the end of the month")
     for customer in customers:
@@ -288,9 +290,9 @@ def test_a_month_is_counted_closed_and_never_changed(
         sessions[name] = connect(server, name)
     assert {name: read_books(session, march) for name, session in sessions.items()} == books
     later = sessions["ada"].billing.all_cloud_usage(date_range=(month_end.date(), dt.date.max))
-    assert all(one.estimated for one in later)
+    assert all(record.estimated for record in later)
     # What was used while the clock was back is not lost: it is in the first month that was open.
-    requests_later = sum(one.usage_quantity or 0 for one in later if one.usage_type == "api_requests")
+    requests_later = sum(record.usage_quantity or 0 for record in later if record.usage_type == "api_requests")
     assert requests_later >= 5
     for customer in customers:
         customer.close()
@@ -308,21 +310,21 @@ def check(
     for (name, day), counts in expected.items():
         if name != customer.name:
             continue
-        said = {one.usage_type: one for one in session.billing.query_cloud_usage(billing_date=day)}
-        quantities = {kind: one.usage_quantity for kind, one in said.items()}
-        assert {one.estimated for one in said.values()} == {estimated}
+        records = {record.usage_type: record for record in session.billing.query_cloud_usage(billing_date=day)}
+        quantities = {kind: record.usage_quantity for kind, record in records.items()}
+        assert {record.estimated for record in records.values()} == {estimated}
         assert quantities.pop("object_storage") == customer.byte_hours(day)
-        wanted = {kind: value for kind, value in counts.items() if value}
+        recounted = {kind: value for kind, value in counts.items() if value}
         if day.day == CUT_DAY:
-            sent = int(quantities.pop("transfer_out") or 0) - int(wanted.pop("transfer_out"))
+            sent = int(quantities.pop("transfer_out") or 0) - int(recounted.pop("transfer_out"))
             assert sent in customer.doubt
-        assert quantities == wanted, day
-        figures += len(said)
+        assert quantities == recounted, day
+        figures += len(records)
     total = {
         kind: sum(counts[kind] for (name, _), counts in expected.items() if name == customer.name) for kind in COUNTED
     }
-    said = f"{figures} figures of {DAYS} days are the recounted ones; {total}"
-    print(f"{customer.name}: {said}; of the answer that was cut {sent} bytes more had left than came")
+    summary = f"{figures} figures of {DAYS} days are the recounted ones; {total}"
+    print(f"{customer.name}: {summary}; of the answer that was cut {sent} bytes more had left than came")
     # On its idle day an organization still stores what it has.
     assert figures == DAYS + len(COUNTED) * (len(BUSY_DAYS) - (0 if customer.name == "ada" else 1))
 
@@ -338,11 +340,13 @@ def refuse(server: EdgeServer, token: str, organizations: list[str]) -> None:
 
 def all_counted(server: EdgeServer, customers: list[Customer], day: dt.date) -> bool:
     """Whether the workers have written all requests of that day."""
-    wanted = {customer.name: customer.requests[day] for customer in customers if customer.requests[day]}
+    expected = {customer.name: customer.requests[day] for customer in customers if customer.requests[day]}
     rows = sa.select(BillingUsage.org_name, BillingUsage.amount)
     with server.database.read() as session:
-        found = session.execute(rows.where(BillingUsage.billing_date == day, BillingUsage.usage_type == "api_requests"))
-        return {row.org_name: row.amount for row in found} == wanted
+        counts = session.execute(
+            rows.where(BillingUsage.billing_date == day, BillingUsage.usage_type == "api_requests")
+        )
+        return {row.org_name: row.amount for row in counts} == expected
 
 
 def sizes_stored_on(day: dt.date, customers: list[Customer]) -> list[int]:
@@ -361,8 +365,8 @@ def sizes_on_disk(server: EdgeServer) -> list[int]:
 def read_books(session: EdgeSession, days: tuple[dt.date, dt.date]) -> tuple[list[object], list[object]]:
     billing = session.billing
     return (
-        [one.to_dict() for one in billing.all_cloud_usage(date_range=days)],
-        [one.to_dict() for one in billing.all_computed_costs(date_range=days)],
+        [record.to_dict() for record in billing.all_cloud_usage(date_range=days)],
+        [record.to_dict() for record in billing.all_computed_costs(date_range=days)],
     )
 
 
@@ -373,10 +377,10 @@ def assert_priced(usage: list[dict[str, object]], costs: list[dict[str, object]]
         "transfer_out": Fraction(9, 100) / 10**9,
         "api_requests": Fraction(4, 10) / 10**6,
     }
-    by_id = {one["id"]: BillingCloudUsage.from_answer(one) for one in usage}
-    assert [one["id"] for one in costs] == [n for n, one in by_id.items() if one.usage_type in each]
-    for one in costs:
-        used = by_id[one["id"]]
+    by_id = {record["id"]: BillingCloudUsage.from_answer(record) for record in usage}
+    assert [cost["id"] for cost in costs] == [n for n, record in by_id.items() if record.usage_type in each]
+    for cost in costs:
+        used = by_id[cost["id"]]
         exact = Fraction(used.usage_quantity or 0) * each[str(used.usage_type)]
-        assert abs(Fraction(str(one["computed_cost"])) - exact) <= Fraction(1, 10**10)
-        assert (one["currency"], one["estimated"]) == ("EUR", False)
+        assert abs(Fraction(str(cost["computed_cost"])) - exact) <= Fraction(1, 10**10)
+        assert (cost["currency"], cost["estimated"]) == ("EUR", False)

@@ -15,6 +15,7 @@ as click's context object, a function that opens the session the user asked for:
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 import traceback
 import warnings
@@ -86,6 +87,8 @@ def _open_session(profile: str | None) -> EdgeSession:
 def main() -> None:
     """Run the command; errors are one line each, `--debug` shows their traceback."""
     warnings.showwarning = _show_warning
+    # Without a handler, Python would write each of them beside our own line.
+    logging.getLogger("edge.retries").addHandler(logging.NullHandler())
     sys.exit(_run())
 
 

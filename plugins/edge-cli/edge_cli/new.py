@@ -1,8 +1,8 @@
-"""`edge plugins new`: a plugin that works, to be changed into the one that is wanted.
+"""`edge plugins new`: a working plugin, for its author to change.
 
-There is one source of it, the distribution edge-template, which is a plugin like any other: built,
-tested and installed. Its wheel carries what a wheel usually leaves behind (setup.cfg, tests and
-the like) under ``share/edge-template``; installed for development, its folder is beside its package.
+Its source is the distribution edge-template, a plugin like any other: built, tested and installed.
+The wheel carries files that wheels usually leave out (setup.cfg, tests and the like) under
+``share/edge-template``; installed for development, they are in the folder of its package.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ SOURCE = "edge-template"
 
 _OURS = frozenset({"cli", "core", "server", "template", "vfs"})
 
-# What a server's addresses, operations or tables already begin with.
+# Beginnings of the server's own addresses, operations and tables.
 _SERVERS = frozenset({"healthz", "members", "meta", "orgs", "search", "server", "signed", "uploads", "users", "whoami"})
 
-# Where the part of its setup.cfg begins that only the source itself needs.
+# The beginning of the part of setup.cfg that only the template itself needs.
 _OWN_PART = "\n# For `edge plugins new`"
 
 
 def create(name: str, parent: Path) -> Path:
-    """Make the folder ``edge-NAME`` of a new plugin in `parent`, and return it.
+    """Create the folder ``edge-NAME`` of a new plugin in `parent`, and return its path.
 
     Args:
-        name: the attribute it will give the session.
+        name: name of the session's new attribute.
         parent: an existing folder.
 
     Raises:
-        EdgeError: there cannot be a plugin of that name, the folder is there already, or the
-            source is not installed.
+        EdgeError: the name is not valid or taken, the folder exists already, or the template is not
+            installed.
     """
     _check(name)
     files = _source()
@@ -45,7 +45,7 @@ def create(name: str, parent: Path) -> Path:
     try:
         folder.mkdir()
     except FileExistsError:
-        raise EdgeError(f"{folder} is there already; remove it, or choose another name") from None
+        raise EdgeError(f"{folder} exists already; remove it, or choose another name") from None
     for path, text in files.items():
         target = folder / _renamed(path, name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def _renamed(text: str, name: str) -> str:
 
 
 def _source() -> dict[str, str]:
-    """The files of the source by their paths in its folder."""
+    """The files of the template by their paths in its folder."""
     try:
         distribution = importlib_metadata.distribution(SOURCE)
     except importlib_metadata.PackageNotFoundError:
@@ -82,20 +82,20 @@ def _source() -> dict[str, str]:
     if spec is None or spec.origin is None:
         raise EdgeError(f"{SOURCE} is installed without its package; install it again")
     package = Path(spec.origin).parent
-    found = {package.name + "/" + path.relative_to(package).as_posix(): path for path in package.rglob("*")}
+    sources = {package.name + "/" + path.relative_to(package).as_posix(): path for path in package.rglob("*")}
     folder = package.parent
     if (folder / "setup.cfg").is_file() and (folder / "tests").is_dir():
-        paths = [folder / one for one in ("LICENSE", "README.md", "pyproject.toml", "setup.cfg")]
-        found |= {path.relative_to(folder).as_posix(): path for path in (*paths, *(folder / "tests").rglob("*"))}
+        paths = [folder / name for name in ("LICENSE", "README.md", "pyproject.toml", "setup.cfg")]
+        sources |= {path.relative_to(folder).as_posix(): path for path in (*paths, *(folder / "tests").rglob("*"))}
     else:
         for file in distribution.files or []:
             _, shared, inner = str(file).replace("\\", "/").partition(f"share/{SOURCE}/")
             if shared:
-                found[inner] = Path(str(file.locate())).resolve()
-    if "setup.cfg" not in found:
+                sources[inner] = Path(str(file.locate())).resolve()
+    if "setup.cfg" not in sources:
         raise EdgeError(f"{SOURCE} is installed without its source; install it again from its wheel or folder")
     return {
         inner: path.read_text("utf-8")
-        for inner, path in sorted(found.items())
+        for inner, path in sorted(sources.items())
         if path.is_file() and "__pycache__" not in path.parts
     }

@@ -25,12 +25,12 @@ KINDS = {
     "server": "edge.server",
     "hook": "edge.hooks",
 }
-"""What a plugin can be -> its entry-point group."""
+"""Kind of plugin -> its entry-point group."""
 
 
 @click.group()
 def plugins() -> None:
-    """See which plugins are installed, and whether they work."""
+    """Show which plugins are installed, and whether they work."""
 
 
 @plugins.command("list")
@@ -44,9 +44,9 @@ def list_plugins(as_json: bool) -> None:
 @output.json_option
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Import every plugin and say what is wrong with those that cannot be used; needs no server.
+    """Import every plugin and list what is wrong with those that cannot be used; needs no server.
 
-    The exit code is 1 if there are any, but for those that were switched off.
+    The exit code is 1 if a plugin that is not switched off cannot be used.
     """
     registries = _registries()
     broken = 0
@@ -69,19 +69,19 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     type=click.Path(exists=True, file_okay=False, path_type=pathlib.Path),
     default=pathlib.Path(),
     show_default="here",
-    help="Folder to make it in.",
+    help="Folder to create it in.",
 )
 def new(name: str, parent: pathlib.Path) -> None:
-    """Make the folder of a new plugin, edge-NAME, which gives sessions the attribute NAME.
+    """Create the folder of a new plugin, edge-NAME, which gives sessions the attribute NAME.
 
-    It is a whole plugin, to be changed into the one you want: both halves, a command and tests.
+    It is a whole plugin for you to change, with both halves, a command and tests.
     """
     from edge_cli.new import create
 
     folder = create(name, parent)
-    output.line(f"{folder} is made. It works already:")
+    output.line(f"{folder} is created. It works already:")
     output.line(f"    cd {shlex.quote(str(folder))} && python -m pip install -e . && python -m pytest")
-    output.line("Its tests need edge-server and edge-testing. Change it from there; its README says what is where.")
+    output.line("Its tests need edge-server and edge-testing. Change it from there; its README describes its files.")
 
 
 def _registries() -> dict[str, Registry]:
@@ -97,7 +97,7 @@ def _unchanged(target: Any) -> Any:
 def _check_opener(target: Any) -> Any:
     opener = target()
     if not all(isinstance(suffix, str) and suffix.startswith(".") for suffix in opener.suffixes):
-        raise TypeError("its suffixes must be texts that begin with a dot")
+        raise TypeError("its suffixes must be text that begins with a dot")
     return opener
 
 
@@ -119,7 +119,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "command": _check_command,
     "hook": _check_hooks,
 }
-"""Kind -> what is tried with a plugin beside its import and its contract."""
+"""Kind -> the check of a plugin beside its import and its contract."""
 
 
 def _print(rows: list[tuple[str, PluginRecord]], as_json: bool) -> None:

@@ -16,7 +16,12 @@ plugin_api = 1
 @click.argument("query")
 @click.option("--kind", type=click.Choice(["file", "folder", "connector"]), help="Only things of this kind.")
 @click.option(
-    "-n", "--most", type=click.IntRange(1), default=50, show_default=True, help="Most results to show, the best first."
+    "-n",
+    "--most",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="How many results to show, the best first.",
 )
 @output.json_option
 @click.pass_obj
@@ -27,7 +32,7 @@ def search(
     most: int,
     as_json: bool,
 ) -> None:
-    """Find files, folders and connectors by name; a misspelt one will do."""
+    """Find files, folders and connectors by name, misspelt names too."""
     with open_session() as edge:
         results = edge.search(query, kind=kind)
     output.records(

@@ -14,7 +14,7 @@ plugin_api = 1
 @output.json_option
 @click.pass_obj
 def whoami(open_session: OpenSession, as_json: bool) -> None:
-    """Show whose token this is, and the user's organizations."""
+    """Show the user of this token, and their organizations."""
     with open_session() as edge:
         me = edge.whoami()
         current = edge.organization

@@ -40,16 +40,16 @@ def run(environment: dict[str, str], tmp_path: Path) -> Run:
 
 @pytest.fixture
 def online(run: Run, edge_session: EdgeSession) -> Run:
-    """The same, with the settings of a fresh organization."""
+    """Run `edge` with arguments and the settings of a fresh organization."""
     settings = edge_session.config
 
     def call(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        given = {
+        variables = {
             "EDGE_API_TOKEN": settings.api_token,
             "EDGE_API_SERVICE_URL": settings.service_url,
             "EDGE_API_ORG": settings.organization,
         }
-        return run(*words, **{**given, **more})
+        return run(*words, **{**variables, **more})
 
     return call
 
@@ -96,7 +96,7 @@ def test_files_go_up_show_and_come_back(online: Run, tmp_path: Path) -> None:
     assert online("files", "cat", "runs/plate.csv").stdout == "a,b\n1,2\n"
     assert online("files", "ls", "-l", "plate.csv").stdout.split()[0] == "8"
     listed = json.loads(online("files", "ls", "--json").stdout)
-    assert [(one["name"], one["kind"], one["size"]) for one in listed] == [
+    assert [(row["name"], row["kind"], row["size"]) for row in listed] == [
         ("plate.csv", "file", 8),
         ("runs", "folder", None),
     ]
@@ -105,7 +105,7 @@ def test_files_go_up_show_and_come_back(online: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_folders_are_made_and_files_moved_and_deleted(online: Run) -> None:
+def test_folders_are_created_and_files_moved_and_deleted(online: Run) -> None:
     def quiet(*words: str) -> None:
         done = online("files", *words)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -147,8 +147,8 @@ def test_folders_go_up_and_come_down_whole(online: Run, tmp_path: Path) -> None:
     ):
         done = online("files", *words)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    for found in ("down/deep/a.txt", "plates/copy/deep/a.txt"):
-        assert (tmp_path / found).read_text() == "a"
+    for path in ("down/deep/a.txt", "plates/copy/deep/a.txt"):
+        assert (tmp_path / path).read_text() == "a"
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_standard_input_goes_up(online: Run) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_is_replaced_when_told_not_to(online: Run) -> None:
+def test_nothing_is_replaced_with_no_overwrite(online: Run) -> None:
     online("files", "cp", "-", "edge:a.txt", text="old")
     shown = online("files", "cp", "--no-overwrite", "-", "edge:a.txt", text="new")
     assert shown.returncode == 1
@@ -176,7 +176,7 @@ def test_a_name_cannot_steer_the_terminal(online: Run, edge_session: EdgeSession
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "sentence"),
     [
         (["files", "cat", "nothing.txt"], 1, "nothing.txt"),
         (["files", "ls", "../x"], 1, ".."),
@@ -187,10 +187,10 @@ def test_a_name_cannot_steer_the_terminal(online: Run, edge_session: EdgeSession
         (["fils"], 2, "No such command 'fils'"),
     ],
 )
-def test_each_mistake_is_one_line_and_an_exit_code(online: Run, words: list[str], code: int, said: str) -> None:
+def test_each_mistake_is_a_line_and_an_exit_code(online: Run, words: list[str], code: int, sentence: str) -> None:
     shown = online(*words)
     assert shown.returncode == code
-    assert said in shown.stderr
+    assert sentence in shown.stderr
     assert "Traceback" not in shown.stderr
     if code == 1:
         assert shown.stderr.count("\n") == 1
@@ -198,7 +198,7 @@ def test_each_mistake_is_one_line_and_an_exit_code(online: Run, words: list[str]
 
 
 @pytest.mark.slow
-def test_settings_that_are_missing_or_wrong_are_one_line(run: Run, online: Run) -> None:
+def test_settings_that_are_missing_or_wrong_are_a_line(run: Run, online: Run) -> None:
     shown = run("whoami")
     assert shown.returncode == 1
     assert "EDGE_API_TOKEN" in shown.stderr
@@ -227,17 +227,17 @@ def test_plugins_are_listed_without_server_or_settings(run: Run) -> None:
     assert shown.returncode == 0
     assert "namespace  files" in shown.stdout
     listed = json.loads(run("plugins", "list", "--json").stdout)
-    (found,) = (one for one in listed if (one["kind"], one["name"]) == ("namespace", "files"))
-    assert found["status"] == "available"
-    assert {one["name"] for one in listed if one["kind"] == "command"} >= {"files", "whoami", "plugins", "server"}
+    (files,) = (row for row in listed if (row["kind"], row["name"]) == ("namespace", "files"))
+    assert files["status"] == "available"
+    assert {row["name"] for row in listed if row["kind"] == "command"} >= {"files", "whoami", "plugins", "server"}
 
 
 @pytest.mark.slow
 def test_a_broken_subcommand_breaks_only_itself(run: Run, tmp_path: Path) -> None:
-    info = tmp_path / "site" / "lab_plugin-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge.commands]\nlab = no_such_module:lab\n")
+    dist_info = tmp_path / "site" / "lab_plugin-1.0.dist-info"
+    dist_info.mkdir(parents=True)
+    (dist_info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-plugin\nVersion: 1.0\n")
+    (dist_info / "entry_points.txt").write_text("[edge.commands]\nlab = missing_module:lab\n")
     site = {"PYTHONPATH": str(tmp_path / "site")}
     shown = run("--help", **site)
     assert shown.returncode == 0
@@ -282,17 +282,17 @@ def test_a_reader_that_stops_early_is_no_error(online: Run, edge_session: EdgeSe
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_ctrl_c_is_one_word(environment: dict[str, str], edge_session: EdgeSession) -> None:
+def test_ctrl_c_is_a_word(environment: dict[str, str], edge_session: EdgeSession) -> None:
     settings = edge_session.config
     command = [sys.executable, "-c", "from edge_cli.main import main; main()", "files", "cp", "-", "edge:never.txt"]
-    given = {
+    variables = {
         "EDGE_API_TOKEN": settings.api_token,
         "EDGE_API_SERVICE_URL": settings.service_url,
         "EDGE_API_ORG": settings.organization,
     }
     process = subprocess.Popen(
         command,
-        env={**environment, **given},
+        env={**environment, **variables},
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -318,10 +318,10 @@ def site(tmp_path: Path) -> Callable[[str, str, str], Path]:
 
     def install(name: str, points: str, source: str) -> Path:
         module = name.replace("-", "_")
-        info = tmp_path / "site" / f"{module}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(points)
+        dist_info = tmp_path / "site" / f"{module}-1.0.dist-info"
+        dist_info.mkdir(parents=True)
+        (dist_info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (dist_info / "entry_points.txt").write_text(points)
         (tmp_path / "site" / f"{module}.py").write_text(source)
         return tmp_path / "site"
 
@@ -333,17 +333,17 @@ def test_the_doctor_finds_nothing_wrong_with_ours(run: Run) -> None:
     shown = run("plugins", "doctor")
     assert shown.returncode == 0, shown.stdout
     assert "All that are switched on can be used." in shown.stdout
-    assert {one["status"] for one in json.loads(run("plugins", "doctor", "--json").stdout)} == {"loaded"}
+    assert {row["status"] for row in json.loads(run("plugins", "doctor", "--json").stdout)} == {"loaded"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("points", "source", "said"),
+    ("points", "source", "sentence"),
     [
         ("[edge.namespaces]\nlab = lab_plugin:Lab\n", "raise RuntimeError('no licence')", "RuntimeError: no licence"),
         ("[edge.namespaces]\nlab = lab_plugin:Lab\n", "def Lab(session): pass", "states no plugin contract"),
         ("[edge.namespaces]\nfiles = lab_plugin:Lab\n", "", "'files' belongs to edge-files"),
-        ("[edge.openers]\nlab = lab_plugin:Lab\n", "class Lab:\n plugin_api=1\n suffixes=['x']", "begin with a dot"),
+        ("[edge.openers]\nlab = lab_plugin:Lab\n", "class Lab:\n plugin_api=1\n suffixes=['x']", "begins with a dot"),
         ("[edge.commands]\nlab = lab_plugin:Lab\n", "class Lab:\n plugin_api=1", "not a click command"),
         ("[edge.connectors]\nlab = lab_plugin:Lab\n", "plugin_api = 1", "has no attribute 'Lab'"),
         ("[edge.server]\nlab = lab_plugin:Lab\n", "plugin_api = 1\nLab = 42", "cannot be called"),
@@ -351,14 +351,14 @@ def test_the_doctor_finds_nothing_wrong_with_ours(run: Run) -> None:
     ],
 )
 def test_the_doctor_says_what_is_wrong(
-    run: Run, site: Callable[..., Path], points: str, source: str, said: str
+    run: Run, site: Callable[..., Path], points: str, source: str, sentence: str
 ) -> None:
     path = site("lab-plugin", points, source)
     # A few others are enough, and those of sources and the server take seconds to import.
     few = {"PYTHONPATH": str(path), "EDGE_ENABLE_PLUGINS": "edge-cli, edge-files, lab-plugin"}
     shown = run("plugins", "doctor", **few)
     assert shown.returncode == 1
-    assert said in shown.stdout
+    assert sentence in shown.stdout
     assert "lab-plugin" in shown.stdout
     assert "1 of them cannot be used." in shown.stdout
     assert shown.stderr == ""

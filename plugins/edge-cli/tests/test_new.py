@@ -34,10 +34,10 @@ def files(folder: Path) -> set[str]:
 def test_a_new_plugin_is_the_template_under_another_name(
     name: str, folder: str, package: str, kind: str, tmp_path: Path
 ) -> None:
-    made = CliRunner().invoke(cli, ["plugins", "new", name, "--in", str(tmp_path)], catch_exceptions=False)
-    assert made.exit_code == 0
-    assert f"cd {tmp_path / folder} && python -m pip install -e . && python -m pytest" in made.output
-    names = {one.replace("edge_template", package).replace("template", name) for one in files(TEMPLATE)}
+    done = CliRunner().invoke(cli, ["plugins", "new", name, "--in", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert f"cd {tmp_path / folder} && python -m pip install -e . && python -m pytest" in done.output
+    names = {path.replace("edge_template", package).replace("template", name) for path in files(TEMPLATE)}
     assert files(tmp_path / folder) == names
     for path in (tmp_path / folder).rglob("*.*"):
         assert "template" not in path.read_text().lower(), path
@@ -64,6 +64,6 @@ def test_a_name_that_is_taken_is_refused(name: str, tmp_path: Path) -> None:
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "edge-lims").mkdir()
-    with pytest.raises(EdgeError, match="is there already"):
+    with pytest.raises(EdgeError, match="exists already"):
         create("lims", tmp_path)
     assert not list((tmp_path / "edge-lims").iterdir())

@@ -39,7 +39,7 @@ class Terminal(io.StringIO):
 # --- the functions --------------------------------------------------------------------------------
 
 
-def test_text_is_shown_on_one_line_with_escapes() -> None:
+def test_text_is_shown_on_a_line_with_escapes() -> None:
     assert output.printable(HOSTILE) == SHOWN
     assert output.printable("plate-7 µL äöü 試料 🧪.csv") == "plate-7 µL äöü 試料 🧪.csv"
 
@@ -71,7 +71,7 @@ def test_no_way_to_print_lets_a_control_character_through(
     assert printed.replace("\n", "").isprintable()
 
 
-def test_a_name_with_a_newline_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_with_a_newline_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     output.line("a\nb", separator="\t")
     output.table([("a\tb", None), ("c", 2)])
     output.fields({"a\nb: c": "d"})
@@ -237,7 +237,7 @@ def printing(source: str) -> list[tuple[int, str]]:
     return uses
 
 
-def test_no_command_prints_but_by_the_one_module() -> None:
+def test_no_command_prints_by_itself() -> None:
     assert len(modules()) > 50
     places = [
         f"{path.relative_to(PLUGINS)}:{line} {name}" for path in modules() for line, name in printing(path.read_text())

@@ -15,8 +15,10 @@ class AppPlaceholder(Record):
 
     __slots__ = ()
 
-    uid: str | None = field(default=None, doc="Made by the server.")
+    uid: str | None = field(default=None, doc="Universally unique id, set by the server.")
     name: str = field(default="", pattern=f"^$|{PLACEHOLDER_NAME}", doc="Its name in the organization.")
-    profile_id: str = field(default="", max_length=100, pattern=PLAIN_TEXT, doc="Whose machines.")
+    profile_id: str = field(
+        default="", max_length=100, pattern=PLAIN_TEXT, doc="Id of the app profile whose machines are kept running."
+    )
     quantity: int = field(default=1, minimum=0, maximum=1000, doc="How many machines are kept running.")
     disable: bool = field(default=False, doc="Whether none are kept running for now.")

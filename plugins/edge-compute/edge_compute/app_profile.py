@@ -12,7 +12,7 @@ class AppProfileStatusEnum(enum.Enum):
     """Whether an app profile can be used."""
 
     Pending = "pending"
-    """The compute backend has not looked at it yet, or makes it ready."""
+    """The compute backend has not checked it yet, or is preparing it."""
     Ready = "ready"
 
 
@@ -26,7 +26,7 @@ class AppProfile(Record):
 
     __slots__ = ()
 
-    uid: str | None = field(default=None, doc="Made by the server.")
+    uid: str | None = field(default=None, doc="Universally unique id, set by the server.")
     profile_id: str = field(default="", max_length=100, pattern=PLAIN_TEXT, doc="Its id in the organization; it stays.")
     name: str = field(default="", max_length=200, pattern=PLAIN_TEXT, doc="Shown to people; empty for its id.")
     instance_name: str = field(default="", pattern=f"^$|{INSTANCE_NAME}", doc="An instance type, such as t3.small.")
@@ -34,5 +34,5 @@ class AppProfile(Record):
     gpu: int = field(default=0, minimum=0, maximum=100000, doc="Graphics processors.")
     memory: float = field(default=0.0, minimum=0, maximum=10000000, doc="GB; 0 for all of the machine's.")
     built_in: bool = field(default=False, doc="Whether it comes with the platform and cannot be changed.")
-    status: AppProfileStatusEnum | None = field(default=None, doc="Whether it can be used; the server's to say.")
-    disable: bool = field(default=False, doc="Whether new apps must not be given it.")
+    status: AppProfileStatusEnum | None = field(default=None, doc="Whether it can be used; set by the server.")
+    disable: bool = field(default=False, doc="Whether new apps cannot use it.")

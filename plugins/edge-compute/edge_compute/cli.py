@@ -16,14 +16,14 @@ plugin_api = 1
 
 @click.group()
 def compute() -> None:
-    """See and arrange the machines that applications can run on."""
+    """Show and manage the machines that applications can run on."""
 
 
 @compute.command()
 @output.json_option
 @click.pass_obj
 def instances(open_session: OpenSession, as_json: bool) -> None:
-    """List the kinds of machines there are."""
+    """List the instance types."""
     with open_session() as edge:
         types = edge.compute.list_instance_types()
     output.records(
@@ -38,7 +38,7 @@ def instances(open_session: OpenSession, as_json: bool) -> None:
 @output.json_option
 @click.pass_obj
 def backend(open_session: OpenSession, as_json: bool) -> None:
-    """Tell what gives machines on this server, and whether it starts any."""
+    """Describe the server's compute backend, and whether it starts machines."""
     with open_session() as edge:
         description = edge.compute.get_backend()
     if as_json:
@@ -94,7 +94,7 @@ def create_profile(
     memory: float,
     as_json: bool,
 ) -> None:
-    """Make an app profile; for admins of the organization."""
+    """Create an app profile; for admins of the organization."""
     settings = AppProfile(name=name, instance_name=instance, cpu=cpu, gpu=gpu, memory=memory)
     with open_session() as edge:
         profile = edge.compute.create_app_profile(profile_id, settings)
@@ -139,12 +139,14 @@ def list_placeholders(open_session: OpenSession, as_json: bool) -> None:
 
 @placeholders.command("create")
 @click.argument("name")
-@click.option("--profile", "profile_id", required=True, metavar="PROFILE_ID", help="Whose machines.")
+@click.option(
+    "--profile", "profile_id", required=True, metavar="PROFILE_ID", help="App profile whose machines are kept running."
+)
 @click.option("--quantity", type=int, default=1, show_default=True, help="How many.")
 @output.json_option
 @click.pass_obj
 def create_placeholder(open_session: OpenSession, name: str, profile_id: str, quantity: int, as_json: bool) -> None:
-    """Have machines kept running."""
+    """Keep machines running."""
     with open_session() as edge:
         placeholder = edge.compute.create_placeholder(
             AppPlaceholder(name=name, profile_id=profile_id, quantity=quantity)

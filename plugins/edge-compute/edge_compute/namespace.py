@@ -1,4 +1,4 @@
-"""What hangs on the session as `compute`."""
+"""The namespace `session.compute`."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from edge_core.plugin import Namespace
 class EdgeCompute(Namespace):
     """Machines for applications: `EdgeSession.compute`.
 
-    Members see instance types and app profiles; admins of the organization make profiles, and
-    placeholders that keep machines running. Whether anything is started at all is the business of
-    the server's compute backend, which `get_backend` describes: the one that comes with the server
-    only checks that its catalogue has what is asked for, and starts nothing.
+    Members see instance types and app profiles; admins of the organization create profiles, and
+    placeholders that keep machines running. The server's compute backend decides whether machines
+    are started; `get_backend` describes it. The built-in backend only checks profiles against its
+    catalogue, and starts no machines.
     """
 
     namespace = "compute"
     plugin_api = 1
 
     def get_backend(self) -> dict[str, Any]:
-        """What gives machines on this server: `name`, `starts_machines`, and a sentence as `note`."""
+        """The compute backend of the server: `name`, `starts_machines`, and a sentence as `note`."""
         return ComputeBackend.from_answer(self.http.get("/backend")).to_dict()
 
     # --- instance types
 
     def list_instance_types(self) -> list[dict[str, Any]]:
-        """The kinds of machines there are, by name.
+        """The instance types of the server, by name.
 
         Each has `instance_name`, `cpu` (processors), `gpu` (graphics processors), `memory` (GB),
         `gpu_name`, `gpu_memory` (GB) and `title`.
         """
-        return [InstanceType.from_answer(one).to_dict() for one in self.http.items("/instance-types")]
+        return [InstanceType.from_answer(row).to_dict() for row in self.http.items("/instance-types")]
 
     def retrieve_instance_type(self, instance_name: str) -> dict[str, Any]:
-        """One kind of machine.
+        """An instance type by its name, with the values that `list_instance_types` has.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: the instance type does not exist.
         """
         path = _path("/instance-types", instance_name, "instance type", "list_instance_types()")
         return InstanceType.from_answer(self.http.get(path)).to_dict()
@@ -54,26 +54,26 @@ class EdgeCompute(Namespace):
         return list(self.http.items("/app-profiles", make=AppProfile.from_answer))
 
     def retrieve_app_profile(self, profile_id: str) -> AppProfile:
-        """One app profile.
+        """An app profile by its id.
 
         Raises:
-            NotFound: there is none of that id.
+            NotFound: the app profile does not exist.
         """
         return self.http.get_record(AppProfile, _profile(profile_id))
 
     def create_app_profile(self, profile_id: str, data: AppProfile) -> AppProfile:
-        """Make an app profile, and return it as the server has it.
+        """Create an app profile, and return the server's record.
 
-        It is `Pending` until the compute backend has made it ready.
+        It is `Pending` until the compute backend is ready to serve it.
 
         Args:
-            profile_id: its id; `data` has the same or none.
-            data: what it is to be.
+            profile_id: id of the profile; `data` has the same id or none.
+            data: the profile.
 
         Raises:
             AlreadyExists: the id is taken.
             BadEntry: a field is not valid, or the compute backend cannot serve it; the message names it.
-            Forbidden: the user is no admin of the organization.
+            Forbidden: the user is not an admin of the organization.
         """
         body = _sent(data, AppProfile)
         if body["profile_id"] not in ("", None, profile_id):
@@ -81,13 +81,13 @@ class EdgeCompute(Namespace):
         return AppProfile.from_answer(self.http.post("/app-profiles", json={**body, "profile_id": profile_id}))
 
     def update_app_profile(self, profile_id: str, data: AppProfile) -> AppProfile:
-        """Change an app profile to what was set on `data`, and return it as it is then.
+        """Save the fields that were set on `data`, and return the app profile as it is then.
 
         Raises:
-            NotFound: there is none of that id.
+            NotFound: the app profile does not exist.
             BadEntry: a field is not valid, or the compute backend cannot serve it; the message names it.
             Conflict: someone else changed it since `data` came from the server, or it is built in.
-            Forbidden: the user is no admin of the organization.
+            Forbidden: the user is not an admin of the organization.
         """
         _sent(data, AppProfile)
         return self.http.update_record(data, _profile(profile_id))
@@ -96,9 +96,9 @@ class EdgeCompute(Namespace):
         """Remove an app profile.
 
         Raises:
-            NotFound: there is none of that id.
+            NotFound: the app profile does not exist.
             Conflict: a placeholder uses it, or it is built in.
-            Forbidden: the user is no admin of the organization.
+            Forbidden: the user is not an admin of the organization.
         """
         self.http.delete(_profile(profile_id))
 
@@ -109,32 +109,32 @@ class EdgeCompute(Namespace):
         return list(self.http.items("/placeholders", make=AppPlaceholder.from_answer))
 
     def retrieve_placeholder(self, placeholder_id: str) -> AppPlaceholder:
-        """One placeholder, by its name or uid.
+        """A placeholder by its name or uid.
 
         Raises:
-            NotFound: there is none.
+            NotFound: the placeholder does not exist.
         """
         return self.http.get_record(AppPlaceholder, _placeholder(placeholder_id))
 
     def create_placeholder(self, data: AppPlaceholder) -> AppPlaceholder:
-        """Have machines of an app profile kept running, and return the placeholder as the server has it.
+        """Keep machines of an app profile running, and return the server's record of the placeholder.
 
         Raises:
             AlreadyExists: the name is taken.
-            BadEntry: a field is not valid, or there is no such profile; the message names it.
-            Forbidden: the user is no admin of the organization.
+            BadEntry: a field is not valid, or the profile does not exist; the message names it.
+            Forbidden: the user is not an admin of the organization.
         """
         return AppPlaceholder.from_answer(self.http.post("/placeholders", json=_sent(data, AppPlaceholder)))
 
     def update_placeholder(self, placeholder_id: str, data: AppPlaceholder) -> AppPlaceholder:
-        """Change a placeholder to what was set on `data`, and return it as it is then.
+        """Save the fields that were set on `data`, and return the placeholder as it is then.
 
         Raises:
-            NotFound: there is none of that name or uid.
+            NotFound: the placeholder does not exist.
             AlreadyExists: its new name is taken.
-            BadEntry: a field is not valid, or there is no such profile; the message names it.
+            BadEntry: a field is not valid, or the profile does not exist; the message names it.
             Conflict: someone else changed it since `data` came from the server.
-            Forbidden: the user is no admin of the organization.
+            Forbidden: the user is not an admin of the organization.
         """
         _sent(data, AppPlaceholder)
         return self.http.update_record(data, _placeholder(placeholder_id))
@@ -143,16 +143,16 @@ class EdgeCompute(Namespace):
         """Remove a placeholder, by its name or uid.
 
         Raises:
-            NotFound: there is none.
-            Forbidden: the user is no admin of the organization.
+            NotFound: the placeholder does not exist.
+            Forbidden: the user is not an admin of the organization.
         """
         self.http.delete(_placeholder(placeholder_id))
 
 
-def _path(group: str, name: str, what: str, hint: str) -> str:
-    """The address of a thing; a name that none can have is not sent, as it could be another address."""
+def _path(group: str, name: str, noun: str, listing: str) -> str:
+    """The address of a row; an invalid name is not sent, since it could lead to another address."""
     if not is_profile_id(name):
-        raise NotFound(f"there is no {what} {name!r}; {hint} shows those there are")
+        raise NotFound(f"there is no {noun} {name!r}; {listing} lists the existing ones")
     return f"{group}/{name}"
 
 
@@ -166,6 +166,6 @@ def _placeholder(placeholder_id: str) -> str:
 
 def _sent(record: Any, kind: type[Any]) -> dict[str, Any]:
     if not isinstance(record, kind):
-        raise BadEntry(f"{record!r} is no {kind.__name__}; make one, as in {kind.__name__}(name=...)")
+        raise BadEntry(f"{record!r} is not a record of {kind.__name__}; create one, as in {kind.__name__}(name=...)")
     sent: dict[str, Any] = record.to_dict()
     return sent

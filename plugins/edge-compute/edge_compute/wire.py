@@ -1,4 +1,4 @@
-"""What goes to the server and comes back beside the documented records; the server imports these."""
+"""Records of requests and answers beside the documented ones; the server imports them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from edge_core.records import Record, field
 
 
 class ListCompute(Record):
-    """Asks for a page of a list, in the order of the names."""
+    """Query for a page of a list, in the order of the names."""
 
     __slots__ = ()
 
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
-    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class InstanceType(Record):
@@ -21,13 +21,13 @@ class InstanceType(Record):
 
     __slots__ = ()
 
-    instance_name: str = field(doc="As its cloud names it.")
+    instance_name: str = field(doc="Its name in its cloud, such as t3.small.")
     cpu: float = field(doc="Processors.")
     memory: float = field(doc="GB.")
     gpu: int = field(default=0, doc="Graphics processors.")
-    gpu_name: str | None = field(default=None, doc="What graphics processors they are.")
+    gpu_name: str | None = field(default=None, doc="Model of the graphics processors.")
     gpu_memory: float | None = field(default=None, doc="GB of all of them together.")
-    title: str | None = field(default=None, doc="What the operator says of it.")
+    title: str | None = field(default=None, doc="The operator's name of it for people.")
 
 
 class InstanceTypePage(Record):
@@ -58,10 +58,10 @@ class AppPlaceholderPage(Record):
 
 
 class ComputeBackend(Record):
-    """What gives machines on this server."""
+    """The compute backend of the server."""
 
     __slots__ = ()
 
-    name: str = field(doc="What it is called.")
-    starts_machines: bool = field(doc="Whether it starts any.")
+    name: str = field(doc="Its name.")
+    starts_machines: bool = field(doc="Whether it starts machines.")
     note: str = field(doc="What it does, in one sentence.")

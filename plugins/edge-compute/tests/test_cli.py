@@ -41,14 +41,14 @@ def test_instances_and_the_backend_are_shown(run: Run) -> None:
     assert json.loads(run("backend", "--json").output)["starts_machines"] is False
 
 
-def test_profiles_are_made_listed_and_removed(run: Run, admin: EdgeSession) -> None:
-    made = run("profiles", "create", "lab.large", "--instance", "m5.xlarge", "--memory", "8")
+def test_profiles_are_created_listed_and_removed(run: Run, admin: EdgeSession) -> None:
+    created = run("profiles", "create", "lab.large", "--instance", "m5.xlarge", "--memory", "8")
 
-    assert made.exit_code == 0, made.output
-    assert "Created lab.large: 4 CPU, 0 GPU, 8 GB." in made.stdout
-    assert "starts no machines" in made.stderr
+    assert created.exit_code == 0, created.output
+    assert "Created lab.large: 4 CPU, 0 GPU, 8 GB." in created.stdout
+    assert "starts no machines" in created.stderr
     assert "lab.large" in run("profiles", "list").output
-    assert [one["profile_id"] for one in json.loads(run("profiles", "list", "--json").output)] == [
+    assert [row["profile_id"] for row in json.loads(run("profiles", "list", "--json").output)] == [
         "lab.large",
         "edge.dashboard",
         "edge.medium",
@@ -59,11 +59,11 @@ def test_profiles_are_made_listed_and_removed(run: Run, admin: EdgeSession) -> N
     assert "instance_name" in str(run("profiles", "create", "lab.three", "--instance", "none").exception)
 
 
-def test_placeholders_are_made_listed_and_removed(run: Run, admin: EdgeSession) -> None:
-    made = run("placeholders", "create", "dawn", "--profile", "edge.medium", "--quantity", "2")
+def test_placeholders_are_created_listed_and_removed(run: Run, admin: EdgeSession) -> None:
+    created = run("placeholders", "create", "dawn", "--profile", "edge.medium", "--quantity", "2")
 
-    assert "Created dawn: 2 of edge.medium." in made.stdout
-    assert "starts no machines" in made.stderr
+    assert "Created dawn: 2 of edge.medium." in created.stdout
+    assert "starts no machines" in created.stderr
     assert "dawn" in run("placeholders", "list").output
     assert json.loads(run("placeholders", "list", "--json").output)[0]["quantity"] == 2
     assert run("placeholders", "remove", "dawn").exit_code == 0

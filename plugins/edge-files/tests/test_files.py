@@ -294,9 +294,9 @@ def test_reading_on_is_a_single_request_and_a_seek_another(
     sent: list[str] = []
     send = edge_session.http._send_once
 
-    def count(call: Any) -> Any:
+    def count(call: Any, request: Any) -> Any:
         sent.append(f"{call.method} {call.url.partition('?')[0].rpartition('/')[2]}")
-        return send(call)
+        return send(call, request)
 
     monkeypatch.setattr(edge_session.http, "_send_once", count)
     opened = files.open("a.bin", open_with="file")

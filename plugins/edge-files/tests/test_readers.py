@@ -43,8 +43,8 @@ class Traffic:
         self.lengths: list[int] = []
         send = edge.http._send_once
 
-        def counting(call: Any) -> Any:
-            answer = send(call)
+        def counting(call: Any, request: Any) -> Any:
+            answer = send(call, request)
             *_, kind, last = call.url.partition("?")[0].split("/")
             self.calls.append(f"{call.method} {kind if call.signed else last}")
             if answer.status_code in (200, 206) and (call.signed or last == "content"):

@@ -1,4 +1,4 @@
-"""`edge secrets`: the content comes from a prompt, a file or standard input, never from an argument."""
+"""`edge secrets`; the content comes from a prompt, a file or standard input, never from an argument."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def read(open_session: OpenSession, name: str, org: bool, field: str | None, as_
 def set_secret(open_session: OpenSession, name: str, org: bool, file: IO[bytes] | None, as_json: bool) -> None:
     """Create a secret, or replace its whole content.
 
-    Without --file the content is asked for, field by field and without an echo; where standard
-    input is no terminal, it is read from there.
+    Without --file you type the content, field by field and without an echo; if standard input is
+    not a terminal, it is read from there.
     """
     if file is None and not sys.stdin.isatty():
         file = sys.stdin.buffer

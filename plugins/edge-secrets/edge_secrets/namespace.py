@@ -1,4 +1,4 @@
-"""What hangs on the session as `secrets`."""
+"""The namespace `session.secrets`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _ORGANIZATION = "/organization"
 
 
 class EdgeSecrets(Namespace):
-    """Secrets: dictionaries of passwords, keys and the like, which the server keeps encrypted.
+    """Secrets: dictionaries of passwords, keys and the like, which the server stores encrypted.
 
-    A user secret is the user's alone, in this organization; not even admins can read it.
+    A user secret belongs to the user in this organization; not even admins can read it.
     Organization secrets are read by all members and written by the organization's admins. Names
     have 1 to 128 ASCII letters, digits, ``-`` and ``_``; a secret has at most 64 KiB as JSON and 32
     levels.
 
-    Besides what each method states, any of them raises `BadEntry` for a name that cannot be one.
+    Every method raises `BadEntry` for a name that is not valid.
     """
 
     namespace = "secrets"
@@ -33,37 +33,37 @@ class EdgeSecrets(Namespace):
         return self._list(_USER)
 
     def read_user_secret(self, secret_name: str) -> dict[str, Any]:
-        """The content of one of the user's secrets; its `repr` does not show it.
+        """The content of a user secret; its `repr` does not show it.
 
         Raises:
-            NotFound: there is no such secret.
+            NotFound: the secret does not exist.
         """
         return self._read(_USER, secret_name)
 
     def create_user_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
-        """Keep `secret`, a dictionary that JSON can express, under a new name.
+        """Store a user secret, a dictionary that JSON can express, under a new name.
 
         Raises:
             AlreadyExists: the name is taken.
-            BadEntry: `secret` is no such dictionary, too large or too deep.
+            BadEntry: `secret` is not such a dictionary, or is too large or too deep.
         """
         self._create(_USER, secret_name, secret)
 
     def update_user_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
-        """Replace the whole content of a secret.
+        """Replace the whole content of a user secret.
 
         Raises:
-            NotFound: there is no such secret.
-            BadEntry: `secret` is no dictionary that JSON can express, too large or too deep.
-            Conflict: `secret` came from `read_user_secret`, and was changed by someone else since.
+            NotFound: the secret does not exist.
+            BadEntry: `secret` is not a dictionary that JSON can express, or is too large or too deep.
+            Conflict: `secret` came from `read_user_secret`, and someone else changed it since.
         """
         self._update(_USER, secret_name, secret)
 
     def delete_user_secret(self, secret_name: str) -> None:
-        """Delete one of the user's secrets.
+        """Delete a user secret.
 
         Raises:
-            NotFound: there is no such secret.
+            NotFound: the secret does not exist.
         """
         self._delete(_USER, secret_name)
 
@@ -72,41 +72,40 @@ class EdgeSecrets(Namespace):
         return self._list(_ORGANIZATION)
 
     def read_organization_secret(self, secret_name: str) -> dict[str, Any]:
-        """The content of one of the organization's secrets; its `repr` does not show it.
+        """The content of an organization secret; its `repr` does not show it.
 
         Raises:
-            NotFound: there is no such secret.
+            NotFound: the secret does not exist.
         """
         return self._read(_ORGANIZATION, secret_name)
 
     def create_organization_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
-        """Keep `secret`, a dictionary that JSON can express, under a new name, for all members.
+        """Store an organization secret, a dictionary that JSON can express, under a new name.
 
         Raises:
             AlreadyExists: the name is taken.
-            BadEntry: `secret` is no such dictionary, too large or too deep.
-            Forbidden: the user is no admin of the organization.
+            BadEntry: `secret` is not such a dictionary, or is too large or too deep.
+            Forbidden: the user is not an admin of the organization.
         """
         self._create(_ORGANIZATION, secret_name, secret)
 
     def update_organization_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
-        """Replace the whole content of a secret.
+        """Replace the whole content of an organization secret.
 
         Raises:
-            NotFound: there is no such secret.
-            BadEntry: `secret` is no dictionary that JSON can express, too large or too deep.
-            Conflict: `secret` came from `read_organization_secret`, and was changed by someone else
-                since.
-            Forbidden: the user is no admin of the organization.
+            NotFound: the secret does not exist.
+            BadEntry: `secret` is not a dictionary that JSON can express, or is too large or too deep.
+            Conflict: `secret` came from `read_organization_secret`, and someone else changed it since.
+            Forbidden: the user is not an admin of the organization.
         """
         self._update(_ORGANIZATION, secret_name, secret)
 
     def delete_organization_secret(self, secret_name: str) -> None:
-        """Delete one of the organization's secrets.
+        """Delete an organization secret.
 
         Raises:
-            NotFound: there is no such secret.
-            Forbidden: the user is no admin of the organization.
+            NotFound: the secret does not exist.
+            Forbidden: the user is not an admin of the organization.
         """
         self._delete(_ORGANIZATION, secret_name)
 
@@ -138,12 +137,12 @@ class EdgeSecrets(Namespace):
         self.http.delete(_path(kind, name))
 
     def _origin(self, path: str) -> tuple[str, str, str]:
-        """Which secret of all there are."""
+        """What identifies a secret among those of all servers and organizations."""
         return self.session.config.service_url, self.session.organization, path
 
 
-def _name_of(item: Any) -> str:
-    return SecretEntry.from_answer(item).name
+def _name_of(row: Any) -> str:
+    return SecretEntry.from_answer(row).name
 
 
 def _path(kind: str, name: str) -> str:

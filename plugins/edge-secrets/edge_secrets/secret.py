@@ -1,4 +1,4 @@
-"""A secret as it is read."""
+"""`Secret`: the content of a secret, as `EdgeSecrets` reads it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Secret(dict[str, Any]):
 
     Args:
         name: the secret's name.
-        content: what it holds.
-        origin: what tells this secret from all others.
-        etag: the state it was read in.
+        content: the content.
+        origin: what identifies the secret among all others.
+        etag: the version that was read.
 
     >>> secret = Secret("warehouse", {"password": "correct horse"})
     >>> secret
@@ -32,11 +32,11 @@ class Secret(dict[str, Any]):
         self._etag = etag
 
     def seen(self, origin: object) -> str | None:
-        """The state it was read in, if it was read there."""
+        """The version that was read, if it was read from `origin`."""
         return self._etag if self._origin == origin else None
 
     def saved(self, etag: str | None) -> None:
-        """Note that the server holds it as it is now."""
+        """Remember the version that the server has after an update."""
         self._etag = etag
 
     def __repr__(self) -> str:

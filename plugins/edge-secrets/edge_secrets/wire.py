@@ -1,4 +1,4 @@
-"""What secrets look like on the wire; the server imports these records, so they stand here once."""
+"""Records of requests and answers of secrets, and what a secret can be; the server imports them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from edge_core.errors import BadEntry
 from edge_core.records import Record, field
 
 MAX_NAME = 128
-"""Most characters of a secret's name."""
+"""The longest name of a secret, in characters."""
 
 NAME = f"^[A-Za-z0-9_-]{{1,{MAX_NAME}}}$"
 """Letters, digits, ``-`` and ``_``, all of them ASCII."""
 
 MAX_BYTES = 64 << 10
-"""Bytes of a secret as JSON in UTF-8, without blanks."""
+"""The largest secret, in bytes as JSON in UTF-8 without blanks."""
 
 MAX_DEPTH = 32
-"""Dictionaries and lists within one another, the secret itself among them."""
+"""The deepest nesting of dictionaries and lists, the secret itself included."""
 
 _NAME = re.compile(NAME)
 
 
 class SecretEntry(Record):
-    """A secret as listings give it, without its content."""
+    """A secret in a list, without its content."""
 
     __slots__ = ()
 
@@ -46,12 +46,12 @@ class SecretPage(Record):
 
 
 class ListSecrets(Record):
-    """Asks for secrets, in the order of their names."""
+    """Query for a page of secrets, in the order of their names."""
 
     __slots__ = ()
 
     limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
-    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class OpenSecret(SecretEntry):
@@ -76,7 +76,7 @@ class CreateSecret(Record):
 
 
 class ReplaceSecret(Record):
-    """What a secret is to hold instead of what it holds."""
+    """The new content of a secret."""
 
     __slots__ = ()
 
@@ -86,18 +86,18 @@ class ReplaceSecret(Record):
 
 
 def is_name(name: object) -> bool:
-    """Whether a secret can have this name."""
+    """Whether the name can be that of a secret."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def check_name(name: object) -> str:
-    """The name, if it can be one.
+    """The name, if it is valid.
 
     Raises:
-        BadEntry: it cannot.
+        BadEntry: the name is not valid.
     """
     if not isinstance(name, str) or not is_name(name):
-        # What was given is not shown: it may be the secret, given in the wrong place.
+        # The argument is not shown: it may be the secret, passed in the wrong place.
         raise BadEntry(f"a secret's name is 1 to {MAX_NAME} letters, digits, - and _ (ASCII); choose such a name")
     return name
 
@@ -106,7 +106,7 @@ def encode(content: object) -> bytes:
     """The content of a secret as JSON in UTF-8.
 
     Raises:
-        BadEntry: it is no dictionary, holds what JSON cannot, or is too large or too deep.
+        BadEntry: the content is not a dictionary, holds what JSON cannot express, or is too large or too deep.
     """
     if not isinstance(content, dict):
         raise BadEntry(f"a secret is a dictionary, not a {type(content).__name__}; put the value under a name in one")
@@ -137,9 +137,9 @@ def _check_values(content: Any) -> None:
             elif isinstance(value, (list, tuple)):
                 below += value
             elif isinstance(value, float) and not math.isfinite(value):
-                raise BadEntry("the secret holds a number that JSON has not: infinity, or not a number; leave it out")
+                raise BadEntry("the secret holds infinity or NaN, which JSON cannot express; leave it out")
             elif value is not None and not isinstance(value, (str, int, float)):
-                raise BadEntry(f"the secret holds a {type(value).__name__}, which JSON has not; make it text")
+                raise BadEntry(f"the secret holds a {type(value).__name__}, which JSON cannot express; make it text")
         if not below:
             return
         level = below

@@ -38,9 +38,14 @@ def edge(admin: EdgeSession, tmp_path: Path) -> Run:
     """Run `edge secrets` with arguments, in an empty folder."""
 
     def call(*words: str, text: str | bytes = "") -> subprocess.CompletedProcess[str]:
-        given = text.encode() if isinstance(text, str) else text
+        standard_input = text.encode() if isinstance(text, str) else text
         done = subprocess.run(
-            [*COMMAND, *words], env=environment(admin), cwd=tmp_path, input=given, capture_output=True, timeout=60
+            [*COMMAND, *words],
+            env=environment(admin),
+            cwd=tmp_path,
+            input=standard_input,
+            capture_output=True,
+            timeout=60,
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -91,7 +96,7 @@ def test_json_is_what_was_kept(edge: Run, admin: EdgeSession) -> None:
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_is_one_line_without_the_content(edge: Run, admin: EdgeSession) -> None:
+def test_an_error_is_a_line_without_the_content(edge: Run, admin: EdgeSession) -> None:
     content = f"content-{random.token_hex(8)}"
     admin.secrets.create_user_secret("one", {"a": content})
     calls = [
@@ -109,18 +114,18 @@ def test_what_goes_wrong_is_one_line_without_the_content(edge: Run, admin: EdgeS
         (edge("set", "one", content), 2, "unexpected extra argument"),
         (edge("set"), 2, "Missing argument"),
     ]
-    for done, code, said in calls:
+    for done, code, sentence in calls:
         assert done.returncode == code, done
-        assert said in done.stderr
+        assert sentence in done.stderr
         assert done.stdout == ""
-        if "unexpected extra" not in said:
+        if "unexpected extra" not in sentence:
             assert content not in done.stderr
     assert admin.secrets.read_user_secret("one") == {"a": content}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")
-def test_at_a_terminal_the_content_is_asked_for_and_not_shown(admin: EdgeSession, tmp_path: Path) -> None:
+def test_at_a_terminal_the_content_is_typed_and_not_shown(admin: EdgeSession, tmp_path: Path) -> None:
     content = f"content-{random.token_hex(8)}"
     typed = [("Name of a field", "user"), ("Value of user", "lab"), ("Name of a field", "password")]
     typed += [("Value of password", content), ("Name of a field", "")]

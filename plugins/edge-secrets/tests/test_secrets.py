@@ -27,7 +27,7 @@ Methods = dict[str, Callable[..., Any]]
 
 
 def fresh() -> str:
-    """A text that is nowhere else."""
+    """A text that occurs nowhere else."""
     return f"content-{random.token_hex(12)}"
 
 
@@ -46,7 +46,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def kept(admin: EdgeSession, kind: str) -> Methods:
-    """The methods of each kind, for one who may call them all."""
+    """The methods of each kind, for an admin, who may call them all."""
     return of(admin, kind)
 
 
@@ -109,33 +109,33 @@ def recursive() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "sentence"),
     [
         ({"x": "a" * (MAX_BYTES - 7)}, f"has {MAX_BYTES + 1} bytes as JSON, and {MAX_BYTES} are the most"),
         ({"x": "\u2603" * (MAX_BYTES // 3)}, "are the most"),
         (nested(MAX_DEPTH + 1), f"more than {MAX_DEPTH} levels deep"),
         (nested(100_000), f"more than {MAX_DEPTH} levels deep"),
         (recursive(), f"more than {MAX_DEPTH} levels deep"),
-        ({"x": float("nan")}, "infinity, or not a number"),
-        ({"x": [float("inf")]}, "infinity, or not a number"),
+        ({"x": float("nan")}, "infinity or NaN"),
+        ({"x": [float("inf")]}, "infinity or NaN"),
         ({"x": 10**5000}, "a number too long"),
         ({"x": "\ud800"}, "not valid Unicode"),
         ({"\udfff": 1}, "not valid Unicode"),
         ({1: "x"}, "a name that is not text"),
         ({"x": {None: "x"}}, "a name that is not text"),
-        ({"x": b"bytes"}, "holds a bytes, which JSON has not"),
-        ({"x": {"set"}}, "holds a set, which JSON has not"),
+        ({"x": b"bytes"}, "holds a bytes, which JSON cannot express"),
+        ({"x": {"set"}}, "holds a set, which JSON cannot express"),
         ("text", "a secret is a dictionary, not a str"),
         ([("a", 1)], "a secret is a dictionary, not a list"),
         (None, "a secret is a dictionary, not a NoneType"),
     ],
     ids=range(17),
 )
-def test_what_cannot_be_a_secret_is_refused(kept: Methods, content: Any, said: str) -> None:
+def test_what_cannot_be_a_secret_is_refused(kept: Methods, content: Any, sentence: str) -> None:
     kept["create"]("there", {"a": 1})
-    with pytest.raises(BadEntry, match=said):
+    with pytest.raises(BadEntry, match=sentence):
         kept["create"]("one", content)
-    with pytest.raises(BadEntry, match=said):
+    with pytest.raises(BadEntry, match=sentence):
         kept["update"]("there", content)
     assert kept["list"]() == ["there"]
     assert kept["read"]("there") == {"a": 1}
@@ -191,10 +191,10 @@ def test_the_server_refuses_the_same_whoever_asks(admin: EdgeSession, kind: str)
             http.get(f"/{kind}/{name}")
     with pytest.raises(BadEntry, match="cursor"):
         http.get(f"/{kind}", params={"cursor": "*"})
-    assert [item["name"] for item in http.items(f"/{kind}")] == ["there"]
+    assert [row["name"] for row in http.items(f"/{kind}")] == ["there"]
 
 
-def test_names_are_told_apart_as_they_are_written(kept: Methods) -> None:
+def test_names_differ_by_case(kept: Methods) -> None:
     names = ["-", "A", "B-2", "_", "a", "a-", "a_", "a" * MAX_NAME]
     for name in reversed(names):
         kept["create"](name, {"n": names.index(name)})
@@ -207,7 +207,7 @@ def test_a_long_list_comes_whole_and_in_order(admin: EdgeSession, kept: Methods,
     names = sorted(f"secret-{n}" for n in range(120))
     with concurrent.futures.ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda name: kept["create"](name, {}), names))
-    assert [item["name"] for item in admin.secrets.http.items(f"/{kind}", params={"limit": 7})] == names
+    assert [row["name"] for row in admin.secrets.http.items(f"/{kind}", params={"limit": 7})] == names
     assert kept["list"]() == names
 
 
@@ -240,22 +240,22 @@ def test_a_users_secrets_are_that_users_alone(
     assert ada.secrets.read_user_secret("mine") == {"a": 1}
 
 
-def test_a_users_secrets_in_one_organization_are_not_in_another(edge_server: EdgeServer, edge_join: Join) -> None:
+def test_a_users_secrets_of_an_organization_are_not_in_another(edge_server: EdgeServer, edge_join: Join) -> None:
     from edge_server.identity import accounts
 
     here, there = edge_server.create_organization(), edge_server.create_organization()
     user = edge_server.create_user(organization=here)
     with edge_server.database.write() as session:
-        found = accounts.find_user(session, user), accounts.find_organization(session, there)
-        assert found[0] is not None
-        assert found[1] is not None
-        accounts.add_member(session, found[0], found[1])
-    one, other = edge_join(user=user, organization=here), edge_join(user=user, organization=there)
-    one.secrets.create_user_secret("mine", {"a": 1})
+        user_row, organization_row = accounts.find_user(session, user), accounts.find_organization(session, there)
+        assert user_row is not None
+        assert organization_row is not None
+        accounts.add_member(session, user_row, organization_row)
+    first, second = edge_join(user=user, organization=here), edge_join(user=user, organization=there)
+    first.secrets.create_user_secret("mine", {"a": 1})
     with pytest.raises(NotFound):
-        other.secrets.read_user_secret("mine")
-    other.secrets.create_user_secret("mine", {"a": 2})
-    assert one.secrets.read_user_secret("mine") == {"a": 1}
+        second.secrets.read_user_secret("mine")
+    second.secrets.create_user_secret("mine", {"a": 2})
+    assert first.secrets.read_user_secret("mine") == {"a": 1}
 
 
 def test_members_read_the_organizations_secrets_and_admins_write_them(
@@ -295,7 +295,7 @@ def test_outside_of_the_organization_there_is_nothing(edge_server: EdgeServer, a
                 lambda: methods["update"]("one", {}),  # noqa: B023
                 lambda: methods["delete"]("one"),  # noqa: B023
             ):
-                with pytest.raises(NotFound, match="there is no such organization, or you are not in it"):
+                with pytest.raises(NotFound, match="or you are not in it"):
                     call()
     assert of(admin, kind)["read"]("one") == {"a": 1}
 
@@ -318,14 +318,14 @@ def at_once(calls: list[Callable[[], object]]) -> list[object]:
         return list(threads.map(run, calls))
 
 
-def test_of_creations_at_once_one_wins(kept: Methods) -> None:
+def test_the_first_of_creations_at_once_wins(kept: Methods) -> None:
     outcomes = at_once([lambda n=n: kept["create"]("one", {"n": n}) for n in range(8)])  # type: ignore[misc]
     assert outcomes.count(None) == 1
     assert {type(outcome) for outcome in outcomes} == {type(None), AlreadyExists}
     assert kept["read"]("one") == {"n": outcomes.index(None)}
 
 
-def test_of_changes_at_once_of_what_was_read_one_wins(kept: Methods) -> None:
+def test_the_first_of_changes_at_once_wins(kept: Methods) -> None:
     kept["create"]("one", {"n": -1})
 
     def change(n: int) -> Callable[[], object]:
@@ -409,7 +409,7 @@ def test_what_is_read_does_not_show_itself(kept: Methods) -> None:
     assert json.loads(json.dumps(secret)) == secret
 
 
-def test_no_error_and_no_log_shows_what_was_given(
+def test_no_error_and_no_log_shows_the_content(
     admin: EdgeSession, kept: Methods, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = fresh()
@@ -591,7 +591,7 @@ def test_secrets_survive_a_restart(tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "sentence"),
     [
         ({"content": ["content-hidden"]}, "in field 'content' of OpenSecret"),
         ({"content": "content-hidden"}, "in field 'content' of OpenSecret"),
@@ -599,21 +599,19 @@ def test_secrets_survive_a_restart(tmp_path_factory: pytest.TempPathFactory) -> 
         (["content-hidden"], "a list where OpenSecret was expected"),
     ],
 )
-def test_an_answer_that_is_no_secret_is_told_without_it(
-    admin: EdgeSession, monkeypatch: pytest.MonkeyPatch, answer: Any, said: str
+def test_an_answer_that_is_not_a_secret_is_reported_without_it(
+    admin: EdgeSession, monkeypatch: pytest.MonkeyPatch, answer: Any, sentence: str
 ) -> None:
     from edge_core.http import Answer
 
     admin.secrets.create_user_secret("one", {"a": 1})
     monkeypatch.setattr(Answer, "json", lambda self: answer)
-    with pytest.raises(BadResponse, match=said) as failed:
+    with pytest.raises(BadResponse, match=sentence) as failed:
         admin.secrets.read_user_secret("one")
     assert "content-hidden" not in str(failed.value)
 
 
-def test_a_secret_that_cannot_be_taken_down_is_not_given_out(
-    edge_server: EdgeServer, admin: EdgeSession, tmp_path: Path
-) -> None:
+def test_a_read_that_cannot_be_audited_is_refused(edge_server: EdgeServer, admin: EdgeSession, tmp_path: Path) -> None:
     from edge_server.base.audit import AuditLog
     from edge_server.data.store import Store
     from edge_server.keys import sealing
@@ -629,11 +627,10 @@ def test_a_secret_that_cannot_be_taken_down_is_not_given_out(
     refused = build(Services(*opened, AuditLog(tmp_path))).test_client().get(address, headers=headers)
     assert refused.status_code == 500
     assert content not in refused.text
-    given = (
-        build(Services(*opened, AuditLog(tmp_path / "logs" / "audit.log"))).test_client().get(address, headers=headers)
-    )
-    assert given.get_json()["content"] == {"a": content}
-    assert given.headers["Cache-Control"] == "no-store"
+    audited = build(Services(*opened, AuditLog(tmp_path / "logs" / "audit.log"))).test_client()
+    opened_secret = audited.get(address, headers=headers)
+    assert opened_secret.get_json()["content"] == {"a": content}
+    assert opened_secret.headers["Cache-Control"] == "no-store"
     assert (tmp_path / "logs" / "audit.log").read_text().count("\n") == 1
 
 

@@ -251,9 +251,7 @@ def test_a_server_that_is_killed_goes_on_after_its_start(tmp_path: Path) -> None
             root = session.scalars(
                 sa.select(Node.id).where(Node.organization_id == found.id, Node.parent_id.is_(None))
             ).one()
-            session.add_all(
-                Node(organization_id=found.id, parent_id=root, name=f"folder-{n:06}") for n in range(2_000)
-            )
+            session.add_all(Node(organization_id=found.id, parent_id=root, name=f"folder-{n:06}") for n in range(2_000))
         root_api = client(server, server.create_token("admin"), "default")
         path = f"/v1/admin/organizations/{organization}"
         assert root_api.call("DELETE", path).json()["status"] == "deleting"

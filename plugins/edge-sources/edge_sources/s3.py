@@ -222,12 +222,11 @@ class S3Connection(Connection):
 
 def _bare_session() -> Any:
     """Return a botocore session that ignores the AWS settings of the environment and the home folder."""
-    import botocore.configprovider
     import botocore.session
 
     session = botocore.session.Session()
     store = session.get_component("config_store")
-    for name, (_, _, default, _) in botocore.configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES.items():
+    for name, (_, _, default, _) in session.SESSION_VARIABLES.items():
         store.set_config_variable(name, None if name in ("config_file", "credentials_file") else default)
     return session
 

@@ -1,4 +1,4 @@
-"""What hangs on the session as `template`."""
+"""The namespace `session.template`."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from edge_template.wire import CreateTemplateEntry, TemplateEntry
 
 
 class Template(Namespace):
-    """Log books of instruments, one for each name of an instrument."""
+    """Log books of instruments; each instrument has its own."""
 
     namespace = "template"
     plugin_api = 1
 
     def create(self, instrument: str, text: str) -> TemplateEntry:
-        """Write a new entry.
+        """Write a new entry, and return the server's record.
 
         Args:
             instrument: name of the instrument: letters, digits, ``.``, ``_`` and ``-``, at most 100.
             text: what happened, in at most 10,000 characters.
 
         Raises:
-            BadEntry: one of them cannot be.
+            BadEntry: the instrument or the text is not valid.
         """
-        wanted = CreateTemplateEntry(instrument=instrument, text=text)
-        return TemplateEntry.from_answer(self.http.post("/entries", json=wanted.to_dict()))
+        entry = CreateTemplateEntry(instrument=instrument, text=text)
+        return TemplateEntry.from_answer(self.http.post("/entries", json=entry.to_dict()))
 
     def read(self, uid: str) -> TemplateEntry:
-        """One entry.
+        """An entry by its uid.
 
         Raises:
-            NotFound: there is none with this id.
+            NotFound: the entry does not exist.
         """
         return self.http.get_record(TemplateEntry, _path(uid))
 
     def list(self, instrument: str | None = None) -> Pages[TemplateEntry]:
-        """The entries, the oldest first; asked for page by page as they are read.
+        """The entries, the oldest first; read page by page as they are iterated over.
 
         Args:
             instrument: only the log book of this instrument.
@@ -46,12 +46,12 @@ class Template(Namespace):
         return self.http.items("/entries", params={"instrument": instrument}, make=TemplateEntry.from_answer)
 
     def update(self, entry: TemplateEntry) -> TemplateEntry:
-        """Save what was changed in the text of `entry`, and return it as it is then.
+        """Save the changed text of `entry`, and return the entry as it is then.
 
         Raises:
             Conflict: someone else changed it since it was read.
-            Forbidden: the user is no developer of the organization.
-            NotFound: it is gone.
+            Forbidden: the user is not a developer of the organization.
+            NotFound: the entry does not exist any more.
         """
         return self.http.update_record(entry, _path(entry.uid))
 
@@ -59,14 +59,14 @@ class Template(Namespace):
         """Remove an entry.
 
         Raises:
-            Forbidden: the user is no developer of the organization.
-            NotFound: there is none with this id.
+            Forbidden: the user is not a developer of the organization.
+            NotFound: the entry does not exist.
         """
         self.http.delete(_path(uid))
 
 
 def _path(uid: str) -> str:
-    # Checked here, since an empty one would be the address of the list.
+    # An empty uid would be the address of the list.
     if not uid or uid in (".", ".."):
-        raise BadEntry(f"{uid!r} is no id of an entry; take the uid of one")
+        raise BadEntry(f"{uid!r} is not the uid of an entry; use one of the list")
     return f"/entries/{quote(uid, safe='')}"

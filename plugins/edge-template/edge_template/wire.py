@@ -1,4 +1,4 @@
-"""What log books look like on the wire; client and server import these records, so they stand here once."""
+"""Records of requests and answers of log books, which client and server import."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_core.records import Record, field
 INSTRUMENT = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 MAX_TEXT = 10_000
-"""Most characters of an entry's text."""
+"""The longest text of an entry, in characters."""
 
 
 class TemplateEntry(Record):
@@ -20,7 +20,7 @@ class TemplateEntry(Record):
     uid: str = field(doc="Universally unique id.")
     instrument: str = field(pattern=INSTRUMENT)
     text: str = field(max_length=MAX_TEXT)
-    author: str = field(doc="User name of who wrote it.")
+    author: str = field(doc="Name of the user who wrote it.")
     created_at: dt.datetime = field(doc="UTC.")
     modified_at: dt.datetime = field(doc="UTC.")
 
@@ -35,13 +35,13 @@ class TemplatePage(Record):
 
 
 class ListTemplate(Record):
-    """Asks for entries, the oldest first."""
+    """Query for a page of entries, the oldest first."""
 
     __slots__ = ()
 
     instrument: str | None = field(default=None, pattern=INSTRUMENT, doc="Only the log book of this instrument.")
     limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
-    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class CreateTemplateEntry(Record):

@@ -49,20 +49,20 @@ def test_an_entry_is_written_read_corrected_and_removed(log: Template) -> None:
     assert corrected.modified_at >= corrected.created_at == written.created_at
     assert log.read(written.uid) == corrected
     log.delete(written.uid)
-    with pytest.raises(NotFound, match="no such entry"):
+    with pytest.raises(NotFound, match="entry"):
         log.read(written.uid)
 
 
 def test_entries_are_listed_the_oldest_first_and_by_instrument(log: Template) -> None:
     for n in range(5):
         log.create("freezer" if n % 2 else "centrifuge-2", f"Run {n}.")
-    assert [one.text for one in log.list()] == [f"Run {n}." for n in range(5)]
-    assert [one.text for one in log.list(instrument="freezer")] == ["Run 1.", "Run 3."]
-    one_by_one = log.http.items("/entries", params={"limit": 1}, make=lambda item: item["text"])
-    assert list(one_by_one) == [f"Run {n}." for n in range(5)]
+    assert [entry.text for entry in log.list()] == [f"Run {n}." for n in range(5)]
+    assert [entry.text for entry in log.list(instrument="freezer")] == ["Run 1.", "Run 3."]
+    texts = log.http.items("/entries", params={"limit": 1}, make=lambda row: row["text"])
+    assert list(texts) == [f"Run {n}." for n in range(5)]
 
 
-def test_who_comes_second_is_told_so(log: Template) -> None:
+def test_the_second_of_two_writers_gets_a_conflict(log: Template) -> None:
     first = log.read(log.create("freezer", "Defrosted.").uid)
     second = log.read(first.uid)
     first.text = "Defrosted and cleaned."

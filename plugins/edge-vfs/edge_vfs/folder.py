@@ -6,18 +6,14 @@ import builtins
 import itertools
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, cast, overload
 
 from edge_core.errors import BadEntry, EdgeError, NotFound
-from edge_vfs import local_names, openers, patterns, table
-from edge_vfs.content import Check, Content
+from edge_vfs import download, local_names, openers, patterns, table
 from edge_vfs.file import File
 from edge_vfs.source import Source
 from edge_vfs.store import FileStore, Stat
-
-BLOCK = 1 << 20
 
 SHOWN = 50
 """Maximum number of entries that a notebook shows of a folder."""
@@ -235,29 +231,9 @@ class Folder(Generic[FileT]):
         stat = self._store.stat(path)
         if stat.kind == "folder":
             raise BadEntry(f"{str(name)!r} is a folder; use download_folder")
-        target = _target(stat.name, localpath)
-        self._fetch(path, stat, target)
+        target = download.target_of(stat.name, localpath)
+        download.fetch(self._store, path, stat, target)
         return target
-
-    def _fetch(self, path: str, stat: Stat, target: pathlib.Path) -> None:
-        content, check = Content(self._store.reader(path, stat), stat), Check(stat)
-        # Beside the target, so that the rename at the end cannot cross file systems.
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
-        try:
-            with builtins.open(handle, "wb", buffering=0) as file:
-                while block := content.read(BLOCK):
-                    check.see(content.position - len(block), block)
-                    _write_all(file, block)
-                    self._store.progress("download", path, content.position, stat.size)
-                os.fsync(file.fileno())
-            _take_usual_mode(temporary)
-            os.replace(temporary, target)
-            self._store.progress("download", path, content.position, stat.size, finished=True)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        finally:
-            content.close()
 
     def download_folder(self, name: Name, localpath: str | os.PathLike[str] | None = None) -> pathlib.Path:
         """Download a folder and everything in it; each file appears only once it is complete and checked.
@@ -293,13 +269,13 @@ class Folder(Generic[FileT]):
             source, target = waiting.pop()
             seen: dict[str, str] = {}
             for entry in source.scan():
-                _check_local(source, entry.name, seen)
+                download.check_name(entry.name, source.path, seen)
                 if entry.kind == "folder":
                     local_names.make_folder(target / entry.name)
                     waiting.append((source / entry.name, target / entry.name))
                 else:
-                    _check_ordinary(target / entry.name)
-                    self._fetch(source._join(entry.name), entry, target / entry.name)
+                    download.check_ordinary(target / entry.name)
+                    download.fetch(self._store, source._join(entry.name), entry, target / entry.name)
         return top
 
     def upload_folder(self, name: Name, localpath: str | os.PathLike[str], *, overwrite: bool = True) -> Self:
@@ -446,50 +422,5 @@ class Folder(Generic[FileT]):
         return table.of_entries(self.path, entries[:SHOWN], more=len(entries) > SHOWN)
 
 
-def _check_local(folder: Folder, name: str, seen: dict[str, str]) -> None:
-    """Check that a name of `folder` can be a local name and is not the same as another of `seen` on some system."""
-    try:
-        local_names.check(name)
-    except BadEntry as error:
-        raise BadEntry(f"in {folder.path!r}: {error}") from None
-    other = seen.setdefault(local_names.same(name), name)
-    if other != name:
-        raise BadEntry(
-            f"in {folder.path!r}: {other!r} and {name!r} are the same name on some systems, so that the second would "
-            "replace the first; rename one of them, or download them one by one"
-        )
-
-
-def _target(name: str, localpath: str | os.PathLike[str] | None) -> pathlib.Path:
-    target = pathlib.Path(localpath if localpath is not None else ".")
-    if target.is_dir():
-        local_names.check(name)
-        target = target / name
-    if not target.parent.is_dir():
-        raise NotADirectoryError(f"the local folder {target.parent} to download to does not exist; make it first")
-    _check_ordinary(target)
-    return target
-
-
-def _check_ordinary(target: pathlib.Path) -> None:
-    if target.exists() and not target.is_file():
-        # Renaming over a device or a pipe would remove it for everyone.
-        raise BadEntry(f"{target} is not an ordinary file and will not be replaced; choose another localpath")
-
-
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _write_all(file: Any, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[file.write(view) :]
-
-
-def _take_usual_mode(path: str) -> None:
-    """Set the mode of a new file; a temporary file is private."""
-    if os.name == "posix":
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(path, 0o666 & ~mask)

@@ -28,6 +28,11 @@ MAX_BYTES = 255
 def check(name: str) -> None:
     """Check that `name` can be the name of a local file on every system.
 
+    >>> check("plate-7.csv")
+    >>> check("con.txt")
+    Traceback (most recent call last):
+    edge_core.errors.BadEntry: 'con.txt' cannot be a local file's name, as it is a device's name on some systems; ...
+
     Raises:
         BadEntry: it cannot.
     """
@@ -53,7 +58,11 @@ def _reason(name: str) -> str | None:
 
 
 def same(name: str) -> str:
-    """Return a key that is equal for names which some systems take for the same: regardless of case and normal form."""
+    """Return a key that is equal for names which some systems take for the same: regardless of case and normal form.
+
+    >>> same("Straße.TXT") == same("STRASSE.txt")
+    True
+    """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

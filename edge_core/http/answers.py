@@ -1,0 +1,133 @@
+"""What comes back: an answer whose body the caller reads, or the error it stands for."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+import urllib3.exceptions
+
+from edge_core.errors import BadResponse, ConnectionFailed, EdgeError, error_from
+from edge_core.http.failures import FAILURES, sentence_of
+from edge_core.redaction import bare
+
+BLOCK = 1 << 20
+"""Bytes moved at once; smaller blocks cost up to three times the time."""
+
+
+class Answer:
+    """An answer whose body is still to be read; closing it gives the connection back.
+
+    Attributes:
+        status: HTTP status code.
+        headers: the answer's headers, whatever their case.
+        url: address the answer came from, without its query.
+    """
+
+    def __init__(self, response: requests.Response, method: str, request_id: str) -> None:
+        self._response = response
+        self._method = method
+        self._request_id = request_id
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.url = bare(response.url)
+
+    def read(self, size: int | None = None) -> bytes:
+        """Up to `size` bytes of the body, fewer only at its end; all of it by default.
+
+        Raises:
+            ConnectionFailed: the body broke off before its end.
+        """
+        try:
+            content: bytes = self._response.raw.read(size, decode_content=False)
+        except FAILURES as error:
+            self._response.close()
+            raise self._broken(error) from None
+        return content
+
+    def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
+        """The body in blocks of at most `size` bytes."""
+        while block := self.read(size):
+            yield block
+
+    def json(self) -> Any:
+        """The body decoded from JSON; None if there is none.
+
+        Raises:
+            BadResponse: the body is not JSON.
+        """
+        try:
+            content = self._response.content
+        except FAILURES as error:
+            raise self._broken(error) from None
+        if not content:
+            return None
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        try:
+            if kind != "application/json" and not kind.endswith("+json"):
+                raise ValueError
+            return jsonlib.loads(content)
+        except ValueError:
+            raise BadResponse(
+                f"{self.url} answered with {kind or 'something unnamed'} instead of JSON; "
+                "check that the service URL is an Edge service (it often ends in /services/api)"
+            ) from None
+
+    def _broken(self, error: Exception) -> ConnectionFailed:
+        sentence = sentence_of(error, self.url)
+        return ConnectionFailed(sentence, request_id=self._request_id, method=self._method, url=self.url)
+
+    def close(self) -> None:
+        self._response.close()
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def leave_body(response: requests.Response) -> None:
+    """Leave the body to whoever reads the answer."""
+
+
+def read_body(response: requests.Response) -> None:
+    """Read the whole body, so that an answer that breaks off, in its body or its head, fails here."""
+    if is_redirect(response):
+        return
+    # In large blocks; the 10 KiB that `content` reads at a time cost a long list a tenth more.
+    content = b"".join(response.iter_content(BLOCK))
+    response._content = content
+    if not content and _ends_with_connection(response):
+        raise urllib3.exceptions.ProtocolError("IncompleteRead")
+
+
+def _ends_with_connection(response: requests.Response) -> bool:
+    """Whether only the end of the connection ends the answer; http.client takes a cut head for such a one."""
+    has_end = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+    return not has_end and response.status_code not in (204, 304)
+
+
+def is_redirect(response: requests.Response) -> bool:
+    return response.status_code in (301, 302, 303, 307, 308)
+
+
+def refusal(response: requests.Response, method: str, request_id: str) -> EdgeError:
+    """The error that an answer of 400 or more stands for."""
+    problem = None
+    with response:
+        try:
+            content = response.content
+            document = jsonlib.loads(content) if "json" in response.headers.get("Content-Type", "") else None
+            problem = document if isinstance(document, dict) and "code" in document else None
+        except (*FAILURES, ValueError):
+            pass  # the status alone still says what happened
+    return error_from(
+        status=response.status_code,
+        method=method,
+        url=response.url,
+        problem=problem,
+        request_id=response.headers.get("X-Request-ID", request_id),
+    )
