@@ -13,18 +13,9 @@ NOT_YET_CLEAN = {
     "documents",
     "edge",
     "edge_core",
-    "plugins/edge-billing/edge_billing",
-    "plugins/edge-billing/tests",
-    "plugins/edge-cli/edge_cli",
-    "plugins/edge-cli/tests",
-    "plugins/edge-compute/edge_compute",
-    "plugins/edge-compute/tests",
-    "plugins/edge-secrets/edge_secrets",
-    "plugins/edge-secrets/tests",
     "plugins/edge-server/edge_server",
     "plugins/edge-server/tests",
     "plugins/edge-template/edge_template",
-    "plugins/edge-template/tests",
     "tests",
 }
 
