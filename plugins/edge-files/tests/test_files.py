@@ -101,7 +101,7 @@ def test_a_listing_longer_than_a_page_is_complete(files: Folder, edge_session: E
     assert files.list() == names
 
 
-def test_a_folder_that_is_gone_or_no_folder_says_so(files: Folder) -> None:
+def test_the_error_of_a_missing_folder_or_file_names_it(files: Folder) -> None:
     files.make_folder("gone")
     folder = files.open("gone")
     files.delete("gone")
@@ -175,7 +175,7 @@ def test_an_empty_name_never_means_the_folder_itself(files: Folder, call: str, n
     "name",
     ["../x", "a/../x", ".", "./x", "a//b", "//a", "a/", "nul\0", "new\nline", "\x7f", "\ud800", "x" * 256, "ä" * 128],
 )
-def test_a_name_that_cannot_be_is_a_bad_entry_and_stores_nothing(files: Folder, name: str) -> None:
+def test_an_invalid_name_is_a_bad_entry_and_stores_nothing(files: Folder, name: str) -> None:
     for call in (lambda: files.upload(name, b"x"), lambda: files.make_folder(name), lambda: files.open(name)):
         with pytest.raises(BadEntry):
             call()

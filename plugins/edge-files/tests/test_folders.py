@@ -60,7 +60,7 @@ def test_exists_and_stat(tree: Folder) -> None:
         tree.exists("../x")
 
 
-def test_joining_asks_nothing_and_does_wherever_a_name_does(
+def test_joining_sends_nothing_and_is_accepted_as_a_name(
     tree: Folder, edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -85,7 +85,7 @@ def test_joining_asks_nothing_and_does_wherever_a_name_does(
     assert tree.list() == ["moved.txt", "runs", "top.csv"]
 
 
-def test_what_was_joined_in_another_organization_is_refused(tree: Folder, edge_server: Any) -> None:
+def test_a_folder_of_another_organization_is_refused(tree: Folder, edge_server: Any) -> None:
     other = edge_server.create_organization()
     token = edge_server.create_token(edge_server.create_user(organization=other))
     url = tree._store.session.config.service_url  # type: ignore[attr-defined]
@@ -93,7 +93,7 @@ def test_what_was_joined_in_another_organization_is_refused(tree: Folder, edge_s
         tree.open(edge.files / "top.csv")
 
 
-def test_a_folder_is_gone_through_name_by_name(tree: Folder) -> None:
+def test_iterating_gives_the_names(tree: Folder) -> None:
     assert list(tree) == tree.list() == ["runs", "top.csv"]
     entries = [(entry.name, entry.kind, entry.size) for entry in tree.scan()]
     assert entries == [("runs", "folder", None), ("top.csv", "file", 7)]
@@ -132,7 +132,7 @@ def test_iterating_holds_no_long_list(files: Folder, monkeypatch: pytest.MonkeyP
     assert peak < 12 << 20, "all of them would take more than 100 MiB"
 
 
-def test_walk_goes_through_a_tree_and_leaves_out_what_is_taken_out(tree: Folder) -> None:
+def test_walk_skips_folders_that_are_removed_from_its_list(tree: Folder) -> None:
     steps = [(folder.path, folders, files) for folder, folders, files in tree.walk()]
     assert steps == [
         ("/", ["runs"], ["top.csv"]),
@@ -205,7 +205,7 @@ def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
 
 
 class Tags(HTMLParser):
-    """What a browser would make of it."""
+    """The document as a browser parses it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -233,7 +233,7 @@ HOSTILE = [
 ]
 
 
-def test_a_notebook_shows_a_table_in_which_no_name_is_obeyed(files: Folder) -> None:
+def test_a_notebook_shows_a_table_with_escaped_names(files: Folder) -> None:
     folder = files.make_folder("<b onclick=x>")
     for name in HOSTILE:
         folder.upload(name, b"12345")
@@ -245,7 +245,7 @@ def test_a_notebook_shows_a_table_in_which_no_name_is_obeyed(files: Folder) -> N
         assert text in shown.text
 
 
-def test_a_notebook_shows_the_beginning_of_a_long_folder_and_what_went_wrong(files: Folder) -> None:
+def test_a_notebook_shows_the_beginning_of_a_long_folder_and_errors(files: Folder) -> None:
     for number in range(SHOWN + 1):
         files.make_folder(f"many/{number:03}")
     shown = Tags((files / "many")._repr_html_())
@@ -257,7 +257,7 @@ def test_a_notebook_shows_the_beginning_of_a_long_folder_and_what_went_wrong(fil
     assert "<i>gone" in gone.text
 
 
-def test_a_file_says_what_it_is(tree: Folder) -> None:
+def test_the_repr_of_a_file_has_its_path_and_size(tree: Folder) -> None:
     file = tree.open("top.csv", open_with="file")
     assert repr(file) == "<File '/top.csv', 7 bytes>"
     file.close()

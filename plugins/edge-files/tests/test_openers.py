@@ -123,7 +123,7 @@ def test_a_name_without_a_suffix_is_opened_by_its_content(files: Folder, frame: 
         assert (opened.tell(), opened.read()) == (0, content)
 
 
-def test_a_suffix_no_opener_knows_is_not_looked_into(files: Folder, frame: Any) -> None:
+def test_the_content_of_a_file_with_an_unknown_suffix_is_not_read(files: Folder, frame: Any) -> None:
     files.upload("table.v2", packed(frame.to_parquet))
     assert isinstance(files.open("table.v2"), File)
     assert files.open("table.v2", open_with="pandas").equals(frame)
@@ -198,7 +198,7 @@ def test_an_unknown_opener_says_which_there_are(files: Folder) -> None:
         ("a.npy", b"x", "numpy", "python -m pip install numpy"),
     ],
 )
-def test_a_missing_package_is_answered_with_the_command(
+def test_the_error_of_a_missing_package_has_the_command_that_installs_it(
     files: Folder, monkeypatch: pytest.MonkeyPatch, name: str, payload: bytes, package: str, command: str
 ) -> None:
     files.upload(name, payload)

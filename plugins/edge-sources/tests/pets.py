@@ -16,7 +16,7 @@ ANIMALS = {1: {"id": 1, "name": "Rex", "status": "sold"}, 2: {"id": 2, "name": "
 
 
 class Pets(http.server.BaseHTTPRequestHandler):
-    """A pet shop; what it is sent is kept on the server object as `asked`."""
+    """A pet shop; the server object keeps the last request as `request`."""
 
     def log_message(self, *_: Any) -> None:
         pass

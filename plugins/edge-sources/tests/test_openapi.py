@@ -156,7 +156,7 @@ def test_a_call_that_cannot_be_sent_is_refused(url: str) -> None:
         OpenAPIConnection("pets", "Pets", text, "http://*").generate_new_client().ping()
 
 
-def test_its_test_tells_what_is_wrong(url: str) -> None:
+def test_the_status_of_a_test_tells_the_reason(url: str) -> None:
     def status(spec: str, **more: Any) -> ConnectionStatus:
         return OpenAPIConnection("pets", "Pets", spec, **more).test(30)
 

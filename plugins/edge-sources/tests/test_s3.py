@@ -96,7 +96,7 @@ def test_deleting_in_bulk_works_where_it_needs_an_md5(bucket: S3Connection) -> N
 
 
 @pytest.mark.slow
-def test_a_store_that_signs_for_a_region_of_its_own_is_understood(bucket: S3Connection) -> None:
+def test_a_store_may_expect_signatures_for_another_region(bucket: S3Connection) -> None:
     bucket.root.upload("x.csv", b"a\n1\n")
     fresh = S3Connection.from_dict(bucket.to_dict())
     signed: list[bytes] = []

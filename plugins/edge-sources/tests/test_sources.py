@@ -75,7 +75,7 @@ def test_update_changes_and_renames(ada: EdgeSession, dev: EdgeSession) -> None:
     assert (again.uid, again.title, again.username) == (connection.uid, "LIMS", None)
 
 
-def test_of_two_who_update_the_second_meets_a_conflict(dev: EdgeSession) -> None:
+def test_the_second_of_two_updates_is_a_conflict(dev: EdgeSession) -> None:
     dev.sources.add(lims())
     first, second = dev.sources.get("lims"), dev.sources.get("lims")
     first.title = "First"
@@ -196,7 +196,7 @@ def test_an_invalid_definition_is_refused(dev: EdgeSession) -> None:
         S3Connection.from_dict({"name": "x", "title": "X"})
 
 
-def test_what_is_secret_is_marked_and_shows_nowhere(dev: EdgeSession, edge_server: EdgeServer) -> None:
+def test_secret_fields_are_marked_and_not_shown(dev: EdgeSession, edge_server: EdgeServer) -> None:
     dev.sources.add(lims())
     connection = dev.sources.get("lims")
     content = connection.to_dict()

@@ -38,7 +38,7 @@ FRAME = pandas.DataFrame(
 
 @pytest.fixture
 def runs(database: SQLConnection) -> SQLTable:
-    """A table with something of everything."""
+    """A table with numbers, texts, times and NULLs."""
     FRAME.to_sql("runs", database.engine, index=False)
     return database.tables["runs"]
 

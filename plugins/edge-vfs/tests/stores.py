@@ -36,7 +36,7 @@ class Stream:
 
 
 class Reader:
-    """Counts its requests; each stream breaks after as many bytes as it is told."""
+    """Counts its requests; each stream breaks after `breaks_after` bytes."""
 
     def __init__(self, content: bytes, breaks_after: int | None) -> None:
         self._content = content

@@ -144,7 +144,7 @@ def test_content_shorter_than_its_size_is_an_error() -> None:
         opened(Store(CONTENT[:-1])).readall()
 
 
-def test_an_empty_file_asks_nothing() -> None:
+def test_an_empty_file_sends_no_request() -> None:
     store = Store(b"")
     assert opened(store, b"").read() == b""
     assert store.content_reader.starts == []
@@ -154,5 +154,5 @@ def test_the_address_lives_as_long_as_requested() -> None:
     assert opened(Store(CONTENT)).download_url(60).endswith("expires_in=60")
 
 
-def test_the_repr_says_what_it_is() -> None:
+def test_the_repr_has_path_and_size() -> None:
     assert repr(opened(Store(CONTENT))) == "<File '/runs/a.bin', 300000 bytes>"

@@ -1,4 +1,4 @@
-"""A download writes nothing outside its folder, whatever a store calls its files and whatever links lie there."""
+"""A download writes nothing outside its folder, whatever names a store has and whatever links the folder has."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 class Hostile:
-    """A store that calls its entries whatever it is told to, as no honest one would."""
+    """A hostile store: its entries have any names."""
 
     def __init__(self, entries: dict[str, list[tuple[str, str]]]) -> None:
         self._entries = entries
@@ -209,7 +209,7 @@ def test_a_link_may_be_the_users_own_localpath(tmp_path: pathlib.Path, outside: 
     assert (outside / "b.txt").read_bytes() == CONTENT
 
 
-def test_what_stands_in_the_way_is_an_error_of_ours(tmp_path: pathlib.Path) -> None:
+def test_a_link_or_file_in_a_folders_place_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "sub").write_bytes(b"a file")
     with pytest.raises(EdgeError, match="link or a file"):
         folder_of(("sub", "folder")).download_folder("folder", tmp_path)

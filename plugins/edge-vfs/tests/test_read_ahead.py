@@ -51,7 +51,7 @@ def test_a_reader_in_tiny_steps_costs_a_second_request_as_it_may_only_look_at_th
     assert reads.lengths == [HEAD, SIZE - HEAD]
 
 
-def test_reading_on_from_elsewhere_asks_for_more_each_time_and_then_for_the_rest() -> None:
+def test_reading_on_from_elsewhere_requests_more_each_time_and_then_the_rest() -> None:
     reads = Counted()
     for position in range(1 << 20, SIZE, 1 << 20):
         reads.read(position, 1 << 20)
@@ -60,14 +60,14 @@ def test_reading_on_from_elsewhere_asks_for_more_each_time_and_then_for_the_rest
     assert sum(mib) == 39, "nothing is asked for twice"
 
 
-def test_a_jump_asks_for_what_is_read_and_no_more() -> None:
+def test_a_jump_requests_what_is_read_and_no_more() -> None:
     reads = Counted()
     for position in (5 << 20, 30 << 20, 20 << 20):
         reads.read(position, 300_000)
     assert reads.lengths == [300_000] * 3
 
 
-def test_after_a_header_what_follows_is_there() -> None:
+def test_reading_on_after_a_header_needs_no_request() -> None:
     reads = Counted()
     reads.read(5 << 20, 30)
     reads.read((5 << 20) + 30, 12)

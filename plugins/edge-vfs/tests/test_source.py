@@ -97,7 +97,7 @@ def test_small_content_is_taken_whole_and_large_content_loses_nothing(
             fileobj.close()
 
 
-def test_a_file_is_read_from_where_it_stands() -> None:
+def test_a_file_is_read_from_its_current_position() -> None:
     file = io.BytesIO(CONTENT)
     file.seek(100)
     assert Source(file).small(1 << 20) == CONTENT[100:]
@@ -139,7 +139,7 @@ def test_a_real_pipe_can_be_uploaded() -> None:
 
 
 @pytest.mark.parametrize("fileobj", [io.StringIO("text"), 42, None, ["a"]])
-def test_what_is_no_source_is_a_type_error(fileobj: Any) -> None:
+def test_other_types_are_a_type_error(fileobj: Any) -> None:
     with pytest.raises(TypeError):
         Source(fileobj)
 
@@ -174,7 +174,7 @@ def test_a_file_that_shrinks_meanwhile_is_never_uploaded_short(tmp_path: Path) -
             source.small(1 << 20)
 
 
-def test_a_disk_that_cannot_be_read_is_not_taken_for_the_network() -> None:
+def test_a_local_read_error_is_not_a_connection_error() -> None:
     class Failing(io.RawIOBase):
         def readable(self) -> bool:
             return True
