@@ -1,0 +1,168 @@
+"""The marshmallow half of records: schemas that check input and describe the API, built from the same fields."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import functools
+import typing
+from typing import Any
+
+import marshmallow
+from marshmallow import ValidationError, validate
+
+from edge_core.records import MISSING, Field, Record, fields_of, without_none
+
+_schemas: dict[type, marshmallow.Schema] = {}
+_patch_schemas: dict[type, marshmallow.Schema] = {}
+
+
+def schema(cls: type[Record]) -> marshmallow.Schema:
+    """The marshmallow schema of a class of records, one object per class.
+
+    Loading gives a record and refuses unknown fields; dumping takes a record or a dictionary.
+    """
+
+    if cls not in _schemas:
+        _schemas[cls] = _build_schema(cls)
+    return _schemas[cls]
+
+
+def patch_schema(cls: type[Record]) -> marshmallow.Schema:
+    """The marshmallow schema of a merge patch of a class of records (RFC 7396), one object per class.
+
+    Every field can be left out, or be null to go back to its default. Loading checks the patch
+    and gives it as it was sent.
+    """
+    if cls not in _patch_schemas:
+        _patch_schemas[cls] = _build_patch_schema(cls)
+    return _patch_schemas[cls]
+
+
+def _build_schema(cls: type[Record]) -> marshmallow.Schema:
+    class RecordSchema(marshmallow.Schema):
+        class Meta:
+            unknown = marshmallow.RAISE
+
+        @marshmallow.post_load
+        def _to_record(self, values: dict[str, Any], **_: Any) -> Record:
+            return cls(**values)
+
+    fields = {name: _schema_field(declared.hint, declared) for name, declared in fields_of(cls).items()}
+    # The class's name is its name in the API description.
+    schema_class = type(cls._described_as or cls.__name__, (RecordSchema,), {**fields, "__doc__": cls.__doc__})
+    return typing.cast(marshmallow.Schema, schema_class())
+
+
+def _build_patch_schema(cls: type[Record]) -> marshmallow.Schema:
+    class PatchSchema(marshmallow.Schema):
+        class Meta:
+            unknown = marshmallow.RAISE
+
+        @marshmallow.post_load(pass_original=True)
+        def _as_sent(self, _values: dict[str, Any], original: dict[str, Any], **_: Any) -> dict[str, Any]:
+            return original
+
+    fields = {}
+    for name, declared in fields_of(cls).items():
+        own = _schema_field(declared.hint, declared)
+        if isinstance(own, marshmallow.fields.Nested):
+            own = marshmallow.fields.Nested(patch_schema(without_none(declared.hint)[0]), metadata=own.metadata)
+        elif isinstance(own, marshmallow.fields.Dict) and own.value_field is not None:
+            own.value_field.allow_none = True  # takes the key out
+        own.required, own.allow_none, own.load_default = False, True, marshmallow.missing
+        fields[name] = own
+    schema_class = type(f"{cls._described_as or cls.__name__}Patch", (PatchSchema,), {**fields, "__doc__": cls.__doc__})
+    return typing.cast(marshmallow.Schema, schema_class())
+
+
+def _whole(pattern: str) -> Any:
+    """A check that the whole text matches."""
+
+    class Whole(validate.Regexp):
+        # marshmallow's own looks at the beginning, and to `$` a newline more is no part of the text.
+        def __call__(self, value: Any) -> Any:
+            if self.regex.fullmatch(value) is None:
+                raise ValidationError(self._format_error(value))
+            return value
+
+    return Whole(pattern)
+
+
+def _schema_field(hint: Any, declared: Field | None = None) -> marshmallow.fields.Field[Any]:
+    hint, nullable = without_none(hint)
+    options: dict[str, Any] = {"allow_none": nullable or hint == Any}
+    if declared is not None:
+        limits = declared.limits
+        checks: list[Any] = []
+        if "minimum" in limits or "maximum" in limits:
+            checks.append(validate.Range(min=limits.get("minimum"), max=limits.get("maximum")))
+        if "max_length" in limits:
+            checks.append(validate.Length(max=limits["max_length"]))
+        if "pattern" in limits:
+            checks.append(_whole(limits["pattern"]))
+        options["validate"] = checks or None
+        options["metadata"] = {"description": limits["doc"]} if "doc" in limits else {}
+        if declared.default_factory is not None:
+            options["load_default"] = declared.default_factory
+        elif declared.default is not MISSING:
+            options["load_default"] = declared.default
+        else:
+            options["required"] = True
+    origin = typing.get_origin(hint)
+    if origin is list:
+        items = _schema_field(typing.get_args(hint)[0])
+        if declared is not None and "item_pattern" in declared.limits:
+            items.validators.append(_whole(declared.limits["item_pattern"]))
+        return marshmallow.fields.List(items, **options)
+    if origin is dict or hint is dict:
+        values = [_schema_field(inner) for inner in typing.get_args(hint)[1:]]
+        return marshmallow.fields.Dict(
+            keys=marshmallow.fields.String(), values=values[0] if values else None, **options
+        )
+    if isinstance(hint, type) and issubclass(hint, Record):
+        # By object: by name, nested schemas of plugins are not found when the API is described.
+        return marshmallow.fields.Nested(schema(hint), **options)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        # Null can be a member's value, and is None in a record then, until it is made that member.
+        options["allow_none"] = nullable or any(member.value is None for member in hint)
+        return marshmallow.fields.Enum(hint, by_value=True, **options)
+    if hint is dt.datetime:
+        return marshmallow.fields.AwareDateTime(format="iso", default_timezone=dt.UTC, **options)
+    plain: dict[Any, Any] = {
+        str: marshmallow.fields.String,
+        dt.date: marshmallow.fields.Date,
+        Any: marshmallow.fields.Raw,
+        **_strict(),
+    }
+    if hint is decimal.Decimal:
+        # On the wire a text, as JSON's numbers are read as binary ones.
+        options["metadata"] = {**options.get("metadata", {}), "type": "string", "format": "decimal"}
+        return marshmallow.fields.Decimal(as_string=True, **options)
+    return typing.cast("marshmallow.fields.Field[Any]", plain[hint](**options))
+
+
+@functools.cache
+def _strict() -> dict[type, Any]:
+    """Fields for numbers and booleans as JSON has them; marshmallow's own take 0, "no" and true for each other."""
+
+    class Boolean(marshmallow.fields.Boolean):
+        def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+            if not isinstance(value, bool):
+                raise self.make_error("invalid", input=value)
+            return value
+
+    class Integer(marshmallow.fields.Integer):
+        def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise self.make_error("invalid", input=value)
+            return super()._deserialize(value, *args, **kwargs)
+
+    class Float(marshmallow.fields.Float):
+        def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise self.make_error("invalid", input=value)
+            return super()._deserialize(value, *args, **kwargs)
+
+    return {bool: Boolean, int: functools.partial(Integer, strict=True), float: Float}  # pyright: ignore[reportCallIssue]
