@@ -203,7 +203,7 @@ class Page(Call):
 
     def run(self, place: Place) -> None:
         client = place.edge.http.for_plugin("edge_files", "/v1/orgs/{organization}/files")
-        assert [one["name"] for one in client.items("/entries", params={"limit": 2})] == NAMES
+        assert [entry["name"] for entry in client.items("/entries", params={"limit": 2})] == NAMES
 
 
 CALLS = [Get(), Post(), Put(), Part(), Complete(), Download(), Page()]
@@ -268,15 +268,15 @@ def strike(direct: EdgeSession, folder: Path, bad: BadFault, call: Call, times: 
 
 
 def parameters() -> list[Any]:
-    found = []
+    cases = []
     for bad, call, times in CELLS:
         if not tried(bad, call):
             continue
         name = f"{call.name}-{bad.name}-{'once' if times else 'always'}".replace(" ", "_")
         # Of those that take a blink, there are some hundred.
         slow = bool(bad.waits) or call.name not in (Get.name, Put.name)
-        found.append(pytest.param(bad, call, times, id=name, marks=[pytest.mark.slow] if slow else []))
-    return found
+        cases.append(pytest.param(bad, call, times, id=name, marks=[pytest.mark.slow] if slow else []))
+    return cases
 
 
 @pytest.mark.parametrize(("bad", "call", "times"), parameters())
@@ -369,7 +369,7 @@ def table() -> str:
     """What comes of each cell, as Markdown."""
     from edge_server.testing.local_server import EdgeServer
 
-    def said(outcome: Outcome) -> str:
+    def described(outcome: Outcome) -> str:
         return f"{type(outcome.error).__name__ if outcome.error else 'right'} {outcome.seconds:.1f} s"
 
     rows = {bad.name: {call.name: "" for call in CALLS} for bad in FAULTS}
@@ -384,7 +384,7 @@ def table() -> str:
                 target.mkdir()
                 with EdgeSession(server.create_token(user), server.url, organization) as direct:
                     try:
-                        cell = said(strike(direct, target, bad, call, times))
+                        cell = described(strike(direct, target, bad, call, times))
                     except Exception as error:
                         cell = f"**WRONG** ({type(error).__name__})"
                 before = rows[bad.name][call.name]

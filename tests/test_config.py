@@ -19,8 +19,8 @@ from edge_core.session import EdgeSession
 URL = "https://edge.example.com/services/api"
 
 
-def settings(**given: object) -> Settings:
-    return EdgeSession(**given).config  # type: ignore[arg-type]
+def settings(**arguments: object) -> Settings:
+    return EdgeSession(**arguments).config  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -52,13 +52,13 @@ def test_the_environment_gives_everything(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings(organization="far").organization == "far", "an argument wins"
 
 
-def test_all_that_is_missing_is_said_in_one_error_with_each_way_to_give_it() -> None:
+def test_all_that_is_missing_is_in_the_same_error_with_each_way_to_give_it() -> None:
     with pytest.raises(ConfigurationError) as raised:
         EdgeSession(organization="lab")
-    said = str(raised.value)
+    message = str(raised.value)
     for part in ("api_token=", "EDGE_API_TOKEN or JUPYTERHUB_API_TOKEN", "EDGE_API_SERVICE_URL", "config.ini"):
-        assert part in said
-    assert "EDGE_API_ORG" not in said
+        assert part in message
+    assert "EDGE_API_ORG" not in message
 
 
 def test_a_profile_fills_what_is_missing(profiles: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_profile_file_others_can_read_is_refused(profiles: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["edg_secret\n", "[default\n", "[default]\nedg_secret\n", "[default]\ntoken=edg_secret\n"]
 )
-def test_a_damaged_profile_file_is_one_sentence_without_its_content(profiles: Path, text: str) -> None:
+def test_a_damaged_profile_file_is_a_sentence_without_its_content(profiles: Path, text: str) -> None:
     profiles.write_text(text)
     with pytest.raises(ConfigurationError) as raised:
         EdgeSession()
@@ -93,7 +93,7 @@ def test_a_damaged_profile_file_is_one_sentence_without_its_content(profiles: Pa
     assert str(profiles) in str(raised.value)
 
 
-def test_with_everything_given_no_file_is_read(profiles: Path) -> None:
+def test_with_all_settings_present_no_file_is_read(profiles: Path) -> None:
     profiles.write_text("not an INI file")
     assert settings(api_token="edg_a", service_url=URL, organization="lab")
 
@@ -120,7 +120,7 @@ def test_a_service_url_that_cannot_be_right_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "arguments",
     [
         {"api_token": "edg a"},
         {"api_token": "edg\r\nX-Evil: 1"},
@@ -138,9 +138,9 @@ def test_a_service_url_that_cannot_be_right_is_refused(url: str) -> None:
     ],
     ids=str,
 )
-def test_a_value_that_cannot_be_right_is_refused(given: dict[str, object]) -> None:
+def test_a_value_that_cannot_be_right_is_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
-        settings(**{"api_token": "edg_a", "service_url": URL, "organization": "lab", **given})
+        settings(**{"api_token": "edg_a", "service_url": URL, "organization": "lab", **arguments})
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "127.8.8.8", "[::1]:80", "edge.localhost"])
@@ -178,8 +178,8 @@ def test_the_token_shows_nowhere() -> None:
 # --- writing a profile ------------------------------------------------------------------------------
 
 
-def save(name: str = "default", **given: str) -> str:
-    values = {"api_token": "edg_new", "service_url": URL, "organization": "lab", **given}
+def save(name: str = "default", **changes: str) -> str:
+    values = {"api_token": "edg_new", "service_url": URL, "organization": "lab", **changes}
     return config.save_profile(name, **values)
 
 
@@ -192,7 +192,7 @@ def test_a_saved_profile_is_what_a_session_finds_and_only_its_user_can_read_it(
     assert settings() == Settings("edg_new", URL, "lab")
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert [one.name for one in path.parent.iterdir()] == ["config.ini"]
+    assert [file.name for file in path.parent.iterdir()] == ["config.ini"]
 
 
 def test_a_saved_profile_leaves_the_rest_of_the_file_alone(profiles: Path) -> None:
@@ -227,18 +227,18 @@ def test_a_profile_has_a_plain_name(profiles: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "arguments",
     [{"api_token": "a b"}, {"api_token": "a\n[x]"}, {"service_url": "ftp://x"}, {"organization": "a/b"}],
 )
-def test_a_profile_that_no_session_could_use_is_not_saved(profiles: Path, given: dict[str, str]) -> None:
+def test_a_profile_that_no_session_could_use_is_not_saved(profiles: Path, arguments: dict[str, str]) -> None:
     before = profiles.read_text()
     with pytest.raises(ConfigurationError) as refused:
-        save(**given)
+        save(**arguments)
     assert "a b" not in str(refused.value)
     assert profiles.read_text() == before
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EDGE_CONFIG_FILE", str(tmp_path / "file" / "config.ini"))
     with pytest.raises(ConfigurationError, match=r"config.ini cannot be written"):
@@ -293,12 +293,12 @@ def test_each_value_comes_from_the_first_place_that_gives_it(
         if missing:
             with pytest.raises(ConfigurationError) as refused:
                 EdgeSession(**arguments)
-            said = str(refused.value)
-            assert [name for name in VALUES if f"argument {name}=" in said] == missing
-            assert not [token for token in (profile.get("api_token"),) if token and len(token) > 8 and token in said]
+            message = str(refused.value)
+            assert [name for name in VALUES if f"argument {name}=" in message] == missing
+            assert not [token for token in (profile.get("api_token"),) if token and len(token) > 8 and token in message]
         else:
-            found = EdgeSession(**arguments).config
-            assert {name: getattr(found, name) for name in VALUES} == expected
+            config = EdgeSession(**arguments).config
+            assert {name: getattr(config, name) for name in VALUES} == expected
 
 
 @given(
@@ -311,9 +311,9 @@ def test_each_value_comes_from_the_first_place_that_gives_it(
         st.text(max_size=3),
     )
 )
-def test_a_timeout_is_two_positive_numbers_or_refused(given_timeout: Any) -> None:
+def test_a_timeout_is_two_positive_numbers_or_refused(timeout: Any) -> None:
     try:
-        found = EdgeSession("edg_x", "https://a.example.com", "lab", timeout=given_timeout).config.timeout
+        seconds = EdgeSession("edg_x", "https://a.example.com", "lab", timeout=timeout).config.timeout
     except ConfigurationError:
         return
-    assert all(isinstance(one, float) and 0 < one <= 86_400 for one in found)
+    assert all(isinstance(part, float) and 0 < part <= 86_400 for part in seconds)

@@ -135,7 +135,7 @@ def test_every_environment_installs_what_is_locked() -> None:
         assert "constraints" not in config[section]["deps"] + config[section]["commands_pre"]
 
 
-def test_every_size_that_a_test_takes_from_the_environment_is_a_full_one_at_night() -> None:
+def test_every_size_that_a_test_takes_from_the_environment_is_full_at_night() -> None:
     """What the README's command runs in a small size is run in its full size by somebody."""
     sources = [path for folder in ("tests", *PLUGIN_TESTS) for path in (ROOT / folder).rglob("test_*.py")]
     read = {name for path in sources for name in re.findall(r'environ\.get\("(EDGE_\w+)", "', path.read_text())}

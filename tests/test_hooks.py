@@ -99,7 +99,7 @@ def test_a_hook_changes_headers_but_never_sees_the_token(edge_session: EdgeSessi
     assert "Authorization" not in watcher.of("request")[0][0].headers
 
 
-def test_an_attempt_without_an_answer_is_told_with_its_error() -> None:
+def test_an_attempt_without_an_answer_is_reported_with_its_error() -> None:
     watcher = Watcher()
     with EdgeSession("edg_x", "http://127.0.0.1:9", "default", retries=0) as session:
         session.hooks.register(watcher)
@@ -110,7 +110,7 @@ def test_an_attempt_without_an_answer_is_told_with_its_error() -> None:
     assert "nothing listens" in str(response.error)
 
 
-def test_transfers_are_told_not_too_often_and_to_their_end(edge_session: EdgeSession, tmp_path: Path) -> None:
+def test_transfers_are_reported_not_too_often_and_to_their_end(edge_session: EdgeSession, tmp_path: Path) -> None:
     watcher = Watcher()
     edge_session.hooks.register(watcher)
     size = 20 << 20
@@ -119,16 +119,16 @@ def test_transfers_are_told_not_too_often_and_to_their_end(edge_session: EdgeSes
     edge_session.files.upload("small.bin", b"12345")
     edge_session.files.download("a.bin", tmp_path)
     seconds = time.monotonic() - began
-    told = [transfer for (transfer,) in watcher.of("transfer")]
-    assert len(told) <= 10 * seconds + 6
-    ends = [(one.direction, one.path, one.done, one.total) for one in told if one.finished]
+    reports = [transfer for (transfer,) in watcher.of("transfer")]
+    assert len(reports) <= 10 * seconds + 6
+    ends = [(report.direction, report.path, report.done, report.total) for report in reports if report.finished]
     assert ends == [
         ("upload", "a.bin", size, size),
         ("upload", "small.bin", 5, 5),
         ("download", "a.bin", size, size),
     ]
     for direction in ("upload", "download"):
-        steps = [one.done for one in told if (one.direction, one.path) == (direction, "a.bin")]
+        steps = [report.done for report in reports if (report.direction, report.path) == (direction, "a.bin")]
         assert steps == sorted(steps)
         assert len(steps) > 1
 
@@ -138,7 +138,7 @@ def test_a_transfer_that_fails_never_says_it_finished(edge_session: EdgeSession,
     edge_session.hooks.register(watcher)
     with pytest.raises(EdgeError):
         edge_session.files.upload("../a.bin", b"12345")
-    assert [one for (one,) in watcher.of("transfer") if one.finished] == []
+    assert [report for (report,) in watcher.of("transfer") if report.finished] == []
 
 
 class Raises:
@@ -250,13 +250,13 @@ def test_of_two_credential_hooks_the_first_answer_wins(
     distribute("silent", **credentials("silent", "return None"))
     distribute("first", **credentials("first", f"return dict(service_url='{url}', api_token='edg_hook')"))
     distribute("second", **credentials("second", f"return dict(service_url='{url}/other', api_token='edg_other')"))
-    asked = EdgeSession(organization="lab").config
-    assert (asked.api_token, asked.service_url) in {("edg_hook", url), ("edg_other", f"{url}/other")}
+    config = EdgeSession(organization="lab").config
+    assert (config.api_token, config.service_url) in {("edg_hook", url), ("edg_other", f"{url}/other")}
     monkeypatch.setenv("EDGE_API_TOKEN", "edg_environment")
     assert EdgeSession(organization="lab").config.api_token == "edg_environment", "the environment comes first"
 
 
-def test_with_everything_given_no_credential_hook_is_imported(distribute: Distribute) -> None:
+def test_with_all_settings_present_no_credential_hook_is_imported(distribute: Distribute) -> None:
     distribute("hub", **credentials("hub", "raise SystemExit"))
     EdgeSession("edg_x", "https://edge.example.com", "lab")
     assert "hub_hooks" not in sys.modules

@@ -109,7 +109,7 @@ def test_a_call_carries_token_request_id_and_user_agent(fake: Fake) -> None:
     assert headers["User-Agent"].startswith("myapp/1.2 edge-core/")
 
 
-def test_set_whoami_overwrites_with_none_what_is_not_given(fake: Fake) -> None:
+def test_set_whoami_overwrites_with_none_what_is_left_out(fake: Fake) -> None:
     fake.answer(200, ME)
     session(fake.url).set_whoami(first_name="Ada")
     method, path, _, body = fake.seen[0]
@@ -118,11 +118,11 @@ def test_set_whoami_overwrites_with_none_what_is_not_given(fake: Fake) -> None:
 
 
 def test_search_gives_results_of_all_pages(fake: Fake) -> None:
-    one = {"name": "plate-7.csv", "kind": "file", "uid": "u1"}
-    fake.answer(200, {"items": [one], "next": "c1"})
-    fake.answer(200, {"items": [{**one, "uid": "u2"}], "next": None})
-    found = session(fake.url).search("plate", kind="file")
-    assert [result.uid for result in found] == ["u1", "u2"]
+    row = {"name": "plate-7.csv", "kind": "file", "uid": "u1"}
+    fake.answer(200, {"items": [row], "next": "c1"})
+    fake.answer(200, {"items": [{**row, "uid": "u2"}], "next": None})
+    results = session(fake.url).search("plate", kind="file")
+    assert [result.uid for result in results] == ["u1", "u2"]
     assert fake.seen[0][1] == "/v1/orgs/default/search?query=plate&kind=file"
     assert "cursor=c1" in fake.seen[1][1]
 
@@ -156,7 +156,7 @@ def problem(status: int, code: str, detail: str = "The thing is so.") -> dict[st
         (507, "quota_exceeded", QuotaExceeded),
     ],
 )
-def test_each_refusal_is_one_typed_error(fake: Fake, status: int, code: str, kind: type[EdgeError]) -> None:
+def test_each_refusal_is_a_typed_error(fake: Fake, status: int, code: str, kind: type[EdgeError]) -> None:
     fake.answer(status, problem(status, code), "application/problem+json", X_Request_ID="r1")
     with pytest.raises(kind, match="The thing is so.") as raised:
         session(fake.url).whoami()
@@ -169,7 +169,7 @@ HTML = b"<html>Welcome</html>"
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind", "error", "said"),
+    ("status", "body", "kind", "error", "message"),
     [
         (200, HTML, "text/html", BadResponse, "services/api"),
         (200, b"{", "application/json", BadResponse, "JSON"),
@@ -183,11 +183,11 @@ HTML = b"<html>Welcome</html>"
         (502, b"", "text/plain", ServerError, "try again later"),
     ],
 )
-def test_what_is_not_an_edge_server_is_told_apart(
-    fake: Fake, status: int, body: bytes, kind: str, error: type[EdgeError], said: str
+def test_what_is_not_an_edge_server_is_recognized(
+    fake: Fake, status: int, body: bytes, kind: str, error: type[EdgeError], message: str
 ) -> None:
     fake.answer(status, body, kind)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         _ = session(fake.url).whoami().user_name
 
 
@@ -202,7 +202,7 @@ def test_a_call_that_may_be_repeated_is_tried_again(fake: Fake, no_waiting: list
     assert len({headers["X-Request-ID"] for _, _, headers, _ in fake.seen}) == 1
 
 
-def test_a_post_is_tried_again_under_one_idempotency_key(fake: Fake) -> None:
+def test_a_post_is_tried_again_under_the_same_idempotency_key(fake: Fake) -> None:
     fake.answer(503, b"", "text/plain")
     fake.answer(409, problem(409, "idempotency_in_progress"), "application/problem+json", Retry_After="1")
     fake.answer(201, {"made": True})
@@ -236,7 +236,7 @@ def test_a_conflict_is_not_tried_again(fake: Fake) -> None:
     assert len(fake.seen) == 1
 
 
-def test_a_body_that_breaks_off_is_asked_for_again(fake: Fake) -> None:
+def test_a_body_that_breaks_off_is_requested_again(fake: Fake) -> None:
     fake.answer(200, ME[:-5], Content_Length=str(len(ME)), Connection="close")
     fake.answer(200, ME)
     assert session(fake.url).whoami().user_name == "ada"
@@ -244,7 +244,7 @@ def test_a_body_that_breaks_off_is_asked_for_again(fake: Fake) -> None:
 
 
 @pytest.mark.slow
-def test_a_dead_server_costs_a_busy_client_about_one_request_a_call(fake: Fake) -> None:
+def test_a_dead_server_costs_a_busy_client_about_a_request_a_call(fake: Fake) -> None:
     fake.answer(503, b"", "text/plain")
     edge = session(fake.url)
     for _ in range(1000):
@@ -330,11 +330,11 @@ def test_a_signed_address_gets_no_token(fake: Fake) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
-def test_nothing_listening_is_said() -> None:
+def test_nothing_listening_is_reported() -> None:
     with pytest.raises(ConnectionFailed, match="nothing listens at 127.0.0.1:"):
         session(f"http://127.0.0.1:{free_port()}").whoami()
 
@@ -360,7 +360,7 @@ def test_a_body_that_breaks_off_while_it_is_read_carries_its_call(raw_server: Ca
     assert raised.value.request_id
 
 
-def test_a_call_that_is_sent_again_is_one_warning(fake: Fake, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_call_that_is_sent_again_is_a_single_warning(fake: Fake, caplog: pytest.LogCaptureFixture) -> None:
     fake.answer(503, b"busy", kind="text/plain")
     fake.answer(502, b"busy", kind="text/plain")
     fake.answer(200, {"items": [], "next": None})
@@ -387,36 +387,36 @@ def test_a_call_that_is_answered_at_once_is_no_warning(fake: Fake, caplog: pytes
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
-def test_an_unknown_host_is_said() -> None:
+def test_an_unknown_host_is_reported() -> None:
     with pytest.raises(ConnectionFailed, match="no host named nowhere.invalid"):
         session("https://nowhere.invalid").whoami()
 
 
-def test_a_port_that_speaks_something_else_is_said(raw_server: Callable[[bytes], str]) -> None:
+def test_a_port_that_speaks_something_else_is_reported(raw_server: Callable[[bytes], str]) -> None:
     for greeting in (b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\x01\x02\x03", b""):
         with pytest.raises(ConnectionFailed, match="check the service URL"):
             session(raw_server(greeting)).whoami()
 
 
-def test_https_to_a_plain_port_is_said(fake: Fake) -> None:
+def test_https_to_a_plain_port_is_reported(fake: Fake) -> None:
     with pytest.raises(ConnectionFailed, match="http:// or https://"):
         session(fake.url.replace("http:", "https:")).whoami()
 
 
-def test_a_body_cut_short_is_said(raw_server: Callable[[bytes], str]) -> None:
+def test_a_body_cut_short_is_reported(raw_server: Callable[[bytes], str]) -> None:
     cut = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n" + ME
     with pytest.raises(ConnectionFailed, match="broke off before its end"):
         session(raw_server(cut)).whoami()
 
 
-def test_a_server_that_stops_answering_is_said() -> None:
+def test_a_server_that_stops_answering_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         edge = session(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=(60, 0.1), retries=0)
         with pytest.raises(ConnectionFailed, match="stopped answering"):
             edge.whoami()
 
 
-def test_a_missing_ca_bundle_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ca_bundle_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such.pem")
     with pytest.raises(ConfigurationError, match="/no/such.pem"):
         session("https://127.0.0.1:1").whoami()

@@ -99,9 +99,9 @@ def relay(client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while block := source.recv(1 << 16):
                 target.sendall(block)
-        for one in (source, target):
+        for end in (source, target):
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RDWR)
 
     back = threading.Thread(target=pump, args=(server, client), daemon=True)
     back.start()
@@ -348,7 +348,7 @@ def test_a_proxy_takes_its_user_name_and_password_from_its_address(
 @pytest.mark.slow
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("user", ["", f"ada:{PASSWORD}-wrong@", f"{PASSWORD}@"], ids=["none", "wrong", "no password"])
-def test_a_proxy_that_refuses_us_is_one_sentence(
+def test_a_proxy_that_refuses_us_is_a_sentence(
     guarded_proxy: Proxy,
     through: Through,
     environment: Any,
@@ -362,7 +362,7 @@ def test_a_proxy_that_refuses_us_is_one_sentence(
     address = guarded_proxy.url(user)
     environment(HTTP_PROXY=address, HTTPS_PROXY=address)
     edge = through(secure_url, ca_bundle=bundle) if secure else through()
-    wanted = (
+    advice = (
         "the proxy on the way to 127.0.0.1 wants another user name or password; write them into HTTP_PROXY "
         "and HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128"
     )
@@ -375,13 +375,13 @@ def test_a_proxy_that_refuses_us_is_one_sentence(
     for call in calls:
         with pytest.raises(ConnectionFailed) as raised:
             call()
-        assert str(raised.value) == wanted
+        assert str(raised.value) == advice
     assert PASSWORD not in caplog.text
 
 
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "401 Unauthorized"])
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-def test_each_proxys_way_to_refuse_us_is_understood_and_asked_for_once(
+def test_each_proxys_way_to_refuse_us_is_understood_and_tried_once(
     listen: Listen, through: Through, environment: Any, secure_url: str, bundle: Path, secure: bool, status: str
 ) -> None:
     heard: list[bytes] = []
@@ -409,7 +409,7 @@ def test_each_proxys_way_to_refuse_us_is_understood_and_asked_for_once(
     ids=["nobody", "unknown", "space", "port", "no host", "socks", "https", "no scheme"],
 )
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-def test_a_proxy_that_cannot_be_used_is_said_and_its_password_is_not(
+def test_a_proxy_that_cannot_be_used_is_reported_without_its_password(
     address: str,
     through: Through,
     environment: Any,
@@ -434,9 +434,9 @@ def test_a_proxy_that_breaks_up_tls_works_with_its_ca_only(
     proxy, own = nosy_proxy
     environment(HTTPS_PROXY=proxy.url())
     secure_url = secure_url.replace("127.0.0.1", BEHIND)
-    for given in (None, bundle):
+    for ca_bundle in (None, bundle):
         with pytest.raises(ConnectionFailed, match=f"certificate of {BEHIND}:.* is not trusted"):
-            through(secure_url, ca_bundle=given).whoami()
+            through(secure_url, ca_bundle=ca_bundle).whoami()
     with through(secure_url, ca_bundle=own) as edge:
         use_everything(edge, tmp_path)
 
@@ -445,7 +445,7 @@ def test_a_proxy_that_breaks_up_tls_works_with_its_ca_only(
 
 
 @pytest.mark.parametrize("way", ["argument", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "a folder"])
-def test_a_private_ca_is_trusted_where_it_is_given(
+def test_a_private_ca_is_trusted_where_it_is_named(
     secure_url: str, bundle: Path, through: Through, environment: Any, tmp_path: Path, way: str
 ) -> None:
     options: dict[str, Any] = {}
@@ -478,12 +478,12 @@ def test_the_argument_goes_before_the_environment(
 
 
 @pytest.mark.parametrize("kind", ["unknown CA", "another host", "expired", "not yet valid", "self-signed"])
-def test_a_bad_certificate_is_refused_and_said(
+def test_a_bad_certificate_is_refused_and_reported(
     edge_session: EdgeSession, ca: trustme.CA, bundle: Path, listen: Listen, through: Through, kind: str
 ) -> None:
     now = dt.datetime.now(dt.UTC)
     day = dt.timedelta(days=1)
-    certificate, said = {
+    certificate, message = {
         "unknown CA": lambda: (trustme.CA().issue_cert("127.0.0.1"), r"is not trusted; .*ca_bundle="),
         "self-signed": lambda: (trustme.CA().issue_cert("127.0.0.1"), r"is not trusted; .*ca_bundle="),
         "another host": lambda: (ca.issue_cert("elsewhere.example"), r"is for another host; .*service URL"),
@@ -492,8 +492,8 @@ def test_a_bad_certificate_is_refused_and_said(
     }[kind]()
     heard: list[bytes] = []
     port = listen(tls(certificate, saying(b"", heard)))
-    given = None if kind == "self-signed" else bundle
-    edge = through(f"https://127.0.0.1:{port}", ca_bundle=given)
+    ca_bundle = None if kind == "self-signed" else bundle
+    edge = through(f"https://127.0.0.1:{port}", ca_bundle=ca_bundle)
     calls: list[Callable[[], Any]] = [
         edge.whoami,
         lambda: edge.files.upload("a", SMALL),
@@ -501,7 +501,7 @@ def test_a_bad_certificate_is_refused_and_said(
         lambda: edge.http.core.signed("PUT", "v1/parts/k?signature=s", body=b"x"),
     ]
     for call in calls:
-        with pytest.raises(ConnectionFailed, match=f"the certificate of 127.0.0.1:{port} {said}"):
+        with pytest.raises(ConnectionFailed, match=f"the certificate of 127.0.0.1:{port} {message}"):
             call()
     assert heard == []
 

@@ -19,10 +19,10 @@ class Source:
     def __init__(self, count: int, size: int) -> None:
         self.count = count
         self.size = size
-        self.asked: list[str | None] = []
+        self.cursors: list[str | None] = []
 
     def fetch(self, cursor: str | None) -> Any:
-        self.asked.append(cursor)
+        self.cursors.append(cursor)
         start = int(cursor or 0)
         end = min(start + self.size, self.count)
         return {"items": list(range(start, end)), "next": str(end) if end < self.count else None}
@@ -31,12 +31,12 @@ class Source:
         return Pages(self.fetch, int, **options)
 
 
-def settled(source: Source, asked: int) -> bool:
+def settled(source: Source, count: int) -> bool:
     deadline = time.monotonic() + 60
-    while len(source.asked) < asked and time.monotonic() < deadline:
+    while len(source.cursors) < count and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(0.02)
-    return len(source.asked) == asked
+    return len(source.cursors) == count
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -44,13 +44,13 @@ def settled(source: Source, asked: int) -> bool:
 def test_a_list_is_complete_at_any_page_size(count: int, size: int) -> None:
     source = Source(count, size)
     assert list(source.pages()) == list(range(count))
-    assert len(source.asked) == max(1, -(-count // size))
+    assert len(source.cursors) == max(1, -(-count // size))
 
 
-def test_nothing_is_asked_before_the_first_item_and_one_page_is_read_ahead() -> None:
+def test_nothing_is_fetched_before_the_first_item_and_a_page_is_read_ahead() -> None:
     source = Source(100, 10)
     items = iter(source.pages())
-    assert source.asked == []
+    assert source.cursors == []
     assert next(items) == 0
     assert settled(source, 1), "one page for who wants one item"
     assert next(items) == 1
@@ -60,11 +60,11 @@ def test_nothing_is_asked_before_the_first_item_and_one_page_is_read_ahead() -> 
     assert settled(source, 2), "and no other"
 
 
-@pytest.mark.parametrize(("wanted", "asked"), [(0, 0), (1, 1), (10, 1), (11, 2), (25, 3), (1000, 10)])
-def test_max_items_asks_for_no_page_too_many(wanted: int, asked: int) -> None:
+@pytest.mark.parametrize(("max_items", "pages"), [(0, 0), (1, 1), (10, 1), (11, 2), (25, 3), (1000, 10)])
+def test_max_items_asks_for_no_page_too_many(max_items: int, pages: int) -> None:
     source = Source(100, 10)
-    assert list(source.pages(max_items=wanted)) == list(range(min(wanted, 100)))
-    assert settled(source, asked)
+    assert list(source.pages(max_items=max_items)) == list(range(min(max_items, 100)))
+    assert settled(source, pages)
 
 
 def test_by_page_goes_on_from_a_cursor() -> None:
@@ -102,15 +102,15 @@ def test_an_error_on_a_page_read_ahead_comes_where_it_belongs() -> None:
 
     seen = []
     with pytest.raises(NotFound):
-        for item in Pages(fetch, int):
-            seen.append(item)
+        for number in Pages(fetch, int):
+            seen.append(number)
     assert seen == [1, 2, 3]
 
 
 def test_stopping_early_leaves_no_thread_behind() -> None:
     source = Source(100, 10)
-    for item in source.pages():
-        if item == 5:
+    for number in source.pages():
+        if number == 5:
             break
     deadline = time.monotonic() + 60
     while any(thread.name == "edge-page-ahead" for thread in threading.enumerate()) and time.monotonic() < deadline:
@@ -144,9 +144,9 @@ def test_what_stays_is_seen_once_while_others_come_and_go(edge_session: EdgeSess
     try:
         client = edge_session.http.for_plugin("edge_files", "/v1/orgs/{organization}/files")
         for _ in range(3):
-            found = [one["name"] for one in client.items("/entries", params={"path": "list", "limit": size})]
-            assert [name for name in found if name in steady] == steady
-            assert len(found) == len(set(found))
+            names = [entry["name"] for entry in client.items("/entries", params={"path": "list", "limit": size})]
+            assert [name for name in names if name in steady] == steady
+            assert len(names) == len(set(names))
     finally:
         stop.set()
         writer.join()

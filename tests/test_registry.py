@@ -34,8 +34,10 @@ def session() -> EdgeSession:
 
 
 def record(session: EdgeSession, name: str, distribution: str | None = None) -> PluginRecord:
-    (found,) = [one for one in session.namespaces() if one.name == name and distribution in (None, one.distribution)]
-    return found
+    (record,) = [
+        record for record in session.namespaces() if record.name == name and distribution in (None, record.distribution)
+    ]
+    return record
 
 
 def test_a_plugin_is_imported_when_its_attribute_is_first_touched(distribute: Distribute, session: EdgeSession) -> None:
@@ -51,7 +53,7 @@ def test_a_plugin_is_imported_when_its_attribute_is_first_touched(distribute: Di
     assert record(session, "lab").status == "loaded"
 
 
-def test_one_plugin_loads_no_other(distribute: Distribute, session: EdgeSession) -> None:
+def test_a_plugin_loads_no_other(distribute: Distribute, session: EdgeSession) -> None:
     distribute("lab-plugin", points=LAB, lab_plugin=LAB_SOURCE)
     distribute("other-plugin", points="[edge.namespaces]\nother = other_plugin:Lab\n", other_plugin=LAB_SOURCE)
     assert session.lab  # type: ignore[attr-defined]
@@ -62,7 +64,7 @@ BROKEN = {
     "raises at import": ("raise RuntimeError('no licence')", "failed", "RuntimeError: no licence"),
     "exits at import": ("import sys; sys.exit(3)", "failed", "SystemExit: 3"),
     "missing library": ("import a_library_nobody_has", "failed", "No module named 'a_library_nobody_has'"),
-    "no such object": ("plugin_api = 1", "failed", "has no attribute 'Lab'"),
+    "object missing": ("plugin_api = 1", "failed", "has no attribute 'Lab'"),
     "not callable": ("plugin_api = 1; Lab = 42", "failed", "cannot be called"),
     "returns None": ("plugin_api = 1\ndef Lab(session): pass", "failed", "returned None"),
     "raises when made": ("plugin_api = 1\ndef Lab(session): raise KeyError('x')", "failed", "KeyError: 'x'"),
@@ -74,9 +76,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("source", "status", "said"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("source", "status", "message"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_plugin_breaks_only_itself(
-    source: str, status: str, said: str, distribute: Distribute, session: EdgeSession
+    source: str, status: str, message: str, distribute: Distribute, session: EdgeSession
 ) -> None:
     distribute("lab-plugin", "1.2", points=LAB, lab_plugin=source)
     distribute("good-plugin", points="[edge.namespaces]\ngood = good_plugin:Lab\n", good_plugin=LAB_SOURCE)
@@ -86,15 +88,15 @@ def test_a_broken_plugin_breaks_only_itself(
     with pytest.raises(PluginAttributeError) as second:
         session.lab  # type: ignore[attr-defined]  # noqa: B018
 
-    assert said in str(first.value)
+    assert message in str(first.value)
     assert isinstance(first.value, EdgeError)
     assert first.value is not second.value, "raised afresh"
     assert first.value.__cause__ is second.value.__cause__ is not None
     assert not hasattr(session, "lab")
-    found = record(session, "lab")
-    assert found.status == status
-    assert found.error is not None
-    assert said in found.error
+    broken = record(session, "lab")
+    assert broken.status == status
+    assert broken.error is not None
+    assert message in broken.error
     assert session.good  # type: ignore[attr-defined]
     assert copy.copy(session).organization == "default"
     assert pickle.loads(pickle.dumps(session)).organization == "default"
@@ -115,11 +117,13 @@ class Base(Namespace):
 @pytest.fixture
 def without_billing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if edge-billing was not installed."""
-    found = importlib_metadata.distributions
-    hidden = {str(one._path) for one in found() if one.name == "edge-billing"}  # type: ignore[attr-defined]
+    distributions = importlib_metadata.distributions
+    hidden = {str(each._path) for each in distributions() if each.name == "edge-billing"}  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
         patch.setattr(
-            importlib_metadata, "distributions", lambda: (one for one in found() if str(one._path) not in hidden)
+            importlib_metadata,
+            "distributions",
+            lambda: (each for each in distributions() if str(each._path) not in hidden),
         )
         for module in [name for name in sys.modules if name.partition(".")[0] == "edge_billing"]:
             patch.delitem(sys.modules, module)
@@ -152,7 +156,7 @@ def test_private_names_cost_no_scan(session: EdgeSession, monkeypatch: pytest.Mo
         assert not hasattr(session, name)
 
 
-def test_two_distributions_with_one_name_are_a_conflict_the_configuration_can_settle(
+def test_two_distributions_with_the_same_name_are_a_conflict_the_configuration_can_settle(
     distribute: Distribute, session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     distribute("lab-plugin", "1.2", points=LAB, lab_plugin=LAB_SOURCE)
@@ -162,7 +166,7 @@ def test_two_distributions_with_one_name_are_a_conflict_the_configuration_can_se
         session.lab  # type: ignore[attr-defined]  # noqa: B018
     for part in ("lab-plugin 1.2", "other-lab 0.3", "[plugins]", "lab = "):
         assert part in str(raised.value)
-    assert {one.status for one in session.namespaces() if one.name == "lab"} == {"conflict"}
+    assert {record.status for record in session.namespaces() if record.name == "lab"} == {"conflict"}
 
     config = tmp_path / "config.ini"
     config.write_text("[plugins]\nlab = Other_Lab\n")
@@ -178,10 +182,10 @@ def test_a_name_that_is_the_sessions_own_or_no_name_is_blocked(
     name: str, distribute: Distribute, session: EdgeSession
 ) -> None:
     distribute("lab-plugin", points=f"[edge.namespaces]\n{name} = lab_plugin:Lab\n", lab_plugin=LAB_SOURCE)
-    found = record(session, name)
-    assert found.status == "blocked"
-    assert found.error is not None
-    assert "lab-plugin" in found.error
+    refused = record(session, name)
+    assert refused.status == "blocked"
+    assert refused.error is not None
+    assert "lab-plugin" in refused.error
     assert name not in session.__dict__
 
 
@@ -212,7 +216,7 @@ def test_a_distribution_on_the_path_twice_counts_once_and_the_first_wins(
 def test_an_older_copy_further_down_the_path_adds_no_names(distribute: Distribute, session: EdgeSession) -> None:
     distribute("lab-plugin", "1.0", points=LAB, lab_plugin=LAB_SOURCE, path="later")
     distribute("lab-plugin", "2.0", points="[edge.namespaces]\nbench = lab_plugin:Lab\n", path="earlier")
-    assert {one.name for one in session.namespaces()} & {"lab", "bench"} == {"bench"}
+    assert {record.name for record in session.namespaces()} & {"lab", "bench"} == {"bench"}
 
 
 def test_damaged_metadata_hides_nothing_else(distribute: Distribute, session: EdgeSession) -> None:
@@ -240,7 +244,9 @@ def test_a_circular_request_is_an_error_of_the_moment_only(distribute: Distribut
     assert session.bench  # type: ignore[attr-defined]
 
 
-def test_threads_that_touch_a_slow_plugin_together_get_one_object(distribute: Distribute, session: EdgeSession) -> None:
+def test_threads_that_touch_a_slow_plugin_together_get_the_same_object(
+    distribute: Distribute, session: EdgeSession
+) -> None:
     source = "import time; time.sleep(0.05)\n" + LAB_SOURCE
     distribute("lab-plugin", points=LAB, lab_plugin=source)
     barrier = threading.Barrier(8)
@@ -328,7 +334,7 @@ def test_a_plugin_named_by_a_missing_import_path_says_which_distribution(monkeyp
     import edge.edge_billing
 
     class Missing:
-        """Does what Python does where there is no such package."""
+        """Does what Python does where the package cannot be found."""
 
         def find_spec(self, name: str, *_: object) -> None:
             if name == "edge_billing":
@@ -385,7 +391,7 @@ def test_only_some_distributions_are_switched_on(
             session.files  # noqa: B018
 
 
-def test_of_two_that_claim_a_name_one_is_switched_off(
+def test_of_two_that_claim_a_name_either_is_switched_off(
     distribute: Distribute, session: EdgeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     distribute("lab-plugin", points=LAB, lab_plugin=LAB_SOURCE)

@@ -20,9 +20,9 @@ def test_a_wait_of_our_own_is_never_negative_and_never_beyond_the_longest(attemp
 
 
 @given(st.integers(1, 100), STATUS, st.integers(0, 10**12))
-def test_retry_after_is_obeyed_within_its_cap(attempt: int, status: int | None, asked: int) -> None:
-    waited = retries.wait(attempt, status, str(asked))
-    assert min(asked, retries.RETRY_AFTER_EXTRA) <= waited <= retries.LONGEST + retries.RETRY_AFTER_EXTRA
+def test_retry_after_is_obeyed_within_its_cap(attempt: int, status: int | None, seconds: int) -> None:
+    waited = retries.wait(attempt, status, str(seconds))
+    assert min(seconds, retries.RETRY_AFTER_EXTRA) <= waited <= retries.LONGEST + retries.RETRY_AFTER_EXTRA
 
 
 @given(st.text())

@@ -25,7 +25,7 @@ def unimported() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_an_old_module_is_the_new_one_with_a_warning(name: str) -> None:
+def test_an_old_module_is_the_new_module_with_a_warning(name: str) -> None:
     with pytest.warns(DeprecationWarning, match=rf"edge_core\.testing\.{name} is edge_testing\.{name} now") as warnings:
         module = importlib.import_module(f"edge_core.testing.{name}")
     assert module is importlib.import_module(f"edge_testing.{name}")
