@@ -115,7 +115,7 @@ def save_profile(name: str, *, api_token: str, service_url: str, organization: s
     Raises:
         ConfigurationError: a value cannot be right, or the file cannot be read or written.
     """
-    import secrets
+    from edge_core.replacing import replacing
 
     if not re.fullmatch(r"[^\[\]\s](?:[^\[\]\x00-\x1f\x7f]*[^\[\]\s])?", name) or name in ("plugins", "DEFAULT"):
         raise ConfigurationError(f"{name!r} is no name for a profile; use letters and digits")
@@ -125,20 +125,11 @@ def save_profile(name: str, *, api_token: str, service_url: str, organization: s
         "organization": _checked_organization(organization),
     }
     path = os.path.realpath(config_path())
-    beside = f"{path}.{secrets.token_hex(4)}"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         text = _with_section(_text_of(path), name, values)
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with open(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            os.unlink(beside)
-            raise
+        with replacing(path, mode=0o600) as file:
+            file.write(text.encode())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be written ({error}); mend that and log in again") from None
     return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge_billing.cloud_usage import BillingCloudUsage
@@ -14,6 +13,7 @@ from edge_billing.rows import Rows
 from edge_billing.wire import LARGEST_PAGE, PriceList
 from edge_core.errors import BadEntry
 from edge_core.plugin import Namespace
+from edge_core.replacing import replacing
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -186,13 +186,8 @@ class EdgeBilling(Namespace):
         with http.stream("GET", "/report", params=query, headers={"Accept": "text/csv"}) as answer:
             content = b"".join(answer.blocks())
         if file_path is not None:
-            path = Path(file_path)
-            beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-            try:
-                beside.write_bytes(content)
-                beside.replace(path)
-            finally:
-                beside.unlink(missing_ok=True)
+            with replacing(file_path) as file:
+                file.write(content)
         return content
 
     def _page(self, path: str, query: dict[str, Any], make: Callable[[Any], _R]) -> list[_R]:

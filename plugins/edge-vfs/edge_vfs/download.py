@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-import tempfile
-from typing import Any
 
 from edge_core.errors import BadEntry
+from edge_core.replacing import replacing
 from edge_vfs import local_names
 from edge_vfs.content import Check, Content
 from edge_vfs.store import FileStore, Stat
@@ -30,23 +30,13 @@ def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path) -> None
         OSError: the local file cannot be written; no file is left.
     """
     content, check = Content(store.reader(path, stat), stat), Check(stat)
-    # Beside the target, so that the rename at the end cannot cross file systems.
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
-    try:
-        with open(handle, "wb", buffering=0) as file:
+    with contextlib.closing(content):
+        with replacing(target) as file:
             while block := content.read(BLOCK):
                 check.see(content.position - len(block), block)
-                _write_all(file, block)
+                file.write(block)
                 store.progress("download", path, content.position, stat.size)
-            os.fsync(file.fileno())
-        _take_usual_mode(temporary)
-        os.replace(temporary, target)
         store.progress("download", path, content.position, stat.size, finished=True)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    finally:
-        content.close()
 
 
 def target_of(name: str, localpath: str | os.PathLike[str] | None) -> pathlib.Path:
@@ -102,17 +92,3 @@ def check_name(name: str, folder: str, seen: dict[str, str]) -> None:
             f"in {folder!r}: {other!r} and {name!r} are the same name on some systems, so that the second would "
             "replace the first; rename one of them, or download them one by one"
         )
-
-
-def _write_all(file: Any, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[file.write(view) :]
-
-
-def _take_usual_mode(path: str) -> None:
-    """Set the mode of a new file; a temporary file is private."""
-    if os.name == "posix":
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(path, 0o666 & ~mask)

@@ -1,0 +1,45 @@
+"""Replacing a local file as a whole: who reads it gets the old content or all of the new."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Open a new file, which takes the place of `path` when the block ends without an error.
+
+    The new file is written to disk before it gets the name. After an error `path` is as it was, and
+    the new file is gone.
+
+    Args:
+        path: the file to write or replace, in an existing folder.
+        mode: permissions of the new file, less the umask of the process.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(f"{folder}/plate.csv") as file:
+    ...         _ = file.write(b"A1,3")
+    ...     print(os.listdir(folder))
+    ['plate.csv']
+    """
+    folder, name = os.path.split(os.fspath(path))
+    # In the folder of the file, since a rename cannot cross file systems.
+    beside = os.path.join(folder, f".{name[:40]}.{os.urandom(8).hex()}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(beside, flags, mode)
+    try:
+        with open(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
