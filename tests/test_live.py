@@ -93,7 +93,7 @@ def test_an_expired_token_is_refused(wrong: Any, edge_server: Any) -> None:
 
 def test_a_wrong_organization_is_reported(wrong: Any, edge_server: Any) -> None:
     for name in ("no-such-organization", edge_server.create_organization()):
-        with pytest.raises(NotFound, match="no such organization, or you are not in it"):
+        with pytest.raises(NotFound, match="or you are not in it"):
             wrong(organization=name).files.list()
 
 

@@ -29,7 +29,7 @@ class Plate(Record):
     """A plate of wells."""
 
     uid: str
-    made_at: dt.datetime
+    created_at: dt.datetime
     wells: list[Well] = field(default_factory=list)
     best: Well | None = None
     cost: decimal.Decimal | None = None
@@ -44,7 +44,7 @@ class Plate(Record):
 
 ANSWER = {
     "uid": "u1",
-    "made_at": "2026-11-22T10:00:00+02:00",
+    "created_at": "2026-11-22T10:00:00+02:00",
     "wells": [{"row": "A", "volume": 2}],
     "cost": "0.10",
     "day": "2026-11-22",
@@ -55,7 +55,7 @@ ANSWER = {
 
 def test_fields_read_as_their_types() -> None:
     plate = Plate.from_answer(dict(ANSWER))
-    assert plate.made_at == dt.datetime(2026, 11, 22, 8, tzinfo=dt.UTC)
+    assert plate.created_at == dt.datetime(2026, 11, 22, 8, tzinfo=dt.UTC)
     assert plate.wells[0].volume == 2.0
     assert plate.cost == decimal.Decimal("0.10")
     assert plate.day == dt.date(2026, 11, 22)
@@ -76,9 +76,9 @@ def test_what_a_newer_server_sends_is_kept() -> None:
     [
         ("uid", 1),
         ("uid", None),
-        ("made_at", "yesterday"),
-        ("made_at", "2026-11-22T10:00:00"),
-        ("made_at", 5),
+        ("created_at", "yesterday"),
+        ("created_at", "2026-11-22T10:00:00"),
+        ("created_at", 5),
         ("wells", {}),
         ("wells", [1]),
         ("best", "A"),
@@ -110,16 +110,16 @@ def test_an_answer_that_is_no_object_is_a_bad_response(answer: object) -> None:
         Plate.from_answer(answer)
 
 
-def test_records_are_made_by_keyword_or_position() -> None:
-    made = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    plate = Plate("u1", made, wells=[Well("A")], colour=Colour.Nothing)
-    assert plate == Plate(uid="u1", made_at=made, wells=[Well(row="A", volume=0.0)])
-    assert plate.to_dict()["made_at"] == "2026-01-01T00:00:00Z"
-    for wrong in ({"uid": "u1"}, {"uid": "u1", "made_at": made, "colr": 1}):
+def test_records_are_built_by_keyword_or_position() -> None:
+    created = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    plate = Plate("u1", created, wells=[Well("A")], colour=Colour.Nothing)
+    assert plate == Plate(uid="u1", created_at=created, wells=[Well(row="A", volume=0.0)])
+    assert plate.to_dict()["created_at"] == "2026-01-01T00:00:00Z"
+    for wrong in ({"uid": "u1"}, {"uid": "u1", "created_at": created, "colr": 1}):
         with pytest.raises(TypeError):
             Plate(**wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="twice"):
-        Plate("u1", made, uid="u2")  # type: ignore[misc]
+        Plate("u1", created, uid="u2")  # type: ignore[misc]
     with pytest.raises(TypeError, match="2 fields"):
         Well("A", 1.0, 2)  # type: ignore[call-arg]
 
@@ -137,7 +137,7 @@ def test_attributes_are_set_and_misspelt_ones_are_not() -> None:
 def test_changes_are_what_was_set_and_nothing_else() -> None:
     answer = {**ANSWER, "tags": {"a": "1"}, "best": {"row": "A"}}
     plate = Plate.from_answer(answer)
-    assert (plate.made_at, plate.wells[0].row, plate.tags, plate.cost) is not None
+    assert (plate.created_at, plate.wells[0].row, plate.tags, plate.cost) is not None
     assert plate.changes() == {}, "reading changes nothing"
     plate.count = 7
     plate.colour = None
@@ -151,9 +151,9 @@ def test_changes_are_what_was_set_and_nothing_else() -> None:
 
 
 def test_defaults_are_not_shared() -> None:
-    made = dt.datetime.now(dt.UTC)
-    one, other = Plate("u1", made), Plate("u2", made)
-    one.wells.append(Well("A"))
+    created = dt.datetime.now(dt.UTC)
+    first, other = Plate("u1", created), Plate("u2", created)
+    first.wells.append(Well("A"))
     assert other.wells == []
 
 
@@ -172,7 +172,7 @@ def test_a_child_class_has_its_parents_fields() -> None:
     assert Deep.schema() is not Well.schema()
 
 
-def test_the_schema_loads_a_record_and_dumps_one() -> None:
+def test_the_schema_loads_and_dumps_records() -> None:
     plain = {**ANSWER}
     del plain["from_the_future"]
     plate = Plate.schema().load(plain)
@@ -186,7 +186,7 @@ def test_the_schema_loads_a_record_and_dumps_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "field_named"),
+    ("extra", "field_named"),
     [
         ({"count": 97}, "count"),
         ({"count": "3"}, "count"),
@@ -200,16 +200,16 @@ def test_the_schema_loads_a_record_and_dumps_one() -> None:
         ({"nonsense": 1}, "nonsense"),
     ],
 )
-def test_the_schema_refuses_what_is_not_declared(given: dict[str, object], field_named: str) -> None:
-    valid = {"uid": "u1", "made_at": "2026-11-22T10:00:00Z"}
+def test_the_schema_refuses_what_is_not_declared(extra: dict[str, object], field_named: str) -> None:
+    valid = {"uid": "u1", "created_at": "2026-11-22T10:00:00Z"}
     assert Plate.schema().validate({**valid, "extra": None}) == Plate.schema().validate(valid) == {}
-    assert list(Plate.schema().validate({**valid, **given})) == [field_named]
+    assert list(Plate.schema().validate({**valid, **extra})) == [field_named]
 
 
 def test_the_schema_needs_what_has_no_default() -> None:
     with pytest.raises(marshmallow.ValidationError) as raised:
         Plate.schema().load({})
-    assert set(raised.value.messages) == {"uid", "made_at"}  # type: ignore[arg-type]
+    assert set(raised.value.messages) == {"uid", "created_at"}  # type: ignore[arg-type]
 
 
 def test_reading_several_fields_gives_what_reading_each_alone_gives() -> None:
@@ -253,12 +253,12 @@ def test_a_field_cannot_take_the_name_of_what_a_record_can_do() -> None:
     ],
 )
 def test_numbers_and_booleans_are_taken_as_json_has_them(hint: type, good: Any, wrong: Any) -> None:
-    made = type("Made", (Record,), {"__annotations__": {"value": hint}, "__slots__": ()})
+    kind = type("Made", (Record,), {"__annotations__": {"value": hint}, "__slots__": ()})
     for value in good:
-        assert made.schema().load({"value": value}).value == value
+        assert kind.schema().load({"value": value}).value == value
     for value in wrong:
         with pytest.raises(marshmallow.ValidationError):
-            made.schema().load({"value": value})
+            kind.schema().load({"value": value})
 
 
 class Finish(enum.Enum):

@@ -16,7 +16,6 @@ NOT_YET_CLEAN = {
     "plugins/edge-server/edge_server",
     "plugins/edge-server/tests",
     "plugins/edge-template/edge_template",
-    "tests",
 }
 
 # Taken apart, so that this file is clean itself.
