@@ -260,7 +260,7 @@ def some_of_them() -> st.SearchStrategy[dict[str, str]]:
     return st.fixed_dictionaries({}, optional=VALUES)
 
 
-@hypothesis.settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis.settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(arguments=some_of_them(), environment=some_of_them(), hub_token=st.booleans(), profile=some_of_them())
 def test_each_value_comes_from_the_first_place_that_gives_it(
     tmp_path: Path,

@@ -142,3 +142,10 @@ def test_every_size_that_a_test_takes_from_the_environment_is_full_at_night() ->
     at_night = {line.partition(" = ")[0] for line in _tox()["testenv:nightly"]["set_env"].strip().splitlines()}
 
     assert at_night == read
+
+
+def test_the_readme_names_every_environment() -> None:
+    names = {section.partition(":")[2] for section in _tox().sections() if section.startswith("testenv:")}
+    table = (ROOT / "README.md").read_text().partition("## Develop")[2]
+
+    assert names == set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))))

@@ -5,26 +5,31 @@ from __future__ import annotations
 import datetime as dt
 from email.utils import format_datetime
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_core import retries
 
+at_any_speed = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
 STATUS = st.one_of(st.none(), st.sampled_from(sorted(retries.STATUSES)))
 
 
+@at_any_speed
 @given(st.integers(1, 10_000), STATUS)
 def test_a_wait_of_our_own_is_never_negative_and_never_beyond_the_longest(attempt: int, status: int | None) -> None:
     bound = min(retries.LONGEST, (1.0 if status == 429 else 0.05) * 2 ** min(attempt - 1, 30))
     assert 0 <= retries.wait(attempt, status, None) <= bound
 
 
+@at_any_speed
 @given(st.integers(1, 100), STATUS, st.integers(0, 10**12))
 def test_retry_after_is_obeyed_within_its_cap(attempt: int, status: int | None, seconds: int) -> None:
     waited = retries.wait(attempt, status, str(seconds))
     assert min(seconds, retries.RETRY_AFTER_EXTRA) <= waited <= retries.LONGEST + retries.RETRY_AFTER_EXTRA
 
 
+@at_any_speed
 @given(st.text())
 def test_no_header_breaks_it(text: str) -> None:
     assert 0 <= retries.wait(1, 503, text) <= retries.LONGEST + retries.RETRY_AFTER_EXTRA
@@ -36,6 +41,7 @@ def test_a_date_is_understood() -> None:
     assert retries.wait(1, 503, "Wed, 21 Oct 2015 07:28:00 GMT") <= retries.SCALE
 
 
+@at_any_speed
 @given(st.lists(st.booleans(), max_size=3000))
 def test_the_budget_is_never_negative_and_never_above_its_capacity(calls: list[bool]) -> None:
     budget = retries.Budget()

@@ -57,7 +57,7 @@ def local_server(data: Path, python: str = sys.executable) -> Iterator[LocalServ
         finally:
             process.terminate()
             try:
-                process.communicate(timeout=20)
+                process.communicate(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()

@@ -502,7 +502,7 @@ def test_a_ciphertext_that_was_moved_to_another_row_does_not_open(
     for session, kind, name in owners:
         contents.append({"a": fresh()})
         of(session, kind)["create"](name, contents[-1])
-    with sqlite3.connect(edge_server.data / "edge.sqlite3", timeout=30) as database:
+    with sqlite3.connect(edge_server.data / "edge.sqlite3", timeout=60) as database:
         rows = database.execute("SELECT id, sealed FROM secrets ORDER BY id DESC LIMIT 6").fetchall()[::-1]
     try:
         for shift in range(1, len(rows)):
@@ -522,7 +522,7 @@ def test_a_ciphertext_that_was_moved_to_another_row_does_not_open(
 
 
 def _overwrite(server: EdgeServer, row: int, sealed: bytes) -> None:
-    with sqlite3.connect(server.data / "edge.sqlite3", timeout=30) as database:
+    with sqlite3.connect(server.data / "edge.sqlite3", timeout=60) as database:
         database.execute("UPDATE secrets SET sealed = ? WHERE id = ?", (sealed, row))
     database.close()
 
@@ -530,7 +530,7 @@ def _overwrite(server: EdgeServer, row: int, sealed: bytes) -> None:
 def test_what_cannot_be_opened_can_be_replaced_and_deleted(edge_server: EdgeServer, admin: EdgeSession) -> None:
     for name in ("one", "two"):
         admin.secrets.create_user_secret(name, {"a": 1})
-    with sqlite3.connect(edge_server.data / "edge.sqlite3", timeout=30) as database:
+    with sqlite3.connect(edge_server.data / "edge.sqlite3", timeout=60) as database:
         database.execute(
             "UPDATE secrets SET sealed = x'00' WHERE id IN (SELECT id FROM secrets ORDER BY id DESC LIMIT 2)"
         )
@@ -554,7 +554,7 @@ def test_a_request_that_is_sent_again_leaves_nothing_to_read(edge_server: EdgeSe
     assert answers[0][:2] == answers[1][:2]
     assert [replayed for *_, replayed in answers] == [None, "true"]
     assert content not in str(answers)
-    with sqlite3.connect(edge_server.data / "edge.sqlite3", timeout=30) as database:
+    with sqlite3.connect(edge_server.data / "edge.sqlite3", timeout=60) as database:
         kept = database.execute(
             "SELECT fingerprint, body FROM idempotency_keys WHERE key = ?", (headers["Idempotency-Key"],)
         ).fetchone()

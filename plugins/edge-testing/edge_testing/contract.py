@@ -350,7 +350,7 @@ class PluginContract:
 
 
 def _session(url: str) -> EdgeSession:
-    return EdgeSession("edg_kit", url, "kit", retries=0, timeout=10)
+    return EdgeSession("edg_kit", url, "kit", retries=0, timeout=60)
 
 
 def _is_plain(items: list[Any]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_core.errors import BadEntry, EdgeError
@@ -122,13 +122,13 @@ def test_no_known_hostile_name_leaves_the_folder() -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=names)
 def test_no_name_at_all_leaves_the_folder(name: str) -> None:
     download_both_ways(name)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=st.one_of(names, st.sampled_from(["plate-7.csv", "grün 1.txt", "a.b.c"])))
 def test_an_accepted_name_is_a_single_name_on_every_system(name: str) -> None:
     refusal = ""

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_vfs import read_ahead
@@ -133,6 +133,7 @@ def test_an_answer_left_early_is_closed_and_a_small_answer_never_is() -> None:
 SMALL_FILE = random.Random(2).randbytes(700_000)
 
 
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     reads=st.lists(
         st.tuples(st.integers(0, len(SMALL_FILE) + 10), st.sampled_from([0, 1, 30, 4096, 70_000, 500_000])),

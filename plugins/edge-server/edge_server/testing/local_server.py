@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from edge_server.data.database import Database
     from edge_server.testing.simulation import SimulatedTime
 
-START_SECONDS = 30.0
-STOP_SECONDS = 30.0
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
 
 
 class EdgeServer:
