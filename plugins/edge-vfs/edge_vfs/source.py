@@ -129,6 +129,7 @@ class Source:
         return b"".join(taken)
 
     def close(self) -> None:
+        """Close the local file, if this object opened it."""
         if self._owned:
             self._file.close()
 
@@ -152,12 +153,18 @@ class Part:
         self.rewind()
 
     def rewind(self) -> None:
+        """Start again from the first byte, for a request that is sent again."""
         self._file.seek(self._start)
         self._left = self._length
         self._hash = hashlib.sha256()
         self.whole = self._source._hash.copy()
 
     def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes, or up to the end if it is negative; none at the end.
+
+        Raises:
+            EdgeError: the local file cannot be read, or became shorter.
+        """
         count = self._left if size < 0 else min(size, self._left)
         if not count:
             return b""

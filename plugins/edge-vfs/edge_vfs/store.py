@@ -45,7 +45,9 @@ class Stream(Protocol):
         """Return exactly `size` bytes; fewer only at the end, none after it."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release the connection, whether or not all bytes were read."""
+        ...
 
 
 class Reader(Protocol):
@@ -75,13 +77,49 @@ class FileStore(Protocol):
     and `BadEntry` if a path is not valid.
     """
 
-    def stat(self, path: str, /) -> Stat: ...
-    def children(self, path: str, /, kind: str | None = None) -> Iterable[Stat]: ...
-    def reader(self, path: str, stat: Stat, /) -> Reader: ...
-    def write(self, path: str, source: Source, /, *, overwrite: bool) -> None: ...
-    def make_folder(self, path: str, /, *, exist_ok: bool) -> None: ...
-    def move(self, path: str, new_path: str, /, *, overwrite: bool) -> None: ...
-    def delete(self, path: str, /, *, recursive: bool) -> None: ...
+    def stat(self, path: str, /) -> Stat:
+        """Return what the store knows of an entry."""
+        ...
+
+    def children(self, path: str, /, kind: str | None = None) -> Iterable[Stat]:
+        """Return the entries of a folder, in the order in which the store lists them.
+
+        Args:
+            path: path of the folder.
+            kind: ``"file"`` or ``"folder"`` to return only these.
+        """
+        ...
+
+    def reader(self, path: str, stat: Stat, /) -> Reader:
+        """Return the reader of the version that `stat` describes; sends no request."""
+        ...
+
+    def write(self, path: str, source: Source, /, *, overwrite: bool) -> None:
+        """Store the content of `source` as a file, which appears only once it is complete.
+
+        Missing folders are made. A file is replaced only if `overwrite` is True, a folder never.
+        """
+        ...
+
+    def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
+        """Make a folder, including missing parents; an existing folder is an error unless `exist_ok` is True."""
+        ...
+
+    def move(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
+        """Move a file or folder; missing folders are made, and a file is replaced only if `overwrite` is True.
+
+        Raises:
+            Conflict: a folder would be moved into itself.
+        """
+        ...
+
+    def delete(self, path: str, /, *, recursive: bool) -> None:
+        """Delete a file or folder, and with `recursive` everything in the folder.
+
+        Raises:
+            Conflict: the folder is not empty, and `recursive` is False.
+        """
+        ...
 
     def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:
         """Take note of the progress of an upload or download; called often, so report only some of the calls.
