@@ -38,7 +38,6 @@ BY_EDGE = f"""{COMMON}
 from edge.api import EdgeSession
 from edge_core.records import Record
 class Item(Record):
-    __slots__ = ()
     name: str
 edge, count, first = EdgeSession("edg_x", url, "default"), 0, None
 items = edge.http.core.items("/v1/orgs/default/items", params={{"limit": 1000}}, make=Item.from_answer, max_items=most)
@@ -58,12 +57,10 @@ from edge_core.records import Record, field
 ITEMS = json.loads(sys.stdin.read())
 
 class Owner(Record):
-    __slots__ = ()
     user_name: str
     first_name: str
 
 class Item(Record):
-    __slots__ = ()
     id: int
     uid: str
     name: str

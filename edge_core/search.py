@@ -8,8 +8,6 @@ from edge_core.records import Record, field
 class SearchResult(Record):
     """One thing whose name resembles the query."""
 
-    __slots__ = ()
-
     name: str = field(doc="Basename.")
     kind: str = field(doc='"file", "folder" or "connector".')
     uid: str = field(doc="Universally unique id; it stays when the thing is renamed.")
@@ -20,8 +18,6 @@ class SearchResult(Record):
 class SearchQuery(Record):
     """Asks for what has a name like `query`."""
 
-    __slots__ = ()
-
     query: str = field(max_length=255, doc="Text; matched by trigrams, so approximately.")
     kind: str | None = field(default=None, pattern="^(file|folder|connector)$", doc="Only things of this kind.")
     limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
@@ -30,8 +26,6 @@ class SearchQuery(Record):
 
 class SearchPage(Record):
     """One page of what was found, the best first."""
-
-    __slots__ = ()
 
     items: list[SearchResult]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")

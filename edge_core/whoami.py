@@ -8,8 +8,6 @@ from edge_core.records import PLAIN_TEXT, Record, field
 class Organization(Record):
     """An organization the user belongs to."""
 
-    __slots__ = ()
-
     organization_name: str = field(doc="Short name, as in the browser's address.")
     title: str = field(doc="Name for display.")
     roles: list[str] = field(default_factory=list, doc='"admin", "developer", both or neither.')
@@ -17,8 +15,6 @@ class Organization(Record):
 
 class WhoAmI(Record):
     """The user a token belongs to."""
-
-    __slots__ = ()
 
     user_name: str = field(doc="The user's id across all Edge systems.")
     first_name: str | None = field(default=None, doc="Null if it is not set.")
@@ -31,8 +27,6 @@ class WhoAmI(Record):
 
 class Profile(Record):
     """What a user may change of their own record; None erases."""
-
-    __slots__ = ()
 
     first_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT)
     last_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT)

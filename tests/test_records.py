@@ -253,7 +253,7 @@ def test_a_field_cannot_take_the_name_of_what_a_record_can_do() -> None:
     ],
 )
 def test_numbers_and_booleans_are_taken_as_json_has_them(hint: type, good: Any, wrong: Any) -> None:
-    kind = type("Made", (Record,), {"__annotations__": {"value": hint}, "__slots__": ()})
+    kind = type("Made", (Record,), {"__annotations__": {"value": hint}})
     for value in good:
         assert kind.schema().load({"value": value}).value == value
     for value in wrong:

@@ -11,8 +11,6 @@ from edge_core.records import Record, field
 class Invitation(Record):
     """An invitation to an organization; only the answer that creates it has the code."""
 
-    __slots__ = ()
-
     _hidden: ClassVar[frozenset[str]] = frozenset({"code"})
 
     id: str = field(doc="The invitation's id, which is not secret.")

@@ -11,8 +11,6 @@ ROLE = "^(admin|developer)$"
 class Member(Record):
     """A user of an organization, with the roles they have in it."""
 
-    __slots__ = ()
-
     user_name: str = field(pattern=USER_NAME, doc="The user's id across all Edge systems.")
     roles: list[str] = field(
         default_factory=list, max_length=2, item_pattern=ROLE, doc='"admin", "developer", both or neither.'

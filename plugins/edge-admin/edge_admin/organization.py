@@ -26,8 +26,6 @@ class Organization(Record):
     <OrganizationStatusEnum.Active: 'active'>
     """
 
-    __slots__ = ()
-
     # The name in the API description; a user's own view of an organization is another record.
     _described_as: ClassVar[str | None] = "AdminOrganization"
 

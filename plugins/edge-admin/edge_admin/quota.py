@@ -8,8 +8,6 @@ from edge_core.records import Record, field
 class Quota(Record):
     """The bytes that an organization's files may use, and the bytes they use."""
 
-    __slots__ = ()
-
     storage_bytes: int | None = field(
         default=None, minimum=0, maximum=(1 << 63) - 1, doc="Bytes its files may use; null for the server's default."
     )

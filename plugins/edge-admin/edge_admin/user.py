@@ -13,8 +13,6 @@ class User(Record):
     'bob@user.com'
     """
 
-    __slots__ = ()
-
     user_name: str = field(pattern=USER_NAME, doc="The user's id across all Edge systems; it never changes.")
     first_name: str | None = field(
         default=None, max_length=200, pattern=PLAIN_TEXT, doc="Changed by the user alone, once they have had a token."

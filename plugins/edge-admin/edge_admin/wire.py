@@ -13,16 +13,12 @@ from edge_core.records import PLAIN_TEXT, Record, field
 class AdminQuery(Record):
     """Query for a page of a list, in the order of the names."""
 
-    __slots__ = ()
-
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class OrganizationPage(Record):
     """One page of the server's organizations."""
-
-    __slots__ = ()
 
     items: list[Organization]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
@@ -31,16 +27,12 @@ class OrganizationPage(Record):
 class UserPage(Record):
     """One page of the server's users."""
 
-    __slots__ = ()
-
     items: list[User]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
 
 
 class MemberPage(Record):
     """One page of an organization's members."""
-
-    __slots__ = ()
 
     items: list[Member]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
@@ -49,16 +41,12 @@ class MemberPage(Record):
 class InvitationPage(Record):
     """One page of an organization's invitations."""
 
-    __slots__ = ()
-
     items: list[Invitation]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
 
 
 class AddMember(Record):
     """A membership to add."""
-
-    __slots__ = ()
 
     user_name: str = field(pattern=USER_NAME, doc="The user's id across all Edge systems.")
     roles: list[str] = field(
@@ -68,8 +56,6 @@ class AddMember(Record):
 
 class Invite(Record):
     """An invitation to create, of a user who need not exist yet."""
-
-    __slots__ = ()
 
     user_name: str = field(pattern=USER_NAME, doc="Name of the user, who need not exist yet.")
     email: str | None = field(

@@ -87,9 +87,6 @@ class AppVersion(Record):
     <AppFrameworkEnum.Panel: 'panel'>
     """
 
-    if not typing.TYPE_CHECKING:
-        __slots__ = ()
-
     app_id: str = field(pattern=APP_ID, doc="The application.")
     version: str = field(pattern=VERSION, doc="What the version is called; it stays.")
     title: str = field(default="", max_length=200, pattern=PLAIN_TEXT, doc="Shown on its tile.")

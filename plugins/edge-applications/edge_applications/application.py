@@ -24,8 +24,6 @@ class AppResource(Record):
     4
     """
 
-    __slots__ = ()
-
     cpu: float | None = field(default=None, minimum=0, maximum=100000, doc="Processors.")
     gpu: int | None = field(default=None, minimum=0, maximum=100000, doc="Graphics processors.")
     memory: float | None = field(default=None, minimum=0, maximum=10000000, doc="GB.")
@@ -39,8 +37,6 @@ class Application(Record):
     >>> app.app_id, app.visible_auto_add, app.built_in
     ('plate-viewer', True, False)
     """
-
-    __slots__ = ()
 
     app_id: str = field(pattern=APP_ID, doc="Its id in the organization, which stays.")
     visible_auto_add: bool = field(default=True, doc="Whether new versions become visible by themselves.")

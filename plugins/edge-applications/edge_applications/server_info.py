@@ -18,8 +18,6 @@ class ServerInfo(Record):
     ServerInfo(app_id='viewer', domain='quay.io', username='lab+robot')
     """
 
-    __slots__ = ()
-
     _hidden: ClassVar[frozenset[str]] = frozenset({"password"})
 
     app_id: str = field(pattern=APP_ID, doc="The application.")

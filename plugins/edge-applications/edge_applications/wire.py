@@ -13,8 +13,6 @@ from edge_core.records import PLAIN_TEXT, Record, field
 class ListApplications(Record):
     """Query for a page of the applications, in the order of their ids."""
 
-    __slots__ = ()
-
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before this.")
     include_builtin: bool = field(default=False, doc="Whether the built-in ones are listed too, on the last page.")
@@ -23,16 +21,12 @@ class ListApplications(Record):
 class ListOfApplication(Record):
     """Query for a page of versions or registries of an application, the oldest first."""
 
-    __slots__ = ()
-
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class ApplicationPage(Record):
     """One page of applications."""
-
-    __slots__ = ()
 
     items: list[Application]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
@@ -41,8 +35,6 @@ class ApplicationPage(Record):
 class AppVersionPage(Record):
     """One page of an application's versions."""
 
-    __slots__ = ()
-
     items: list[AppVersion]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
 
@@ -50,16 +42,12 @@ class AppVersionPage(Record):
 class ServerInfoPage(Record):
     """One page of an application's registries."""
 
-    __slots__ = ()
-
     items: list[ServerInfo]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
 
 
 class RegisterOAuthClient(Record):
     """Registers an application as an OAuth client."""
-
-    __slots__ = ()
 
     redirect_uri: str = field(max_length=2000, pattern=PLAIN_TEXT, doc="Where a login sends the user back to.")
 
@@ -70,8 +58,6 @@ class OAuthClient(Record):
     >>> OAuthClient("service-edge-app-lab-viewer", "https://viewer.example.com/oauth").to_dict()["client_secret"]
     """
 
-    __slots__ = ()
-
     _hidden: ClassVar[frozenset[str]] = frozenset({"client_secret"})
 
     client_id: str = field(doc="service-edge-app-ORGANIZATION-APP_ID.")
@@ -81,8 +67,6 @@ class OAuthClient(Record):
 
 class OAuthClientPage(Record):
     """One page of the organization's OAuth clients."""
-
-    __slots__ = ()
 
     items: list[OAuthClient]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")

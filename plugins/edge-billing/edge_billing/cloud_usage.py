@@ -11,8 +11,6 @@ from edge_core.records import Record, field
 class BillingCloudUsage(Record):
     """The usage of one kind by an organization on a day."""
 
-    __slots__ = ()
-
     id: int | None = field(default=None, doc="Number of the record; later records have larger ones.")
     billing_date: dt.date | None = field(default=None, doc="Day in UTC.")
     cost_allocation_tag: str | None = field(default=None, doc="Of running apps: the id of their profile.")

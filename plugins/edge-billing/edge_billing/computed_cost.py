@@ -11,8 +11,6 @@ from edge_core.records import Record, field
 class BillingComputedCost(Record):
     """The cost of one kind of usage by an organization on a day."""
 
-    __slots__ = ()
-
     computed_cost: decimal.Decimal = field(doc="The cost, in `currency`.")
     id: int | None = field(default=None, doc="Number of the record; later records have larger ones.")
     billing_date: dt.date | None = field(default=None, doc="Day in UTC.")

@@ -15,8 +15,6 @@ LARGEST_PAGE = 10_000
 class DatesQuery(Record):
     """The days of a query: a single day, a range, or all."""
 
-    __slots__ = ()
-
     billing_date: dt.date | None = field(default=None, doc="This day (UTC); not together with a range.")
     date_from: dt.date | None = field(default=None, doc="This day (UTC) and later ones.")
     date_to: dt.date | None = field(default=None, doc="This day (UTC) and earlier ones.")
@@ -24,8 +22,6 @@ class DatesQuery(Record):
 
 class UsageQuery(DatesQuery):
     """Query for records of usage, in the order of their ids."""
-
-    __slots__ = ()
 
     usage_type: str | None = None
     classification: str | None = None
@@ -37,15 +33,11 @@ class UsageQuery(DatesQuery):
 class CostQuery(UsageQuery):
     """Query for records of costs, in the order of their ids."""
 
-    __slots__ = ()
-
     category: str | None = None
 
 
 class UsagePage(Record):
     """One page of usage."""
-
-    __slots__ = ()
 
     items: list[BillingCloudUsage]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
@@ -54,16 +46,12 @@ class UsagePage(Record):
 class CostPage(Record):
     """One page of costs."""
 
-    __slots__ = ()
-
     items: list[BillingComputedCost]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
 
 
 class Price(Record):
     """The price of a usage type."""
-
-    __slots__ = ()
 
     usage_type: str
     price: decimal.Decimal
@@ -75,8 +63,6 @@ class Price(Record):
 
 class PriceList(Record):
     """The prices in force."""
-
-    __slots__ = ()
 
     currency: str | None = field(default=None, doc="Code of ISO 4217; null where there are no prices.")
     prices: list[Price] = field(default_factory=list)

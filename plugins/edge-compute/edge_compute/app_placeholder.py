@@ -13,8 +13,6 @@ class AppPlaceholder(Record):
     False
     """
 
-    __slots__ = ()
-
     uid: str | None = field(default=None, doc="Universally unique id, set by the server.")
     name: str = field(default="", pattern=f"^$|{PLACEHOLDER_NAME}", doc="Its name in the organization.")
     profile_id: str = field(

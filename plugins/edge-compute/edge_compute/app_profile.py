@@ -24,8 +24,6 @@ class AppProfile(Record):
     (0, False)
     """
 
-    __slots__ = ()
-
     uid: str | None = field(default=None, doc="Universally unique id, set by the server.")
     profile_id: str = field(default="", max_length=100, pattern=PLAIN_TEXT, doc="Its id in the organization; it stays.")
     name: str = field(default="", max_length=200, pattern=PLAIN_TEXT, doc="Shown to people; empty for its id.")

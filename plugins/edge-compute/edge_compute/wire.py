@@ -10,16 +10,12 @@ from edge_core.records import Record, field
 class ListCompute(Record):
     """Query for a page of a list, in the order of the names."""
 
-    __slots__ = ()
-
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class InstanceType(Record):
     """A kind of machine that the operator offers."""
-
-    __slots__ = ()
 
     instance_name: str = field(doc="Its name in its cloud, such as t3.small.")
     cpu: float = field(doc="Processors.")
@@ -33,16 +29,12 @@ class InstanceType(Record):
 class InstanceTypePage(Record):
     """One page of instance types."""
 
-    __slots__ = ()
-
     items: list[InstanceType]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
 
 
 class AppProfilePage(Record):
     """One page of app profiles."""
-
-    __slots__ = ()
 
     items: list[AppProfile]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
@@ -51,16 +43,12 @@ class AppProfilePage(Record):
 class AppPlaceholderPage(Record):
     """One page of placeholders."""
 
-    __slots__ = ()
-
     items: list[AppPlaceholder]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
 
 
 class ComputeBackend(Record):
     """The compute backend of the server."""
-
-    __slots__ = ()
 
     name: str = field(doc="Its name.")
     starts_machines: bool = field(doc="Whether it starts machines.")

@@ -26,8 +26,6 @@ DIGEST = "^[0-9a-f]{64}$"
 class Entry(Record):
     """A file or folder, as listings and `stat` return it."""
 
-    __slots__ = ()
-
     name: str = field(doc="Basename; empty for the root.")
     kind: str = field(doc='"file" or "folder".')
     uid: str = field(doc="Universally unique id; it stays when the entry is moved or renamed.")
@@ -40,15 +38,11 @@ class Entry(Record):
 class EntryQuery(Record):
     """Names a file or folder."""
 
-    __slots__ = ()
-
     path: str = field(default="", doc="Path from the organization's root; empty for the root itself.")
 
 
 class ListQuery(Record):
     """Asks for the children of a folder, in the order of their names' UTF-8 bytes."""
-
-    __slots__ = ()
 
     path: str = ""
     kind: str | None = field(default=None, pattern="^(file|folder)$", doc="Only entries of this kind.")
@@ -59,16 +53,12 @@ class ListQuery(Record):
 class EntryPage(Record):
     """One page of a listing."""
 
-    __slots__ = ()
-
     items: list[Entry]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
 
 
 class ContentQuery(Record):
     """Names the content of a file."""
-
-    __slots__ = ()
 
     path: str
     version: str | None = field(default=None, doc="Id of a version; null for the newest one.")
@@ -77,16 +67,12 @@ class ContentQuery(Record):
 class PutQuery(Record):
     """Where small content goes."""
 
-    __slots__ = ()
-
     path: str
     overwrite: bool = field(default=True, doc="False: an existing file is refused.")
 
 
 class DeleteQuery(Record):
     """What to delete."""
-
-    __slots__ = ()
 
     path: str
     recursive: bool = field(default=False, doc="Needed for a folder that is not empty.")
@@ -95,16 +81,12 @@ class DeleteQuery(Record):
 class MakeFolder(Record):
     """A folder to make, with its missing parents."""
 
-    __slots__ = ()
-
     path: str
     exist_ok: bool = field(default=False, doc="True: an existing folder is no error.")
 
 
 class Move(Record):
     """An entry's new path, parent and name in one; missing parents are made."""
-
-    __slots__ = ()
 
     path: str
     new_path: str
@@ -114,8 +96,6 @@ class Move(Record):
 class AddressQuery(Record):
     """Asks for an address that gives a file's content without a token."""
 
-    __slots__ = ()
-
     path: str
     version: str | None = None
     expires_in: int = field(default=900, minimum=1, maximum=7 * 86_400, doc="Seconds.")
@@ -123,8 +103,6 @@ class AddressQuery(Record):
 
 class SignedAddress(Record):
     """An address that needs no token, until it expires."""
-
-    __slots__ = ()
 
     _hidden = frozenset({"url"})
 
@@ -136,8 +114,6 @@ class SignedAddress(Record):
 class StartUpload(Record):
     """Opens an upload in parts."""
 
-    __slots__ = ()
-
     path: str
     size: int | None = field(default=None, minimum=0, doc="Bytes; null if the sender does not know yet.")
     overwrite: bool = True
@@ -145,8 +121,6 @@ class StartUpload(Record):
 
 class HeldPart(Record):
     """A part the server holds."""
-
-    __slots__ = ()
 
     n: int = field(minimum=1, maximum=MAX_PARTS, doc="Number of the part, from 1.")
     size: int = field(minimum=0, doc="Bytes.")
@@ -156,8 +130,6 @@ class HeldPart(Record):
 
 class Upload(Record):
     """An open upload. All parts but the last have `part_size` bytes."""
-
-    __slots__ = ()
 
     id: str
     path: str
@@ -170,8 +142,6 @@ class Upload(Record):
 class PartToSign(Record):
     """A part about to be sent."""
 
-    __slots__ = ()
-
     n: int = field(minimum=1, maximum=MAX_PARTS)
     md5: str | None = field(default=None, max_length=24, doc="Base64 MD5, bound to the address where given.")
     sha256: str | None = field(default=None, pattern=DIGEST, doc="Likewise, hexadecimal.")
@@ -180,15 +150,11 @@ class PartToSign(Record):
 class SignParts(Record):
     """Asks for the addresses of parts; at any time, since addresses live 15 minutes."""
 
-    __slots__ = ()
-
     parts: list[PartToSign] = field(max_length=1000)
 
 
 class SignedPart(Record):
     """Where one part goes, by PUT."""
-
-    __slots__ = ()
 
     _hidden = frozenset({"url"})
 
@@ -201,15 +167,11 @@ class SignedPart(Record):
 class SignedParts(Record):
     """The addresses asked for."""
 
-    __slots__ = ()
-
     parts: list[SignedPart]
 
 
 class CompleteUpload(Record):
     """Makes an upload the file's newest version. Sending it twice is the same as once."""
-
-    __slots__ = ()
 
     sha256: str = field(pattern=DIGEST, doc="Hexadecimal SHA-256 of the whole content.")
     parts: list[HeldPart] = field(max_length=MAX_PARTS)

@@ -29,8 +29,6 @@ _NAME = re.compile(NAME)
 class SecretEntry(Record):
     """A secret in a list, without its content."""
 
-    __slots__ = ()
-
     name: str
     created_at: dt.datetime = field(doc="UTC.")
     modified_at: dt.datetime = field(doc="UTC. When its content was last changed.")
@@ -39,8 +37,6 @@ class SecretEntry(Record):
 class SecretPage(Record):
     """One page of a listing."""
 
-    __slots__ = ()
-
     items: list[SecretEntry]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
 
@@ -48,16 +44,12 @@ class SecretPage(Record):
 class ListSecrets(Record):
     """Query for a page of secrets, in the order of their names."""
 
-    __slots__ = ()
-
     limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class OpenSecret(SecretEntry):
     """A secret with its content."""
-
-    __slots__ = ()
 
     _hidden = frozenset({"content"})
 
@@ -67,8 +59,6 @@ class OpenSecret(SecretEntry):
 class CreateSecret(Record):
     """A new secret."""
 
-    __slots__ = ()
-
     _hidden = frozenset({"content"})
 
     name: str = field(pattern=NAME, max_length=MAX_NAME)
@@ -77,8 +67,6 @@ class CreateSecret(Record):
 
 class ReplaceSecret(Record):
     """The new content of a secret."""
-
-    __slots__ = ()
 
     _hidden = frozenset({"content"})
 

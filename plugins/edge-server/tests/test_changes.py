@@ -15,8 +15,6 @@ from edge_server.web import updates
 class Shelf(Record):
     """Plates on a board."""
 
-    __slots__ = ()
-
     uid: str | None = None
     name: str = field(max_length=10)
     plates: int = field(default=1, minimum=0)

@@ -25,8 +25,6 @@ _UID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 class ConnectorEntry(Record):
     """A connector in a listing, without its definition."""
 
-    __slots__ = ()
-
     uid: str = field(doc="Universally unique id; it stays when the connector is renamed.")
     name: str
     title: str
@@ -38,8 +36,6 @@ class ConnectorEntry(Record):
 class ConnectorPage(Record):
     """One page of a listing."""
 
-    __slots__ = ()
-
     items: list[ConnectorEntry]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
 
@@ -47,16 +43,12 @@ class ConnectorPage(Record):
 class ListConnectors(Record):
     """Asks for connectors, in the order of their names."""
 
-    __slots__ = ()
-
     limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before.")
 
 
 class OpenConnector(ConnectorEntry):
     """A connector with all that a client needs to connect."""
-
-    __slots__ = ()
 
     _hidden = frozenset({"secret"})
 
@@ -66,8 +58,6 @@ class OpenConnector(ConnectorEntry):
 
 class ConnectorDefinition(Record):
     """A connector to be stored."""
-
-    __slots__ = ()
 
     _hidden = frozenset({"secret"})
 

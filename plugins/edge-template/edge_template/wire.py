@@ -15,8 +15,6 @@ MAX_TEXT = 10_000
 class TemplateEntry(Record):
     """An entry in the log book of an instrument."""
 
-    __slots__ = ()
-
     uid: str = field(doc="Universally unique id.")
     instrument: str = field(pattern=INSTRUMENT)
     text: str = field(max_length=MAX_TEXT)
@@ -28,16 +26,12 @@ class TemplateEntry(Record):
 class TemplatePage(Record):
     """One page of entries."""
 
-    __slots__ = ()
-
     items: list[TemplateEntry]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
 
 
 class ListTemplate(Record):
     """Query for a page of entries, the oldest first."""
-
-    __slots__ = ()
 
     instrument: str | None = field(default=None, pattern=INSTRUMENT, doc="Only the log book of this instrument.")
     limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
@@ -46,8 +40,6 @@ class ListTemplate(Record):
 
 class CreateTemplateEntry(Record):
     """A new entry."""
-
-    __slots__ = ()
 
     instrument: str = field(pattern=INSTRUMENT)
     text: str = field(max_length=MAX_TEXT)

@@ -15,8 +15,6 @@ class Token(Record):
     it. The value shows in `to_dict`, not in `repr`.
     """
 
-    __slots__ = ()
-
     _hidden: ClassVar[frozenset[str]] = frozenset({"token"})
 
     id: str = field(doc="The token's id, which is not secret.")

@@ -14,8 +14,6 @@ LONGEST_LIFE = 100 * 366 * 24 * 3600
 class CreateToken(Record):
     """A token to create."""
 
-    __slots__ = ()
-
     note: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT, doc="What it is for.")
     expires_in: int | None = field(
         default=None,
@@ -28,16 +26,12 @@ class CreateToken(Record):
 class TokenQuery(Record):
     """Query for a page of the tokens, the oldest first."""
 
-    __slots__ = ()
-
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class TokenPage(Record):
     """One page of the user's tokens."""
-
-    __slots__ = ()
 
     items: list[Token]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
@@ -46,8 +40,6 @@ class TokenPage(Record):
 class AcceptInvitation(Record):
     """Accepts an invitation."""
 
-    __slots__ = ()
-
     _hidden: ClassVar[frozenset[str]] = frozenset({"code"})
 
     code: str = field(max_length=100, doc="The one-time code.")
@@ -55,8 +47,6 @@ class AcceptInvitation(Record):
 
 class Accepted(Record):
     """The answer to an accepted invitation."""
-
-    __slots__ = ()
 
     _hidden: ClassVar[frozenset[str]] = frozenset({"token"})
 

@@ -33,15 +33,11 @@ SUBSYSTEMS = [
 class Health(Record):
     """Whether the server can do its work."""
 
-    __slots__ = ()
-
     status: str = field(doc='"ok".')
 
 
 class Meta(Record):
     """What is spoken here."""
-
-    __slots__ = ()
 
     version: str = field(doc="Version of the server.")
     api: str = field(doc="Version of the API.")

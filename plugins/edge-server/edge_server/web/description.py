@@ -39,8 +39,6 @@ _REPLAYED = {
 class Problem(Record):
     """Why a request was refused (RFC 9457)."""
 
-    __slots__ = ()
-
     type: str
     title: str
     status: int
