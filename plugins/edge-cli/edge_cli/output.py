@@ -58,7 +58,7 @@ def text(lines: str, *, err: bool = False, **style: Any) -> None:
     Args:
         lines: the text; its newlines and tabs are printed.
         err: to standard error.
-        style: colours, as `click.style` takes them.
+        style: colours and the like, as `click.secho` takes them.
     """
     click.secho(_escaped(lines.removesuffix("\n"), "\n\t"), err=err, **style)
 

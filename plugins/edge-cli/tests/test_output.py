@@ -216,13 +216,15 @@ PRINTING = {
     *("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__", "print", "traceback.print_exc"),
 }
 
-SERVER = PLUGINS / "edge-server" / "edge_server"
+ALLOWED = {
+    PLUGINS / "edge-cli" / "edge_cli" / "output.py",
+    PLUGINS / "edge-server" / "edge_server" / "run" / "process.py",  # the server's log is no command's output
+}
 
 
 def modules() -> list[Path]:
     """Every module of a distribution that could be part of a command."""
-    paths = [path for path in PLUGINS.glob("edge-*/edge_*/**/*.py") if SERVER not in path.parents]
-    return sorted({*paths} - {PLUGINS / "edge-cli" / "edge_cli" / "output.py"})
+    return sorted(set(PLUGINS.glob("edge-*/edge_*/**/*.py")) - ALLOWED)
 
 
 def printing(source: str) -> list[tuple[int, str]]:

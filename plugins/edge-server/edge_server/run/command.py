@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from edge_cli import output
+
 plugin_api = 1
 
 _data = click.option(
@@ -62,9 +64,8 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
                 log = data / "logs" / "access.log"
                 log.parent.mkdir(mode=0o700, exist_ok=True)
             if not process.is_loopback(listener):
-                click.echo(
-                    "Warning: others can reach this address, and tokens travel in clear; put a TLS proxy in front.",
-                    err=True,
+                output.note(
+                    "Warning: others can reach this address, and tokens travel in clear; put a TLS proxy in front."
                 )
             process.log_to_stderr()
             stack.enter_context(data_folder.announced(data, url))
@@ -101,7 +102,7 @@ def env(data: Path, user: str | None) -> None:
     from edge_server.run import data_folder
 
     try:
-        click.echo(data_folder.local_access(data.absolute(), user).exports())
+        output.text(data_folder.local_access(data.absolute(), user).exports())
     except data_folder.BadFolder as error:
         raise click.ClickException(str(error)) from None
 
@@ -131,7 +132,7 @@ def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
         done = data_folder.rotate_keys(data, kept=dt.timedelta(days=keep_days), lost=lost)
     except (data_folder.BadFolder, NotMigrated, BadKeyFile) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(
+    output.line(
         f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {done.kept} stay for copies of "
         f"the database, {done.removed} were removed. Back up {data / FILE_NAME} now."
     )
@@ -160,10 +161,10 @@ def fsck(data: Path, deep: bool) -> None:
     except (data_folder.BadFolder, NotMigrated) as error:
         raise click.ClickException(str(error)) from None
     for line in (*report.broken, *report.damages):
-        click.echo(line)
+        output.line(line)
     for name in report.recounted:
-        click.echo(f"{name}: what its files hold was counted wrongly and is set right")
-    click.echo(
+        output.line(f"{name}: what its files hold was counted wrongly and is set right")
+    output.line(
         f"{report.versions} versions checked, {len(report.damages)} missing or damaged, "
         f"{report.orphans} orphaned files dropped"
     )
@@ -172,12 +173,12 @@ def fsck(data: Path, deep: bool) -> None:
 
 
 def _greet(data: Path, url: str, token: str | None) -> None:
-    """Say where the server listens; `echo` flushes, for whoever reads through a pipe."""
+    """Say where the server listens; each line is flushed, for whoever reads through a pipe."""
     from edge_server.run import data_folder
 
     if token is not None:
-        click.echo(f"# An Edge server with its data in {data} listens. This token is shown only now:")
-        click.echo(data_folder.Access(url, data_folder.ORGANIZATION, token).exports())
+        output.line(f"# An Edge server with its data in {data} listens. This token is shown only now:")
+        output.text(data_folder.Access(url, data_folder.ORGANIZATION, token).exports())
         return
-    click.echo(f"# An Edge server with its data in {data} listens at {url}")
-    click.echo(f'# Settings for a shell: eval "$(edge server env --data {shlex.quote(str(data))})"')
+    output.line(f"# An Edge server with its data in {data} listens at {url}")
+    output.line(f'# Settings for a shell: eval "$(edge server env --data {shlex.quote(str(data))})"')

@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 
+from edge_cli import output
 from edge_core.errors import EdgeError, MissingPackage
 
 plugin_api = 1
@@ -42,9 +43,9 @@ def demo(folder: Path | None) -> None:
         files = sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink())
         if not files:
             raise click.ClickException(f"{source} has no files; give a folder with some")
-        click.echo(f"Starting an Edge server on an empty folder; {len(files)} files of {source} go there and back.")
+        output.line(f"Starting an Edge server on an empty folder; {len(files)} files of {source} go there and back.")
         _Demo(source, files, place / "back", _start(place / "server", stack)).run()
-    click.secho("Every result was checked against the local files, and the server was stopped.", fg="green")
+    output.text("Every result was checked against the local files, and the server was stopped.", fg="green")
 
 
 def _start(data: Path, stack: contextlib.ExitStack) -> dict[str, str]:
@@ -107,7 +108,7 @@ class _Demo:
             line = f"edge.files.upload({self._remote(path)!r}, {str(path)!r})"
             self._type(line, shown=number < 5)
         if len(self._files) > 5:
-            click.echo(f"... and {len(self._files) - 5} more")
+            output.line(f"... and {len(self._files) - 5} more")
         top = sorted({self._remote(path).split("/")[0] for path in self._files}, key=str.encode)
         self._type("edge.files.list()", lambda names: names == top)
 
@@ -175,7 +176,7 @@ class _Demo:
             self._type(line, shown=number < 3)
             if _digest(target) != _digest(path):
                 raise _Failed(f"{path} came back with other bytes")
-        click.echo(f"{len(self._files)} files came back with the SHA-256 they left with.")
+        output.line(f"{len(self._files)} files came back with the SHA-256 they left with.")
 
     def _plugins(self) -> None:
         self._title("Each property is a plugin, loaded when it was touched")
@@ -191,12 +192,13 @@ class _Demo:
         return path.relative_to(self._source).as_posix()
 
     def _title(self, text: str) -> None:
-        click.secho(f"\n# {text}", fg="cyan")
+        output.text(f"\n# {text}", fg="cyan")
 
     def _type(self, line: str, check: Callable[[Any], bool] | None = None, *, shown: bool = True) -> None:
         """Run one line as Python's prompt would, show it and its result, and check the result."""
         if shown:
-            click.echo(click.style(">>> ", dim=True) + line)
+            output.text(">>> ", dim=True, nl=False)
+            output.text(line)
         results: list[Any] = []
         before = sys.displayhook
         sys.displayhook = results.append
@@ -210,7 +212,7 @@ class _Demo:
                 raise failure
             raise _Failed(f"{line} failed with {type(failure).__name__}: {failure}") from failure
         if shown and results and results[0] is not None:
-            click.echo(repr(results[0]) if not hasattr(results[0], "to_string") else str(results[0]))
+            output.text(repr(results[0]) if not hasattr(results[0], "to_string") else str(results[0]))
         if check is not None and not check(results[0]):
             raise _Failed(f"{line} gave {results[0]!r}, which is not what the local files say")
 
