@@ -41,6 +41,9 @@ class EdgeAdmin(Namespace):
     def get_organization(self, organization_name: str) -> Organization:
         """An organization by its short name.
 
+        Args:
+            organization_name: short name of the organization.
+
         Raises:
             NotFound: the organization does not exist.
         """
@@ -48,6 +51,9 @@ class EdgeAdmin(Namespace):
 
     def add_organization(self, organization: Organization) -> Organization:
         """Add an organization, which has no members yet, and return the server's record.
+
+        Args:
+            organization: the record to add.
 
         Raises:
             AlreadyExists: the name is taken, also by one that is being removed.
@@ -57,6 +63,9 @@ class EdgeAdmin(Namespace):
 
     def update_organization(self, organization: Organization) -> Organization:
         """Save the fields that were set on the record, and return the organization as it is then.
+
+        Args:
+            organization: the changed record; one that was not read from the server updates unconditionally.
 
         Raises:
             NotFound: the organization does not exist.
@@ -71,6 +80,9 @@ class EdgeAdmin(Namespace):
         It is closed at once: its members get `NotFound`. Its data is removed in the background;
         until all of it is gone, the organization still shows, with the status `Deleting`.
 
+        Args:
+            organization_name: short name of the organization.
+
         Raises:
             NotFound: the organization does not exist.
         """
@@ -78,6 +90,9 @@ class EdgeAdmin(Namespace):
 
     def get_quota(self, organization_name: str) -> Quota:
         """The storage quota of an organization, and the bytes its files use.
+
+        Args:
+            organization_name: short name of the organization.
 
         Raises:
             NotFound: the organization does not exist.
@@ -111,6 +126,9 @@ class EdgeAdmin(Namespace):
     def get_user(self, user_name: str) -> User:
         """A user by their name.
 
+        Args:
+            user_name: name of the user.
+
         Raises:
             NotFound: the user does not exist.
         """
@@ -118,6 +136,9 @@ class EdgeAdmin(Namespace):
 
     def add_user(self, user: User) -> User:
         """Add a user, who gets a first token by accepting an invitation.
+
+        Args:
+            user: the record to add.
 
         Raises:
             AlreadyExists: the name is taken.
@@ -130,6 +151,9 @@ class EdgeAdmin(Namespace):
 
         First name, last name and email belong to the user alone, once they have had a token.
 
+        Args:
+            user: the changed record; one that was not read from the server updates unconditionally.
+
         Raises:
             NotFound: the user does not exist.
             BadEntry: a field is not valid, or only the user may change it.
@@ -140,6 +164,9 @@ class EdgeAdmin(Namespace):
     def remove_user(self, user_name: str) -> None:
         """Remove a user with their tokens, memberships and user secrets; their files stay.
 
+        Args:
+            user_name: name of the user.
+
         Raises:
             NotFound: the user does not exist.
             Conflict: this is the last server admin.
@@ -149,11 +176,19 @@ class EdgeAdmin(Namespace):
     # --- members
 
     def list_members(self, organization_name: str | None = None) -> list[Member]:
-        """The members of an organization, by name, with their roles."""
+        """The members of an organization, by name, with their roles.
+
+        Args:
+            organization_name: short name; None for the session's organization.
+        """
         return list(self.http.items(self._in(organization_name, "/members"), make=Member.from_answer))
 
     def get_member(self, user_name: str, organization_name: str | None = None) -> Member:
         """A member by their user name.
+
+        Args:
+            user_name: name of the user.
+            organization_name: short name; None for the session's organization.
 
         Raises:
             NotFound: the user is not a member of the organization.
@@ -181,6 +216,10 @@ class EdgeAdmin(Namespace):
     def update_member(self, member: Member, organization_name: str | None = None) -> Member:
         """Change a member's roles, or their license if this is their home organization.
 
+        Args:
+            member: the changed record; one that was not read from the server updates unconditionally.
+            organization_name: short name; None for the session's organization.
+
         Raises:
             NotFound: the user is not a member of the organization.
             BadEntry: a role does not exist, or another field was set.
@@ -191,6 +230,10 @@ class EdgeAdmin(Namespace):
     def get_roles(self, user_name: str, organization_name: str | None = None) -> list[str]:
         """The roles of a member: "admin", "developer", both or neither.
 
+        Args:
+            user_name: name of the user.
+            organization_name: short name; None for the session's organization.
+
         Raises:
             NotFound: the user is not a member of the organization.
         """
@@ -198,6 +241,11 @@ class EdgeAdmin(Namespace):
 
     def set_roles(self, user_name: str, roles: Iterable[str], organization_name: str | None = None) -> list[str]:
         """Set the roles of a member, whatever they were before, and return them.
+
+        Args:
+            user_name: name of the user.
+            roles: "admin", "developer", both or neither.
+            organization_name: short name; None for the session's organization.
 
         Raises:
             NotFound: the user is not a member of the organization.
@@ -208,6 +256,10 @@ class EdgeAdmin(Namespace):
 
     def remove_user_from_organization(self, user_name: str, organization_name: str | None = None) -> None:
         """Remove a member from an organization; the user stays.
+
+        Args:
+            user_name: name of the user.
+            organization_name: short name; None for the session's organization.
 
         Raises:
             NotFound: the user is not a member of the organization.
@@ -243,11 +295,19 @@ class EdgeAdmin(Namespace):
         return Invitation.from_answer(answer).code or ""
 
     def list_invitations(self, organization_name: str | None = None) -> list[Invitation]:
-        """The open and the accepted invitations, without their codes."""
+        """The open and the accepted invitations, without their codes.
+
+        Args:
+            organization_name: short name; None for the session's organization.
+        """
         return list(self.http.items(self._in(organization_name, "/invitations"), make=Invitation.from_answer))
 
     def remove_invitation(self, invitation_id: str, organization_name: str | None = None) -> None:
         """Void an invitation.
+
+        Args:
+            invitation_id: id of the invitation, as `list_invitations` gives it.
+            organization_name: short name; None for the session's organization.
 
         Raises:
             NotFound: the invitation does not exist.

@@ -48,6 +48,9 @@ class EdgeApplication(Namespace):
     def get_application(self, app_id: str) -> Application:
         """An application by its id; the built-in ones too.
 
+        Args:
+            app_id: id of the application.
+
         Raises:
             NotFound: the application does not exist, or the user cannot see it yet.
         """
@@ -55,6 +58,9 @@ class EdgeApplication(Namespace):
 
     def add_application(self, application: Application) -> Application:
         """Add an application, and return the server's record: In Review, without versions.
+
+        Args:
+            application: the record to add.
 
         Raises:
             AlreadyExists: the id is taken.
@@ -64,6 +70,9 @@ class EdgeApplication(Namespace):
 
     def update_application(self, application: Application) -> Application:
         """Save the fields that were set on the record, and return the application as it is then.
+
+        Args:
+            application: the changed record; one that was not read from the server updates unconditionally.
 
         Raises:
             NotFound: the application does not exist.
@@ -76,6 +85,9 @@ class EdgeApplication(Namespace):
     def remove_application(self, app_id: str) -> None:
         """Remove an application with its versions, registry credentials and OAuth client.
 
+        Args:
+            app_id: id of the application.
+
         Raises:
             NotFound: the application does not exist.
             Forbidden: the user is not an admin of the organization.
@@ -85,6 +97,9 @@ class EdgeApplication(Namespace):
 
     def approve_application(self, app_id: str) -> Application:
         """Let all members of the organization see an application; approving it again changes nothing.
+
+        Args:
+            app_id: id of the application.
 
         Raises:
             NotFound: the application does not exist.
@@ -98,6 +113,9 @@ class EdgeApplication(Namespace):
     def list_app_versions(self, app_id: str) -> list[AppVersion]:
         """The versions of an application that the user can see, in the order they were added.
 
+        Args:
+            app_id: id of the application.
+
         Raises:
             NotFound: the application does not exist.
         """
@@ -105,6 +123,10 @@ class EdgeApplication(Namespace):
 
     def get_app_version(self, app_id: str, version: str) -> AppVersion:
         """A version of an application.
+
+        Args:
+            app_id: id of the application.
+            version: name of the version, such as ``1.0.0``.
 
         Raises:
             NotFound: the application or the version does not exist, or the user cannot see it.
@@ -115,6 +137,9 @@ class EdgeApplication(Namespace):
         """Add a version to an application, and return the server's record.
 
         It becomes visible by itself if the application has `visible_auto_add`.
+
+        Args:
+            version: the record to add.
 
         Raises:
             NotFound: the application does not exist.
@@ -127,6 +152,9 @@ class EdgeApplication(Namespace):
     def update_app_version(self, version: AppVersion) -> AppVersion:
         """Save the fields that were set on the record, and return the version as it is then.
 
+        Args:
+            version: the changed record; one that was not read from the server updates unconditionally.
+
         Raises:
             NotFound: the application or the version does not exist.
             BadEntry: a field is not valid; the message names it.
@@ -138,6 +166,10 @@ class EdgeApplication(Namespace):
     def remove_app_version(self, app_id: str, version: str) -> None:
         """Remove a version; its image stays in its registry.
 
+        Args:
+            app_id: id of the application.
+            version: name of the version, such as ``1.0.0``.
+
         Raises:
             NotFound: the application or the version does not exist.
         """
@@ -148,6 +180,9 @@ class EdgeApplication(Namespace):
     def list_server_infos(self, app_id: str) -> list[ServerInfo]:
         """The registries an application has credentials for, without the passwords.
 
+        Args:
+            app_id: id of the application.
+
         Raises:
             NotFound: the application does not exist.
         """
@@ -156,6 +191,10 @@ class EdgeApplication(Namespace):
     def get_server_info(self, app_id: str, domain: str) -> ServerInfo:
         """The credentials for one registry, without the password.
 
+        Args:
+            app_id: id of the application.
+            domain: host of the registry, such as ``quay.io``.
+
         Raises:
             NotFound: the application does not exist, or has no credentials for that domain.
         """
@@ -163,6 +202,9 @@ class EdgeApplication(Namespace):
 
     def add_server_info(self, server: ServerInfo) -> ServerInfo:
         """Store an application's credentials for a registry; the password can never be read back.
+
+        Args:
+            server: the record to add.
 
         Raises:
             NotFound: the application does not exist.
@@ -175,6 +217,9 @@ class EdgeApplication(Namespace):
     def update_server_info(self, server: ServerInfo) -> ServerInfo:
         """Change the credentials for a registry; a password of None leaves the stored one.
 
+        Args:
+            server: the changed record; one that was not read from the server updates unconditionally.
+
         Raises:
             NotFound: the application does not exist, or has no credentials for that domain.
             BadEntry: a field is not valid; the message names it.
@@ -185,6 +230,10 @@ class EdgeApplication(Namespace):
 
     def remove_server_info(self, app_id: str, domain: str) -> None:
         """Remove an application's credentials for a registry.
+
+        Args:
+            app_id: id of the application.
+            domain: host of the registry, such as ``quay.io``.
 
         Raises:
             NotFound: the application does not exist, or has no credentials for that domain.
@@ -222,6 +271,9 @@ class EdgeApplication(Namespace):
     def get_oauth_client(self, app_id: str) -> dict[str, Any]:
         """`client_id` and `redirect_uri` of an application's OAuth client.
 
+        Args:
+            app_id: id of the application.
+
         Raises:
             NotFound: the application does not exist, or is not registered.
         """
@@ -229,6 +281,10 @@ class EdgeApplication(Namespace):
 
     def update_oauth_client(self, app_id: str, redirect_uri: str) -> dict[str, Any]:
         """Change the address that a login sends users back to; the secret stays.
+
+        Args:
+            app_id: id of the application.
+            redirect_uri: absolute address that a login sends the user back to.
 
         Raises:
             NotFound: the application does not exist, or is not registered.
@@ -239,6 +295,9 @@ class EdgeApplication(Namespace):
 
     def remove_oauth_client(self, app_id: str) -> None:
         """Remove an application's OAuth client; its secret is not valid any more.
+
+        Args:
+            app_id: id of the application.
 
         Raises:
             NotFound: the application does not exist, or is not registered.

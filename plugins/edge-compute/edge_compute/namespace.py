@@ -41,6 +41,9 @@ class EdgeCompute(Namespace):
     def retrieve_instance_type(self, instance_name: str) -> dict[str, Any]:
         """An instance type by its name, with the values that `list_instance_types` has.
 
+        Args:
+            instance_name: name of the instance type, such as ``t3.small``.
+
         Raises:
             NotFound: the instance type does not exist.
         """
@@ -55,6 +58,9 @@ class EdgeCompute(Namespace):
 
     def retrieve_app_profile(self, profile_id: str) -> AppProfile:
         """An app profile by its id.
+
+        Args:
+            profile_id: id of the app profile.
 
         Raises:
             NotFound: the app profile does not exist.
@@ -83,6 +89,10 @@ class EdgeCompute(Namespace):
     def update_app_profile(self, profile_id: str, data: AppProfile) -> AppProfile:
         """Save the fields that were set on `data`, and return the app profile as it is then.
 
+        Args:
+            profile_id: id of the app profile.
+            data: the changed record; one that was not read from the server updates unconditionally.
+
         Raises:
             NotFound: the app profile does not exist.
             BadEntry: a field is not valid, or the compute backend cannot serve it; the message names it.
@@ -94,6 +104,9 @@ class EdgeCompute(Namespace):
 
     def remove_app_profile(self, profile_id: str) -> None:
         """Remove an app profile.
+
+        Args:
+            profile_id: id of the app profile.
 
         Raises:
             NotFound: the app profile does not exist.
@@ -111,6 +124,9 @@ class EdgeCompute(Namespace):
     def retrieve_placeholder(self, placeholder_id: str) -> AppPlaceholder:
         """A placeholder by its name or uid.
 
+        Args:
+            placeholder_id: name or uid of the placeholder.
+
         Raises:
             NotFound: the placeholder does not exist.
         """
@@ -118,6 +134,9 @@ class EdgeCompute(Namespace):
 
     def create_placeholder(self, data: AppPlaceholder) -> AppPlaceholder:
         """Keep machines of an app profile running, and return the server's record of the placeholder.
+
+        Args:
+            data: the record to add.
 
         Raises:
             AlreadyExists: the name is taken.
@@ -128,6 +147,10 @@ class EdgeCompute(Namespace):
 
     def update_placeholder(self, placeholder_id: str, data: AppPlaceholder) -> AppPlaceholder:
         """Save the fields that were set on `data`, and return the placeholder as it is then.
+
+        Args:
+            placeholder_id: name or uid of the placeholder.
+            data: the changed record; one that was not read from the server updates unconditionally.
 
         Raises:
             NotFound: the placeholder does not exist.
@@ -141,6 +164,9 @@ class EdgeCompute(Namespace):
 
     def remove_placeholder(self, placeholder_id: str) -> None:
         """Remove a placeholder, by its name or uid.
+
+        Args:
+            placeholder_id: name or uid of the placeholder.
 
         Raises:
             NotFound: the placeholder does not exist.

@@ -35,6 +35,9 @@ class EdgeSecrets(Namespace):
     def read_user_secret(self, secret_name: str) -> dict[str, Any]:
         """The content of a user secret; its `repr` does not show it.
 
+        Args:
+            secret_name: name of the secret.
+
         Raises:
             NotFound: the secret does not exist.
         """
@@ -42,6 +45,10 @@ class EdgeSecrets(Namespace):
 
     def create_user_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
         """Store a user secret, a dictionary that JSON can express, under a new name.
+
+        Args:
+            secret_name: name of the secret.
+            secret: the content, a dictionary that JSON can express.
 
         Raises:
             AlreadyExists: the name is taken.
@@ -52,6 +59,10 @@ class EdgeSecrets(Namespace):
     def update_user_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
         """Replace the whole content of a user secret.
 
+        Args:
+            secret_name: name of the secret.
+            secret: the content, a dictionary that JSON can express.
+
         Raises:
             NotFound: the secret does not exist.
             BadEntry: `secret` is not a dictionary that JSON can express, or is too large or too deep.
@@ -61,6 +72,9 @@ class EdgeSecrets(Namespace):
 
     def delete_user_secret(self, secret_name: str) -> None:
         """Delete a user secret.
+
+        Args:
+            secret_name: name of the secret.
 
         Raises:
             NotFound: the secret does not exist.
@@ -74,6 +88,9 @@ class EdgeSecrets(Namespace):
     def read_organization_secret(self, secret_name: str) -> dict[str, Any]:
         """The content of an organization secret; its `repr` does not show it.
 
+        Args:
+            secret_name: name of the secret.
+
         Raises:
             NotFound: the secret does not exist.
         """
@@ -81,6 +98,10 @@ class EdgeSecrets(Namespace):
 
     def create_organization_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
         """Store an organization secret, a dictionary that JSON can express, under a new name.
+
+        Args:
+            secret_name: name of the secret.
+            secret: the content, a dictionary that JSON can express.
 
         Raises:
             AlreadyExists: the name is taken.
@@ -92,6 +113,10 @@ class EdgeSecrets(Namespace):
     def update_organization_secret(self, secret_name: str, secret: dict[str, Any]) -> None:
         """Replace the whole content of an organization secret.
 
+        Args:
+            secret_name: name of the secret.
+            secret: the content, a dictionary that JSON can express.
+
         Raises:
             NotFound: the secret does not exist.
             BadEntry: `secret` is not a dictionary that JSON can express, or is too large or too deep.
@@ -102,6 +127,9 @@ class EdgeSecrets(Namespace):
 
     def delete_organization_secret(self, secret_name: str) -> None:
         """Delete an organization secret.
+
+        Args:
+            secret_name: name of the secret.
 
         Raises:
             NotFound: the secret does not exist.

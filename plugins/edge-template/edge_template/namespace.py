@@ -32,6 +32,9 @@ class Template(Namespace):
     def read(self, uid: str) -> TemplateEntry:
         """An entry by its uid.
 
+        Args:
+            uid: uid of the entry.
+
         Raises:
             NotFound: the entry does not exist.
         """
@@ -48,6 +51,9 @@ class Template(Namespace):
     def update(self, entry: TemplateEntry) -> TemplateEntry:
         """Save the changed text of `entry`, and return the entry as it is then.
 
+        Args:
+            entry: the changed record; one that was not read from the server updates unconditionally.
+
         Raises:
             Conflict: someone else changed it since it was read.
             Forbidden: the user is not a developer of the organization.
@@ -57,6 +63,9 @@ class Template(Namespace):
 
     def delete(self, uid: str) -> None:
         """Remove an entry.
+
+        Args:
+            uid: uid of the entry.
 
         Raises:
             Forbidden: the user is not a developer of the organization.

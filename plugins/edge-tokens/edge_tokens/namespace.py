@@ -31,6 +31,9 @@ class EdgeTokens(Namespace):
     def get(self, token_id: str) -> Token:
         """A token by its `id`, without its value.
 
+        Args:
+            token_id: id of the token, as `list` gives it.
+
         Raises:
             NotFound: the user has no token with that id.
         """
@@ -51,6 +54,9 @@ class EdgeTokens(Namespace):
 
     def remove(self, token_id: str) -> None:
         """Remove a token, which the server refuses from now on.
+
+        Args:
+            token_id: id of the token, as `list` gives it.
 
         Raises:
             NotFound: the user has no token with that id, or it was removed already.
