@@ -127,7 +127,10 @@ def _modules(package: str) -> Iterator[object]:
             yield importlib.import_module(module.name)
 
 
-@pytest.mark.parametrize("package", sorted(PACKAGES))
+@pytest.mark.parametrize(
+    "package",
+    [pytest.param(name, marks=[pytest.mark.slow] if name == "edge_server" else []) for name in sorted(PACKAGES)],
+)
 def test_private_parts_of_others_are_those_that_are_listed(package: str) -> None:
     listed = {name for owner, name in PARTS if owner == package}
     assert used(PACKAGES[package]) | overridden(package) == listed
