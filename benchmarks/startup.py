@@ -17,7 +17,7 @@ HEAVY = (
     "urllib3",
     "marshmallow",
     "pluggy",
-    "importlib_metadata",
+    "importlib.metadata",
     "http.client",
     "ssl",
     "asyncio",

@@ -38,14 +38,14 @@ def _import_error(module: str, name: str, source: str, error: Exception) -> Impo
     if isinstance(error, ModuleNotFoundError) and error.name == source.partition(".")[0]:
         said = f"{module}.{name} is not installed here; install the distribution {distribution} (README, Install)"
     else:
-        import importlib_metadata
+        import importlib.metadata
 
         try:
-            version = importlib_metadata.version(distribution)
-        except importlib_metadata.PackageNotFoundError:
+            version = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
             version = "(not installed)"
         said = (
             f"{module}.{name} is broken: {distribution} {version} failed with {type(error).__name__}: {error}; "
-            f"mend, upgrade or uninstall {distribution}"
+            f"fix, upgrade or uninstall {distribution}"
         )
     return PluginImportError(said, name=module)

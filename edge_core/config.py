@@ -191,7 +191,7 @@ def _refuse_shared(path: str, mode: int) -> None:
 
 def _fill_from_hooks(values: dict[str, str | None], profile: str | None) -> str:
     """Fill what is missing from credential hooks, if any are installed; returns a remark for the error."""
-    from edge_core.registry import is_installed
+    from edge_core.installed import is_installed
 
     if not is_installed("edge.hooks"):
         return ""

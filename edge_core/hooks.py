@@ -200,7 +200,7 @@ class Hooks:
             except Exception as error:
                 raise PluginError(
                     f"the hook plugin {name} failed on this call with {type(error).__name__}: {error}; "
-                    "mend, upgrade or uninstall it"
+                    "fix, upgrade or uninstall it"
                 ) from error
 
     def tell(self, hook: str, **what: Any) -> None:

@@ -155,7 +155,7 @@ class EdgeSession:
         """The hooks there are, if any; asked before each request, and told before the first."""
         if not self._opened:
             self._opened = True
-            from edge_core.registry import is_installed
+            from edge_core.installed import is_installed
 
             hooks = self.hooks if is_installed("edge.hooks") else self._hooks
             if hooks is not None:
@@ -224,14 +224,14 @@ class EdgeSession:
 
     def reload_plugins(self) -> None:
         """Look for plugins again, and forget those already made."""
-        from edge_core import registry
+        from edge_core.installed import rescan
 
         with self._lock:
             if self._plugins is not None:
                 for name in self._plugins.names():
                     self.__dict__.pop(name, None)
             self._plugins = None
-            registry.rescan()
+            rescan()
 
     def close(self) -> None:
         """Close the session's connections; safe to call twice."""
@@ -294,7 +294,7 @@ def namespace_registry() -> Registry:
 
 def _refuse(name: str, distribution: str) -> str | None:
     """Why `distribution` may not give the attribute `name`, or None."""
-    from edge_core.registry import normalized
+    from edge_core.installed import normalized
 
     owner = NAMESPACES.get(name)
     if name in RESERVED or hasattr(EdgeSession, name):

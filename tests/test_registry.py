@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
+import importlib.metadata
 import pickle
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import importlib_metadata
 import pytest
 
 from edge_core import registry
@@ -117,11 +117,11 @@ class Base(Namespace):
 @pytest.fixture
 def without_billing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if edge-billing was not installed."""
-    distributions = importlib_metadata.distributions
+    distributions = importlib.metadata.distributions
     hidden = {str(each._path) for each in distributions() if each.name == "edge-billing"}  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
         patch.setattr(
-            importlib_metadata,
+            importlib.metadata,
             "distributions",
             lambda: (each for each in distributions() if str(each._path) not in hidden),
         )
@@ -151,7 +151,7 @@ def test_a_strangers_name_is_never_advised(session: EdgeSession) -> None:
 
 
 def test_private_names_cost_no_scan(session: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_core.registry._look", lambda: pytest.fail("the metadata was scanned"))
+    monkeypatch.setattr("edge_core.installed._distributions", lambda: pytest.fail("the metadata was scanned"))
     for name in ("_repr_html_", "__deepcopy__", "_ipython_canary_method_should_not_exist_"):
         assert not hasattr(session, name)
 
@@ -236,7 +236,7 @@ def test_a_circular_request_is_an_error_of_the_moment_only(distribute: Distribut
     """
     points = "[edge.namespaces]\nlab = lab_plugin:Lab\nbench = lab_plugin:Bench\n"
     distribute("lab-plugin", points=points, lab_plugin=source)
-    with pytest.raises(PluginError, match="asked for while it was being made"):
+    with pytest.raises(PluginError, match="used while it was being loaded"):
         session.lab  # type: ignore[attr-defined]  # noqa: B018
     assert record(session, "lab").status == "available"
     sys.modules["lab_plugin"].ready = True  # type: ignore[attr-defined]

@@ -22,8 +22,8 @@ from edge_core.http.answers import BLOCK, Answer, is_redirect, leave_body, refus
 from edge_core.http.environment import Route, route
 from edge_core.http.failures import FAILURES, is_proxys_refusal, proxy_refused, sentence_of
 from edge_core.http.service import ServiceClient
+from edge_core.installed import version_of
 from edge_core.redaction import bare, guard, public_part
-from edge_core.registry import version_of
 
 if TYPE_CHECKING:
     from edge_core.hooks import Hooks, Request, Response

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edge_core.http.answers import Answer, read_body
+from edge_core.installed import version_of
 from edge_core.paging import Pages
-from edge_core.registry import version_of
 
 if TYPE_CHECKING:
     from edge_core.http.client import Body, HttpClient

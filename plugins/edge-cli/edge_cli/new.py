@@ -7,11 +7,10 @@ The wheel carries files that wheels usually leave out (setup.cfg, tests and the 
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import keyword
 from pathlib import Path
-
-import importlib_metadata
 
 from edge_core.documented import NAMESPACES
 from edge_core.errors import EdgeError
@@ -75,8 +74,8 @@ def _renamed(text: str, name: str) -> str:
 def _source() -> dict[str, str]:
     """The files of the template by their paths in its folder."""
     try:
-        distribution = importlib_metadata.distribution(SOURCE)
-    except importlib_metadata.PackageNotFoundError:
+        distribution = importlib.metadata.distribution(SOURCE)
+    except importlib.metadata.PackageNotFoundError:
         raise EdgeError(f"a new plugin is a copy of {SOURCE}; install that first (README, Install)") from None
     spec = importlib.util.find_spec("edge_template")
     if spec is None or spec.origin is None:

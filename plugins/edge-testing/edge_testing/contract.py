@@ -24,6 +24,7 @@ holds.
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -34,7 +35,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import importlib_metadata
 import pytest
 
 from edge_core.documented import NAMESPACES
@@ -295,8 +295,8 @@ class PluginContract:
 
     # --- how it looks -----------------------------------------------------------------------------
 
-    def _points(self, group: str = "") -> list[importlib_metadata.EntryPoint]:
-        points = importlib_metadata.distribution(self.distribution).entry_points
+    def _points(self, group: str = "") -> list[importlib.metadata.EntryPoint]:
+        points = importlib.metadata.distribution(self.distribution).entry_points
         return [point for point in points if point.group.startswith("edge.") and group in ("", point.group)]
 
     def _name(self) -> str:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edge_core.installed import normalized
 from edge_core.plugin import Namespace
-from edge_core.registry import normalized
 from edge_core.session import namespace_registry
 
 _PROBE = """
