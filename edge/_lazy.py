@@ -36,7 +36,7 @@ def _import_error(module: str, name: str, source: str, error: Exception) -> Impo
 
     distribution = distribution_of(source)
     if isinstance(error, ModuleNotFoundError) and error.name == source.partition(".")[0]:
-        said = f"{module}.{name} is not installed here; install the distribution {distribution} (README, Install)"
+        sentence = f"{module}.{name} is not installed here; install the distribution {distribution} (README, Install)"
     else:
         import importlib.metadata
 
@@ -44,8 +44,8 @@ def _import_error(module: str, name: str, source: str, error: Exception) -> Impo
             version = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             version = "(not installed)"
-        said = (
+        sentence = (
             f"{module}.{name} is broken: {distribution} {version} failed with {type(error).__name__}: {error}; "
             f"fix, upgrade or uninstall {distribution}"
         )
-    return PluginImportError(said, name=module)
+    return PluginImportError(sentence, name=module)

@@ -74,8 +74,8 @@ def resolve(
     Raises:
         ConfigurationError: values are missing (all of them are listed) or cannot be right.
     """
-    given = {"api_token": api_token, "service_url": service_url, "organization": organization}
-    values = {name: _text(name, value) or _from_environment(name) for name, value in given.items()}
+    arguments = {"api_token": api_token, "service_url": service_url, "organization": organization}
+    values = {name: _text(name, value) or _from_environment(name) for name, value in arguments.items()}
     note = ""
     if not all(values.values()):
         note = _fill_from_hooks(values, profile)
@@ -86,9 +86,9 @@ def resolve(
         ways = "; ".join(f"{name} (argument {name}= or {' or '.join(ENVIRONMENT[name])})" for name in missing)
         raise ConfigurationError(f"missing settings: {ways}; a profile in {config_path()} can give them as well{note}")
     return Settings(
-        api_token=_checked_token(values["api_token"] or ""),
+        api_token=checked_token(values["api_token"] or ""),
         service_url=checked_url(values["service_url"] or ""),
-        organization=_checked_organization(values["organization"] or ""),
+        organization=checked_organization(values["organization"] or ""),
         timeout=_checked_timeout(timeout),
         retries=_checked_retries(retries),
         ca_bundle=_checked_bundle(ca_bundle),
@@ -107,62 +107,6 @@ def plugin_choices() -> dict[str, str]:
     return dict(parser["plugins"]) if parser is not None and parser.has_section("plugins") else {}
 
 
-def save_profile(name: str, *, api_token: str, service_url: str, organization: str) -> str:
-    """Write a profile in place of the one of that name, and return the path of the file.
-
-    The rest of the file stays as it is, comments included. Only the user can read it afterwards.
-
-    Raises:
-        ConfigurationError: a value cannot be right, or the file cannot be read or written.
-    """
-    from edge_core.replacing import replacing
-
-    if not re.fullmatch(r"[^\[\]\s](?:[^\[\]\x00-\x1f\x7f]*[^\[\]\s])?", name) or name in ("plugins", "DEFAULT"):
-        raise ConfigurationError(f"{name!r} is no name for a profile; use letters and digits")
-    values = {
-        "api_token": _checked_token(api_token),
-        "service_url": checked_url(service_url),
-        "organization": _checked_organization(organization),
-    }
-    path = os.path.realpath(config_path())
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        text = _with_section(_text_of(path), name, values)
-        with replacing(path, mode=0o600) as file:
-            file.write(text.encode())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be written ({error}); mend that and log in again") from None
-    return path
-
-
-def _text_of(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
-
-
-def _with_section(text: str, name: str, values: dict[str, str]) -> str:
-    """The text of an INI file with a section put in place of the one of that name, or at its end."""
-    section = "".join([f"[{name}]\n", *(f"{key} = {value}\n" for key, value in values.items())])
-    kept: list[str] = []
-    found = inside = False
-    for line in text.splitlines(keepends=True):
-        header = re.match(r"\[(?P<name>.+)\]", line)
-        if header is not None:
-            inside = header["name"] == name
-            if inside and not found:
-                kept.append(section)
-            found = found or inside
-        if not inside or (header is None and line.lstrip().startswith(("#", ";"))) or (not line.strip() and inside):
-            kept.append(line)
-    before = "".join(kept)
-    if found:
-        return before
-    return before + ("\n" if before and not before.endswith("\n") else "") + ("\n" if before else "") + section
-
-
 def _read_config() -> ConfigParser | None:
     import configparser
 
@@ -175,7 +119,7 @@ def _read_config() -> ConfigParser | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read ({error}); mend or remove it") from None
+        raise ConfigurationError(f"{path} cannot be read ({error}); fix or remove it") from None
     except configparser.Error:
         # The parser's own message quotes the line, which may hold the token.
         raise ConfigurationError(
@@ -246,7 +190,7 @@ def _text(name: str, value: Any) -> str | None:
     raise ConfigurationError(f"{name} must be a text, not {type(value).__name__}")
 
 
-def _checked_token(token: str) -> str:
+def checked_token(token: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]+", token):
         raise ConfigurationError("the API token has a space or a character no token has; copy it again")
     return token
@@ -293,7 +237,7 @@ def _outside() -> int:
     return level
 
 
-def _checked_organization(name: str) -> str:
+def checked_organization(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ConfigurationError(
             f"the organization {name!r} is not a short name; use the one in the browser's address, such as default"
@@ -305,7 +249,9 @@ def _checked_timeout(timeout: float | tuple[float, float] | None) -> tuple[float
     if timeout is None:
         return (CONNECT_TIMEOUT, READ_TIMEOUT)
     pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    if len(pair) != 2 or not all(isinstance(one, (int, float)) and 0 < one <= LONGEST_TIMEOUT for one in pair):
+    if len(pair) != 2 or not all(
+        isinstance(seconds, (int, float)) and 0 < seconds <= LONGEST_TIMEOUT for seconds in pair
+    ):
         raise ConfigurationError(
             f"timeout must be seconds, above 0 and up to {LONGEST_TIMEOUT}, or a pair (to connect, between bytes)"
         )

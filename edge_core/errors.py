@@ -111,7 +111,7 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """There is no such thing, or it belongs to another organization."""
+    """What the call names does not exist, or belongs to another organization."""
 
 
 class AlreadyExists(ApiError):

@@ -140,7 +140,7 @@ class Hooks:
         self._manager.add_hookspecs(Specifications)
         # One caller per plugin and hook, so that one plugin's failure is not the next one's.
         self._callers: dict[str, list[tuple[str, Any]]] = {}
-        self._told: dict[tuple[int, str, str], float] = {}
+        self._times: dict[tuple[int, str, str], float] = {}
         if installed:
             registry = Registry("edge.hooks")
             for name in registry.names():
@@ -156,7 +156,7 @@ class Hooks:
         """Add a hook plugin: a module or object with functions marked as `hookimpl`.
 
         Raises:
-            PluginError: one of its hooks does not exist or has parameters that no such hook has.
+            PluginError: one of its hooks does not exist, or has parameters that the hook of that name lacks.
         """
         try:
             self._manager.register(plugin, name)
@@ -215,12 +215,12 @@ class Hooks:
         """Tell of a transfer, not more often than `TRANSFER_INTERVAL` says."""
         key = threading.get_ident(), direction, path
         now = time.monotonic()
-        if not finished and now - self._told.get(key, 0.0) < TRANSFER_INTERVAL:
+        if not finished and now - self._times.get(key, 0.0) < TRANSFER_INTERVAL:
             return
         if finished:
-            self._told.pop(key, None)
+            self._times.pop(key, None)
         else:
-            self._told[key] = now
+            self._times[key] = now
         self.tell("edge_transfer", transfer=Transfer(direction, path, done, total, finished))
 
     def _each(self, hook: str) -> Iterable[tuple[str, Any]]:

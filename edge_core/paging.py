@@ -30,7 +30,7 @@ class Page(NamedTuple, Generic[_T]):
 class Pages(Generic[_T]):
     """A list that comes in pages: iterate over its items, or over the pages with `by_page`.
 
-    Nothing is asked for before the first item is. While a page's items are handed out, the next
+    Nothing is fetched before the first item is read. While a page's items are handed out, the next
     page is already on its way; no more than one is read ahead.
 
     Args:
@@ -62,8 +62,8 @@ class Pages(Generic[_T]):
                     items = items[:left]
                     left -= len(items)
                 more = following is not None and left != 0
-                for item in items[:1]:
-                    yield self._make(item)
+                for first in items[:1]:
+                    yield self._make(first)
                     # Only who goes on after the first item is taken to want more pages.
                     if more:
                         ahead.ask(following)
@@ -80,7 +80,7 @@ class Pages(Generic[_T]):
         seen: set[str] = set()
         while True:
             items, following = self._fetched(cursor, seen)
-            yield Page([self._make(one) for one in items], following)
+            yield Page([self._make(raw) for raw in items], following)
             if following is None:
                 return
             cursor = following
@@ -101,36 +101,36 @@ class Pages(Generic[_T]):
 
 
 class _Ahead:
-    """Asks for a page while the one before is handed out, in a thread that keeps no program from ending.
+    """Fetches a page while the one before is handed out, in a thread that keeps no program from ending.
 
     It is one thread for all pages of a list: a new one for each would cost more than it gains.
     """
 
     def __init__(self, fetch: Callable[[str | None], _Raw]) -> None:
         self._fetch = fetch
-        self._asked: SimpleQueue[str | None] = SimpleQueue()
-        self._found: SimpleQueue[_Raw | BaseException] = SimpleQueue()
+        self._cursors: SimpleQueue[str | None] = SimpleQueue()
+        self._pages: SimpleQueue[_Raw | BaseException] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def ask(self, cursor: str | None) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="edge-page-ahead", daemon=True)
             self._thread.start()
-        self._asked.put(cursor)
+        self._cursors.put(cursor)
 
     def _run(self) -> None:
-        while (cursor := self._asked.get()) is not None:
+        while (cursor := self._cursors.get()) is not None:
             try:
-                self._found.put(self._fetch(cursor))
+                self._pages.put(self._fetch(cursor))
             except BaseException as error:
-                self._found.put(error)
+                self._pages.put(error)
 
     def result(self) -> _Raw:
-        found = self._found.get()
-        if isinstance(found, BaseException):
-            raise found
-        return found
+        page = self._pages.get()
+        if isinstance(page, BaseException):
+            raise page
+        return page
 
     def close(self) -> None:
-        """Let the thread end, once it has what it last asked for."""
-        self._asked.put(None)
+        """Let the thread end, once its last fetch has ended."""
+        self._cursors.put(None)

@@ -11,9 +11,9 @@ PUBLIC_CHARACTERS = 8
 HIDDEN = "***"
 
 _SIGNED_QUERY = re.compile(r"\?[^\s\"']*(?:signature|credential|security-token|sig)=[^\s\"']*", re.IGNORECASE)
-# Tokens, and codes of invitations.
 # Of the Authorization header of S3, and of the lines that botocore writes as it makes one.
 _SIGNATURE = re.compile(r"\b(Credential=|Signature=|Signature:\s*)[^\s,&\"']+")
+# Tokens, and codes of invitations.
 _TOKEN = re.compile(r"ed[gi]_[0-9A-Za-z]{20,}")
 _USER_INFO = re.compile(r"//[^/@\s]+@")
 
@@ -32,7 +32,7 @@ def scrub(text: str) -> str:
     """A text of somebody else's, without tokens of ours, signed queries, and passwords in addresses."""
     text = _SIGNED_QUERY.sub(f"?{HIDDEN}", text)
     text = _SIGNATURE.sub(rf"\g<1>{HIDDEN}", text)
-    text = _TOKEN.sub(lambda found: public_part(found[0]), text)
+    text = _TOKEN.sub(lambda match: public_part(match[0]), text)
     return _USER_INFO.sub(f"//{HIDDEN}@", text)
 
 
@@ -48,5 +48,5 @@ def guard(*names: str) -> None:
     """Make the loggers of a library that writes down signatures safe to turn on; once is enough."""
     for name in names:
         logger = logging.getLogger(name)
-        if not any(isinstance(one, _Unsigned) for one in logger.filters):
+        if not any(isinstance(other, _Unsigned) for other in logger.filters):
             logger.addFilter(_Unsigned())

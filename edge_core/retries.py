@@ -23,7 +23,7 @@ SCALE = 0.05
 """Seconds. Bound of the first wait, doubled with each further one."""
 
 THROTTLED_SCALE = 1.0
-"""Seconds. The same where the server asked to slow down."""
+"""Seconds. Bound of the first wait where the server says that it is called too often."""
 
 LONGEST = 20.0
 """Seconds. No bound grows beyond."""
@@ -75,14 +75,14 @@ def wait(attempt: int, status: int | None, retry_after: str | None) -> float:
     scale = THROTTLED_SCALE if status == 429 else SCALE
     bound = min(LONGEST, scale * 2.0 ** min(attempt - 1, 30))
     own = random.uniform(0, bound)  # noqa: S311  # spreads clients, hides nothing
-    asked = _seconds(retry_after)
-    if asked is None:
+    later = _seconds(retry_after)
+    if later is None:
         return own
-    return min(max(own, asked), own + RETRY_AFTER_EXTRA)
+    return min(max(own, later), own + RETRY_AFTER_EXTRA)
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """What a ``Retry-After`` header asks for, in seconds from now; None if it cannot be read."""
+    """The delay in a ``Retry-After`` header, in seconds from now; None if it cannot be read."""
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

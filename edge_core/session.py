@@ -104,7 +104,7 @@ class EdgeSession:
         user_agent: str | None = None,
         version_num: object = None,
     ) -> None:
-        self._given: dict[str, Any] = {
+        self._arguments: dict[str, Any] = {
             "api_token": api_token,
             "service_url": service_url,
             "organization": organization,
@@ -114,7 +114,7 @@ class EdgeSession:
             "ca_bundle": ca_bundle,
             "user_agent": user_agent,
         }
-        self.config = config.resolve(**self._given)
+        self.config = config.resolve(**self._arguments)
         forks.renew_lock(self)
         self._client: HttpClient | None = None
         self._hooks: Hooks | None = None
@@ -210,13 +210,13 @@ class EdgeSession:
             PluginError: the attribute the class names is missing, broken or of another class.
         """
         name = namespace.namespace
-        found = getattr(self, name)
-        if not isinstance(found, namespace):
+        plugin = getattr(self, name)
+        if not isinstance(plugin, namespace):
             raise PluginError(
-                f"session.{name} is a {type(found).__name__}, not the {namespace.__name__} asked for; "
+                f"session.{name} is a {type(plugin).__name__}, not the class {namespace.__name__}; "
                 "another distribution gives that name (see session.namespaces())"
             )
-        return found
+        return plugin
 
     def namespaces(self) -> list[PluginRecord]:
         """What is installed for the session, working or not; imports nothing and never raises."""
@@ -258,11 +258,11 @@ class EdgeSession:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             registry = self._registry()
             try:
-                made = registry.load(name, lambda target: target(self))
+                plugin = registry.load(name, lambda target: target(self))
             except KeyError:
                 raise PluginAttributeError(_missing(name, registry.names())) from None
             with self._lock:
-                return self.__dict__.setdefault(name, made)
+                return self.__dict__.setdefault(name, plugin)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._registry().names()})
@@ -279,10 +279,10 @@ class EdgeSession:
         return f"EdgeSession(service_url={self.config.service_url!r}, organization={self.organization!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return self._given
+        return self._arguments
 
-    def __setstate__(self, given: dict[str, Any]) -> None:
-        EdgeSession.__init__(self, **given)
+    def __setstate__(self, arguments: dict[str, Any]) -> None:
+        EdgeSession.__init__(self, **arguments)
 
 
 def namespace_registry() -> Registry:
@@ -314,6 +314,6 @@ def _missing(name: str, installed: list[str]) -> str:
         return f"session.{name} is not installed here; install the distribution {NAMESPACES[name]} (README, Install)"
     import difflib
 
-    members = [one for one in (*vars(EdgeSession), *NAMESPACES, *installed) if not one.startswith("_")]
+    members = [member for member in (*vars(EdgeSession), *NAMESPACES, *installed) if not member.startswith("_")]
     near = difflib.get_close_matches(name, members, n=1)
     return f"EdgeSession has no attribute {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")

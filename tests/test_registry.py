@@ -316,7 +316,7 @@ def test_get_finds_a_namespace_by_its_class(distribute: Distribute, session: Edg
     class Impostor(Namespace):
         namespace = "lab"
 
-    with pytest.raises(PluginError, match="not the Impostor asked for"):
+    with pytest.raises(PluginError, match="not the class Impostor"):
         session.get(Impostor)
 
 

@@ -11,8 +11,6 @@ from tools import words
 #: Parts of the repository that are being renamed. A part leaves this list when it is clean, and none joins it.
 NOT_YET_CLEAN = {
     "documents",
-    "edge",
-    "edge_core",
     "plugins/edge-server/edge_server",
     "plugins/edge-server/tests",
     "plugins/edge-template/edge_template",

@@ -69,7 +69,7 @@ class ServiceClient:
         path: str,
         *,
         params: Mapping[str, Any] | None = None,
-        make: Callable[[Any], Any] = lambda item: item,
+        make: Callable[[Any], Any] = lambda raw: raw,
         max_items: int | None = None,
     ) -> Pages[Any]:
         """A list, page after page, as its items are iterated over.

@@ -33,8 +33,8 @@ def login(
 
     The profile is [default], or the one that `edge --profile NAME login ...` names.
     """
-    from edge_core import config
     from edge_tokens import login as steps
+    from edge_tokens.profile import save_profile
 
     token = token_file.read().strip() if token_file is not None else None
     if invitation is not None:
@@ -49,7 +49,7 @@ def login(
     me = steps.whoami(service_url, token)
     name = ctx.find_root().params.get("profile") or "default"
     chosen = steps.choose_organization(me, organization)
-    path = config.save_profile(name, api_token=token, service_url=service_url, organization=chosen)
+    path = save_profile(name, api_token=token, service_url=service_url, organization=chosen)
     output.line(f"Logged in to {chosen} as {me.user_name}; the profile [{name}] is in {path}")
 
 

@@ -9,11 +9,12 @@ import unicodedata
 
 import flask
 
-from edge_core.search import SearchPage, SearchQuery, SearchResult
+from edge_core.search import SearchResult
 from edge_server.base.problems import bad_entry
 from edge_server.files import tree
 from edge_server.search import index
 from edge_server.search.index import Found
+from edge_server.search.search_records import SearchPage, SearchQuery
 from edge_server.web.engines import services
 from edge_server.web.permissions import member
 from edge_server.web.routes import Routes, answer

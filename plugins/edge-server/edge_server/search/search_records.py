@@ -1,0 +1,22 @@
+"""What a search is called with, and a page of its answer."""
+
+from __future__ import annotations
+
+from edge_core.records import Record, field
+from edge_core.search import SearchResult
+
+
+class SearchQuery(Record):
+    """Asks for what has a name like `query`."""
+
+    query: str = field(max_length=255, doc="Text; matched by trigrams, so approximately.")
+    kind: str | None = field(default=None, pattern="^(file|folder|connector)$", doc="Only things of this kind.")
+    limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class SearchPage(Record):
+    """One page of results, the best first."""
+
+    items: list[SearchResult]
+    next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
