@@ -4,8 +4,6 @@ Each value is taken from the first place that gives it: the argument, the enviro
 file. With everything given by arguments and environment, no file is read.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys
@@ -107,7 +105,7 @@ def plugin_choices() -> dict[str, str]:
     return dict(parser["plugins"]) if parser is not None and parser.has_section("plugins") else {}
 
 
-def _read_config() -> ConfigParser | None:
+def _read_config() -> "ConfigParser | None":
     import configparser
 
     path = config_path()

@@ -1,7 +1,5 @@
 """What is installed: one look at the metadata of distributions per process, which imports none of them."""
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Iterable
@@ -37,7 +35,7 @@ class Claim(NamedTuple):
     """One distribution's entry point under a name."""
 
     record: PluginRecord
-    point: EntryPoint
+    point: "EntryPoint"
 
     @property
     def key(self) -> tuple[str, str]:
@@ -81,15 +79,18 @@ def _scan() -> dict[str, dict[str, list[Claim]]]:
         if _claims is None:
             _claims = {}
             for distribution in _distributions():
-                name, version = _name_and_version(distribution)
-                for point in distribution.entry_points:
-                    if point.group.startswith("edge."):
-                        claim = Claim(PluginRecord(point.name, "available", name, version, point.value), point)
-                        _claims.setdefault(point.group, {}).setdefault(point.name, []).append(claim)
+                try:
+                    name, version = _name_and_version(distribution)
+                    points = [point for point in distribution.entry_points if point.group.startswith("edge.")]
+                except Exception:  # noqa: S112  # one damaged distribution must not hide the others
+                    continue
+                for point in points:
+                    claim = Claim(PluginRecord(point.name, "available", name, version, point.value), point)
+                    _claims.setdefault(point.group, {}).setdefault(point.name, []).append(claim)
         return _claims
 
 
-def _distributions() -> Iterable[Distribution]:
+def _distributions() -> "Iterable[Distribution]":
     """The distributions with entry points in groups of ours, each once."""
     from importlib import metadata
 
@@ -98,17 +99,17 @@ def _distributions() -> Iterable[Distribution]:
         try:
             # Most have nothing for us, which shows sooner than their entry points are parsed.
             text = distribution.read_text("entry_points.txt") or ""
-            if "[edge." in text and any(point.group.startswith("edge.") for point in distribution.entry_points):
+            if "[edge." in text:
                 name = _name_and_version(distribution)[0]
                 names.setdefault(normalized(name), name)
-        except Exception:  # noqa: S112  # one damaged distribution must not hide the others
+        except Exception:  # noqa: S112
             continue
     # By name, since a distribution can be on the path twice (an editable install beside a
     # wheel, an egg-info beside a dist-info) and Python imports the first one.
     return [metadata.distribution(name) for name in names.values()]
 
 
-def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+def _name_and_version(distribution: "Distribution") -> tuple[str, str]:
     """Both from the head of the metadata: by its attributes, each parses the whole of it, README and all."""
     text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     head = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", text.partition("\n\n")[0], flags=re.MULTILINE))

@@ -14,7 +14,6 @@ loading a list through it takes about ten times as long.
 from __future__ import annotations
 
 import datetime as dt
-import decimal
 import enum
 import types
 import typing
@@ -366,10 +365,17 @@ def _read_float(value: Any) -> float:
     raise TypeError
 
 
-def _read_decimal(value: Any) -> decimal.Decimal:
+def _read_decimal(value: Any) -> Any:
+    from decimal import Decimal
+
     if isinstance(value, str):
-        return decimal.Decimal(value)
+        return Decimal(value)
     raise TypeError
+
+
+def _is_decimal(kind: type) -> bool:
+    # By its name, since the module takes a millisecond to load and few records have one.
+    return (kind.__module__, kind.__name__) == ("decimal", "Decimal")
 
 
 def _read_datetime(value: Any) -> dt.datetime:
@@ -447,7 +453,7 @@ def _reader_of(hint: Any) -> Reader:
             return _read_datetime
         if hint is dt.date:
             return dt.date.fromisoformat
-        if hint is decimal.Decimal:
+        if _is_decimal(hint):
             return _read_decimal
         if hint is float:
             return _read_float
@@ -476,7 +482,7 @@ def _plain(value: Any) -> Any:
         return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, dt.date):
         return value.isoformat()
-    if isinstance(value, decimal.Decimal):
+    if _is_decimal(type(value)):
         return format(value, "f")  # without an exponent
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
