@@ -11,6 +11,7 @@ import functools
 import importlib
 import inspect
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -30,7 +31,7 @@ RECORD = "EDGE_TEST_RECORD"
 
 LEAST = {
     **{"new_token": 100, "EdgeTokens.create": 5, "EdgeAdmin.invite_to_organization": 5},
-    **{"HttpClient._address": 10, "encode": 10, "_encoded": 3},
+    **{"HttpClient.absolute": 10, "encode": 10, "_encoded": 3},
     **{"EdgeApplication.add_server_info": 1, "EdgeApplication.register_oauth_client": 2},
 }
 """How many secrets of each source a run of all tests has at least, so that no source falls silent."""
@@ -125,6 +126,21 @@ def _watch(patch: pytest.MonkeyPatch, module: str, name: str, secrets: Secrets) 
     patch.setattr(owner, function, watched)
 
 
+class _Log(logging.Handler):
+    """Writes the log of a process.
+
+    pytest's own log file would not do: what it holds back, and under which lock, a test may fork with.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter())
+        self._file = os.open(Path(os.environ[RECORD]) / f"log-{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        os.write(self._file, self.format(record).encode(errors="backslashreplace") + b"\n")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def recorder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Note what is secret as it is made, and errors with the way to them."""
@@ -145,8 +161,11 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def pytest_configure(config: pytest.Config) -> None:
     if not _is_worker(config):
         os.environ[RECORD] = tempfile.mkdtemp(prefix="edge-record-")
-    config.option.log_level = config.option.log_file_level = "DEBUG"
-    config.option.log_file = str(Path(os.environ[RECORD]) / f"log-{os.getpid()}")
+    # What pytest keeps of the log for each test stays what it is without us.
+    config.option.log_level = "WARNING"
+    root = logging.getLogger()
+    root.addHandler(_Log())
+    root.setLevel(logging.DEBUG)
 
 
 def _is_worker(config: pytest.Config) -> bool:

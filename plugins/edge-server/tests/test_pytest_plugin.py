@@ -31,7 +31,17 @@ def test_people_join_the_tests_own_organization_or_another(
 def test_the_readmes_tests_pass(tmp_path: Path) -> None:
     (block,) = re.findall(r"^```python\n(def test_.*?)^```", README.read_text(), flags=re.M | re.S)
     (tmp_path / "test_readme.py").write_text(block)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_readme.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:schemathesis",
+        "test_readme.py",
+    ]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "2 passed" in ran.stdout
