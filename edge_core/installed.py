@@ -78,35 +78,38 @@ def _scan() -> dict[str, dict[str, list[Claim]]]:
     with _scan_lock:
         if _claims is None:
             _claims = {}
-            for distribution in _distributions():
-                try:
-                    name, version = _name_and_version(distribution)
-                    points = [point for point in distribution.entry_points if point.group.startswith("edge.")]
-                except Exception:  # noqa: S112  # one damaged distribution must not hide the others
-                    continue
+            for name, version, points in _distributions():
                 for point in points:
-                    claim = Claim(PluginRecord(point.name, "available", name, version, point.value), point)
-                    _claims.setdefault(point.group, {}).setdefault(point.name, []).append(claim)
+                    if point.group.startswith("edge."):
+                        claim = Claim(PluginRecord(point.name, "available", name, version, point.value), point)
+                        _claims.setdefault(point.group, {}).setdefault(point.name, []).append(claim)
         return _claims
 
 
-def _distributions() -> "Iterable[Distribution]":
-    """The distributions with entry points in groups of ours, each once."""
+def _distributions() -> "Iterable[tuple[str, str, Iterable[EntryPoint]]]":
+    """Name, version and entry points of each distribution that may have one in a group of ours."""
     from importlib import metadata
 
-    names: dict[str, str] = {}
+    names: set[str] = set()
     for distribution in metadata.distributions():
         try:
             # Most have nothing for us, which shows sooner than their entry points are parsed.
-            text = distribution.read_text("entry_points.txt") or ""
-            if "[edge." in text:
-                name = _name_and_version(distribution)[0]
-                names.setdefault(normalized(name), name)
-        except Exception:  # noqa: S112
+            if "[edge." not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            name, version = _name_and_version(distribution)
+            if normalized(name) in names:
+                continue
+            names.add(normalized(name))
+            # A distribution can be on the path twice (an editable install beside a wheel, an egg-info
+            # beside a dist-info), and Python imports the first one, which may have no such group.
+            first = metadata.distribution(name)
+            if first.locate_file("") != distribution.locate_file(""):
+                distribution = first
+                name, version = _name_and_version(first)
+            points = distribution.entry_points
+        except Exception:  # noqa: S112  # one damaged distribution must not hide the others
             continue
-    # By name, since a distribution can be on the path twice (an editable install beside a
-    # wheel, an egg-info beside a dist-info) and Python imports the first one.
-    return [metadata.distribution(name) for name in names.values()]
+        yield name, version, points
 
 
 def _name_and_version(distribution: "Distribution") -> tuple[str, str]:
