@@ -101,7 +101,7 @@ def _distributions() -> "Iterable[tuple[str, str, Iterable[EntryPoint]]]":
                 continue
             names.add(normalized(name))
             # A distribution can be on the path twice (an editable install beside a wheel, an egg-info
-            # beside a dist-info), and Python imports the first one, which may have no such group.
+            # beside a dist-info), and Python imports the first one, which may not be a plugin.
             first = metadata.distribution(name)
             if first.locate_file("") != distribution.locate_file(""):
                 distribution = first
