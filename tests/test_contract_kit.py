@@ -191,7 +191,7 @@ PLUGINS = [
     Plugin(
         "the_session_pickles_and_comes_back",
         "a lock among the settings",
-        change=(READ, f"import threading\n        self.session._given['lock'] = threading.Lock()\n        {READ}"),
+        change=(READ, f"import threading\n        self.session._arguments['lock'] = threading.Lock()\n        {READ}"),
     ),
     Plugin(
         "what_calls_give_pickles",
