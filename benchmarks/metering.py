@@ -24,8 +24,12 @@ import flask
 from werkzeug.wsgi import FileWrapper
 
 from edge_server.billing import metering
-from edge_server.run.app import create_app
-from edge_server.run.data_folder import ORGANIZATION, prepare
+from edge_server.billing.metering import Meter
+from edge_server.run import start
+from edge_server.run.app import build
+from edge_server.run.data_folder import ORGANIZATION
+from edge_server.web import counting
+from edge_server.web.engines import engines_of
 
 BAR_PERCENT = 3.0
 
@@ -53,12 +57,12 @@ class Nothing:
 
 @contextlib.contextmanager
 def without_metering() -> Iterator[None]:
-    kept = metering.charge, metering.sending
-    metering.charge, metering.sending = Nothing.charge, Nothing.sending
+    kept = counting.charge, counting.sending
+    counting.charge, counting.sending = Nothing.charge, Nothing.sending
     try:
         yield
     finally:
-        metering.charge, metering.sending = kept
+        counting.charge, counting.sending = kept
 
 
 def call(wsgi: Wsgi, token: str, method: str, address: str, query: str, body: bytes) -> int:
@@ -112,11 +116,11 @@ def measure(app: flask.Flask, token: str, request: tuple[str, str, str, bytes], 
 
 def flush_milliseconds(app: flask.Flask, rounds: int = 20) -> float:
     """CPU milliseconds to write the counts of one organization."""
-    meter = metering.meter_of(app)
+    meter = Meter(engines_of(app).database)
     meter.flush()
     taken = []
     for _ in range(rounds):
-        meter.count(1, 1, 1, 1)
+        meter.count(counting.Request(1, 1, 1))
         started = time.thread_time_ns()
         meter.flush()
         taken.append(time.thread_time_ns() - started)
@@ -129,16 +133,16 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
-        token = prepare(Path(folder)) or ""
-        app = create_app(Path(folder), ())
+        engines, loaded, token = start.prepare(Path(folder))
+        app = build(engines, loaded)
         for n in range(10):
-            call(app.wsgi_app, token, "PUT", "content", f"path={n}.bin", b"x" * 10_000)
-        call(app.wsgi_app, token, "PUT", "content", "path=large.bin", b"x" * (1 << 20))
+            call(app.wsgi_app, token or "", "PUT", "content", f"path={n}.bin", b"x" * 10_000)
+        call(app.wsgi_app, token or "", "PUT", "content", "path=large.bin", b"x" * (1 << 20))
         print(f"CPU time of one request, the fastest tenth of {rounds}, in turns\n")
         print("| request | without | with metering | difference | bar |")
         print("|---|---|---|---|---|")
         for name, request in REQUESTS.items():
-            before, after = measure(app, token, request, rounds)
+            before, after = measure(app, token or "", request, rounds)
             percent = 100 * (after / before - 1)
             worst = max(worst, percent)
             figures = f"{before:.1f} us | {after:.1f} us | {percent:+.2f} % | {BAR_PERCENT:.0f} %"

@@ -19,15 +19,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from edge_server.data import database, migration
+from edge_server.data.database import SERVER
 from edge_server.data.declarative import new_uid
-from edge_server.data.store import Store
+from edge_server.files import tree
 from edge_server.files.models import Node
 from edge_server.identity import accounts
-from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
-from edge_server.run.app import build
+from edge_server.run.app import build, engines_at
 from edge_server.search import index
-from edge_server.web.engines import Services
 
 _WORDS = """
 absorbance acetone acid activity actin adapter adhesion aging agarose albumin aliquot alloy amplicon analysis anneal
@@ -113,20 +112,20 @@ def main() -> None:
         token = _fill(opened, count, chance)
         _index(opened, count)
         data_folder = Path(folder)
-        app = build(Services(opened, Store(data_folder), Signer(b""), sealing.at(data_folder)))
+        app = build(engines_at(data_folder, Signer(b""), database=opened))
         _ask(app.test_client(), token, queries(chance))
 
 
 def _opened(data: Path) -> database.Database:
     opened = database.Database(data / database.FILE_NAME)
-    migration.migrate(opened, data / "backups")
+    migration.migrate(opened, data / "backups", [migration.own_history()])
     return opened
 
 
 def _fill(opened: database.Database, count: int, chance: random.Random) -> str:
     """An organization with `count` names in folders of 200; returns a token of its member."""
-    with opened.write() as session:
-        organization = accounts.create_organization(session, "lab")
+    with opened.write(SERVER) as session:
+        organization = accounts.create_organization(session, [tree.plant], "lab")
         user = accounts.create_user(session, "ada")
         accounts.add_member(session, user, organization)
         (parent,) = session.scalars(sa.select(Node.id))
@@ -143,7 +142,7 @@ def _fill(opened: database.Database, count: int, chance: random.Random) -> str:
 
 def _index(opened: database.Database, count: int) -> None:
     before, started = _size(opened), time.perf_counter()
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         nodes = session.execute(sa.select(Node.uid, Node.name).where(Node.parent_id.is_not(None))).all()
         for uid, name in nodes:
             index.add(session, 1, "folder", uid, name)

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 from edge_cli.plugins import KINDS
-from edge_server.web.subsystems import ROLES, Context
+from edge_server.web.context import Context
+from edge_server.web.permissions import Rule
 from edge_testing.contract import PluginContract
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -35,10 +36,14 @@ def test_every_switch_of_the_kit_is_in_it_and_has_a_docstring() -> None:
 
 def test_all_of_the_context_is_in_it() -> None:
     members = {name for name in vars(Context) if not name.startswith("_")}
-    table = GUIDE.split("| of the context |")[1].split("\n\n")[0]
-    named = {name for row in re.findall(r"^\| (.*?) \|", table, flags=re.M) for name in re.findall(r"`(\w+)", row)}
-    assert named == members
-    assert all(f"`{role}`" in table for role in ROLES)
+    tables = [table.split("\n\n")[0] for table in GUIDE.split("| of the context, ")[1:]]
+    cells = [cell for table in tables for cell in re.findall(r"^\| (.*?) \|", table, flags=re.M)]
+    assert {name for cell in cells for name in re.findall(r"`(\w+)", cell)} == members
+
+
+def test_all_roles_are_in_it() -> None:
+    rule = GUIDE.split("- **Permissions.**")[1].split("\n- ")[0]
+    assert {role.value for role in Rule} - set(re.findall(r"`(\w+)`", rule)) == {"appointer"}, "the server's own"
 
 
 def test_its_python_is_python() -> None:

@@ -16,6 +16,7 @@ from edge_admin.organization import Organization
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound, Unauthenticated
 from edge_core.session import EdgeSession
 from edge_server.base import clock
+from edge_server.data.database import SERVER
 from edge_server.identity import token_values
 from edge_server.identity.models import Invitation
 from edge_server.testing.local_server import EdgeServer
@@ -35,7 +36,7 @@ def name_of(session: EdgeSession) -> str:
 
 def change(server: EdgeServer, code: str, **values: Any) -> None:
     """Change what the server keeps of an invitation."""
-    with server.database.write() as session:
+    with server.database.write(SERVER) as session:
         session.execute(sa.update(Invitation).where(Invitation.digest == token_values.digest(code)).values(**values))
 
 

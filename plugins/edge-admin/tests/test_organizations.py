@@ -17,6 +17,7 @@ from edge.admin.user import User
 from edge_admin.namespace import EdgeAdmin
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound, QuotaExceeded, Unauthenticated
 from edge_core.session import EdgeSession
+from edge_server.data.database import SERVER
 from edge_server.files.models import Version
 from edge_server.identity import models
 from edge_server.run import data_folder
@@ -110,7 +111,7 @@ def test_a_field_that_cannot_be_is_refused(root: EdgeSession, lab: str, field: s
 def test_a_newer_servers_status_is_shown_and_survives_other_changes(
     root: EdgeSession, lab: str, edge_server: EdgeServer
 ) -> None:
-    with edge_server.database.write() as session:
+    with edge_server.database.write(SERVER) as session:
         session.execute(sa.update(models.Organization).values(status="frozen").where(models.Organization.name == lab))
     organization = root.admin.get_organization(lab)
     assert organization.status == "frozen"

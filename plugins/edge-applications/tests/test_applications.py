@@ -19,6 +19,7 @@ from edge.apps.application import Application, AppResource, AppStatusEnum
 from edge.apps.server_info import ServerInfo
 from edge_core.session import EdgeSession
 from edge_server.applications import models
+from edge_server.data.database import SERVER
 from edge_server.testing.local_server import EdgeServer
 
 Join = Callable[..., EdgeSession]
@@ -391,7 +392,7 @@ def test_of_many_that_add_a_version_at_once_the_first_succeeds_and_none_is_lost(
 
 def test_a_newer_servers_values_are_kept(edge_server: EdgeServer, viewer: EdgeSession) -> None:
     viewer.applications.add_app_version(version())
-    with edge_server.database.write() as session:
+    with edge_server.database.write(SERVER) as session:
         app = session.scalars(sa.select(models.Application).order_by(models.Application.id.desc())).first()
         assert app is not None
         app.status = "archived"

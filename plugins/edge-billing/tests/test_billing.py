@@ -19,6 +19,7 @@ from edge_billing.cloud_usage import BillingCloudUsage
 from edge_billing.computed_cost import BillingComputedCost
 from edge_billing.namespace import EdgeBilling
 from edge_server.billing import usage
+from edge_server.data.database import SERVER
 from edge_server.identity.accounts import find_organization
 from edge_server.testing.local_server import EdgeServer
 
@@ -35,7 +36,7 @@ def run_an_app(
     server: EdgeServer, organization: str, profile: str, started_at: dt.datetime, until: dt.datetime
 ) -> None:
     """Report running time as a compute backend does."""
-    with server.database.write() as session:
+    with server.database.write(SERVER) as session:
         row = find_organization(session, organization)
         assert row is not None
         usage.report_app_time(session, row.id, profile, started_at, until)

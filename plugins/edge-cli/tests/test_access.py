@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from edge_core.session import EdgeSession
+from edge_server.data.database import SERVER
 from edge_server.testing.local_server import EdgeServer
 
 pytestmark = pytest.mark.slow
@@ -123,7 +124,7 @@ def test_who_is_in_several_organizations_says_which(run: Run, edge_server: EdgeS
     good(run("login", edge_server.url, text=token))
     from edge_server.identity import accounts
 
-    with edge_server.database.write() as session:
+    with edge_server.database.write(SERVER) as session:
         user_row = accounts.find_user(session, user)
         second = accounts.find_organization(session, organizations[1])
         assert user_row is not None

@@ -25,6 +25,7 @@ from edge.api import (
 from edge_core.session import EdgeSession
 from edge_server.compute import models
 from edge_server.compute.instance_types import FILE_NAME
+from edge_server.data.database import SERVER
 from edge_server.testing.local_server import EdgeServer
 
 Join = Callable[..., EdgeSession]
@@ -324,7 +325,7 @@ def test_of_many_that_create_an_id_at_once_the_first_succeeds(admin: EdgeSession
 def test_a_newer_servers_status_is_kept(edge_server: EdgeServer, admin: EdgeSession) -> None:
     admin.compute.create_app_profile("lab.large", profile())
     when_ready(admin, "lab.large")
-    with edge_server.database.write() as session:
+    with edge_server.database.write(SERVER) as session:
         mine = models.AppProfile.uid == admin.compute.retrieve_app_profile("lab.large").uid
         session.execute(update(models.AppProfile).where(mine).values(status="hibernating"))
 

@@ -24,6 +24,7 @@ from edge_core.errors import NotFound
 from edge_core.session import EdgeSession
 from edge_files.folder import Folder
 from edge_server.base import clock
+from edge_server.data.database import SERVER
 from edge_server.files.models import Version
 
 MIB = 1 << 20
@@ -369,7 +370,7 @@ def test_a_version_that_is_gone_is_an_error_and_never_mixed_with_its_successor(
     file.read(5000)
     version = files.stat("a.bin").version
     files.upload("a.bin", bytes_of(size + 1)[:size])
-    with edge_server.database.write() as session:
+    with edge_server.database.write(SERVER) as session:
         long_ago = clock.now() - dt.timedelta(hours=25)
         session.execute(update(Version).where(Version.uid == version).values(removed_at=long_ago))
     file.seek(size // 3)

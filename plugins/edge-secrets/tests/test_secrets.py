@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.test import TestResponse
 
 from edge_core.errors import AlreadyExists, ApiError, BadEntry, BadResponse, Conflict, EdgeError, Forbidden, NotFound
 from edge_core.session import EdgeSession
 from edge_secrets.namespace import EdgeSecrets
 from edge_secrets.wire import MAX_BYTES, MAX_DEPTH, MAX_NAME, encode
+from edge_server.data.database import SERVER
 from edge_server.testing.local_server import EdgeServer
 from edge_server.testing.pytest_plugin import Join
 
@@ -245,7 +247,7 @@ def test_a_users_secrets_of_an_organization_are_not_in_another(edge_server: Edge
 
     here, there = edge_server.create_organization(), edge_server.create_organization()
     user = edge_server.create_user(organization=here)
-    with edge_server.database.write() as session:
+    with edge_server.database.write(SERVER) as session:
         user_row, organization_row = accounts.find_user(session, user), accounts.find_organization(session, there)
         assert user_row is not None
         assert organization_row is not None
@@ -613,22 +615,22 @@ def test_an_answer_that_is_not_a_secret_is_reported_without_it(
 
 def test_a_read_that_cannot_be_audited_is_refused(edge_server: EdgeServer, admin: EdgeSession, tmp_path: Path) -> None:
     from edge_server.base.audit import AuditLog
-    from edge_server.data.store import Store
-    from edge_server.keys import sealing
     from edge_server.keys.signing import Signer
-    from edge_server.run.app import build
-    from edge_server.web.engines import Services
+    from edge_server.run.app import build, engines_at
 
     content = fresh()
     admin.secrets.create_user_secret("one", {"a": content})
-    opened = (edge_server.database, Store(edge_server.data), Signer(b""), sealing.at(edge_server.data))
+
+    def read(audit: AuditLog) -> TestResponse:
+        engines = engines_at(edge_server.data, Signer(b""), database=edge_server.database, audit=audit)
+        return build(engines).test_client().get(address, headers=headers)
+
     address = f"/v1/orgs/{admin.organization}/secrets/user/one"
     headers = {"Authorization": f"Bearer {admin.config.api_token}"}
-    refused = build(Services(*opened, AuditLog(tmp_path))).test_client().get(address, headers=headers)
+    refused = read(AuditLog(tmp_path))
     assert refused.status_code == 500
     assert content not in refused.text
-    audited = build(Services(*opened, AuditLog(tmp_path / "logs" / "audit.log"))).test_client()
-    opened_secret = audited.get(address, headers=headers)
+    opened_secret = read(AuditLog(tmp_path / "logs" / "audit.log"))
     assert opened_secret.get_json()["content"] == {"a": content}
     assert opened_secret.headers["Cache-Control"] == "no-store"
     assert (tmp_path / "logs" / "audit.log").read_text().count("\n") == 1

@@ -18,8 +18,9 @@ from edge_server.billing import closing, usage
 from edge_server.billing.models import BillingMonth, BillingUsage
 from edge_server.billing.prices import PriceFile, parse
 from edge_server.billing.usage import Key
-from edge_server.data.database import FILE_NAME, Database
-from edge_server.data.migration import migrate
+from edge_server.data.database import FILE_NAME, SERVER, Database
+from edge_server.data.migration import migrate, own_history
+from edge_server.files import tree
 from edge_server.files.models import Version
 from edge_server.identity import accounts
 from edge_server.identity.models import Organization, User
@@ -60,9 +61,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def database(told: Clock, tmp_path: Path) -> Iterator[Database]:
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
-        migrate(opened, tmp_path / "backups")
-        with opened.write() as session:
-            accounts.create_organization(session, "lab")
+        migrate(opened, tmp_path / "backups", [own_history()])
+        with opened.write(SERVER) as session:
+            accounts.create_organization(session, [tree.plant], "lab")
             accounts.create_user(session, "ada")
         yield opened
 
@@ -79,7 +80,7 @@ def ids(session: Session) -> tuple[int, int]:
 
 
 def store(database: Database, size: int, created_at: dt.datetime, removed_at: dt.datetime | None = None) -> None:
-    with database.write() as session:
+    with database.write(SERVER) as session:
         organization, user = ids(session)
         version = Version(
             key=f"{size}-{created_at.timestamp()}",
@@ -94,7 +95,7 @@ def store(database: Database, size: int, created_at: dt.datetime, removed_at: dt
 
 
 def count(database: Database, day: dt.date, requests: int) -> None:
-    with database.write() as session:
+    with database.write(SERVER) as session:
         usage.add(session, {Key(ids(session)[0], day, "api_requests"): requests})
 
 
@@ -238,7 +239,7 @@ def test_final_storage_is_not_measured_again(database: Database, told: Clock, pr
     closing.close_ended(database, prices, clock.now())
     final = {day: row for day, row in rows(database).items() if row[1]}
     assert len(final) == 2
-    with database.write() as session:
+    with database.write(SERVER) as session:
         session.execute(sa.update(Version).values(size=99, created_at=at(1)))
     for moment in (at(15), at(1, month=2), at(3, month=4)):
         told.jump_to(moment)

@@ -11,21 +11,19 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 import edge_server.data.migrations
 from edge_server.data import database
-from edge_server.data.database import Database, NotMigrated
+from edge_server.data.database import SERVER, Database, NotMigrated
 from edge_server.data.declarative import Base
-from edge_server.data.migration import KEPT_BACKUPS, back_up, migrate
+from edge_server.data.migration import KEPT_BACKUPS, History, back_up, migrate, own_history
+from edge_server.files import tree
 from edge_server.files.models import Node
 from edge_server.identity import accounts
 from edge_server.identity.models import Organization
-from edge_server.run.app import create_app
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ def empty(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def migrated(empty: Database, tmp_path: Path) -> Database:
-    migrate(empty, tmp_path / "backups")
+    migrate(empty, tmp_path / "backups", [own_history()])
     return empty
 
 
@@ -45,7 +43,7 @@ def migrated(empty: Database, tmp_path: Path) -> Database:
     ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30_000)]
 )
 def test_each_connection_is_set_up(migrated: Database, pragma: str, value: object) -> None:
-    with migrated.read() as reading, migrated.write() as writing:
+    with migrated.read() as reading, migrated.write(SERVER) as writing:
         for session in (reading, writing):
             assert session.scalar(sa.text(f"PRAGMA {pragma}")) == value
 
@@ -54,14 +52,14 @@ def test_a_writer_has_the_lock_from_the_start_and_readers_do_not_wait(migrated: 
     order = []
 
     def write() -> None:
-        with migrated.write() as session:
+        with migrated.write(SERVER) as session:
             order.append("second")
-            accounts.create_organization(session, "second")
+            accounts.create_organization(session, [tree.plant], "second")
 
-    with migrated.write() as session:
+    with migrated.write(SERVER) as session:
         thread = threading.Thread(target=write)
         thread.start()
-        accounts.create_organization(session, "first")
+        accounts.create_organization(session, [tree.plant], "first")
         with migrated.read() as reading:
             assert reading.scalar(sa.select(sa.func.count()).select_from(Organization)) == 0
         thread.join(0.2)
@@ -71,24 +69,24 @@ def test_a_writer_has_the_lock_from_the_start_and_readers_do_not_wait(migrated: 
 
 
 def test_a_transaction_that_raises_leaves_nothing(migrated: Database) -> None:
-    with contextlib.suppress(RuntimeError), migrated.write() as session:
-        accounts.create_organization(session, "gone")
+    with contextlib.suppress(RuntimeError), migrated.write(SERVER) as session:
+        accounts.create_organization(session, [tree.plant], "gone")
         raise RuntimeError
     with migrated.read() as session:
         assert accounts.find_organization(session, "gone") is None
 
 
 def test_an_organization_has_one_root(migrated: Database) -> None:
-    with migrated.write() as session:
-        organization = accounts.create_organization(session, "one")
-    with pytest.raises(sa.exc.IntegrityError), migrated.write() as session:
+    with migrated.write(SERVER) as session:
+        organization = accounts.create_organization(session, [tree.plant], "one")
+    with pytest.raises(sa.exc.IntegrityError), migrated.write(SERVER) as session:
         session.add(Node(organization_id=organization.id, parent_id=None, name=""))
 
 
 def test_names_are_ordered_by_their_bytes(migrated: Database) -> None:
     names = ["\U0001f600", "\uffee", "é", "z", "Z", "_", "a"]
-    with migrated.write() as session:
-        organization = accounts.create_organization(session, "one")
+    with migrated.write(SERVER) as session:
+        organization = accounts.create_organization(session, [tree.plant], "one")
         root = session.scalars(sa.select(Node)).one()
         session.add_all([Node(organization_id=organization.id, parent_id=root.id, name=name) for name in names])
         session.flush()
@@ -103,9 +101,7 @@ def test_the_migrations_make_what_the_models_say(migrated: Database) -> None:
 
 
 def test_the_migrations_are_one_line_that_ends_where_the_code_says() -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(edge_server.data.migrations.__file__).parent))
-    scripts = ScriptDirectory.from_config(config)
+    scripts = own_history().revisions()
     assert scripts.get_heads() == [edge_server.data.migrations.HEAD]
     assert len(scripts.get_bases()) == 1
 
@@ -122,25 +118,25 @@ def test_the_tables_can_be_made_in_postgresql() -> None:
 
 def test_an_app_refuses_a_database_that_is_not_migrated(empty: Database, tmp_path: Path) -> None:
     with pytest.raises(NotMigrated, match="is at revision none and this server needs"):
-        create_app(tmp_path)
+        own_history(Base.metadata).require_migrated(empty)
 
 
 def test_a_database_of_a_newer_server_is_left_alone(migrated: Database, tmp_path: Path) -> None:
-    with migrated.write() as session:
+    with migrated.write(SERVER) as session:
         session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(NotMigrated, match="newer server"):
-        migrate(migrated, tmp_path / "backups")
+        migrate(migrated, tmp_path / "backups", [own_history()])
     assert not (tmp_path / "backups").exists()
 
 
 def test_an_existing_database_is_backed_up_before_it_is_changed(
     migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with migrated.write() as session:
-        accounts.create_organization(session, "kept")
+    with migrated.write(SERVER) as session:
+        accounts.create_organization(session, [tree.plant], "kept")
     monkeypatch.setattr("edge_server.data.migration.HEAD", "next")
-    monkeypatch.setattr("edge_server.data.migration._upgrade", lambda *_: None)
-    migrate(migrated, tmp_path / "backups")
+    monkeypatch.setattr(History, "upgrade", lambda *_: None)
+    migrate(migrated, tmp_path / "backups", [own_history()])
     (backup,) = (tmp_path / "backups").iterdir()
     with contextlib.closing(sqlite3.connect(backup)) as copy:
         assert copy.execute("SELECT name FROM organizations").fetchall() == [("kept",)]
@@ -148,7 +144,7 @@ def test_an_existing_database_is_backed_up_before_it_is_changed(
 
 
 def test_an_empty_or_current_database_is_not_backed_up(migrated: Database, tmp_path: Path) -> None:
-    migrate(migrated, tmp_path / "backups")
+    migrate(migrated, tmp_path / "backups", [own_history()])
     assert not (tmp_path / "backups").exists()
 
 
@@ -160,8 +156,7 @@ def test_the_newest_backups_are_kept(migrated: Database, tmp_path: Path) -> None
 def test_a_downgrade_empties_the_database(migrated: Database) -> None:
     from alembic import command
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(edge_server.data.migrations.__file__).parent))
+    config = own_history().config()
     with migrated.write_connection() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")

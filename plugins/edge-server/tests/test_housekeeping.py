@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
 import flask
 import pytest
 import requests
@@ -20,17 +19,16 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from edge_server.base import clock
-from edge_server.data.database import FILE_NAME, Database
+from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.declarative import new_uid
-from edge_server.data.migration import migrate
-from edge_server.data.store import Store
+from edge_server.data.migration import migrate, own_history
+from edge_server.data.store import FolderStore
 from edge_server.files import fsck, housekeeping, tree
 from edge_server.files.models import Node, Upload, Version
 from edge_server.files.uploads import Uploads
 from edge_server.identity import accounts
 from edge_server.identity.models import Organization
-from edge_server.run import data_folder
-from edge_server.run.app import create_app
+from edge_server.run import app, start
 from edge_server.run.command import server as command
 from edge_server.search import index
 from edge_server.search.models import SearchName
@@ -69,9 +67,9 @@ class InProcess(requests.adapters.BaseAdapter):
 def own(data: Path) -> Api:
     """A member on a server of the test's own, of which nothing but the requests runs."""
     data.mkdir()
-    token = data_folder.prepare(data)
+    engines, loaded, token = start.prepare(data)
     http = http_session()
-    http.mount("http://in-process", InProcess(create_app(data, [])))
+    http.mount("http://in-process", InProcess(app.build(engines, loaded)))
     return Api("http://in-process", token, "default", http)
 
 
@@ -87,8 +85,8 @@ def database(data: Path, own: Api) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store(data: Path) -> Store:
-    return Store(data)
+def store(data: Path) -> FolderStore:
+    return FolderStore(data)
 
 
 def contents(data: Path) -> list[Path]:
@@ -97,7 +95,7 @@ def contents(data: Path) -> list[Path]:
 
 def age(database: Database, hours: float) -> None:
     """Let so much time pass since anything was removed."""
-    with database.write() as session:
+    with database.write(SERVER) as session:
         for row in session.execute(sa.select(Version.id, Version.removed_at).where(Version.removed_at.is_not(None))):
             removed_at = row.removed_at - dt.timedelta(hours=hours)
             session.execute(sa.update(Version).where(Version.id == row.id).values(removed_at=removed_at))
@@ -111,7 +109,7 @@ def backdate(path: Path, seconds: float) -> None:
 
 
 def test_replaced_and_deleted_content_goes_a_day_later_and_its_row_says_so(
-    own: Api, database: Database, store: Store, data: Path
+    own: Api, database: Database, store: FolderStore, data: Path
 ) -> None:
     first = own.put("a", b"one").json()
     own.put("a", b"two")
@@ -138,7 +136,7 @@ def test_replaced_and_deleted_content_goes_a_day_later_and_its_row_says_so(
 
 
 def test_a_pass_that_was_cut_off_is_finished_by_the_next(
-    own: Api, database: Database, store: Store, data: Path, monkeypatch: pytest.MonkeyPatch
+    own: Api, database: Database, store: FolderStore, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "COLLECTED", 2)
     for n in range(5):
@@ -154,7 +152,7 @@ def test_a_pass_that_was_cut_off_is_finished_by_the_next(
     assert not housekeeping.collect(database, store)
 
 
-def test_passes_of_several_processes_do_not_harm_each_other(own: Api, database: Database, store: Store) -> None:
+def test_passes_of_several_processes_do_not_harm_each_other(own: Api, database: Database, store: FolderStore) -> None:
     for n in range(30):
         own.put(f"{n}")
     own.put("kept")
@@ -179,26 +177,15 @@ def test_passes_of_several_processes_do_not_harm_each_other(own: Api, database: 
     assert own.get("kept").content == b"x"
 
 
-def test_an_expired_upload_goes_with_its_parts(own: Api, database: Database, store: Store, data: Path) -> None:
+def test_an_expired_upload_goes_with_its_parts(own: Api, database: Database, store: FolderStore, data: Path) -> None:
     upload, kept = own.start("a", 3), own.start("b", 3)
     own.part(upload["id"], 1, b"abc")
-    with database.write() as session:
+    with database.write(SERVER) as session:
         session.execute(sa.update(Upload).where(Upload.uid == upload["id"]).values(expires_at=clock.now()))
     housekeeping.run(database, store)
     assert [path.name for path in (data / "uploads").iterdir()] == [kept["id"]]
     with database.read() as session:
         assert session.scalars(sa.select(Upload.uid)).all() == [kept["id"]]
-
-
-def test_a_pass_is_left_to_the_process_that_is_at_it(own: Api, data: Path, database: Database, store: Store) -> None:
-    own.put("a")
-    own.files("DELETE", "/entry", params={"path": "a"})
-    age(database, 25)
-    with filelock.FileLock(data / housekeeping.LOCK):
-        housekeeping.tidy(database, store)
-        assert len(contents(data)) == 1
-    housekeeping.tidy(database, store)
-    assert contents(data) == []
 
 
 @pytest.mark.slow
@@ -264,7 +251,7 @@ def test_fsck_drops_old_orphans_and_leaves_new_ones(own: Api, data: Path) -> Non
 
 
 def test_fsck_leaves_what_an_upload_cut_off_at_its_end_has_moved(
-    own: Api, data: Path, database: Database, store: Store
+    own: Api, data: Path, database: Database, store: FolderStore
 ) -> None:
     upload = own.start("a", 3)
     part = own.part(upload["id"], 1, b"abc")
@@ -313,7 +300,7 @@ def test_fsck_tells_missing_and_damaged_content_by_path_and_version(own: Api, da
 
 def test_fsck_counts_anew_what_was_counted_wrongly(own: Api, data: Path, database: Database) -> None:
     own.put("a", b"12345")
-    with database.write() as session:
+    with database.write(SERVER) as session:
         session.execute(sa.update(Organization).values(used_bytes=99))
     done = run_fsck(data)
     assert done.exit_code == 0
@@ -338,16 +325,16 @@ ENTRIES = int(os.environ.get("EDGE_FOLDER_ENTRIES", "10000"))
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Database]:
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
-        migrate(opened, tmp_path / "backups")
-        with opened.write() as session:
-            organization = accounts.create_organization(session, "lab")
+        migrate(opened, tmp_path / "backups", [own_history()])
+        with opened.write(SERVER) as session:
+            organization = accounts.create_organization(session, [tree.plant], "lab")
             accounts.add_member(session, accounts.create_user(session, "ada"), organization)
         yield opened
 
 
 def fill(database: Database, parent: int, count: int, *, prefix: str = "file") -> None:
     """Put files of one byte into a folder, past everything that one request does."""
-    with database.write() as session:
+    with database.write(SERVER) as session:
         first = (session.scalar(sa.select(sa.func.max(Version.id))) or 0) + 1
         session.execute(
             sa.insert(Version),
@@ -387,16 +374,16 @@ def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
     alone: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tree, "BATCH", 10)
-    with alone.write() as session:
+    with alone.write(SERVER) as session:
         for name in ("large", "large/deep", "large/deep/deeper", "kept"):
             tree.make_folder(session, 1, tuple(name.split("/")), exist_ok=False)
         ids = {name: session.scalars(sa.select(Node.id).where(Node.name == name)).one() for name in ("large", "deeper")}
     fill(alone, ids["large"], 45)
     fill(alone, ids["deeper"], 25)
     assert left(alone) == (74, 70, 74, 70)
-    with alone.write() as session:
+    with alone.write(SERVER) as session:
         tree.remove(session, 1, ("large",), recursive=True)
-    with alone.write() as session:
+    with alone.write(SERVER) as session:
         assert tree.find(session, 1, ("large",)) is None
         hits = [one.uid for one in index.find(session, 1, "file")]
         assert tree.paths_of(session, hits) == {}
@@ -406,7 +393,7 @@ def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
     more = True
     while more:
         before = left(alone)[0]
-        with alone.write() as session:
+        with alone.write(SERVER) as session:
             more = tree.remove_more(session)
         assert 0 <= before - left(alone)[0] <= 12
         steps += 1
@@ -418,7 +405,7 @@ def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
 
 
 def test_deleting_over_the_wire_clears_a_large_folder_before_it_answers(
-    own: Api, database: Database, store: Store
+    own: Api, database: Database, store: FolderStore
 ) -> None:
     own.files("POST", "/folders", json={"path": "large/below"})
     with database.read() as session:
@@ -443,7 +430,7 @@ def test_a_tree_100_deep_is_made_moved_found_and_deleted(own: Api, database: Dat
 
 
 def test_moving_a_large_folder_is_one_row(alone: Database) -> None:
-    with alone.write() as session:
+    with alone.write(SERVER) as session:
         tree.make_folder(session, 1, ("large",), exist_ok=False)
         tree.make_folder(session, 1, ("target",), exist_ok=False)
         large = session.scalars(sa.select(Node.id).where(Node.name == "large")).one()
@@ -455,14 +442,14 @@ def test_moving_a_large_folder_is_one_row(alone: Database) -> None:
             changed.append(statement.partition(" SET")[0])
 
     sa.event.listen(alone.engine, "before_cursor_execute", note)
-    with alone.write() as session:
+    with alone.write(SERVER) as session:
         tree.move(session, 1, ("large",), ("target", "large"), overwrite=False)
     assert changed == ["UPDATE nodes"]
 
 
 @pytest.mark.slow
 def test_a_large_folder_lists_in_pages_and_is_deleted(alone: Database, tmp_path: Path) -> None:
-    with alone.write() as session:
+    with alone.write(SERVER) as session:
         tree.make_folder(session, 1, ("large",), exist_ok=False)
         large = session.scalars(sa.select(Node.id).where(Node.name == "large")).one()
     for n in range(10):
@@ -475,10 +462,10 @@ def test_a_large_folder_lists_in_pages_and_is_deleted(alone: Database, tmp_path:
             break
         after, count = page[-1].name, count + len(page)
     assert count == ENTRIES
-    with alone.write() as session:
+    with alone.write(SERVER) as session:
         tree.remove(session, 1, ("large",), recursive=True)
-    Store(tmp_path).create()
-    housekeeping.run(alone, Store(tmp_path))
+    FolderStore(tmp_path).create()
+    housekeeping.run(alone, FolderStore(tmp_path))
     assert left(alone) == (0, 0, 0, 0)
 
 
@@ -496,7 +483,7 @@ def test_listing_a_large_folder_uses_its_index(alone: Database) -> None:
 
 
 def test_an_abandoned_sweep_is_harmless(alone: Database, tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = FolderStore(tmp_path)
     store.create()
     assert not Uploads(alone, store).sweep()
     assert fsck.check(alone, store, deep=True).is_clean

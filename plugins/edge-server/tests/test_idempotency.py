@@ -24,30 +24,29 @@ import pytest
 import requests
 import sqlalchemy as sa
 from alembic import command
-from alembic.config import Config
 from flask.testing import FlaskClient
 
 import edge_server.data.migrations
 from edge_server.base import clock
 from edge_server.base.problems import Refusal
-from edge_server.data.database import FILE_NAME, Database
-from edge_server.data.migration import migrate
-from edge_server.data.store import Store
+from edge_server.data.database import FILE_NAME, SERVER, Database
+from edge_server.data.migration import migrate, own_history
 from edge_server.files import tree
 from edge_server.files.models import Node, Upload
 from edge_server.identity import accounts, token_values
 from edge_server.identity.models import Membership
-from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
-from edge_server.run.app import build
+from edge_server.run import permission_table
+from edge_server.run.app import build, engines_at
 from edge_server.run.openapi import document
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web import idempotency
-from edge_server.web.engines import Services
 from edge_server.web.idempotency_keys import IdempotencyKey
-from edge_server.web.permissions import RULES, Rule
+from edge_server.web.permissions import Rule
 
 from .wire import Api, client, close_all, refused, session
+
+RULES = permission_table.rules()
 
 
 def new_key() -> str:
@@ -74,7 +73,7 @@ def row(server: EdgeServer, key: str) -> IdempotencyKey:
 
 
 def change(server: EdgeServer, key: str, **values: Any) -> None:
-    with server.database.write() as writing:
+    with server.database.write(SERVER) as writing:
         writing.execute(sa.update(IdempotencyKey).where(IdempotencyKey.key == key).values(**values))
 
 
@@ -154,12 +153,12 @@ def test_another_request_under_the_key_is_refused(api: Api, edge_server: EdgeSer
     key = new_key()
     first = post(api, "/folders", key, {"path": "a"})
     other = client(edge_server, api.token, edge_server.create_organization())
-    with edge_server.database.write() as writing:
+    with edge_server.database.write(SERVER) as writing:
         organization = accounts.find_organization(writing, other.organization)
-        me = accounts.user_of_token(writing, api.token or "")
+        holder = accounts.token_user(writing, api.token or "")
         assert organization is not None
-        assert me is not None
-        accounts.add_member(writing, me, organization)
+        assert holder is not None
+        accounts.add_member(writing, holder.user, organization)
     for caller, path, body in (
         (api, "/folders", {"path": "b"}),
         (api, "/folders", {"path": "a", "exist_ok": False}),
@@ -181,19 +180,19 @@ def test_a_key_is_its_users_own(api: Api, edge_server: EdgeServer) -> None:
     refused(post(other, "/folders", key, {"path": "a"}), 409, "already_exists")
     # Another token of the same user is the same user.
     with edge_server.database.read() as reading:
-        me = accounts.user_of_token(reading, api.token or "")
-    assert me is not None
-    api.token = edge_server.create_token(me.user_name)
+        holder = accounts.token_user(reading, api.token or "")
+    assert holder is not None
+    api.token = edge_server.create_token(holder.user.user_name)
     assert post(api, "/folders", key, {"path": "a"}).headers[idempotency.REPLAYED] == "true"
 
 
 def test_an_answer_is_given_again_only_to_who_may_still_ask(api: Api, edge_server: EdgeServer) -> None:
     key = new_key()
     assert post(api, "/folders", key, {"path": "a"}).status_code == 201
-    with edge_server.database.write() as writing:
-        me = accounts.user_of_token(writing, api.token or "")
-        assert me is not None
-        writing.execute(sa.delete(Membership).where(Membership.user_id == me.id))
+    with edge_server.database.write(SERVER) as writing:
+        holder = accounts.token_user(writing, api.token or "")
+        assert holder is not None
+        writing.execute(sa.delete(Membership).where(Membership.user_id == holder.user.id))
     refused(post(api, "/folders", key, {"path": "a"}), 404, "not_found")
     stranger = client(edge_server, None, api.organization)
     refused(post(stranger, "/folders", key, {"path": "a"}), 401, "unauthenticated")
@@ -304,9 +303,7 @@ class Inside:
     """The same server within this process, so that it can be made to fail."""
 
     def __init__(self, server: EdgeServer, api: Api) -> None:
-        self.http: FlaskClient = build(
-            Services(server.database, Store(server.data), Signer(b""), sealing.at(server.data))
-        ).test_client()
+        self.http: FlaskClient = build(engines_at(server.data, Signer(b""), database=server.database)).test_client()
         self._url = f"/v1/orgs/{api.organization}/files/folders"
         self._token = api.token
 
@@ -537,15 +534,14 @@ def test_a_start_lets_go_of_what_the_server_before_was_at(fragile: tuple[EdgeSer
 
 
 def test_a_database_without_keys_gets_them_and_keeps_what_it_has(tmp_path: Path) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(edge_server.data.migrations.__file__).parent))
+    config = own_history().config()
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
         with opened.write_connection() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "0001")
         token = token_values.new_token()
         now = "2024-01-01 00:00:00.000000"
-        with opened.write() as writing:
+        with opened.write(SERVER) as writing:
             # As the tables were then, which the models no longer know.
             for statement in (
                 f"INSERT INTO organizations VALUES (1, 'o', 'kept', 'Kept', 'active', '{now}')",
@@ -560,13 +556,13 @@ def test_a_database_without_keys_gets_them_and_keeps_what_it_has(tmp_path: Path)
                 ),
             ):
                 writing.execute(sa.text(statement))
-        migrate(opened, tmp_path / "backups")
+        migrate(opened, tmp_path / "backups", [own_history()])
         assert opened.revision() == edge_server.data.migrations.HEAD
         assert len(list((tmp_path / "backups").iterdir())) == 1
         with opened.read() as reading:
             assert reading.scalars(sa.select(sa.func.count()).select_from(Node)).one() == 3
             assert reading.scalars(sa.select(sa.func.count()).select_from(IdempotencyKey)).one() == 0
-            assert accounts.user_of_token(reading, token) is not None
+            assert accounts.token_user(reading, token) is not None
         with opened.write_connection() as connection:
             config.attributes["connection"] = connection
             command.downgrade(config, "0001")

@@ -15,10 +15,9 @@ import sqlalchemy as sa
 from edge_server.billing import metering
 from edge_server.billing.models import BillingUsage
 from edge_server.identity.models import Organization
-from edge_server.run import process
-from edge_server.run.app import create_app
-from edge_server.run.data_folder import prepare
+from edge_server.run import app, process, start
 from edge_server.testing.local_server import EdgeServer
+from edge_server.web.counting import Request
 
 from .wire import Api, client
 
@@ -178,7 +177,7 @@ def test_what_could_not_be_written_is_kept(edge_server: EdgeServer, monkeypatch:
         found = session.scalar(sa.select(Organization.id).where(Organization.name == organization))
     assert found is not None
     meter = metering.Meter(edge_server.database)
-    meter.count(found, 1, 10, 20)
+    meter.count(Request(found, 10, 20))
     with monkeypatch.context() as patch:
 
         def fail(*_: object) -> None:
@@ -187,7 +186,7 @@ def test_what_could_not_be_written_is_kept(edge_server: EdgeServer, monkeypatch:
         patch.setattr("edge_server.billing.usage.add", fail)
         with pytest.raises(OSError, match="No space"):
             meter.flush()
-    meter.count(found, 1, 1, 1)
+    meter.count(Request(found, 1, 1))
     meter.flush()
     meter.flush()
     assert counts(edge_server, organization) == {"api_requests": 2, "transfer_in": 11, "transfer_out": 21}
@@ -228,12 +227,12 @@ def on_waitress(tmp_path: Path) -> Iterator[EdgeServer]:
     """A server on waitress, which reads the files it sends, in a thread of this process."""
     data = tmp_path / "data"
     data.mkdir()
-    prepare(data)
-    app = create_app(data, ())
+    engines, loaded, _ = start.prepare(data)
+    application = app.build(engines, loaded)
     listener = process.listen("127.0.0.1", 0)
     import waitress  # type: ignore[import-untyped]
 
-    server = waitress.create_server(app, sockets=[listener], threads=4, ident=None)
+    server = waitress.create_server(application, sockets=[listener], threads=4, ident=None)
     thread = threading.Thread(target=server.run)
     thread.start()
     shown = EdgeServer(data)

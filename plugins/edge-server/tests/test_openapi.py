@@ -8,8 +8,10 @@ from pathlib import Path
 import openapi_schema_validator
 from click.testing import CliRunner
 
+from edge_server.run import permission_table
 from edge_server.run.openapi import document, main, text
-from edge_server.web.permissions import RULES
+
+RULES = permission_table.rules()
 
 KEPT = Path(__file__).parents[3] / "docs" / "openapi.json"
 
@@ -48,3 +50,8 @@ def test_the_check_fails_where_the_description_is_not_current(tmp_path: Path) ->
     assert "is not current" in stale.output
     assert CliRunner().invoke(main, [path]).exit_code == 0
     assert CliRunner().invoke(main, ["--check", path]).exit_code == 0
+
+
+def test_the_kept_page_of_permissions_is_current() -> None:
+    page = KEPT.with_name("permissions.md").read_text(encoding="utf-8")
+    assert page == permission_table.text(), "run python -m edge_server.run.permission_table docs/permissions.md"

@@ -11,19 +11,19 @@ from typing import Any
 import flask
 import pytest
 
-from edge_server.data.database import Database
-from edge_server.data.store import Store
+from edge_server.base.problems import CannotStart
 from edge_server.identity import token_values
-from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
-from edge_server.run.app import build
+from edge_server.run import permission_table
+from edge_server.run.app import build, engines_at
 from edge_server.run.openapi import document
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web import permissions
-from edge_server.web.engines import Services
-from edge_server.web.permissions import RULES, MissingRule, Rule
+from edge_server.web.permissions import Rule
 
 from .wire import Api, client, refused
+
+RULES = permission_table.rules()
 
 STRANGERS = ("nobody", "malformed", "mistyped", "unknown", "expired", "removed")
 OUTSIDERS = ("another user", "another's member", "another's admin")
@@ -220,7 +220,7 @@ def test_a_server_admin_appoints_where_there_is_no_admin_and_does_nothing_else_t
 
 
 def test_every_route_has_a_verdict(tmp_path: Path) -> None:
-    app = build(Services(Database(tmp_path / "none"), Store(tmp_path), Signer(b""), sealing.at(tmp_path)))
+    app = build(engines_at(tmp_path, Signer(b"")))
     served = {
         (app.view_functions[rule.endpoint].operation_id, method)  # type: ignore[attr-defined]
         for rule in app.url_map.iter_rules()
@@ -249,7 +249,7 @@ def test_a_route_without_a_rule_stops_the_start(operation: str | None) -> None:
     if operation is not None:
         burn.__dict__["operation_id"] = operation
     app.add_url_rule("/v1/orgs/<org>/files/burn", view_func=burn, methods=["POST"])
-    with pytest.raises(MissingRule, match=r"/v1/orgs/<org>/files/burn .* has no rule"):
+    with pytest.raises(CannotStart, match=r"/v1/orgs/<org>/files/burn .* has no rule"):
         permissions.install(app)
 
 
@@ -268,9 +268,10 @@ def test_each_rule_bars_whom_it_should(
     edge_server: EdgeServer, people: People, monkeypatch: pytest.MonkeyPatch, rule: Rule, barred: tuple[str, ...]
 ) -> None:
     organization, foreign = people.organization(with_admin=False), people.organization(with_admin=False)
-    services = Services(edge_server.database, Store(edge_server.data), Signer(b""), sealing.at(edge_server.data))
-    http = build(services).test_client()
-    monkeypatch.setitem(RULES, "files.list", rule)
+    app = build(engines_at(edge_server.data, Signer(b""), database=edge_server.database))
+    http = app.test_client()
+    (listing,) = (view for view in app.view_functions.values() if view.operation_id == "files.list")  # type: ignore[union-attr]
+    monkeypatch.setattr(listing, "who", rule)
     callers = people.identities(organization, foreign)
     let_in = set()
     for identity, token in callers.items():

@@ -17,12 +17,10 @@ import sqlalchemy as sa
 
 from edge_server.base.problems import is_full
 from edge_server.data import store
-from edge_server.data.store import Store
-from edge_server.keys import sealing
+from edge_server.data.store import FolderStore
 from edge_server.keys.signing import Signer
-from edge_server.run.app import build
+from edge_server.run.app import build, engines_at
 from edge_server.testing.local_server import EdgeServer
-from edge_server.web.engines import Services
 
 from .wire import Api, client, close_all, refused
 
@@ -103,7 +101,7 @@ def test_what_is_not_http_is_a_problem_too(edge_server: EdgeServer, sent: bytes,
 
 
 def in_process(server: EdgeServer) -> Any:
-    return build(Services(server.database, Store(server.data), Signer(b""), sealing.at(server.data))).test_client()
+    return build(engines_at(server.data, Signer(b""), database=server.database)).test_client()
 
 
 def test_a_failure_is_a_problem_that_tells_nothing(
@@ -112,7 +110,7 @@ def test_a_failure_is_a_problem_that_tells_nothing(
     def fail(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(Store, "write", fail)
+    monkeypatch.setattr(FolderStore, "write", fail)
     answer = in_process(edge_server).put(
         f"/v1/orgs/{api.organization}/files/content?path=name", headers={"Authorization": f"Bearer {api.token}"}
     )
@@ -160,7 +158,7 @@ def test_a_complete_that_fails_at_the_last_moment_can_be_repeated(
 ) -> None:
     upload = api.start("a", 4)["id"]
     part = api.part(upload, 1, b"abcd")
-    publish = Store.publish
+    publish = FolderStore.publish
 
     def fail(*arguments: Any) -> None:
         publish(*arguments)
@@ -168,7 +166,7 @@ def test_a_complete_that_fails_at_the_last_moment_can_be_repeated(
 
     body = {"sha256": hashlib.sha256(b"abcd").hexdigest(), "parts": [part]}
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "publish", fail)
+        patch.setattr(FolderStore, "publish", fail)
         answer = in_process(edge_server).post(
             f"/v1/orgs/{api.organization}/files/uploads/{upload}/complete",
             json=body,

@@ -13,9 +13,9 @@ from edge_server.accounts import removal
 from edge_server.accounts.removal import Removals
 from edge_server.base import clock
 from edge_server.data import database
-from edge_server.data.database import Database
-from edge_server.data.migration import migrate
-from edge_server.data.store import Store
+from edge_server.data.database import SERVER, Database
+from edge_server.data.migration import migrate, own_history
+from edge_server.data.store import FolderStore
 from edge_server.files import tree
 from edge_server.files.models import Node, Upload, UploadPart, Version
 from edge_server.identity import accounts
@@ -28,22 +28,22 @@ from .wire import client, close_all
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Database]:
     found = Database(tmp_path / database.FILE_NAME)
-    migrate(found, tmp_path / "backups")
+    migrate(found, tmp_path / "backups", [own_history()])
     yield found
     found.close()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    made = Store(tmp_path)
+def store(tmp_path: Path) -> FolderStore:
+    made = FolderStore(tmp_path)
     made.create()
     return made
 
 
-def fill(opened: Database, store: Store, name: str, files: int = 5) -> int:
+def fill(opened: Database, store: FolderStore, name: str, files: int = 5) -> int:
     """An organization with a member and some of everything."""
-    with opened.write() as session:
-        organization = accounts.create_organization(session, name)
+    with opened.write(SERVER) as session:
+        organization = accounts.create_organization(session, [tree.plant], name)
         user = accounts.create_user(session, f"user-of-{name}")
         user.home = organization
         accounts.add_member(session, user, organization, ["admin"])
@@ -79,7 +79,7 @@ def fill(opened: Database, store: Store, name: str, files: int = 5) -> int:
 
 
 def close(opened: Database, organization_id: int) -> None:
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         session.get_one(Organization, organization_id).status = accounts.DELETING
 
 
@@ -99,7 +99,7 @@ def contents(tmp_path: Path) -> int:
     return sum(path.is_file() for folder in ("content", "uploads") for path in (tmp_path / folder).rglob("*"))
 
 
-def test_all_of_it_goes_and_nothing_else(opened: Database, store: Store, tmp_path: Path) -> None:
+def test_all_of_it_goes_and_nothing_else(opened: Database, store: FolderStore, tmp_path: Path) -> None:
     gone, kept = fill(opened, store, "gone"), fill(opened, store, "kept")
     before = rows(opened, kept)
     assert {"memberships", "nodes", "versions", "uploads", "upload_parts", "invitations"} <= set(before)
@@ -127,9 +127,9 @@ def test_users_and_what_is_theirs_belong_to_no_organization(opened: Database) ->
         assert removal.owned_by(removal.tables_of(opened.engine).tables[table], 1) is None
 
 
-def test_a_plugins_tables_are_cleared_as_well(opened: Database, store: Store) -> None:
+def test_a_plugins_tables_are_cleared_as_well(opened: Database, store: FolderStore) -> None:
     gone = fill(opened, store, "gone")
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         for statement in (
             "CREATE TABLE lab_books (id INTEGER PRIMARY KEY, organization_id INTEGER NOT NULL "
             "REFERENCES organizations (id))",
@@ -142,7 +142,7 @@ def test_a_plugins_tables_are_cleared_as_well(opened: Database, store: Store) ->
             session.execute(sa.text(statement))
     close(opened, gone)
     Removals(opened, store).run()
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         assert session.scalar(sa.text("SELECT count(*) FROM lab_books")) == 0
         assert session.scalar(sa.text("SELECT count(*) FROM lab_pages")) == 0
         assert session.scalar(sa.text("SELECT count(*) FROM lab_moods")) == 1
@@ -153,7 +153,7 @@ def test_a_plugins_tables_are_cleared_as_well(opened: Database, store: Store) ->
 
 
 def test_what_cannot_be_removed_is_said_and_tried_again_later(
-    opened: Database, store: Store, monkeypatch: pytest.MonkeyPatch
+    opened: Database, store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = fill(opened, store, "gone")
     close(opened, gone)
@@ -173,7 +173,7 @@ def test_what_cannot_be_removed_is_said_and_tried_again_later(
 
 @pytest.mark.parametrize("patience", [0, 1, 2, 3, 5, 8, 13])
 def test_it_is_gone_on_with_wherever_it_was_left(
-    opened: Database, store: Store, tmp_path: Path, patience: int, monkeypatch: pytest.MonkeyPatch
+    opened: Database, store: FolderStore, tmp_path: Path, patience: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(removal, "BATCH", 2)
     gone = fill(opened, store, "gone")
@@ -185,12 +185,12 @@ def test_it_is_gone_on_with_wherever_it_was_left(
     left = patience
     write = opened.write
 
-    def write_until_killed() -> object:
+    def write_until_killed(organization_id: int | None) -> object:
         nonlocal left
         left -= 1
         if left < 0:
             raise Killed
-        return write()
+        return write(organization_id)
 
     monkeypatch.setattr(opened, "write", write_until_killed)
     with pytest.raises(Killed):
@@ -204,7 +204,7 @@ def test_it_is_gone_on_with_wherever_it_was_left(
 
 
 def test_what_a_request_under_way_still_stores_goes_as_well(
-    opened: Database, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Database, store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = fill(opened, store, "gone")
     close(opened, gone)
@@ -214,7 +214,7 @@ def test_what_a_request_under_way_still_stores_goes_as_well(
     def slow(self: Removals, table: sa.Table, owned: sa.ColumnElement[bool]) -> bool:
         removed = remove_some(self, table, owned)
         if table.name == "memberships" and not removed and next(late, False):
-            with opened.write() as session:
+            with opened.write(SERVER) as session:
                 user = accounts.find_user(session, "user-of-gone")
                 assert user is not None
                 key = store.new_key()
@@ -230,7 +230,7 @@ def test_what_a_request_under_way_still_stores_goes_as_well(
     assert contents(tmp_path) == 0
 
 
-def test_a_process_that_ends_leaves_the_rest(opened: Database, store: Store) -> None:
+def test_a_process_that_ends_leaves_the_rest(opened: Database, store: FolderStore) -> None:
     gone = fill(opened, store, "gone")
     close(opened, gone)
     Removals(opened, store, lambda: True).run()
@@ -245,7 +245,7 @@ def test_a_server_that_is_killed_goes_on_after_its_start(tmp_path: Path) -> None
         organization = server.create_organization()
         api = client(server, server.create_token(server.create_user(organization=organization)), organization)
         assert api.put("first", b"x").status_code == 201
-        with server.database.write() as session:
+        with server.database.write(SERVER) as session:
             found = accounts.find_organization(session, organization)
             assert found is not None
             root = session.scalars(
@@ -259,7 +259,7 @@ def test_a_server_that_is_killed_goes_on_after_its_start(tmp_path: Path) -> None
         at_work = False
         while not at_work:
             assert time.monotonic() < deadline
-            with server.database.write() as session:  # for which the removal waits after each of its steps
+            with server.database.write(SERVER) as session:  # for which the removal waits after each of its steps
                 nodes = session.scalar(sa.select(sa.func.count()).select_from(Node)) or 0
                 if at_work := nodes <= 2_000:
                     server.kill()

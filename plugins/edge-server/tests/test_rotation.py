@@ -26,16 +26,22 @@ from edge_core.errors import NotFound
 from edge_core.session import EdgeSession
 from edge_server.base import clock
 from edge_server.data import database
-from edge_server.data.database import Database
+from edge_server.data.database import SERVER, Database
 from edge_server.identity.models import Organization, User
 from edge_server.keys import rotation, sealing
 from edge_server.keys.rotation import BATCH, KEPT, UNDER_WAY, rotate
+from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.sealing import BadKeyFile, KeyFile, Sealer, Unsealable, key_id
-from edge_server.run import data_folder
+from edge_server.keys.signing import Signer
+from edge_server.run import app, start
 from edge_server.run.command import server as command
 from edge_server.secrets import keeping
 from edge_server.secrets.models import Secret
 from edge_server.testing.local_server import EdgeServer
+
+COLUMNS: list[SealedColumn] = start.sealed_columns(
+    app.load(app.engines_at(Path("no-folder"), Signer(b"")), plugins=False)
+)
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def data(tmp_path: Path) -> Path:
     """A data folder without a server."""
     folder_ = tmp_path / "data"
     folder_.mkdir()
-    data_folder.prepare(folder_)
+    start.prepare(folder_)
     return folder_
 
 
@@ -85,10 +91,10 @@ def run(*arguments: str | Path) -> Result:
 
 @pytest.mark.parametrize("count", [0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
 def test_everything_is_sealed_with_the_new_key(opened: Database, file: KeyFile, count: int) -> None:
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, count)
     old = file.read().newest
-    done = rotate(opened, file)
+    done = rotate(opened, file, COLUMNS)
     assert done == rotation.Rotation(resealed=count, stuck=0, kept=1, removed=0)
     assert keys_in_use(opened) <= {file.read().newest.id}
     assert contents(opened, file) == list(range(count))
@@ -104,18 +110,18 @@ def test_a_rotation_changes_nothing_else_of_a_row(opened: Database, file: KeyFil
         with opened.read() as session:
             return list(session.execute(sa.select(*columns)).all())
 
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, 3)
     before = seen()
-    rotate(opened, file)
+    rotate(opened, file, COLUMNS)
     assert seen() == before
 
 
 def test_every_sealed_column_is_rotated() -> None:
-    """Whoever adds a column of bytes says here or in `SEALED` what it is."""
+    """Whoever adds a column of bytes says here or by `Context.sealed` what it is."""
     from edge_server.data.declarative import Base
 
-    named = {(one.column.class_.__tablename__, one.column.key) for one in rotation.SEALED}
+    named = {(sealed.column.class_.__tablename__, sealed.column.key) for sealed in COLUMNS}
     clear = {("idempotency_keys", "body")}  # never an answer that holds a secret
     binary = {
         (table.name, column.name)
@@ -129,23 +135,23 @@ def test_every_sealed_column_is_rotated() -> None:
 def test_old_keys_stay_as_long_as_copies_may_need_them(
     opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, 3)
     first = file.read().newest
     with opened.read() as session:
         copy = list(session.scalars(sa.select(Secret)))
         for row in copy:
             keeping.place(row)  # what lies in other tables
-        rotate(opened, file)
+        rotate(opened, file, COLUMNS)
     now = clock.now
     moment = [now()]
     monkeypatch.setattr(clock, "now", lambda: moment[0])
 
     moment[0] = now() + KEPT - dt.timedelta(minutes=1)
-    assert rotate(opened, file).removed == 0
+    assert rotate(opened, file, COLUMNS).removed == 0
     assert [keeping.content(Sealer(file), row)["n"] for row in copy] == [0, 1, 2]
     moment[0] = now() + KEPT + dt.timedelta(minutes=1)
-    done = rotate(opened, file)
+    done = rotate(opened, file, COLUMNS)
     assert (done.removed, done.kept) == (1, 2)
     assert file.read().find(first.id) is None
     with pytest.raises(Unsealable):
@@ -156,14 +162,16 @@ def test_old_keys_stay_as_long_as_copies_may_need_them(
 def test_a_key_that_a_request_may_still_need_stays_whatever_is_asked(
     opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, 3)
     for n in range(1, 4):
-        assert rotate(opened, file, kept=dt.timedelta(0)).kept == n
+        assert rotate(opened, file, COLUMNS, kept=dt.timedelta(0)).kept == n
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now + UNDER_WAY + dt.timedelta(seconds=1))
     # All but the one that this rotation found in use.
-    assert rotate(opened, file, kept=dt.timedelta(0)) == rotation.Rotation(resealed=3, stuck=0, kept=1, removed=3)
+    assert rotate(opened, file, COLUMNS, kept=dt.timedelta(0)) == rotation.Rotation(
+        resealed=3, stuck=0, kept=1, removed=3
+    )
     assert contents(opened, file) == [0, 1, 2]
 
 
@@ -171,11 +179,11 @@ def test_a_key_found_in_use_after_it_was_replaced_is_not_removed(
     opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by a rotation that was killed long ago, or by a writer that outlasted one."""
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, 1)
     first = file.read().newest
-    rotate(opened, file)
-    with opened.write() as session:
+    rotate(opened, file, COLUMNS)
+    with opened.write(SERVER) as session:
         late = session.scalars(sa.select(Secret)).one()
         ring = file.read()
         monkeypatch.setattr(KeyFile, "read", lambda self: dataclasses.replace(ring, seals=first.id))
@@ -184,7 +192,7 @@ def test_a_key_found_in_use_after_it_was_replaced_is_not_removed(
     assert keys_in_use(opened) == {first.id}
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now + 2 * KEPT)
-    rotate(opened, file)
+    rotate(opened, file, COLUMNS)
     assert file.read().find(first.id) is not None
     assert contents(opened, file) == [7]
 
@@ -192,7 +200,7 @@ def test_a_key_found_in_use_after_it_was_replaced_is_not_removed(
 def test_what_cannot_be_opened_is_named_and_keeps_its_key(
     opened: Database, file: KeyFile, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, 3)
         session.execute(sa.update(Secret).where(Secret.id == 2).values(name="moved"))
     first = file.read().newest
@@ -206,10 +214,10 @@ def test_what_cannot_be_opened_is_named_and_keeps_its_key(
         now += 2 * KEPT
     assert "'moved' of secrets/user/" in done.output
     assert file.read().find(first.id) is not None
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         session.execute(sa.update(Secret).where(Secret.id == 2).values(name="secret-1"))
     assert contents(opened, file) == [0, 1, 2]
-    assert rotate(opened, file).stuck == 0
+    assert rotate(opened, file, COLUMNS).stuck == 0
 
 
 def test_rotations_do_not_run_at_once(data: Path, file: KeyFile) -> None:
@@ -221,7 +229,7 @@ def test_rotations_do_not_run_at_once(data: Path, file: KeyFile) -> None:
 
 
 def test_the_command_says_what_it_did(data: Path, opened: Database, file: KeyFile) -> None:
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, 2)
     done = run("rotate-keys", "--data", data)
     assert done.exit_code == 0
@@ -233,7 +241,7 @@ def test_the_command_says_what_it_did(data: Path, opened: Database, file: KeyFil
 
 def test_the_command_refuses_what_it_cannot_rotate(data: Path, tmp_path: Path) -> None:
     nothing = run("rotate-keys", "--data", tmp_path / "nothing")
-    assert "holds no server's data; say where that is with --data" in nothing.output
+    assert "holds no server's data; name its folder with --data" in nothing.output
     assert not (tmp_path / "nothing").exists()
     there = run("rotate-keys", "--data", data, "--lost")
     assert "is there; rotate the keys without --lost" in there.output
@@ -247,13 +255,13 @@ def test_the_command_refuses_what_it_cannot_rotate(data: Path, tmp_path: Path) -
 
 def test_without_its_key_file_a_server_does_not_start(data: Path, opened: Database, file: KeyFile) -> None:
     file.path.unlink()
-    data_folder.prepare(data)  # nothing was sealed yet
-    with opened.write() as session:
+    start.prepare(data)  # nothing was sealed yet
+    with opened.write(SERVER) as session:
         keep(session, file, 2)
     kept = file.path.read_bytes()
     file.path.unlink()
     with pytest.raises(BadKeyFile, match=r"is missing, .* put it back from its backup, or, if it is lost for good"):
-        data_folder.prepare(data)
+        start.prepare(data)
     assert not file.path.exists()
     started = run("run", "--data", data, "--port", "0")
     assert started.exit_code == 1
@@ -261,18 +269,18 @@ def test_without_its_key_file_a_server_does_not_start(data: Path, opened: Databa
     assert "put it back from its backup" in run("rotate-keys", "--data", data).output
     file.path.write_bytes(kept)
     file.path.chmod(0o600)
-    data_folder.prepare(data)
+    start.prepare(data)
     assert contents(opened, file) == [0, 1]
 
 
 def test_a_lost_key_file_can_be_given_up(data: Path, opened: Database, file: KeyFile) -> None:
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, 2)
     file.path.unlink()
     done = run("rotate-keys", "--data", data, "--lost")
     assert "2 contents could not be opened" in done.output
-    data_folder.prepare(data)
-    with opened.write() as session:
+    start.prepare(data)
+    with opened.write(SERVER) as session:
         keep(session, file, 1, first=2)
         for row in session.scalars(sa.select(Secret).where(Secret.id < 3)):
             session.delete(row)
@@ -282,7 +290,7 @@ def test_a_lost_key_file_can_be_given_up(data: Path, opened: Database, file: Key
 def test_a_key_file_that_others_can_read_stops_the_start(data: Path, file: KeyFile) -> None:
     file.path.chmod(0o644)
     with pytest.raises(BadKeyFile, match="run `chmod 600`"):
-        data_folder.prepare(data)
+        start.prepare(data)
 
 
 # --- others at work -------------------------------------------------------------------------------
@@ -290,12 +298,12 @@ def test_a_key_file_that_others_can_read_stops_the_start(data: Path, file: KeyFi
 
 def test_what_is_sealed_before_and_after_the_new_key_is_found(opened: Database, file: KeyFile) -> None:
     """A writer that took the old key holds the rotation up until its blob can be seen."""
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, 1)
     sealed, go_on = threading.Event(), threading.Event()
 
     def write() -> None:
-        with opened.write() as session:
+        with opened.write(SERVER) as session:
             keep(session, file, 1, first=1)
             sealed.set()
             go_on.wait(60)
@@ -303,7 +311,7 @@ def test_what_is_sealed_before_and_after_the_new_key_is_found(opened: Database, 
     with concurrent.futures.ThreadPoolExecutor() as threads:
         writer = threads.submit(write)
         sealed.wait(60)
-        rotating = threads.submit(rotate, opened, file)
+        rotating = threads.submit(rotate, opened, file, COLUMNS)
         while len(file.read().keys) < 2:
             time.sleep(0.01)
         assert not rotating.done()
@@ -315,12 +323,12 @@ def test_what_is_sealed_before_and_after_the_new_key_is_found(opened: Database, 
 
 
 def test_a_blob_that_was_read_before_a_rotation_opens_after_it(opened: Database, file: KeyFile) -> None:
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, 2)
     with opened.read() as session:
         rows = list(session.scalars(sa.select(Secret)))
         for _ in range(3):
-            rotate(opened, file, kept=dt.timedelta(0))
+            rotate(opened, file, COLUMNS, kept=dt.timedelta(0))
         assert [keeping.content(Sealer(file), row)["n"] for row in rows] == [0, 1]
 
 
@@ -329,7 +337,7 @@ def test_killed_anywhere_it_can_be_run_again(
     opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     count = 2 * BATCH + 1
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, count)
     where: Any = rotation if step == "_batch" else KeyFile
     real, left = getattr(where, step), [0]
@@ -344,10 +352,10 @@ def test_killed_anywhere_it_can_be_run_again(
     for nth in range(1, {"_write": 4, "_batch": 4, "keep": 2}[step]):
         left[0] = nth
         with pytest.raises(KeyboardInterrupt):
-            rotate(opened, file, kept=dt.timedelta(0))
+            rotate(opened, file, COLUMNS, kept=dt.timedelta(0))
         assert contents(opened, file) == list(range(count))
     left[0] = 0
-    rotate(opened, file, kept=dt.timedelta(0))
+    rotate(opened, file, COLUMNS, kept=dt.timedelta(0))
     assert keys_in_use(opened) == {file.read().newest.id}
     assert contents(opened, file) == list(range(count))
 
@@ -381,7 +389,7 @@ def test_killed_by_the_system_it_can_be_run_again(
     data: Path, opened: Database, file: KeyFile, step: str, number: int
 ) -> None:
     count = 5 * BATCH
-    with opened.write() as session:
+    with opened.write(SERVER) as session:
         keep(session, file, count)
     options = ["rotate-keys", "--data", str(data), "--keep-days", "0"]
     process = subprocess.Popen(
@@ -410,7 +418,7 @@ def test_rotations_under_load_fail_no_reader_and_no_writer(tmp_path: Path) -> No
     try:
         server.start("--workers", "3")
         file = KeyFile(server.data / sealing.FILE_NAME)
-        with server.database.write() as session:
+        with server.database.write(SERVER) as session:
             keep(session, file, 3 * BATCH)
         counts = _load(server)
         with server.database.read() as session:

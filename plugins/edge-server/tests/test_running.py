@@ -20,15 +20,15 @@ import requests
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from edge_server.data.store import Store
+from edge_server.base.problems import CannotStart
+from edge_server.data.store import FolderStore
 from edge_server.identity import accounts
 from edge_server.identity.models import Token
-from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
 from edge_server.run import data_folder, process
+from edge_server.run.app import engines_at
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
-from edge_server.web.engines import Services
 
 from .wire import Api, client, close_all, refused
 
@@ -182,7 +182,7 @@ def test_env_lets_someone_back_in_who_lost_all_tokens(edge_server: EdgeServer) -
     assert http.call("GET", "/v1/users/me").json()["user_name"] == user
     unknown = run("env", "--data", edge_server.data, "--user", "nobody-there")
     assert unknown.exit_code == 1
-    assert unknown.stderr.startswith("Error: there is no user 'nobody-there' on this server")
+    assert unknown.stderr.startswith("Error: the user 'nobody-there' is not on this server")
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ def test_an_upload_that_a_crash_left_half_completed_can_be_completed(edge_server
         from edge_server.files.models import Upload
 
         key = session.scalars(sa.select(Upload.key).where(Upload.uid == upload)).one()
-    store = Store(edge_server.data)
+    store = FolderStore(edge_server.data)
     store.publish(upload, key)  # and then the server dies before the transaction is committed
     assert api.part(upload, 1, b"abcd") == part
     store.publish(upload, key)
@@ -341,7 +341,7 @@ def test_others_who_can_reach_the_server_are_warned_of(tmp_path: Path) -> None:
     ):
         try:
             listener = process.listen(host, 0)
-        except process.CannotListen:
+        except CannotStart:
             assert host == "::1", "only IPv6 may be missing here"
             continue
         with listener:
@@ -372,7 +372,7 @@ def test_content_is_handed_to_the_server_as_a_file(edge_server: EdgeServer, api:
     from edge_server.run.app import build
 
     entry = api.put("a", b"0123456789").json()
-    app = build(Services(edge_server.database, Store(edge_server.data), Signer(b""), sealing.at(edge_server.data)))
+    app = build(engines_at(edge_server.data, Signer(b""), database=edge_server.database))
     handed = []
 
     def wrapper(file: object, size: int) -> list[bytes]:

@@ -17,9 +17,11 @@ import pytest
 
 from edge_core.session import EdgeSession
 from edge_server.identity import accounts
+from edge_server.run import permission_table
 from edge_server.run.openapi import text
 from edge_server.testing.local_server import EdgeServer
-from edge_server.web.permissions import RULES
+
+RULES = permission_table.rules()
 
 pytestmark = pytest.mark.slow
 

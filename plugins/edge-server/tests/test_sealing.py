@@ -15,7 +15,7 @@ import pytest
 
 from edge_server.keys import sealing
 from edge_server.keys.sealing import BadKeyFile, KeyFile, Sealer, Unsealable, key_id
-from edge_server.run.data_folder import prepare
+from edge_server.run.start import prepare
 
 PLACE = {"organization": "org-1", "owner": "secrets/user/ada", "name": "warehouse"}
 CONTENT = b'{"password": "correct horse"}'

@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from alembic.config import Config
 
-import edge_server.data.migrations
-from edge_server.data.database import FILE_NAME, Database
+from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.declarative import Base
-from edge_server.data.migration import migrate
+from edge_server.data.migration import migrate, own_history
 from edge_server.files import tree
 from edge_server.files.models import Node
 from edge_server.identity import accounts
@@ -158,10 +156,10 @@ def test_what_cannot_be_asked_is_refused(api: Api, params: dict[str, Any]) -> No
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
-        migrate(opened, tmp_path / "backups")
-        with opened.write() as session:
-            accounts.create_organization(session, "one")
-            accounts.create_organization(session, "two")
+        migrate(opened, tmp_path / "backups", [own_history()])
+        with opened.write(SERVER) as session:
+            accounts.create_organization(session, [tree.plant], "one")
+            accounts.create_organization(session, [tree.plant], "two")
         yield opened
 
 
@@ -182,9 +180,9 @@ def test_the_table_is_what_the_index_finds(query: str, indexed: Database) -> Non
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     folder = tmp_path_factory.mktemp("indexed")
     with contextlib.closing(Database(folder / FILE_NAME)) as opened:
-        migrate(opened, folder / "backups")
-        with opened.write() as session:
-            accounts.create_organization(session, "one")
+        migrate(opened, folder / "backups", [own_history()])
+        with opened.write(SERVER) as session:
+            accounts.create_organization(session, [tree.plant], "one")
             for name in TABLE["names"]:
                 index.add(session, 1, "file", str(uuid.uuid4()), name)
         yield opened
@@ -194,7 +192,7 @@ def test_the_index_finds_what_comparing_with_every_name_finds(database: Database
     chance = random.Random(7)
     known = [word for name in TABLE["names"] for word in name.split()]
     names = ["-".join(chance.choices(known, k=chance.randrange(1, 4))) for _ in range(500)]
-    with database.write() as session:
+    with database.write(SERVER) as session:
         for name in names:
             index.add(session, 1, "file", str(uuid.uuid4()), name)
     for query in (*chance.choices(names, k=20), "exprt", "tempr", "9", "al", "sampel"):
@@ -210,7 +208,7 @@ def _similarity(asked: set[str], name: str) -> float:
 
 def test_no_more_than_the_best_are_given(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "MOST", 2)
-    with database.write() as session:
+    with database.write(SERVER) as session:
         for name in ("plates of 2023", "plates", "my plate", "plate"):
             index.add(session, 1, "file", name, name)
     with database.read() as session:
@@ -218,43 +216,41 @@ def test_no_more_than_the_best_are_given(database: Database, monkeypatch: pytest
 
 
 def test_a_removed_name_leaves_nothing_behind(database: Database) -> None:
-    with database.write() as session:
+    with database.write(SERVER) as session:
         index.add(session, 1, "file", "a", "plate one.csv")
         index.add(session, 2, "connector", "b", "plate two")
     kept = rows(database)
-    with database.write() as session:
+    with database.write(SERVER) as session:
         index.add(session, 1, "file", "c", "plate three.csv")
         index.rename(session, "c", "sample four")
         index.remove(session, ["c", "unknown"])
     assert rows(database) == kept
-    with database.write() as session:
-        index.remove_organization(session, 1)
+    with database.write(SERVER) as session:
+        index.remove(session, ["a"])
     with database.read() as session:
-        assert [one.uid for one in index.find(session, 2, "plate")] == ["b"]
+        assert [match.uid for match in index.find(session, 2, "plate")] == ["b"]
         assert index.find(session, 1, "plate") == []
-    with database.write() as session:
+    with database.write(SERVER) as session:
         index.remove(session, ["b"])
     assert rows(database) == [0, 0, 0, 0]
 
 
 def test_a_change_that_is_rolled_back_is_not_in_the_index(database: Database) -> None:
-    with contextlib.suppress(RuntimeError), database.write() as session:
+    with contextlib.suppress(RuntimeError), database.write(SERVER) as session:
         index.add(session, 1, "file", "a", "plate")
         raise RuntimeError
     assert rows(database) == [0, 0, 0, 0]
 
 
 def test_names_from_before_there_was_an_index_are_found(database: Database) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(edge_server.data.migrations.__file__).parent))
-    with database.write() as session:
+    config = own_history(Base.metadata).config()
+    with database.write(SERVER) as session:
         tree.make_folder(session, 1, ("runs", "plate"), exist_ok=False)
         tree.make_folder(session, 2, ("other",), exist_ok=False)
     before = rows(database)
     for move, target in ((command.downgrade, "0002"), (command.upgrade, "head")):
         with database.write_connection() as connection:
-            history = {"connection": connection, "metadata": Base.metadata, "version_table": "alembic_version"}
-            config.attributes.update(history)
+            config.attributes["connection"] = connection
             move(config, target)
     assert rows(database) == before
     with database.read() as session:

@@ -14,6 +14,7 @@ import requests
 import sqlalchemy as sa
 
 from edge_server.base import clock
+from edge_server.data.database import SERVER
 from edge_server.files.models import Version
 from edge_server.files.sending import disposition
 from edge_server.keys.signing import Signer, read_key
@@ -123,7 +124,7 @@ def test_deleted_content_can_be_read_for_another_24_hours(api: Api, edge_server:
     assert api.get("a", version=version).content == b"old"
     for hours, status in ((23.9, 200), (24, 404)):
         removed_at = clock.now() - dt.timedelta(hours=hours)
-        with edge_server.database.write() as session:
+        with edge_server.database.write(SERVER) as session:
             session.execute(sa.update(Version).where(Version.uid == version).values(removed_at=removed_at))
         assert api.signed("GET", url).status_code == status
         assert api.get("a", version=version).status_code == status

@@ -12,16 +12,14 @@ import pytest
 import sqlalchemy as sa
 
 from edge_core import registry
-from edge_server.data.database import FILE_NAME, Database, NotMigrated
-from edge_server.data.store import Store
-from edge_server.keys import sealing
+from edge_server.base.problems import CannotStart
+from edge_server.data.database import FILE_NAME, SERVER, Database, NotMigrated
 from edge_server.keys.signing import Signer
-from edge_server.run import data_folder, openapi
-from edge_server.run.app import build, create_app
+from edge_server.run import app, openapi
+from edge_server.run.start import prepare
 from edge_server.testing.local_server import EdgeServer
-from edge_server.web import subsystems
-from edge_server.web.engines import Services
-from edge_server.web.subsystems import BrokenSubsystem
+from edge_server.web.engines import Engines
+from edge_server.web.subsystems import Subsystem
 
 from .wire import Api, client, refused
 
@@ -42,7 +40,7 @@ words = sa.Table("lab_words", metadata, sa.Column("text", sa.String(100)))
 def server(context):
     routes = context.routes()
 
-    @routes.operation("lab.words.add", "POST", "/words")
+    @routes.operation("lab.words.add", "POST", "/words", who="developer")
     @routes.arguments(Word.schema())
     @routes.response(201, Word.schema())
     def add(word, org):
@@ -50,15 +48,14 @@ def server(context):
             session.execute(sa.insert(words).values(text=word.text))
             return context.answer(word, status=201)
 
-    @routes.operation("lab.words.count", "GET", "/words")
+    @routes.operation("lab.words.count", "GET", "/words", who="member")
     @routes.response(200, Word.schema())
     def count(org):
         with context.read() as session:
             return context.answer(Word(text=str(session.scalar(sa.select(sa.func.count()).select_from(words)))))
 
-    rules = {"lab.words.add": context.requires("developer"), "lab.words.count": context.requires("member")}
     migrations = Path(__file__).parent / "lab_migrations"
-    return context.subsystem(routes, rules=rules, metadata=metadata, migrations=migrations)
+    return context.subsystem(routes, metadata=metadata, migrations=migrations)
 """
 
 FIRST = """
@@ -109,9 +106,17 @@ def bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bring]:
 def start(tmp_path: Path) -> None:
     """What a server does before it listens."""
     (tmp_path / "data").mkdir(exist_ok=True)
-    added = subsystems.installed()
-    data_folder.prepare(tmp_path / "data", added)
-    create_app(tmp_path / "data", added)
+    engines, loaded, _ = prepare(tmp_path / "data")
+    app.build(engines, loaded)
+
+
+def installed(tmp_path: Path) -> list[Subsystem]:
+    return loaded(tmp_path)[1]
+
+
+def loaded(data: Path) -> tuple[Engines, list[Subsystem]]:
+    engines = app.engines_at(data, Signer(b""))
+    return engines, app.load(engines)
 
 
 def backups(tmp_path: Path) -> int:
@@ -154,7 +159,7 @@ def test_a_plugin_adds_addresses_rules_and_tables(bring: Bring, tmp_path: Path) 
 
 def test_its_operations_are_described(bring: Bring) -> None:
     bring()
-    paths = openapi.document(subsystems.installed())["paths"]
+    paths = openapi.document(plugins=True)["paths"]
     assert paths["/v1/orgs/{org}/lab/words"]["post"]["operationId"] == "lab.words.add"
     assert paths["/v1/orgs/{org}/lab/words"]["post"]["x-permission"] == "developer"
     assert "/v1/orgs/{org}/lab/words" not in openapi.document()["paths"], "the document that is kept is the server's"
@@ -170,7 +175,7 @@ def test_its_tables_are_migrated_after_a_backup(bring: Bring, tmp_path: Path) ->
     with pytest.raises(
         NotMigrated, match=r"tables of lab .* revision 0001 and lab-plugin 1\.0 needs 0002; `edge server"
     ):
-        create_app(tmp_path / "data")
+        app.require_migrated(*loaded(tmp_path / "data"))
     start(tmp_path)
     assert backups(tmp_path) == 1
 
@@ -185,12 +190,10 @@ def test_a_server_that_had_no_plugin_is_backed_up_before_it_gets_one(bring: Brin
 def test_a_migration_that_fails_leaves_all_as_it_was(bring: Bring, tmp_path: Path) -> None:
     bring()
     start(tmp_path)
-    with contextlib.closing(Database(tmp_path / "data" / FILE_NAME)) as database, database.write() as session:
+    with contextlib.closing(Database(tmp_path / "data" / FILE_NAME)) as database, database.write(SERVER) as session:
         session.execute(sa.text("INSERT INTO lab_words VALUES ('hood')"))
     bring(GOOD, FIRST, SECOND + "    op.drop_table('lab_words')\n    raise KeyError('no such instrument')\n")
-    with pytest.raises(
-        BrokenSubsystem, match=r"lab-plugin 1\.0 cannot migrate its tables, .*KeyError.*DISABLE_PLUGINS"
-    ):
+    with pytest.raises(CannotStart, match=r"lab-plugin 1\.0 cannot migrate its tables, .*KeyError.*DISABLE_PLUGINS"):
         start(tmp_path)
     assert kept(tmp_path) == ["hood"]
     bring(GOOD, FIRST, SECOND)
@@ -224,18 +227,10 @@ BROKEN = {
         "returned None",
     ),
     "it returns something else": ("plugin_api = 1\ndef server(context): return 7", "gave a int; .*context.subsystem"),
-    "there is no such role": (GOOD.replace('"member"', '"king"'), "no role 'king'; the roles are anyone, user"),
+    "its role cannot be": (GOOD.replace('who="member"', 'who="king"'), "no role 'king'; the roles are anyone, user"),
     "a table is not its own": (GOOD.replace('"lab_words"', '"tokens"'), "table 'tokens'; .* calls it lab_tokens"),
     "no migrations": (GOOD.replace(", migrations=migrations", ""), "has tables and no migrations"),
-    "an operation without a rule": (
-        GOOD.replace('"lab.words.add": context.requires("developer"), ', ""),
-        "has no rule for lab.words.add",
-    ),
-    "a rule without an operation": (
-        GOOD.replace("rules = {", 'rules = {"lab.burn": context.requires("user"), '),
-        "no such",
-    ),
-    "a rule made by hand": (GOOD.replace('context.requires("member")', '"member"'), "context.requires did not make"),
+    "an operation without a rule": (GOOD.replace(', who="developer"', ""), "missing .* argument: 'who'"),
     "an operation of another": (
         GOOD.replace('"lab.words.count", "GET"', '"files.list", "GET"'),
         "operation 'files.list'",
@@ -263,37 +258,35 @@ def test_what_is_broken_stops_the_start_with_a_sentence(
     bring(source)
     data = tmp_path / "data"
     data.mkdir()
-    parts = Services(Database(data / "none"), Store(data), Signer(b""), sealing.at(data))
-    with pytest.raises(BrokenSubsystem, match=said) as raised:
-        build(parts, subsystems.installed())
+    engines = app.engines_at(data, Signer(b""))
+    with pytest.raises(CannotStart, match=said) as raised:
+        app.build(engines, app.load(engines))
     assert "'lab' of lab-plugin 1.0" in str(raised.value)
     assert str(raised.value).endswith("start without it: EDGE_DISABLE_PLUGINS=lab-plugin")
     monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "lab-plugin")
-    assert "lab" not in [one.name for one in subsystems.installed()]
+    assert "lab" not in [subsystem.name for subsystem in installed(tmp_path)]
 
 
 @pytest.mark.parametrize("point", ["files", "billing", "tokens", "meta", "users", "whoami", "admin"])
-def test_no_plugin_takes_a_name_of_the_servers(point: str, bring: Bring) -> None:
+def test_no_plugin_takes_a_name_of_the_servers(point: str, bring: Bring, tmp_path: Path) -> None:
     bring(point=point)
-    with pytest.raises(BrokenSubsystem, match=rf"'{point}' of lab-plugin 1\.0 cannot be used: .*choose another"):
-        subsystems.installed()
+    with pytest.raises(CannotStart, match=rf"'{point}' of lab-plugin 1\.0 cannot be used: .*choose another"):
+        installed(tmp_path)
 
 
-def test_two_plugins_of_one_name_stop_the_start(bring: Bring, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_plugins_of_one_name_stop_the_start(bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bring()
     bring(name="twin-plugin")
-    with pytest.raises(
-        BrokenSubsystem, match=r"lab-plugin 1\.0 and twin-plugin 1\.0|twin-plugin 1\.0 and lab-plugin 1\.0"
-    ):
-        subsystems.installed()
+    with pytest.raises(CannotStart, match=r"lab-plugin 1\.0 and twin-plugin 1\.0|twin-plugin 1\.0 and lab-plugin 1\.0"):
+        installed(tmp_path)
     monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "twin-plugin")
-    assert "lab-plugin" in [one.distribution for one in subsystems.installed()]
+    assert "lab-plugin" in [each.plugin.distribution for each in installed(tmp_path) if each.plugin is not None]
 
 
-def test_two_newest_migrations_stop_the_start(bring: Bring) -> None:
+def test_two_newest_migrations_stop_the_start(bring: Bring, tmp_path: Path) -> None:
     bring(GOOD, FIRST, SECOND, SECOND.replace('"0002"', '"0003"'))
-    with pytest.raises(BrokenSubsystem, match="has 2 newest migrations"):
-        subsystems.installed()
+    with pytest.raises(CannotStart, match="has 2 newest migrations"):
+        installed(tmp_path)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime as dt
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +14,13 @@ import pytest
 import sqlalchemy as sa
 
 from edge_server.base import background, clock
-from edge_server.data.store import Store
+from edge_server.base.background import Task
+from edge_server.data.database import SERVER
 from edge_server.identity import accounts, token_use, token_values
 from edge_server.identity.models import Token
-from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
-from edge_server.run.app import build
+from edge_server.run.app import build, engines_at
 from edge_server.testing.local_server import EdgeServer
-from edge_server.web.engines import Services
 
 from .wire import Api, client, close_all, refused
 
@@ -55,7 +55,7 @@ def test_a_removed_token_is_refused_by_every_worker_at_once(four_workers: EdgeSe
 
 
 def test_the_last_use_is_written_later_and_together(edge_server: EdgeServer, api: Api) -> None:
-    parts = Services(edge_server.database, Store(edge_server.data), Signer(b""), sealing.at(edge_server.data))
+    parts = engines_at(edge_server.data, Signer(b""), database=edge_server.database)
     http = build(parts).test_client()
     headers = {"Authorization": f"Bearer {api.token}"}
     written: list[str] = []
@@ -72,7 +72,7 @@ def test_the_last_use_is_written_later_and_together(edge_server: EdgeServer, api
         assert written == []
         assert last_use(edge_server, api.token or "") is None
         seen = parts.token_use.take()
-        with edge_server.database.write() as session:
+        with edge_server.database.write(SERVER) as session:
             token_use.write_down(session, seen)
         assert len(written) == 1
     finally:
@@ -85,7 +85,7 @@ def test_the_last_use_is_written_later_and_together(edge_server: EdgeServer, api
 
 def test_the_later_of_two_uses_stays(edge_server: EdgeServer, api: Api) -> None:
     late = clock.now() + dt.timedelta(hours=1)
-    with edge_server.database.write() as session:
+    with edge_server.database.write(SERVER) as session:
         found = accounts.token_user(session, api.token or "")
         assert found is not None
         token_use.write_down(session, {found.token_id: late})
@@ -121,20 +121,20 @@ def test_a_cursor_that_is_none_is_refused(api: Api) -> None:
 # --- tasks in the background
 
 
-def test_tasks_come_round_and_one_that_fails_is_tried_again() -> None:
-    runner = background.Background()
+def test_tasks_come_round_and_one_that_fails_is_tried_again(tmp_path: Path) -> None:
+    runner = background.Background(tmp_path)
     ran: list[str] = []
 
     def fail() -> None:
         ran.append("failed")
         raise RuntimeError("no")
 
-    runner.every(0.01, "one", lambda: ran.append("one"))
-    runner.every(0.01, "fails", fail)
-    runner.every(3600, "last", lambda: ran.append("last"), at_end=True)
+    runner.add(Task("often", 0.01, lambda: ran.append("often")))
+    runner.add(Task("fails", 0.01, fail))
+    runner.add(Task("last", 3600, lambda: ran.append("last"), at_end=True))
     runner.start()
     deadline = time.monotonic() + 60
-    while ran.count("one") < 3 or ran.count("failed") < 3:
+    while ran.count("often") < 3 or ran.count("last") < 1 or ran.count("failed") < 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert ran.count("last") == 1
@@ -147,9 +147,52 @@ def test_tasks_come_round_and_one_that_fails_is_tried_again() -> None:
     assert ran.count("last") == 3
 
 
-def test_what_was_not_started_can_be_stopped() -> None:
+def test_a_task_does_not_wait_for_another(tmp_path: Path) -> None:
+    runner = background.Background(tmp_path)
+    released, ran = threading.Event(), threading.Event()
+    runner.add(Task("slow", 1, released.wait))
+    runner.add(Task("quick", 1, ran.set))
+    runner.start()
+    try:
+        assert ran.wait(60)
+    finally:
+        released.set()
+        runner.stop()
+
+
+def test_what_runs_alone_runs_in_one_process_at_a_time(tmp_path: Path) -> None:
+    mine, others = background.Background(tmp_path), background.Background(tmp_path)
+    started, released = threading.Event(), threading.Event()
     ran: list[str] = []
-    runner = background.Background()
-    runner.every(1, "one", lambda: ran.append("one"), at_end=True)
+
+    def hold() -> None:
+        started.set()
+        released.wait(60)
+
+    mine.add(Task("sweep", 0.01, hold, alone=True))
+    others.add(Task("sweep", 0.01, lambda: ran.append("sweep"), alone=True))
+    others.add(Task("count", 0.01, lambda: ran.append("count")))
+    mine.start()
+    assert started.wait(60)
+    others.start()
+    deadline = time.monotonic() + 60
+    while ran.count("count") < 10:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "sweep" not in ran
+    mine_stops = threading.Thread(target=mine.stop)
+    mine_stops.start()
+    released.set()
+    mine_stops.join()
+    while "sweep" not in ran:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    others.stop()
+
+
+def test_what_was_not_started_can_be_stopped(tmp_path: Path) -> None:
+    ran: list[str] = []
+    runner = background.Background(tmp_path)
+    runner.add(Task("never", 1, lambda: ran.append("never"), at_end=True))
     runner.stop()
     assert ran == []

@@ -15,7 +15,8 @@ import pytest
 import requests
 
 from edge_files.wire import MAX_PARTS, PART_SIZE
-from edge_server.data.store import Store
+from edge_server.data.database import SERVER
+from edge_server.data.store import FolderStore
 from edge_server.files import housekeeping
 from edge_server.files.uploads import part_size
 from edge_server.testing.local_server import EdgeServer
@@ -205,11 +206,11 @@ def test_an_upload_expires_and_is_cleared_away(api: Api, edge_server: EdgeServer
     from edge_server.files.models import Upload
 
     upload = api.start("a", 1)["id"]
-    with edge_server.database.write() as session:
+    with edge_server.database.write(SERVER) as session:
         session.execute(sa.update(Upload).where(Upload.uid == upload).values(expires_at=clock.now()))
     refused(api.files("GET", f"/uploads/{upload}"), 404, "not_found")
     refused(api.complete(upload, [], b""), 404, "not_found")
-    housekeeping.run(edge_server.database, Store(edge_server.data))
+    housekeeping.run(edge_server.database, FolderStore(edge_server.data))
     assert not (edge_server.data / "uploads" / upload).exists()
 
 

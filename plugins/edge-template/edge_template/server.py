@@ -18,7 +18,7 @@ from edge_template.models import Base, Entry
 from edge_template.wire import CreateTemplateEntry, ListTemplate, TemplateEntry, TemplatePage
 
 if TYPE_CHECKING:
-    from edge_server.web.subsystems import Context, Parts
+    from edge_server.web.context import Context, Parts
 
 plugin_api = 1
 
@@ -27,7 +27,7 @@ def server(context: Context) -> Parts:
     """Addresses, rules and tables of the log books."""
     routes = context.routes()
 
-    @routes.operation("template.entries.list", "GET", "/entries")
+    @routes.operation("template.entries.list", "GET", "/entries", who="member")
     @routes.arguments(ListTemplate.schema(), location="query")
     @routes.response(200, TemplatePage.schema())
     def list_entries(query: ListTemplate, org: str) -> Any:
@@ -39,7 +39,7 @@ def server(context: Context) -> Parts:
             rows, following = context.page(session, wanted, Entry.id, query)
         return context.answer(TemplatePage(items=[_record(row) for row in rows], next=following))
 
-    @routes.operation("template.entries.create", "POST", "/entries")
+    @routes.operation("template.entries.create", "POST", "/entries", who="member")
     @routes.arguments(CreateTemplateEntry.schema())
     @routes.response(201, TemplateEntry.schema())
     def create(wanted: CreateTemplateEntry, org: str) -> Any:
@@ -58,7 +58,7 @@ def server(context: Context) -> Parts:
             session.flush()
             return context.answer(_record(row), row, status=201)
 
-    @routes.operation("template.entries.read", "GET", "/entries/<uid>")
+    @routes.operation("template.entries.read", "GET", "/entries/<uid>", who="member")
     @routes.response(200, TemplateEntry.schema())
     def read(org: str, uid: str) -> Any:
         """Give one entry."""
@@ -66,7 +66,7 @@ def server(context: Context) -> Parts:
             row = find(session, uid)
             return context.answer(_record(row), row)
 
-    @routes.operation("template.entries.update", "PATCH", "/entries/<uid>")
+    @routes.operation("template.entries.update", "PATCH", "/entries/<uid>", who="developer")
     @routes.merge_patch(TemplateEntry)
     @routes.response(200, TemplateEntry.schema())
     def update(patch: Mapping[str, Any], org: str, uid: str) -> Any:
@@ -80,7 +80,7 @@ def server(context: Context) -> Parts:
             session.flush()
             return context.answer(_record(row), row)
 
-    @routes.operation("template.entries.delete", "DELETE", "/entries/<uid>")
+    @routes.operation("template.entries.delete", "DELETE", "/entries/<uid>", who="developer")
     @routes.response(204)
     def delete(org: str, uid: str) -> Any:
         """Remove an entry."""
@@ -99,13 +99,6 @@ def server(context: Context) -> Parts:
 
     return context.subsystem(
         routes,
-        rules={
-            "template.entries.list": context.requires("member"),
-            "template.entries.create": context.requires("member"),
-            "template.entries.read": context.requires("member"),
-            "template.entries.update": context.requires("developer"),
-            "template.entries.delete": context.requires("developer"),
-        },
         metadata=Base.metadata,
         migrations=Path(__file__).parent / "migrations",
     )

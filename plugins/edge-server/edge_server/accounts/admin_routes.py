@@ -16,23 +16,26 @@ from edge_admin.user import User as UserRecord
 from edge_admin.wire import AdminQuery, OrganizationPage, UserPage
 from edge_server.base import clock, pages
 from edge_server.base.problems import already_exists, bad_entry, conflict, not_found
-from edge_server.billing import metering, usage
+from edge_server.billing import usage
+from edge_server.data.database import SERVER
 from edge_server.identity import accounts
 from edge_server.identity.models import Organization, User
 from edge_server.web import updates
+from edge_server.web.answers import answer
 from edge_server.web.engines import services
-from edge_server.web.routes import Routes, answer
+from edge_server.web.permissions import SERVER_ADMIN
+from edge_server.web.routes import Routes
 
 routes = Routes("admin", __name__, url_prefix="/v1/admin")
 
-REMOVAL = "removal of organizations"
+REMOVAL = "removal"
 """The background task's name."""
 
 
 # --- organizations
 
 
-@routes.operation("admin.organizations.list", "GET", "/organizations")
+@routes.operation("admin.organizations.list", "GET", "/organizations", who=SERVER_ADMIN)
 @routes.arguments(AdminQuery.schema(), location="query")
 @routes.response(200, OrganizationPage.schema())
 def list_organizations(query: AdminQuery) -> flask.Response:
@@ -42,37 +45,39 @@ def list_organizations(query: AdminQuery) -> flask.Response:
         return answer(OrganizationPage(items=[_organization(one) for one in found], next=following))
 
 
-@routes.operation("admin.organizations.add", "POST", "/organizations")
+@routes.operation("admin.organizations.add", "POST", "/organizations", who=SERVER_ADMIN)
 @routes.arguments(OrganizationRecord.schema())
 @routes.response(201, OrganizationRecord.schema())
 def add_organization(wanted: OrganizationRecord) -> flask.Response:
     """Add an organization, which has no members yet. A `uid` that is sent is not taken."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         found = accounts.find_organization(session, wanted.name)
         if found is not None:
             being = "is being removed" if found.status == accounts.DELETING else "exists already"
             raise already_exists(f"the organization {wanted.name} {being}; choose another name")
-        organization = accounts.create_organization(session, wanted.name, wanted.title)
+        organization = accounts.create_organization(
+            session, services().lifecycle.organization_added, wanted.name, wanted.title
+        )
         _apply(organization, wanted)
         session.flush()
-        return updates.answer(_organization(organization), organization, 201)
+        return answer(_organization(organization), organization, 201)
 
 
-@routes.operation("admin.organizations.read", "GET", "/organizations/<organization_name>")
+@routes.operation("admin.organizations.read", "GET", "/organizations/<organization_name>", who=SERVER_ADMIN)
 @routes.response(200, OrganizationRecord.schema())
 def read_organization(organization_name: str) -> flask.Response:
     """Tell of one organization."""
     with services().database.read() as session:
         organization = _get_organization(session, organization_name)
-        return updates.answer(_organization(organization), organization)
+        return answer(_organization(organization), organization)
 
 
-@routes.operation("admin.organizations.update", "PATCH", "/organizations/<organization_name>")
+@routes.operation("admin.organizations.update", "PATCH", "/organizations/<organization_name>", who=SERVER_ADMIN)
 @routes.merge_patch(OrganizationRecord)
 @routes.response(200, OrganizationRecord.schema())
 def update_organization(patch: dict[str, Any], organization_name: str) -> flask.Response:
     """Change an organization; its name stays."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         organization = _get_organization(session, organization_name)
         updates.require_unchanged(organization)
         if organization.status == accounts.DELETING:
@@ -80,18 +85,18 @@ def update_organization(patch: dict[str, Any], organization_name: str) -> flask.
         wanted = updates.patched(_organization(organization), patch, fixed=["uid", "name"])
         _apply(organization, wanted)
         session.flush()
-        return updates.answer(_organization(organization), organization)
+        return answer(_organization(organization), organization)
 
 
-@routes.operation("admin.organizations.remove", "DELETE", "/organizations/<organization_name>")
+@routes.operation("admin.organizations.remove", "DELETE", "/organizations/<organization_name>", who=SERVER_ADMIN)
 @routes.response(202, OrganizationRecord.schema())
 def remove_organization(organization_name: str) -> flask.Response:
     """Close an organization now, and remove it with all of its data in the background.
 
     It shows with the status `deleting` until all of it is gone.
     """
-    metering.meter_of(flask.current_app).flush()  # what comes later finds no organization to count for
-    with services().database.write() as session:
+    services().legacy["meter"].flush()  # what comes later finds no organization to count for
+    with services().database.write(SERVER) as session:
         organization = _get_organization(session, organization_name)
         updates.require_unchanged(organization)
         if organization.status != accounts.DELETING:
@@ -99,32 +104,32 @@ def remove_organization(organization_name: str) -> flask.Response:
             usage.keep_measured(session, organization.id, usage.measure(session, organization.id, clock.now()))
         organization.status = accounts.DELETING
         session.flush()
-        response = updates.answer(_organization(organization), organization, 202)
+        response = answer(_organization(organization), organization, 202)
     services().background.wake(REMOVAL)
     return response
 
 
-@routes.operation("admin.quotas.read", "GET", "/organizations/<organization_name>/quota")
+@routes.operation("admin.quotas.read", "GET", "/organizations/<organization_name>/quota", who=SERVER_ADMIN)
 @routes.response(200, Quota.schema())
 def read_quota(organization_name: str) -> flask.Response:
     """Tell how much an organization's files may hold, and how much they do."""
     with services().database.read() as session:
         organization = _get_organization(session, organization_name)
-        return updates.answer(_quota(organization), organization)
+        return answer(_quota(organization), organization)
 
 
-@routes.operation("admin.quotas.update", "PATCH", "/organizations/<organization_name>/quota")
+@routes.operation("admin.quotas.update", "PATCH", "/organizations/<organization_name>/quota", who=SERVER_ADMIN)
 @routes.merge_patch(Quota)
 @routes.response(200, Quota.schema())
 def update_quota(patch: dict[str, Any], organization_name: str) -> flask.Response:
     """Say how much an organization's files may hold. What is there already stays, also if it is more."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         organization = _get_organization(session, organization_name)
         updates.require_unchanged(organization)
         wanted = updates.patched(_quota(organization), patch, fixed=["used_bytes"])
         organization.quota_bytes = wanted.storage_bytes
         session.flush()
-        return updates.answer(_quota(organization), organization)
+        return answer(_quota(organization), organization)
 
 
 def _quota(row: Organization) -> Quota:
@@ -165,7 +170,7 @@ def _organization(row: Organization) -> OrganizationRecord:
 # --- users
 
 
-@routes.operation("admin.users.list", "GET", "/users")
+@routes.operation("admin.users.list", "GET", "/users", who=SERVER_ADMIN)
 @routes.arguments(AdminQuery.schema(), location="query")
 @routes.response(200, UserPage.schema())
 def list_users(query: AdminQuery) -> flask.Response:
@@ -175,36 +180,36 @@ def list_users(query: AdminQuery) -> flask.Response:
         return answer(UserPage(items=[_user(one) for one in found], next=following))
 
 
-@routes.operation("admin.users.add", "POST", "/users")
+@routes.operation("admin.users.add", "POST", "/users", who=SERVER_ADMIN)
 @routes.arguments(UserRecord.schema())
 @routes.response(201, UserRecord.schema())
 def add_user(wanted: UserRecord) -> flask.Response:
     """Add a user, who gets a first token by accepting an invitation. A `uid` that is sent is not taken."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         if accounts.find_user(session, wanted.user_name) is not None:
             raise already_exists(f"the user {wanted.user_name} exists already; choose another name")
         user = accounts.create_user(session, wanted.user_name)
         _apply_profile(user, wanted)
         _apply_account(session, user, wanted)
         session.flush()
-        return updates.answer(_user(user), user, 201)
+        return answer(_user(user), user, 201)
 
 
-@routes.operation("admin.users.read", "GET", "/users/<user_name>")
+@routes.operation("admin.users.read", "GET", "/users/<user_name>", who=SERVER_ADMIN)
 @routes.response(200, UserRecord.schema())
 def read_user(user_name: str) -> flask.Response:
     """Tell of one user."""
     with services().database.read() as session:
         user = _get_user(session, user_name)
-        return updates.answer(_user(user), user)
+        return answer(_user(user), user)
 
 
-@routes.operation("admin.users.update", "PATCH", "/users/<user_name>")
+@routes.operation("admin.users.update", "PATCH", "/users/<user_name>", who=SERVER_ADMIN)
 @routes.merge_patch(UserRecord)
 @routes.response(200, UserRecord.schema())
 def update_user(patch: dict[str, Any], user_name: str) -> flask.Response:
     """Change a user. First name, last name and email are theirs alone, once they have had a token."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         user = _get_user(session, user_name)
         updates.require_unchanged(user)
         own = ["first_name", "last_name", "email"] if user.activated_at is not None else []
@@ -218,14 +223,14 @@ def update_user(patch: dict[str, Any], user_name: str) -> flask.Response:
         _apply_profile(user, wanted)
         _apply_account(session, user, wanted)
         session.flush()
-        return updates.answer(_user(user), user)
+        return answer(_user(user), user)
 
 
-@routes.operation("admin.users.remove", "DELETE", "/users/<user_name>")
+@routes.operation("admin.users.remove", "DELETE", "/users/<user_name>", who=SERVER_ADMIN)
 @routes.response(204)
 def remove_user(user_name: str) -> flask.Response:
     """Remove a user with their tokens, memberships and secrets. What they put into an organization stays there."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         user = _get_user(session, user_name)
         updates.require_unchanged(user)
         if user.server_admin and accounts.is_last_server_admin(session, user):

@@ -16,12 +16,14 @@ from edge_admin.member import Member as MemberRecord
 from edge_admin.wire import AddMember, AdminQuery, InvitationPage, Invite, MemberPage
 from edge_server.base import clock, pages
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
+from edge_server.data.database import SERVER
 from edge_server.identity import accounts, token_values
 from edge_server.identity.models import Invitation, Membership, Organization, Token, User
 from edge_server.web import idempotency, updates
+from edge_server.web.answers import answer
 from edge_server.web.engines import services
-from edge_server.web.permissions import Caller, caller, member, optional_caller
-from edge_server.web.routes import Routes, answer
+from edge_server.web.permissions import ANYONE, APPOINTER, Caller, caller, member, optional_caller
+from edge_server.web.routes import Routes
 from edge_tokens.wire import Accepted, AcceptInvitation
 
 routes = Routes("members", __name__, url_prefix="/v1")
@@ -35,7 +37,7 @@ INVITED_NOTE = "invitation"
 # --- members
 
 
-@routes.operation("members.list", "GET", "/orgs/<org>/members")
+@routes.operation("members.list", "GET", "/orgs/<org>/members", who=APPOINTER)
 @routes.arguments(AdminQuery.schema(), location="query")
 @routes.response(200, MemberPage.schema())
 def list_members(query: AdminQuery, org: str) -> flask.Response:
@@ -46,12 +48,12 @@ def list_members(query: AdminQuery, org: str) -> flask.Response:
         return answer(MemberPage(items=[_member_record(one) for one in found], next=following))
 
 
-@routes.operation("members.add", "POST", "/orgs/<org>/members")
+@routes.operation("members.add", "POST", "/orgs/<org>/members", who=APPOINTER)
 @routes.arguments(AddMember.schema())
 @routes.response(201, MemberRecord.schema())
 def add_member(wanted: AddMember, org: str) -> flask.Response:
     """Make an existing user a member."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         organization = _organization(session)
         user = accounts.find_user(session, wanted.user_name)
         if user is None:
@@ -59,24 +61,24 @@ def add_member(wanted: AddMember, org: str) -> flask.Response:
         _refuse_member(session, user, organization)
         accounts.add_member(session, user, organization, set(wanted.roles))
         added = _get_member(session, wanted.user_name)
-        return updates.answer(_member_record(added), added, 201)
+        return answer(_member_record(added), added, 201)
 
 
-@routes.operation("members.read", "GET", "/orgs/<org>/members/<user_name>")
+@routes.operation("members.read", "GET", "/orgs/<org>/members/<user_name>", who=APPOINTER)
 @routes.response(200, MemberRecord.schema())
 def read_member(org: str, user_name: str) -> flask.Response:
     """Tell of one member."""
     with services().database.read() as session:
         found = _get_member(session, user_name)
-        return updates.answer(_member_record(found), found)
+        return answer(_member_record(found), found)
 
 
-@routes.operation("members.update", "PATCH", "/orgs/<org>/members/<user_name>")
+@routes.operation("members.update", "PATCH", "/orgs/<org>/members/<user_name>", who=APPOINTER)
 @routes.merge_patch(MemberRecord)
 @routes.response(200, MemberRecord.schema())
 def update_member(patch: dict[str, Any], org: str, user_name: str) -> flask.Response:
     """Change a member's roles, or their license if this is their home organization."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         found = _get_member(session, user_name)
         updates.require_unchanged(found)
         fixed = ["user_name", "first_name", "last_name", "email", "home"]
@@ -87,14 +89,14 @@ def update_member(patch: dict[str, Any], org: str, user_name: str) -> flask.Resp
             found.user.license_name = wanted.license_name
         found.admin, found.developer = "admin" in wanted.roles, "developer" in wanted.roles
         session.flush()
-        return updates.answer(_member_record(found), found)
+        return answer(_member_record(found), found)
 
 
-@routes.operation("members.remove", "DELETE", "/orgs/<org>/members/<user_name>")
+@routes.operation("members.remove", "DELETE", "/orgs/<org>/members/<user_name>", who=APPOINTER)
 @routes.response(204)
 def remove_member(org: str, user_name: str) -> flask.Response:
     """Take a user out of the organization; the user stays."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         found = _get_member(session, user_name)
         updates.require_unchanged(found)
         session.delete(found)
@@ -139,7 +141,7 @@ def _member_record(row: Membership) -> MemberRecord:
 # --- invitations
 
 
-@routes.operation("invitations.list", "GET", "/orgs/<org>/invitations")
+@routes.operation("invitations.list", "GET", "/orgs/<org>/invitations", who=APPOINTER)
 @routes.arguments(AdminQuery.schema(), location="query")
 @routes.response(200, InvitationPage.schema())
 def list_invitations(query: AdminQuery, org: str) -> flask.Response:
@@ -157,7 +159,7 @@ def list_invitations(query: AdminQuery, org: str) -> flask.Response:
         return answer(InvitationPage(items=[_invitation_record(one) for one in found], next=following))
 
 
-@routes.operation("invitations.create", "POST", "/orgs/<org>/invitations", secret_answer=True)
+@routes.operation("invitations.create", "POST", "/orgs/<org>/invitations", secret_answer=True, who=APPOINTER)
 @routes.arguments(Invite.schema())
 @routes.response(201, InvitationRecord.schema())
 def invite(wanted: Invite, org: str) -> flask.Response:
@@ -167,9 +169,9 @@ def invite(wanted: Invite, org: str) -> flask.Response:
     inviting the same user again makes another invitation and voids the one before.
     """
     code, now = token_values.new_token(token_values.INVITATION_PREFIX), clock.now()
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         organization = _organization(session)
-        before = idempotency.made_before()
+        before = idempotency.issued_before()
         invitation = None if before is None else _find_invitation(session, before)
         if invitation is not None and invitation.accepted_at is None:
             invitation.digest = token_values.digest(code)
@@ -193,16 +195,16 @@ def invite(wanted: Invite, org: str) -> flask.Response:
             )
             session.add(invitation)
             session.flush()
-            idempotency.made(invitation.uid)
+            idempotency.issued(invitation.uid)
         session.flush()
-        return answer(_invitation_record(invitation, code), 201)
+        return answer(_invitation_record(invitation, code), status=201)
 
 
-@routes.operation("invitations.remove", "DELETE", "/orgs/<org>/invitations/<invitation_id>")
+@routes.operation("invitations.remove", "DELETE", "/orgs/<org>/invitations/<invitation_id>", who=APPOINTER)
 @routes.response(204)
 def remove_invitation(org: str, invitation_id: str) -> flask.Response:
     """Void an invitation."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         found = _find_invitation(session, invitation_id)
         if found is None:
             raise not_found("there is no such invitation; list them to see which there are")
@@ -210,7 +212,7 @@ def remove_invitation(org: str, invitation_id: str) -> flask.Response:
     return flask.Response(status=204)
 
 
-@routes.operation("invitations.accept", "POST", "/invitations/accept", secret_answer=True)
+@routes.operation("invitations.accept", "POST", "/invitations/accept", secret_answer=True, who=ANYONE)
 @routes.arguments(AcceptInvitation.schema())
 @routes.response(200, Accepted.schema())
 @routes.doc(parameters=["IdempotencyKey"])
@@ -224,7 +226,7 @@ def accept_invitation(stated: AcceptInvitation) -> flask.Response:
     me = optional_caller()
     sent = flask.request.headers.get(idempotency.HEADER)
     key = None if sent is None else hashlib.sha256(sent.encode("utf-8", "surrogateescape")).hexdigest()
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         invitation = session.scalar(select(Invitation).where(Invitation.digest == token_values.digest(stated.code)))
         if invitation is None or _is_closed(invitation.organization):
             raise not_found("there is no such invitation, or it was withdrawn; ask for a new one")

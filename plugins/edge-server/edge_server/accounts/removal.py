@@ -3,7 +3,7 @@
 The organization's status says that it is being removed, and is committed first; from then on nobody
 gets in. All that refers to it goes next, in transactions short enough for others to write in
 between, and its own row goes last. What a crash interrupts is gone on with by whichever process
-looks next: the status is still there. One process at a time does it, which a lock file sees to.
+looks next: the status is still there.
 
 Which tables hold an organization's rows is not written down here: it is read from the references
 between them, in the database itself, so that a new table needs nothing but its foreign key, whether
@@ -12,26 +12,21 @@ it is the server's or one of a plugin.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import filelock
 import sqlalchemy as sa
 import sqlalchemy.exc
 
 from edge_server.base.problems import log
-from edge_server.data.database import Database
-from edge_server.data.store import Store
+from edge_server.data.database import SERVER, Database
+from edge_server.data.store import FolderStore
 from edge_server.files.models import Upload, Version
 from edge_server.identity.accounts import DELETING
 from edge_server.identity.models import Organization
 
 BATCH = 200
 """Rows removed in one transaction."""
-
-LOCK = "removal.lock"
 
 _ORGANIZATIONS = "organizations"
 
@@ -45,20 +40,16 @@ class Removals:
         stopping: tells that the process is about to end.
     """
 
-    def __init__(self, database: Database, store: Store, stopping: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, database: Database, store: FolderStore, stopping: Callable[[], bool] = lambda: False) -> None:
         self._database = database
         self._store = store
         self._stopping = stopping
-        self._lock_path = Path(database.path).with_name(LOCK)
 
     def run(self) -> None:
-        """Go on with those there are, unless another process is at it."""
-        if not self._waiting():
-            return
-        with contextlib.suppress(filelock.Timeout), filelock.FileLock(self._lock_path).acquire(blocking=False):
-            for organization_id, name in self._waiting():
-                if self._remove(organization_id):
-                    log.info("the organization %s and its data are removed", name)
+        """Go on with those there are; in one process at a time."""
+        for organization_id, name in self._waiting():
+            if self._remove(organization_id):
+                log.info("the organization %s and its data are removed", name)
 
     def _waiting(self) -> list[tuple[int, str]]:
         wanted = sa.select(Organization.id, Organization.name).where(Organization.status == DELETING)
@@ -81,7 +72,7 @@ class Removals:
             if self._stopping():
                 return False
             try:
-                with self._database.write() as session:
+                with self._database.write(SERVER) as session:
                     for column in _mentions(tables):
                         session.execute(
                             sa.update(column.table).where(column == organization_id).values({column.name: None})
@@ -105,7 +96,7 @@ class Removals:
             # The bytes go first: what is still recorded is found again after a crash.
             self._remove_bytes(table, [key for (key,) in found])
         chosen = keys[0].in_([key for (key,) in found]) if len(keys) == 1 else sa.tuple_(*keys).in_(found)
-        with self._database.write() as session:
+        with self._database.write(SERVER) as session:
             session.execute(table.delete().where(chosen))
         return True
 

@@ -10,19 +10,21 @@ from sqlalchemy.orm import Session
 
 from edge_server.base import clock, pages
 from edge_server.base.problems import conflict, not_found
+from edge_server.data.database import SERVER
 from edge_server.identity import accounts
 from edge_server.identity.models import Token, User
 from edge_server.web import idempotency
+from edge_server.web.answers import answer
 from edge_server.web.engines import services
-from edge_server.web.permissions import caller
-from edge_server.web.routes import Routes, answer
+from edge_server.web.permissions import USER, caller
+from edge_server.web.routes import Routes
 from edge_tokens.token import Token as TokenRecord
 from edge_tokens.wire import CreateToken, TokenPage, TokenQuery
 
 routes = Routes("tokens", __name__, url_prefix="/v1/users/me/tokens")
 
 
-@routes.operation("tokens.list", "GET", "")
+@routes.operation("tokens.list", "GET", "", who=USER)
 @routes.arguments(TokenQuery.schema(), location="query")
 @routes.response(200, TokenPage.schema())
 def list_tokens(query: TokenQuery) -> flask.Response:
@@ -34,7 +36,7 @@ def list_tokens(query: TokenQuery) -> flask.Response:
         return answer(TokenPage(items=[_record(token) for token in found], next=following))
 
 
-@routes.operation("tokens.create", "POST", "", secret_answer=True)
+@routes.operation("tokens.create", "POST", "", secret_answer=True, who=USER)
 @routes.arguments(CreateToken.schema())
 @routes.response(201, TokenRecord.schema())
 def create_token(wanted: CreateToken) -> flask.Response:
@@ -43,21 +45,21 @@ def create_token(wanted: CreateToken) -> flask.Response:
     The same request sent again gives the same token another value, and voids the one before.
     """
     lifetime = None if wanted.expires_in is None else dt.timedelta(seconds=wanted.expires_in)
-    with services().database.write() as session:
-        before = idempotency.made_before()
+    with services().database.write(SERVER) as session:
+        before = idempotency.issued_before()
         if before is None:
             user = session.get_one(User, caller().id)
             token, value = accounts.add_token(session, user, note=wanted.note, expires_in=lifetime)
-            idempotency.made(token.uid)
+            idempotency.issued(token.uid)
         else:
             found = _find(session, before)
             if found is None:
                 raise conflict("the token that this request made is removed; ask for another with a new key")
             token, value = found, accounts.renew_token(session, found)
-        return answer(_record(token, value), 201)
+        return answer(_record(token, value), status=201)
 
 
-@routes.operation("tokens.read", "GET", "/<token_id>")
+@routes.operation("tokens.read", "GET", "/<token_id>", who=USER)
 @routes.response(200, TokenRecord.schema())
 def read_token(token_id: str) -> flask.Response:
     """Tell of one token."""
@@ -65,11 +67,11 @@ def read_token(token_id: str) -> flask.Response:
         return answer(_record(_get(session, token_id)))
 
 
-@routes.operation("tokens.remove", "DELETE", "/<token_id>")
+@routes.operation("tokens.remove", "DELETE", "/<token_id>", who=USER)
 @routes.response(204)
 def remove_token(token_id: str) -> flask.Response:
     """Remove a token; it is refused from now on."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         _get(session, token_id).removed_at = clock.now()
     return flask.Response(status=204)
 

@@ -26,12 +26,14 @@ from edge_server.applications import builtin_apps, catalogue
 from edge_server.applications.models import Application, AppServer, AppVersion, OAuthClient
 from edge_server.base import pages
 from edge_server.base.problems import already_exists, bad_entry, not_found
+from edge_server.data.database import SERVER
 from edge_server.identity import token_values
 from edge_server.identity.models import Organization
 from edge_server.web import idempotency, updates
+from edge_server.web.answers import answer
 from edge_server.web.engines import services
-from edge_server.web.permissions import caller, member
-from edge_server.web.routes import Routes, answer
+from edge_server.web.permissions import DEVELOPER, MEMBER, ORG_ADMIN, caller, member
+from edge_server.web.routes import Routes
 
 SECRET_PREFIX = "edo_"  # noqa: S105
 
@@ -41,7 +43,7 @@ routes = Routes("applications", __name__, url_prefix="/v1/orgs/<org>")
 # --- applications
 
 
-@routes.operation("applications.list", "GET", "/applications")
+@routes.operation("applications.list", "GET", "/applications", who=MEMBER)
 @routes.arguments(ListApplications.schema(), location="query")
 @routes.response(200, ApplicationPage.schema())
 def list_applications(query: ListApplications, org: str) -> flask.Response:
@@ -54,17 +56,17 @@ def list_applications(query: ListApplications, org: str) -> flask.Response:
     return answer(ApplicationPage(items=items, next=following))
 
 
-@routes.operation("applications.add", "POST", "/applications")
+@routes.operation("applications.add", "POST", "/applications", who=DEVELOPER)
 @routes.arguments(ApplicationRecord.schema())
 @routes.response(201, ApplicationRecord.schema())
 def add_application(wanted: ApplicationRecord, org: str) -> flask.Response:
     """Add an application, In Review. A `status` or `built_in` that is sent is not taken."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.add(session, member().organization_id, wanted)
-        return updates.answer(catalogue.record(row), row, 201)
+        return answer(catalogue.record(row), row, 201)
 
 
-@routes.operation("applications.read", "GET", "/applications/<app_id>")
+@routes.operation("applications.read", "GET", "/applications/<app_id>", who=MEMBER)
 @routes.response(200, ApplicationRecord.schema())
 def read_application(org: str, app_id: str) -> flask.Response:
     """Tell of one application."""
@@ -73,15 +75,15 @@ def read_application(org: str, app_id: str) -> flask.Response:
         return answer(built_in)
     with services().database.read() as session:
         row = catalogue.get(session, member(), app_id)
-        return updates.answer(catalogue.record(row), row)
+        return answer(catalogue.record(row), row)
 
 
-@routes.operation("applications.update", "PATCH", "/applications/<app_id>")
+@routes.operation("applications.update", "PATCH", "/applications/<app_id>", who=DEVELOPER)
 @routes.merge_patch(ApplicationRecord)
 @routes.response(200, ApplicationRecord.schema())
 def update_application(patch: dict[str, Any], org: str, app_id: str) -> flask.Response:
     """Change an application; its id stays, and its status is changed by approving it."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.get(session, member(), app_id)
         updates.require_unchanged(row)
         current = catalogue.record(row)
@@ -89,14 +91,14 @@ def update_application(patch: dict[str, Any], org: str, app_id: str) -> flask.Re
         wanted = updates.patched(current, patch, fixed=fixed)
         catalogue.apply(session, row, wanted)
         session.flush()
-        return updates.answer(catalogue.record(row), row)
+        return answer(catalogue.record(row), row)
 
 
-@routes.operation("applications.remove", "DELETE", "/applications/<app_id>")
+@routes.operation("applications.remove", "DELETE", "/applications/<app_id>", who=ORG_ADMIN)
 @routes.response(204)
 def remove_application(org: str, app_id: str) -> flask.Response:
     """Remove an application with its versions, registry credentials and OAuth client."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.get(session, member(), app_id)
         updates.require_unchanged(row)
         for table in (AppVersion, AppServer, OAuthClient):
@@ -107,22 +109,22 @@ def remove_application(org: str, app_id: str) -> flask.Response:
     return flask.Response(status=204)
 
 
-@routes.operation("applications.approve", "POST", "/applications/<app_id>/approve")
+@routes.operation("applications.approve", "POST", "/applications/<app_id>/approve", who=ORG_ADMIN)
 @routes.response(200, ApplicationRecord.schema())
 def approve_application(org: str, app_id: str) -> flask.Response:
     """Let all members see an application."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.get(session, member(), app_id)
         row.status = catalogue.APPROVED
         session.flush()
         services().audit.note(caller().user_name, "applications.approve", application=app_id)
-        return updates.answer(catalogue.record(row), row)
+        return answer(catalogue.record(row), row)
 
 
 # --- versions
 
 
-@routes.operation("applications.versions.list", "GET", "/applications/<app_id>/versions")
+@routes.operation("applications.versions.list", "GET", "/applications/<app_id>/versions", who=MEMBER)
 @routes.arguments(ListOfApplication.schema(), location="query")
 @routes.response(200, AppVersionPage.schema())
 def list_versions(query: ListOfApplication, org: str, app_id: str) -> flask.Response:
@@ -138,20 +140,20 @@ def list_versions(query: ListOfApplication, org: str, app_id: str) -> flask.Resp
     return answer(AppVersionPage(items=items, next=following))
 
 
-@routes.operation("applications.versions.add", "POST", "/applications/<app_id>/versions")
+@routes.operation("applications.versions.add", "POST", "/applications/<app_id>/versions", who=DEVELOPER)
 @routes.arguments(AppVersionRecord.schema())
 @routes.response(201, AppVersionRecord.schema())
 def add_version(wanted: AppVersionRecord, org: str, app_id: str) -> flask.Response:
     """Add a version, visible by itself if the application says so. Its image is in a registry already."""
     _require_same_application(wanted.app_id, app_id)
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.get(session, member(), app_id)
         version = catalogue.add_version(session, row, wanted)
         session.flush()
-        return updates.answer(catalogue.version_record(app_id, version), version, 201)
+        return answer(catalogue.version_record(app_id, version), version, 201)
 
 
-@routes.operation("applications.versions.read", "GET", "/applications/<app_id>/versions/<version>")
+@routes.operation("applications.versions.read", "GET", "/applications/<app_id>/versions/<version>", who=MEMBER)
 @routes.response(200, AppVersionRecord.schema())
 def read_version(org: str, app_id: str, version: str) -> flask.Response:
     """Tell of one version."""
@@ -163,15 +165,15 @@ def read_version(org: str, app_id: str, version: str) -> flask.Response:
     with services().database.read() as session:
         row = catalogue.get(session, member(), app_id)
         found = catalogue.get_version(session, member(), row, version)
-        return updates.answer(catalogue.version_record(app_id, found), found)
+        return answer(catalogue.version_record(app_id, found), found)
 
 
-@routes.operation("applications.versions.update", "PATCH", "/applications/<app_id>/versions/<version>")
+@routes.operation("applications.versions.update", "PATCH", "/applications/<app_id>/versions/<version>", who=DEVELOPER)
 @routes.merge_patch(AppVersionRecord)
 @routes.response(200, AppVersionRecord.schema())
 def update_version(patch: dict[str, Any], org: str, app_id: str, version: str) -> flask.Response:
     """Change a version; what it is called stays."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.get(session, member(), app_id)
         found = catalogue.get_version(session, member(), row, version)
         updates.require_unchanged(found)
@@ -179,14 +181,14 @@ def update_version(patch: dict[str, Any], org: str, app_id: str, version: str) -
         wanted = updates.patched(current, patch, fixed=["app_id", "version"])
         catalogue.apply_version(found, wanted)
         session.flush()
-        return updates.answer(catalogue.version_record(app_id, found), found)
+        return answer(catalogue.version_record(app_id, found), found)
 
 
-@routes.operation("applications.versions.remove", "DELETE", "/applications/<app_id>/versions/<version>")
+@routes.operation("applications.versions.remove", "DELETE", "/applications/<app_id>/versions/<version>", who=DEVELOPER)
 @routes.response(204)
 def remove_version(org: str, app_id: str, version: str) -> flask.Response:
     """Remove a version, which is not visible any more then."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.get(session, member(), app_id)
         found = catalogue.get_version(session, member(), row, version)
         updates.require_unchanged(found)
@@ -198,7 +200,7 @@ def remove_version(org: str, app_id: str, version: str) -> flask.Response:
 # --- registries
 
 
-@routes.operation("applications.servers.list", "GET", "/applications/<app_id>/servers")
+@routes.operation("applications.servers.list", "GET", "/applications/<app_id>/servers", who=DEVELOPER)
 @routes.arguments(ListOfApplication.schema(), location="query")
 @routes.response(200, ServerInfoPage.schema())
 def list_servers(query: ListOfApplication, org: str, app_id: str) -> flask.Response:
@@ -211,7 +213,7 @@ def list_servers(query: ListOfApplication, org: str, app_id: str) -> flask.Respo
     return answer(ServerInfoPage(items=items, next=following))
 
 
-@routes.operation("applications.servers.add", "POST", "/applications/<app_id>/servers")
+@routes.operation("applications.servers.add", "POST", "/applications/<app_id>/servers", who=DEVELOPER)
 @routes.arguments(ServerInfo.schema())
 @routes.response(201, ServerInfo.schema())
 def add_server(wanted: ServerInfo, org: str, app_id: str) -> flask.Response:
@@ -222,7 +224,7 @@ def add_server(wanted: ServerInfo, org: str, app_id: str) -> flask.Response:
     if not wanted.password:
         raise bad_entry("password: it is missing; state a password or token of the registry")
     taken = already_exists(f"{app_id} has credentials for {wanted.domain.lower()} already; update those")
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         application = catalogue.get(session, member(), app_id)
         row = AppServer(application=application, domain=wanted.domain.lower(), username=wanted.username)
         row.sealed = services().sealer.seal(wanted.password.encode(), **catalogue.server_place(row))
@@ -232,24 +234,24 @@ def add_server(wanted: ServerInfo, org: str, app_id: str) -> flask.Response:
         except sqlalchemy.exc.IntegrityError:
             raise taken from None
         services().audit.note(caller().user_name, "applications.servers.add", application=app_id, domain=row.domain)
-        return updates.answer(_server(app_id, row), row, 201)
+        return answer(_server(app_id, row), row, 201)
 
 
-@routes.operation("applications.servers.read", "GET", "/applications/<app_id>/servers/<domain>")
+@routes.operation("applications.servers.read", "GET", "/applications/<app_id>/servers/<domain>", who=DEVELOPER)
 @routes.response(200, ServerInfo.schema())
 def read_server(org: str, app_id: str, domain: str) -> flask.Response:
     """Tell of the credentials for one registry, without the password."""
     with services().database.read() as session:
         row = catalogue.get_server(session, catalogue.get(session, member(), app_id), domain)
-        return updates.answer(_server(app_id, row), row)
+        return answer(_server(app_id, row), row)
 
 
-@routes.operation("applications.servers.update", "PATCH", "/applications/<app_id>/servers/<domain>")
+@routes.operation("applications.servers.update", "PATCH", "/applications/<app_id>/servers/<domain>", who=DEVELOPER)
 @routes.merge_patch(ServerInfo)
 @routes.response(200, ServerInfo.schema())
 def update_server(patch: dict[str, Any], org: str, app_id: str, domain: str) -> flask.Response:
     """Change the credentials for a registry; a password of null stays what it is."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.get_server(session, catalogue.get(session, member(), app_id), domain)
         updates.require_unchanged(row)
         if str(patch.get("domain") or "").lower() == row.domain:
@@ -264,14 +266,14 @@ def update_server(patch: dict[str, Any], org: str, app_id: str, domain: str) -> 
             row.sealed = services().sealer.seal(wanted.password.encode(), **catalogue.server_place(row))
         session.flush()
         services().audit.note(caller().user_name, "applications.servers.update", application=app_id, domain=row.domain)
-        return updates.answer(_server(app_id, row), row)
+        return answer(_server(app_id, row), row)
 
 
-@routes.operation("applications.servers.remove", "DELETE", "/applications/<app_id>/servers/<domain>")
+@routes.operation("applications.servers.remove", "DELETE", "/applications/<app_id>/servers/<domain>", who=DEVELOPER)
 @routes.response(204)
 def remove_server(org: str, app_id: str, domain: str) -> flask.Response:
     """Forget an application's credentials for a registry."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.get_server(session, catalogue.get(session, member(), app_id), domain)
         updates.require_unchanged(row)
         session.delete(row)
@@ -282,7 +284,7 @@ def remove_server(org: str, app_id: str, domain: str) -> flask.Response:
 # --- OAuth clients
 
 
-@routes.operation("applications.oauth.list", "GET", "/oauth-clients")
+@routes.operation("applications.oauth.list", "GET", "/oauth-clients", who=DEVELOPER)
 @routes.arguments(ListOfApplication.schema(), location="query")
 @routes.response(200, OAuthClientPage.schema())
 def list_oauth_clients(query: ListOfApplication, org: str) -> flask.Response:
@@ -295,7 +297,9 @@ def list_oauth_clients(query: ListOfApplication, org: str) -> flask.Response:
     return answer(OAuthClientPage(items=items, next=following))
 
 
-@routes.operation("applications.oauth.register", "POST", "/applications/<app_id>/oauth-client", secret_answer=True)
+@routes.operation(
+    "applications.oauth.register", "POST", "/applications/<app_id>/oauth-client", secret_answer=True, who=DEVELOPER
+)
 @routes.arguments(RegisterOAuthClient.schema())
 @routes.response(201, OAuthClientRecord.schema())
 def register_oauth_client(wanted: RegisterOAuthClient, org: str, app_id: str) -> flask.Response:
@@ -305,8 +309,8 @@ def register_oauth_client(wanted: RegisterOAuthClient, org: str, app_id: str) ->
     """
     catalogue.check_redirect_uri(wanted.redirect_uri)
     secret = token_values.new_token(SECRET_PREFIX)
-    before = idempotency.made_before()
-    with services().database.write() as session:
+    before = idempotency.issued_before()
+    with services().database.write(SERVER) as session:
         application = catalogue.get(session, member(), app_id)
         row = session.scalar(select(OAuthClient).where(OAuthClient.application_id == application.id))
         if row is not None and row.uid != before:
@@ -326,42 +330,42 @@ def register_oauth_client(wanted: RegisterOAuthClient, org: str, app_id: str) ->
             raise already_exists(
                 f"the client id {row.client_id} is another application's; add this one under another id"
             ) from None
-        idempotency.made(row.uid)
+        idempotency.issued(row.uid)
         services().audit.note(caller().user_name, "applications.oauth.register", application=app_id)
-        response = updates.answer(_oauth_client(row, secret), row, 201)
+        response = answer(_oauth_client(row, secret), row, 201)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-@routes.operation("applications.oauth.read", "GET", "/applications/<app_id>/oauth-client")
+@routes.operation("applications.oauth.read", "GET", "/applications/<app_id>/oauth-client", who=DEVELOPER)
 @routes.response(200, OAuthClientRecord.schema())
 def read_oauth_client(org: str, app_id: str) -> flask.Response:
     """Tell of an application's OAuth client, without its secret."""
     with services().database.read() as session:
         row = catalogue.get_oauth_client(session, catalogue.get(session, member(), app_id))
-        return updates.answer(_oauth_client(row), row)
+        return answer(_oauth_client(row), row)
 
 
-@routes.operation("applications.oauth.update", "PATCH", "/applications/<app_id>/oauth-client")
+@routes.operation("applications.oauth.update", "PATCH", "/applications/<app_id>/oauth-client", who=DEVELOPER)
 @routes.merge_patch(OAuthClientRecord)
 @routes.response(200, OAuthClientRecord.schema())
 def update_oauth_client(patch: dict[str, Any], org: str, app_id: str) -> flask.Response:
     """Send users elsewhere after a login; client id and secret stay."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.get_oauth_client(session, catalogue.get(session, member(), app_id))
         updates.require_unchanged(row)
         wanted = updates.patched(_oauth_client(row), patch, fixed=["client_id", "client_secret"])
         catalogue.check_redirect_uri(wanted.redirect_uri)
         row.redirect_uri = wanted.redirect_uri
         session.flush()
-        return updates.answer(_oauth_client(row), row)
+        return answer(_oauth_client(row), row)
 
 
-@routes.operation("applications.oauth.remove", "DELETE", "/applications/<app_id>/oauth-client")
+@routes.operation("applications.oauth.remove", "DELETE", "/applications/<app_id>/oauth-client", who=DEVELOPER)
 @routes.response(204)
 def remove_oauth_client(org: str, app_id: str) -> flask.Response:
     """Remove an application's OAuth client."""
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = catalogue.get_oauth_client(session, catalogue.get(session, member(), app_id))
         updates.require_unchanged(row)
         session.delete(row)

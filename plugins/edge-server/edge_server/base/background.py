@@ -1,81 +1,119 @@
-"""What a server does beside answering: tasks that come round, in one thread of each process.
+"""What a server does beside answering: tasks that come round, each in a thread of its own.
 
-A process that is killed leaves a task in the middle, so each is written to be gone on with by
-another process, or after a restart.
+A task never waits for another. A process that is killed leaves a task in the middle, so each is
+written to be gone on with by another process, or after a restart.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import filelock
 
 from edge_server.base.problems import log
 
 
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Something that comes round.
+
+    Attributes:
+        name: for the log, and to wake it.
+        seconds: between its end and its next begin; the first time is when the process starts.
+        run: what to do; if it raises, that is logged and it is run again next time.
+        alone: run it in one process at a time.
+        at_end: run it once more when the server stops.
+    """
+
+    name: str
+    seconds: float
+    run: Callable[[], object]
+    alone: bool = False
+    at_end: bool = False
+
+
 class Background:
-    """Tasks that come round; nothing runs before `start`."""
+    """Tasks that come round; nothing runs before `start`.
 
-    def __init__(self) -> None:
-        self._tasks: list[tuple[str, float, Callable[[], object]]] = []
-        self._final: list[tuple[str, Callable[[], object]]] = []
-        self._due: dict[str, float] = {}
-        self._wake = threading.Event()
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+    Args:
+        folder: where processes agree on who runs what is run alone.
+    """
 
-    def every(self, seconds: float, name: str, task: Callable[[], object], *, at_end: bool = False) -> None:
-        """Run `task` each so many seconds, first when the process starts.
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tasks: dict[str, Task] = {}
+        self._due: dict[str, threading.Event] = {}
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
 
-        Args:
-            seconds: between its end and its next begin.
-            name: for the log.
-            task: what to do; if it raises, that is logged and it is run again next time.
-            at_end: run it once more when the server stops.
+    def add(self, task: Task) -> None:
+        """Have `task` come round once the process has started.
+
+        Raises:
+            ValueError: there is a task of that name.
         """
-        self._tasks.append((name, seconds, task))
-        self._due[name] = 0.0
-        if at_end:
-            self._final.append((name, task))
+        if task.name in self._tasks:
+            raise ValueError(f"there is a task {task.name!r} already; choose another name")
+        self._tasks[task.name] = task
+        self._due[task.name] = threading.Event()
 
     def wake(self, name: str) -> None:
         """Run a task now, if this process runs any."""
-        self._due[name] = 0.0
-        self._wake.set()
+        self._due[name].set()
 
     @property
     def stopping(self) -> bool:
         """Whether the process is about to end, so that a long task shall leave the rest to another."""
-        return self._stopped.is_set()
+        return self._stopping.is_set()
 
     def start(self) -> None:
-        """Begin, in this process: after a fork, since a thread does not survive one."""
-        self._thread = threading.Thread(target=self._loop, name="edge-background", daemon=True)
-        self._thread.start()
+        """Begin, in this process: after a fork, since threads do not survive one."""
+        for task in self._tasks.values():
+            thread = threading.Thread(target=self._come_round, args=(task,), name=f"edge-{task.name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self, patience: float = 5.0) -> None:
-        """End after the task at hand, and do what is to be done last; safe where nothing was started."""
-        self._stopped.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(patience)
-            self._thread = None
-            for name, task in self._final:
-                _run(name, task)
+        """End after the tasks at hand, and do what is to be done last; safe where nothing was started.
 
-    def _loop(self) -> None:
-        while not self._stopped.is_set():
-            self._wake.clear()
-            for name, seconds, task in self._tasks:
-                if not self._stopped.is_set() and self._due[name] <= time.monotonic():
-                    self._due[name] = time.monotonic() + seconds
-                    _run(name, task)
-            soonest = min(self._due.values(), default=time.monotonic() + 60)
-            self._wake.wait(max(0.0, soonest - time.monotonic()))
+        Args:
+            patience: seconds to wait for the tasks at hand.
+        """
+        self._stopping.set()
+        for due in self._due.values():
+            due.set()
+        deadline = time.monotonic() + patience
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._threads:
+            self._threads.clear()
+            for task in self._tasks.values():
+                if task.at_end:
+                    self._run(task)
 
+    def _come_round(self, task: Task) -> None:
+        due = self._due[task.name]
+        while True:
+            due.clear()
+            if self._stopping.is_set():  # looked at after `clear`, which may have undone the call of `stop`
+                return
+            self._run(task)
+            due.wait(task.seconds)
 
-def _run(name: str, task: Callable[[], object]) -> None:
-    try:
-        task()
-    except Exception as error:
-        log.error("the background task %s failed and is tried again", name, exc_info=error)
+    def _run(self, task: Task) -> None:
+        try:
+            with contextlib.ExitStack() as stack:
+                if task.alone:
+                    lock = filelock.FileLock(self._folder / f"{task.name}.lock")
+                    try:
+                        stack.enter_context(lock.acquire(blocking=False))
+                    except filelock.Timeout:
+                        return
+                task.run()
+        except Exception as error:
+            log.error("the background task %s failed and is tried again", task.name, exc_info=error)

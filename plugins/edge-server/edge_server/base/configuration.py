@@ -1,12 +1,18 @@
-"""What the operator sets: a file `server.toml` in the data folder, which need not be there."""
+"""What the operator sets: a file `server.toml` in the data folder, which need not be there.
+
+Each section belongs to one part of the server, which says by a schema what can be set in it.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
+
+import marshmallow
+
+from edge_server.base.problems import CannotStart, first_error
 
 FILE_NAME = "server.toml"
 
@@ -19,57 +25,78 @@ _UNITS = {
 }
 
 
-class BadConfiguration(Exception):
-    """The file cannot be used; the message is one sentence for the operator."""
+class Size(marshmallow.fields.Field[int]):
+    """Bytes, stated as a number or as text such as ``"50 GB"``."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+        if match is None:
+            raise marshmallow.ValidationError(
+                'this is no size; write a number of bytes, or text such as "50 GB" or "1.5 TiB"'
+            )
+        size: float = float(match[1]) * _UNITS[match[2] or "B"]
+        return round(size)
 
 
-@dataclasses.dataclass(frozen=True)
 class Configuration:
-    """The settings.
+    """The operator's settings.
 
-    Attributes:
-        quota: bytes that an organization may hold, unless it has a quota of its own; None for no limit.
-    """
-
-    quota: int | None = None
-
-
-def read(data: Path) -> Configuration:
-    """The configuration in the data folder `data`; the defaults where there is none.
+    Args:
+        path: the file.
 
     Raises:
-        BadConfiguration: it cannot be read, or something in it is not known or not valid.
+        CannotStart: it cannot be read, or is not TOML.
     """
-    path = data / FILE_NAME
-    try:
-        with open(path, "rb") as file:
-            given = tomllib.load(file)
-    except FileNotFoundError:
-        return Configuration()
-    except OSError as error:
-        raise BadConfiguration(f"{path} cannot be read ({error.strerror}); mend it") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfiguration(f"{path} is not TOML ({error}); correct it") from None
-    storage = given.pop("storage", {})
-    if not isinstance(storage, dict):
-        raise BadConfiguration(f"{path}: storage is no section; write [storage]")
-    quota = storage.pop("quota", None)
-    unknown = [*given, *(f"storage.{name}" for name in storage)]
-    if unknown:
-        raise BadConfiguration(
-            f"{path}: there is no setting {unknown[0]}; remove it (what can be set is quota in [storage])"
-        )
-    return Configuration(None if quota is None else _size(path, "storage.quota", quota))
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._settable: dict[str, list[str]] = {}
+        try:
+            with open(path, "rb") as file:
+                self._sections = tomllib.load(file)
+        except FileNotFoundError:
+            self._sections = {}
+        except OSError as error:
+            raise CannotStart(f"{path} cannot be read ({error.strerror}); make it readable") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CannotStart(f"{path} is not TOML ({error}); correct it") from None
 
-def _size(path: Path, name: str, value: Any) -> int:
-    """Bytes from a number, or from text such as ``"50 GB"``."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None:
-        raise BadConfiguration(
-            f'{path}: {name} is no size; write a number of bytes, or text such as "50 GB" or "1.5 TiB"'
+    def section(self, name: str, schema: marshmallow.Schema) -> Any:
+        """What is set in a section.
+
+        Args:
+            name: the section's.
+            schema: what can be set in it; it is loaded with an empty section where there is none.
+
+        Raises:
+            CannotStart: something in it is not known or not valid.
+        """
+        self._settable[name] = list(schema.fields)
+        section = self._sections.get(name, {})
+        if not isinstance(section, dict):
+            raise CannotStart(f"{self._path}: {name} is no section; write [{name}]")
+        unknown = [f"{name}.{key}" for key in section if key not in schema.fields]
+        if unknown:
+            raise self._unknown(unknown[0])
+        try:
+            return schema.load(section)
+        except marshmallow.ValidationError as error:
+            raise CannotStart(f"{self._path}: {name}.{first_error(error)}") from None
+
+    def require_known(self) -> None:
+        """See that there is no section but those that were asked for.
+
+        Raises:
+            CannotStart: there is one.
+        """
+        for name in self._sections:
+            if name not in self._settable:
+                raise self._unknown(name)
+
+    def _unknown(self, name: str) -> CannotStart:
+        settable = "; ".join(f"{', '.join(keys)} in [{section}]" for section, keys in sorted(self._settable.items()))
+        return CannotStart(
+            f"{self._path}: there is no setting {name}; remove it (what can be set is {settable or 'nothing'})"
         )
-    size: float = float(found[1]) * _UNITS[found[2] or "B"]
-    return round(size)

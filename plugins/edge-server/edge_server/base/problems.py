@@ -23,6 +23,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 
 
+class CannotStart(Exception):
+    """The server cannot start, or a command on its data cannot run; the message is one sentence for the operator."""
+
+
 class Refusal(Exception):
     """Raised anywhere to answer with a problem document.
 
@@ -48,8 +52,13 @@ def bad_entry(detail: str) -> Refusal:
 
 def invalid(error: marshmallow.ValidationError) -> Refusal:
     """What was sent does not fit its schema; the sentence tells the first field that is wrong."""
-    field, said = next(iter(_flat(error.messages).items()))
-    return bad_entry(f"{field}: {said[0].rstrip('.')}; correct it and send it again")
+    return bad_entry(f"{first_error(error)}; correct it and send it again")
+
+
+def first_error(error: marshmallow.ValidationError) -> str:
+    """The first field that is wrong, and what is wrong with it."""
+    field, messages = next(iter(_flat(error.messages).items()))
+    return f"{field}: {messages[0].rstrip('.')}"
 
 
 def not_found(detail: str) -> Refusal:

@@ -23,7 +23,7 @@ from edge_server.base import clock
 from edge_server.billing import usage
 from edge_server.billing.models import BillingMonth, BillingReading, BillingUsage
 from edge_server.billing.prices import BadPrices, PriceFile, Prices
-from edge_server.data.database import Database
+from edge_server.data.database import SERVER, Database
 from edge_server.identity.accounts import DELETING
 from edge_server.identity.models import Organization
 
@@ -105,7 +105,7 @@ def close(database: Database, month: dt.date, prices: Prices, now: dt.datetime) 
         now: the time; the stored content of every organization has been measured up to then.
     """
     try:
-        with database.write() as session:
+        with database.write(SERVER) as session:
             if next_to_close(session, now) != month:
                 return False
             session.add(BillingMonth(month=month, closed_at=now))
@@ -131,5 +131,5 @@ def measure_up_to(
             return
         measured = usage.measure(session, organization_id, now)
     # Another worker may have written the same day's first row just now, and then it has measured.
-    with contextlib.suppress(sqlalchemy.exc.IntegrityError), database.write() as session:
+    with contextlib.suppress(sqlalchemy.exc.IntegrityError), database.write(SERVER) as session:
         usage.keep_measured(session, organization_id, measured)

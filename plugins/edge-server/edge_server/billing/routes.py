@@ -18,15 +18,16 @@ from edge_billing.usage_types import CATEGORIES, CLASSIFICATIONS, SERVICES, USAG
 from edge_billing.wire import CostPage, CostQuery, DatesQuery, PriceList, UsagePage, UsageQuery
 from edge_server.base import clock
 from edge_server.base.problems import bad_entry
-from edge_server.billing import closing, metering
+from edge_server.billing import closing
 from edge_server.billing.models import BillingUsage
 from edge_server.billing.prices import Prices
 from edge_server.billing.usage import usage_type
 from edge_server.identity.accounts import DELETING
 from edge_server.identity.models import Organization
+from edge_server.web.answers import answer
 from edge_server.web.engines import services
-from edge_server.web.permissions import member
-from edge_server.web.routes import Routes, answer
+from edge_server.web.permissions import ORG_ADMIN, SERVER_ADMIN, member
+from edge_server.web.routes import Routes
 
 routes = Routes("billing", __name__, url_prefix="/v1")
 
@@ -54,7 +55,7 @@ _AT_ONCE = 1000
 _ID = re.compile("[0-9]{1,18}", re.ASCII)
 
 
-@routes.operation("billing.usage", "GET", "/orgs/<org>/billing/usage")
+@routes.operation("billing.usage", "GET", "/orgs/<org>/billing/usage", who=ORG_ADMIN)
 @routes.arguments(UsageQuery.schema(), location="query")
 @routes.response(200, UsagePage.schema())
 def usage(query: UsageQuery, org: str) -> flask.Response:
@@ -65,7 +66,7 @@ def usage(query: UsageQuery, org: str) -> flask.Response:
     return answer(UsagePage(items=[_usage(row) for row in rows], next=following))
 
 
-@routes.operation("billing.costs", "GET", "/orgs/<org>/billing/costs")
+@routes.operation("billing.costs", "GET", "/orgs/<org>/billing/costs", who=ORG_ADMIN)
 @routes.arguments(CostQuery.schema(), location="query")
 @routes.response(200, CostPage.schema())
 def costs(query: CostQuery, org: str) -> flask.Response:
@@ -81,21 +82,21 @@ def costs(query: CostQuery, org: str) -> flask.Response:
     return answer(CostPage(items=[_cost(row, prices) for row in rows], next=following))
 
 
-@routes.operation("billing.prices", "GET", "/orgs/<org>/billing/prices")
+@routes.operation("billing.prices", "GET", "/orgs/<org>/billing/prices", who=ORG_ADMIN)
 @routes.response(200, PriceList.schema())
 def price_list(org: str) -> flask.Response:
     """Tell the prices in force, which make the costs that are still estimated."""
     return answer(services().prices.require().record())
 
 
-@routes.operation("admin.billing.report", "GET", "/admin/billing/report")
+@routes.operation("admin.billing.report", "GET", "/admin/billing/report", who=SERVER_ADMIN)
 @routes.arguments(DatesQuery.schema(), location="query")
 @routes.response(200, {"type": "string"}, content_type="text/csv")
 def report(query: DatesQuery) -> flask.Response:
     """Send usage and costs of all organizations as CSV (RFC 4180)."""
     wanted = _in_days(query)
     prices = services().prices.require()
-    metering.meter_of(flask.current_app).flush()
+    services().legacy["meter"].flush()
     database, now = services().database, clock.now()
     with database.read() as session:
         organizations = session.scalars(select(Organization.id).where(Organization.status != DELETING)).all()
@@ -107,7 +108,7 @@ def report(query: DatesQuery) -> flask.Response:
 
 def _bring_up_to_date(organization_id: int) -> None:
     """Write what this worker has counted so far, and measure what is stored."""
-    metering.meter_of(flask.current_app).flush()
+    services().legacy["meter"].flush()
     closing.measure_up_to(services().database, organization_id, clock.now(), fresh=FRESH)
 
 

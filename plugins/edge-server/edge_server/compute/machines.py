@@ -23,7 +23,7 @@ from edge_compute.wire import InstanceType
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, log, not_found
 from edge_server.compute.instance_types import BadInstanceTypes, InstanceTypeFile
 from edge_server.compute.models import AppPlaceholder, AppProfile
-from edge_server.data.database import Database
+from edge_server.data.database import SERVER, Database
 
 RESERVED = "edge."
 """What the ids of built-in app profiles begin with, and no organization's own."""
@@ -275,7 +275,7 @@ def make_ready(database: Database, backend: ComputeBackend) -> None:
         # Outside a transaction: a backend may take its time.
         ready = [row for row in rows if _is_ready(backend, row)]
         if ready:
-            with database.write() as session:
+            with database.write(SERVER) as session:
                 for row in ready:
                     # One that was changed meanwhile is asked for anew.
                     same = (AppProfile.id == row.id, AppProfile.revision == row.revision)

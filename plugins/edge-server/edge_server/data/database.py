@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from edge_server.data.migrations import HEAD
+from edge_server.base.problems import CannotStart
 
 FILE_NAME = "edge.sqlite3"
 
@@ -26,7 +26,11 @@ BUSY_TIMEOUT = 30_000
 """Milliseconds a transaction waits for another one's write lock."""
 
 
-class NotMigrated(Exception):
+SERVER = None
+"""What a writing transaction touches that is not one organization's."""
+
+
+class NotMigrated(CannotStart):
     """The database is not in the state this code works with."""
 
 
@@ -58,8 +62,13 @@ class Database:
             yield session
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Session]:
-        """A transaction that writes, committed at the end of the block unless it raises."""
+    def write(self, organization_id: int | None) -> Iterator[Session]:
+        """A transaction that writes, committed at the end of the block unless it raises.
+
+        Args:
+            organization_id: whose data it touches; `SERVER` for what belongs to none, or to several.
+                SQLite has one writer, so that here they all wait for each other.
+        """
         with Session(self._writing, expire_on_commit=False) as session, session.begin():
             # The lock is taken here, not at the first statement: what a caller looks at in this
             # block is what is true until it commits.
@@ -80,15 +89,6 @@ class Database:
                 return None
             revision: str | None = connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(table)))
             return revision
-
-    def require_migrated(self) -> None:
-        """Raise `NotMigrated` unless the database is at this code's revision."""
-        found = self.revision()
-        if found != HEAD:
-            raise NotMigrated(
-                f"the database {self.path} is at revision {found or 'none'} and this server needs {HEAD}; "
-                "`edge server run` brings it there"
-            )
 
     def close(self) -> None:
         """Close the connections; before a fork, since SQLite's do not survive one."""

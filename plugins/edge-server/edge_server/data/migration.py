@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -18,142 +21,172 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    from edge_server.web.subsystems import Subsystem
-
 KEPT_BACKUPS = 5
 
+FOLDER = Path(__file__).parent / "migrations"
 
-_FOLDER = Path(__file__).parent / "migrations"
 
-
-class _History(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class History:
     """Tables that are migrated together.
 
     Attributes:
-        tables: what to call them.
-        owner: whose they are.
-        maker: the same without its version.
-        newest: the revision they are to be at.
-        version_table: where their revision is kept.
+        name: the subsystem's whose tables they are; "" for the server's own.
+        owner: who brings the code, with its version.
+        maker: the same without the version.
         folder: where the revisions are.
-        metadata: what they are to be, or None.
-        subsystem: the plugin's server half they belong to; None for the server's own.
+        version_table: where the revision that the tables are at is kept.
+        metadata: the tables as the code declares them; None where it declares none.
+        broken: makes the error for what is wrong with the revisions; None for the server's own,
+            whose errors are shown as they are.
     """
 
-    tables: str
+    name: str
     owner: str
     maker: str
-    newest: str
-    version_table: str
     folder: Path
+    version_table: str
     metadata: sa.MetaData | None
-    subsystem: Subsystem | None
+    broken: Callable[[str], Exception] | None = None
+
+    @functools.cached_property
+    def head(self) -> str:
+        """The revision that the tables must be at."""
+        if self.broken is None:
+            return HEAD  # read without Alembic, whose import would slow each start
+        try:
+            heads = self.revisions().get_heads()
+        except Exception as error:
+            raise self.broken(f"has migrations that cannot be read ({type(error).__name__}: {error})") from error
+        if len(heads) != 1:
+            raise self.broken(f"has {len(heads)} newest migrations in {self.folder}; one is right")
+        return heads[0]
+
+    def revisions(self) -> ScriptDirectory:
+        """The Alembic revisions."""
+        from alembic.script import ScriptDirectory
+
+        return ScriptDirectory.from_config(self.config())
+
+    def config(self) -> Config:
+        """What Alembic works with."""
+        from alembic.config import Config
+
+        config = Config()
+        # The one env.py is ours; a plugin brings nothing but its revisions.
+        config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+        config.set_main_option("version_locations", str(self.folder).replace("%", "%%"))
+        config.set_main_option("path_separator", "newline")  # a folder's name may have any of the others
+        config.attributes["metadata"] = self.metadata
+        config.attributes["version_table"] = self.version_table
+        return config
+
+    def require_migrated(self, database: Database) -> None:
+        """See that the tables are at `head`, and that none of them lacks a column that the code has.
+
+        What the database has and the code does not know is no error: older code runs on a newer
+        schema while a server is upgraded host by host.
+
+        Raises:
+            NotMigrated: they are at another revision.
+            CannotStart: the code has a table or column that no migration made.
+        """
+        revision = database.revision(self.version_table)
+        tables = f"the tables of {self.name} in" if self.name else "the database"
+        if revision != self.head:
+            verb, pronoun = ("are", "them") if self.name else ("is", "it")
+            raise NotMigrated(
+                f"{tables} {database.path} {verb} at revision {revision or 'none'} and "
+                f"{self.owner} needs {self.head}; `edge server run` brings {pronoun} there"
+            )
+        missing = self.missing(database)
+        if missing:
+            reason = (
+                f"has {missing[0]} that no migration makes; its author writes one with "
+                f"`edge plugins migration {self.name or 'server'} -m ...`"
+            )
+            raise self.broken(reason) if self.broken else NotMigrated(f"{self.owner} {reason}")
+
+    def missing(self, database: Database) -> list[str]:
+        """The tables and columns that the code has and the database lacks."""
+        if self.metadata is None:
+            return []
+        with database.engine.connect() as connection:
+            inspector = sa.inspect(connection)
+            there = set(inspector.get_table_names())
+            missing = []
+            for table in self.metadata.sorted_tables:
+                if table.name not in there:
+                    missing.append(f"a table {table.name}")
+                    continue
+                columns = {column["name"] for column in inspector.get_columns(table.name)}
+                missing += [
+                    f"a column {table.name}.{column.name}" for column in table.columns if column.name not in columns
+                ]
+        return missing
+
+    def upgrade(self, database: Database) -> None:
+        """Run the revisions that are due; on any failure the tables stay as they were."""
+        from alembic import command
+
+        config = self.config()
+        try:
+            with database.write_connection() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except Exception as error:
+            if self.broken is None or is_full(error):
+                raise
+            raise self.broken(
+                f"cannot migrate its tables, which stay as they were ({type(error).__name__}: {error})"
+            ) from error
 
 
-def migrate(database: Database, backups: Path, added: Sequence[Subsystem] = ()) -> None:
+def own_history(metadata: sa.MetaData | None = None) -> History:
+    """The history of the server's own tables.
+
+    Args:
+        metadata: the tables, where the code that declares them is loaded.
+    """
+    return History("", "this server", "server", FOLDER / "versions", VERSION_TABLE, metadata)
+
+
+def migrate(database: Database, backups: Path, histories: Sequence[History]) -> None:
     """Migrate `database` if it needs it; one that holds something is backed up first.
 
     Args:
         database: the database; it may be empty.
         backups: folder for the backup, made if it is missing. The newest five are kept.
-        added: what plugins add, whose tables have histories of their own.
+        histories: of the server's own tables first, then of those of plugins.
 
     Raises:
         NotMigrated: the database was made by a newer server, or a newer plugin.
-        BrokenSubsystem: a plugin's migration fails; its tables stay as they were.
+        CannotStart: a plugin's migration fails; its tables stay as they were.
     """
-    due = [
-        (history, found)
-        for history in _histories(added)
-        if (found := database.revision(history.version_table)) != history.newest
-    ]
-    for history, found in due:
-        if found is not None and found not in {one.revision for one in revisions(history.folder).walk_revisions()}:
+    due = []
+    for history in histories:
+        revision = database.revision(history.version_table)
+        if revision == history.head:
+            continue
+        if revision is not None and revision not in {each.revision for each in history.revisions().walk_revisions()}:
+            tables = f"what {history.name} keeps in" if history.name else "the database"
             raise NotMigrated(
-                f"{history.tables} {database.path} is at revision {found}, which {history.owner} does not know; "
+                f"{tables} {database.path} is at revision {revision}, which {history.owner} does not know; "
                 f"a newer {history.maker} made it, so install that version again"
             )
+        due.append(history)
     if due and database.revision() is not None:
         back_up(database.path, backups)
-    for history, _ in due:
-        _upgrade(database, history)
-
-
-def revisions(folder: Path) -> ScriptDirectory:
-    """The Alembic revisions in `folder`."""
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory.from_config(_config(folder))
-
-
-def _histories(added: Sequence[Subsystem]) -> Iterator[_History]:
-    from edge_server.data.declarative import Base
-
-    yield _History(
-        "the database",
-        "this server",
-        "server",
-        HEAD,
-        VERSION_TABLE,
-        _FOLDER / "versions",
-        Base.metadata,
-        subsystem=None,
-    )
-    for one in added:
-        if one.head is not None and one.parts.migrations is not None:
-            who = f"{one.distribution} {one.version}"
-            tables = f"what {one.name} keeps in"
-            yield _History(
-                tables,
-                who,
-                one.distribution,
-                one.head,
-                one.version_table,
-                one.parts.migrations,
-                one.parts.metadata,
-                one,
-            )
-
-
-def _config(folder: Path) -> Config:
-    from alembic.config import Config
-
-    config = Config()
-    # The one env.py is ours; a plugin brings nothing but its revisions.
-    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    config.set_main_option("version_locations", str(folder).replace("%", "%%"))
-    config.set_main_option("path_separator", "newline")  # a folder's name may have any of the others
-    return config
-
-
-def _upgrade(database: Database, history: _History) -> None:
-    from alembic import command
-
-    config = _config(history.folder)
-    config.attributes["metadata"] = history.metadata
-    config.attributes["version_table"] = history.version_table
-    try:
-        with database.write_connection() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except Exception as error:
-        if history.subsystem is None or is_full(error):
-            raise
-        raise history.subsystem.broken(
-            f"cannot migrate its tables, which stay as they were ({type(error).__name__}: {error})"
-        ) from error
+    for history in due:
+        history.upgrade(database)
 
 
 def back_up(source: Path, folder: Path) -> Path:
     """Copy a SQLite database as it is at this moment, also while it is used; returns the copy's path."""
     folder.mkdir(mode=0o700, exist_ok=True)
     target = folder / f"{clock.now():%Y%m%dT%H%M%S%fZ}.sqlite3"
-    original, copy = sqlite3.connect(source), sqlite3.connect(target)
-    try:
+    with contextlib.closing(sqlite3.connect(source)) as original, contextlib.closing(sqlite3.connect(target)) as copy:
         original.backup(copy)
-    finally:
-        original.close()
-        copy.close()
     for old in sorted(folder.glob("*.sqlite3"))[:-KEPT_BACKUPS]:
         old.unlink()
     return target

@@ -17,8 +17,9 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
+from edge_server.base.atomic import sync_folder
 from edge_server.data import upload_locks
 
 _KEY = re.compile("[0-9a-f]{40}")
@@ -39,7 +40,56 @@ class Written:
     sha256: str
 
 
-class Store:
+class MissingContent(LookupError):
+    """There is no content under a key, or no upload of an id."""
+
+
+class Content(Protocol):
+    """A range of content, in blocks; to be closed by whoever opened it.
+
+    Attributes:
+        size: bytes of the whole content, not only of the range.
+    """
+
+    size: int
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """Where content is kept. A key says nothing about the content and cannot be guessed.
+
+    Content never changes: there is all of it under a key, or nothing.
+    """
+
+    def new_key(self) -> str:
+        """A key for content to come."""
+        ...
+
+    def write(self, key: str, blocks: Iterable[bytes]) -> Written:
+        """Store `blocks` under `key`; on any failure nothing is left."""
+        ...
+
+    def open(self, key: str, start: int = 0, length: int | None = None) -> Content:
+        """Content, or `length` bytes of it from `start` on.
+
+        Raises:
+            MissingContent: there is none.
+        """
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Bytes under `key`; None if there is nothing."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Drop the content under `key`, if there is any."""
+        ...
+
+
+class FolderStore:
     """The content and the open uploads below one folder.
 
     Args:
@@ -47,6 +97,7 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._content = root / "content"
         self._incoming = root / "incoming"
         self._uploads = root / "uploads"
@@ -54,15 +105,18 @@ class Store:
     def create(self) -> None:
         """Make the folders, and drop what writers left behind that are gone; only while nobody writes."""
         for folder in (self._content, self._incoming, self._uploads):
-            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in self._incoming.iterdir():
             left.unlink()
 
+    def part(self, name: str) -> FolderStore:
+        """A store of its own below this one, for the subsystem of that name."""
+        return FolderStore(self._root / "subsystems" / name)
+
     # --- content
 
-    @staticmethod
-    def new_key() -> str:
-        """A key for content to come. It says nothing about the content and cannot be guessed."""
+    def new_key(self) -> str:
+        """A key for content to come."""
         return secrets.token_hex(20)
 
     def write(self, key: str, blocks: Iterable[bytes]) -> Written:
@@ -79,9 +133,17 @@ class Store:
             raise
         return written
 
-    def open(self, key: str) -> BinaryIO:
-        """The content under `key`, to read and seek."""
-        return open(self._path(key), "rb")
+    def open(self, key: str, start: int = 0, length: int | None = None) -> FileContent:
+        """Content, or `length` bytes of it from `start` on.
+
+        Raises:
+            MissingContent: there is none.
+        """
+        try:
+            file = open(self._path(key), "rb")  # noqa: SIM115  # closed by whoever reads it
+        except FileNotFoundError:
+            raise MissingContent(key) from None
+        return FileContent(file, start, length)
 
     def size(self, key: str) -> int | None:
         """Bytes under `key`; None if there is nothing."""
@@ -105,9 +167,9 @@ class Store:
         except FileExistsError:
             pass
         else:
-            _sync_folder(self._content)
+            sync_folder(self._content)
         os.replace(source, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     # --- uploads in parts
 
@@ -115,7 +177,7 @@ class Store:
         """Make the file that the parts of `upload` go into."""
         with open(self._uploads / upload, "xb"):
             pass
-        _sync_folder(self._uploads)
+        sync_folder(self._uploads)
 
     def has_upload(self, upload: str) -> bool:
         """Whether an upload has its file."""
@@ -161,7 +223,7 @@ class Store:
     def publish(self, upload: str, key: str) -> None:
         """Make an upload's file the content under `key`."""
         self._into_place(self._uploads / upload, key)
-        _sync_folder(self._uploads)
+        sync_folder(self._uploads)
 
     def take_back(self, upload: str, key: str) -> None:
         """Undo `publish` for an upload that is still open, if it happened."""
@@ -199,6 +261,25 @@ class Store:
         return len(left)
 
 
+class FileContent:
+    """A range of a file. A WSGI server can send it without reading it into memory; see `file` and `length`."""
+
+    def __init__(self, file: BinaryIO, start: int, length: int | None) -> None:
+        self.file = file
+        self.size = os.fstat(file.fileno()).st_size
+        self.length = self.size - start if length is None else length
+        file.seek(start)
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self.length
+        while left > 0 and (block := self.file.read(min(BLOCK, left))):
+            left -= len(block)
+            yield block
+
+    def close(self) -> None:
+        self.file.close()
+
+
 def _older(folder: Path, unchanged_since: float) -> list[str]:
     names = []
     with os.scandir(folder) as entries:
@@ -227,13 +308,3 @@ def _write_at(handle: int, block: bytes, offset: int) -> None:
         written = os.pwrite(handle, rest, offset) if hasattr(os, "pwrite") else os.write(handle, rest)
         rest = rest[written:]
         offset += written
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force a folder's names to disk; elsewhere than on POSIX a folder cannot be opened."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

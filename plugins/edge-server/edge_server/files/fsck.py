@@ -7,6 +7,7 @@ them whole again.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
@@ -16,8 +17,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock
-from edge_server.data.database import Database
-from edge_server.data.store import BLOCK, Store
+from edge_server.data.database import SERVER, Database
+from edge_server.data.store import FolderStore, MissingContent
 from edge_server.files import paths, tree
 from edge_server.files.models import Node, Upload, Version
 from edge_server.identity.models import Organization
@@ -73,7 +74,7 @@ class Report:
         return not self.damages and not self.broken
 
 
-def check(database: Database, store: Store, *, deep: bool) -> Report:
+def check(database: Database, store: FolderStore, *, deep: bool) -> Report:
     """Drop what is nobody's, and look for what is missing.
 
     Args:
@@ -97,7 +98,7 @@ def _check_database(database: Database, report: Report) -> None:
         report.broken += [line for line in said if line != "ok"]
 
 
-def _drop_orphans(database: Database, store: Store, report: Report) -> None:
+def _drop_orphans(database: Database, store: FolderStore, report: Report) -> None:
     before = (clock.now() - GRACE).timestamp()
     for prefix in store.prefixes():
         for some in _pages(store.keys(prefix, before)):
@@ -107,11 +108,11 @@ def _drop_orphans(database: Database, store: Store, report: Report) -> None:
                 continue
             # Completing an upload moves a file of any age while it holds the write lock. What is still
             # unknown to whoever has the lock, nobody is about to make known.
-            with database.write() as session:
+            with database.write(SERVER) as session:
                 for key in _unknown_keys(session, sorted(suspects)):
                     store.remove(key)
                     report.orphans += 1
-    with database.write() as session:
+    with database.write(SERVER) as session:
         for some in _pages(store.old_uploads(before)):
             known = set(session.scalars(select(Upload.uid).where(Upload.uid.in_(some), Upload.version_id.is_(None))))
             for uid in set(some) - known:
@@ -127,7 +128,7 @@ def _unknown_keys(session: Session, keys: list[str]) -> set[str]:
     return set(keys) - set(session.scalars(versions)) - set(session.scalars(uploads))
 
 
-def _check_content(database: Database, store: Store, report: Report, deep: bool) -> None:
+def _check_content(database: Database, store: FolderStore, report: Report, deep: bool) -> None:
     after = 0
     while True:
         with database.read() as session:
@@ -149,7 +150,7 @@ def _readable() -> ColumnElement[bool]:
     return and_(Version.collected_at.is_(None), or_(Version.removed_at.is_(None), Version.removed_at > since))
 
 
-def _wrong(store: Store, version: Version, deep: bool) -> str | None:
+def _wrong(store: FolderStore, version: Version, deep: bool) -> str | None:
     """What is wrong with a version's content."""
     try:
         size = store.size(version.key)
@@ -160,10 +161,10 @@ def _wrong(store: Store, version: Version, deep: bool) -> str | None:
         if not deep:
             return None
         digest = hashlib.sha256()
-        with store.open(version.key) as file:
-            while block := file.read(BLOCK):
+        with contextlib.closing(store.open(version.key)) as content:
+            for block in content:
                 digest.update(block)
-    except FileNotFoundError:
+    except MissingContent:
         return "its content is missing"
     except OSError as error:
         return f"its content cannot be read ({error.strerror})"
@@ -198,7 +199,7 @@ def _recount(database: Database, report: Report) -> None:
     with database.read() as session:
         if not session.execute(wrong).all():
             return
-    with database.write() as session:
+    with database.write(SERVER) as session:
         for row in session.execute(wrong).all():
             session.execute(
                 update(Organization).where(Organization.id == row.id).values(used_bytes=held),

@@ -1,27 +1,23 @@
 """Clearing away what nobody needs: expired uploads, deleted folders, content that was replaced or deleted.
 
 Everything here can be done twice, by several processes at once, and be cut off at any point: a pass
-begins with what the database says is left to do. So each worker tries now and then, and a file lock
-only keeps them from doing the same work.
+begins with what the database says is left to do. One process at a time makes a pass, only so that no
+two of them do the same work.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import time
 
-import filelock
 from sqlalchemy import select, update
 
 from edge_server.base import clock
-from edge_server.data.database import Database
-from edge_server.data.store import Store
+from edge_server.data.database import SERVER, Database
+from edge_server.data.store import FolderStore
 from edge_server.files import tree
 from edge_server.files.models import Version
 from edge_server.files.uploads import Uploads
-
-LOCK = "housekeeping.lock"
 
 INTERVAL = 60.0
 """Seconds between two passes."""
@@ -36,7 +32,7 @@ PAUSE = 0.01
 """Seconds between two transactions, for others who want to write."""
 
 
-def run(database: Database, store: Store) -> None:
+def run(database: Database, store: FolderStore) -> None:
     """One pass, to its end."""
     uploads = Uploads(database, store)
     for step in (uploads.sweep, lambda: _remove_more(database), lambda: collect(database, store)):
@@ -51,7 +47,7 @@ def remove_folders(database: Database, seconds: float) -> None:
         _remove_more(database)
 
 
-def collect(database: Database, store: Store) -> bool:
+def collect(database: Database, store: FolderStore) -> bool:
     """Drop the content of some versions that can no longer be read; False when none is left.
 
     Their rows stay, since stored byte-hours are computed from them.
@@ -69,7 +65,7 @@ def collect(database: Database, store: Store) -> bool:
     # First the content: what a crash leaves undone is found again.
     for row in rows:
         store.remove(row.key)
-    with database.write() as session:
+    with database.write(SERVER) as session:
         session.execute(
             update(Version).where(Version.id.in_([row.id for row in rows])).values(collected_at=clock.now()),
             execution_options={"synchronize_session": False},
@@ -85,12 +81,5 @@ def _is_removing(database: Database) -> bool:
 def _remove_more(database: Database) -> bool:
     if not _is_removing(database):
         return False
-    with database.write() as session:
+    with database.write(SERVER) as session:
         return tree.remove_more(session)
-
-
-def tidy(database: Database, store: Store) -> None:
-    """Make a pass, if no other process is at it."""
-    lock = filelock.FileLock(database.path.with_name(LOCK))
-    with contextlib.suppress(filelock.Timeout), lock.acquire(blocking=False):
-        run(database, store)

@@ -21,13 +21,15 @@ from edge_files.wire import (
     SignedAddress,
 )
 from edge_server.base import clock, pages
+from edge_server.data.database import SERVER
 from edge_server.files import housekeeping, quotas, sending, tree
 from edge_server.files.models import Version
 from edge_server.files.signed_routes import content_address
 from edge_server.web import bodies
+from edge_server.web.answers import answer
 from edge_server.web.engines import services
-from edge_server.web.permissions import caller, member
-from edge_server.web.routes import BINARY_BODY, Routes, answer
+from edge_server.web.permissions import MEMBER, caller, member
+from edge_server.web.routes import BINARY_BODY, Routes
 
 REMOVING = 10.0
 """Seconds that deleting a large folder takes at most before it goes on in the background."""
@@ -35,7 +37,7 @@ REMOVING = 10.0
 routes = Routes("files", __name__, url_prefix="/v1/orgs/<org>/files")
 
 
-@routes.operation("files.list", "GET", "/entries")
+@routes.operation("files.list", "GET", "/entries", who=MEMBER)
 @routes.arguments(ListQuery.schema(), location="query")
 @routes.response(200, EntryPage.schema())
 def list_entries(query: ListQuery, org: str) -> flask.Response:
@@ -51,7 +53,7 @@ def list_entries(query: ListQuery, org: str) -> flask.Response:
     return answer(EntryPage(items=entries, next=pages.cursor_of(entries[-1].name) if more else None))
 
 
-@routes.operation("files.stat", "GET", "/entry")
+@routes.operation("files.stat", "GET", "/entry", who=MEMBER)
 @routes.arguments(EntryQuery.schema(), location="query")
 @routes.response(200, Entry.schema())
 def stat(query: EntryQuery, org: str) -> flask.Response:
@@ -61,20 +63,20 @@ def stat(query: EntryQuery, org: str) -> flask.Response:
         return answer(tree.entry(tree.get(session, member().organization_id, segments)))
 
 
-@routes.operation("files.delete", "DELETE", "/entry")
+@routes.operation("files.delete", "DELETE", "/entry", who=MEMBER)
 @routes.arguments(DeleteQuery.schema(), location="query")
 @routes.response(204)
 def delete(query: DeleteQuery, org: str) -> flask.Response:
     """Delete a file or folder. Content can be read by its version for another 24 hours."""
     segments = tree.parse(query.path)
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         tree.remove(session, member().organization_id, segments, recursive=query.recursive)
     # A large folder is out of the tree now. What can be cleared away while the caller waits makes room at once.
     housekeeping.remove_folders(services().database, REMOVING)
     return flask.Response(status=204)
 
 
-@routes.operation("files.put", "PUT", "/content")
+@routes.operation("files.put", "PUT", "/content", who=MEMBER)
 @routes.arguments(PutQuery.schema(), location="query")
 @routes.response(201, Entry.schema())
 @routes.doc(
@@ -89,12 +91,12 @@ def put_content(query: PutQuery, org: str) -> flask.Response:
     with database.read() as session:
         replaced = tree.check_target(session, organization_id, segments, overwrite=query.overwrite)
         stated = flask.request.content_length or 0
-        quotas.require_room(session, organization_id, stated - replaced, services().configuration.quota)
+        quotas.require_room(session, organization_id, stated - replaced, services().legacy["quota"])
     too_long = f"content above {SMALL_CONTENT} bytes does not travel this way; start an upload for it"
     key = store.new_key()
     written = store.write(key, bodies.blocks(SMALL_CONTENT, too_long, sha256=bodies.stated_digest()))
     try:
-        with database.write() as session:
+        with database.write(SERVER) as session:
             version = Version(
                 key=key,
                 organization_id=organization_id,
@@ -103,16 +105,16 @@ def put_content(query: PutQuery, org: str) -> flask.Response:
                 created_at=clock.now(),
                 created_by=caller().id,
             )
-            with quotas.within_quota(session, organization_id, services().configuration.quota):
+            with quotas.within_quota(session, organization_id, services().legacy["quota"]):
                 node = tree.put_version(session, organization_id, segments, version, overwrite=query.overwrite)
             entry = tree.entry(node)
     except BaseException:
         store.remove(key)
         raise
-    return answer(entry, 201)
+    return answer(entry, status=201)
 
 
-@routes.operation("files.content", "GET", "/content")
+@routes.operation("files.content", "GET", "/content", who=MEMBER)
 @routes.arguments(ContentQuery.schema(), location="query")
 @routes.content(redirects=True)
 def get_content(query: ContentQuery, org: str) -> flask.Response:
@@ -127,7 +129,7 @@ def get_content(query: ContentQuery, org: str) -> flask.Response:
     return flask.Response(status=307, headers={"Location": f"../../../{address.removeprefix('v1/')}"})
 
 
-@routes.operation("files.sign", "GET", "/download-url")
+@routes.operation("files.sign", "GET", "/download-url", who=MEMBER)
 @routes.arguments(AddressQuery.schema(), location="query")
 @routes.response(200, SignedAddress.schema())
 def sign(query: AddressQuery, org: str) -> flask.Response:
@@ -139,24 +141,24 @@ def sign(query: AddressQuery, org: str) -> flask.Response:
     return answer(SignedAddress(url=address, expires_at=expires_at))
 
 
-@routes.operation("files.make_folder", "POST", "/folders")
+@routes.operation("files.make_folder", "POST", "/folders", who=MEMBER)
 @routes.arguments(MakeFolder.schema())
 @routes.response(201, Entry.schema())
 def make_folder(wanted: MakeFolder, org: str) -> flask.Response:
     """Make a folder, with the parents that are missing."""
     segments = tree.parse_new(wanted.path)
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         node = tree.make_folder(session, member().organization_id, segments, exist_ok=wanted.exist_ok)
-        return answer(tree.entry(node), 201)
+        return answer(tree.entry(node), status=201)
 
 
-@routes.operation("files.move", "POST", "/move")
+@routes.operation("files.move", "POST", "/move", who=MEMBER)
 @routes.arguments(Move.schema())
 @routes.response(200, Entry.schema())
 def move(wanted: Move, org: str) -> flask.Response:
     """Give a file or folder another path; its content stays where it is."""
     source, target = tree.parse(wanted.path), tree.parse_new(wanted.new_path)
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         node = tree.move(session, member().organization_id, source, target, overwrite=wanted.overwrite)
         return answer(tree.entry(node))
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterable
 from urllib.parse import quote
 
 import flask
+from werkzeug.wsgi import ClosingIterator
 
 from edge_server.base.problems import Refusal
-from edge_server.billing import metering
-from edge_server.data.store import BLOCK
+from edge_server.data.store import BLOCK, Content, FileContent, MissingContent
 from edge_server.files.models import Version
+from edge_server.web import counting
 from edge_server.web.bodies import with_timeout
 from edge_server.web.engines import services
 
@@ -58,10 +57,9 @@ def answer(version: Version, filename: str | None = None) -> flask.Response:
     headers["Content-Length"] = str(length)
     if request.method == "HEAD":
         return flask.Response(status=status, headers=headers)
-    file = _opened(version)
-    file.seek(start)
+    content = _opened(version, start, length)
     with_timeout()
-    return flask.Response(_body(file, length), status, headers, direct_passthrough=True)
+    return flask.Response(_body(content), status, headers, direct_passthrough=True)
 
 
 def chosen(header: str | None, size: int) -> range | None:
@@ -98,32 +96,25 @@ def disposition(filename: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe=_PLAIN)}"
 
 
-def _opened(version: Version) -> BinaryIO:
+def _opened(version: Version, start: int, length: int) -> Content:
     """The stored content, if it is all there: a shorter one would leave the reader waiting for the rest."""
     try:
-        file = services().store.open(version.key)
-        if os.fstat(file.fileno()).st_size == version.size:
-            return file
-        file.close()
-    except FileNotFoundError:
+        content = services().store.open(version.key, start, length)
+        if content.size == version.size:
+            return content
+        content.close()
+    except MissingContent:
         pass
     raise Refusal(
         500, "damaged", "the server's copy of this content is damaged; tell its operator, who may have a backup"
     )
 
 
-def _body(file: BinaryIO, length: int) -> Iterable[bytes]:
+def _body(content: Content) -> Iterable[bytes]:
     # Under gunicorn the wrapper becomes sendfile(). A server that offers one stops at the stated
     # Content-Length (PEP 3333); Werkzeug's own range wrapper would hide the file from it.
     wrapper = flask.request.environ.get("wsgi.file_wrapper")
-    if wrapper is not None:
-        wrapped: Iterable[bytes] = wrapper(metering.sending(file, length), BLOCK)
+    if wrapper is not None and isinstance(content, FileContent):
+        wrapped: Iterable[bytes] = wrapper(counting.sending(content.file, content.length), BLOCK)
         return wrapped
-    return _bounded(file, length)
-
-
-def _bounded(file: BinaryIO, length: int) -> Iterator[bytes]:
-    with file:
-        while length and (block := file.read(min(BLOCK, length))):
-            length -= len(block)
-            yield block
+    return ClosingIterator(content, content.close)

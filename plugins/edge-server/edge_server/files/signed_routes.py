@@ -10,14 +10,14 @@ from sqlalchemy import select
 
 from edge_server.base import clock
 from edge_server.base.problems import not_found
-from edge_server.billing import metering
 from edge_server.files import sending, tree
 from edge_server.files.models import Version
 from edge_server.files.uploads import Uploads, etag
 from edge_server.identity.accounts import DELETING
 from edge_server.identity.models import Organization
-from edge_server.web import bodies
+from edge_server.web import bodies, counting
 from edge_server.web.engines import services
+from edge_server.web.permissions import ANYONE
 from edge_server.web.routes import BINARY_BODY, Routes
 
 routes = Routes("signed", __name__, url_prefix="/v1")
@@ -54,7 +54,7 @@ def _content_path(key: str) -> str:
     return f"v1/content/{key}"
 
 
-@routes.operation("signed.content", "GET", "/content/<version_key>")
+@routes.operation("signed.content", "GET", "/content/<version_key>", who=ANYONE)
 @routes.content(redirects=False)
 @routes.doc(parameters=_signed_parameters("filename"))
 def get_content(version_key: str) -> flask.Response:
@@ -65,11 +65,11 @@ def get_content(version_key: str) -> flask.Response:
         version = session.scalar(wanted)
     if version is None or not tree.is_readable(version):
         raise not_found("this content was replaced or deleted more than 24 hours ago; ask for the newest")
-    metering.charge(version.organization_id)
+    counting.charge(version.organization_id)
     return sending.answer(version, signed["filename"])
 
 
-@routes.operation("signed.part", "PUT", "/parts/<upload_id>/<int:n>")
+@routes.operation("signed.part", "PUT", "/parts/<upload_id>/<int:n>", who=ANYONE)
 @routes.response(200)
 @routes.doc(requestBody=BINARY_BODY, parameters=_signed_parameters("md5", "sha256"))
 def put_part(upload_id: str, n: int) -> flask.Response:

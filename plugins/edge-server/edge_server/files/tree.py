@@ -88,6 +88,12 @@ def file_entry(name: str, uid: str, version: Version) -> Entry:
     )
 
 
+def plant(session: Session, organization_id: int) -> None:
+    """Give a new organization its root folder."""
+    session.add(Node(organization_id=organization_id, parent_id=None, name=""))
+    session.flush()
+
+
 def find(session: Session, organization_id: int, segments: Segments) -> Node | None:
     """The node at a path."""
     node = _root(session, organization_id)

@@ -13,9 +13,10 @@ from edge_server.base import clock
 from edge_server.base.problems import bad_entry
 from edge_server.files.signed_routes import part_path
 from edge_server.files.uploads import Uploads
+from edge_server.web.answers import answer
 from edge_server.web.engines import services
-from edge_server.web.permissions import caller, member
-from edge_server.web.routes import Routes, answer
+from edge_server.web.permissions import MEMBER, caller, member
+from edge_server.web.routes import Routes
 
 routes = Routes("uploads", __name__, url_prefix="/v1/orgs/<org>/files/uploads")
 
@@ -24,25 +25,25 @@ ADDRESS_LIFETIME = dt.timedelta(minutes=15)
 
 def uploads() -> Uploads:
     """The uploads of the server that answers."""
-    return Uploads(services().database, services().store, services().configuration.quota)
+    return Uploads(services().database, services().store, services().legacy["quota"])
 
 
-@routes.operation("files.uploads.start", "POST", "")
+@routes.operation("files.uploads.start", "POST", "", who=MEMBER)
 @routes.arguments(StartUpload.schema())
 @routes.response(201, Upload.schema())
 def start(wanted: StartUpload, org: str) -> flask.Response:
     """Open an upload."""
-    return uploads().start(member().organization_id, caller().id, wanted, lambda upload: answer(upload, 201))
+    return uploads().start(member().organization_id, caller().id, wanted, lambda upload: answer(upload, status=201))
 
 
-@routes.operation("files.uploads.read", "GET", "/<upload_id>")
+@routes.operation("files.uploads.read", "GET", "/<upload_id>", who=MEMBER)
 @routes.response(200, Upload.schema())
 def read(org: str, upload_id: str) -> flask.Response:
     """Tell which parts are held."""
     return answer(uploads().read(member().organization_id, upload_id))
 
 
-@routes.operation("files.uploads.abort", "DELETE", "/<upload_id>")
+@routes.operation("files.uploads.abort", "DELETE", "/<upload_id>", who=MEMBER)
 @routes.response(204)
 def abort(org: str, upload_id: str) -> flask.Response:
     """Drop an open upload and its parts."""
@@ -50,7 +51,7 @@ def abort(org: str, upload_id: str) -> flask.Response:
     return flask.Response(status=204)
 
 
-@routes.operation("files.uploads.sign", "POST", "/<upload_id>/sign", secret_answer=True)
+@routes.operation("files.uploads.sign", "POST", "/<upload_id>/sign", secret_answer=True, who=MEMBER)
 @routes.arguments(SignParts.schema())
 @routes.response(200, SignedParts.schema())
 def sign(wanted: SignParts, org: str, upload_id: str) -> flask.Response:
@@ -60,7 +61,7 @@ def sign(wanted: SignParts, org: str, upload_id: str) -> flask.Response:
     return answer(SignedParts(parts=[_signed(upload.id, part, expires_at) for part in wanted.parts]))
 
 
-@routes.operation("files.uploads.complete", "POST", "/<upload_id>/complete")
+@routes.operation("files.uploads.complete", "POST", "/<upload_id>/complete", who=MEMBER)
 @routes.arguments(CompleteUpload.schema())
 @routes.response(200, Entry.schema())
 def complete(stated: CompleteUpload, org: str, upload_id: str) -> flask.Response:

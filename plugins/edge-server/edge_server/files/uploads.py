@@ -16,13 +16,13 @@ from edge_files.wire import MAX_PARTS, PART_SIZE, CompleteUpload, Entry, HeldPar
 from edge_files.wire import Upload as UploadRecord
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, conflict, not_found, too_large
-from edge_server.billing import metering
 from edge_server.data import upload_locks
-from edge_server.data.database import Database
+from edge_server.data.database import SERVER, Database
 from edge_server.data.declarative import new_uid
-from edge_server.data.store import Store, Written, WrongContent
+from edge_server.data.store import FolderStore, Written, WrongContent
 from edge_server.files import paths, quotas, tree
 from edge_server.files.models import Upload, UploadPart, Version
+from edge_server.web import counting
 
 LIFETIME = dt.timedelta(days=7)
 
@@ -49,7 +49,7 @@ class Uploads:
     """
 
     database: Database
-    store: Store
+    store: FolderStore
     quota: int | None = None
 
     def start(
@@ -85,7 +85,7 @@ class Uploads:
         )
         self.store.start_upload(upload.uid)
         try:
-            with self.database.write() as session:
+            with self.database.write(SERVER) as session:
                 session.add(upload)
                 return answer(_record(upload, []))
         except BaseException:
@@ -100,7 +100,7 @@ class Uploads:
 
     def abort(self, organization_id: int, uid: str) -> None:
         """Drop an open upload and its parts."""
-        with self.database.write() as session:
+        with self.database.write(SERVER) as session:
             upload = _open(session, uid, organization_id)
             session.execute(delete(Upload).where(Upload.id == upload.id))
         self._drop(uid, upload.key)
@@ -120,15 +120,15 @@ class Uploads:
         """
         try:
             with self._held(uid, exclusive=False):
-                with self.database.write() as session:
+                with self.database.write(SERVER) as session:
                     upload = _open(session, uid)
-                    metering.charge(upload.organization_id)
+                    counting.charge(upload.organization_id)
                     _check_part_size(upload, n, length)
                     # Until all of it is on disk again, nothing is held for this part.
                     session.execute(_this_part(upload, n))
                 written = self.store.write_part(uid, (n - 1) * upload.part_size, body(upload.part_size))
                 _check_part_size(upload, n, written.size)
-                with self.database.write() as session:
+                with self.database.write(SERVER) as session:
                     upload = _open(session, uid)
                     session.execute(_this_part(upload, n))
                     session.add(UploadPart(upload_id=upload.id, n=n, size=written.size, sha256=written.sha256))
@@ -185,7 +185,7 @@ class Uploads:
             raise _gone() from None  # aborted just now
         published = False
         try:
-            with self.database.write() as session:
+            with self.database.write(SERVER) as session:
                 upload = _open(session, uid, organization_id)
                 version = Version(
                     key=key,
@@ -213,7 +213,7 @@ class Uploads:
     @contextlib.contextmanager
     def _held(self, uid: str, *, exclusive: bool) -> Iterator[None]:
         """Hold the file of an upload, if it is not completed, when there is nothing to hold."""
-        with self.database.write() as session:
+        with self.database.write(SERVER) as session:
             upload = _find(session, uid)
             completed = upload.version_id is not None
             if not completed and not self.store.has_upload(uid):
@@ -244,7 +244,7 @@ class Uploads:
             expired = session.scalars(select(Upload).where(Upload.expires_at <= clock.now()).limit(SWEPT)).all()
         if not expired:
             return False
-        with self.database.write() as session:
+        with self.database.write(SERVER) as session:
             session.execute(delete(Upload).where(Upload.id.in_([upload.id for upload in expired])))
         for upload in expired:
             if upload.version_id is None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import MetaData, bindparam, delete, or_, select
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock
-from edge_server.files.models import Node
 from edge_server.identity import token_values
 from edge_server.identity.models import Membership, Organization, Token, User
 
@@ -55,19 +54,22 @@ def create_user(session: Session, user_name: str, *, server_admin: bool = False)
     return user
 
 
-def create_organization(session: Session, name: str, title: str | None = None) -> Organization:
-    """Add an organization with an empty file tree.
+def create_organization(
+    session: Session, added: Sequence[Callable[[Session, int], object]], name: str, title: str | None = None
+) -> Organization:
+    """Add an organization.
 
     Args:
         session: a writing transaction.
+        added: what the subsystems do in it with a new organization's id.
         name: short name, as in addresses.
         title: name for display; the short name if there is none.
     """
     organization = Organization(name=name, title=title or name)
     session.add(organization)
     session.flush()
-    session.add(Node(organization_id=organization.id, parent_id=None, name=""))
-    session.flush()
+    for run in added:
+        run(session, organization.id)
     return organization
 
 
@@ -159,18 +161,12 @@ def find_organization(session: Session, name: str) -> Organization | None:
     return session.scalar(select(Organization).where(Organization.name == name))
 
 
-def user_of_token(session: Session, value: str) -> User | None:
-    """The user a token acts for; None if it is unknown, removed or expired."""
-    found = token_user(session, value)
-    return None if found is None else found.user
-
-
 def token_user(session: Session, value: str) -> TokenUser | None:
-    """The same, with the token's row."""
-    found = session.execute(_USER_OF_TOKEN, {"digest": token_values.digest(value)}).first()
-    if found is None or (found.expires_at is not None and found.expires_at <= clock.now()):
+    """The user a token acts for, and the token's row; None if it is unknown, removed or expired."""
+    row = session.execute(_USER_OF_TOKEN, {"digest": token_values.digest(value)}).first()
+    if row is None or (row.expires_at is not None and row.expires_at <= clock.now()):
         return None
-    return TokenUser(found.User, found.id)
+    return TokenUser(row.User, row.id)
 
 
 def membership(session: Session, user_id: int, organization: str) -> Membership | None:

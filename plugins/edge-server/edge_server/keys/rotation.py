@@ -16,8 +16,7 @@ nobody waits:
 A row is changed only in its blob, and only if that still is what was read: its revision stays, so
 no client meets a conflict.
 
-Whoever seals adds a line to `SEALED`. A column that is not named there keeps its old key for ever
-and cannot be opened once that key is removed.
+Where sealed content is the subsystems say, each by `Context.sealed`.
 """
 
 from __future__ import annotations
@@ -25,42 +24,15 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
-from edge_server.applications import catalogue
-from edge_server.applications.models import AppServer
 from edge_server.base import clock
-from edge_server.data.database import Database
-from edge_server.keys.sealing import Key, KeyFile, Place, Sealer, Unsealable, key_id
-from edge_server.secrets import keeping
-from edge_server.secrets.models import Secret
-from edge_server.sources import connectors
-from edge_server.sources.models import Connector
-
-
-@dataclasses.dataclass(frozen=True)
-class SealedColumn:
-    """Where a subsystem keeps sealed content.
-
-    Args:
-        column: the column; its table has an integer `id`. A row with NULL there keeps nothing.
-        place: tells of a row where its blob is sealed to. It must be what the subsystem itself uses.
-    """
-
-    column: InstrumentedAttribute[Any]
-    place: Callable[[Any], Place]
-
-
-SEALED: tuple[SealedColumn, ...] = (
-    SealedColumn(Secret.sealed, keeping.place),
-    SealedColumn(AppServer.sealed, catalogue.server_place),
-    SealedColumn(Connector.sealed, connectors.place),
-)
-"""All there are."""
+from edge_server.data.database import SERVER, Database
+from edge_server.keys.sealed_column import SealedColumn
+from edge_server.keys.sealing import Key, KeyFile, Sealer, Unsealable, key_id
 
 BATCH = 100
 """Rows sealed anew in one transaction, which others' writes wait for."""
@@ -93,15 +65,15 @@ class Rotation:
 
 
 def rotate(
-    database: Database, file: KeyFile, *, kept: dt.timedelta = KEPT, columns: Sequence[SealedColumn] = SEALED
+    database: Database, file: KeyFile, columns: Sequence[SealedColumn], *, kept: dt.timedelta = KEPT
 ) -> Rotation:
     """Make a new key and seal everything with it.
 
     Args:
         database: the database, migrated; a server may be running on it.
         file: the keys.
+        columns: where sealed content is, all of it.
         kept: how long a key that nothing is sealed with stays, at least `UNDER_WAY`.
-        columns: where sealed content is.
 
     Raises:
         filelock.Timeout: another rotation is running.
@@ -129,7 +101,7 @@ def rotate(
     return done
 
 
-def any_sealed(database: Database, columns: Sequence[SealedColumn] = SEALED) -> bool:
+def any_sealed(database: Database, columns: Sequence[SealedColumn]) -> bool:
     """Whether the database holds anything sealed."""
     with database.read() as session:
         return any(session.scalar(select(one.column).where(one.column.is_not(None)).limit(1)) for one in columns)
@@ -148,7 +120,7 @@ def _reseal(database: Database, sealer: Sealer, sealed: SealedColumn, newest: Ke
     """Seal a column anew; gives the former key of each blob, and whether it could be opened."""
     last: int | None = 0
     while last is not None:
-        with database.write() as session:
+        with database.write(SERVER) as session:
             # Whole before it is handed on, so that nothing else happens while the database is held.
             last, done = _batch(session, sealer, sealed, newest, last)
         yield from done

@@ -39,7 +39,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge_server.base import clock
-from edge_server.base.problems import Refusal
+from edge_server.base.atomic import replace_file
+from edge_server.base.problems import CannotStart, Refusal
 
 log = logging.getLogger("edge_server")
 
@@ -58,7 +59,7 @@ _ABOUT = (
 )
 
 
-class BadKeyFile(Exception):
+class BadKeyFile(CannotStart):
     """The key file cannot be used; the message is one sentence for the operator."""
 
 
@@ -201,19 +202,7 @@ class KeyFile:
 
     def _write(self, keys: Sequence[Key], seals: bytes) -> None:
         content = {"about": _ABOUT, "seals": seals.hex(), "keys": [_plain(key) for key in keys]}
-        beside = self.path.with_suffix(".new")
-        beside.unlink(missing_ok=True)
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, self.path)
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        replace_file(self.path, json.dumps(content, indent=2).encode() + b"\n")
 
 
 class Sealer:
@@ -229,7 +218,7 @@ class Sealer:
     def seal(self, content: bytes, *, organization: str, owner: str, name: str) -> bytes:
         """The blob of `content`; to be called in the writing transaction that stores it.
 
-        The column it is stored in must be named in `edge_server.keys.rotation.SEALED`.
+        The column it is stored in must be one that a subsystem has named by `Context.sealed`.
 
         Args:
             content: what to seal.

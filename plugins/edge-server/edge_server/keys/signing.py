@@ -12,13 +12,13 @@ import datetime as dt
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from edge_server.base import clock
+from edge_server.base.atomic import replace_file
 from edge_server.base.problems import Refusal
 
 FILE_NAME = "signing.key"
@@ -72,11 +72,5 @@ def read_key(folder: Path) -> bytes:
     """The server's signing key, made if it is missing; only its owner may read the file."""
     path = folder / FILE_NAME
     if not path.exists():
-        beside = path.with_suffix(".new")
-        beside.unlink(missing_ok=True)
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        replace_file(path, secrets.token_bytes(32))
     return path.read_bytes()

@@ -1,137 +1,125 @@
-"""The WSGI application."""
+"""The WSGI application: the engines a server runs on, and the subsystems it is made of."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import flask
 
-from edge_server.accounts import admin_routes, member_routes, token_routes, whoami_routes
-from edge_server.accounts.removal import Removals
-from edge_server.applications import routes as applications_routes
-from edge_server.base import audit, clock, configuration, problems
-from edge_server.billing import closing, metering, prices
-from edge_server.billing import routes as billing_routes
-from edge_server.compute import instance_types, machines
-from edge_server.compute import routes as compute_routes
+from edge_server import accounts, applications, billing, compute, files, search, secrets, sources
+from edge_server.base import audit, configuration, problems
+from edge_server.base.background import Background
 from edge_server.data import database
-from edge_server.data.store import Store
-from edge_server.files import housekeeping, signed_routes, upload_routes
-from edge_server.files import routes as files_routes
-from edge_server.identity import token_use
+from edge_server.data.database import Database
+from edge_server.data.declarative import Base
+from edge_server.data.migration import own_history
+from edge_server.data.store import FolderStore
+from edge_server.identity.token_use import TokenUse
 from edge_server.keys import sealing
-from edge_server.keys.signing import Signer, read_key
+from edge_server.keys.signing import Signer
 from edge_server.run import server_routes
-from edge_server.search import routes as search_routes
-from edge_server.secrets import routes as secrets_routes
-from edge_server.sources import routes as sources_routes
-from edge_server.web import bodies, engines, idempotency, permissions, subsystems
+from edge_server.search import index
+from edge_server.web import bodies, counting, engines, idempotency, permissions, subsystems
 from edge_server.web.description import describe
+from edge_server.web.engines import Engines
+from edge_server.web.lifecycle import Lifecycle
 from edge_server.web.routes import refuse_unreadable_query
+from edge_server.web.subsystems import Own, Subsystem
+
+OWN = (
+    Own("accounts", accounts.server, ("admin", "invitations", "members", "tokens", "users", "whoami")),
+    Own("files", files.server, ("content", "parts", "signed")),
+    Own("search", search.server),
+    Own("secrets", secrets.server),
+    Own("sources", sources.server),
+    Own("applications", applications.server, ("oauth-clients",)),
+    Own("compute", compute.server),
+    Own("billing", billing.server),
+)
+"""The server's own subsystems."""
 
 
-def create_app(data: Path, added: Sequence[subsystems.Subsystem] | None = None) -> flask.Flask:
-    """The application on the data folder `data`.
+def engines_at(data: Path, signer: Signer, **others: Any) -> Engines:
+    """The engines of a server with the data folder `data`; nothing in it is made or read yet but the settings.
 
     Args:
         data: the data folder.
-        added: what plugins add; None for all that are installed.
+        signer: signs its addresses.
+        others: engines in place of those of the folder, by their names.
 
     Raises:
-        NotMigrated: the database is not at the revision this code works with.
-        MissingRule: a route has no rule in the permission table.
-        BadPrices: the price file cannot be used.
-        BrokenSubsystem: what a plugin adds cannot be used.
-        BadInstanceTypes: the catalogue of instance types cannot be used.
+        CannotStart: the operator's settings cannot be used.
     """
-    added = subsystems.installed() if added is None else added
-    price_file = prices.PriceFile(data / prices.FILE_NAME)
-    price_file.read()
-    catalogue = instance_types.InstanceTypeFile(data / instance_types.FILE_NAME)
-    catalogue.read()
-    opened = database.Database(data / database.FILE_NAME)
-    # A child process opens connections of its own: SQLite's do not survive a fork.
-    with contextlib.closing(opened):
-        opened.require_migrated()
-        for subsystem in added:
-            subsystem.require_migrated(opened)
-    audit_log = audit.AuditLog(data / "logs" / audit.FILE_NAME)
-    return build(
-        engines.Services(
-            opened,
-            Store(data),
-            Signer(read_key(data)),
-            sealing.at(data),
-            audit_log,
-            configuration.read(data),
-            prices=price_file,
-            instance_types=catalogue,
-            compute=machines.CatalogueBackend(catalogue),
-        ),
-        added,
+    own = Engines(
+        folder=data,
+        database=Database(data / database.FILE_NAME),
+        store=FolderStore(data),
+        signer=signer,
+        sealer=sealing.at(data),
+        audit=audit.AuditLog(data / "logs" / audit.FILE_NAME),
+        configuration=configuration.Configuration(data / configuration.FILE_NAME),
+        names=index,
+        kinds={},
+        token_use=TokenUse(),
+        background=Background(data),
+        lifecycle=Lifecycle(),
     )
+    return dataclasses.replace(own, **others)
 
 
-def build(parts: engines.Services, added: Sequence[subsystems.Subsystem] = ()) -> flask.Flask:
-    """The application made of `parts`, with what plugins add."""
+def load(engines: Engines, *, plugins: bool = True) -> list[Subsystem]:
+    """The subsystems of a server, to be called once with its engines.
+
+    Args:
+        engines: what they work with.
+        plugins: whether to load the server halves of plugins.
+
+    Raises:
+        CannotStart: one of them cannot be used.
+    """
+    return subsystems.load(engines, OWN, plugins=plugins)
+
+
+def require_migrated(engines: Engines, loaded: Sequence[Subsystem]) -> None:
+    """See that the database is where this code needs it.
+
+    Raises:
+        CannotStart: it is not.
+    """
+    # A child process opens connections of its own: SQLite's do not survive a fork.
+    with contextlib.closing(engines.database):
+        own_history(Base.metadata).require_migrated(engines.database)
+        subsystems.require_migrated(engines.database, loaded)
+
+
+def build(parts: Engines, loaded: Sequence[Subsystem] | None = None) -> flask.Flask:
+    """The application on the engines `parts`.
+
+    Args:
+        parts: the engines.
+        loaded: the subsystems that work with them; None for the server's own.
+
+    Raises:
+        CannotStart: a subsystem cannot be used.
+    """
+    loaded = load(parts, plugins=False) if loaded is None else loaded
     app = flask.Flask("edge_server", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # A trailing slash more is another address, and so is a doubled one: nothing is redirected.
     app.url_map.merge_slashes = False
     engines.install(app, parts)
     api = describe(app)
-    for group in (
-        server_routes,
-        whoami_routes,
-        token_routes,
-        admin_routes,
-        member_routes,
-        files_routes,
-        upload_routes,
-        signed_routes,
-        search_routes,
-        secrets_routes,
-        sources_routes,
-        applications_routes,
-        compute_routes,
-        billing_routes,
-    ):
-        api.register_blueprint(group.routes)
-    rules = subsystems.register(app, api, added)
-    server_routes.install(app, [subsystem.name for subsystem in added])
+    api.register_blueprint(server_routes.routes(parts, sorted(name for each in loaded for name in each.offers)))
+    subsystems.register(app, api, loaded)
     problems.install(app)
     app.after_request(bodies.drain)
     app.before_request(refuse_unreadable_query)
-    permissions.install(app, rules)
+    permissions.install(app)
     idempotency.install(app)
     parts.database.before_commit = idempotency.before_commit
-    metering.install(app, parts.database)
-    _plan(parts)
+    counting.install(app, [counter for each in loaded for counter in each.parts.counters])
     return app
-
-
-def _plan(parts: engines.Services) -> None:
-    """Say what the server does in the background, once it is started."""
-    removals = Removals(parts.database, parts.store, lambda: parts.background.stopping)
-    parts.background.every(5, admin_routes.REMOVAL, removals.run)
-
-    def write_use() -> None:
-        seen = parts.token_use.take()
-        if seen:
-            with parts.database.write() as session:
-                token_use.write_down(session, seen)
-
-    parts.background.every(token_use.INTERVAL, "last use of tokens", write_use, at_end=True)
-    parts.background.every(machines.INTERVAL, machines.TASK, lambda: machines.make_ready(parts.database, parts.compute))
-    even = closing.EvenClock()
-
-    def close_months() -> None:
-        if even.runs_evenly():
-            closing.close_ended(parts.database, parts.prices, clock.now())
-
-    parts.background.every(closing.INTERVAL, "closing of months", close_months)
-    parts.background.every(
-        housekeeping.INTERVAL, "housekeeping", lambda: housekeeping.tidy(parts.database, parts.store)
-    )

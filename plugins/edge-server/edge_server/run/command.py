@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from edge_cli import output
+from edge_server.base.problems import CannotStart
 
 plugin_api = 1
 
@@ -20,6 +22,15 @@ _data = click.option(
     show_default=True,
     help="Folder that holds all of the server's data.",
 )
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Show in one line why the server cannot start."""
+    try:
+        yield
+    except CannotStart as error:
+        raise click.ClickException(str(error)) from None
 
 
 @click.group()
@@ -41,54 +52,32 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
 
     It stops on Ctrl-C, after the requests it is answering.
     """
-    from edge_server.base.configuration import BadConfiguration
-    from edge_server.billing.prices import BadPrices
-    from edge_server.compute.instance_types import BadInstanceTypes
-    from edge_server.data.database import NotMigrated
-    from edge_server.keys.sealing import BadKeyFile
-    from edge_server.run import data_folder, process
-    from edge_server.run.app import create_app
-    from edge_server.web import subsystems
+    from edge_server.run import app, data_folder, process, start
 
     data = data.absolute()
-    try:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(data_folder.locked(data))
-            listener = stack.enter_context(process.listen(host, port))
-            url = process.url_of(listener)
-            added = subsystems.installed()
-            token = data_folder.prepare(data, added)
-            app = create_app(data, added)
-            log = None
-            if access_log:
-                log = data / "logs" / "access.log"
-                log.parent.mkdir(mode=0o700, exist_ok=True)
-            if not process.is_loopback(listener):
-                output.note(
-                    "Warning: others can reach this address, and tokens travel in clear; put a TLS proxy in front."
-                )
-            process.log_to_stderr()
-            stack.enter_context(data_folder.announced(data, url))
-            process.serve(
-                app,
-                listener,
-                data,
-                workers=workers,
-                threads=threads,
-                access_log=log,
-                ready=lambda: _greet(data, url, token),
-            )
-    except (
-        data_folder.BadFolder,
-        process.CannotListen,
-        NotMigrated,
-        BadKeyFile,
-        BadConfiguration,
-        BadPrices,
-        BadInstanceTypes,
-        subsystems.BrokenSubsystem,
-    ) as error:
-        raise click.ClickException(str(error)) from None
+    with _explained(), contextlib.ExitStack() as stack:
+        stack.enter_context(data_folder.locked(data))
+        listener = stack.enter_context(process.listen(host, port))
+        url = process.url_of(listener)
+        engines, loaded, token = start.prepare(data)
+        application = app.build(engines, loaded)
+        log = None
+        if access_log:
+            log = data / "logs" / "access.log"
+            log.parent.mkdir(mode=0o700, exist_ok=True)
+        if not process.is_loopback(listener):
+            output.note("Warning: others can reach this address, and tokens travel in clear; put a TLS proxy in front.")
+        process.log_to_stderr()
+        stack.enter_context(data_folder.announced(data, url))
+        process.serve(
+            application,
+            listener,
+            data,
+            workers=workers,
+            threads=threads,
+            access_log=log,
+            ready=lambda: _greet(data, url, token),
+        )
 
 
 @server.command()
@@ -101,10 +90,8 @@ def env(data: Path, user: str | None) -> None:
     """
     from edge_server.run import data_folder
 
-    try:
+    with _explained():
         output.text(data_folder.local_access(data.absolute(), user).exports())
-    except data_folder.BadFolder as error:
-        raise click.ClickException(str(error)) from None
 
 
 @server.command("rotate-keys")
@@ -122,16 +109,13 @@ def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
 
     Killed in the middle, it can be run again. Back up the key file afterwards.
     """
-    from edge_server.data.database import NotMigrated
-    from edge_server.keys.sealing import FILE_NAME, BadKeyFile
-    from edge_server.run import data_folder, process
+    from edge_server.keys.sealing import FILE_NAME
+    from edge_server.run import process, start
 
     data = data.absolute()
     process.log_to_stderr()
-    try:
-        done = data_folder.rotate_keys(data, kept=dt.timedelta(days=keep_days), lost=lost)
-    except (data_folder.BadFolder, NotMigrated, BadKeyFile) as error:
-        raise click.ClickException(str(error)) from None
+    with _explained():
+        done = start.rotate_keys(data, kept=dt.timedelta(days=keep_days), lost=lost)
     output.line(
         f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {done.kept} stay for copies of "
         f"the database, {done.removed} were removed. Back up {data / FILE_NAME} now."
@@ -153,13 +137,10 @@ def fsck(data: Path, deep: bool) -> None:
     Drops files in the data folder that belong to nothing. Missing or damaged content is listed by
     path and version and makes the exit code 1; nothing is changed about it.
     """
-    from edge_server.data.database import NotMigrated
-    from edge_server.run import data_folder
+    from edge_server.run import start
 
-    try:
-        report = data_folder.check(data.absolute(), deep=deep)
-    except (data_folder.BadFolder, NotMigrated) as error:
-        raise click.ClickException(str(error)) from None
+    with _explained():
+        report = start.check(data.absolute(), deep=deep)
     for line in (*report.broken, *report.damages):
         output.line(line)
     for name in report.recounted:

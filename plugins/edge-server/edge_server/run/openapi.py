@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edge_server.data.database import Database
-from edge_server.data.store import Store
-from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
-from edge_server.run.app import build
-from edge_server.web import subsystems
+from edge_server.run import app
 from edge_server.web.description import description_of
-from edge_server.web.engines import Services
-from edge_server.web.subsystems import Subsystem
 
 
-def document(added: Sequence[Subsystem] = ()) -> dict[str, Any]:
+def document(*, plugins: bool = False) -> dict[str, Any]:
     """The description of the API as OpenAPI, from the routes and records themselves.
 
     Args:
-        added: what plugins add.
+        plugins: whether to describe what the installed plugins add as well.
     """
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
-        app = build(Services(Database(data / "none.sqlite3"), Store(data), Signer(b""), sealing.at(data)), added)
-    return description_of(app)
+        engines = app.engines_at(Path(folder), Signer(b""))
+        return description_of(app.build(engines, app.load(engines, plugins=plugins)))
 
 
-def text(added: Sequence[Subsystem] = ()) -> str:
+def text(*, plugins: bool = False) -> str:
     """The document as it is kept: sorted, so that a change shows as what it is."""
-    return json.dumps(document(added), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(document(plugins=plugins), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 @click.command()
@@ -44,7 +36,7 @@ def text(added: Sequence[Subsystem] = ()) -> str:
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 def main(check: bool, plugins: bool, path: Path) -> None:
     """Write the API's description to PATH."""
-    current = text(subsystems.installed() if plugins else ())
+    current = text(plugins=plugins)
     if not check:
         path.write_text(current, encoding="utf-8")
     elif not path.exists() or path.read_text(encoding="utf-8") != current:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_server.billing import metering
-from edge_server.web.engines import services_of
+from edge_server.base.problems import CannotStart
+from edge_server.web.engines import engines_of
 
 if TYPE_CHECKING:
     import flask
@@ -23,15 +23,11 @@ LONGEST_ADDRESS = 128 << 10
 """Bytes of a request line. A path of full length and depth, escaped, has 77,000."""
 
 
-class CannotListen(Exception):
-    """The address cannot be listened at; the message is one sentence for the user."""
-
-
 def listen(host: str, port: int) -> socket.socket:
     """A socket bound to `host` and `port`; 0 is any free one.
 
     Raises:
-        CannotListen: the port is taken or not allowed, or the host is not this machine's.
+        CannotStart: the port is taken or not allowed, or the host is not this machine's.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -39,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise CannotListen(f"{host} is no address to listen at ({error.strerror}); choose another --host") from None
+        raise CannotStart(f"{host} is no address to listen at ({error.strerror}); choose another --host") from None
     try:
         if os.name == "posix":
             # A port is free again as soon as its server has stopped. On Windows it means something else.
@@ -48,7 +44,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
-        raise CannotListen(
+        raise CannotStart(
             f"cannot listen at {host}:{port} ({error.strerror}); choose another --port, or 0 for a free one"
         ) from None
     return listener
@@ -119,14 +115,12 @@ def serve_with_waitress(app: flask.Flask, listener: socket.socket, threads: int,
 
 def _start(app: flask.Flask) -> None:
     """Begin what goes on beside answering, in the process that answers."""
-    services_of(app).background.start()
-    metering.meter_of(app).start()
+    engines_of(app).background.start()
 
 
 def _stop(app: flask.Flask) -> None:
-    services_of(app).background.stop()
-    metering.meter_of(app).stop()
-    services_of(app).database.close()
+    engines_of(app).background.stop()
+    engines_of(app).database.close()
 
 
 def _interrupt(*_: object) -> None:

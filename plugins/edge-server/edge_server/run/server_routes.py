@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
 
 import flask
 import sqlalchemy as sa
 
 from edge_core.records import Record, field
-from edge_server.web.engines import services
-from edge_server.web.routes import Routes, answer
-
-routes = Routes("server", __name__)
-
-_NAME = "edge_server.subsystems"
-
-SUBSYSTEMS = [
-    "admin",
-    "applications",
-    "billing",
-    "compute",
-    "files",
-    "search",
-    "secrets",
-    "sources",
-    "tokens",
-    "whoami",
-]
+from edge_server.web.answers import answer
+from edge_server.web.engines import Engines
+from edge_server.web.permissions import ANYONE
+from edge_server.web.routes import Routes
 
 
 class Health(Record):
@@ -44,30 +28,30 @@ class Meta(Record):
     subsystems: list[str] = field(doc="What the server offers.")
 
 
-def install(app: flask.Flask, added: Sequence[str]) -> None:
-    """Note what `app` offers.
+def routes(engines: Engines, offers: list[str]) -> Routes:
+    """The addresses that belong to no subsystem.
 
     Args:
-        app: the application.
-        added: names of the subsystems that plugins add.
+        engines: what the server runs on.
+        offers: the names under which a client's session reaches its subsystems.
     """
-    app.extensions[_NAME] = sorted({*SUBSYSTEMS, *added})
+    routes = Routes("server", __name__)
 
+    @routes.operation("healthz", "GET", "/healthz", who=ANYONE)
+    @routes.response(200, Health.schema())
+    def healthz() -> flask.Response:
+        """Tell that the server runs and its database answers."""
+        with engines.database.read() as session:
+            session.execute(sa.text("SELECT 1"))
+        return answer(Health(status="ok"))
 
-@routes.operation("healthz", "GET", "/healthz")
-@routes.response(200, Health.schema())
-def healthz() -> flask.Response:
-    """Tell that the server runs and its database answers."""
-    with services().database.read() as session:
-        session.execute(sa.text("SELECT 1"))
-    return answer(Health(status="ok"))
+    @routes.operation("meta", "GET", "/v1/meta", who=ANYONE)
+    @routes.response(200, Meta.schema())
+    def meta() -> flask.Response:
+        """Tell versions and subsystems."""
+        return answer(Meta(version=_version(), api="v1", subsystems=offers))
 
-
-@routes.operation("meta", "GET", "/v1/meta")
-@routes.response(200, Meta.schema())
-def meta() -> flask.Response:
-    """Tell versions and subsystems."""
-    return answer(Meta(version=_version(), api="v1", subsystems=flask.current_app.extensions[_NAME]))
+    return routes
 
 
 def _version() -> str:

@@ -40,7 +40,7 @@ _PLACES: Any = SearchPlace.__table__
 Transaction = Session | sa.Connection
 
 
-class Found(NamedTuple):
+class Match(NamedTuple):
     """A name that resembles a query; the better, the smaller.
 
     Attributes:
@@ -71,11 +71,11 @@ def add(transaction: Transaction, organization_id: int, kind: str, uid: str, nam
         uid: its universally unique id.
         name: at most 255 characters.
     """
-    made = transaction.execute(
+    row = transaction.execute(
         sa.insert(_NAMES).returning(_NAMES.c.id),
         {"organization_id": organization_id, "kind": kind, "uid": uid, "name": name},
     )
-    _place(transaction, organization_id, made.scalar_one(), set(trigrams.words(name)))
+    _place(transaction, organization_id, row.scalar_one(), set(trigrams.words(name)))
 
 
 def rename(transaction: Transaction, uid: str, name: str) -> None:
@@ -89,20 +89,12 @@ def rename(transaction: Transaction, uid: str, name: str) -> None:
 
 def remove(transaction: Transaction, uids: Iterable[str]) -> None:
     """Take names out of the index; those that are not in it are passed over."""
-    for some in _chunks(list(uids)):
-        rows = transaction.execute(sa.select(_NAMES).where(_NAMES.c.uid.in_(some))).all()
+    for chunk in _chunks(list(uids)):
+        rows = transaction.execute(sa.select(_NAMES).where(_NAMES.c.uid.in_(chunk))).all()
         for organization_id in {row.organization_id for row in rows}:
             here = [(row.id, set(trigrams.words(row.name))) for row in rows if row.organization_id == organization_id]
             _unplace(transaction, organization_id, here)
         transaction.execute(sa.delete(_NAMES).where(_NAMES.c.id.in_([row.id for row in rows])))
-
-
-def remove_organization(transaction: Transaction, organization_id: int) -> None:
-    """Take all names of an organization out of the index."""
-    words = sa.select(_WORDS.c.id).where(_WORDS.c.organization_id == organization_id)
-    transaction.execute(sa.delete(_PLACES).where(_PLACES.c.word_id.in_(words)))
-    for table in (_TRIGRAMS, _WORDS, _NAMES):
-        transaction.execute(sa.delete(table).where(table.c.organization_id == organization_id))
 
 
 def _place(transaction: Transaction, organization_id: int, name_id: int, words: set[str]) -> None:
@@ -110,10 +102,10 @@ def _place(transaction: Transaction, organization_id: int, name_id: int, words: 
         return
     known = _ids(transaction, organization_id, words)
     for word in sorted(words - known.keys()):
-        made = transaction.execute(
+        row = transaction.execute(
             sa.insert(_WORDS).returning(_WORDS.c.id), {"organization_id": organization_id, "word": word}
         )
-        known[word] = word_id = made.scalar_one()
+        known[word] = word_id = row.scalar_one()
         transaction.execute(sa.insert(_TRIGRAMS), _trigram_rows(organization_id, word_id, word))
     transaction.execute(
         sa.insert(_PLACES), [{"word_id": word_id, "name_id": name_id} for word_id in sorted(known.values())]
@@ -132,9 +124,9 @@ def _unplace(transaction: Transaction, organization_id: int, gone: list[tuple[in
         ),
         [{"word": known[word], "in_name": name_id} for name_id, words in gone for word in words],
     )
-    for some in _chunks(list(known.values())):
+    for chunk in _chunks(list(known.values())):
         stands = sa.exists().where(_PLACES.c.word_id == _WORDS.c.id)
-        left = transaction.execute(sa.select(_WORDS.c.id, _WORDS.c.word).where(_WORDS.c.id.in_(some), ~stands)).all()
+        left = transaction.execute(sa.select(_WORDS.c.id, _WORDS.c.word).where(_WORDS.c.id.in_(chunk), ~stands)).all()
         if not left:
             continue
         transaction.execute(
@@ -149,13 +141,13 @@ def _unplace(transaction: Transaction, organization_id: int, gone: list[tuple[in
 
 
 def _ids(transaction: Transaction, organization_id: int, words: Collection[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for some in _chunks(list(words)):
-        wanted = sa.select(_WORDS.c.word, _WORDS.c.id).where(
-            _WORDS.c.organization_id == organization_id, _WORDS.c.word.in_(some)
+    ids: dict[str, int] = {}
+    for chunk in _chunks(list(words)):
+        rows = sa.select(_WORDS.c.word, _WORDS.c.id).where(
+            _WORDS.c.organization_id == organization_id, _WORDS.c.word.in_(chunk)
         )
-        found |= {row.word: row.id for row in transaction.execute(wanted)}
-    return found
+        ids |= {row.word: row.id for row in transaction.execute(rows)}
+    return ids
 
 
 def _trigram_rows(organization_id: int, word_id: int, word: str) -> list[dict[str, Any]]:
@@ -173,7 +165,7 @@ def _chunks(values: list[Any]) -> Iterator[list[Any]]:
 # --- asking it
 
 
-def find(transaction: Transaction, organization_id: int, query: str, kind: str | None = None) -> list[Found]:
+def find(transaction: Transaction, organization_id: int, query: str, kind: str | None = None) -> list[Match]:
     """The names of an organization that resemble `query`, the best first, at most `MOST`.
 
     Args:
@@ -182,23 +174,23 @@ def find(transaction: Transaction, organization_id: int, query: str, kind: str |
         query: text.
         kind: only names of things of this kind.
     """
-    wanted = frozenset(trigrams.of_words(trigrams.words(query)))
-    if not wanted:
+    query_trigrams = frozenset(trigrams.of_words(trigrams.words(query)))
+    if not query_trigrams:
         return []
-    likeness = _Likeness(wanted)
-    found = []
-    for name, uid, kind_found in _candidates(transaction, organization_id, wanted, kind):
+    likeness = _Likeness(query_trigrams)
+    matches = []
+    for name, uid, candidate_kind in _candidates(transaction, organization_id, query_trigrams, kind):
         similarity = likeness.of(name)
         if similarity >= trigrams.THRESHOLD:
-            found.append(Found(1.0 - similarity, len(name), name, uid, kind_found))
-    return sorted(found)[:MOST]
+            matches.append(Match(1.0 - similarity, len(name), name, uid, candidate_kind))
+    return sorted(matches)[:MOST]
 
 
 class _Shared(dict[str, frozenset[str]]):
     """The trigrams that a word has in common with a query, by word."""
 
-    def __init__(self, wanted: frozenset[str]) -> None:
-        self._wanted = wanted
+    def __init__(self, query_trigrams: frozenset[str]) -> None:
+        self._wanted = query_trigrams
 
     def __missing__(self, word: str) -> frozenset[str]:
         shared = self[word] = self._wanted.intersection(trigrams.of_words([word]))
@@ -212,10 +204,10 @@ class _Likeness:
     was found for a word or a row of words is kept.
     """
 
-    def __init__(self, wanted: frozenset[str]) -> None:
-        self._wanted = wanted
-        self._least = trigrams.least_shared(len(wanted))
-        self._shared = _Shared(wanted)
+    def __init__(self, query_trigrams: frozenset[str]) -> None:
+        self._wanted = query_trigrams
+        self._least = trigrams.least_shared(len(query_trigrams))
+        self._shared = _Shared(query_trigrams)
         self._similarity: dict[tuple[str, ...], float] = {}
 
     def of(self, name: str) -> float:
@@ -240,10 +232,10 @@ class _Likeness:
 
 
 def _candidates(
-    transaction: Transaction, organization_id: int, wanted: frozenset[str], kind: str | None
+    transaction: Transaction, organization_id: int, query_trigrams: frozenset[str], kind: str | None
 ) -> Iterable[Any]:
     """Name, uid and kind of all that may be similar enough."""
-    rare, least = _rarest(transaction, organization_id, wanted)
+    rare, least = _rarest(transaction, organization_id, query_trigrams)
     touched = (
         sa.select(_TRIGRAMS.c.word_id, sa.func.count().label("shares"))
         .where(_TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram.in_(rare))
@@ -267,17 +259,17 @@ def _candidates(
     return transaction.execute(rows)
 
 
-def _rarest(transaction: Transaction, organization_id: int, wanted: frozenset[str]) -> tuple[list[str], int]:
+def _rarest(transaction: Transaction, organization_id: int, query_trigrams: frozenset[str]) -> tuple[list[str], int]:
     """The query's trigrams but for the most common ones, and how many of these a similar name has at least."""
-    least = trigrams.least_shared(len(wanted))
-    one = (
-        sa.select(sa.literal(1).label("one"))
+    least = trigrams.least_shared(len(query_trigrams))
+    counted = (
+        sa.select(sa.literal(1).label("row"))
         .where(_TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram == sa.bindparam("trigram"))
         .limit(COMMON)
         .subquery()
     )
-    counting = sa.select(sa.func.count()).select_from(one)
-    counts = {trigram: transaction.scalar(counting, {"trigram": trigram}) or 0 for trigram in wanted}
+    counting = sa.select(sa.func.count()).select_from(counted)
+    counts = {trigram: transaction.scalar(counting, {"trigram": trigram}) or 0 for trigram in query_trigrams}
     rarest = sorted(counts, key=lambda trigram: (counts[trigram], trigram))
     while least > 1 and counts[rarest[-1]] >= COMMON:
         rarest.pop()

@@ -1,4 +1,4 @@
-"""Finding things by their names."""
+"""The address at which things are found by their names."""
 
 from __future__ import annotations
 
@@ -8,55 +8,77 @@ import json
 import unicodedata
 
 import flask
+from sqlalchemy.orm import Session
 
 from edge_core.search import SearchResult
 from edge_server.base.problems import bad_entry
-from edge_server.files import tree
 from edge_server.search import index
-from edge_server.search.index import Found
-from edge_server.search.search_records import SearchPage, SearchQuery
-from edge_server.web.engines import services
-from edge_server.web.permissions import member
-from edge_server.web.routes import Routes, answer
-
-routes = Routes("search", __name__, url_prefix="/v1/orgs/<org>/search")
-
-
-@routes.operation("search", "GET", "")
-@routes.arguments(SearchQuery.schema(), location="query")
-@routes.response(200, SearchPage.schema())
-def find(query: SearchQuery, org: str) -> flask.Response:
-    """Find files and folders whose names resemble the query, the best first, at most 1,000."""
-    after = None if query.cursor is None else _found_of_cursor(query.cursor)
-    # Names are kept in this form.
-    wanted = unicodedata.normalize("NFC", query.query)
-    with services().database.read() as session:
-        found = index.find(session, member().organization_id, wanted, query.kind)
-        if after is not None:
-            found = [one for one in found if one > after]
-        page = found[: query.limit]
-        in_tree = [one.uid for one in page if one.kind in ("file", "folder")]
-        paths = tree.paths_of(session, in_tree)
-    # What is being deleted is still in the index, but no longer anywhere.
-    gone = set(in_tree) - paths.keys()
-    items = [_result(one, paths.get(one.uid)) for one in page if one.uid not in gone]
-    return answer(SearchPage(items=items, next=_cursor(page[-1]) if len(found) > len(page) else None))
+from edge_server.search.index import Match
+from edge_server.search.records import SearchPage, SearchQuery
+from edge_server.web.context import OwnContext
+from edge_server.web.engines import Paths
+from edge_server.web.permissions import MEMBER
+from edge_server.web.routes import Routes
 
 
-def _result(found: Found, path: str | None) -> SearchResult:
-    return SearchResult(
-        name=found.name, kind=found.kind, uid=found.uid, path=path, score=round(1.0 - found.distance, 6)
-    )
+def routes(context: OwnContext) -> Routes:
+    """Below ``/v1/orgs/<org>/search``."""
+    routes = context.routes()
+
+    @routes.operation("search", "GET", "", who=MEMBER)
+    @routes.arguments(SearchQuery.schema(), location="query")
+    @routes.response(200, SearchPage.schema())
+    def find(query: SearchQuery, org: str) -> flask.Response:
+        """Find files and folders whose names resemble the query, the best first, at most 1,000."""
+        kinds = context.engines.kinds
+        if query.kind is not None and query.kind not in kinds:
+            raise bad_entry(f"kind: {query.kind!r} is not a kind of things; it is one of {', '.join(sorted(kinds))}")
+        after = None if query.cursor is None else _match_of_cursor(query.cursor)
+        # Names are kept in this form.
+        text = unicodedata.normalize("NFC", query.query)
+        with context.read() as session:
+            matches = index.find(session, context.member().organization_id, text, query.kind)
+            if after is not None:
+                matches = [match for match in matches if match > after]
+            page = matches[: query.limit]
+            results = _results(context, session, page)
+        return context.answer(SearchPage(items=results, next=_cursor(page[-1]) if len(matches) > len(page) else None))
+
+    return routes
 
 
-def _cursor(found: Found) -> str:
-    return base64.urlsafe_b64encode(json.dumps(found).encode()).decode().rstrip("=")
+def _results(context: OwnContext, session: Session, matches: list[Match]) -> list[SearchResult]:
+    """What is sent of matches, without those that cannot be found any more, such as what is being deleted."""
+    resolvers = context.engines.kinds
+    by_resolver: dict[Paths, list[str]] = {}
+    for match in matches:
+        resolver = resolvers.get(match.kind)
+        if resolver is not None:
+            by_resolver.setdefault(resolver, []).append(match.uid)
+    paths: dict[str, str] = {}
+    for resolver, uids in by_resolver.items():
+        paths |= resolver(session, uids)
+    return [
+        SearchResult(
+            name=match.name,
+            kind=match.kind,
+            uid=match.uid,
+            path=paths.get(match.uid),
+            score=round(1.0 - match.distance, 6),
+        )
+        for match in matches
+        if match.kind in resolvers and (resolvers[match.kind] is None or match.uid in paths)
+    ]
 
 
-def _found_of_cursor(cursor: str) -> Found:
+def _cursor(match: Match) -> str:
+    return base64.urlsafe_b64encode(json.dumps(match).encode()).decode().rstrip("=")
+
+
+def _match_of_cursor(cursor: str) -> Match:
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         distance, length, name, uid, kind = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        return Found(float(distance), int(length), str(name), str(uid), str(kind))
+        return Match(float(distance), int(length), str(name), str(uid), str(kind))
     except (ValueError, TypeError, binascii.Error):
         raise bad_entry("cursor: it is not one this server gave; begin the search anew") from None

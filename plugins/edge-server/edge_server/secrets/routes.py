@@ -7,17 +7,19 @@ import flask
 from edge_secrets.wire import CreateSecret, ListSecrets, OpenSecret, ReplaceSecret, SecretEntry, SecretPage
 from edge_server.base import pages
 from edge_server.base.problems import Refusal
+from edge_server.data.database import SERVER
 from edge_server.secrets import keeping
 from edge_server.secrets.models import Secret
 from edge_server.web import updates
+from edge_server.web.answers import answer
 from edge_server.web.engines import services
-from edge_server.web.permissions import caller, member
-from edge_server.web.routes import Routes, answer
+from edge_server.web.permissions import MEMBER, ORG_ADMIN, caller, member
+from edge_server.web.routes import Routes
 
 routes = Routes("secrets", __name__, url_prefix="/v1/orgs/<org>/secrets")
 
 
-@routes.operation("secrets.user.list", "GET", "/user")
+@routes.operation("secrets.user.list", "GET", "/user", who=MEMBER)
 @routes.arguments(ListSecrets.schema(), location="query")
 @routes.response(200, SecretPage.schema())
 def list_of_user(query: ListSecrets, org: str) -> flask.Response:
@@ -25,7 +27,7 @@ def list_of_user(query: ListSecrets, org: str) -> flask.Response:
     return _list(query, caller().id)
 
 
-@routes.operation("secrets.user.create", "POST", "/user")
+@routes.operation("secrets.user.create", "POST", "/user", who=MEMBER)
 @routes.arguments(CreateSecret.schema())
 @routes.response(201, SecretEntry.schema())
 def create_of_user(wanted: CreateSecret, org: str) -> flask.Response:
@@ -33,14 +35,14 @@ def create_of_user(wanted: CreateSecret, org: str) -> flask.Response:
     return _create(wanted, caller().id)
 
 
-@routes.operation("secrets.user.read", "GET", "/user/<name>", secret_answer=True)
+@routes.operation("secrets.user.read", "GET", "/user/<name>", secret_answer=True, who=MEMBER)
 @routes.response(200, OpenSecret.schema())
 def read_of_user(org: str, name: str) -> flask.Response:
     """Give the content of one of the caller's secrets. Each reading leaves a line in the audit log."""
     return _read(name, caller().id)
 
 
-@routes.operation("secrets.user.update", "PUT", "/user/<name>")
+@routes.operation("secrets.user.update", "PUT", "/user/<name>", who=MEMBER)
 @routes.arguments(ReplaceSecret.schema())
 @routes.response(200, SecretEntry.schema())
 def update_of_user(wanted: ReplaceSecret, org: str, name: str) -> flask.Response:
@@ -48,14 +50,14 @@ def update_of_user(wanted: ReplaceSecret, org: str, name: str) -> flask.Response
     return _update(wanted, name, caller().id)
 
 
-@routes.operation("secrets.user.delete", "DELETE", "/user/<name>")
+@routes.operation("secrets.user.delete", "DELETE", "/user/<name>", who=MEMBER)
 @routes.response(204)
 def delete_of_user(org: str, name: str) -> flask.Response:
     """Delete one of the caller's secrets."""
     return _delete(name, caller().id)
 
 
-@routes.operation("secrets.organization.list", "GET", "/organization")
+@routes.operation("secrets.organization.list", "GET", "/organization", who=MEMBER)
 @routes.arguments(ListSecrets.schema(), location="query")
 @routes.response(200, SecretPage.schema())
 def list_of_organization(query: ListSecrets, org: str) -> flask.Response:
@@ -63,7 +65,7 @@ def list_of_organization(query: ListSecrets, org: str) -> flask.Response:
     return _list(query, None)
 
 
-@routes.operation("secrets.organization.create", "POST", "/organization")
+@routes.operation("secrets.organization.create", "POST", "/organization", who=ORG_ADMIN)
 @routes.arguments(CreateSecret.schema())
 @routes.response(201, SecretEntry.schema())
 def create_of_organization(wanted: CreateSecret, org: str) -> flask.Response:
@@ -71,14 +73,14 @@ def create_of_organization(wanted: CreateSecret, org: str) -> flask.Response:
     return _create(wanted, None)
 
 
-@routes.operation("secrets.organization.read", "GET", "/organization/<name>", secret_answer=True)
+@routes.operation("secrets.organization.read", "GET", "/organization/<name>", secret_answer=True, who=MEMBER)
 @routes.response(200, OpenSecret.schema())
 def read_of_organization(org: str, name: str) -> flask.Response:
     """Give the content of one of the organization's secrets. Each reading leaves a line in the audit log."""
     return _read(name, None)
 
 
-@routes.operation("secrets.organization.update", "PUT", "/organization/<name>")
+@routes.operation("secrets.organization.update", "PUT", "/organization/<name>", who=ORG_ADMIN)
 @routes.arguments(ReplaceSecret.schema())
 @routes.response(200, SecretEntry.schema())
 def update_of_organization(wanted: ReplaceSecret, org: str, name: str) -> flask.Response:
@@ -86,7 +88,7 @@ def update_of_organization(wanted: ReplaceSecret, org: str, name: str) -> flask.
     return _update(wanted, name, None)
 
 
-@routes.operation("secrets.organization.delete", "DELETE", "/organization/<name>")
+@routes.operation("secrets.organization.delete", "DELETE", "/organization/<name>", who=ORG_ADMIN)
 @routes.response(204)
 def delete_of_organization(org: str, name: str) -> flask.Response:
     """Delete one of the organization's secrets."""
@@ -103,10 +105,10 @@ def _list(query: ListSecrets, user_id: int | None) -> flask.Response:
 
 
 def _create(wanted: CreateSecret, user_id: int | None) -> flask.Response:
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = keeping.create(session, services().sealer, member().organization_id, user_id, wanted.name, wanted.content)
         _audit("create", row)
-        return updates.answer(_entry(row), row, 201)
+        return answer(_entry(row), row, 201)
 
 
 def _read(name: str, user_id: int | None) -> flask.Response:
@@ -115,14 +117,14 @@ def _read(name: str, user_id: int | None) -> flask.Response:
         content = keeping.content(services().sealer, row)
     _audit("read", row)
     opened = OpenSecret(name=row.name, created_at=row.created_at, modified_at=row.modified_at, content=content)
-    response = updates.answer(opened, row)
+    response = answer(opened, row)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _update(wanted: ReplaceSecret, name: str, user_id: int | None) -> flask.Response:
     sealer = services().sealer
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = keeping.get(session, member().organization_id, user_id, name)
         try:
             updates.require_unchanged(row)
@@ -134,11 +136,11 @@ def _update(wanted: ReplaceSecret, name: str, user_id: int | None) -> flask.Resp
         else:
             keeping.replace(session, sealer, row, wanted.content)
             _audit("update", row)
-        return updates.answer(_entry(row), row)
+        return answer(_entry(row), row)
 
 
 def _delete(name: str, user_id: int | None) -> flask.Response:
-    with services().database.write() as session:
+    with services().database.write(SERVER) as session:
         row = keeping.get(session, member().organization_id, user_id, name)
         _audit("delete", row)
         session.delete(row)

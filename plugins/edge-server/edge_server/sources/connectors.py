@@ -1,4 +1,4 @@
-"""Connectors: how they are found and sealed. The server keeps their definitions and connects nowhere."""
+"""Connectors as they are kept: by name or uid, their credentials sealed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, not_found
 from edge_server.data.declarative import new_uid
 from edge_server.identity.models import Organization
-from edge_server.keys.sealing import Place, Sealer, Unsealable
-from edge_server.search import index
+from edge_server.keys.sealing import Place, Unsealable
 from edge_server.sources.models import Connector
+from edge_server.web.context import Context
 from edge_sources import wire
 from edge_sources.wire import ConnectorDefinition
-
-KIND = "connector"
-"""What search calls one."""
 
 
 def place(row: Connector) -> Place:
@@ -28,98 +25,100 @@ def place(row: Connector) -> Place:
     return Place(organization=row.organization.uid, owner="connectors", name=row.uid)
 
 
-def find_all(session: Session, organization_id: int, *, after: str, limit: int) -> list[Connector]:
-    """Up to `limit` connectors whose names come after `after`."""
-    found = select(Connector).where(Connector.organization_id == organization_id, Connector.name > after)
-    return list(session.scalars(found.order_by(Connector.name).limit(limit)))
+class Connectors:
+    """The connectors of all organizations.
 
-
-def get(session: Session, organization_id: int, connector: str) -> Connector:
-    """The connector of that name or uid.
-
-    Raises:
-        Refusal: there is none.
+    Args:
+        context: what they work with.
     """
-    row = None
-    if wire.is_uid(connector):
-        row = _find(session, organization_id, Connector.uid == connector.lower())
-    elif wire.is_name(connector):
-        row = _find(session, organization_id, Connector.name == connector)
-    if row is None:
-        raise not_found(f"there is no connector {connector!r}; list the connectors to see their names")
-    return row
 
+    def __init__(self, context: Context) -> None:
+        self._sealed = context.sealed(Connector.sealed, place)
+        self._names = context.names("connector")
 
-def definition(sealer: Sealer, row: Connector) -> ConnectorDefinition:
-    """All of a connector.
+    def get(self, session: Session, organization_id: int, connector: str) -> Connector:
+        """The connector of that name or uid.
 
-    Raises:
-        Unsealable: its credentials cannot be opened.
-    """
-    secret: dict[str, Any] = json.loads(sealer.open(row.sealed, **place(row)))
-    return ConnectorDefinition(
-        name=row.name, title=row.title, kind=row.kind, definition=json.loads(row.definition), secret=secret
-    )
+        Raises:
+            Refusal: it cannot be found.
+        """
+        row = None
+        if wire.is_uid(connector):
+            row = _find(session, organization_id, Connector.uid == connector.lower())
+        elif wire.is_name(connector):
+            row = _find(session, organization_id, Connector.name == connector)
+        if row is None:
+            raise not_found(f"there is no connector {connector!r}; list the connectors to see their names")
+        return row
 
+    def definition(self, row: Connector) -> ConnectorDefinition:
+        """All of a connector, with its credentials.
 
-def create(session: Session, sealer: Sealer, organization_id: int, wanted: ConnectorDefinition) -> Connector:
-    """Add a connector.
+        Raises:
+            Unsealable: its credentials cannot be opened.
+        """
+        return ConnectorDefinition(
+            name=row.name,
+            title=row.title,
+            kind=row.kind,
+            definition=json.loads(row.definition),
+            secret=json.loads(self._sealed.open(row)),
+        )
 
-    Raises:
-        Refusal: there is one of that name, or it cannot be one.
-    """
-    _refuse_taken(session, organization_id, wanted.name, None)
-    now = clock.now()
-    row = Connector(
-        organization=session.get_one(Organization, organization_id),
-        uid=new_uid(),
-        kind=wanted.kind,
-        created_at=now,
-        modified_at=now,
-    )
-    _fill(row, sealer, wanted)
-    session.add(row)
-    _flush(session, wanted.name)
-    index.add(session, organization_id, KIND, row.uid, row.name)
-    return row
+    def create(self, session: Session, organization_id: int, definition: ConnectorDefinition) -> Connector:
+        """Add a connector.
 
+        Raises:
+            Refusal: its name is taken, or the definition is not valid.
+        """
+        _refuse_taken(session, organization_id, definition.name, None)
+        now = clock.now()
+        row = Connector(
+            organization=session.get_one(Organization, organization_id),
+            uid=new_uid(),
+            kind=definition.kind,
+            created_at=now,
+            modified_at=now,
+        )
+        self._fill(row, definition)
+        session.add(row)
+        _flush(session, definition.name)
+        self._names.add(session, organization_id, row.uid, row.name)
+        return row
 
-def replace(session: Session, sealer: Sealer, row: Connector, wanted: ConnectorDefinition) -> None:
-    """Make a connector what is wanted.
+    def replace(self, session: Session, row: Connector, definition: ConnectorDefinition) -> None:
+        """Give a connector another definition.
 
-    Raises:
-        Refusal: its new name is taken, or it cannot be one.
-    """
-    renamed = wanted.name != row.name
-    if renamed:
-        _refuse_taken(session, row.organization_id, wanted.name, row)
-    _fill(row, sealer, wanted)
-    row.modified_at = clock.now()
-    _flush(session, wanted.name)
-    if renamed:
-        index.rename(session, row.uid, row.name)
+        Raises:
+            Refusal: its new name is taken, or the definition is not valid.
+        """
+        renamed = definition.name != row.name
+        if renamed:
+            _refuse_taken(session, row.organization_id, definition.name, row)
+        self._fill(row, definition)
+        row.modified_at = clock.now()
+        _flush(session, definition.name)
+        if renamed:
+            self._names.rename(session, row.uid, row.name)
 
+    def remove(self, session: Session, row: Connector) -> None:
+        """Remove a connector."""
+        self._names.remove(session, [row.uid])
+        session.delete(row)
 
-def remove(session: Session, row: Connector) -> None:
-    """Remove a connector."""
-    index.remove(session, [row.uid])
-    session.delete(row)
+    def holds(self, row: Connector, definition: ConnectorDefinition) -> bool:
+        """Whether a connector has exactly this definition."""
+        try:
+            return self.definition(row).to_dict() == definition.to_dict()
+        except Unsealable:
+            return False
 
-
-def holds(sealer: Sealer, row: Connector, wanted: ConnectorDefinition) -> bool:
-    """Whether a connector is exactly this."""
-    try:
-        return definition(sealer, row).to_dict() == wanted.to_dict()
-    except Unsealable:
-        return False
-
-
-def _fill(row: Connector, sealer: Sealer, wanted: ConnectorDefinition) -> None:
-    plain, secret = _encoded(wanted.definition), _encoded(wanted.secret)
-    if len(plain) + len(secret) > wire.MAX_BYTES:
-        raise bad_entry(f"definition: with its credentials it has more than {wire.MAX_BYTES} bytes; shorten it")
-    row.name, row.title, row.definition = wanted.name, wanted.title, plain
-    row.sealed = sealer.seal(secret.encode(), **place(row))
+    def _fill(self, row: Connector, definition: ConnectorDefinition) -> None:
+        plain, secret = _encoded(definition.definition), _encoded(definition.secret)
+        if len(plain) + len(secret) > wire.MAX_BYTES:
+            raise bad_entry(f"definition: with its credentials it has more than {wire.MAX_BYTES} bytes; shorten it")
+        row.name, row.title, row.definition = definition.name, definition.title, plain
+        self._sealed.seal(row, secret.encode())
 
 
 def _encoded(content: dict[str, Any]) -> str:
@@ -137,8 +136,8 @@ def _refuse_taken(session: Session, organization_id: int, name: str, but: Connec
 
 
 def _find(session: Session, organization_id: int, condition: Any) -> Connector | None:
-    wanted = select(Connector).where(Connector.organization_id == organization_id, condition)
-    return session.scalar(wanted.options(joinedload(Connector.organization)))
+    rows = select(Connector).where(Connector.organization_id == organization_id, condition)
+    return session.scalar(rows.options(joinedload(Connector.organization)))
 
 
 def _flush(session: Session, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import os
 import secrets
 import signal
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edge_server.data.database import Database
     from edge_server.testing.simulation import SimulatedTime
+    from edge_server.web.lifecycle import Lifecycle
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -117,10 +119,11 @@ class EdgeServer:
             roles: "admin", "developer", both or neither.
             server_admin: whether they run the server.
         """
+        from edge_server.data.database import SERVER
         from edge_server.identity import accounts
 
         name = name or f"user-{secrets.token_hex(4)}"
-        with self.database.write() as session:
+        with self.database.write(SERVER) as session:
             user = accounts.create_user(session, name, server_admin=server_admin)
             if organization is not None:
                 found = accounts.find_organization(session, organization)
@@ -131,11 +134,12 @@ class EdgeServer:
 
     def create_organization(self, name: str | None = None) -> str:
         """Add an organization, by default of a fresh name, and return the name."""
+        from edge_server.data.database import SERVER
         from edge_server.identity import accounts
 
         name = name or f"org-{secrets.token_hex(4)}"
-        with self.database.write() as session:
-            accounts.create_organization(session, name)
+        with self.database.write(SERVER) as session:
+            accounts.create_organization(session, self._lifecycle.organization_added, name)
         return name
 
     def create_token(self, user_name: str, *, note: str | None = None, expires_in: float | None = None) -> str:
@@ -146,10 +150,11 @@ class EdgeServer:
             note: what it is for.
             expires_in: seconds; a negative number for a token that has expired.
         """
+        from edge_server.data.database import SERVER
         from edge_server.identity import accounts
 
         lifetime = None if expires_in is None else dt.timedelta(seconds=expires_in)
-        with self.database.write() as session:
+        with self.database.write(SERVER) as session:
             user = accounts.find_user(session, user_name)
             if user is None:
                 raise LookupError(f"there is no user {user_name!r}; create them first")
@@ -163,6 +168,16 @@ class EdgeServer:
         if self._database is None:
             self._database = database.Database(self.data / database.FILE_NAME)
         return self._database
+
+    @functools.cached_property
+    def _lifecycle(self) -> Lifecycle:
+        """What the server's subsystems do when an organization is added."""
+        from edge_server.keys.signing import Signer
+        from edge_server.run import app
+
+        engines = app.engines_at(self.data, Signer(b""), database=self.database)
+        app.load(engines)
+        return engines.lifecycle
 
     def close(self) -> None:
         """Stop the server if it runs, and let go of its database."""

@@ -10,11 +10,11 @@ every few milliseconds, as nobody can wait for a month of them.
 from __future__ import annotations
 
 import datetime as dt
-import os
 import sys
 from pathlib import Path
 
 from edge_server.base import clock
+from edge_server.base.atomic import replace_file
 
 
 class SimulatedTime:
@@ -47,9 +47,7 @@ class SimulatedTime:
         self._write(now, self.monotonic())
 
     def _write(self, now: dt.datetime, even: float) -> None:
-        beside = self.path.with_suffix(".new")
-        beside.write_text(f"{now.isoformat()} {even!r}\n")
-        os.replace(beside, self.path)
+        replace_file(self.path, f"{now.isoformat()} {even!r}\n".encode())
 
 
 def main() -> None:

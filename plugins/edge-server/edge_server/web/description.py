@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 
 from edge_core.records import Record, field
 from edge_server.web import idempotency
-from edge_server.web.permissions import Rule, rules_of
+from edge_server.web.permissions import ANYONE, rules_of
 
 _NAME = "edge_server.api"
 
@@ -84,9 +84,9 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
                 "description": "Refused; the problem says why.",
                 "content": {"application/problem+json": _PROBLEM},
             }
-            if rules[operation["operationId"]] is not Rule.ANYONE:
+            if rules[operation["operationId"]] is not ANYONE:
                 operation["security"] = [{"token": []}]
-                operation["x-permission"] = rules[operation["operationId"]].name.lower()
+                operation["x-permission"] = rules[operation["operationId"]].value
                 if method == "post":
                     _repeatable(operation)
     components = document["components"]

@@ -1,54 +1,108 @@
-"""What the routes work with, held by the app."""
+"""The engines a server runs on, held by the app: what keeps its data, its keys and its time."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import flask
+from sqlalchemy.orm import Session
 
 from edge_server.base.audit import AuditLog
 from edge_server.base.background import Background
 from edge_server.base.configuration import Configuration
-from edge_server.billing.prices import PriceFile
-from edge_server.compute.instance_types import InstanceTypeFile
-from edge_server.compute.machines import CatalogueBackend, ComputeBackend
 from edge_server.data.database import Database
-from edge_server.data.store import Store
+from edge_server.data.store import FolderStore
 from edge_server.identity.token_use import TokenUse
 from edge_server.keys.sealing import Sealer
 from edge_server.keys.signing import Signer
+from edge_server.web.lifecycle import Lifecycle
 
-_NAME = "edge_server"
+_NAME = "edge_server.engines"
+
+
+Paths = Callable[[Session, Collection[str]], Mapping[str, str]]
+"""The paths of things by their uid; one that is not among them cannot be found any more."""
+
+
+class NameIndex(Protocol):
+    """Where names are kept that search finds. Each change belongs to the transaction that changes the name."""
+
+    def add(self, session: Session, organization_id: int, kind: str, uid: str, name: str, /) -> None:
+        """Index the name of something new."""
+        ...
+
+    def rename(self, session: Session, uid: str, name: str, /) -> None:
+        """Index another name of something that is indexed."""
+        ...
+
+    def remove(self, session: Session, uids: Collection[str], /) -> None:
+        """Take names out of the index; those that are not in it are passed over."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
-class Services:
-    """The parts a server is made of."""
+class Engines:
+    """What every subsystem works with, by its context.
 
+    Attributes:
+        folder: the data folder, where the operator's files are.
+        database: metadata.
+        store: content.
+        signer: signs addresses.
+        sealer: seals secrets.
+        audit: the audit log.
+        configuration: the operator's settings.
+        names: the index that search looks into.
+        kinds: the kinds of things in it, and what tells where those are that have a path.
+        token_use: the uses of tokens that are not written yet.
+        background: what goes on beside answering.
+        lifecycle: what happens when an organization or a user comes or goes.
+    """
+
+    folder: Path
     database: Database
-    store: Store
+    store: FolderStore
     signer: Signer
     sealer: Sealer
-    audit: AuditLog = dataclasses.field(default_factory=lambda: AuditLog(None))
-    configuration: Configuration = dataclasses.field(default_factory=Configuration)
-    token_use: TokenUse = dataclasses.field(default_factory=TokenUse)
-    background: Background = dataclasses.field(default_factory=Background)
-    prices: PriceFile = dataclasses.field(default_factory=PriceFile)
-    instance_types: InstanceTypeFile = dataclasses.field(default_factory=InstanceTypeFile)
-    compute: ComputeBackend = dataclasses.field(default_factory=lambda: CatalogueBackend(InstanceTypeFile()))
+    audit: AuditLog
+    configuration: Configuration
+    names: NameIndex
+    kinds: dict[str, Paths | None]
+    token_use: TokenUse
+    background: Background
+    lifecycle: Lifecycle
+    legacy: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def prices(self) -> Any:
+        return self.legacy["prices"]
+
+    @property
+    def instance_types(self) -> Any:
+        return self.legacy["instance_types"]
+
+    @property
+    def compute(self) -> Any:
+        return self.legacy["compute"]
 
 
-def install(app: flask.Flask, services: Services) -> None:
-    """Give `app` its services."""
-    app.extensions[_NAME] = services
+def install(app: flask.Flask, engines: Engines) -> None:
+    """Give `app` its engines."""
+    app.extensions[_NAME] = engines
 
 
-def services() -> Services:
-    """The services of the app that answers the request at hand."""
-    return services_of(flask.current_app)
+def engines() -> Engines:
+    """The engines of the app that answers the request at hand."""
+    return engines_of(flask.current_app)
 
 
-def services_of(app: flask.Flask) -> Services:
-    """The services of `app`."""
-    found: Services = app.extensions[_NAME]
-    return found
+def engines_of(app: flask.Flask) -> Engines:
+    """The engines of `app`."""
+    return cast(Engines, app.extensions[_NAME])
+
+
+services = engines
+services_of = engines_of

@@ -14,8 +14,8 @@ in a transaction of their own, as are the answers of views that write nothing.
 
 What a server that died was at is run again: after a start at once, and if only a worker died, when
 its claim has lapsed. Answers that hold a secret are never kept; the same request is run again and
-gets an answer of its own. What such a request has made it notes with `made`, so that the next run
-finds it and gives it another secret instead of making it twice.
+gets an answer of its own. What such a request has issued it notes with `issued`, so that the next run
+finds it and gives it another secret instead of issuing it twice.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from sqlalchemy.orm import Session
 
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, bad_entry, log, request_id
+from edge_server.data.database import SERVER
 from edge_server.web import bodies
-from edge_server.web.engines import services
+from edge_server.web.engines import engines
 from edge_server.web.idempotency_keys import IdempotencyKey
 from edge_server.web.permissions import caller
 
@@ -69,7 +70,7 @@ class _Run:
         row: the key's row.
         claim: what tells this holder from others.
         secret: its answer is not to be kept.
-        subject: uid of what an earlier run, or this one, has made.
+        subject: uid of what an earlier run, or this one, has issued.
         answer: what it will answer, if it is known already.
         kept: the answer that went into a transaction.
     """
@@ -96,14 +97,14 @@ def keep(response: flask.Response) -> flask.Response:
     return response
 
 
-def made_before() -> str | None:
-    """The uid of what the request has made when it was run before."""
+def issued_before() -> str | None:
+    """The uid of what the request has issued when it was run before."""
     run = _run()
     return None if run is None else run.subject
 
 
-def made(uid: str) -> None:
-    """Note what the request makes, in the transaction that commits next; before its answer is kept."""
+def issued(uid: str) -> None:
+    """Note what the request issues, in the transaction that commits next; before its answer is kept."""
     run = _run()
     if run is not None:
         run.subject = uid
@@ -131,8 +132,7 @@ def release_all(session: Session) -> None:
 
 
 def _run() -> _Run | None:
-    found: _Run | None = flask.g.get("idempotency") if flask.has_request_context() else None
-    return found
+    return flask.g.get("idempotency") if flask.has_request_context() else None
 
 
 def _before() -> flask.Response | None:
@@ -143,7 +143,7 @@ def _before() -> flask.Response | None:
         raise bad_entry(f"{HEADER}: a key is 1 to 255 printable ASCII characters; make one of random characters")
     fingerprint = _fingerprint()
     view = flask.current_app.view_functions[flask.request.endpoint or ""]
-    with services().database.write() as session:
+    with engines().database.write(SERVER) as session:
         row = _claim(session, caller().id, key, fingerprint)
         session.flush()
         if row.status is not None:
@@ -160,7 +160,7 @@ def _after(response: flask.Response) -> flask.Response:
         return response
     run.answer = None
     try:
-        with services().database.write() as session:
+        with engines().database.write(SERVER) as session:
             _settle(session, run, response)
     except sqlalchemy.exc.DBAPIError as error:
         # What was done was done, and the answer to it is the better one; the claim lapses by itself.
@@ -172,7 +172,7 @@ def _fingerprint() -> str:
     """What is the same for the same request only, and gives no hold to whoever guesses what was in it."""
     request = flask.request
     head = json.dumps([request.method, request.path, sorted(request.args.items(multi=True))]).encode()
-    return services().signer.digest(head + b"\n" + bodies.whole())
+    return engines().signer.digest(head + b"\n" + bodies.whole())
 
 
 def _claim(session: Session, user_id: int, key: str, fingerprint: str) -> IdempotencyKey:

@@ -17,7 +17,8 @@ from webargs.flaskparser import FlaskParser
 
 from edge_core.records import Record
 from edge_server.base.problems import Refusal, bad_entry
-from edge_server.web import bodies, idempotency, updates
+from edge_server.web import bodies, updates
+from edge_server.web.permissions import Rule
 
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
 """Bytes, in the API description."""
@@ -77,24 +78,33 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
     ARGUMENTS_PARSER = _StrictParser()
 
     def operation(
-        self, operation_id: str, method: str, rule: str, *, secret_answer: bool = False
+        self, operation_id: str, method: str, address: str, *, who: Rule | str, secret_answer: bool = False
     ) -> Callable[[_View], _View]:
-        """Decorator: the view answers `method` at `rule`.
+        """Decorator: the view answers `method` at `address`.
 
         Args:
-            operation_id: its name in the permission table and the API description.
+            operation_id: its name in the permission table, the audit log and the API description.
             method: HTTP method.
-            rule: address below the group's.
+            address: below the group's.
+            who: whom it lets in: "member", "developer" or "org_admin" of the organization in the
+                address, each of them including the next; "user" for any user, "server_admin", or
+                "anyone".
             secret_answer: it answers with a secret or a signature, so the answer is never kept.
+
+        Raises:
+            ValueError: there is no such role.
         """
+        if who not in list(Rule):
+            raise ValueError(f"there is no role {who!r}; the roles are {', '.join(Rule)}")
 
         def decorate(view: _View) -> _View:
             documented = self.doc(operationId=operation_id)(view)
             documented.operation_id = operation_id
+            documented.who = Rule(who)
             documented.secret_answer = secret_answer
             # An endpoint's name cannot hold a dot.
             endpoint = operation_id.replace(".", ":")
-            self.route(rule, methods=[method], endpoint=endpoint)(documented)
+            self.route(address, methods=[method], endpoint=endpoint)(documented)
             return typing.cast(_View, documented)
 
         return decorate
@@ -121,16 +131,6 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
             return whole
 
         return decorate
-
-
-def answer(record: Record, status: int = 200) -> flask.Response:
-    """A record as a JSON answer. Dumping through marshmallow would take a listing ten times as long.
-
-    Where the view writes, this belongs inside its transaction: the answer to a request that can be
-    sent again is committed with it.
-    """
-    dumped = json.dumps(record.to_dict()) + "\n"
-    return idempotency.keep(flask.Response(dumped, status, content_type="application/json"))
 
 
 def refuse_unreadable_query() -> None:

@@ -1,47 +1,24 @@
 """Changing what someone else may change as well: entity tags, `If-Match`, and merge patches.
 
-A row that can be updated counts its changes (`models.Revised`). Its entity tag is made of that
+A row that can be updated counts its changes (`data.declarative.Revised`). Its entity tag is made of that
 count, so that an update which names the tag it has seen is refused once the row has moved on.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import flask
 import marshmallow
 
 from edge_core.records import Record
 from edge_server.base.problems import Refusal, bad_entry, invalid
-from edge_server.web import idempotency
+from edge_server.web.answers import Revised, etag
 
 MERGE_PATCH = "application/merge-patch+json"
 
 _R = TypeVar("_R", bound=Record)
-
-
-class Revised(Protocol):
-    """A row that counts its changes."""
-
-    uid: Any
-    revision: Any
-
-
-def etag(row: Revised) -> str:
-    """The row's entity tag; of another row under the same name it is another one."""
-    return f'"{row.uid}-{row.revision}"'
-
-
-def answer(record: Record, row: Revised, status: int = 200) -> flask.Response:
-    """A record as a JSON answer that says which state of its row it is.
-
-    A row that was changed must be flushed first, so that it has been counted.
-    """
-    dumped = json.dumps(record.to_dict()) + "\n"
-    response = flask.Response(dumped, status, {"ETag": etag(row)}, content_type="application/json")
-    return idempotency.keep(response)
 
 
 def require_unchanged(row: Revised) -> None:
@@ -73,9 +50,9 @@ def patched(current: _R, patch: Mapping[str, Any], *, fixed: Collection[str] = (
     for name in fixed:
         if patch.get(name) is not None and patch[name] != before[name]:
             raise bad_entry(f"{name}: it cannot be changed; leave it out")
-    wanted = {name: value for name, value in patch.items() if name not in fixed}
+    changed = {name: value for name, value in patch.items() if name not in fixed}
     try:
-        loaded: _R = type(current).schema().load(_merged(before, wanted))
+        loaded: _R = type(current).schema().load(_merged(before, changed))
     except marshmallow.ValidationError as error:
         raise invalid(error) from None
     return loaded

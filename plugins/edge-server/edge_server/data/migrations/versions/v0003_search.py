@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -57,17 +59,62 @@ def upgrade() -> None:
     _index_names()
 
 
-def _index_names() -> None:
-    from edge_server.search import index
+# How names are cut into words and trigrams at this revision. What the search of today does may differ,
+# and must not change what this revision makes.
 
+_LETTERS = ("L", "Nd", "Nl", "Mc")
+_VOWELS = {0, *range(10, 37), 84, 91, 103, 118, 129, 130, 132}
+
+
+class _Folded(dict[int, str]):
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        category = unicodedata.category(character)
+        counts = category.startswith(_LETTERS) or (category == "Mn" and unicodedata.combining(character) in _VOWELS)
+        folded = self[code] = character.lower()[0] if counts else " "
+        return folded
+
+
+_folded = _Folded()
+
+
+def _trigrams(word: str) -> list[str]:
+    padded = f"  {word} "
+    return sorted({padded[at : at + 3] for at in range(len(padded) - 2)})
+
+
+def _index_names() -> None:
     connection = op.get_bind()
+    names = sa.table("search_names", *map(sa.column, ("id", "organization_id", "kind", "uid", "name")))
+    words = sa.table("search_words", *map(sa.column, ("id", "organization_id", "word")))
+    trigrams = sa.table("search_trigrams", *map(sa.column, ("organization_id", "trigram", "word_id")))
+    places = sa.table("search_places", *map(sa.column, ("word_id", "name_id")))
     nodes = sa.table("nodes", *map(sa.column, ("id", "uid", "organization_id", "parent_id", "name", "version_id")))
-    wanted = sa.select(nodes).where(nodes.c.parent_id.is_not(None)).order_by(nodes.c.id).limit(1000)
+    batch = sa.select(nodes).where(nodes.c.parent_id.is_not(None)).order_by(nodes.c.id).limit(1000)
+    ids: dict[tuple[int, str], int] = {}
     after = 0
-    while rows := connection.execute(wanted.where(nodes.c.id > after)).all():
+    while rows := connection.execute(batch.where(nodes.c.id > after)).all():
         for row in rows:
-            kind = "folder" if row.version_id is None else "file"
-            index.add(connection, row.organization_id, kind, row.uid, row.name)
+            name_id = connection.execute(
+                sa.insert(names).returning(names.c.id),
+                {
+                    "organization_id": row.organization_id,
+                    "kind": "folder" if row.version_id is None else "file",
+                    "uid": row.uid,
+                    "name": row.name,
+                },
+            ).scalar_one()
+            for word in sorted(set(row.name.translate(_folded).split())):
+                key = (row.organization_id, word)
+                if key not in ids:
+                    ids[key] = connection.execute(
+                        sa.insert(words).returning(words.c.id), {"organization_id": key[0], "word": word}
+                    ).scalar_one()
+                    connection.execute(
+                        sa.insert(trigrams),
+                        [{"organization_id": key[0], "trigram": each, "word_id": ids[key]} for each in _trigrams(word)],
+                    )
+                connection.execute(sa.insert(places), {"word_id": ids[key], "name_id": name_id})
         after = rows[-1].id
 
 

@@ -1,4 +1,4 @@
-"""What a search is called with, and a page of its answer."""
+"""What travels to and from the address of search."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class SearchQuery(Record):
     """Asks for what has a name like `query`."""
 
     query: str = field(max_length=255, doc="Text; matched by trigrams, so approximately.")
-    kind: str | None = field(default=None, pattern="^(file|folder|connector)$", doc="Only things of this kind.")
+    kind: str | None = field(default=None, max_length=100, doc='Only things of this kind, such as "file".')
     limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before.")
 
 
 class SearchPage(Record):
-    """One page of results, the best first."""
+    """One page of what was found, the best first."""
 
     items: list[SearchResult]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")

@@ -1,0 +1,144 @@
+"""What a server makes ready before it answers, and what commands do with its data folder."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import filelock
+from sqlalchemy.orm import Session
+
+from edge_server.base.problems import CannotStart
+from edge_server.data import database
+from edge_server.data.database import SERVER
+from edge_server.data.declarative import Base
+from edge_server.data.migration import migrate, own_history
+from edge_server.files import fsck
+from edge_server.identity import accounts
+from edge_server.keys import rotation, sealing
+from edge_server.keys.sealed_column import SealedColumn
+from edge_server.keys.signing import Signer, read_key
+from edge_server.run import app, data_folder
+from edge_server.web import idempotency
+from edge_server.web.engines import Engines
+from edge_server.web.subsystems import Subsystem
+
+
+@contextlib.contextmanager
+def engines(data: Path) -> Iterator[Engines]:
+    """The engines of the server on `data`, for a command; the database is closed in the end.
+
+    Raises:
+        CannotStart: there is no server's data, or it cannot be used.
+    """
+    if not (data / database.FILE_NAME).is_file():
+        raise CannotStart(f"{data} holds no server's data; name its folder with --data")
+    with data_folder.explained(data):
+        opened = app.engines_at(data, Signer(read_key(data)))
+        with contextlib.closing(opened.database):
+            yield opened
+
+
+def prepare(data: Path) -> tuple[Engines, list[Subsystem], str | None]:
+    """Make ready what a server needs in `data`.
+
+    Args:
+        data: the data folder.
+
+    Returns:
+        What the server runs on, what it is made of, and the first token, if this is the first start.
+
+    Raises:
+        CannotStart: something in it cannot be read or written; a subsystem cannot be used, or its
+            migration fails; the key file is damaged, or missing though something is sealed, or
+            others can read it; a newer server made the database.
+    """
+    with data_folder.explained(data):
+        engines = app.engines_at(data, Signer(read_key(data)))
+        loaded = app.load(engines)
+        with contextlib.closing(engines.database):
+            engines.store.create()
+            histories = [own_history(Base.metadata), *(each.history for each in loaded if each.history is not None)]
+            migrate(engines.database, data / "backups", histories)
+            for history in histories:
+                history.require_migrated(engines.database)
+            _prepare_sealing(engines, sealed_columns(loaded), data)
+            for subsystem in loaded:
+                for run in subsystem.parts.before_start:
+                    run()
+            with engines.database.write(SERVER) as session:
+                idempotency.release_all(session)
+                token = _first_token(engines, session)
+    return engines, loaded, token
+
+
+def _prepare_sealing(engines: Engines, columns: Sequence[SealedColumn], data: Path) -> None:
+    """Make the key file, unless there once was another that is needed."""
+    file = sealing.KeyFile(data / sealing.FILE_NAME)
+    with file.locked(data_folder.LOCK_WAIT):
+        if not file.path.exists():
+            if rotation.any_sealed(engines.database, columns):
+                raise sealing.BadKeyFile(
+                    f"the key file {file.path} is missing, without which nothing that is sealed in the database can "
+                    "be read; put it back from its backup, or, if it is lost for good, go on without it by "
+                    f"`edge server rotate-keys --lost --data {shlex.quote(str(data))}`"
+                )
+            file.create()
+        file.check_mode()
+        file.read()
+
+
+def rotate_keys(data: Path, *, kept: dt.timedelta, lost: bool = False) -> rotation.Rotation:
+    """Seal everything in `data` with a new key; a server may be running on it.
+
+    Args:
+        data: the data folder.
+        kept: how long older keys stay for copies of the database.
+        lost: the key file is gone for good, so begin with a new one; what it sealed stays closed.
+
+    Raises:
+        CannotStart: there is no server's data, another rotation is running, the key file cannot be
+            used, or the database is not at the revision this code works with.
+    """
+    file = sealing.KeyFile(data / sealing.FILE_NAME)
+    with engines(data) as opened:
+        loaded = app.load(opened)
+        app.require_migrated(opened, loaded)
+        try:
+            if lost:
+                with file.locked():
+                    file.create_lost()
+            return rotation.rotate(opened.database, file, sealed_columns(loaded), kept=kept)
+        except filelock.Timeout:
+            raise CannotStart(f"the keys of {data} are being rotated already; wait for that") from None
+
+
+def sealed_columns(loaded: Sequence[Subsystem]) -> list[SealedColumn]:
+    """All columns of sealed content that there are."""
+    return [column for subsystem in loaded for column in subsystem.parts.sealed]
+
+
+def _first_token(engines: Engines, session: Session) -> str | None:
+    if accounts.server_admins(session):
+        return None
+    organization = accounts.create_organization(
+        session, engines.lifecycle.organization_added, data_folder.ORGANIZATION, "Default"
+    )
+    admin = accounts.create_user(session, data_folder.ADMIN, server_admin=True)
+    accounts.add_member(session, admin, organization, accounts.ROLES)
+    return accounts.create_token(session, admin, note="first-start")
+
+
+def check(data: Path, *, deep: bool) -> fsck.Report:
+    """Check a server's content, whether or not it runs; see `fsck`.
+
+    Raises:
+        CannotStart: there is no server's data, it cannot be used, or another version's server made
+            the database.
+    """
+    with engines(data) as opened:
+        own_history().require_migrated(opened.database)
+        return fsck.check(opened.database, opened.store, deep=deep)

@@ -1,0 +1,553 @@
+"""The one door: what a subsystem of the server is given, and what it gives back.
+
+A subsystem is a callable that takes a `Context` and returns `Parts`. The server's own are entered
+here, and so is the server half that a plugin brings under the entry-point group ``edge.server``,
+which imports nothing of the server:
+
+    plugin_api = 1
+
+    def server(context):
+        routes = context.routes()
+
+        @routes.operation("lab.status", "GET", "/status", who="member")
+        @routes.response(200, Status.schema())
+        def status(org):
+            return context.answer(Status(text="open"))
+
+        return context.subsystem(routes)
+
+A subsystem keeps to its own name: its operations are called ``lab.…``, its addresses begin with
+``/v1/orgs/<org>/lab``, its tables are called ``lab_…``. It sees its own tables, content and names,
+and the organization of the request at hand, and nothing of another subsystem's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import flask
+import marshmallow
+import sqlalchemy as sa
+import sqlalchemy.event
+from sqlalchemy.orm import InstrumentedAttribute, ORMExecuteState, Session
+from sqlalchemy.sql import visitors
+
+from edge_core.records import Record
+from edge_server.base import clock, pages, problems
+from edge_server.base.background import Task
+from edge_server.base.operator_files import OperatorFile
+from edge_server.base.problems import Refusal
+from edge_server.data.database import SERVER
+from edge_server.data.store import Store
+from edge_server.keys.sealed_column import SealedColumn
+from edge_server.keys.sealing import Place
+from edge_server.web import answers, counting, idempotency, permissions, updates
+from edge_server.web.answers import Revised
+from edge_server.web.counting import Counter
+from edge_server.web.engines import Engines, NameIndex, Paths
+from edge_server.web.lifecycle import Afterwards, InTransaction
+from edge_server.web.permissions import Caller, Member
+from edge_server.web.routes import Routes
+
+_R = TypeVar("_R", bound=Record)
+_T = TypeVar("_T")
+
+
+class OutsideOwnTables(RuntimeError):
+    """A plugin's statement reaches for what is not in its own tables."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredContent:
+    """A column that holds keys of content.
+
+    Attributes:
+        column: the column; its table has an integer `id`.
+        store: where the content is.
+    """
+
+    column: InstrumentedAttribute[Any]
+    store: Store
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """A subsystem, as its callable gives it back; made by `Context.subsystem`.
+
+    Attributes:
+        routes: its groups of addresses.
+        metadata: its tables; None if it has none, or keeps them in the server's own history.
+        migrations: folder of the Alembic revisions that build those tables.
+        sealed: its columns of sealed content.
+        stored: its columns of keys of content.
+        tasks: what it does beside answering.
+        counters: called at the end of each request that counts for an organization.
+        before_start: done once by a starting server, before it answers and while nobody else writes.
+    """
+
+    routes: tuple[Routes, ...]
+    metadata: sa.MetaData | None
+    migrations: Path | None
+    sealed: tuple[SealedColumn, ...]
+    stored: tuple[StoredContent, ...]
+    tasks: tuple[Task, ...]
+    counters: tuple[Counter, ...]
+    before_start: tuple[Callable[[], object], ...]
+
+
+class Names:
+    """Names of one kind in the index that search looks into.
+
+    Each change is made in the transaction that changes the name, so that the index is never behind.
+
+    Args:
+        index: the index.
+        kind: what search calls these things.
+    """
+
+    def __init__(self, index: NameIndex, kind: str) -> None:
+        self._index = index
+        self.kind = kind
+
+    def add(self, session: Session, organization_id: int, uid: str, name: str) -> None:
+        """Let search find something new.
+
+        Args:
+            session: the transaction that makes it.
+            organization_id: whose it is.
+            uid: its universally unique id.
+            name: at most 255 characters.
+        """
+        self._index.add(session, organization_id, self.kind, uid, name)
+
+    def rename(self, session: Session, uid: str, name: str) -> None:
+        """Let search find something under another name."""
+        self._index.rename(session, uid, name)
+
+    def remove(self, session: Session, uids: Collection[str]) -> None:
+        """Let search not find things any more; uids that it does not know are passed over."""
+        self._index.remove(session, uids)
+
+
+class Context:
+    """What a subsystem works with.
+
+    Args:
+        name: the subsystem's name.
+        engines: what the server runs on.
+    """
+
+    SERVER: Final = SERVER
+    """What `write` takes where no single organization is touched."""
+
+    def __init__(self, name: str, engines: Engines) -> None:
+        self.name = name
+        self._engines = engines
+        self._metadata: sa.MetaData | None = None
+        self._sealed: list[SealedColumn] = []
+        self._stored: list[StoredContent] = []
+        self._tasks: list[Task] = []
+        self._counters: list[Counter] = []
+        self._before_start: list[Callable[[], object]] = []
+
+    # --- at the start -----------------------------------------------------------------------------
+
+    def routes(self, prefix: str | None = None, *, group: str | None = None) -> Routes:
+        """A group of addresses; ``/v1/orgs/<org>/NAME`` unless `prefix` says otherwise.
+
+        Its decorators are ``operation(id, method, address, who=, secret_answer=False)``,
+        ``arguments(schema)``, ``response(status, schema)`` and ``merge_patch(record)``. A view gets
+        what its arguments are, then what its address names.
+
+        Args:
+            prefix: what the addresses begin with.
+            group: what the API description calls them; the subsystem's name by default.
+        """
+        return Routes(group or self.name, __name__, url_prefix=prefix or f"/v1/orgs/<org>/{self.name}")
+
+    def subsystem(self, *routes: Routes, metadata: sa.MetaData | None = None, migrations: Path | None = None) -> Parts:
+        """What the callable returns: its addresses and tables, and all that it has asked the context for.
+
+        Args:
+            routes: its groups of addresses.
+            metadata: its tables, if it has any; their names begin with the subsystem's.
+            migrations: folder of the Alembic revisions that build those tables.
+        """
+        self._metadata = metadata
+        return Parts(
+            routes,
+            metadata,
+            migrations,
+            tuple(self._sealed),
+            tuple(self._stored),
+            tuple(self._tasks),
+            tuple(self._counters),
+            tuple(self._before_start),
+        )
+
+    def sealed(self, column: InstrumentedAttribute[Any], place: Callable[[Any], Place] | None = None) -> SealedColumn:
+        """A column of encrypted content, to be filled by its `seal(row, content)` and read by `open(row)`.
+
+        A rotation of the keys finds it by this.
+
+        Args:
+            column: a nullable or other column of bytes; its table has an integer `id`.
+            place: tells of a row where its content is sealed to: organization, owner, which begins
+                with the name of the subsystem or of the table, and name. None of them may change
+                while the row is there. By default the row's `organization_id` and `uid`.
+        """
+        table = column.class_.__table__.name
+
+        def own_place(row: Any) -> Place:
+            if place is None:
+                return Place(
+                    organization=str(row.organization_id), owner=f"{self.name}/{table}/{column.key}", name=row.uid
+                )
+            where = place(row)
+            if where["owner"].partition("/")[0] not in (self.name, table):
+                raise ValueError(f"{table}.{column.key} is sealed to {where['owner']!r}; begin it with {self.name}/")
+            return where
+
+        sealed = SealedColumn(column, own_place, self._engines.sealer)
+        self._sealed.append(sealed)
+        return sealed
+
+    def stored(self, column: InstrumentedAttribute[Any]) -> None:
+        """Say that a column holds keys of content in `store`, which goes when its organization is removed.
+
+        Args:
+            column: a column of texts; its table has an integer `id`.
+        """
+        self._stored.append(StoredContent(column, self.store))
+
+    def names(self, kind: str, paths: Paths | None = None) -> Names:
+        """Let search find things of a kind by their names.
+
+        Args:
+            kind: what search calls them.
+            paths: called with a reading transaction and uids, tells the paths of those that can be
+                found; None for things that have none.
+
+        Raises:
+            ValueError: another subsystem has things of this kind.
+        """
+        if kind in self._engines.kinds:
+            raise ValueError(f"search finds things of the kind {kind!r} already; choose another name")
+        self._engines.kinds[kind] = paths
+        return Names(self._engines.names, kind)
+
+    def every(
+        self, seconds: float, name: str, run: Callable[[], object], *, alone: bool = False, at_end: bool = False
+    ) -> None:
+        """Do something again and again beside answering, in each process of the server.
+
+        Args:
+            seconds: between its end and its next begin; the first time is when the process starts.
+            name: for the log, and to `wake` it; a word or a few.
+            run: what to do. It may be killed in the middle, and goes on the next time. If it raises,
+                that is logged and it is run again.
+            alone: do it in one process at a time.
+            at_end: do it once more when the server stops.
+        """
+        self._tasks.append(Task(name, seconds, run, alone, at_end))
+
+    def before_start(self, run: Callable[[], object]) -> None:
+        """Do something once when a server starts, before it answers and while nobody else writes."""
+        self._before_start.append(run)
+
+    def on_request(self, counter: Counter) -> None:
+        """Be told of each request that was answered for an organization, with the bytes it moved."""
+        self._counters.append(counter)
+
+    def on_organization_added(self, run: InTransaction) -> None:
+        """Do something in the transaction that adds an organization; called with it and the organization's id."""
+        self._engines.lifecycle.organization_added.append(run)
+
+    def on_organization_closing(self, run: InTransaction) -> None:
+        """Do something in the transaction that closes an organization, from which on nobody gets in."""
+        self._engines.lifecycle.organization_closing.append(run)
+
+    def on_organization_removed(self, run: Afterwards) -> None:
+        """Do something once an organization is closed and before its rows go, again until it does not raise.
+
+        This is for content and for other systems. Rows go by themselves, if their foreign key says so
+        (``ondelete="CASCADE"``).
+        """
+        self._engines.lifecycle.organization_removed.append(run)
+
+    def on_user_removed(self, run: InTransaction) -> None:
+        """Do something in the transaction that removes a user; called with it and the user's id."""
+        self._engines.lifecycle.user_removed.append(run)
+
+    def on_user_gone(self, run: Afterwards) -> None:
+        """Do something after a user was removed, again until it does not raise; for other systems."""
+        self._engines.lifecycle.user_gone[self.name] = run
+
+    def settings(self, schema: marshmallow.Schema, section: str | None = None) -> Any:
+        """What the operator has set in the section of `server.toml` that is called as the subsystem.
+
+        Args:
+            schema: what can be set; it is loaded with an empty section where there is none.
+            section: another name of it.
+
+        Raises:
+            CannotStart: something in it is not known or not valid.
+        """
+        return self._engines.configuration.section(section or self.name, schema)
+
+    def operator_file(self, name: str, schema: marshmallow.Schema, absent: _T | Path) -> OperatorFile[_T]:
+        """A TOML file that the operator may write into the data folder, read again when it has changed.
+
+        Args:
+            name: the file's.
+            schema: loads what it states, numbers with a point as `decimal.Decimal`, and makes a value
+                of it.
+            absent: what counts where there is no file: a value, or the path of a file that comes with
+                the subsystem.
+
+        Raises:
+            CannotStart: the file cannot be used.
+        """
+        file = OperatorFile(self._engines.folder / name, schema, absent)
+        file.read()
+        return file
+
+    # --- data -------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads: one unchanging view, and never a wait."""
+        with self._engines.database.read() as session, self._fenced(session):
+            yield session
+
+    @contextlib.contextmanager
+    def write(self, organization_id: int | None = None) -> Iterator[Session]:
+        """A transaction that writes, committed at the end of the block unless it raises.
+
+        Args:
+            organization_id: whose data it touches, since writers of one organization wait for each
+                other; `SERVER` for what belongs to none. By default the organization of the request
+                at hand, or `SERVER` where its address names none.
+        """
+        membership = permissions.member_at_hand()
+        if organization_id is None and membership is not None:
+            organization_id = membership.organization_id
+        with self._engines.database.write(organization_id) as session, self._fenced(session):
+            yield session
+
+    @property
+    def store(self) -> Store:
+        """Where the subsystem keeps content. Its keys stand in a column that `stored` names."""
+        return self._engines.store.part(self.name)
+
+    @contextlib.contextmanager
+    def _fenced(self, session: Session) -> Iterator[None]:
+        """Keep a plugin's statements to its own tables during the block, so that a slip shows at once."""
+        own = set(self._metadata.tables) if self._metadata is not None else set()
+
+        def check(state: ORMExecuteState) -> None:
+            for element in visitors.iterate(cast(Any, state.statement)):
+                if isinstance(element, sa.TextClause) or (
+                    isinstance(element, sa.TableClause) and element.name not in own
+                ):
+                    raise OutsideOwnTables(
+                        f"a statement of {self.name} reaches for {getattr(element, 'name', 'text')}; "
+                        f"its statements are made of its own tables: {', '.join(sorted(own)) or 'none'}"
+                    )
+
+        sqlalchemy.event.listen(session, "do_orm_execute", check)
+        try:
+            yield
+        finally:
+            # What the server itself does at the end of the transaction is not the plugin's.
+            sqlalchemy.event.remove(session, "do_orm_execute", check)
+
+    # --- in a request -----------------------------------------------------------------------------
+
+    def caller(self) -> Caller:
+        """The user this request acts for: ``id``, ``user_name``, ``server_admin``."""
+        return permissions.caller()
+
+    def member(self) -> Member:
+        """What the caller is in the organization: ``organization_id``, ``developer``, ``admin``."""
+        return permissions.member()
+
+    def page(
+        self, session: Session, rows: sa.Select[Any], key: InstrumentedAttribute[Any], query: pages.Query
+    ) -> tuple[list[Any], str | None]:
+        """The rows of one page in the order of `key`, and the cursor of the page after it, if there is one.
+
+        Args:
+            session: a transaction.
+            rows: what selects all rows.
+            key: a column that no two of them share; a number or text.
+            query: the size of the page (``limit``), and where it begins (``cursor``).
+        """
+        return pages.page(session, rows, key, query)
+
+    def answer(self, record: Record, row: Revised | None = None, status: int = 200) -> flask.Response:
+        """A record as the answer. Where the view writes, this belongs inside its transaction.
+
+        Args:
+            record: what to send.
+            row: the row it tells of, if that can be updated: it has a ``uid``, and a ``revision``
+                that SQLAlchemy counts (``version_id_col``). The answer then says which state that is.
+            status: HTTP status code.
+        """
+        return answers.answer(record, row, status)
+
+    def secret_answer(self, record: Record, row: Revised | None = None, status: int = 200) -> flask.Response:
+        """A record that holds a secret as the answer, which no cache keeps; of an operation with `secret_answer=True`.
+
+        Args:
+            record: what to send.
+            row: as for `answer`.
+            status: HTTP status code.
+        """
+        response = answers.answer(record, row, status)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def nothing(self) -> flask.Response:
+        """The answer to a request that asked for nothing back."""
+        return flask.Response(status=204)
+
+    def issued_before(self) -> str | None:
+        """The uid of what this very request issued when it was run before, under the same Idempotency-Key.
+
+        An answer that holds a secret is never kept. So the same request, sent again because its answer
+        was lost, is run again: it gives what it issued another secret, and voids the one before.
+        """
+        return idempotency.issued_before()
+
+    def issued(self, uid: str) -> None:
+        """Note what the request issues, in the transaction that issues it and before the answer is made."""
+        idempotency.issued(uid)
+
+    def require_unchanged(self, row: Revised) -> None:
+        """Refuse the request if it has seen another state of `row` than there is (``If-Match``)."""
+        updates.require_unchanged(row)
+
+    def patched(self, current: _R, patch: Mapping[str, Any], *, fixed: Collection[str] = ()) -> _R:
+        """The record as a merge patch makes it, checked like one that was sent whole; `fixed` fields stay."""
+        return updates.patched(current, patch, fixed=fixed)
+
+    def audit(self, **about: str) -> None:
+        """Write a line into the audit log: who does what, at which time, in which request.
+
+        The action is the operation at hand. The line is written before this returns.
+
+        Args:
+            about: to which thing, never its content.
+
+        Raises:
+            OSError: the line cannot be written, so what it tells of must not happen.
+        """
+        self._engines.audit.note(permissions.caller().user_name, permissions.operation_at_hand(), **about)
+
+    def signed_address(
+        self, method: str, path: str, expires_at: dt.datetime, query: Mapping[str, str] | None = None
+    ) -> str:
+        """An address that anyone can use for one thing until it expires, relative to the service URL.
+
+        Args:
+            method: HTTP method.
+            path: of an operation of this subsystem with ``who="anyone"``, such as ``v1/lab/plots/UID``.
+            expires_at: when it ends.
+            query: parameters, which are signed as well.
+        """
+        if not self._owns(f"/{path}"):
+            raise ValueError(f"{path} is no address of {self.name}; sign one of its own")
+        return self._engines.signer.address(method, path, expires_at, query or {})
+
+    def signed_query(self) -> dict[str, str]:
+        """The parameters of the signed address that this request came to.
+
+        Raises:
+            Refusal: it is not as it was signed, or it has expired.
+        """
+        request = flask.request
+        method = "GET" if request.method == "HEAD" else request.method
+        return self._engines.signer.check(method, request.path.lstrip("/"), request.args.to_dict(flat=False))
+
+    def charge(self, organization_id: int) -> None:
+        """Count this request for an organization; for one whose address is signed, and so names none."""
+        counting.charge(organization_id)
+
+    def wake(self, name: str) -> None:
+        """Run a task of `every` now, if this process runs any."""
+        self._engines.background.wake(name)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the process is about to end, so that a long task shall leave the rest for later."""
+        return self._engines.background.stopping
+
+    def now(self) -> dt.datetime:
+        """The time in UTC."""
+        return clock.now()
+
+    def _owns(self, address: str) -> bool:
+        """Whether an address, with ``<org>`` or without, is the subsystem's."""
+        return address_is_within(address, [self.name])
+
+    # Refusals are raised: ``raise context.not_found("the entry cannot be found; list …")``. Each is one
+    # sentence: what happened, and what to do.
+
+    def bad_entry(self, detail: str) -> Refusal:
+        """What was sent cannot be (400)."""
+        return problems.bad_entry(detail)
+
+    def forbidden(self, detail: str) -> Refusal:
+        """This caller may not (403), for what no rule on an operation can say."""
+        return Refusal(403, "forbidden", detail)
+
+    def not_found(self, detail: str) -> Refusal:
+        """It cannot be found, or not by this caller (404)."""
+        return problems.not_found(detail)
+
+    def already_exists(self, detail: str) -> Refusal:
+        """The name is taken (409)."""
+        return problems.already_exists(detail)
+
+    def conflict(self, detail: str) -> Refusal:
+        """Things are not in a state that allows this (409)."""
+        return problems.conflict(detail)
+
+
+class OwnContext(Context):
+    """What the server's own subsystems work with: the same door, over the tables they share.
+
+    Args:
+        name: the subsystem's name.
+        engines: what the server runs on.
+        claims: further names that its operations and addresses begin with.
+    """
+
+    def __init__(self, name: str, engines: Engines, claims: Collection[str]) -> None:
+        super().__init__(name, engines)
+        self._claims = claims
+
+    @property
+    def engines(self) -> Engines:
+        """The engines themselves, for what runs the server rather than an organization's data."""
+        return self._engines
+
+    def _owns(self, address: str) -> bool:
+        return address_is_within(address, [self.name, *self._claims])
+
+    @contextlib.contextmanager
+    def _fenced(self, session: Session) -> Iterator[None]:
+        """The server's subsystems refer to each other's tables by foreign keys, and join them."""
+        yield
+
+
+def address_is_within(address: str, names: Collection[str]) -> bool:
+    """Whether an address is one of those that the subsystems of these names may have."""
+    prefixes = [f"{start}/{name}" for name in names for start in ("/v1/orgs/<org>", "/v1/users/me", "/v1/admin", "/v1")]
+    return any(address == prefix or address.startswith(f"{prefix}/") for prefix in prefixes)
