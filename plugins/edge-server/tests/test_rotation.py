@@ -35,8 +35,8 @@ from edge_server.keys.sealing import BadKeyFile, KeyFile, Sealer, Unsealable, ke
 from edge_server.keys.signing import Signer
 from edge_server.run import app, start
 from edge_server.run.command import server as command
-from edge_server.secrets import keeping
 from edge_server.secrets.models import Secret
+from edge_server.secrets.vault import Vault, place
 from edge_server.testing.local_server import EdgeServer
 
 COLUMNS: list[SealedColumn] = start.sealed_columns(
@@ -65,19 +65,23 @@ def file(data: Path) -> KeyFile:
     return KeyFile(data / sealing.FILE_NAME)
 
 
+def vault(file: KeyFile) -> Vault:
+    return Vault(SealedColumn(Secret.sealed, place, Sealer(file)))
+
+
 def keep(session: Session, file: KeyFile, count: int, *, first: int = 0) -> None:
     """Keep `count` secrets, by turns of the organization and of its user."""
     organization, user = session.get_one(Organization, 1), session.get_one(User, 1)
     for n in range(first, first + count):
         owner = user.id if n % 2 else None
-        keeping.create(session, Sealer(file), organization.id, owner, f"secret-{n}", {"n": n})
+        vault(file).create(session, organization.id, owner, f"secret-{n}", {"n": n})
 
 
 def contents(opened: Database, file: KeyFile) -> list[int]:
     """What all secrets hold, opened with the keys there are now."""
     with opened.read() as session:
         rows = list(session.scalars(sa.select(Secret).order_by(Secret.id)))
-        return [keeping.content(Sealer(file), row)["n"] for row in rows]
+        return [vault(file).content(row)["n"] for row in rows]
 
 
 def keys_in_use(opened: Database) -> set[bytes]:
@@ -141,7 +145,7 @@ def test_old_keys_stay_as_long_as_copies_may_need_them(
     with opened.read() as session:
         copy = list(session.scalars(sa.select(Secret)))
         for row in copy:
-            keeping.place(row)  # what lies in other tables
+            place(row)  # what lies in other tables
         rotate(opened, file, COLUMNS)
     now = clock.now
     moment = [now()]
@@ -149,13 +153,13 @@ def test_old_keys_stay_as_long_as_copies_may_need_them(
 
     moment[0] = now() + KEPT - dt.timedelta(minutes=1)
     assert rotate(opened, file, COLUMNS).removed == 0
-    assert [keeping.content(Sealer(file), row)["n"] for row in copy] == [0, 1, 2]
+    assert [vault(file).content(row)["n"] for row in copy] == [0, 1, 2]
     moment[0] = now() + KEPT + dt.timedelta(minutes=1)
     done = rotate(opened, file, COLUMNS)
     assert (done.removed, done.kept) == (1, 2)
     assert file.read().find(first.id) is None
     with pytest.raises(Unsealable):
-        keeping.content(Sealer(file), copy[0])
+        vault(file).content(copy[0])
     assert contents(opened, file) == [0, 1, 2]
 
 
@@ -187,7 +191,7 @@ def test_a_key_found_in_use_after_it_was_replaced_is_not_removed(
         late = session.scalars(sa.select(Secret)).one()
         ring = file.read()
         monkeypatch.setattr(KeyFile, "read", lambda self: dataclasses.replace(ring, seals=first.id))
-        keeping.replace(session, Sealer(file), late, {"n": 7})
+        vault(file).replace(session, late, {"n": 7})
         monkeypatch.undo()
     assert keys_in_use(opened) == {first.id}
     now = clock.now()
@@ -329,7 +333,7 @@ def test_a_blob_that_was_read_before_a_rotation_opens_after_it(opened: Database,
         rows = list(session.scalars(sa.select(Secret)))
         for _ in range(3):
             rotate(opened, file, COLUMNS, kept=dt.timedelta(0))
-        assert [keeping.content(Sealer(file), row)["n"] for row in rows] == [0, 1]
+        assert [vault(file).content(row)["n"] for row in rows] == [0, 1]
 
 
 @pytest.mark.parametrize("step", ["_write", "_batch", "keep"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from edge_server.secrets import keeping, routes
+from edge_server.secrets import routes
 from edge_server.secrets.models import Secret
-from edge_server.web.context import OwnContext, Parts
+from edge_server.secrets.vault import Vault, place
+from edge_server.web.context import Context, Parts
 
 
-def server(context: OwnContext) -> Parts:
-    """Secrets."""
-    context.sealed(Secret.sealed, keeping.place)
-    return context.subsystem(routes.routes)
+def server(context: Context) -> Parts:
+    """Secrets of users, and of organizations for all of their members."""
+    return context.subsystem(routes.routes(context, Vault(context.sealed(Secret.sealed, place))))
