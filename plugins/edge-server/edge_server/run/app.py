@@ -64,6 +64,7 @@ def engines_at(data: Path, signer: Signer, **others: Any) -> Engines:
         configuration=configuration.Configuration(data / configuration.FILE_NAME),
         names=index,
         kinds={},
+        stored=[],
         token_use=TokenUse(),
         background=Background(data),
         lifecycle=Lifecycle(),

@@ -60,7 +60,8 @@ def prepare(data: Path) -> tuple[Engines, list[Subsystem], str | None]:
         engines = app.engines_at(data, Signer(read_key(data)))
         loaded = app.load(engines)
         with contextlib.closing(engines.database):
-            engines.store.create()
+            for store in (engines.store, *(stored.store for stored in engines.stored)):
+                store.create()
             histories = [own_history(Base.metadata), *(each.history for each in loaded if each.history is not None)]
             migrate(engines.database, data / "backups", histories)
             for history in histories:

@@ -53,6 +53,7 @@ from edge_server.web.engines import Engines, NameIndex, Paths
 from edge_server.web.lifecycle import Afterwards, InTransaction
 from edge_server.web.permissions import Caller, Member
 from edge_server.web.routes import Routes
+from edge_server.web.stored_content import StoredContent
 
 _R = TypeVar("_R", bound=Record)
 _T = TypeVar("_T")
@@ -60,19 +61,6 @@ _T = TypeVar("_T")
 
 class OutsideOwnTables(RuntimeError):
     """A plugin's statement reaches for what is not in its own tables."""
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredContent:
-    """A column that holds keys of content.
-
-    Attributes:
-        column: the column; its table has an integer `id`.
-        store: where the content is.
-    """
-
-    column: InstrumentedAttribute[Any]
-    store: Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +136,7 @@ class Context:
     def __init__(self, name: str, engines: Engines) -> None:
         self.name = name
         self._engines = engines
+        self._store = engines.store.part(name)
         self._metadata: sa.MetaData | None = None
         self._sealed: list[SealedColumn] = []
         self._stored: list[StoredContent] = []
@@ -223,7 +212,9 @@ class Context:
         Args:
             column: a column of texts; its table has an integer `id`.
         """
-        self._stored.append(StoredContent(column, self.store))
+        stored = StoredContent(column, self._store)
+        self._stored.append(stored)
+        self._engines.stored.append(stored)
 
     def names(self, kind: str, paths: Paths | None = None) -> Names:
         """Let search find things of a kind by their names.
@@ -343,7 +334,7 @@ class Context:
     @property
     def store(self) -> Store:
         """Where the subsystem keeps content. Its keys stand in a column that `stored` names."""
-        return self._engines.store.part(self.name)
+        return self._store
 
     @contextlib.contextmanager
     def _fenced(self, session: Session) -> Iterator[None]:

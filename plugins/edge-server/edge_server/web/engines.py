@@ -19,6 +19,7 @@ from edge_server.identity.token_use import TokenUse
 from edge_server.keys.sealing import Sealer
 from edge_server.keys.signing import Signer
 from edge_server.web.lifecycle import Lifecycle
+from edge_server.web.stored_content import StoredContent
 
 _NAME = "edge_server.engines"
 
@@ -57,6 +58,7 @@ class Engines:
         configuration: the operator's settings.
         names: the index that search looks into.
         kinds: the kinds of things in it, and what tells where those are that have a path.
+        stored: the subsystems' columns of keys of content.
         token_use: the uses of tokens that are not written yet.
         background: what goes on beside answering.
         lifecycle: what happens when an organization or a user comes or goes.
@@ -71,6 +73,7 @@ class Engines:
     configuration: Configuration
     names: NameIndex
     kinds: dict[str, Paths | None]
+    stored: list[StoredContent]
     token_use: TokenUse
     background: Background
     lifecycle: Lifecycle
