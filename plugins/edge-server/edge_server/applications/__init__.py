@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from edge_server.applications import catalogue, routes
 from edge_server.applications.models import AppServer
-from edge_server.web.context import OwnContext, Parts
+from edge_server.web.context import Context, Parts
 
 
-def server(context: OwnContext) -> Parts:
-    """Applications."""
-    context.sealed(AppServer.sealed, catalogue.server_place)
-    return context.subsystem(routes.routes)
+def server(context: Context) -> Parts:
+    """Applications of organizations: published by developers, approved by admins, seen by members."""
+    passwords = context.sealed(AppServer.sealed, catalogue.server_place)
+    return context.subsystem(routes.routes(context, passwords))

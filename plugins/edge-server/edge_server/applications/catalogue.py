@@ -45,8 +45,8 @@ def sees_all(who: Member) -> bool:
 
 def seen_by(who: Member) -> sa.Select[Any]:
     """What selects the applications that a member sees."""
-    found = select(Application).where(Application.organization_id == who.organization_id)
-    return found if sees_all(who) else found.where(Application.status == APPROVED)
+    rows = select(Application).where(Application.organization_id == who.organization_id)
+    return rows if sees_all(who) else rows.where(Application.status == APPROVED)
 
 
 def get(session: Session, who: Member, app_id: str) -> Application:
@@ -66,32 +66,34 @@ def get(session: Session, who: Member, app_id: str) -> Application:
     return row
 
 
-def add(session: Session, organization_id: int, wanted: ApplicationRecord) -> Application:
+def add(session: Session, organization_id: int, application: ApplicationRecord) -> Application:
     """Add an application, In Review.
 
     Raises:
         Refusal: its id is taken or reserved.
     """
-    taken = already_exists(f"there is an application {wanted.app_id!r} already; choose another id, or update that one")
-    if wanted.app_id in builtin_apps.APPLICATIONS:
+    taken = already_exists(
+        f"there is an application {application.app_id!r} already; choose another id, or update that one"
+    )
+    if application.app_id in builtin_apps.APPLICATIONS:
         raise taken
-    if wanted.app_id.startswith(builtin_apps.RESERVED):
+    if application.app_id.startswith(builtin_apps.RESERVED):
         raise bad_entry(f"app_id: ids that begin with {builtin_apps.RESERVED} are the platform's; choose another")
-    row = Application(organization_id=organization_id, app_id=wanted.app_id, status=IN_REVIEW, visible_versions=[])
-    apply(session, row, wanted)
+    row = Application(organization_id=organization_id, app_id=application.app_id, status=IN_REVIEW, visible_versions=[])
+    apply(session, row, application)
     session.add(row)
     _flush(session, taken)
     return row
 
 
-def apply(session: Session, row: Application, wanted: ApplicationRecord) -> None:
+def apply(session: Session, row: Application, application: ApplicationRecord) -> None:
     """Make an application what a record says.
 
     Raises:
         Refusal: it shall show a version that it has not.
     """
-    if wanted.visible_versions is not None:
-        visible = list(dict.fromkeys(wanted.visible_versions))
+    if application.visible_versions is not None:
+        visible = list(dict.fromkeys(application.visible_versions))
         if row.id is not None:
             added = set(visible) - set(row.visible_versions)
             there = set(session.scalars(select(AppVersion.version).where(AppVersion.application_id == row.id)))
@@ -99,10 +101,12 @@ def apply(session: Session, row: Application, wanted: ApplicationRecord) -> None
                 unknown = sorted(added - there)[0]
                 raise bad_entry(f"visible_versions: {row.app_id} has no version {unknown!r}; add it first")
         row.visible_versions = visible
-    row.visible_auto_add = wanted.visible_auto_add
-    row.idle_minutes = wanted.idle_minutes
-    row.max_resources = None if wanted.max_resources is None else wanted.max_resources.to_dict()
-    row.max_global_resources = None if wanted.max_global_resources is None else wanted.max_global_resources.to_dict()
+    row.visible_auto_add = application.visible_auto_add
+    row.idle_minutes = application.idle_minutes
+    row.max_resources = None if application.max_resources is None else application.max_resources.to_dict()
+    row.max_global_resources = (
+        None if application.max_global_resources is None else application.max_global_resources.to_dict()
+    )
 
 
 def record(row: Application) -> ApplicationRecord:
@@ -131,61 +135,60 @@ def _resource(kept: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def versions_seen_by(who: Member, row: Application) -> sa.Select[Any]:
     """What selects the versions of an application that a member sees."""
-    found = select(AppVersion).where(AppVersion.application_id == row.id)
-    return found if sees_all(who) else found.where(AppVersion.version.in_(row.visible_versions))
+    rows = select(AppVersion).where(AppVersion.application_id == row.id)
+    return rows if sees_all(who) else rows.where(AppVersion.version.in_(row.visible_versions))
 
 
-def get_version(session: Session, who: Member, row: Application, version: str) -> AppVersion:
+def get_version(session: Session, who: Member, application: Application, version: str) -> AppVersion:
     """One version of an application.
 
     Raises:
         Refusal: there is none, or the member does not see it.
     """
-    wanted = versions_seen_by(who, row).where(AppVersion.version == version)
-    found: AppVersion | None = session.scalar(wanted) if is_version(version) else None
-    if found is None:
-        raise not_found(f"{row.app_id} has no version {version!r}; list its versions to see them")
-    return found
+    rows = versions_seen_by(who, application).where(AppVersion.version == version)
+    row: AppVersion | None = session.scalar(rows) if is_version(version) else None
+    if row is None:
+        raise not_found(f"{application.app_id} has no version {version!r}; list its versions to see them")
+    return row
 
 
-def add_version(session: Session, row: Application, wanted: AppVersionRecord) -> AppVersion:
+def add_version(session: Session, application: Application, version: AppVersionRecord) -> AppVersion:
     """Add a version, visible if the application says so.
 
     Raises:
         Refusal: it is there already, or its definition is not valid.
     """
-    version = AppVersion(application_id=row.id, version=wanted.version)
-    apply_version(version, wanted)
-    session.add(version)
-    _flush(
-        session, already_exists(f"{row.app_id} has a version {wanted.version!r} already; add it under another version")
-    )
-    if row.visible_auto_add and wanted.version not in row.visible_versions:
-        row.visible_versions = [*row.visible_versions, wanted.version]
-    return version
+    row = AppVersion(application_id=application.id, version=version.version)
+    apply_version(row, version)
+    session.add(row)
+    taken = f"{application.app_id} has a version {version.version!r} already; add it under another version"
+    _flush(session, already_exists(taken))
+    if application.visible_auto_add and row.version not in application.visible_versions:
+        application.visible_versions = [*application.visible_versions, row.version]
+    return row
 
 
-def apply_version(row: AppVersion, wanted: AppVersionRecord) -> None:
+def apply_version(row: AppVersion, version: AppVersionRecord) -> None:
     """Make a version what a record says.
 
     Raises:
         Refusal: its definition is not valid.
     """
-    _check_kind_and_link(wanted)
-    mount = wanted.volume_mount_point
+    _check_kind_and_link(version)
+    mount = version.volume_mount_point
     if mount is not None and (not mount.startswith("/") or ".." in mount.split("/")):
         raise bad_entry("volume_mount_point: it is no absolute path; write it as in /data")
-    row.profiles = _checked_profiles(wanted.profiles)
-    row.icon = icons.checked(wanted.icon)
-    row.title = wanted.title
-    row.description = wanted.description
-    row.kind = wanted.kind.value
-    row.framework = wanted.framework.value
-    row.link = wanted.link
-    row.recommended_profile = wanted.recommended_profile
+    row.profiles = _checked_profiles(version.profiles)
+    row.icon = icons.checked(version.icon)
+    row.title = version.title
+    row.description = version.description
+    row.kind = version.kind.value
+    row.framework = version.framework.value
+    row.link = version.link
+    row.recommended_profile = version.recommended_profile
     row.volume_mount_point = mount
-    row.suggested_volume_size = wanted.suggested_volume_size
-    row.default_profile = wanted.default_profile
+    row.suggested_volume_size = version.suggested_volume_size
+    row.default_profile = version.default_profile
 
 
 def version_record(app_id: str, row: AppVersion) -> AppVersionRecord:
@@ -209,15 +212,15 @@ def version_record(app_id: str, row: AppVersion) -> AppVersionRecord:
     )
 
 
-def _check_kind_and_link(wanted: AppVersionRecord) -> None:
-    if wanted.kind in _BUILT_IN_KINDS:
+def _check_kind_and_link(version: AppVersionRecord) -> None:
+    if version.kind in _BUILT_IN_KINDS:
         raise bad_entry(
-            f"kind: {wanted.kind.value} is for built-in applications; choose native, kubernetes or external"
+            f"kind: {version.kind.value} is for built-in applications; choose native, kubernetes or external"
         )
-    if wanted.kind is AppKindEnum.External:
-        if not is_web_address(wanted.link):
+    if version.kind is AppKindEnum.External:
+        if not is_web_address(version.link):
             raise bad_entry("link: it is no address; write it as in https://viewer.example.com")
-    elif not _IMAGE.fullmatch(wanted.link):
+    elif not _IMAGE.fullmatch(version.link):
         raise bad_entry("link: it is no full image name with a tag; write it as in quay.io/lab/viewer:1.0.0")
 
 
@@ -252,32 +255,32 @@ def server_place(row: AppServer) -> Place:
     )
 
 
-def get_server(session: Session, row: Application, domain: str) -> AppServer:
+def get_server(session: Session, application: Application, domain: str) -> AppServer:
     """An application's credentials for a registry.
 
     Raises:
         Refusal: there are none.
     """
-    wanted = select(AppServer).where(AppServer.application_id == row.id, AppServer.domain == domain.lower())
-    found = session.scalar(wanted) if is_domain(domain) else None
-    if found is None:
-        raise not_found(f"{row.app_id} has no credentials for {domain!r}; list its servers to see the domains")
-    return found
+    rows = select(AppServer).where(AppServer.application_id == application.id, AppServer.domain == domain.lower())
+    row = session.scalar(rows) if is_domain(domain) else None
+    if row is None:
+        raise not_found(f"{application.app_id} has no credentials for {domain!r}; list its servers to see the domains")
+    return row
 
 
 # --- OAuth clients
 
 
-def get_oauth_client(session: Session, row: Application) -> OAuthClient:
+def get_oauth_client(session: Session, application: Application) -> OAuthClient:
     """An application's OAuth client.
 
     Raises:
         Refusal: it is not registered.
     """
-    found = session.scalar(select(OAuthClient).where(OAuthClient.application_id == row.id))
-    if found is None:
-        raise not_found(f"{row.app_id} is not registered as an OAuth client; register it first")
-    return found
+    row = session.scalar(select(OAuthClient).where(OAuthClient.application_id == application.id))
+    if row is None:
+        raise not_found(f"{application.app_id} is not registered as an OAuth client; register it first")
+    return row
 
 
 def check_redirect_uri(address: str) -> None:

@@ -62,5 +62,5 @@ def _size(content: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _bad(said: str) -> Refusal:
-    return bad_entry(f"icon: {said}; {_ADVICE}")
+def _bad(reason: str) -> Refusal:
+    return bad_entry(f"icon: {reason}; {_ADVICE}")

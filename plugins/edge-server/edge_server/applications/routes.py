@@ -1,4 +1,4 @@
-"""Applications, their versions, registry credentials and OAuth clients."""
+"""The addresses of applications, their versions, registry credentials and OAuth clients."""
 
 from __future__ import annotations
 
@@ -24,358 +24,342 @@ from edge_applications.wire import (
 from edge_applications.wire import OAuthClient as OAuthClientRecord
 from edge_server.applications import builtin_apps, catalogue
 from edge_server.applications.models import Application, AppServer, AppVersion, OAuthClient
-from edge_server.base import pages
 from edge_server.base.problems import already_exists, bad_entry, not_found
-from edge_server.data.database import SERVER
 from edge_server.identity import token_values
 from edge_server.identity.models import Organization
-from edge_server.web import idempotency, updates
-from edge_server.web.answers import answer
-from edge_server.web.engines import services
-from edge_server.web.permissions import DEVELOPER, MEMBER, ORG_ADMIN, caller, member
+from edge_server.keys.sealed_column import SealedColumn
+from edge_server.web.context import Context
+from edge_server.web.permissions import DEVELOPER, MEMBER, ORG_ADMIN
 from edge_server.web.routes import Routes
 
 SECRET_PREFIX = "edo_"  # noqa: S105
 
-routes = Routes("applications", __name__, url_prefix="/v1/orgs/<org>")
 
+def routes(context: Context, passwords: SealedColumn) -> Routes:
+    """Below ``/v1/orgs/<org>/applications``, and the list of all ``oauth-clients``.
 
-# --- applications
-
-
-@routes.operation("applications.list", "GET", "/applications", who=MEMBER)
-@routes.arguments(ListApplications.schema(), location="query")
-@routes.response(200, ApplicationPage.schema())
-def list_applications(query: ListApplications, org: str) -> flask.Response:
-    """List the applications that the caller sees, in the order of their ids."""
-    with services().database.read() as session:
-        found, following = pages.page(session, catalogue.seen_by(member()), Application.app_id, query)
-        items = [catalogue.record(one) for one in found]
-    if query.include_builtin and following is None:
-        items += builtin_apps.APPLICATIONS.values()
-    return answer(ApplicationPage(items=items, next=following))
-
-
-@routes.operation("applications.add", "POST", "/applications", who=DEVELOPER)
-@routes.arguments(ApplicationRecord.schema())
-@routes.response(201, ApplicationRecord.schema())
-def add_application(wanted: ApplicationRecord, org: str) -> flask.Response:
-    """Add an application, In Review. A `status` or `built_in` that is sent is not taken."""
-    with services().database.write(SERVER) as session:
-        row = catalogue.add(session, member().organization_id, wanted)
-        return answer(catalogue.record(row), row, 201)
-
-
-@routes.operation("applications.read", "GET", "/applications/<app_id>", who=MEMBER)
-@routes.response(200, ApplicationRecord.schema())
-def read_application(org: str, app_id: str) -> flask.Response:
-    """Tell of one application."""
-    built_in = builtin_apps.APPLICATIONS.get(app_id)
-    if built_in is not None:
-        return answer(built_in)
-    with services().database.read() as session:
-        row = catalogue.get(session, member(), app_id)
-        return answer(catalogue.record(row), row)
-
-
-@routes.operation("applications.update", "PATCH", "/applications/<app_id>", who=DEVELOPER)
-@routes.merge_patch(ApplicationRecord)
-@routes.response(200, ApplicationRecord.schema())
-def update_application(patch: dict[str, Any], org: str, app_id: str) -> flask.Response:
-    """Change an application; its id stays, and its status is changed by approving it."""
-    with services().database.write(SERVER) as session:
-        row = catalogue.get(session, member(), app_id)
-        updates.require_unchanged(row)
-        current = catalogue.record(row)
-        fixed = ["app_id", "built_in", "status"]
-        wanted = updates.patched(current, patch, fixed=fixed)
-        catalogue.apply(session, row, wanted)
-        session.flush()
-        return answer(catalogue.record(row), row)
-
-
-@routes.operation("applications.remove", "DELETE", "/applications/<app_id>", who=ORG_ADMIN)
-@routes.response(204)
-def remove_application(org: str, app_id: str) -> flask.Response:
-    """Remove an application with its versions, registry credentials and OAuth client."""
-    with services().database.write(SERVER) as session:
-        row = catalogue.get(session, member(), app_id)
-        updates.require_unchanged(row)
-        for table in (AppVersion, AppServer, OAuthClient):
-            # Not left to the database, which does not always look after references.
-            session.execute(sa.delete(table).where(table.application_id == row.id))
-        session.delete(row)
-    services().audit.note(caller().user_name, "applications.remove", application=app_id)
-    return flask.Response(status=204)
-
-
-@routes.operation("applications.approve", "POST", "/applications/<app_id>/approve", who=ORG_ADMIN)
-@routes.response(200, ApplicationRecord.schema())
-def approve_application(org: str, app_id: str) -> flask.Response:
-    """Let all members see an application."""
-    with services().database.write(SERVER) as session:
-        row = catalogue.get(session, member(), app_id)
-        row.status = catalogue.APPROVED
-        session.flush()
-        services().audit.note(caller().user_name, "applications.approve", application=app_id)
-        return answer(catalogue.record(row), row)
-
-
-# --- versions
-
-
-@routes.operation("applications.versions.list", "GET", "/applications/<app_id>/versions", who=MEMBER)
-@routes.arguments(ListOfApplication.schema(), location="query")
-@routes.response(200, AppVersionPage.schema())
-def list_versions(query: ListOfApplication, org: str, app_id: str) -> flask.Response:
-    """List the versions that the caller sees, in the order they were added."""
-    built_in = builtin_apps.VERSIONS.get(app_id)
-    if built_in is not None:
-        return answer(AppVersionPage(items=[built_in], next=None))
-    with services().database.read() as session:
-        row = catalogue.get(session, member(), app_id)
-        wanted = catalogue.versions_seen_by(member(), row)
-        found, following = pages.page(session, wanted, AppVersion.id, query)
-        items = [catalogue.version_record(app_id, one) for one in found]
-    return answer(AppVersionPage(items=items, next=following))
-
-
-@routes.operation("applications.versions.add", "POST", "/applications/<app_id>/versions", who=DEVELOPER)
-@routes.arguments(AppVersionRecord.schema())
-@routes.response(201, AppVersionRecord.schema())
-def add_version(wanted: AppVersionRecord, org: str, app_id: str) -> flask.Response:
-    """Add a version, visible by itself if the application says so. Its image is in a registry already."""
-    _require_same_application(wanted.app_id, app_id)
-    with services().database.write(SERVER) as session:
-        row = catalogue.get(session, member(), app_id)
-        version = catalogue.add_version(session, row, wanted)
-        session.flush()
-        return answer(catalogue.version_record(app_id, version), version, 201)
-
-
-@routes.operation("applications.versions.read", "GET", "/applications/<app_id>/versions/<version>", who=MEMBER)
-@routes.response(200, AppVersionRecord.schema())
-def read_version(org: str, app_id: str, version: str) -> flask.Response:
-    """Tell of one version."""
-    built_in = builtin_apps.VERSIONS.get(app_id)
-    if built_in is not None and built_in.version == version:
-        return answer(built_in)
-    if built_in is not None:
-        raise not_found(f"{app_id} has no version {version!r}; list its versions to see them")
-    with services().database.read() as session:
-        row = catalogue.get(session, member(), app_id)
-        found = catalogue.get_version(session, member(), row, version)
-        return answer(catalogue.version_record(app_id, found), found)
-
-
-@routes.operation("applications.versions.update", "PATCH", "/applications/<app_id>/versions/<version>", who=DEVELOPER)
-@routes.merge_patch(AppVersionRecord)
-@routes.response(200, AppVersionRecord.schema())
-def update_version(patch: dict[str, Any], org: str, app_id: str, version: str) -> flask.Response:
-    """Change a version; what it is called stays."""
-    with services().database.write(SERVER) as session:
-        row = catalogue.get(session, member(), app_id)
-        found = catalogue.get_version(session, member(), row, version)
-        updates.require_unchanged(found)
-        current = catalogue.version_record(app_id, found)
-        wanted = updates.patched(current, patch, fixed=["app_id", "version"])
-        catalogue.apply_version(found, wanted)
-        session.flush()
-        return answer(catalogue.version_record(app_id, found), found)
-
-
-@routes.operation("applications.versions.remove", "DELETE", "/applications/<app_id>/versions/<version>", who=DEVELOPER)
-@routes.response(204)
-def remove_version(org: str, app_id: str, version: str) -> flask.Response:
-    """Remove a version, which is not visible any more then."""
-    with services().database.write(SERVER) as session:
-        row = catalogue.get(session, member(), app_id)
-        found = catalogue.get_version(session, member(), row, version)
-        updates.require_unchanged(found)
-        session.delete(found)
-        row.visible_versions = [one for one in row.visible_versions if one != version]
-    return flask.Response(status=204)
-
-
-# --- registries
-
-
-@routes.operation("applications.servers.list", "GET", "/applications/<app_id>/servers", who=DEVELOPER)
-@routes.arguments(ListOfApplication.schema(), location="query")
-@routes.response(200, ServerInfoPage.schema())
-def list_servers(query: ListOfApplication, org: str, app_id: str) -> flask.Response:
-    """List the registries an application has credentials for, in the order they were added; no passwords."""
-    with services().database.read() as session:
-        row = catalogue.get(session, member(), app_id)
-        wanted = select(AppServer).where(AppServer.application_id == row.id)
-        found, following = pages.page(session, wanted, AppServer.id, query)
-        items = [_server(app_id, one) for one in found]
-    return answer(ServerInfoPage(items=items, next=following))
-
-
-@routes.operation("applications.servers.add", "POST", "/applications/<app_id>/servers", who=DEVELOPER)
-@routes.arguments(ServerInfo.schema())
-@routes.response(201, ServerInfo.schema())
-def add_server(wanted: ServerInfo, org: str, app_id: str) -> flask.Response:
-    """Keep an application's credentials for a registry. The password is sealed and never sent back."""
-    _require_same_application(wanted.app_id, app_id)
-    if not wanted.username:
-        raise bad_entry("username: it is missing; state who the registry knows")
-    if not wanted.password:
-        raise bad_entry("password: it is missing; state a password or token of the registry")
-    taken = already_exists(f"{app_id} has credentials for {wanted.domain.lower()} already; update those")
-    with services().database.write(SERVER) as session:
-        application = catalogue.get(session, member(), app_id)
-        row = AppServer(application=application, domain=wanted.domain.lower(), username=wanted.username)
-        row.sealed = services().sealer.seal(wanted.password.encode(), **catalogue.server_place(row))
-        session.add(row)
-        try:
-            session.flush()
-        except sqlalchemy.exc.IntegrityError:
-            raise taken from None
-        services().audit.note(caller().user_name, "applications.servers.add", application=app_id, domain=row.domain)
-        return answer(_server(app_id, row), row, 201)
-
-
-@routes.operation("applications.servers.read", "GET", "/applications/<app_id>/servers/<domain>", who=DEVELOPER)
-@routes.response(200, ServerInfo.schema())
-def read_server(org: str, app_id: str, domain: str) -> flask.Response:
-    """Tell of the credentials for one registry, without the password."""
-    with services().database.read() as session:
-        row = catalogue.get_server(session, catalogue.get(session, member(), app_id), domain)
-        return answer(_server(app_id, row), row)
-
-
-@routes.operation("applications.servers.update", "PATCH", "/applications/<app_id>/servers/<domain>", who=DEVELOPER)
-@routes.merge_patch(ServerInfo)
-@routes.response(200, ServerInfo.schema())
-def update_server(patch: dict[str, Any], org: str, app_id: str, domain: str) -> flask.Response:
-    """Change the credentials for a registry; a password of null stays what it is."""
-    with services().database.write(SERVER) as session:
-        row = catalogue.get_server(session, catalogue.get(session, member(), app_id), domain)
-        updates.require_unchanged(row)
-        if str(patch.get("domain") or "").lower() == row.domain:
-            patch = {**patch, "domain": row.domain}
-        wanted = updates.patched(_server(app_id, row), patch, fixed=["app_id", "domain"])
-        if not wanted.username:
-            raise bad_entry("username: it is missing; state who the registry knows")
-        if wanted.password == "":
-            raise bad_entry("password: it is empty; leave it out to keep the one there is")
-        row.username = wanted.username
-        if wanted.password is not None:
-            row.sealed = services().sealer.seal(wanted.password.encode(), **catalogue.server_place(row))
-        session.flush()
-        services().audit.note(caller().user_name, "applications.servers.update", application=app_id, domain=row.domain)
-        return answer(_server(app_id, row), row)
-
-
-@routes.operation("applications.servers.remove", "DELETE", "/applications/<app_id>/servers/<domain>", who=DEVELOPER)
-@routes.response(204)
-def remove_server(org: str, app_id: str, domain: str) -> flask.Response:
-    """Forget an application's credentials for a registry."""
-    with services().database.write(SERVER) as session:
-        row = catalogue.get_server(session, catalogue.get(session, member(), app_id), domain)
-        updates.require_unchanged(row)
-        session.delete(row)
-    services().audit.note(caller().user_name, "applications.servers.remove", application=app_id, domain=domain)
-    return flask.Response(status=204)
-
-
-# --- OAuth clients
-
-
-@routes.operation("applications.oauth.list", "GET", "/oauth-clients", who=DEVELOPER)
-@routes.arguments(ListOfApplication.schema(), location="query")
-@routes.response(200, OAuthClientPage.schema())
-def list_oauth_clients(query: ListOfApplication, org: str) -> flask.Response:
-    """List the organization's OAuth clients in the order they were registered, without secrets."""
-    with services().database.read() as session:
-        wanted = select(OAuthClient).join(Application, Application.id == OAuthClient.application_id)
-        wanted = wanted.where(Application.organization_id == member().organization_id)
-        found, following = pages.page(session, wanted, OAuthClient.id, query)
-        items = [_oauth_client(one) for one in found]
-    return answer(OAuthClientPage(items=items, next=following))
-
-
-@routes.operation(
-    "applications.oauth.register", "POST", "/applications/<app_id>/oauth-client", secret_answer=True, who=DEVELOPER
-)
-@routes.arguments(RegisterOAuthClient.schema())
-@routes.response(201, OAuthClientRecord.schema())
-def register_oauth_client(wanted: RegisterOAuthClient, org: str, app_id: str) -> flask.Response:
-    """Register an application as an OAuth client. The secret is shown this once; logins need a hub.
-
-    The same request sent again gives another secret to the same client, and voids the one before.
+    Args:
+        context: what they work with.
+        passwords: where those of registries are kept.
     """
-    catalogue.check_redirect_uri(wanted.redirect_uri)
-    secret = token_values.new_token(SECRET_PREFIX)
-    before = idempotency.issued_before()
-    with services().database.write(SERVER) as session:
-        application = catalogue.get(session, member(), app_id)
-        row = session.scalar(select(OAuthClient).where(OAuthClient.application_id == application.id))
-        if row is not None and row.uid != before:
-            raise already_exists(f"{app_id} is registered already; remove its OAuth client to get another secret")
-        if row is None:
-            name = session.get_one(Organization, member().organization_id).name
-            row = OAuthClient(
-                application_id=application.id,
-                client_id=f"service-edge-app-{name}-{app_id}",
-                redirect_uri=wanted.redirect_uri,
-            )
-            session.add(row)
-        row.digest = token_values.digest(secret)
-        try:
+    routes = context.routes("/v1/orgs/<org>")
+    _applications(routes, context)
+    _versions(routes, context)
+    _registries(routes, context, passwords)
+    _oauth_clients(routes, context)
+    return routes
+
+
+def _applications(routes: Routes, context: Context) -> None:
+    @routes.operation("applications.list", "GET", "/applications", who=MEMBER)
+    @routes.arguments(ListApplications.schema(), location="query")
+    @routes.response(200, ApplicationPage.schema())
+    def list_applications(query: ListApplications, org: str) -> flask.Response:
+        """List the applications that the caller sees, in the order of their ids."""
+        with context.read() as session:
+            rows, following = context.page(session, catalogue.seen_by(context.member()), Application.app_id, query)
+        items = [catalogue.record(row) for row in rows]
+        if query.include_builtin and following is None:
+            items += builtin_apps.APPLICATIONS.values()
+        return context.answer(ApplicationPage(items=items, next=following))
+
+    @routes.operation("applications.add", "POST", "/applications", who=DEVELOPER)
+    @routes.arguments(ApplicationRecord.schema())
+    @routes.response(201, ApplicationRecord.schema())
+    def add_application(application: ApplicationRecord, org: str) -> flask.Response:
+        """Add an application, In Review. A `status` or `built_in` that is sent is not taken."""
+        with context.write() as session:
+            row = catalogue.add(session, context.member().organization_id, application)
+            return context.answer(catalogue.record(row), row, 201)
+
+    @routes.operation("applications.read", "GET", "/applications/<app_id>", who=MEMBER)
+    @routes.response(200, ApplicationRecord.schema())
+    def read_application(org: str, app_id: str) -> flask.Response:
+        """Tell of one application."""
+        built_in = builtin_apps.APPLICATIONS.get(app_id)
+        if built_in is not None:
+            return context.answer(built_in)
+        with context.read() as session:
+            row = catalogue.get(session, context.member(), app_id)
+            return context.answer(catalogue.record(row), row)
+
+    @routes.operation("applications.update", "PATCH", "/applications/<app_id>", who=DEVELOPER)
+    @routes.merge_patch(ApplicationRecord)
+    @routes.response(200, ApplicationRecord.schema())
+    def update_application(patch: dict[str, Any], org: str, app_id: str) -> flask.Response:
+        """Change an application; its id stays, and its status is changed by approving it."""
+        with context.write() as session:
+            row = catalogue.get(session, context.member(), app_id)
+            context.require_unchanged(row)
+            fixed = ["app_id", "built_in", "status"]
+            catalogue.apply(session, row, context.patched(catalogue.record(row), patch, fixed=fixed))
             session.flush()
-        except sqlalchemy.exc.IntegrityError:
-            raise already_exists(
-                f"the client id {row.client_id} is another application's; add this one under another id"
-            ) from None
-        idempotency.issued(row.uid)
-        services().audit.note(caller().user_name, "applications.oauth.register", application=app_id)
-        response = answer(_oauth_client(row, secret), row, 201)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+            return context.answer(catalogue.record(row), row)
+
+    @routes.operation("applications.remove", "DELETE", "/applications/<app_id>", who=ORG_ADMIN)
+    @routes.response(204)
+    def remove_application(org: str, app_id: str) -> flask.Response:
+        """Remove an application with its versions, registry credentials and OAuth client."""
+        with context.write() as session:
+            row = catalogue.get(session, context.member(), app_id)
+            context.require_unchanged(row)
+            for table in (AppVersion, AppServer, OAuthClient):
+                # Not left to the database, which does not always look after references.
+                session.execute(sa.delete(table).where(table.application_id == row.id))
+            context.audit(application=app_id)
+            session.delete(row)
+        return context.nothing()
+
+    @routes.operation("applications.approve", "POST", "/applications/<app_id>/approve", who=ORG_ADMIN)
+    @routes.response(200, ApplicationRecord.schema())
+    def approve_application(org: str, app_id: str) -> flask.Response:
+        """Let all members see an application."""
+        with context.write() as session:
+            row = catalogue.get(session, context.member(), app_id)
+            row.status = catalogue.APPROVED
+            session.flush()
+            context.audit(application=app_id)
+            return context.answer(catalogue.record(row), row)
 
 
-@routes.operation("applications.oauth.read", "GET", "/applications/<app_id>/oauth-client", who=DEVELOPER)
-@routes.response(200, OAuthClientRecord.schema())
-def read_oauth_client(org: str, app_id: str) -> flask.Response:
-    """Tell of an application's OAuth client, without its secret."""
-    with services().database.read() as session:
-        row = catalogue.get_oauth_client(session, catalogue.get(session, member(), app_id))
-        return answer(_oauth_client(row), row)
+def _versions(routes: Routes, context: Context) -> None:
+    @routes.operation("applications.versions.list", "GET", "/applications/<app_id>/versions", who=MEMBER)
+    @routes.arguments(ListOfApplication.schema(), location="query")
+    @routes.response(200, AppVersionPage.schema())
+    def list_versions(query: ListOfApplication, org: str, app_id: str) -> flask.Response:
+        """List the versions that the caller sees, in the order they were added."""
+        built_in = builtin_apps.VERSIONS.get(app_id)
+        if built_in is not None:
+            return context.answer(AppVersionPage(items=[built_in], next=None))
+        with context.read() as session:
+            application = catalogue.get(session, context.member(), app_id)
+            versions = catalogue.versions_seen_by(context.member(), application)
+            rows, following = context.page(session, versions, AppVersion.id, query)
+        items = [catalogue.version_record(app_id, row) for row in rows]
+        return context.answer(AppVersionPage(items=items, next=following))
+
+    @routes.operation("applications.versions.add", "POST", "/applications/<app_id>/versions", who=DEVELOPER)
+    @routes.arguments(AppVersionRecord.schema())
+    @routes.response(201, AppVersionRecord.schema())
+    def add_version(version: AppVersionRecord, org: str, app_id: str) -> flask.Response:
+        """Add a version, visible by itself if the application says so. Its image is in a registry already."""
+        _require_same_application(version.app_id, app_id)
+        with context.write() as session:
+            application = catalogue.get(session, context.member(), app_id)
+            row = catalogue.add_version(session, application, version)
+            session.flush()
+            return context.answer(catalogue.version_record(app_id, row), row, 201)
+
+    @routes.operation("applications.versions.read", "GET", "/applications/<app_id>/versions/<version>", who=MEMBER)
+    @routes.response(200, AppVersionRecord.schema())
+    def read_version(org: str, app_id: str, version: str) -> flask.Response:
+        """Tell of one version."""
+        built_in = builtin_apps.VERSIONS.get(app_id)
+        if built_in is not None and built_in.version == version:
+            return context.answer(built_in)
+        if built_in is not None:
+            raise not_found(f"{app_id} has no version {version!r}; list its versions to see them")
+        with context.read() as session:
+            application = catalogue.get(session, context.member(), app_id)
+            row = catalogue.get_version(session, context.member(), application, version)
+            return context.answer(catalogue.version_record(app_id, row), row)
+
+    @routes.operation(
+        "applications.versions.update", "PATCH", "/applications/<app_id>/versions/<version>", who=DEVELOPER
+    )
+    @routes.merge_patch(AppVersionRecord)
+    @routes.response(200, AppVersionRecord.schema())
+    def update_version(patch: dict[str, Any], org: str, app_id: str, version: str) -> flask.Response:
+        """Change a version; what it is called stays."""
+        with context.write() as session:
+            application = catalogue.get(session, context.member(), app_id)
+            row = catalogue.get_version(session, context.member(), application, version)
+            context.require_unchanged(row)
+            current = catalogue.version_record(app_id, row)
+            catalogue.apply_version(row, context.patched(current, patch, fixed=["app_id", "version"]))
+            session.flush()
+            return context.answer(catalogue.version_record(app_id, row), row)
+
+    @routes.operation(
+        "applications.versions.remove", "DELETE", "/applications/<app_id>/versions/<version>", who=DEVELOPER
+    )
+    @routes.response(204)
+    def remove_version(org: str, app_id: str, version: str) -> flask.Response:
+        """Remove a version, which is not visible any more then."""
+        with context.write() as session:
+            application = catalogue.get(session, context.member(), app_id)
+            row = catalogue.get_version(session, context.member(), application, version)
+            context.require_unchanged(row)
+            session.delete(row)
+            application.visible_versions = [name for name in application.visible_versions if name != version]
+        return context.nothing()
 
 
-@routes.operation("applications.oauth.update", "PATCH", "/applications/<app_id>/oauth-client", who=DEVELOPER)
-@routes.merge_patch(OAuthClientRecord)
-@routes.response(200, OAuthClientRecord.schema())
-def update_oauth_client(patch: dict[str, Any], org: str, app_id: str) -> flask.Response:
-    """Send users elsewhere after a login; client id and secret stay."""
-    with services().database.write(SERVER) as session:
-        row = catalogue.get_oauth_client(session, catalogue.get(session, member(), app_id))
-        updates.require_unchanged(row)
-        wanted = updates.patched(_oauth_client(row), patch, fixed=["client_id", "client_secret"])
-        catalogue.check_redirect_uri(wanted.redirect_uri)
-        row.redirect_uri = wanted.redirect_uri
-        session.flush()
-        return answer(_oauth_client(row), row)
+def _registries(routes: Routes, context: Context, passwords: SealedColumn) -> None:
+    @routes.operation("applications.servers.list", "GET", "/applications/<app_id>/servers", who=DEVELOPER)
+    @routes.arguments(ListOfApplication.schema(), location="query")
+    @routes.response(200, ServerInfoPage.schema())
+    def list_servers(query: ListOfApplication, org: str, app_id: str) -> flask.Response:
+        """List the registries an application has credentials for, in the order they were added; no passwords."""
+        with context.read() as session:
+            application = catalogue.get(session, context.member(), app_id)
+            servers = select(AppServer).where(AppServer.application_id == application.id)
+            rows, following = context.page(session, servers, AppServer.id, query)
+        items = [_server(app_id, row) for row in rows]
+        return context.answer(ServerInfoPage(items=items, next=following))
+
+    @routes.operation("applications.servers.add", "POST", "/applications/<app_id>/servers", who=DEVELOPER)
+    @routes.arguments(ServerInfo.schema())
+    @routes.response(201, ServerInfo.schema())
+    def add_server(server: ServerInfo, org: str, app_id: str) -> flask.Response:
+        """Keep an application's credentials for a registry. The password is sealed and never sent back."""
+        _require_same_application(server.app_id, app_id)
+        if not server.username:
+            raise bad_entry("username: it is missing; state who the registry knows")
+        if not server.password:
+            raise bad_entry("password: it is missing; state a password or token of the registry")
+        taken = already_exists(f"{app_id} has credentials for {server.domain.lower()} already; update those")
+        with context.write() as session:
+            application = catalogue.get(session, context.member(), app_id)
+            row = AppServer(application=application, domain=server.domain.lower(), username=server.username)
+            passwords.seal(row, server.password.encode())
+            session.add(row)
+            try:
+                session.flush()
+            except sqlalchemy.exc.IntegrityError:
+                raise taken from None
+            context.audit(application=app_id, domain=row.domain)
+            return context.answer(_server(app_id, row), row, 201)
+
+    @routes.operation("applications.servers.read", "GET", "/applications/<app_id>/servers/<domain>", who=DEVELOPER)
+    @routes.response(200, ServerInfo.schema())
+    def read_server(org: str, app_id: str, domain: str) -> flask.Response:
+        """Tell of the credentials for one registry, without the password."""
+        with context.read() as session:
+            row = catalogue.get_server(session, catalogue.get(session, context.member(), app_id), domain)
+            return context.answer(_server(app_id, row), row)
+
+    @routes.operation("applications.servers.update", "PATCH", "/applications/<app_id>/servers/<domain>", who=DEVELOPER)
+    @routes.merge_patch(ServerInfo)
+    @routes.response(200, ServerInfo.schema())
+    def update_server(patch: dict[str, Any], org: str, app_id: str, domain: str) -> flask.Response:
+        """Change the credentials for a registry; a password of null stays what it is."""
+        with context.write() as session:
+            row = catalogue.get_server(session, catalogue.get(session, context.member(), app_id), domain)
+            context.require_unchanged(row)
+            if str(patch.get("domain") or "").lower() == row.domain:
+                patch = {**patch, "domain": row.domain}
+            server = context.patched(_server(app_id, row), patch, fixed=["app_id", "domain"])
+            if not server.username:
+                raise bad_entry("username: it is missing; state who the registry knows")
+            if server.password == "":
+                raise bad_entry("password: it is empty; leave it out to keep the one there is")
+            row.username = server.username
+            if server.password is not None:
+                passwords.seal(row, server.password.encode())
+            session.flush()
+            context.audit(application=app_id, domain=row.domain)
+            return context.answer(_server(app_id, row), row)
+
+    @routes.operation("applications.servers.remove", "DELETE", "/applications/<app_id>/servers/<domain>", who=DEVELOPER)
+    @routes.response(204)
+    def remove_server(org: str, app_id: str, domain: str) -> flask.Response:
+        """Forget an application's credentials for a registry."""
+        with context.write() as session:
+            row = catalogue.get_server(session, catalogue.get(session, context.member(), app_id), domain)
+            context.require_unchanged(row)
+            context.audit(application=app_id, domain=domain)
+            session.delete(row)
+        return context.nothing()
 
 
-@routes.operation("applications.oauth.remove", "DELETE", "/applications/<app_id>/oauth-client", who=DEVELOPER)
-@routes.response(204)
-def remove_oauth_client(org: str, app_id: str) -> flask.Response:
-    """Remove an application's OAuth client."""
-    with services().database.write(SERVER) as session:
-        row = catalogue.get_oauth_client(session, catalogue.get(session, member(), app_id))
-        updates.require_unchanged(row)
-        session.delete(row)
-    services().audit.note(caller().user_name, "applications.oauth.remove", application=app_id)
-    return flask.Response(status=204)
+def _oauth_clients(routes: Routes, context: Context) -> None:
+    @routes.operation("applications.oauth.list", "GET", "/oauth-clients", who=DEVELOPER)
+    @routes.arguments(ListOfApplication.schema(), location="query")
+    @routes.response(200, OAuthClientPage.schema())
+    def list_oauth_clients(query: ListOfApplication, org: str) -> flask.Response:
+        """List the organization's OAuth clients in the order they were registered, without secrets."""
+        with context.read() as session:
+            clients = select(OAuthClient).join(Application, Application.id == OAuthClient.application_id)
+            clients = clients.where(Application.organization_id == context.member().organization_id)
+            rows, following = context.page(session, clients, OAuthClient.id, query)
+        items = [_oauth_client(row) for row in rows]
+        return context.answer(OAuthClientPage(items=items, next=following))
+
+    @routes.operation(
+        "applications.oauth.register", "POST", "/applications/<app_id>/oauth-client", secret_answer=True, who=DEVELOPER
+    )
+    @routes.arguments(RegisterOAuthClient.schema())
+    @routes.response(201, OAuthClientRecord.schema())
+    def register_oauth_client(registration: RegisterOAuthClient, org: str, app_id: str) -> flask.Response:
+        """Register an application as an OAuth client. The secret is shown this once; logins need a hub.
+
+        The same request sent again gives another secret to the same client, and voids the one before.
+        """
+        catalogue.check_redirect_uri(registration.redirect_uri)
+        secret = token_values.new_token(SECRET_PREFIX)
+        before = context.issued_before()
+        with context.write() as session:
+            application = catalogue.get(session, context.member(), app_id)
+            row = session.scalar(select(OAuthClient).where(OAuthClient.application_id == application.id))
+            if row is not None and row.uid != before:
+                raise already_exists(f"{app_id} is registered already; remove its OAuth client to get another secret")
+            if row is None:
+                name = session.get_one(Organization, context.member().organization_id).name
+                row = OAuthClient(
+                    application_id=application.id,
+                    client_id=f"service-edge-app-{name}-{app_id}",
+                    redirect_uri=registration.redirect_uri,
+                )
+                session.add(row)
+            row.digest = token_values.digest(secret)
+            try:
+                session.flush()
+            except sqlalchemy.exc.IntegrityError:
+                raise already_exists(
+                    f"the client id {row.client_id} is another application's; add this one under another id"
+                ) from None
+            context.issued(row.uid)
+            context.audit(application=app_id)
+            return context.secret_answer(_oauth_client(row, secret), row, 201)
+
+    @routes.operation("applications.oauth.read", "GET", "/applications/<app_id>/oauth-client", who=DEVELOPER)
+    @routes.response(200, OAuthClientRecord.schema())
+    def read_oauth_client(org: str, app_id: str) -> flask.Response:
+        """Tell of an application's OAuth client, without its secret."""
+        with context.read() as session:
+            row = catalogue.get_oauth_client(session, catalogue.get(session, context.member(), app_id))
+            return context.answer(_oauth_client(row), row)
+
+    @routes.operation("applications.oauth.update", "PATCH", "/applications/<app_id>/oauth-client", who=DEVELOPER)
+    @routes.merge_patch(OAuthClientRecord)
+    @routes.response(200, OAuthClientRecord.schema())
+    def update_oauth_client(patch: dict[str, Any], org: str, app_id: str) -> flask.Response:
+        """Send users elsewhere after a login; client id and secret stay."""
+        with context.write() as session:
+            row = catalogue.get_oauth_client(session, catalogue.get(session, context.member(), app_id))
+            context.require_unchanged(row)
+            client = context.patched(_oauth_client(row), patch, fixed=["client_id", "client_secret"])
+            catalogue.check_redirect_uri(client.redirect_uri)
+            row.redirect_uri = client.redirect_uri
+            session.flush()
+            return context.answer(_oauth_client(row), row)
+
+    @routes.operation("applications.oauth.remove", "DELETE", "/applications/<app_id>/oauth-client", who=DEVELOPER)
+    @routes.response(204)
+    def remove_oauth_client(org: str, app_id: str) -> flask.Response:
+        """Remove an application's OAuth client."""
+        with context.write() as session:
+            row = catalogue.get_oauth_client(session, catalogue.get(session, context.member(), app_id))
+            context.require_unchanged(row)
+            context.audit(application=app_id)
+            session.delete(row)
+        return context.nothing()
 
 
-def _require_same_application(stated: str, app_id: str) -> None:
-    if stated != app_id:
-        raise bad_entry(f"app_id: it is {stated!r}, and the address says {app_id!r}; send it to its own")
+def _require_same_application(in_body: str, app_id: str) -> None:
+    if in_body != app_id:
+        raise bad_entry(f"app_id: it is {in_body!r}, and the address says {app_id!r}; send it to its own")
 
 
 def _server(app_id: str, row: AppServer) -> ServerInfo:
