@@ -8,7 +8,10 @@ import pytest
 
 from edge_server.testing.local_server import EdgeServer
 
+from .bringing import bring
 from .wire import Api, client, close_all
+
+__all__ = ["bring"]
 
 
 @pytest.fixture(autouse=True)

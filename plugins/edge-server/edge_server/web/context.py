@@ -26,6 +26,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -57,6 +58,10 @@ from edge_server.web.stored_content import StoredContent
 
 _R = TypeVar("_R", bound=Record)
 _T = TypeVar("_T")
+_Subject = TypeVar("_Subject")
+
+_INDEXING = "edge_server.indexing"
+"""In the `info` of a transaction while the index of names is changed in it, whose tables no plugin sees."""
 
 
 class OutsideOwnTables(RuntimeError):
@@ -111,15 +116,27 @@ class Names:
             uid: its universally unique id.
             name: at most 255 characters.
         """
-        self._index.add(session, organization_id, self.kind, uid, name)
+        with _indexing(session):
+            self._index.add(session, organization_id, self.kind, uid, name)
 
     def rename(self, session: Session, uid: str, name: str) -> None:
         """Let search find something under another name."""
-        self._index.rename(session, uid, name)
+        with _indexing(session):
+            self._index.rename(session, uid, name)
 
     def remove(self, session: Session, uids: Collection[str]) -> None:
         """Let search not find things any more; uids that it does not know are passed over."""
-        self._index.remove(session, uids)
+        with _indexing(session):
+            self._index.remove(session, uids)
+
+
+@contextlib.contextmanager
+def _indexing(session: Session) -> Iterator[None]:
+    session.info[_INDEXING] = True
+    try:
+        yield
+    finally:
+        del session.info[_INDEXING]
 
 
 class Context:
@@ -188,12 +205,15 @@ class Context:
             column: a nullable or other column of bytes; its table has an integer `id`.
             place: tells of a row where its content is sealed to: organization, owner, which begins
                 with the name of the subsystem or of the table, and name. None of them may change
-                while the row is there. By default the row's `organization_id` and `uid`.
+                while the row is there. By default the row's `organization_id` and `uid`, which it
+                must have before something is sealed.
         """
         table = column.class_.__table__.name
 
         def own_place(row: Any) -> Place:
             if place is None:
+                if row.uid is None or row.organization_id is None:
+                    raise ValueError(f"a row of {table} needs its uid and organization_id before it is sealed")
                 return Place(
                     organization=str(row.organization_id), owner=f"{self.name}/{table}/{column.key}", name=row.uid
                 )
@@ -229,7 +249,7 @@ class Context:
         """
         if kind in self._engines.kinds:
             raise ValueError(f"search finds things of the kind {kind!r} already; choose another name")
-        self._engines.kinds[kind] = paths
+        self._engines.kinds[kind] = None if paths is None else self._keeping_to_own(paths)
         return Names(self._engines.names, kind)
 
     def every(
@@ -239,13 +259,15 @@ class Context:
 
         Args:
             seconds: between its end and its next begin; the first time is when the process starts.
-            name: for the log, and to `wake` it; a word or a few.
+            name: for the log, and to `wake` it; a word or a few, as no other of the subsystem's tasks.
             run: what to do. It may be killed in the middle, and goes on the next time. If it raises,
                 that is logged and it is run again.
             alone: do it in one process at a time.
             at_end: do it once more when the server stops.
         """
-        self._tasks.append(Task(name, seconds, run, alone, at_end))
+        if self._task(name) in [task.name for task in self._tasks]:
+            raise ValueError(f"{self.name} has a task {name!r} already; choose another name")
+        self._tasks.append(Task(self._task(name), seconds, run, alone, at_end))
 
     def before_start(self, run: Callable[[], object]) -> None:
         """Do something once when a server starts, before it answers and while nobody else writes."""
@@ -257,11 +279,11 @@ class Context:
 
     def on_organization_added(self, run: InTransaction) -> None:
         """Do something in the transaction that adds an organization; called with it and the organization's id."""
-        self._engines.lifecycle.organization_added.append(run)
+        self._engines.lifecycle.organization_added.append(self._keeping_to_own(run))
 
     def on_organization_closing(self, run: InTransaction) -> None:
         """Do something in the transaction that closes an organization, from which on nobody gets in."""
-        self._engines.lifecycle.organization_closing.append(run)
+        self._engines.lifecycle.organization_closing.append(self._keeping_to_own(run))
 
     def on_organization_removed(self, run: Afterwards) -> None:
         """Do something once an organization is closed and before its rows go, again until it does not raise.
@@ -273,29 +295,28 @@ class Context:
 
     def on_user_removed(self, run: InTransaction) -> None:
         """Do something in the transaction that removes a user; called with it and the user's id."""
-        self._engines.lifecycle.user_removed.append(run)
+        self._engines.lifecycle.user_removed.append(self._keeping_to_own(run))
 
     def on_user_gone(self, run: Afterwards) -> None:
         """Do something after a user was removed, again until it does not raise; for other systems."""
         self._engines.lifecycle.user_gone[self.name] = run
 
-    def settings(self, schema: marshmallow.Schema, section: str | None = None) -> Any:
+    def settings(self, schema: marshmallow.Schema) -> Any:
         """What the operator has set in the section of `server.toml` that is called as the subsystem.
 
         Args:
             schema: what can be set; it is loaded with an empty section where there is none.
-            section: another name of it.
 
         Raises:
             CannotStart: something in it is not known or not valid.
         """
-        return self._engines.configuration.section(section or self.name, schema)
+        return self._engines.configuration.section(self.name, schema)
 
     def operator_file(self, name: str, schema: marshmallow.Schema, absent: _T | Path) -> OperatorFile[_T]:
         """A TOML file that the operator may write into the data folder, read again when it has changed.
 
         Args:
-            name: the file's.
+            name: the file's; it begins with the subsystem's, as in ``lab.toml`` and ``lab-prices.toml``.
             schema: loads what it states, numbers with a point as `decimal.Decimal`, and makes a value
                 of it.
             absent: what counts where there is no file: a value, or the path of a file that comes with
@@ -304,6 +325,8 @@ class Context:
         Raises:
             CannotStart: the file cannot be used.
         """
+        if not self._may_read(name):
+            raise ValueError(f"{name!r} is not a file of {self.name}; call it {self.name}.toml or {self.name}-….toml")
         file = OperatorFile(self._engines.folder / name, schema, absent)
         file.read()
         return file
@@ -342,6 +365,8 @@ class Context:
         own = set(self._metadata.tables) if self._metadata is not None else set()
 
         def check(state: ORMExecuteState) -> None:
+            if _INDEXING in session.info:
+                return
             for element in visitors.iterate(cast(Any, state.statement)):
                 if isinstance(element, sa.TextClause) or (
                     isinstance(element, sa.TableClause) and element.name not in own
@@ -357,6 +382,15 @@ class Context:
         finally:
             # What the server itself does at the end of the transaction is not the plugin's.
             sqlalchemy.event.remove(session, "do_orm_execute", check)
+
+    def _keeping_to_own(self, run: Callable[[Session, _Subject], _T]) -> Callable[[Session, _Subject], _T]:
+        """What the server calls with a transaction of its own, kept to the plugin's tables meanwhile."""
+
+        def fenced(session: Session, subject: _Subject, /) -> _T:
+            with self._fenced(session):
+                return run(session, subject)
+
+        return fenced
 
     # --- in a request -----------------------------------------------------------------------------
 
@@ -451,9 +485,12 @@ class Context:
             path: of an operation of this subsystem with ``who="anyone"``, such as ``v1/lab/plots/UID``.
             expires_at: when it ends.
             query: parameters, which are signed as well.
+
+        Raises:
+            ValueError: the path is not the subsystem's.
         """
-        if not self._owns(f"/{path}"):
-            raise ValueError(f"{path} is no address of {self.name}; sign one of its own")
+        if not self._owns(re.sub("^v1/orgs/[^/]+/", "v1/orgs/<org>/", path)):
+            raise ValueError(f"{path} is not an address of {self.name}; sign one of its own")
         return self._engines.signer.address(method, path, expires_at, query or {})
 
     def signed_query(self) -> dict[str, str]:
@@ -472,7 +509,7 @@ class Context:
 
     def wake(self, name: str) -> None:
         """Run a task of `every` now, if this process runs any."""
-        self._engines.background.wake(name)
+        self._engines.background.wake(self._task(name))
 
     @property
     def stopping(self) -> bool:
@@ -483,9 +520,17 @@ class Context:
         """The time in UTC."""
         return clock.now()
 
-    def _owns(self, address: str) -> bool:
-        """Whether an address, with ``<org>`` or without, is the subsystem's."""
-        return address_is_within(address, [self.name])
+    def _owns(self, path: str) -> bool:
+        """Whether the path of an address, with ``<org>`` or without, is the subsystem's."""
+        return address_is_within(f"/{path}", [self.name])
+
+    def _task(self, name: str) -> str:
+        """What the server calls a task of the subsystem's: no plugin wakes another's, or takes its lock."""
+        return f"{self.name}-{name}"
+
+    def _may_read(self, file: str) -> bool:
+        """Whether an operator's file is the subsystem's."""
+        return re.fullmatch(rf"{self.name}(-[\w-]+)?\.toml", file) is not None
 
     # Refusals are raised: ``raise context.not_found("the entry cannot be found; list …")``. Each is one
     # sentence: what happened, and what to do.
@@ -529,8 +574,21 @@ class OwnContext(Context):
         """The engines themselves, for what runs the server rather than an organization's data."""
         return self._engines
 
-    def _owns(self, address: str) -> bool:
-        return address_is_within(address, [self.name, *self._claims])
+    def settings(self, schema: marshmallow.Schema, section: str | None = None) -> Any:
+        """What the operator has set in a section of `server.toml`, by default the one called as the subsystem."""
+        return self._engines.configuration.section(section or self.name, schema)
+
+    def _owns(self, path: str) -> bool:
+        return address_is_within(f"/{path}", [self.name, *self._claims])
+
+    def _task(self, name: str) -> str:
+        return name
+
+    def _may_read(self, file: str) -> bool:
+        return True
+
+    def _keeping_to_own(self, run: Callable[[Session, _Subject], _T]) -> Callable[[Session, _Subject], _T]:
+        return run
 
     @contextlib.contextmanager
     def _fenced(self, session: Session) -> Iterator[None]:

@@ -129,6 +129,9 @@ class _Received:
             yield line
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("readinto"):
+            # waitress' streams have it, which Werkzeug would rather call; then nothing was counted.
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
 
