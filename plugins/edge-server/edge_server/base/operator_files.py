@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import threading
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -57,6 +58,72 @@ class OperatorFile(Generic[_T]):
             except OSError as error:
                 raise BadOperatorFile(f"{path.name} cannot be read ({error.strerror}); make it readable") from None
             return self._loaded[1]
+
+
+class Number(marshmallow.fields.Decimal):
+    """A number, exactly as it is written; a text is none."""
+
+    default_error_messages = {
+        "required": "it is missing; write it as a number, such as 0.5",
+        "invalid": "write it as a number, such as 0.5",
+        "special": "write it as a number, such as 0.5",
+    }
+
+    def _validated(self, value: Any) -> decimal.Decimal:
+        if isinstance(value, str):
+            raise self.make_error("invalid")
+        return super()._validated(value)
+
+
+class Text(marshmallow.fields.String):
+    """A text."""
+
+    default_error_messages = {
+        "required": "it is missing; write it as text",
+        "invalid": "write it as text",
+    }
+
+
+class Table(marshmallow.fields.Nested):
+    """A table of its own."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any) -> Any:
+        if not isinstance(value, dict):
+            raise marshmallow.ValidationError(f'write it as a table ["{attr}"]')
+        return super()._deserialize(value, attr, data, partial, **kwargs)
+
+
+class Entries(marshmallow.fields.Field[dict[str, Any]]):
+    """A table whose entries are all alike, under names that the operator chooses.
+
+    What is wrong with an entry is told by its name alone; that of marshmallow's `Dict` would be NAME.value.
+
+    Args:
+        values: what an entry is.
+        names: looks at the name of each.
+    """
+
+    def __init__(
+        self, values: marshmallow.fields.Field[Any], names: Callable[[str], object] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self._values = values
+        self._names = names
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise marshmallow.ValidationError(f'write it as a table ["{attr}"]')
+        loaded, errors = {}, {}
+        for name, entry in value.items():
+            try:
+                if self._names is not None:
+                    self._names(name)
+                loaded[name] = self._values.deserialize(entry, name, value)
+            except marshmallow.ValidationError as error:
+                errors[name] = error.messages
+        if errors:
+            raise marshmallow.ValidationError(errors)
+        return loaded
 
 
 def load(name: str, content: bytes, schema: marshmallow.Schema) -> Any:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from edge_server.compute import instance_types, machines, routes
-from edge_server.web.context import OwnContext, Parts
+from edge_server.compute import routes
+from edge_server.compute.backends import CatalogueBackend
+from edge_server.compute.instance_types import FILE_NAME, SHIPPED, Catalogue, CatalogueFile
+from edge_server.compute.profiles import INTERVAL, TASK, AppProfiles
+from edge_server.web.context import Context, Parts
 
 
-def server(context: OwnContext) -> Parts:
-    """Compute."""
-    engines = context.engines
-    catalogue = instance_types.InstanceTypeFile(engines.folder / instance_types.FILE_NAME)
-    catalogue.read()
-    backend = machines.CatalogueBackend(catalogue)
-    engines.legacy.update(instance_types=catalogue, compute=backend)
-    context.every(machines.INTERVAL, machines.TASK, lambda: machines.make_ready(engines.database, backend))
-    return context.subsystem(routes.routes)
+def server(context: Context) -> Parts:
+    """Machines that applications can run on. The backend chosen here starts none."""
+    catalogue: Catalogue = context.operator_file(FILE_NAME, CatalogueFile(), SHIPPED)
+    backend = CatalogueBackend(catalogue)
+    app_profiles = AppProfiles(context, catalogue, backend)
+    context.every(INTERVAL, TASK, app_profiles.make_ready)
+    return context.subsystem(routes.routes(context, catalogue, backend, app_profiles))

@@ -83,14 +83,6 @@ class Engines:
     def prices(self) -> Any:
         return self.legacy["prices"]
 
-    @property
-    def instance_types(self) -> Any:
-        return self.legacy["instance_types"]
-
-    @property
-    def compute(self) -> Any:
-        return self.legacy["compute"]
-
 
 def install(app: flask.Flask, engines: Engines) -> None:
     """Give `app` its engines."""
