@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import pathlib
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +85,23 @@ def new(name: str, parent: pathlib.Path) -> None:
     output.line(f"{folder} is created. It works already:")
     output.line(f"    cd {shlex.quote(str(folder))} && python -m pip install -e . && python -m pytest")
     output.line("Its tests need edge-server and edge-testing. Change it from there; its README describes its files.")
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("-m", "--message", required=True, help="What changes, in a few words.")
+@click.pass_context
+def migration(ctx: click.Context, name: str, message: str) -> None:
+    """Write the next migration of the tables of the plugin NAME; needs edge-server, and no running one.
+
+    NAME is its name in `edge.server`. It is installed from its folder (pip install -e), where the
+    migration is written from the difference between its classes and the migrations there are.
+    """
+    if importlib.util.find_spec("edge_server") is None:
+        raise click.ClickException("migrations are written by edge-server, which is not installed; install it first")
+    # In a process of its own, as nothing but edge-server imports the server.
+    command = [sys.executable, "-m", "edge_server.run.plugin_migration", name, "--message", message]
+    ctx.exit(subprocess.run(command).returncode)  # noqa: S603
 
 
 def _registries() -> dict[str, Registry]:

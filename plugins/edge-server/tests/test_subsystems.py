@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from edge_server.base.problems import CannotStart
 from edge_server.data.database import FILE_NAME, SERVER, Database, NotMigrated
+from edge_server.data.declarative import Base
+from edge_server.data.migration import own_history
 from edge_server.keys.signing import Signer
 from edge_server.run import app, openapi
 from edge_server.run.start import prepare
@@ -212,7 +214,51 @@ def test_two_plugins_of_one_name_stop_the_start(bring: Bring, tmp_path: Path, mo
 def test_two_newest_migrations_stop_the_start(bring: Bring, tmp_path: Path) -> None:
     bring(GOOD, FIRST, SECOND, SECOND.replace('"0002"', '"0003"'))
     with pytest.raises(CannotStart, match="has 2 newest migrations"):
-        installed(tmp_path)
+        start(tmp_path)
+
+
+def test_a_column_that_no_migration_makes_stops_the_start(bring: Bring, tmp_path: Path) -> None:
+    bring()
+    start(tmp_path)
+    bring(GOOD.replace("sa.String(100)))", 'sa.String(100)), sa.Column("language", sa.String(10)))'))
+    sentence = (
+        r"lab-plugin 1\.0 has a column lab_words\.language that no migration makes; "
+        r"its author writes one with `edge plugins migration lab -m \.\.\.`; .*DISABLE_PLUGINS"
+    )
+    with pytest.raises(CannotStart, match=sentence):
+        start(tmp_path)
+    with pytest.raises(CannotStart, match=sentence):
+        app.require_migrated(*loaded(tmp_path / "data"))  # as each worker does
+
+
+def test_a_table_that_no_migration_makes_stops_the_start(bring: Bring, tmp_path: Path) -> None:
+    bring(GOOD + 'sa.Table("lab_pages", metadata, sa.Column("text", sa.String(100)))\n')
+    with pytest.raises(CannotStart, match="has a table lab_pages that no migration makes"):
+        start(tmp_path)
+
+
+def test_a_column_that_the_code_does_not_know_is_no_error(bring: Bring, tmp_path: Path) -> None:
+    bring()
+    start(tmp_path)
+    with contextlib.closing(Database(tmp_path / "data" / FILE_NAME)) as database, database.write(SERVER) as session:
+        # As during an upgrade host by host, where a newer one has migrated already.
+        session.execute(sa.text("ALTER TABLE lab_words ADD COLUMN language TEXT"))
+        session.execute(sa.text("ALTER TABLE users ADD COLUMN mood TEXT"))
+        session.execute(sa.text("CREATE TABLE moods (id INTEGER)"))
+    start(tmp_path)
+    app.require_migrated(*loaded(tmp_path / "data"))
+
+
+def test_a_column_of_the_servers_own_that_no_migration_makes_stops_the_start(tmp_path: Path) -> None:
+    start(tmp_path)
+    newer = sa.MetaData()
+    for table in Base.metadata.sorted_tables:
+        table.to_metadata(newer)
+    newer.tables["users"].append_column(sa.Column("mood", sa.Text()))
+    with contextlib.closing(Database(tmp_path / "data" / FILE_NAME)) as database:
+        own_history(Base.metadata).require_migrated(database)
+        with pytest.raises(NotMigrated, match=r"this server has a column users\.mood that no migration makes"):
+            own_history(newer).require_migrated(database)
 
 
 @pytest.mark.slow

@@ -162,7 +162,7 @@ def _history(subsystem: Subsystem) -> History | None:
     migrations, plugin = subsystem.parts.migrations, subsystem.plugin
     if migrations is None or plugin is None:
         return None
-    history = History(
+    return History(
         name=subsystem.name,
         owner=f"{plugin.distribution} {plugin.version}",
         maker=plugin.distribution,
@@ -172,8 +172,6 @@ def _history(subsystem: Subsystem) -> History | None:
         metadata=subsystem.parts.metadata,
         broken=subsystem.broken,
     )
-    history.head  # noqa: B018  # read now, so that what cannot be read stops the start
-    return history
 
 
 def require_migrated(database: Database, subsystems: Sequence[Subsystem]) -> None:
