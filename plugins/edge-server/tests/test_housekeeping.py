@@ -18,14 +18,15 @@ import requests
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from edge_server.base import clock
+from edge_files.wire import ListQuery
+from edge_server.base import clock, pages
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.declarative import new_uid
 from edge_server.data.migration import migrate, own_history
 from edge_server.data.store import FolderStore
 from edge_server.files import fsck, housekeeping, tree
+from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Node, Upload, Version
-from edge_server.files.uploads import Uploads
 from edge_server.identity import accounts
 from edge_server.identity.models import Organization
 from edge_server.run import app, start
@@ -34,6 +35,7 @@ from edge_server.search import index
 from edge_server.search.models import SearchName
 from edge_server.testing.local_server import EdgeServer
 
+from .trees import TREE, housekeeping_on, uploads_on
 from .wire import Api, refused
 from .wire import session as http_session
 
@@ -89,6 +91,11 @@ def store(data: Path) -> FolderStore:
     return FolderStore(data)
 
 
+@pytest.fixture
+def cleaner(data: Path, database: Database) -> Housekeeping:
+    return housekeeping_on(data, database)
+
+
 def contents(data: Path) -> list[Path]:
     return [path for path in (data / "content").rglob("*") if path.is_file()]
 
@@ -109,19 +116,19 @@ def backdate(path: Path, seconds: float) -> None:
 
 
 def test_replaced_and_deleted_content_goes_a_day_later_and_its_row_says_so(
-    own: Api, database: Database, store: FolderStore, data: Path
+    own: Api, database: Database, cleaner: Housekeeping, data: Path
 ) -> None:
     first = own.put("a", b"one").json()
     own.put("a", b"two")
     own.put("b", b"three")
     own.files("DELETE", "/entry", params={"path": "b"})
-    housekeeping.run(database, store)
+    cleaner.run()
     age(database, 23)
-    housekeeping.run(database, store)
+    cleaner.run()
     assert len(contents(data)) == 3
     assert own.get("a", version=first["version"]).content == b"one"
     age(database, 2)
-    housekeeping.run(database, store)
+    cleaner.run()
     assert [path.read_bytes() for path in contents(data)] == [b"two"]
     assert own.get("a").content == b"two"
     refused(own.get("a", version=first["version"]), 404, "not_found")
@@ -136,7 +143,7 @@ def test_replaced_and_deleted_content_goes_a_day_later_and_its_row_says_so(
 
 
 def test_a_pass_that_was_cut_off_is_finished_by_the_next(
-    own: Api, database: Database, store: FolderStore, data: Path, monkeypatch: pytest.MonkeyPatch
+    own: Api, database: Database, store: FolderStore, cleaner: Housekeeping, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "COLLECTED", 2)
     for n in range(5):
@@ -146,13 +153,15 @@ def test_a_pass_that_was_cut_off_is_finished_by_the_next(
     age(database, 25)
     with database.read() as session:
         store.remove(session.scalars(sa.select(Version.key).limit(1)).one())
-    assert housekeeping.collect(database, store)
-    housekeeping.run(database, store)
+    assert cleaner.collect()
+    cleaner.run()
     assert contents(data) == []
-    assert not housekeeping.collect(database, store)
+    assert not cleaner.collect()
 
 
-def test_passes_of_several_processes_do_not_harm_each_other(own: Api, database: Database, store: FolderStore) -> None:
+def test_passes_of_several_processes_do_not_harm_each_other(
+    own: Api, database: Database, store: FolderStore, cleaner: Housekeeping
+) -> None:
     for n in range(30):
         own.put(f"{n}")
     own.put("kept")
@@ -163,7 +172,7 @@ def test_passes_of_several_processes_do_not_harm_each_other(own: Api, database: 
 
     def work() -> None:
         try:
-            housekeeping.run(database, store)
+            cleaner.run()
         except BaseException as error:
             failures.append(error)
 
@@ -177,12 +186,12 @@ def test_passes_of_several_processes_do_not_harm_each_other(own: Api, database: 
     assert own.get("kept").content == b"x"
 
 
-def test_an_expired_upload_goes_with_its_parts(own: Api, database: Database, store: FolderStore, data: Path) -> None:
+def test_an_expired_upload_goes_with_its_parts(own: Api, database: Database, cleaner: Housekeeping, data: Path) -> None:
     upload, kept = own.start("a", 3), own.start("b", 3)
     own.part(upload["id"], 1, b"abc")
     with database.write(SERVER) as session:
         session.execute(sa.update(Upload).where(Upload.uid == upload["id"]).values(expires_at=clock.now()))
-    housekeeping.run(database, store)
+    cleaner.run()
     assert [path.name for path in (data / "uploads").iterdir()] == [kept["id"]]
     with database.read() as session:
         assert session.scalars(sa.select(Upload.uid)).all() == [kept["id"]]
@@ -376,25 +385,25 @@ def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
     monkeypatch.setattr(tree, "BATCH", 10)
     with alone.write(SERVER) as session:
         for name in ("large", "large/deep", "large/deep/deeper", "kept"):
-            tree.make_folder(session, 1, tuple(name.split("/")), exist_ok=False)
+            TREE.make_folder(session, 1, tuple(name.split("/")), exist_ok=False)
         ids = {name: session.scalars(sa.select(Node.id).where(Node.name == name)).one() for name in ("large", "deeper")}
     fill(alone, ids["large"], 45)
     fill(alone, ids["deeper"], 25)
     assert left(alone) == (74, 70, 74, 70)
     with alone.write(SERVER) as session:
-        tree.remove(session, 1, ("large",), recursive=True)
+        TREE.remove(session, 1, ("large",), recursive=True)
     with alone.write(SERVER) as session:
         assert tree.find(session, 1, ("large",)) is None
         hits = [one.uid for one in index.find(session, 1, "file")]
         assert tree.paths_of(session, hits) == {}
-        tree.make_folder(session, 1, ("large",), exist_ok=False)
+        TREE.make_folder(session, 1, ("large",), exist_ok=False)
     assert 50 < left(alone)[0] < 70
     steps = 0
     more = True
     while more:
         before = left(alone)[0]
         with alone.write(SERVER) as session:
-            more = tree.remove_more(session)
+            more = TREE.remove_more(session)
         assert 0 <= before - left(alone)[0] <= 12
         steps += 1
     assert steps > 5
@@ -405,7 +414,7 @@ def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
 
 
 def test_deleting_over_the_wire_clears_a_large_folder_before_it_answers(
-    own: Api, database: Database, store: FolderStore
+    own: Api, database: Database, cleaner: Housekeeping
 ) -> None:
     own.files("POST", "/folders", json={"path": "large/below"})
     with database.read() as session:
@@ -414,7 +423,7 @@ def test_deleting_over_the_wire_clears_a_large_folder_before_it_answers(
     assert own.files("DELETE", "/entry", params={"path": "large"}).status_code == 409
     assert own.files("DELETE", "/entry", params={"path": "large", "recursive": "true"}).status_code == 204
     assert left(database) == (0, 0, 0, 0)
-    housekeeping.run(database, store)
+    cleaner.run()
 
 
 def test_a_tree_100_deep_is_made_moved_found_and_deleted(own: Api, database: Database) -> None:
@@ -431,8 +440,8 @@ def test_a_tree_100_deep_is_made_moved_found_and_deleted(own: Api, database: Dat
 
 def test_moving_a_large_folder_is_one_row(alone: Database) -> None:
     with alone.write(SERVER) as session:
-        tree.make_folder(session, 1, ("large",), exist_ok=False)
-        tree.make_folder(session, 1, ("target",), exist_ok=False)
+        TREE.make_folder(session, 1, ("large",), exist_ok=False)
+        TREE.make_folder(session, 1, ("target",), exist_ok=False)
         large = session.scalars(sa.select(Node.id).where(Node.name == "large")).one()
     fill(alone, large, 1000)
     changed: list[str] = []
@@ -443,29 +452,30 @@ def test_moving_a_large_folder_is_one_row(alone: Database) -> None:
 
     sa.event.listen(alone.engine, "before_cursor_execute", note)
     with alone.write(SERVER) as session:
-        tree.move(session, 1, ("large",), ("target", "large"), overwrite=False)
+        TREE.move(session, 1, ("large",), ("target", "large"), overwrite=False)
     assert changed == ["UPDATE nodes"]
 
 
 @pytest.mark.slow
 def test_a_large_folder_lists_in_pages_and_is_deleted(alone: Database, tmp_path: Path) -> None:
     with alone.write(SERVER) as session:
-        tree.make_folder(session, 1, ("large",), exist_ok=False)
+        TREE.make_folder(session, 1, ("large",), exist_ok=False)
         large = session.scalars(sa.select(Node.id).where(Node.name == "large")).one()
     for n in range(10):
         fill(alone, large, ENTRIES // 10, prefix=f"run-{n}")
-    after, count = None, 0
+    query, count = ListQuery(path="large", limit=1000), 0
     while True:
         with alone.read() as session:
-            page = tree.children(session, 1, ("large",), kind=None, after=after, limit=1000)
-        if not page:
+            nodes = tree.children(session, 1, ("large",), kind=None)
+            page, query.cursor = pages.page(session, nodes, Node.name, query)
+        count += len(page)
+        if query.cursor is None:
             break
-        after, count = page[-1].name, count + len(page)
     assert count == ENTRIES
     with alone.write(SERVER) as session:
-        tree.remove(session, 1, ("large",), recursive=True)
+        TREE.remove(session, 1, ("large",), recursive=True)
     FolderStore(tmp_path).create()
-    housekeeping.run(alone, FolderStore(tmp_path))
+    housekeeping_on(tmp_path, alone).run()
     assert left(alone) == (0, 0, 0, 0)
 
 
@@ -485,5 +495,5 @@ def test_listing_a_large_folder_uses_its_index(alone: Database) -> None:
 def test_an_abandoned_sweep_is_harmless(alone: Database, tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     store.create()
-    assert not Uploads(alone, store).sweep()
+    assert not uploads_on(tmp_path, alone).sweep()
     assert fsck.check(alone, store, deep=True).is_clean

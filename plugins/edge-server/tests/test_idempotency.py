@@ -33,6 +33,7 @@ from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import migrate, own_history
 from edge_server.files import tree
 from edge_server.files.models import Node, Upload
+from edge_server.files.tree import Tree
 from edge_server.identity import accounts, token_values
 from edge_server.identity.models import Membership
 from edge_server.keys.signing import Signer
@@ -344,7 +345,7 @@ def test_an_answer_that_is_not_final_lets_the_next_one_run(
 ) -> None:
     key = new_key()
     with monkeypatch.context() as patched:
-        patched.setattr(tree, "make_folder", failing(error))
+        patched.setattr(Tree, "make_folder", failing(error))
         assert inside.make(key, "a").status_code == status
     kept = row(edge_server, key)
     assert (kept.claim, kept.status, kept.body) == (None, None, None)
@@ -431,7 +432,7 @@ def test_an_answer_with_signatures_is_given_anew_and_never_kept(api: Api, edge_s
 FRAGILE = """
 import os, signal, sys
 import flask
-from edge_server.files import tree
+from edge_server.files.tree import Tree
 from edge_server.run.command import server
 from edge_server.web import idempotency
 
@@ -439,7 +440,7 @@ def die_at(moment):
     if flask.request.headers.get("Die") == moment:
         os.kill(os.getpid(), signal.SIGKILL)
 
-make_folder, after = tree.make_folder, idempotency._after
+make_folder, after = Tree.make_folder, idempotency._after
 
 def fragile_make_folder(*args, **options):
     die_at("claimed")
@@ -451,7 +452,7 @@ def fragile_after(response):
     die_at("committed")
     return after(response)
 
-tree.make_folder, idempotency._after = fragile_make_folder, fragile_after
+Tree.make_folder, idempotency._after = fragile_make_folder, fragile_after
 server(["run", "--port", "0", "--data", sys.argv[1]])
 """
 

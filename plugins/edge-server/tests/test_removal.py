@@ -22,6 +22,7 @@ from edge_server.identity import accounts
 from edge_server.identity.models import Membership, Organization, User
 from edge_server.testing.local_server import EdgeServer
 
+from .trees import TREE
 from .wire import client, close_all
 
 
@@ -60,7 +61,7 @@ def fill(opened: Database, store: FolderStore, name: str, files: int = 5) -> int
             )
             session.add(version)
             if n % 2 == 0:
-                tree.put_version(session, organization.id, ("a", "b", f"{n}.txt"), version, overwrite=False)
+                TREE.put_version(session, organization.id, ("a", "b", f"{n}.txt"), version, overwrite=False)
         store.start_upload(f"upload-of-{name}")
         upload = Upload(
             uid=f"upload-of-{name}",

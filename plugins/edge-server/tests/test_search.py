@@ -24,6 +24,7 @@ from edge_server.search.models import SearchName, SearchPlace, SearchTrigram, Se
 from edge_server.testing.local_server import EdgeServer
 
 from .test_trigrams import TABLE
+from .trees import TREE
 from .wire import Api, client, refused
 
 
@@ -245,8 +246,8 @@ def test_a_change_that_is_rolled_back_is_not_in_the_index(database: Database) ->
 def test_names_from_before_there_was_an_index_are_found(database: Database) -> None:
     config = own_history(Base.metadata).config()
     with database.write(SERVER) as session:
-        tree.make_folder(session, 1, ("runs", "plate"), exist_ok=False)
-        tree.make_folder(session, 2, ("other",), exist_ok=False)
+        TREE.make_folder(session, 1, ("runs", "plate"), exist_ok=False)
+        TREE.make_folder(session, 2, ("other",), exist_ok=False)
     before = rows(database)
     for move, target in ((command.downgrade, "0002"), (command.upgrade, "head")):
         with database.write_connection() as connection:

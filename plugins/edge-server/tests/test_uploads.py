@@ -16,11 +16,10 @@ import requests
 
 from edge_files.wire import MAX_PARTS, PART_SIZE
 from edge_server.data.database import SERVER
-from edge_server.data.store import FolderStore
-from edge_server.files import housekeeping
 from edge_server.files.uploads import part_size
 from edge_server.testing.local_server import EdgeServer
 
+from .trees import housekeeping_on
 from .wire import Api, refused, session
 
 LARGE = os.urandom(PART_SIZE + 1000)
@@ -210,7 +209,7 @@ def test_an_upload_expires_and_is_cleared_away(api: Api, edge_server: EdgeServer
         session.execute(sa.update(Upload).where(Upload.uid == upload).values(expires_at=clock.now()))
     refused(api.files("GET", f"/uploads/{upload}"), 404, "not_found")
     refused(api.complete(upload, [], b""), 404, "not_found")
-    housekeeping.run(edge_server.database, FolderStore(edge_server.data))
+    housekeeping_on(edge_server.data, edge_server.database).run()
     assert not (edge_server.data / "uploads" / upload).exists()
 
 

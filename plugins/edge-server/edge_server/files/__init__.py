@@ -5,8 +5,13 @@ from __future__ import annotations
 import marshmallow
 
 from edge_server.base.configuration import Size
-from edge_server.files import housekeeping, routes, signed_routes, tree, upload_routes, uploads
+from edge_server.files import housekeeping, routes, signed_routes, tree, upload_routes
+from edge_server.files.housekeeping import Housekeeping
+from edge_server.files.models import Upload, Version
+from edge_server.files.tree import Tree
+from edge_server.files.uploads import Uploads
 from edge_server.web.context import OwnContext, Parts
+from edge_server.web.stored_content import StoredContent
 
 
 class StorageSettings(marshmallow.Schema):
@@ -16,17 +21,22 @@ class StorageSettings(marshmallow.Schema):
 
 
 def server(context: OwnContext) -> Parts:
-    """Files."""
-    engines = context.engines
-    engines.legacy["quota"] = context.settings(StorageSettings(), "storage").get("quota")
-    context.names("file", tree.paths_of)
-    context.names("folder", tree.paths_of)
+    """Files of organizations: a tree of names, versions of content, and uploads in parts."""
+    # Parts of uploads are written into one file in any order, and then become content under a key: what a folder can
+    # do beyond `context.store`, and `edge server fsck` with it.
+    store = context.engines.store
+    quota = context.settings(StorageSettings(), "storage").get("quota")
+    names = Tree(context.names("file", tree.paths_of), context.names("folder", tree.paths_of))
+    uploads = Uploads(context, store, names, quota)
+    cleaner = Housekeeping(context, store, names, uploads)
     context.on_organization_added(tree.plant)
-    context.before_start(uploads.Uploads(engines.database, engines.store).drop_orphans)
-    context.every(
-        housekeeping.INTERVAL,
-        "housekeeping",
-        lambda: housekeeping.run(engines.database, engines.store),
-        alone=True,
+    # In the store itself, which had the content of files before subsystems had stores of their own.
+    context.engines.stored.extend(StoredContent(column, store) for column in (Version.key, Upload.key))
+    context.on_organization_removed(uploads.drop_files)
+    context.before_start(uploads.drop_orphans)
+    context.every(housekeeping.INTERVAL, "housekeeping", cleaner.run, alone=True)
+    return context.subsystem(
+        routes.routes(context, store, names, cleaner, quota),
+        upload_routes.routes(context, uploads),
+        signed_routes.routes(context, store, uploads),
     )
-    return context.subsystem(routes.routes, upload_routes.routes, signed_routes.routes)

@@ -1,5 +1,8 @@
 """Comparing the bytes on disk with what the database says, while the server runs or not.
 
+That is the content of files, and what other subsystems keep under keys in columns they named by
+`Context.stored`.
+
 Content that no row knows is dropped, once it is older than anything under way. Content that is
 missing or damaged is only reported: its rows stay as they are, so that a backup put back makes
 them whole again.
@@ -11,7 +14,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
@@ -22,6 +25,7 @@ from edge_server.data.store import FolderStore, MissingContent
 from edge_server.files import paths, tree
 from edge_server.files.models import Node, Upload, Version
 from edge_server.identity.models import Organization
+from edge_server.web.stored_content import StoredContent
 
 GRACE = dt.timedelta(hours=1)
 """How old content without a row must be. A request that has written it commits its row within a minute."""
@@ -31,7 +35,7 @@ _PAGE = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Damage:
-    """Content that is not as it must be.
+    """Content of a file that is not as it must be.
 
     Attributes:
         organization: short name of the organization it belongs to.
@@ -50,12 +54,31 @@ class Damage:
         return f"{self.organization}: {where}, version {self.version}: {self.what}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Missing:
+    """Content of another subsystem that is not there.
+
+    Attributes:
+        table: the table whose row names it.
+        row: id of the row.
+        column: the column that holds its key.
+    """
+
+    table: str
+    row: int
+    column: str
+
+    def __str__(self) -> str:
+        return f"table {self.table}, row {self.row}: the content that {self.column} names is missing"
+
+
 @dataclasses.dataclass
 class Report:
     """What a check found.
 
     Attributes:
-        versions: versions whose content was looked at.
+        versions: versions of files whose content was looked at.
+        contents: contents of other subsystems that were looked for.
         orphans: files dropped that no row knew.
         damages: content that is missing or damaged.
         broken: what is wrong with the database itself.
@@ -63,8 +86,9 @@ class Report:
     """
 
     versions: int = 0
+    contents: int = 0
     orphans: int = 0
-    damages: list[Damage] = dataclasses.field(default_factory=list)
+    damages: list[Damage | Missing] = dataclasses.field(default_factory=list)
     broken: list[str] = dataclasses.field(default_factory=list)
     recounted: list[str] = dataclasses.field(default_factory=list)
 
@@ -74,12 +98,13 @@ class Report:
         return not self.damages and not self.broken
 
 
-def check(database: Database, store: FolderStore, *, deep: bool) -> Report:
+def check(database: Database, store: FolderStore, stored: Sequence[StoredContent] = (), *, deep: bool) -> Report:
     """Drop what is nobody's, and look for what is missing.
 
     Args:
         database: the server's.
         store: the server's.
+        stored: the columns of keys of content that subsystems have.
         deep: also read all content and compare its SHA-256, and have the database check itself.
     """
     report = Report()
@@ -87,6 +112,13 @@ def check(database: Database, store: FolderStore, *, deep: bool) -> Report:
         _check_database(database, report)
     _drop_orphans(database, store, report)
     _check_content(database, store, report, deep)
+    by_store: dict[FolderStore, list[StoredContent]] = {}
+    for column in stored:
+        by_store.setdefault(column.store, []).append(column)
+    for folder, columns in by_store.items():
+        _drop_unnamed(database, folder, columns, report)
+        for column in columns:
+            _find_missing(database, column, report)
     _recount(database, report)
     return report
 
@@ -94,31 +126,74 @@ def check(database: Database, store: FolderStore, *, deep: bool) -> Report:
 def _check_database(database: Database, report: Report) -> None:
     if database.engine.dialect.name == "sqlite":
         with database.read() as session:
-            said = session.scalars(text("PRAGMA integrity_check")).all()
-        report.broken += [line for line in said if line != "ok"]
+            lines = session.scalars(text("PRAGMA integrity_check")).all()
+        report.broken += [line for line in lines if line != "ok"]
 
 
 def _drop_orphans(database: Database, store: FolderStore, report: Report) -> None:
     before = (clock.now() - GRACE).timestamp()
+    _drop_unknown(database, store, _unknown_keys, report)
+    with database.write(SERVER) as session:
+        for page in _pages(store.old_uploads(before)):
+            known = set(session.scalars(select(Upload.uid).where(Upload.uid.in_(page), Upload.version_id.is_(None))))
+            for uid in set(page) - known:
+                store.drop_upload(uid)
+                report.orphans += 1
+
+
+def _drop_unnamed(database: Database, store: FolderStore, columns: Sequence[StoredContent], report: Report) -> None:
+    """Drop the content of a subsystem that none of its columns names."""
+
+    def unnamed(session: Session, keys: list[str]) -> set[str]:
+        left = set(keys)
+        for stored in columns:
+            left -= set(session.scalars(select(stored.column).where(stored.column.in_(keys))))
+        return left
+
+    _drop_unknown(database, store, unnamed, report)
+
+
+def _drop_unknown(
+    database: Database, store: FolderStore, unknown: Callable[[Session, list[str]], set[str]], report: Report
+) -> None:
+    """Drop the content under keys that are unknown and old, and what nobody writes any more."""
+    before = (clock.now() - GRACE).timestamp()
     for prefix in store.prefixes():
-        for some in _pages(store.keys(prefix, before)):
+        for page in _pages(store.keys(prefix, before)):
             with database.read() as session:
-                suspects = _unknown_keys(session, some)
+                suspects = unknown(session, page)
             if not suspects:
                 continue
             # Completing an upload moves a file of any age while it holds the write lock. What is still
             # unknown to whoever has the lock, nobody is about to make known.
             with database.write(SERVER) as session:
-                for key in _unknown_keys(session, sorted(suspects)):
+                for key in unknown(session, sorted(suspects)):
                     store.remove(key)
                     report.orphans += 1
-    with database.write(SERVER) as session:
-        for some in _pages(store.old_uploads(before)):
-            known = set(session.scalars(select(Upload.uid).where(Upload.uid.in_(some), Upload.version_id.is_(None))))
-            for uid in set(some) - known:
-                store.drop_upload(uid)
-                report.orphans += 1
     report.orphans += store.drop_incoming(before)
+
+
+def _find_missing(database: Database, stored: StoredContent, report: Report) -> None:
+    """Look for the content of each row of a column."""
+    column, row_id = stored.column, stored.column.class_.id
+    after = 0
+    while True:
+        with database.read() as session:
+            rows = session.execute(
+                select(row_id, column).where(column.is_not(None), row_id > after).order_by(row_id).limit(_PAGE)
+            ).all()
+        if not rows:
+            return
+        after = rows[-1][0]
+        report.contents += len(rows)
+        missing = [number for number, key in rows if stored.store.size(key) is None]
+        if not missing:
+            continue
+        with database.read() as session:  # what was removed meanwhile is not missing
+            named = session.execute(select(row_id, column).where(row_id.in_(missing), column.is_not(None)))
+            report.damages += [
+                Missing(stored.table, number, column.key) for number, key in named if stored.store.size(key) is None
+            ]
 
 
 def _unknown_keys(session: Session, keys: list[str]) -> set[str]:
@@ -180,11 +255,11 @@ def _damages(session: Session, wrong: list[tuple[Version, str]]) -> Iterator[Dam
         row.version_id: row.uid
         for row in session.execute(select(Node.version_id, Node.uid).where(Node.version_id.in_(ids)))
     }
-    found = tree.paths_of(session, list(uids.values()))
+    paths_by_uid = tree.paths_of(session, list(uids.values()))
     for version, what in wrong:
         if version.id not in readable:
             continue
-        path = found.get(uids.get(version.id, ""))
+        path = paths_by_uid.get(uids.get(version.id, ""))
         yield Damage(organizations[version.organization_id], path, version.uid, what)
 
 

@@ -13,11 +13,12 @@ import time
 from sqlalchemy import select, update
 
 from edge_server.base import clock
-from edge_server.data.database import SERVER, Database
 from edge_server.data.store import FolderStore
 from edge_server.files import tree
 from edge_server.files.models import Version
+from edge_server.files.tree import Tree
 from edge_server.files.uploads import Uploads
+from edge_server.web.context import OwnContext
 
 INTERVAL = 60.0
 """Seconds between two passes."""
@@ -32,54 +33,65 @@ PAUSE = 0.01
 """Seconds between two transactions, for others who want to write."""
 
 
-def run(database: Database, store: FolderStore) -> None:
-    """One pass, to its end."""
-    uploads = Uploads(database, store)
-    for step in (uploads.sweep, lambda: _remove_more(database), lambda: collect(database, store)):
-        while step():
-            time.sleep(PAUSE)
+class Housekeeping:
+    """What is done beside answering.
 
-
-def remove_folders(database: Database, seconds: float) -> None:
-    """Go on with deleting large folders, for so long at most."""
-    deadline = time.monotonic() + seconds
-    while _is_removing(database) and time.monotonic() < deadline:
-        _remove_more(database)
-
-
-def collect(database: Database, store: FolderStore) -> bool:
-    """Drop the content of some versions that can no longer be read; False when none is left.
-
-    Their rows stay, since stored byte-hours are computed from them.
+    Args:
+        context: the subsystem's.
+        store: where content and the parts of uploads are.
+        names: the tree.
+        uploads: the uploads.
     """
-    due = clock.now() - tree.GRACE - MARGIN
-    with database.read() as session:
-        rows = session.execute(
-            select(Version.id, Version.key)
-            .where(Version.removed_at.is_not(None), Version.removed_at <= due, Version.collected_at.is_(None))
-            .order_by(Version.removed_at)
-            .limit(COLLECTED)
-        ).all()
-    if not rows:
-        return False
-    # First the content: what a crash leaves undone is found again.
-    for row in rows:
-        store.remove(row.key)
-    with database.write(SERVER) as session:
-        session.execute(
-            update(Version).where(Version.id.in_([row.id for row in rows])).values(collected_at=clock.now()),
-            execution_options={"synchronize_session": False},
-        )
-    return True
 
+    def __init__(self, context: OwnContext, store: FolderStore, names: Tree, uploads: Uploads) -> None:
+        self._context = context
+        self._store = store
+        self._tree = names
+        self._uploads = uploads
 
-def _is_removing(database: Database) -> bool:
-    with database.read() as session:
-        return tree.is_removing(session)
+    def run(self) -> None:
+        """One pass, to its end."""
+        for step in (self._uploads.sweep, self._remove_more, self.collect):
+            while step():
+                time.sleep(PAUSE)
 
+    def remove_folders(self, seconds: float) -> None:
+        """Go on with deleting large folders, for so long at most."""
+        deadline = time.monotonic() + seconds
+        while self._is_removing() and time.monotonic() < deadline:
+            self._remove_more()
 
-def _remove_more(database: Database) -> bool:
-    if not _is_removing(database):
-        return False
-    with database.write(SERVER) as session:
-        return tree.remove_more(session)
+    def collect(self) -> bool:
+        """Drop the content of some versions that can no longer be read; False when none is left.
+
+        Their rows stay, since stored byte-hours are computed from them.
+        """
+        due = clock.now() - tree.GRACE - MARGIN
+        with self._context.read() as session:
+            rows = session.execute(
+                select(Version.id, Version.key)
+                .where(Version.removed_at.is_not(None), Version.removed_at <= due, Version.collected_at.is_(None))
+                .order_by(Version.removed_at)
+                .limit(COLLECTED)
+            ).all()
+        if not rows:
+            return False
+        # First the content: what a crash leaves undone is found again.
+        for row in rows:
+            self._store.remove(row.key)
+        with self._context.write(self._context.SERVER) as session:
+            session.execute(
+                update(Version).where(Version.id.in_([row.id for row in rows])).values(collected_at=clock.now()),
+                execution_options={"synchronize_session": False},
+            )
+        return True
+
+    def _is_removing(self) -> bool:
+        with self._context.read() as session:
+            return tree.is_removing(session)
+
+    def _remove_more(self) -> bool:
+        if not self._is_removing():
+            return False
+        with self._context.write(self._context.SERVER) as session:
+            return self._tree.remove_more(session)

@@ -1,4 +1,4 @@
-"""The files of an organization."""
+"""The addresses of an organization's files."""
 
 from __future__ import annotations
 
@@ -20,147 +20,140 @@ from edge_files.wire import (
     PutQuery,
     SignedAddress,
 )
-from edge_server.base import clock, pages
-from edge_server.data.database import SERVER
-from edge_server.files import housekeeping, quotas, sending, tree
-from edge_server.files.models import Version
+from edge_server.data.store import Store
+from edge_server.files import quotas, sending, tree
+from edge_server.files.housekeeping import Housekeeping
+from edge_server.files.models import Node, Version
 from edge_server.files.signed_routes import content_address
+from edge_server.files.tree import Tree
 from edge_server.web import bodies
-from edge_server.web.answers import answer
-from edge_server.web.engines import services
-from edge_server.web.permissions import MEMBER, caller, member
+from edge_server.web.context import Context
+from edge_server.web.permissions import MEMBER
 from edge_server.web.routes import BINARY_BODY, Routes
 
 REMOVING = 10.0
 """Seconds that deleting a large folder takes at most before it goes on in the background."""
 
-routes = Routes("files", __name__, url_prefix="/v1/orgs/<org>/files")
 
+def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeeping, quota: int | None) -> Routes:
+    """Below ``/v1/orgs/<org>/files``."""
+    routes = context.routes()
 
-@routes.operation("files.list", "GET", "/entries", who=MEMBER)
-@routes.arguments(ListQuery.schema(), location="query")
-@routes.response(200, EntryPage.schema())
-def list_entries(query: ListQuery, org: str) -> flask.Response:
-    """List a folder, in the order of the names' UTF-8 bytes."""
-    segments = tree.parse(query.path)
-    after = None if query.cursor is None else pages.key_of(query.cursor, str)
-    with services().database.read() as session:
-        nodes = tree.children(
-            session, member().organization_id, segments, kind=query.kind, after=after, limit=query.limit + 1
-        )
-        entries = [tree.entry(node) for node in nodes[: query.limit]]
-    more = len(nodes) > query.limit
-    return answer(EntryPage(items=entries, next=pages.cursor_of(entries[-1].name) if more else None))
+    @routes.operation("files.list", "GET", "/entries", who=MEMBER)
+    @routes.arguments(ListQuery.schema(), location="query")
+    @routes.response(200, EntryPage.schema())
+    def list_entries(query: ListQuery, org: str) -> flask.Response:
+        """List a folder, in the order of the names' UTF-8 bytes."""
+        segments = tree.parse(query.path)
+        with context.read() as session:
+            nodes = tree.children(session, context.member().organization_id, segments, kind=query.kind)
+            page, following = context.page(session, nodes, Node.name, query)
+        return context.answer(EntryPage(items=[tree.entry(node) for node in page], next=following))
 
+    @routes.operation("files.stat", "GET", "/entry", who=MEMBER)
+    @routes.arguments(EntryQuery.schema(), location="query")
+    @routes.response(200, Entry.schema())
+    def stat(query: EntryQuery, org: str) -> flask.Response:
+        """Tell what is at a path."""
+        segments = tree.parse(query.path)
+        with context.read() as session:
+            return context.answer(tree.entry(tree.get(session, context.member().organization_id, segments)))
 
-@routes.operation("files.stat", "GET", "/entry", who=MEMBER)
-@routes.arguments(EntryQuery.schema(), location="query")
-@routes.response(200, Entry.schema())
-def stat(query: EntryQuery, org: str) -> flask.Response:
-    """Tell what is at a path."""
-    segments = tree.parse(query.path)
-    with services().database.read() as session:
-        return answer(tree.entry(tree.get(session, member().organization_id, segments)))
+    @routes.operation("files.delete", "DELETE", "/entry", who=MEMBER)
+    @routes.arguments(DeleteQuery.schema(), location="query")
+    @routes.response(204)
+    def delete(query: DeleteQuery, org: str) -> flask.Response:
+        """Delete a file or folder. Content can be read by its version for another 24 hours."""
+        segments = tree.parse(query.path)
+        with context.write() as session:
+            names.remove(session, context.member().organization_id, segments, recursive=query.recursive)
+        # A large folder is out of the tree now. What can be cleared away while the caller waits makes room at once.
+        housekeeping.remove_folders(REMOVING)
+        return context.nothing()
 
+    @routes.operation("files.put", "PUT", "/content", who=MEMBER)
+    @routes.arguments(PutQuery.schema(), location="query")
+    @routes.response(201, Entry.schema())
+    @routes.doc(
+        requestBody=BINARY_BODY,
+        description="A header Content-Digest (RFC 9530) with a SHA-256 is compared before anything is stored.",
+    )
+    def put_content(query: PutQuery, org: str) -> flask.Response:
+        """Store small content as the newest version of the file at a path."""
+        segments = tree.parse_new(query.path)
+        organization_id = context.member().organization_id
+        with context.read() as session:
+            replaced = tree.check_target(session, organization_id, segments, overwrite=query.overwrite)
+            length = flask.request.content_length or 0
+            quotas.require_room(session, organization_id, length - replaced, quota)
+        too_long = f"content above {SMALL_CONTENT} bytes does not travel this way; start an upload for it"
+        key = store.new_key()
+        written = store.write(key, bodies.blocks(SMALL_CONTENT, too_long, sha256=bodies.stated_digest()))
+        try:
+            with context.write() as session:
+                version = Version(
+                    key=key,
+                    organization_id=organization_id,
+                    size=written.size,
+                    sha256=written.sha256,
+                    created_at=context.now(),
+                    created_by=context.caller().id,
+                )
+                with quotas.within_quota(session, organization_id, quota):
+                    node = names.put_version(session, organization_id, segments, version, overwrite=query.overwrite)
+                entry = tree.entry(node)
+        except BaseException:
+            store.remove(key)
+            raise
+        return context.answer(entry, status=201)
 
-@routes.operation("files.delete", "DELETE", "/entry", who=MEMBER)
-@routes.arguments(DeleteQuery.schema(), location="query")
-@routes.response(204)
-def delete(query: DeleteQuery, org: str) -> flask.Response:
-    """Delete a file or folder. Content can be read by its version for another 24 hours."""
-    segments = tree.parse(query.path)
-    with services().database.write(SERVER) as session:
-        tree.remove(session, member().organization_id, segments, recursive=query.recursive)
-    # A large folder is out of the tree now. What can be cleared away while the caller waits makes room at once.
-    housekeeping.remove_folders(services().database, REMOVING)
-    return flask.Response(status=204)
+    @routes.operation("files.content", "GET", "/content", who=MEMBER)
+    @routes.arguments(ContentQuery.schema(), location="query")
+    @routes.content(redirects=True)
+    def get_content(query: ContentQuery, org: str) -> flask.Response:
+        """Send small content, or where larger content can be fetched."""
+        segments = tree.parse(query.path)
+        with context.read() as session:
+            version = tree.content(session, context.member().organization_id, segments, query.version)
+        if version.size <= SMALL_CONTENT:
+            return sending.answer(store, version)
+        address, _ = content_address(context, version, _filename(segments), dt.timedelta(minutes=15))
+        # Relative, to this address: right behind any prefix, whether or not a proxy tells us of it.
+        return flask.Response(status=307, headers={"Location": f"../../../{address.removeprefix('v1/')}"})
 
+    @routes.operation("files.sign", "GET", "/download-url", who=MEMBER)
+    @routes.arguments(AddressQuery.schema(), location="query")
+    @routes.response(200, SignedAddress.schema())
+    def sign(query: AddressQuery, org: str) -> flask.Response:
+        """Give an address at which anyone can fetch a file's content, until it expires."""
+        segments = tree.parse(query.path)
+        with context.read() as session:
+            version = tree.content(session, context.member().organization_id, segments, query.version)
+        lifetime = dt.timedelta(seconds=query.expires_in)
+        address, expires_at = content_address(context, version, _filename(segments), lifetime)
+        return context.answer(SignedAddress(url=address, expires_at=expires_at))
 
-@routes.operation("files.put", "PUT", "/content", who=MEMBER)
-@routes.arguments(PutQuery.schema(), location="query")
-@routes.response(201, Entry.schema())
-@routes.doc(
-    requestBody=BINARY_BODY,
-    description="A header Content-Digest (RFC 9530) with a SHA-256 is compared before anything is stored.",
-)
-def put_content(query: PutQuery, org: str) -> flask.Response:
-    """Store small content as the newest version of the file at a path."""
-    segments = tree.parse_new(query.path)
-    database, store = services().database, services().store
-    organization_id = member().organization_id
-    with database.read() as session:
-        replaced = tree.check_target(session, organization_id, segments, overwrite=query.overwrite)
-        stated = flask.request.content_length or 0
-        quotas.require_room(session, organization_id, stated - replaced, services().legacy["quota"])
-    too_long = f"content above {SMALL_CONTENT} bytes does not travel this way; start an upload for it"
-    key = store.new_key()
-    written = store.write(key, bodies.blocks(SMALL_CONTENT, too_long, sha256=bodies.stated_digest()))
-    try:
-        with database.write(SERVER) as session:
-            version = Version(
-                key=key,
-                organization_id=organization_id,
-                size=written.size,
-                sha256=written.sha256,
-                created_at=clock.now(),
-                created_by=caller().id,
-            )
-            with quotas.within_quota(session, organization_id, services().legacy["quota"]):
-                node = tree.put_version(session, organization_id, segments, version, overwrite=query.overwrite)
-            entry = tree.entry(node)
-    except BaseException:
-        store.remove(key)
-        raise
-    return answer(entry, status=201)
+    @routes.operation("files.make_folder", "POST", "/folders", who=MEMBER)
+    @routes.arguments(MakeFolder.schema())
+    @routes.response(201, Entry.schema())
+    def make_folder(folder: MakeFolder, org: str) -> flask.Response:
+        """Make a folder, with the parents that are missing."""
+        segments = tree.parse_new(folder.path)
+        with context.write() as session:
+            node = names.make_folder(session, context.member().organization_id, segments, exist_ok=folder.exist_ok)
+            return context.answer(tree.entry(node), status=201)
 
+    @routes.operation("files.move", "POST", "/move", who=MEMBER)
+    @routes.arguments(Move.schema())
+    @routes.response(200, Entry.schema())
+    def move(move: Move, org: str) -> flask.Response:
+        """Give a file or folder another path; its content stays where it is."""
+        source, target = tree.parse(move.path), tree.parse_new(move.new_path)
+        with context.write() as session:
+            node = names.move(session, context.member().organization_id, source, target, overwrite=move.overwrite)
+            return context.answer(tree.entry(node))
 
-@routes.operation("files.content", "GET", "/content", who=MEMBER)
-@routes.arguments(ContentQuery.schema(), location="query")
-@routes.content(redirects=True)
-def get_content(query: ContentQuery, org: str) -> flask.Response:
-    """Send small content, or where larger content can be fetched."""
-    segments = tree.parse(query.path)
-    with services().database.read() as session:
-        version = tree.content(session, member().organization_id, segments, query.version)
-    if version.size <= SMALL_CONTENT:
-        return sending.answer(version)
-    address, _ = content_address(version, _filename(segments), dt.timedelta(minutes=15))
-    # Relative, to this address: right behind any prefix, whether or not a proxy tells us of it.
-    return flask.Response(status=307, headers={"Location": f"../../../{address.removeprefix('v1/')}"})
-
-
-@routes.operation("files.sign", "GET", "/download-url", who=MEMBER)
-@routes.arguments(AddressQuery.schema(), location="query")
-@routes.response(200, SignedAddress.schema())
-def sign(query: AddressQuery, org: str) -> flask.Response:
-    """Give an address at which anyone can fetch a file's content, until it expires."""
-    segments = tree.parse(query.path)
-    with services().database.read() as session:
-        version = tree.content(session, member().organization_id, segments, query.version)
-    address, expires_at = content_address(version, _filename(segments), dt.timedelta(seconds=query.expires_in))
-    return answer(SignedAddress(url=address, expires_at=expires_at))
-
-
-@routes.operation("files.make_folder", "POST", "/folders", who=MEMBER)
-@routes.arguments(MakeFolder.schema())
-@routes.response(201, Entry.schema())
-def make_folder(wanted: MakeFolder, org: str) -> flask.Response:
-    """Make a folder, with the parents that are missing."""
-    segments = tree.parse_new(wanted.path)
-    with services().database.write(SERVER) as session:
-        node = tree.make_folder(session, member().organization_id, segments, exist_ok=wanted.exist_ok)
-        return answer(tree.entry(node), status=201)
-
-
-@routes.operation("files.move", "POST", "/move", who=MEMBER)
-@routes.arguments(Move.schema())
-@routes.response(200, Entry.schema())
-def move(wanted: Move, org: str) -> flask.Response:
-    """Give a file or folder another path; its content stays where it is."""
-    source, target = tree.parse(wanted.path), tree.parse_new(wanted.new_path)
-    with services().database.write(SERVER) as session:
-        node = tree.move(session, member().organization_id, source, target, overwrite=wanted.overwrite)
-        return answer(tree.entry(node))
+    return routes
 
 
 def _filename(segments: tree.Segments) -> str:

@@ -10,23 +10,23 @@ import flask
 from werkzeug.wsgi import ClosingIterator
 
 from edge_server.base.problems import Refusal
-from edge_server.data.store import BLOCK, Content, FileContent, MissingContent
+from edge_server.data.store import BLOCK, Content, FileContent, MissingContent, Store
 from edge_server.files.models import Version
 from edge_server.web import counting
 from edge_server.web.bodies import with_timeout
-from edge_server.web.engines import services
 
 # More digits than any size has are no number we have to read.
-_ONE_RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.IGNORECASE)
 
 # What may stand unescaped in an extended parameter (RFC 8187).
 _PLAIN = "!#$&+-.^_`|~"
 
 
-def answer(version: Version, filename: str | None = None) -> flask.Response:
+def answer(store: Store, version: Version, filename: str | None = None) -> flask.Response:
     """The content of a version, or the range of it that the request asks for.
 
     Args:
+        store: where the content is.
         version: what to send.
         filename: name to save it under; without one it is not marked as a download.
 
@@ -45,10 +45,10 @@ def answer(version: Version, filename: str | None = None) -> flask.Response:
     if filename is not None:
         headers["Content-Disposition"] = disposition(filename)
     request = flask.request
-    asked = request.headers.get("Range")
+    header = request.headers.get("Range")
     if request.method != "GET" or request.headers.get("If-Range", etag) != etag:
-        asked = None
-    span = chosen(asked, version.size)
+        header = None
+    span = chosen(header, version.size)
     if span is None:
         start, length, status = 0, version.size, 200
     else:
@@ -57,7 +57,7 @@ def answer(version: Version, filename: str | None = None) -> flask.Response:
     headers["Content-Length"] = str(length)
     if request.method == "HEAD":
         return flask.Response(status=status, headers=headers)
-    content = _opened(version, start, length)
+    content = _opened(store, version, start, length)
     with_timeout()
     return flask.Response(_body(content), status, headers, direct_passthrough=True)
 
@@ -70,10 +70,10 @@ def chosen(header: str | None, size: int) -> range | None:
     Raises:
         Refusal: the range lies beyond the content.
     """
-    found = _ONE_RANGE.fullmatch(header or "")
-    if found is None or found.groups() == ("", ""):
+    match = _RANGE.fullmatch(header or "")
+    if match is None or match.groups() == ("", ""):
         return None
-    first, last = found.groups()
+    first, last = match.groups()
     if not first:
         span = range(max(0, size - int(last)), size)
     else:
@@ -96,10 +96,10 @@ def disposition(filename: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe=_PLAIN)}"
 
 
-def _opened(version: Version, start: int, length: int) -> Content:
+def _opened(store: Store, version: Version, start: int, length: int) -> Content:
     """The stored content, if it is all there: a shorter one would leave the reader waiting for the rest."""
     try:
-        content = services().store.open(version.key, start, length)
+        content = store.open(version.key, start, length)
         if content.size == version.size:
             return content
         content.close()

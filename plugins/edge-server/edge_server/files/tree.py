@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import CTE, bindparam, delete, func, literal, select, update
+from sqlalchemy import CTE, Select, bindparam, delete, func, literal, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from edge_files.wire import Entry
@@ -14,7 +14,7 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
 from edge_server.files import paths, quotas
 from edge_server.files.models import Node, Version
-from edge_server.search import index
+from edge_server.web.context import Names
 
 GRACE = dt.timedelta(hours=24)
 """How long content that was replaced or deleted can still be read by its version."""
@@ -55,7 +55,11 @@ def parse(path: str) -> Segments:
 
 
 def parse_new(path: str) -> Segments:
-    """The same for a path at which something is to be put, which cannot be the root."""
+    """The segments of a path from outside at which something is to be put, which cannot be the root.
+
+    Raises:
+        Refusal: it cannot be such a path.
+    """
     segments = parse(path)
     if not segments:
         raise bad_entry("the path is empty, which is the root folder; give a name")
@@ -117,39 +121,25 @@ def get(session: Session, organization_id: int, segments: Segments) -> Node:
     return node
 
 
-def children(
-    session: Session, organization_id: int, segments: Segments, *, kind: str | None, after: str | None, limit: int
-) -> list[Node]:
-    """Up to `limit` nodes of a folder whose names come after `after`, in the order of their UTF-8 bytes.
+def children(session: Session, organization_id: int, segments: Segments, *, kind: str | None) -> Select[Any]:
+    """What selects the nodes of a folder.
+
+    Args:
+        session: a transaction.
+        organization_id: whose folder it is.
+        segments: its path.
+        kind: "file" or "folder", for only those.
 
     Raises:
-        Refusal: there is no such folder.
+        Refusal: the folder cannot be found.
     """
     folder = get(session, organization_id, segments)
     if folder.version_id is not None:
         raise not_found(f"{show(segments)} is a file, not a folder; list the folder it is in")
-    wanted = select(Node).where(Node.organization_id == organization_id, Node.parent_id == folder.id)
-    if after is not None:
-        wanted = wanted.where(Node.name > after)
+    nodes = select(Node).where(Node.organization_id == organization_id, Node.parent_id == folder.id)
     if kind is not None:
-        wanted = wanted.where(Node.version_id.is_not(None) if kind == "file" else Node.version_id.is_(None))
-    wanted = wanted.order_by(Node.name).limit(limit).options(joinedload(Node.version))
-    return list(session.scalars(wanted))
-
-
-def make_folder(session: Session, organization_id: int, segments: Segments, *, exist_ok: bool) -> Node:
-    """Add a folder, with the parents that are missing.
-
-    Raises:
-        Refusal: the name is taken, or a parent is a file.
-    """
-    parent = _make_parents(session, organization_id, segments)
-    found = _child(session, parent, segments[-1])
-    if found is None:
-        return _add(session, parent, segments[-1])
-    if exist_ok and found.version_id is None:
-        return found
-    raise already_exists(f"{show(segments)} exists already; choose another name")
+        nodes = nodes.where(Node.version_id.is_not(None) if kind == "file" else Node.version_id.is_(None))
+    return nodes.options(joinedload(Node.version))
 
 
 def check_target(session: Session, organization_id: int, segments: Segments, *, overwrite: bool) -> int:
@@ -166,121 +156,30 @@ def check_target(session: Session, organization_id: int, segments: Segments, *, 
     return node.version.size if node.version is not None else 0
 
 
-def put_version(
-    session: Session, organization_id: int, segments: Segments, version: Version, *, overwrite: bool
-) -> Node:
-    """Make `version` the content of the file at a path, with the parents that are missing.
-
-    Raises:
-        Refusal: the name is a folder's, or a file's that must not be replaced, or a parent is a file.
-    """
-    parent = _make_parents(session, organization_id, segments)
-    node = _child(session, parent, segments[-1])
-    if node is None:
-        node = _add(session, parent, segments[-1], version)
-    else:
-        _check_replaceable(node, segments, overwrite)
-        _remove_version(session, node)
-        node.version = version
-        node.modified_at = version.created_at
-    session.add(version)
-    quotas.count(session, organization_id, version.size)
-    session.flush()
-    return node
-
-
-def move(session: Session, organization_id: int, source: Segments, target: Segments, *, overwrite: bool) -> Node:
-    """Give an entry another path; parents of it that are missing are made.
-
-    Raises:
-        Refusal: there is no such entry, the target is taken or lies inside the entry.
-    """
-    if not source:
-        raise bad_entry("the root folder cannot be moved; name something in it")
-    node = get(session, organization_id, source)
-    if source == target:
-        return node
-    if target[: len(source)] == source:
-        raise Refusal(409, "cycle", f"{show(source)} cannot be moved into itself; choose a path outside of it")
-    if len(target) > len(source):
-        _check_depth(session, node, target)
-    parent = _make_parents(session, organization_id, target)
-    taken = _child(session, parent, target[-1])
-    if taken is not None:
-        if not overwrite or taken.version_id is None or node.version_id is None:
-            raise already_exists(
-                f"{show(target)} exists already; choose another name"
-                + (" or set overwrite" if taken.version_id is not None and node.version_id is not None else "")
-            )
-        _remove_version(session, taken)
-        index.remove(session, [taken.uid])
-        session.delete(taken)
-        session.flush()  # the name must be free before it is given again
-    if node.name != target[-1]:
-        index.rename(session, node.uid, target[-1])
-    node.parent_id = parent.id
-    node.name = target[-1]
-    session.flush()
-    return node
-
-
-def remove(session: Session, organization_id: int, segments: Segments, *, recursive: bool) -> None:
-    """Delete an entry; a folder that is not empty only if `recursive`.
-
-    Of a folder that holds more than `BATCH` entries, what is left is out of the tree and for
-    `remove_more`, so that nobody waits long for the database.
-
-    Raises:
-        Refusal: there is no such entry, it is the root, or it is not empty.
-    """
-    if not segments:
-        raise bad_entry("the root folder cannot be deleted; name something in it")
-    node = get(session, organization_id, segments)
-    holds = select(Node.id).where(Node.organization_id == organization_id, Node.parent_id == node.id)
-    if not recursive and session.scalar(holds.limit(1)) is not None:
-        raise Refusal(
-            409, "not_empty", f"the folder {show(segments)} is not empty; delete what is in it first, or set recursive"
-        )
-    node.parent_id = None
-    node.removed_at = clock.now()
-    session.flush()
-    session.expunge(node)
-    _remove_from(session, node.id, node.removed_at, BATCH)
-
-
 def is_removing(session: Session) -> bool:
     """Whether something is left for `remove_more`."""
     return session.scalar(select(Node.id).where(Node.removed_at.is_not(None)).limit(1)) is not None
 
 
-def remove_more(session: Session) -> bool:
-    """Go on with deleting large folders, `BATCH` entries at a time; False when none is left."""
-    row = session.execute(select(Node.id, Node.removed_at).where(Node.removed_at.is_not(None)).limit(1)).first()
-    if row is None:
-        return False
-    _remove_from(session, row.id, row.removed_at, BATCH)
-    return True
-
-
 def paths_of(session: Session, uids: Collection[str]) -> dict[str, str]:
     """The paths of entries by their uid, without those that are being deleted."""
-    row = select(Node.id, Node.parent_id, Node.name, Node.removed_at)
-    start = {one.uid: one for one in session.execute(row.add_columns(Node.uid).where(Node.uid.in_(uids)))}
-    known: dict[int, Any] = {one.id: one for one in start.values()}
-    missing = {one.parent_id for one in start.values()} - known.keys() - {None}
+    columns = select(Node.id, Node.parent_id, Node.name, Node.removed_at)
+    start = {row.uid: row for row in session.execute(columns.add_columns(Node.uid).where(Node.uid.in_(uids)))}
+    known: dict[int, Any] = {row.id: row for row in start.values()}
+    missing = {row.parent_id for row in start.values()} - known.keys() - {None}
     while missing:
-        above = session.execute(row.where(Node.id.in_(missing))).all()
-        known |= {one.id: one for one in above}
-        missing = {one.parent_id for one in above} - known.keys() - {None}
-    found = {}
+        above = session.execute(columns.where(Node.id.in_(missing))).all()
+        known |= {row.id: row for row in above}
+        missing = {row.parent_id for row in above} - known.keys() - {None}
+    by_uid = {}
     for uid, node in start.items():
         names = []
         while node.parent_id is not None:
             names.append(node.name)
             node = known[node.parent_id]
         if node.removed_at is None:
-            found[uid] = "/".join(reversed(names))
-    return found
+            by_uid[uid] = "/".join(reversed(names))
+    return by_uid
 
 
 def content(session: Session, organization_id: int, segments: Segments, version: str | None) -> Version:
@@ -289,15 +188,15 @@ def content(session: Session, organization_id: int, segments: Segments, version:
     A named version is found whatever became of its path, so that a reader is not cut off by a move.
 
     Raises:
-        Refusal: there is none, or the path is a folder's.
+        Refusal: it cannot be found, or the path is a folder's.
     """
     if version is not None:
-        found = session.scalar(
+        older = session.scalar(
             select(Version).where(Version.organization_id == organization_id, Version.uid == version)
         )
-        if found is None or not is_readable(found):
-            raise not_found(f"{show(segments)} has no such version any more; read the newest one")
-        return found
+        if older is None or not is_readable(older):
+            raise not_found(f"that version of {show(segments)} cannot be found any more; read the newest one")
+        return older
     node = get(session, organization_id, segments)
     if node.version is None:
         raise bad_entry(f"{show(segments)} is a folder and has no content; list it instead")
@@ -309,27 +208,197 @@ def is_readable(version: Version) -> bool:
     return version.removed_at is None or clock.now() < version.removed_at + GRACE
 
 
+class Tree:
+    """What changes the tree: each change in the transaction of who makes it, and the names that search finds with it.
+
+    Args:
+        files: the names of files.
+        folders: the names of folders.
+    """
+
+    def __init__(self, files: Names, folders: Names) -> None:
+        self._files = files
+        self._folders = folders
+
+    def make_folder(self, session: Session, organization_id: int, segments: Segments, *, exist_ok: bool) -> Node:
+        """Add a folder, with the parents that are missing.
+
+        Raises:
+            Refusal: the name is taken, or a parent is a file.
+        """
+        parent = self._make_parents(session, organization_id, segments)
+        node = _child(session, parent, segments[-1])
+        if node is None:
+            return self._add(session, parent, segments[-1])
+        if exist_ok and node.version_id is None:
+            return node
+        raise already_exists(f"{show(segments)} exists already; choose another name")
+
+    def put_version(
+        self, session: Session, organization_id: int, segments: Segments, version: Version, *, overwrite: bool
+    ) -> Node:
+        """Make `version` the content of the file at a path, with the parents that are missing.
+
+        Raises:
+            Refusal: the name is a folder's, or a file's that must not be replaced, or a parent is a file.
+        """
+        parent = self._make_parents(session, organization_id, segments)
+        node = _child(session, parent, segments[-1])
+        if node is None:
+            node = self._add(session, parent, segments[-1], version)
+        else:
+            _check_replaceable(node, segments, overwrite)
+            _remove_version(session, node)
+            node.version = version
+            node.modified_at = version.created_at
+        session.add(version)
+        quotas.count(session, organization_id, version.size)
+        session.flush()
+        return node
+
+    def move(
+        self, session: Session, organization_id: int, source: Segments, target: Segments, *, overwrite: bool
+    ) -> Node:
+        """Give an entry another path; parents of it that are missing are made.
+
+        Raises:
+            Refusal: the entry cannot be found, the target is taken or lies inside the entry.
+        """
+        if not source:
+            raise bad_entry("the root folder cannot be moved; name something in it")
+        node = get(session, organization_id, source)
+        if source == target:
+            return node
+        if target[: len(source)] == source:
+            raise Refusal(409, "cycle", f"{show(source)} cannot be moved into itself; choose a path outside of it")
+        if len(target) > len(source):
+            _check_depth(session, node, target)
+        parent = self._make_parents(session, organization_id, target)
+        taken = _child(session, parent, target[-1])
+        if taken is not None:
+            if not overwrite or taken.version_id is None or node.version_id is None:
+                raise already_exists(
+                    f"{show(target)} exists already; choose another name"
+                    + (" or set overwrite" if taken.version_id is not None and node.version_id is not None else "")
+                )
+            _remove_version(session, taken)
+            self._files.remove(session, [taken.uid])
+            session.delete(taken)
+            session.flush()  # the name must be free before it is given again
+        if node.name != target[-1]:
+            (self._folders if node.version_id is None else self._files).rename(session, node.uid, target[-1])
+        node.parent_id = parent.id
+        node.name = target[-1]
+        session.flush()
+        return node
+
+    def remove(self, session: Session, organization_id: int, segments: Segments, *, recursive: bool) -> None:
+        """Delete an entry; a folder that is not empty only if `recursive`.
+
+        Of a folder that holds more than `BATCH` entries, what is left is out of the tree and for
+        `remove_more`, so that nobody waits long for the database.
+
+        Raises:
+            Refusal: the entry cannot be found, it is the root, or it is not empty.
+        """
+        if not segments:
+            raise bad_entry("the root folder cannot be deleted; name something in it")
+        node = get(session, organization_id, segments)
+        holds = select(Node.id).where(Node.organization_id == organization_id, Node.parent_id == node.id)
+        if not recursive and session.scalar(holds.limit(1)) is not None:
+            raise Refusal(
+                409,
+                "not_empty",
+                f"the folder {show(segments)} is not empty; delete what is in it first, or set recursive",
+            )
+        node.parent_id = None
+        node.removed_at = clock.now()
+        session.flush()
+        session.expunge(node)
+        self._remove_from(session, node.id, node.removed_at, BATCH)
+
+    def remove_more(self, session: Session) -> bool:
+        """Go on with deleting large folders, `BATCH` entries at a time; False when none is left."""
+        row = session.execute(select(Node.id, Node.removed_at).where(Node.removed_at.is_not(None)).limit(1)).first()
+        if row is None:
+            return False
+        self._remove_from(session, row.id, row.removed_at, BATCH)
+        return True
+
+    def _add(self, session: Session, parent: Node, name: str, version: Version | None = None) -> Node:
+        node = Node(
+            organization_id=parent.organization_id,
+            parent_id=parent.id,
+            name=name,
+            version=version,
+            modified_at=version.created_at if version is not None else clock.now(),
+        )
+        session.add(node)
+        session.flush()
+        (self._folders if version is None else self._files).add(session, node.organization_id, node.uid, name)
+        return node
+
+    def _make_parents(self, session: Session, organization_id: int, segments: Segments) -> Node:
+        """The folder that the last segment is to stand in."""
+        node = _root(session, organization_id)
+        for depth, name in enumerate(segments[:-1], 1):
+            node = _child(session, node, name) or self._add(session, node, name)
+            if node.version_id is not None:
+                raise _parent_is_file(segments[:depth])
+        return node
+
+    def _remove_from(self, session: Session, top: int, removed_at: dt.datetime, limit: int) -> None:
+        """Delete up to about `limit` entries of the folder `top`, which is out of the tree already, and then itself.
+
+        Folders in it are taken out as well and then emptied one after another, so that it does not
+        matter how many there are or how deep.
+        """
+        tops, emptied = [top], []
+        while tops and limit > 0:
+            below = session.execute(
+                select(Node.id, Node.version_id).where(Node.parent_id == tops[-1]).limit(limit)
+            ).all()
+            limit -= len(below)
+            if not below:
+                emptied.append(tops.pop())
+                limit -= 1
+                continue
+            folders = [node.id for node in below if node.version_id is None]
+            parents = session.scalars(select(Node.parent_id).where(Node.parent_id.in_(folders)).distinct())
+            filled = {parent for parent in parents if parent is not None}
+            self._remove_nodes(session, [node.id for node in below if node.id not in filled], removed_at)
+            session.execute(
+                update(Node).where(Node.id.in_(filled)).values(parent_id=None, removed_at=removed_at), **_UNSEEN
+            )
+            tops[:0] = filled
+        self._remove_nodes(session, emptied, removed_at)
+
+    def _remove_nodes(self, session: Session, ids: list[int], removed_at: dt.datetime) -> None:
+        """Delete entries that hold none."""
+        if not ids:
+            return
+        nodes = session.execute(select(Node.uid, Node.version_id).where(Node.id.in_(ids))).all()
+        self._files.remove(session, [node.uid for node in nodes if node.version_id is not None])
+        self._folders.remove(session, [node.uid for node in nodes if node.version_id is None])
+        held = select(Node.version_id).where(Node.id.in_(ids), Node.version_id.is_not(None))
+        sizes = session.execute(
+            select(Version.organization_id, func.sum(Version.size))
+            .where(Version.id.in_(held))
+            .group_by(Version.organization_id)
+        )
+        for organization_id, size in sizes.all():
+            quotas.count(session, organization_id, -size)
+        session.execute(update(Version).where(Version.id.in_(held)).values(removed_at=removed_at), **_UNSEEN)
+        session.execute(delete(Node).where(Node.id.in_(ids)), **_UNSEEN)
+
+
 def _root(session: Session, organization_id: int) -> Node:
     return session.scalars(_ROOT, {"organization": organization_id}).one()
 
 
 def _child(session: Session, parent: Node, name: str) -> Node | None:
-    wanted = {"organization": parent.organization_id, "parent": parent.id, "name": name}
-    return session.scalars(_CHILD, wanted).first()
-
-
-def _add(session: Session, parent: Node, name: str, version: Version | None = None) -> Node:
-    node = Node(
-        organization_id=parent.organization_id,
-        parent_id=parent.id,
-        name=name,
-        version=version,
-        modified_at=version.created_at if version is not None else clock.now(),
-    )
-    session.add(node)
-    session.flush()
-    index.add(session, node.organization_id, "folder" if version is None else "file", node.uid, name)
-    return node
+    place = {"organization": parent.organization_id, "parent": parent.id, "name": name}
+    return session.scalars(_CHILD, place).first()
 
 
 def _below(node: Node) -> CTE:
@@ -347,16 +416,6 @@ def _check_depth(session: Session, node: Node, target: Segments) -> None:
         )
 
 
-def _make_parents(session: Session, organization_id: int, segments: Segments) -> Node:
-    """The folder that the last segment is to stand in."""
-    node = _root(session, organization_id)
-    for depth, name in enumerate(segments[:-1], 1):
-        node = _child(session, node, name) or _add(session, node, name)
-        if node.version_id is not None:
-            raise _parent_is_file(segments[:depth])
-    return node
-
-
 def _check_replaceable(node: Node, segments: Segments, overwrite: bool) -> None:
     if node.version_id is None:
         raise already_exists(f"{show(segments)} is a folder; choose another name for the file")
@@ -372,43 +431,3 @@ def _remove_version(session: Session, node: Node) -> None:
     if node.version is not None:
         node.version.removed_at = clock.now()
         quotas.count(session, node.organization_id, -node.version.size)
-
-
-def _remove_from(session: Session, top: int, removed_at: dt.datetime, limit: int) -> None:
-    """Delete up to about `limit` entries of the folder `top`, which is out of the tree already, and then itself.
-
-    Folders in it are taken out as well and then emptied one after another, so that it does not
-    matter how many there are or how deep.
-    """
-    tops, emptied = [top], []
-    while tops and limit > 0:
-        below = session.execute(select(Node.id, Node.version_id).where(Node.parent_id == tops[-1]).limit(limit)).all()
-        limit -= len(below)
-        if not below:
-            emptied.append(tops.pop())
-            limit -= 1
-            continue
-        folders = [one.id for one in below if one.version_id is None]
-        parents = session.scalars(select(Node.parent_id).where(Node.parent_id.in_(folders)).distinct())
-        held = {one for one in parents if one is not None}
-        _remove_nodes(session, [one.id for one in below if one.id not in held], removed_at)
-        session.execute(update(Node).where(Node.id.in_(held)).values(parent_id=None, removed_at=removed_at), **_UNSEEN)
-        tops[:0] = held
-    _remove_nodes(session, emptied, removed_at)
-
-
-def _remove_nodes(session: Session, ids: list[int], removed_at: dt.datetime) -> None:
-    """Delete entries that hold none."""
-    if not ids:
-        return
-    index.remove(session, session.scalars(select(Node.uid).where(Node.id.in_(ids))).all())
-    held = select(Node.version_id).where(Node.id.in_(ids), Node.version_id.is_not(None))
-    sizes = session.execute(
-        select(Version.organization_id, func.sum(Version.size))
-        .where(Version.id.in_(held))
-        .group_by(Version.organization_id)
-    )
-    for organization_id, size in sizes.all():
-        quotas.count(session, organization_id, -size)
-    session.execute(update(Version).where(Version.id.in_(held)).values(removed_at=removed_at), **_UNSEEN)
-    session.execute(delete(Node).where(Node.id.in_(ids)), **_UNSEEN)

@@ -1,4 +1,4 @@
-"""Uploads in parts, for content that is too large for one request."""
+"""The addresses of uploads in parts, for content that is too large for one request."""
 
 from __future__ import annotations
 
@@ -9,82 +9,78 @@ import datetime as dt
 import flask
 
 from edge_files.wire import CompleteUpload, Entry, PartToSign, SignedPart, SignedParts, SignParts, StartUpload, Upload
-from edge_server.base import clock
-from edge_server.base.problems import bad_entry
 from edge_server.files.signed_routes import part_path
 from edge_server.files.uploads import Uploads
-from edge_server.web.answers import answer
-from edge_server.web.engines import services
-from edge_server.web.permissions import MEMBER, caller, member
+from edge_server.web.context import Context
+from edge_server.web.permissions import MEMBER
 from edge_server.web.routes import Routes
-
-routes = Routes("uploads", __name__, url_prefix="/v1/orgs/<org>/files/uploads")
 
 ADDRESS_LIFETIME = dt.timedelta(minutes=15)
 
 
-def uploads() -> Uploads:
-    """The uploads of the server that answers."""
-    return Uploads(services().database, services().store, services().legacy["quota"])
+def routes(context: Context, uploads: Uploads) -> Routes:
+    """Below ``/v1/orgs/<org>/files/uploads``."""
+    routes = context.routes("/v1/orgs/<org>/files/uploads", group="uploads")
+
+    @routes.operation("files.uploads.start", "POST", "", who=MEMBER)
+    @routes.arguments(StartUpload.schema())
+    @routes.response(201, Upload.schema())
+    def start(start: StartUpload, org: str) -> flask.Response:
+        """Open an upload."""
+        return uploads.start(
+            context.member().organization_id,
+            context.caller().id,
+            start,
+            lambda upload: context.answer(upload, status=201),
+        )
+
+    @routes.operation("files.uploads.read", "GET", "/<upload_id>", who=MEMBER)
+    @routes.response(200, Upload.schema())
+    def read(org: str, upload_id: str) -> flask.Response:
+        """Tell which parts are held."""
+        return context.answer(uploads.read(context.member().organization_id, upload_id))
+
+    @routes.operation("files.uploads.abort", "DELETE", "/<upload_id>", who=MEMBER)
+    @routes.response(204)
+    def abort(org: str, upload_id: str) -> flask.Response:
+        """Drop an open upload and its parts."""
+        uploads.abort(context.member().organization_id, upload_id)
+        return context.nothing()
+
+    @routes.operation("files.uploads.sign", "POST", "/<upload_id>/sign", secret_answer=True, who=MEMBER)
+    @routes.arguments(SignParts.schema())
+    @routes.response(200, SignedParts.schema())
+    def sign(chosen: SignParts, org: str, upload_id: str) -> flask.Response:
+        """Give the addresses that parts go to, by PUT."""
+        upload = uploads.read(context.member().organization_id, upload_id)
+        expires_at = (context.now() + ADDRESS_LIFETIME).replace(microsecond=0)
+        return context.answer(SignedParts(parts=[signed(upload.id, part, expires_at) for part in chosen.parts]))
+
+    @routes.operation("files.uploads.complete", "POST", "/<upload_id>/complete", who=MEMBER)
+    @routes.arguments(CompleteUpload.schema())
+    @routes.response(200, Entry.schema())
+    def complete(completion: CompleteUpload, org: str, upload_id: str) -> flask.Response:
+        """Make an upload the file's newest version, once its content is checked."""
+        return uploads.complete(context.member().organization_id, upload_id, completion, context.answer)
+
+    def signed(upload: str, part: PartToSign, expires_at: dt.datetime) -> SignedPart:
+        bound = {}
+        if part.md5 is not None:
+            bound["md5"] = _md5(context, part.md5)
+        if part.sha256 is not None:
+            bound["sha256"] = part.sha256
+        url = context.signed_address("PUT", part_path(upload, part.n), expires_at, bound)
+        return SignedPart(n=part.n, url=url, expires_at=expires_at)
+
+    return routes
 
 
-@routes.operation("files.uploads.start", "POST", "", who=MEMBER)
-@routes.arguments(StartUpload.schema())
-@routes.response(201, Upload.schema())
-def start(wanted: StartUpload, org: str) -> flask.Response:
-    """Open an upload."""
-    return uploads().start(member().organization_id, caller().id, wanted, lambda upload: answer(upload, status=201))
-
-
-@routes.operation("files.uploads.read", "GET", "/<upload_id>", who=MEMBER)
-@routes.response(200, Upload.schema())
-def read(org: str, upload_id: str) -> flask.Response:
-    """Tell which parts are held."""
-    return answer(uploads().read(member().organization_id, upload_id))
-
-
-@routes.operation("files.uploads.abort", "DELETE", "/<upload_id>", who=MEMBER)
-@routes.response(204)
-def abort(org: str, upload_id: str) -> flask.Response:
-    """Drop an open upload and its parts."""
-    uploads().abort(member().organization_id, upload_id)
-    return flask.Response(status=204)
-
-
-@routes.operation("files.uploads.sign", "POST", "/<upload_id>/sign", secret_answer=True, who=MEMBER)
-@routes.arguments(SignParts.schema())
-@routes.response(200, SignedParts.schema())
-def sign(wanted: SignParts, org: str, upload_id: str) -> flask.Response:
-    """Give the addresses that parts go to, by PUT."""
-    upload = uploads().read(member().organization_id, upload_id)
-    expires_at = (clock.now() + ADDRESS_LIFETIME).replace(microsecond=0)
-    return answer(SignedParts(parts=[_signed(upload.id, part, expires_at) for part in wanted.parts]))
-
-
-@routes.operation("files.uploads.complete", "POST", "/<upload_id>/complete", who=MEMBER)
-@routes.arguments(CompleteUpload.schema())
-@routes.response(200, Entry.schema())
-def complete(stated: CompleteUpload, org: str, upload_id: str) -> flask.Response:
-    """Make an upload the file's newest version, once its content is checked."""
-    return uploads().complete(member().organization_id, upload_id, stated, answer)
-
-
-def _signed(upload: str, part: PartToSign, expires_at: dt.datetime) -> SignedPart:
-    bound = {}
-    if part.md5 is not None:
-        bound["md5"] = _md5(part.md5)
-    if part.sha256 is not None:
-        bound["sha256"] = part.sha256
-    url = services().signer.address("PUT", part_path(upload, part.n), expires_at, bound)
-    return SignedPart(n=part.n, url=url, expires_at=expires_at)
-
-
-def _md5(encoded: str) -> str:
+def _md5(context: Context, encoded: str) -> str:
     """An MD5 in hexadecimal."""
     try:
         digest = base64.b64decode(encoded, validate=True)
     except (ValueError, binascii.Error):
         digest = b""
     if len(digest) != 16:
-        raise bad_entry("md5: this is no MD5 in base64; state the digest of the part's bytes")
+        raise context.bad_entry("md5: this is no MD5 in base64; state the digest of the part's bytes")
     return digest.hex()

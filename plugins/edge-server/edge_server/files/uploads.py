@@ -17,12 +17,12 @@ from edge_files.wire import Upload as UploadRecord
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, conflict, not_found, too_large
 from edge_server.data import upload_locks
-from edge_server.data.database import SERVER, Database
 from edge_server.data.declarative import new_uid
 from edge_server.data.store import FolderStore, Written, WrongContent
 from edge_server.files import paths, quotas, tree
 from edge_server.files.models import Upload, UploadPart, Version
-from edge_server.web import counting
+from edge_server.files.tree import Tree
+from edge_server.web.context import OwnContext
 
 LIFETIME = dt.timedelta(days=7)
 
@@ -43,49 +43,51 @@ class Uploads:
     """The uploads in the server's local folder.
 
     Args:
-        database: where they are recorded.
+        context: the subsystem's.
         store: where their bytes go.
+        names: the tree that files are put into.
         quota: bytes an organization may hold that has no quota of its own; None for no limit.
     """
 
-    database: Database
+    context: OwnContext
     store: FolderStore
-    quota: int | None = None
+    names: Tree
+    quota: int | None
 
     def start(
-        self, organization_id: int, user_id: int, wanted: StartUpload, answer: Callable[[UploadRecord], _Answer]
+        self, organization_id: int, user_id: int, start: StartUpload, answer: Callable[[UploadRecord], _Answer]
     ) -> _Answer:
         """Open an upload.
 
         Args:
             organization_id: whose file it will be.
             user_id: who opens it.
-            wanted: what is to be uploaded.
+            start: what is to be uploaded.
             answer: called with the upload inside the transaction; what it gives is returned.
 
         Raises:
             Refusal: the path cannot be, or something is there that must not be replaced.
         """
-        segments = tree.parse_new(wanted.path)
-        if wanted.size is not None and wanted.size > MAX_SIZE:
+        segments = tree.parse_new(start.path)
+        if start.size is not None and start.size > MAX_SIZE:
             raise bad_entry(f"size: an upload has at most {MAX_SIZE} bytes; split the file")
-        with self.database.read() as session:
-            replaced = tree.check_target(session, organization_id, segments, overwrite=wanted.overwrite)
-            quotas.require_room(session, organization_id, (wanted.size or 0) - replaced, self.quota)
+        with self.context.read() as session:
+            replaced = tree.check_target(session, organization_id, segments, overwrite=start.overwrite)
+            quotas.require_room(session, organization_id, (start.size or 0) - replaced, self.quota)
         upload = Upload(
             uid=new_uid(),
             key=self.store.new_key(),
             organization_id=organization_id,
             path=paths.join(segments),
-            size=wanted.size,
-            part_size=part_size(wanted.size),
-            overwrite=wanted.overwrite,
+            size=start.size,
+            part_size=part_size(start.size),
+            overwrite=start.overwrite,
             expires_at=clock.now() + LIFETIME,
             created_by=user_id,
         )
         self.store.start_upload(upload.uid)
         try:
-            with self.database.write(SERVER) as session:
+            with self.context.write(organization_id) as session:
                 session.add(upload)
                 return answer(_record(upload, []))
         except BaseException:
@@ -94,13 +96,13 @@ class Uploads:
 
     def read(self, organization_id: int, uid: str) -> UploadRecord:
         """An upload with the parts held."""
-        with self.database.read() as session:
+        with self.context.read() as session:
             upload = _find(session, uid, organization_id)
             return _record(upload, upload.parts)
 
     def abort(self, organization_id: int, uid: str) -> None:
         """Drop an open upload and its parts."""
-        with self.database.write(SERVER) as session:
+        with self.context.write(organization_id) as session:
             upload = _open(session, uid, organization_id)
             session.execute(delete(Upload).where(Upload.id == upload.id))
         self._drop(uid, upload.key)
@@ -116,19 +118,21 @@ class Uploads:
                 they break off.
 
         Raises:
-            Refusal: there is no such upload, it is completed, or the part has not the size it must have.
+            Refusal: the upload cannot be found, it is completed, or the part has not the size it must have.
         """
+        with self.context.read() as session:
+            organization_id = _find(session, uid).organization_id
         try:
-            with self._held(uid, exclusive=False):
-                with self.database.write(SERVER) as session:
+            with self._held(organization_id, uid, exclusive=False):
+                with self.context.write(organization_id) as session:
                     upload = _open(session, uid)
-                    counting.charge(upload.organization_id)
+                    self.context.charge(organization_id)
                     _check_part_size(upload, n, length)
                     # Until all of it is on disk again, nothing is held for this part.
                     session.execute(_this_part(upload, n))
                 written = self.store.write_part(uid, (n - 1) * upload.part_size, body(upload.part_size))
                 _check_part_size(upload, n, written.size)
-                with self.database.write(SERVER) as session:
+                with self.context.write(organization_id) as session:
                     upload = _open(session, uid)
                     session.execute(_this_part(upload, n))
                     session.add(UploadPart(upload_id=upload.id, n=n, size=written.size, sha256=written.sha256))
@@ -139,41 +143,41 @@ class Uploads:
         return written
 
     def complete(
-        self, organization_id: int, uid: str, stated: CompleteUpload, answer: Callable[[Entry], _Answer]
+        self, organization_id: int, uid: str, completion: CompleteUpload, answer: Callable[[Entry], _Answer]
     ) -> _Answer:
         """Make an upload the newest version at its path; a repeat gives the same version.
 
         Args:
             organization_id: whose upload it is.
             uid: the upload.
-            stated: what it must be.
+            completion: its parts and SHA-256 as the sender knows them.
             answer: called with the file inside the transaction; what it gives is returned.
 
         Raises:
-            Refusal: parts are missing or differ from what is stated, or the path cannot take a file.
+            Refusal: parts are missing or differ from those of `completion`, or the path cannot take a file.
         """
         deadline = time.monotonic() + HOLD_WAIT
         while True:
             try:
-                with self._held(uid, exclusive=True):
-                    return self._complete(organization_id, uid, stated, answer)
+                with self._held(organization_id, uid, exclusive=True):
+                    return self._complete(organization_id, uid, completion, answer)
             except upload_locks.Busy:
-                with self.database.read() as session:
+                with self.context.read() as session:
                     upload = _find(session, uid, organization_id)
                     if upload.version is not None:
-                        return answer(_completed(upload, upload.version, stated))
+                        return answer(_completed(upload, upload.version, completion))
                 if time.monotonic() > deadline:
                     raise _busy() from None
                 time.sleep(0.05)
 
     def _complete(
-        self, organization_id: int, uid: str, stated: CompleteUpload, answer: Callable[[Entry], _Answer]
+        self, organization_id: int, uid: str, completion: CompleteUpload, answer: Callable[[Entry], _Answer]
     ) -> _Answer:
-        with self.database.read() as session:
+        with self.context.read() as session:
             upload = _find(session, uid, organization_id)
             if upload.version is not None:
-                return answer(_completed(upload, upload.version, stated))
-            expected = Written(_total(upload, upload.parts, stated), stated.sha256)
+                return answer(_completed(upload, upload.version, completion))
+            expected = Written(_total(upload, upload.parts, completion), completion.sha256)
             key = upload.key
         try:
             self.store.check_upload(uid, expected)
@@ -185,7 +189,7 @@ class Uploads:
             raise _gone() from None  # aborted just now
         published = False
         try:
-            with self.database.write(SERVER) as session:
+            with self.context.write(organization_id) as session:
                 upload = _open(session, uid, organization_id)
                 version = Version(
                     key=key,
@@ -197,7 +201,9 @@ class Uploads:
                 )
                 segments = tuple(upload.path.split("/"))
                 with quotas.within_quota(session, organization_id, self.quota):
-                    node = tree.put_version(session, organization_id, segments, version, overwrite=upload.overwrite)
+                    node = self.names.put_version(
+                        session, organization_id, segments, version, overwrite=upload.overwrite
+                    )
                 upload.version = version
                 upload.node_uid = node.uid
                 session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id))
@@ -211,9 +217,9 @@ class Uploads:
             raise
 
     @contextlib.contextmanager
-    def _held(self, uid: str, *, exclusive: bool) -> Iterator[None]:
-        """Hold the file of an upload, if it is not completed, when there is nothing to hold."""
-        with self.database.write(SERVER) as session:
+    def _held(self, organization_id: int, uid: str, *, exclusive: bool) -> Iterator[None]:
+        """Hold the file of an upload during the block; one that is completed has none to hold."""
+        with self.context.write(organization_id) as session:
             upload = _find(session, uid)
             completed = upload.version_id is not None
             if not completed and not self.store.has_upload(uid):
@@ -233,23 +239,30 @@ class Uploads:
 
     def drop_orphans(self) -> None:
         """Drop the files of uploads that are not recorded; only while nobody starts one."""
-        with self.database.read() as session:
+        with self.context.read() as session:
             known = set(session.scalars(select(Upload.uid).where(Upload.version_id.is_(None))))
         for uid in set(self.store.uploads()) - known:
             self.store.drop_upload(uid)
 
     def sweep(self) -> bool:
         """Drop some of the uploads that have expired; False when none is left."""
-        with self.database.read() as session:
+        with self.context.read() as session:
             expired = session.scalars(select(Upload).where(Upload.expires_at <= clock.now()).limit(SWEPT)).all()
         if not expired:
             return False
-        with self.database.write(SERVER) as session:
+        with self.context.write(self.context.SERVER) as session:
             session.execute(delete(Upload).where(Upload.id.in_([upload.id for upload in expired])))
         for upload in expired:
             if upload.version_id is None:
                 self._drop(upload.uid, upload.key)
         return True
+
+    def drop_files(self, organization_id: int) -> None:
+        """Drop the files of an organization's uploads; their rows stay."""
+        with self.context.read() as session:
+            uids = session.scalars(select(Upload.uid).where(Upload.organization_id == organization_id)).all()
+        for uid in uids:
+            self.store.drop_upload(uid)
 
     def _drop(self, uid: str, key: str) -> None:
         """Drop the bytes of an upload that was never completed, also if a crash left them under its key."""
@@ -283,10 +296,10 @@ def _record(upload: Upload, parts: Iterable[UploadPart]) -> UploadRecord:
 
 def _find(session: Session, uid: str, organization_id: int | None = None) -> Upload:
     """The upload, which a signed address names without its organization."""
-    wanted = select(Upload).where(Upload.uid == uid, Upload.expires_at > clock.now())
+    uploads = select(Upload).where(Upload.uid == uid, Upload.expires_at > clock.now())
     if organization_id is not None:
-        wanted = wanted.where(Upload.organization_id == organization_id)
-    upload = session.scalar(wanted)
+        uploads = uploads.where(Upload.organization_id == organization_id)
+    upload = session.scalar(uploads)
     if upload is None:
         raise _gone()
     return upload
@@ -300,12 +313,12 @@ def _open(session: Session, uid: str, organization_id: int | None = None) -> Upl
 
 
 def _busy() -> Refusal:
-    said = "a part of this upload is still arriving, or it is being completed; try again"
-    return Refusal(409, "conflict", said, {"Retry-After": "1"})
+    detail = "a part of this upload is still arriving, or it is being completed; try again"
+    return Refusal(409, "conflict", detail, {"Retry-After": "1"})
 
 
 def _gone() -> Refusal:
-    return not_found("there is no such upload, or it was aborted or has expired; start a new one")
+    return not_found("the upload cannot be found, it was aborted or has expired; start a new one")
 
 
 def _this_part(upload: Upload, n: int) -> Delete:
@@ -330,22 +343,22 @@ def _check_part_size(upload: Upload, n: int, size: int | None) -> None:
         raise bad_entry(f"part {n} of this upload must have {must} bytes, and this one has {size}")
 
 
-def _total(upload: Upload, held: list[UploadPart], stated: CompleteUpload) -> int:
-    """Bytes of the whole upload, if the parts held are the parts stated and none is missing."""
-    parts = sorted(stated.parts, key=lambda part: part.n)
+def _total(upload: Upload, held: list[UploadPart], completion: CompleteUpload) -> int:
+    """Bytes of the whole upload, if the parts held are those of `completion` and none is missing."""
+    parts = sorted(completion.parts, key=lambda part: part.n)
     if [part.n for part in parts] != list(range(1, len(parts) + 1)):
         raise bad_entry("parts: name each part once, from 1 without gaps")
     by_number = {part.n: part for part in held}
     for part in parts:
-        found = by_number.pop(part.n, None)
-        if found is None:
+        arrived = by_number.pop(part.n, None)
+        if arrived is None:
             raise conflict(f"part {part.n} has not arrived; send it and complete again")
-        if part.etag.strip('"') != found.sha256 or (part.sha256 or found.sha256) != found.sha256:
+        if part.etag.strip('"') != arrived.sha256 or (part.sha256 or arrived.sha256) != arrived.sha256:
             raise checksum_mismatch(f"part {part.n} is not what was stated; send it again")
-        if part.size != found.size:
-            raise bad_entry(f"part {part.n} has {found.size} bytes, and {part.size} were stated; send it again")
-        if part.n < len(parts) and found.size != upload.part_size:
-            raise bad_entry(f"part {part.n} has {found.size} bytes; all but the last need {upload.part_size}")
+        if part.size != arrived.size:
+            raise bad_entry(f"part {part.n} has {arrived.size} bytes, and {part.size} were stated; send it again")
+        if part.n < len(parts) and arrived.size != upload.part_size:
+            raise bad_entry(f"part {part.n} has {arrived.size} bytes; all but the last need {upload.part_size}")
     if by_number:
         raise conflict(f"part {min(by_number)} has arrived and is not stated; name all parts")
     total = sum(part.size for part in parts)
@@ -354,8 +367,8 @@ def _total(upload: Upload, held: list[UploadPart], stated: CompleteUpload) -> in
     return total
 
 
-def _completed(upload: Upload, version: Version, stated: CompleteUpload) -> Entry:
-    if stated.sha256 != version.sha256:
+def _completed(upload: Upload, version: Version, completion: CompleteUpload) -> Entry:
+    if completion.sha256 != version.sha256:
         raise conflict("this upload is completed with other content; start a new one to change the file")
     name = upload.path.rpartition("/")[2]
     return tree.file_entry(name, upload.node_uid or "", version)

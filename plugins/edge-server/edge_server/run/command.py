@@ -132,10 +132,10 @@ def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
     "--deep", is_flag=True, help="Also read all content and compare its SHA-256; takes as long as that takes."
 )
 def fsck(data: Path, deep: bool) -> None:
-    """Check that the content of all files is there, also while the server runs.
+    """Check that the content of all files, and of plugins, is there, also while the server runs.
 
     Drops files in the data folder that belong to nothing. Missing or damaged content is listed by
-    path and version and makes the exit code 1; nothing is changed about it.
+    path and version, that of plugins by table and row, and makes the exit code 1; nothing is changed about it.
     """
     from edge_server.run import start
 
@@ -145,8 +145,9 @@ def fsck(data: Path, deep: bool) -> None:
         output.line(line)
     for name in report.recounted:
         output.line(f"{name}: what its files hold was counted wrongly and is set right")
+    contents = f" and {report.contents} contents of plugins" if report.contents else ""
     output.line(
-        f"{report.versions} versions checked, {len(report.damages)} missing or damaged, "
+        f"{report.versions} versions{contents} checked, {len(report.damages)} missing or damaged, "
         f"{report.orphans} orphaned files dropped"
     )
     if not report.is_clean:

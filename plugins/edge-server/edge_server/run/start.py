@@ -60,7 +60,7 @@ def prepare(data: Path) -> tuple[Engines, list[Subsystem], str | None]:
         engines = app.engines_at(data, Signer(read_key(data)))
         loaded = app.load(engines)
         with contextlib.closing(engines.database):
-            for store in (engines.store, *(stored.store for stored in engines.stored)):
+            for store in {engines.store, *(stored.store for stored in engines.stored)}:
                 store.create()
             histories = [own_history(Base.metadata), *(each.history for each in loaded if each.history is not None)]
             migrate(engines.database, data / "backups", histories)
@@ -137,9 +137,10 @@ def check(data: Path, *, deep: bool) -> fsck.Report:
     """Check a server's content, whether or not it runs; see `fsck`.
 
     Raises:
-        CannotStart: there is no server's data, it cannot be used, or another version's server made
-            the database.
+        CannotStart: there is no server's data, it cannot be used, a plugin cannot be loaded, whose content would
+            look like nobody's, or another version's server made the database.
     """
     with engines(data) as opened:
-        own_history().require_migrated(opened.database)
-        return fsck.check(opened.database, opened.store, deep=deep)
+        app.require_migrated(opened, app.load(opened))
+        others = [stored for stored in opened.stored if stored.store is not opened.store]  # which has files alone
+        return fsck.check(opened.database, opened.store, others, deep=deep)
