@@ -5,11 +5,41 @@ from __future__ import annotations
 import io
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from edge_vfs.content import Check
 from edge_vfs.read_ahead import ReadAhead
 from edge_vfs.store import FileStore, Stat
+
+FIRST_BLOCK = io.DEFAULT_BUFFER_SIZE
+"""Bytes that are held for a reader of lines; each following block has twice as many."""
+
+LARGEST_BLOCK = 64 << 10
+"""Bytes of the largest block that is held for a reader of lines."""
+
+
+class Block(io.BytesIO):
+    r"""Bytes of a file that are held for a reader of lines: whole lines, which Python itself goes through.
+
+    Args:
+        start: position in the file of the first byte.
+        content: the bytes; what follows the last ``b"\n"`` is kept apart as `rest`, so that two threads
+            that read lines never get two halves of one.
+    """
+
+    def __init__(self, start: int, content: bytes = b"") -> None:
+        lines = content.rfind(b"\n") + 1
+        super().__init__(content[:lines])
+        self.rest = content[lines:]
+        self.start = start
+        self.end = start + lines  # of the whole lines
+        self.stop = start + len(content)
+
+    @property
+    def position(self) -> int:
+        """Position in the file of the next byte."""
+        return self.start + self.tell()
 
 
 class File(io.RawIOBase):
@@ -17,15 +47,15 @@ class File(io.RawIOBase):
 
     Opening sends no request. Reading on from the current position is a single streamed request, a
     short jump forward included; any other jump costs a request at the next read, which asks for
-    little more than what is read. The file keeps reading the version that was current when it was
-    opened. Several threads may read it; they share its position.
+    little more than what is read. Lines come from a block that is held. The file keeps reading the
+    version that was current when it was opened. Several threads may read it; they share its position.
     """
 
     def __init__(self, store: FileStore, path: str, stat: Stat) -> None:
         self._reader = store.reader(path, stat)
         self._stat = stat
         self._path = path
-        self._position = 0
+        self._held = Block(0)  # its position is that of the file
         self._ahead = ReadAhead(self._reader, stat)
         self._check = Check(stat)
         # Readers such as pyarrow call from threads of their own.
@@ -35,6 +65,11 @@ class File(io.RawIOBase):
     def basename(self) -> str:
         """Name without its path."""
         return self._stat.name
+
+    @property
+    def name(self) -> str:
+        """Path from the root, such as ``"/runs/plate-7.csv"``, under which Python's own readers know a file."""
+        return f"/{self._path}"
 
     @property
     def size(self) -> int:
@@ -71,16 +106,86 @@ class File(io.RawIOBase):
             return self.readall()
         with self._lock:
             self._check_open()
-            block = self._ahead.read(self._position, size)
-            self._check.see(self._position, block)
-            self._position += len(block)
-            return block
+            block = self._held.read(size)
+            if len(block) == size:
+                return block
+            content = self._following(block, size - len(block))
+            self._replace(Block(self._held.end - len(block) + len(content[:size]), content[size:]))
+            return content[:size]
 
     def readall(self) -> bytes:
         """Read all bytes from the current position to the end; raises like `read`."""
         with self._lock:
             self._check_open()
-            return self.read(max(0, self.size - self._position))
+            return self.read(max(0, self.size - self._held.position))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        r"""Read up to and with the next ``b"\n"``; iterating over the file gives such lines.
+
+        Args:
+            size: maximum number of bytes to return; no maximum if it is negative or None.
+
+        Returns:
+            the line; the last may lack its ``b"\n"``, and after it comes ``b""``.
+
+        Raises:
+            ChecksumError, ConnectionFailed, NotFound, Conflict, ValueError: as for `read`.
+        """
+        with self._lock:
+            if size is not None and size >= 0:
+                return self._limited_line(size)
+            if line := self._held.readline():
+                return line
+            self._check_open()
+            return self._held.readline() if self._hold() else self.read(len(self._held.rest))
+
+    def _limited_line(self, size: int) -> bytes:
+        start = self.tell()
+        pieces: list[bytes] = []
+        try:
+            while size and (following := self.peek()):
+                pieces.append(self.read(following.find(b"\n", 0, size) + 1 or min(size, len(following))))
+                size = 0 if pieces[-1].endswith(b"\n") else size - len(pieces[-1])
+        except BaseException:
+            self.seek(start)  # otherwise the next line would lack its beginning
+            raise
+        return b"".join(pieces)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            # Not "yield from": a loop that is left would close the block.
+            for line in self._held:  # noqa: UP028
+                yield line
+            with self._lock:
+                self._check_open()
+                if self._held.position < self._held.end or self._hold():
+                    continue
+                last = self.read(len(self._held.rest))
+            if last:
+                yield last
+            return
+
+    def peek(self, size: int = 0, /) -> bytes:
+        """Return bytes from the current position on without moving it.
+
+        Args:
+            size: number of bytes that are needed.
+
+        Returns:
+            at least `size` bytes and at least one, often more; fewer only at the end of the file.
+
+        Raises:
+            ChecksumError, ConnectionFailed, NotFound, Conflict, ValueError: as for `read`.
+        """
+        with self._lock:
+            self._check_open()
+            lines = self._held.read()
+            start = self._held.end - len(lines)
+            content = lines + self._held.rest
+            if len(content) < max(size, 1):
+                content = self._following(lines, max(size - len(lines), len(self._held.rest) + self._block_size()))
+            self._replace(Block(start, content))
+            return content
 
     def readinto(self, buffer: Any, /) -> int:
         """Read bytes into `buffer` and return their number; raises like `read`."""
@@ -104,18 +209,18 @@ class File(io.RawIOBase):
         """
         with self._lock:
             self._check_open()
-            start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}.get(whence)
-            if start is None:
+            origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._held.position, os.SEEK_END: self.size}.get(whence)
+            if origin is None:
                 raise ValueError(f"whence must be 0, 1 or 2, not {whence}")
-            if start + offset < 0:
-                raise ValueError(f"cannot seek to byte {start + offset}, before the beginning")
-            self._position = start + offset
-            return self._position
+            if origin + offset < 0:
+                raise ValueError(f"cannot seek to byte {origin + offset}, before the beginning")
+            return self._move(origin + offset)
 
     def tell(self) -> int:
         """Return the position at which the next read begins, in bytes from the beginning."""
-        self._check_open()
-        return self._position
+        with self._lock:
+            self._check_open()
+            return self._held.position
 
     def readable(self) -> bool:
         """Return True: a stored file can always be read."""
@@ -133,7 +238,52 @@ class File(io.RawIOBase):
         """Close the file; closing it again does nothing."""
         with self._lock:
             self._ahead.close()
+            self._replace(Block(0))
             super().close()
+
+    def _move(self, position: int) -> int:
+        held = self._held
+        if held.start <= position <= held.end:
+            held.seek(position - held.start)
+        else:
+            self._replace(Block(position, held.rest[position - held.end :] if position > held.end else b""))
+        return position
+
+    def _hold(self) -> bool:
+        """Hold the lines that follow the block; return whether there is a whole one."""
+        held = self._held
+        size = self._block_size()
+        pieces = [held.rest]
+        stop = held.stop
+        while (following := self._fetch(stop, size)) and b"\n" not in following:
+            pieces.append(following)
+            stop += len(following)
+        pieces.append(following)
+        self._replace(Block(held.end, b"".join(pieces)))
+        return bool(following)
+
+    def _following(self, taken: bytes, size: int) -> bytes:
+        """Return `taken`, the end of the block's lines, with at least `size` bytes more if there are so many."""
+        held = self._held
+        missing = size - len(held.rest)
+        try:
+            return taken + held.rest + (self._fetch(held.stop, missing) if missing > 0 else b"")
+        except BaseException:
+            held.seek(-len(taken), os.SEEK_CUR)  # so that the read can be tried again
+            raise
+
+    def _block_size(self) -> int:
+        return min(max(2 * (self._held.stop - self._held.start), FIRST_BLOCK), LARGEST_BLOCK)
+
+    def _replace(self, block: Block) -> None:
+        """Hold `block` in place of the former, which has no more lines for those who go through it."""
+        self._held.seek(0, os.SEEK_END)
+        self._held = block
+
+    def _fetch(self, position: int, size: int) -> bytes:
+        content = self._ahead.read(position, size)
+        self._check.see(position, content)
+        return content
 
     def _check_open(self) -> None:
         if self.closed:
