@@ -321,7 +321,7 @@ class SQLTable:
 
     def _select(
         self, columns: Sequence[str] | None, where: Where | None, limit: int | None
-    ) -> sqlalchemy.Select[tuple[Any, ...]]:
+    ) -> sqlalchemy.Select[*tuple[Any, ...]]:
         import sqlalchemy
 
         if limit is not None and limit < 0:
