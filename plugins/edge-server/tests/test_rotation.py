@@ -39,6 +39,8 @@ from edge_server.secrets.models import Secret
 from edge_server.secrets.vault import Vault, place
 from edge_server.testing.local_server import EdgeServer
 
+from .bringing import Bring
+
 COLUMNS: list[SealedColumn] = start.sealed_columns(
     app.load(app.engines_at(Path("no-folder"), Signer(b"")), plugins=False)
 )
@@ -295,6 +297,71 @@ def test_a_key_file_that_others_can_read_stops_the_start(data: Path, file: KeyFi
     file.path.chmod(0o644)
     with pytest.raises(BadKeyFile, match="run `chmod 600`"):
         start.prepare(data)
+
+
+LABORATORY = """
+plugin_api = 1
+from pathlib import Path
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+class Base(DeclarativeBase):
+    pass
+
+class Note(Base):
+    __tablename__ = "lab_notes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[str]
+    organization_id: Mapped[int]
+    text: Mapped[bytes]
+
+def server(context):
+    context.sealed(Note.text)
+    return context.subsystem(metadata=Base.metadata, migrations=Path(__file__).parent / "lab_migrations")
+"""
+
+NOTES = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "0001", None
+def upgrade():
+    op.create_table(
+        "lab_notes",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("uid", sa.String(36), nullable=False),
+        sa.Column("organization_id", sa.Integer, sa.ForeignKey("organizations.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("text", sa.LargeBinary, nullable=False),
+    )
+"""
+
+
+def test_no_key_goes_while_a_plugin_is_away_whose_tables_are_there(
+    bring: Bring, data: Path, opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(LABORATORY, NOTES)
+    start.prepare(data)
+    place = {"organization": "1", "owner": "lab/lab_notes/text", "name": "plot"}
+    with opened.write(SERVER) as session:
+        insertion = sa.text("INSERT INTO lab_notes (uid, organization_id, text) VALUES ('plot', 1, :text)")
+        session.execute(insertion, {"text": Sealer(file).seal(b"a note", **place)})
+    first = file.read().newest
+    monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "lab-plugin")
+    now = clock.now()
+    for n in range(1, 3):
+        monkeypatch.setattr(clock, "now", lambda later=now + 2 * n * KEPT: later)
+        done = run("rotate-keys", "--data", data)
+        assert done.exit_code == 0
+        assert done.output == (
+            f"A new key seals; 0 contents were sealed anew. Older keys: all {n} stay, since the database has tables of "
+            "lab, whose plugin is not loaded; install it or switch it on and rotate again, or drop its tables if it "
+            f"never comes back. Back up {file.path} now.\n"
+        )
+    assert file.read().find(first.id) is not None
+    monkeypatch.delenv("EDGE_DISABLE_PLUGINS")
+    monkeypatch.setattr(clock, "now", lambda: now + 6 * KEPT)
+    done = run("rotate-keys", "--data", data)
+    assert "1 contents were sealed anew. Older keys: 2 stay for copies of the database, 1 were removed." in done.output
+    with opened.read() as session:
+        assert Sealer(file).open(session.scalars(sa.text("SELECT text FROM lab_notes")).one(), **place) == b"a note"
 
 
 # --- others at work -------------------------------------------------------------------------------

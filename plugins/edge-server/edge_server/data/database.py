@@ -22,6 +22,9 @@ FILE_NAME = "edge.sqlite3"
 VERSION_TABLE = "alembic_version"
 """Where the revision of the server's own tables is kept."""
 
+PLUGIN_TABLE = "alembic_version_"
+"""What comes before a subsystem's name where the revision of a plugin's tables is kept, apart from all others'."""
+
 BUSY_TIMEOUT = 30_000
 """Milliseconds a transaction waits for another one's write lock."""
 
@@ -78,7 +81,7 @@ class Database:
 
     @contextlib.contextmanager
     def write_connection(self) -> Iterator[sa.Connection]:
-        """The same as a bare connection, for migrations."""
+        """A bare connection in a transaction that writes, for migrations."""
         with self._writing.begin() as connection:
             yield connection
 
@@ -89,6 +92,11 @@ class Database:
                 return None
             revision: str | None = connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(table)))
             return revision
+
+    def plugins(self) -> list[str]:
+        """The names of the subsystems of plugins that have tables here, whether or not they are loaded."""
+        tables = sa.inspect(self.engine).get_table_names()
+        return sorted(table.removeprefix(PLUGIN_TABLE) for table in tables if table.startswith(PLUGIN_TABLE))
 
     def close(self) -> None:
         """Close the connections; before a fork, since SQLite's do not survive one."""

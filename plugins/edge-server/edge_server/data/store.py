@@ -1,4 +1,4 @@
-"""The bytes, in a local folder.
+"""The store of content, and the one in a local folder.
 
 Content lies under an opaque key and never changes. It is written elsewhere in the same file system,
 forced to disk and then renamed, so that under a key there is all of it or nothing. The database
@@ -29,7 +29,7 @@ BLOCK = 1 << 20
 
 
 class WrongContent(Exception):
-    """An upload's bytes are not the ones that were stated."""
+    """An upload's bytes do not have the SHA-256 that its sender named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +59,10 @@ class Content(Protocol):
 
 
 class Store(Protocol):
-    """Where content is kept. A key says nothing about the content and cannot be guessed.
+    """Where content is kept, by keys that say nothing about it and cannot be guessed.
 
-    Content never changes: there is all of it under a key, or nothing.
+    Content never changes: there is all of it under a key, or nothing. Whoever stores it writes the
+    key into a row afterwards, and removes the content if that fails.
     """
 
     def new_key(self) -> str:
@@ -90,7 +91,11 @@ class Store(Protocol):
 
 
 class FolderStore:
-    """The content and the open uploads below one folder.
+    """The store in a local folder, which keeps the files of open uploads as well.
+
+    It has three folders: `content` with the content under its keys, `incoming` with what is being
+    written, `uploads` with one file for each open upload, which parts are written into in any order.
+    They must be in one file system, since content gets its name by being renamed.
 
     Args:
         root: the folder; `create` makes what is missing in it.
@@ -187,7 +192,7 @@ class FolderStore:
         """Hold an upload's file: shared to write a part, exclusive to complete it.
 
         Raises:
-            locks.Busy: it is held otherwise.
+            upload_locks.Busy: it is held otherwise.
             FileNotFoundError: the upload has no file.
         """
         return upload_locks.hold(self._uploads / upload, exclusive=exclusive)

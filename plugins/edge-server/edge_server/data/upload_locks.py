@@ -1,4 +1,4 @@
-"""Who may touch an upload's file: any number of writers of parts together, or the one that completes it.
+"""Locks on an upload's file: shared by all who write a part of it, exclusive to who completes it.
 
 Without this, a sender that was cut off and resumed could go on writing into content that has been
 checked and shown already.
@@ -35,7 +35,7 @@ def hold(path: Path, *, exclusive: bool) -> Iterator[None]:
 
     Raises:
         Busy: it is held otherwise.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file is not there.
     """
     if fcntl is None:
         with _hold_in_process(path, exclusive):

@@ -16,7 +16,9 @@ nobody waits:
 A row is changed only in its blob, and only if that still is what was read: its revision stays, so
 no client meets a conflict.
 
-Where sealed content is the subsystems say, each by `Context.sealed`.
+Where sealed content is the subsystems say, each by `Context.sealed`. Those of a plugin that is
+uninstalled or switched off say nothing, though its tables are still there and may hold what any of the
+keys has sealed: as long as there is one, no key is removed.
 """
 
 from __future__ import annotations
@@ -56,46 +58,54 @@ class Rotation:
         stuck: how many it could not open and left as they are; the log names them.
         kept: how many older keys the file still has.
         removed: how many it has no longer.
+        unreached: subsystems that are not loaded and have tables, for whose sake no key was removed.
     """
 
     resealed: int = 0
     stuck: int = 0
     kept: int = 0
     removed: int = 0
+    unreached: tuple[str, ...] = ()
 
 
 def rotate(
-    database: Database, file: KeyFile, columns: Sequence[SealedColumn], *, kept: dt.timedelta = KEPT
+    database: Database,
+    file: KeyFile,
+    columns: Sequence[SealedColumn],
+    *,
+    kept: dt.timedelta = KEPT,
+    unreached: Sequence[str] = (),
 ) -> Rotation:
     """Make a new key and seal everything with it.
 
     Args:
         database: the database, migrated; a server may be running on it.
         file: the keys.
-        columns: where sealed content is, all of it.
+        columns: where sealed content is, all of it but that of `unreached`.
         kept: how long a key that nothing is sealed with stays, at least `UNDER_WAY`.
+        unreached: subsystems that are not loaded and have tables; with one, all keys stay.
 
     Raises:
         filelock.Timeout: another rotation is running.
         BadKeyFile: the key file cannot be used.
     """
-    done = Rotation()
+    done = Rotation(unreached=tuple(unreached))
     with file.locked():
         oldest = clock.now() - max(kept, UNDER_WAY)
         newest = file.renew()
-        found: set[bytes] = set()
+        used: set[bytes] = set()
         stuck: set[bytes] = set()
         for sealed in columns:
             for old, opened in _reseal(database, Sealer(file), sealed, newest):
-                found.add(old)
+                used.add(old)
                 if opened:
                     done.resealed += 1
                 else:
                     stuck.add(old)
                     done.stuck += 1
         before = file.read().keys
-        after = [_judged(key, newest, found, stuck) for key in before]
-        after = [key for key in after if key.retired_at is None or key.retired_at > oldest]
+        after = [_judged(key, newest, used, stuck) for key in before]
+        after = [key for key in after if unreached or key.retired_at is None or key.retired_at > oldest]
         file.keep(after)
         done.kept, done.removed = len(after) - 1, len(before) - len(after)
     return done
@@ -104,14 +114,16 @@ def rotate(
 def any_sealed(database: Database, columns: Sequence[SealedColumn]) -> bool:
     """Whether the database holds anything sealed."""
     with database.read() as session:
-        return any(session.scalar(select(one.column).where(one.column.is_not(None)).limit(1)) for one in columns)
+        return any(
+            session.scalar(select(sealed.column).where(sealed.column.is_not(None)).limit(1)) for sealed in columns
+        )
 
 
-def _judged(key: Key, newest: Key, found: set[bytes], stuck: set[bytes]) -> Key:
+def _judged(key: Key, newest: Key, used: set[bytes], stuck: set[bytes]) -> Key:
     """The key, with since when nothing is sealed with it."""
     if key.id == newest.id or key.id in stuck:
         return dataclasses.replace(key, retired_at=None)
-    if key.id in found or key.retired_at is None:
+    if key.id in used or key.retired_at is None:
         return dataclasses.replace(key, retired_at=clock.now())
     return key
 
@@ -132,8 +144,8 @@ def _batch(
 ) -> tuple[int | None, list[tuple[bytes, bool]]]:
     """Seal the next rows anew; returns the last one's id, if there may be more."""
     column, table = sealed.column, sealed.column.class_
-    wanted = select(table).where(column.is_not(None), table.id > after).order_by(table.id).limit(BATCH)
-    rows = list(session.scalars(wanted))
+    batch = select(table).where(column.is_not(None), table.id > after).order_by(table.id).limit(BATCH)
+    rows = list(session.scalars(batch))
     done = []
     for row in rows:
         blob = getattr(row, column.key)

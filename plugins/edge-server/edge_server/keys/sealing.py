@@ -137,12 +137,12 @@ class KeyFile:
         except FileNotFoundError:
             raise BadKeyFile(f"the key file {self.path} is missing; put it back from its backup") from None
         except OSError as error:
-            raise BadKeyFile(f"the key file {self.path} cannot be read ({error.strerror}); mend that") from None
+            raise BadKeyFile(f"the key file {self.path} cannot be read ({error.strerror}); fix that") from None
         try:
             content = json.loads(raw)
-            ring = Ring(tuple(_key(one) for one in content["keys"]), bytes.fromhex(content["seals"]))
-            found = {key.id for key in ring.keys}
-            if ring.seals not in found or len(found) < len(ring.keys):
+            ring = Ring(tuple(_key(plain) for plain in content["keys"]), bytes.fromhex(content["seals"]))
+            ids = {key.id for key in ring.keys}
+            if ring.seals not in ids or len(ids) < len(ring.keys):
                 raise ValueError
         except (ValueError, TypeError, KeyError):
             raise BadKeyFile(f"{self.path} is not a whole key file; put it back from its backup") from None

@@ -46,16 +46,16 @@ class Signer:
         Raises:
             Refusal: this is not what was signed, or it has expired.
         """
-        values = {name: given[0] for name, given in query.items() if len(given) == 1}
-        signature = values.pop("signature", "")
-        expected = self._signature(method, path, values)
-        if len(values) + 1 != len(query) or not hmac.compare_digest(signature.encode(), expected.encode()):
+        signed = {name: values[0] for name, values in query.items() if len(values) == 1}
+        signature = signed.pop("signature", "")
+        expected = self._signature(method, path, signed)
+        if len(signed) + 1 != len(query) or not hmac.compare_digest(signature.encode(), expected.encode()):
             raise Refusal(
                 403, "bad_signature", "this address is not as it was signed; ask for a new one and use it unchanged"
             )
-        if int(values["expires"]) <= clock.now().timestamp():
+        if int(signed["expires"]) <= clock.now().timestamp():
             raise Refusal(403, "expired", "this address has expired; ask for a new one")
-        return values
+        return signed
 
     def digest(self, text: bytes) -> str:
         """A digest of `text` that nobody can compute without the key, so that a guess cannot be checked."""

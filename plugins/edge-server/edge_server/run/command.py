@@ -116,9 +116,15 @@ def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
     process.log_to_stderr()
     with _explained():
         done = start.rotate_keys(data, kept=dt.timedelta(days=keep_days), lost=lost)
+    older = f"{done.kept} stay for copies of the database, {done.removed} were removed."
+    if done.unreached:
+        older = (
+            f"all {done.kept} stay, since the database has tables of {', '.join(done.unreached)}, whose plugin is not "
+            "loaded; install it or switch it on and rotate again, or drop its tables if it never comes back."
+        )
     output.line(
-        f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {done.kept} stay for copies of "
-        f"the database, {done.removed} were removed. Back up {data / FILE_NAME} now."
+        f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {older} "
+        f"Back up {data / FILE_NAME} now."
     )
     if done.stuck:
         raise click.ClickException(

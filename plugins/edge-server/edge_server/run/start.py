@@ -112,7 +112,10 @@ def rotate_keys(data: Path, *, kept: dt.timedelta, lost: bool = False) -> rotati
             if lost:
                 with file.locked():
                     file.create_lost()
-            return rotation.rotate(opened.database, file, sealed_columns(loaded), kept=kept)
+            unreached = set(opened.database.plugins()) - {each.name for each in loaded}
+            return rotation.rotate(
+                opened.database, file, sealed_columns(loaded), kept=kept, unreached=sorted(unreached)
+            )
         except filelock.Timeout:
             raise CannotStart(f"the keys of {data} are being rotated already; wait for that") from None
 

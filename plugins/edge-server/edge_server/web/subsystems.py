@@ -18,7 +18,7 @@ from edge_core.documented import NAMESPACES
 from edge_core.errors import EdgeError
 from edge_core.registry import PluginRecord, Registry
 from edge_server.base.problems import CannotStart
-from edge_server.data.database import Database
+from edge_server.data.database import PLUGIN_TABLE, Database
 from edge_server.data.migration import History
 from edge_server.web.context import Context, OwnContext, Parts, address_is_within
 from edge_server.web.engines import Engines
@@ -167,8 +167,7 @@ def _history(subsystem: Subsystem) -> History | None:
         owner=f"{plugin.distribution} {plugin.version}",
         maker=plugin.distribution,
         folder=migrations,
-        # Apart from the server's own and from all others'.
-        version_table=f"alembic_version_{subsystem.name}",
+        version_table=f"{PLUGIN_TABLE}{subsystem.name}",
         metadata=subsystem.parts.metadata,
         broken=subsystem.broken,
     )

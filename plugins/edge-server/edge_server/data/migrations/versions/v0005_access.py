@@ -21,9 +21,9 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("revision", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("users", sa.Column("activated_at", Moment))
     op.add_column("users", sa.Column("removed_at", Moment))
-    # Whoever was here before has had a token, so that nobody else can be given one in their name.
+    # Whoever was here before has had a token, so that nobody else gets one in their name.
     op.execute("UPDATE users SET activated_at = created_at")
-    if "home_organization_id" not in {one["name"] for one in sa.inspect(op.get_bind()).get_columns("users")}:
+    if "home_organization_id" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("users")}:
         # SQLite takes a reference only where the column is declared, and `downgrade` leaves it there.
         kind = RowId.compile(dialect=op.get_bind().dialect)
         op.execute(
