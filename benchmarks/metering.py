@@ -23,8 +23,7 @@ from typing import Any
 import flask
 from werkzeug.wsgi import FileWrapper
 
-from edge_server.billing import metering
-from edge_server.billing.metering import Meter
+from edge_server.billing.meter import FLUSH_SECONDS, Meter
 from edge_server.run import start
 from edge_server.run.app import build
 from edge_server.run.data_folder import ORGANIZATION
@@ -148,8 +147,8 @@ def main() -> int:
             figures = f"{before:.1f} us | {after:.1f} us | {percent:+.2f} % | {BAR_PERCENT:.0f} %"
             print(f"| {name} | {figures} |", flush=True)
         flush = flush_milliseconds(app)
-        share = 100 * flush / 1000 / metering.FLUSH_SECONDS
-        cost = f"{flush:.1f} ms of CPU each {metering.FLUSH_SECONDS:.0f} s: {share:.3f} %"
+        share = 100 * flush / 1000 / FLUSH_SECONDS
+        cost = f"{flush:.1f} ms of CPU each {FLUSH_SECONDS:.0f} s: {share:.3f} %"
         print(f"\nWriting the counts takes a worker {cost}")
     return 0 if worst < BAR_PERCENT else 1
 

@@ -13,10 +13,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from edge_server.base import clock
+from edge_server.base import clock, operator_files
+from edge_server.base.operator_files import OperatorFile
 from edge_server.billing import closing, usage
 from edge_server.billing.models import BillingMonth, BillingUsage
-from edge_server.billing.prices import PriceFile, parse
+from edge_server.billing.prices import FILE_NAME as PRICES_NAME
+from edge_server.billing.prices import NONE, PriceFile, Prices, PricesSchema
 from edge_server.billing.usage import Key
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import migrate, own_history
@@ -51,15 +53,15 @@ class Clock:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    told = Clock()
-    monkeypatch.setattr(clock, "_now", lambda: told.wall)
-    monkeypatch.setattr(clock, "_monotonic", lambda: told.even)
-    return told
+def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    time = Clock()
+    monkeypatch.setattr(clock, "_now", lambda: time.wall)
+    monkeypatch.setattr(clock, "_monotonic", lambda: time.even)
+    return time
 
 
 @pytest.fixture
-def database(told: Clock, tmp_path: Path) -> Iterator[Database]:
+def database(time: Clock, tmp_path: Path) -> Iterator[Database]:
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
         migrate(opened, tmp_path / "backups", [own_history()])
         with opened.write(SERVER) as session:
@@ -70,9 +72,18 @@ def database(told: Clock, tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def prices(tmp_path: Path) -> PriceFile:
-    path = tmp_path / "prices.toml"
+    path = tmp_path / PRICES_NAME
     path.write_bytes(PRICES)
-    return PriceFile(path)
+    return price_file(path)
+
+
+def price_file(path: Path) -> PriceFile:
+    return OperatorFile(path, PricesSchema(), NONE)
+
+
+def parse(content: bytes) -> Prices:
+    prices: Prices = operator_files.load(PRICES_NAME, content, PricesSchema())
+    return prices
 
 
 def ids(session: Session) -> tuple[int, int]:
@@ -107,81 +118,86 @@ def measure(database: Database) -> None:
 
 def rows(database: Database, usage_type: str = "object_storage") -> dict[dt.date, tuple[Decimal, bool]]:
     with database.read() as session:
-        found = session.scalars(sa.select(BillingUsage).where(BillingUsage.usage_type == usage_type))
-        return {row.billing_date: (usage.usage_type(row).quantity(row.amount), row.final) for row in found}
+        days = session.scalars(sa.select(BillingUsage).where(BillingUsage.usage_type == usage_type))
+        return {row.billing_date: (usage.usage_type(row).quantity(row.amount), row.final) for row in days}
 
 
 def hours(database: Database) -> dict[int, Decimal]:
     return {day.day: quantity for day, (quantity, _) in rows(database).items()}
 
 
-def test_storage_is_measured_by_lifetimes_split_at_midnight(database: Database, told: Clock) -> None:
+def test_storage_is_measured_by_lifetimes_split_at_midnight(database: Database, time: Clock) -> None:
     store(database, 100, at(1, 12), at(3, 6))
     store(database, 7, at(2, 1), at(2, 1) + dt.timedelta(microseconds=3_600_000_001))
     store(database, 5, at(4), at(4, 24))
     store(database, 9, at(2, 5), at(2, 4))  # removed before it was made, by a clock that was set back
-    told.pass_to(at(5, 12))
+    time.pass_to(at(5, 12))
     store(database, 1, at(5, 11.5))
     measure(database)
     assert hours(database) == {1: 1200, 2: 2400 + 7, 3: 600, 4: 120, 5: Decimal("0.5")}
 
 
+def test_what_is_read_of_files_is_there() -> None:
+    for column in usage.VERSIONS.columns:
+        assert isinstance(column.type, type(Version.__table__.c[column.name].type))
+
+
 def test_a_day_grows_until_it_is_over_and_days_without_a_server_are_not_missing(
-    database: Database, told: Clock
+    database: Database, time: Clock
 ) -> None:
     store(database, 10, at(1))
-    told.pass_to(at(1, 6))
+    time.pass_to(at(1, 6))
     measure(database)
     assert hours(database) == {1: 60}
-    told.pass_to(at(1, 23))
+    time.pass_to(at(1, 23))
     measure(database)
     assert hours(database) == {1: 230}
-    told.pass_to(at(4, 1))  # nobody measured for days
+    time.pass_to(at(4, 1))  # nobody measured for days
     measure(database)
     assert hours(database) == {1: 240, 2: 240, 3: 240, 4: 10}
 
 
-def test_a_store_of_petabytes_is_counted_exactly(database: Database, told: Clock) -> None:
+def test_a_store_of_petabytes_is_counted_exactly(database: Database, time: Clock) -> None:
     size = 10**18 - 1
     store(database, size, at(1))
-    told.pass_to(at(2))
+    time.pass_to(at(2))
     measure(database)
     assert hours(database) == {1: 24 * size}
 
 
-def test_content_that_can_still_be_read_for_a_day_counts_for_nobody(database: Database, told: Clock) -> None:
+def test_content_that_can_still_be_read_for_a_day_counts_for_nobody(database: Database, time: Clock) -> None:
     store(database, 100, at(1), at(1, 2))
-    told.pass_to(at(1, 20))
+    time.pass_to(at(1, 20))
     measure(database)
     assert hours(database) == {1: 200}
 
 
-def test_a_clock_that_jumps_leaves_nothing_behind(database: Database, told: Clock) -> None:
+def test_a_clock_that_jumps_leaves_nothing_behind(database: Database, time: Clock) -> None:
     store(database, 10, at(1))
-    told.pass_to(at(3, 12))
+    time.pass_to(at(3, 12))
     measure(database)
     right = rows(database)
-    told.jump_to(at(20))
+    time.jump_to(at(20))
     measure(database)
     assert len(rows(database)) > len(right)
-    told.jump_to(at(3, 12))
+    time.jump_to(at(3, 12))
     measure(database)
     assert rows(database) == right
-    told.jump_to(at(2, 1))
+    time.jump_to(at(2, 1))
     measure(database)
-    told.jump_to(at(3, 12))
+    time.jump_to(at(3, 12))
     measure(database)
     assert rows(database) == right
 
 
 def test_a_month_is_closed_an_hour_after_its_end_with_its_costs(
-    database: Database, told: Clock, prices: PriceFile
+    database: Database, time: Clock, prices: PriceFile
 ) -> None:
     store(database, 2, at(31))
     count(database, dt.date(2031, 3, 30), 5)
-    told.pass_to(at(1, 0.99, month=4))
+    time.pass_to(at(1, 0.99, month=4))
     assert closing.close_ended(database, prices, clock.now()) == []
-    told.pass_to(at(1, 1, month=4))
+    time.pass_to(at(1, 1, month=4))
     assert closing.close_ended(database, prices, clock.now()) == [MARCH]
     with database.read() as session:
         costs = {
@@ -195,15 +211,15 @@ def test_a_month_is_closed_an_hour_after_its_end_with_its_costs(
 
 
 def test_a_month_closed_twice_or_by_many_at_once_is_closed_once(
-    database: Database, told: Clock, prices: PriceFile, tmp_path: Path
+    database: Database, time: Clock, prices: PriceFile, tmp_path: Path
 ) -> None:
     count(database, MARCH, 5)
-    told.pass_to(at(2, month=4))
+    time.pass_to(at(2, month=4))
     others = [Database(database.path) for _ in range(4)]
     closed: list[list[dt.date]] = []
     threads = [
-        threading.Thread(target=lambda one=one: closed.append(closing.close_ended(one, prices, clock.now())))  # type: ignore[misc]
-        for one in others
+        threading.Thread(target=lambda other=other: closed.append(closing.close_ended(other, prices, clock.now())))  # type: ignore[misc]
+        for other in others
     ]
     for thread in threads:
         thread.start()
@@ -216,13 +232,13 @@ def test_a_month_closed_twice_or_by_many_at_once_is_closed_once(
     assert rows(database, "api_requests") == final
     with database.read() as session:
         assert session.scalars(sa.select(BillingMonth.month)).all() == [MARCH]
-    for one in others:
-        one.close()
+    for other in others:
+        other.close()
 
 
-def test_what_comes_too_late_goes_to_the_first_open_day(database: Database, told: Clock, prices: PriceFile) -> None:
+def test_what_comes_too_late_goes_to_the_first_open_day(database: Database, time: Clock, prices: PriceFile) -> None:
     count(database, dt.date(2031, 3, 30), 5)
-    told.pass_to(at(2, month=4))
+    time.pass_to(at(2, month=4))
     closing.close_ended(database, prices, clock.now())
     count(database, dt.date(2031, 3, 30), 7)
     count(database, dt.date(2031, 2, 1), 1)
@@ -233,60 +249,60 @@ def test_what_comes_too_late_goes_to_the_first_open_day(database: Database, told
     }
 
 
-def test_final_storage_is_not_measured_again(database: Database, told: Clock, prices: PriceFile) -> None:
+def test_final_storage_is_not_measured_again(database: Database, time: Clock, prices: PriceFile) -> None:
     store(database, 10, at(30))
-    told.pass_to(at(2, month=4))
+    time.pass_to(at(2, month=4))
     closing.close_ended(database, prices, clock.now())
     final = {day: row for day, row in rows(database).items() if row[1]}
     assert len(final) == 2
     with database.write(SERVER) as session:
         session.execute(sa.update(Version).values(size=99, created_at=at(1)))
     for moment in (at(15), at(1, month=2), at(3, month=4)):
-        told.jump_to(moment)
+        time.jump_to(moment)
         measure(database)
         assert {day: row for day, row in rows(database).items() if row[1]} == final
 
 
-def test_months_are_closed_in_order_and_none_is_left_out(database: Database, told: Clock, prices: PriceFile) -> None:
+def test_months_are_closed_in_order_and_none_is_left_out(database: Database, time: Clock, prices: PriceFile) -> None:
     store(database, 1, at(1))
-    told.pass_to(at(5, month=6))
+    time.pass_to(at(5, month=6))
     closed = closing.close_ended(database, prices, clock.now())
     assert closed == [MARCH, dt.date(2031, 4, 1), dt.date(2031, 5, 1)]
     assert {quantity for quantity, final in rows(database).values() if final} == {Decimal(24)}
 
 
-def test_a_wrong_price_file_leaves_the_month_open(database: Database, told: Clock, tmp_path: Path) -> None:
+def test_a_wrong_price_file_leaves_the_month_open(database: Database, time: Clock, tmp_path: Path) -> None:
     count(database, MARCH, 5)
-    told.pass_to(at(2, month=4))
-    path = tmp_path / "prices.toml"
+    time.pass_to(at(2, month=4))
+    path = tmp_path / PRICES_NAME
     path.write_text('currency = "EUR"\n[apples]\n')
-    file = PriceFile(path)
+    file = price_file(path)
     assert closing.close_ended(database, file, clock.now()) == []
     path.write_bytes(PRICES)
     assert closing.close_ended(database, file, clock.now()) == [MARCH]
 
 
-def test_the_clock_has_to_run_evenly_before_a_month_is_closed(told: Clock) -> None:
+def test_the_clock_has_to_run_evenly_before_a_month_is_closed(time: Clock) -> None:
     even = closing.EvenClock()
     assert not even.runs_evenly()
-    told.pass_to(told.wall + dt.timedelta(seconds=closing.EVEN_SECONDS - 1))
+    time.pass_to(time.wall + dt.timedelta(seconds=closing.EVEN_SECONDS - 1))
     assert not even.runs_evenly()
-    told.pass_to(told.wall + dt.timedelta(seconds=1))
+    time.pass_to(time.wall + dt.timedelta(seconds=1))
     assert even.runs_evenly()
     for jump in (dt.timedelta(days=40), dt.timedelta(days=-3)):
-        told.jump_to(told.wall + jump)
+        time.jump_to(time.wall + jump)
         assert not even.runs_evenly()
-        told.pass_to(told.wall + dt.timedelta(seconds=closing.EVEN_SECONDS))
+        time.pass_to(time.wall + dt.timedelta(seconds=closing.EVEN_SECONDS))
         assert even.runs_evenly()
     for _ in range(100):  # a time server that brings it to the right time slowly
-        told.pass_to(told.wall + dt.timedelta(seconds=10))
-        told.jump_to(told.wall + dt.timedelta(seconds=2))
+        time.pass_to(time.wall + dt.timedelta(seconds=10))
+        time.jump_to(time.wall + dt.timedelta(seconds=2))
         assert even.runs_evenly()
 
 
 def test_a_price_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
-    path = tmp_path / "prices.toml"
-    file = PriceFile(path)
+    path = tmp_path / PRICES_NAME
+    file = price_file(path)
     assert file.read().currency is None
     path.write_bytes(PRICES)
     assert file.read().currency == "EUR"
@@ -310,5 +326,5 @@ def test_a_price_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     ],
 )
 def test_a_price_is_for_the_unit_it_names(usage_type: str, per: str, amount: int, cost: str) -> None:
-    stated = parse(f'currency = "EUR"\n[{usage_type}]\nprice = 0.023\nper = "{per}"\n'.encode())
-    assert format(stated.cost(usage.USAGE_TYPES[usage_type], "", amount), "f") == cost
+    prices = parse(f'currency = "EUR"\n[{usage_type}]\nprice = 0.023\nper = "{per}"\n'.encode())
+    assert format(prices.cost(usage.USAGE_TYPES[usage_type], "", amount), "f") == cost

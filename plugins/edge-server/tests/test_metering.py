@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
-from edge_server.billing import metering
+from edge_server.billing.meter import Meter
 from edge_server.billing.models import BillingUsage
 from edge_server.identity.models import Organization
 from edge_server.run import app, process, start
@@ -27,11 +27,11 @@ Counts = dict[str, int]
 def counts(server: EdgeServer, organization: str) -> Counts:
     """What is written down for an organization, over all days."""
     rows = sa.select(BillingUsage.usage_type, BillingUsage.amount)
-    found: Counts = {}
+    totals: Counts = {}
     with server.database.read() as session:
         for row in session.execute(rows.where(BillingUsage.org_name == organization)):
-            found[row.usage_type] = found.get(row.usage_type, 0) + row.amount
-    return found
+            totals[row.usage_type] = totals.get(row.usage_type, 0) + row.amount
+    return totals
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -57,9 +57,9 @@ def used(api: Api) -> Counts:
     answer = api.call("GET", f"/v1/orgs/{api.organization}/billing/usage")
     assert answer.status_code == 200, answer.text
     return {
-        item["usage_type"]: int(item["usage_quantity"])
-        for item in answer.json()["items"]
-        if item["usage_type"] != "object_storage"
+        row["usage_type"]: int(row["usage_quantity"])
+        for row in answer.json()["items"]
+        if row["usage_type"] != "object_storage"
     }
 
 
@@ -76,13 +76,13 @@ def test_bodies_are_counted_both_ways(admin: Api) -> None:
 def test_a_range_counts_for_what_it_has(admin: Api) -> None:
     admin.put("a.csv", bytes(range(200)) * 5)
     before = used(admin)["transfer_out"]
-    asked = len(admin.call("GET", f"/v1/orgs/{admin.organization}/billing/usage").content)  # both listings are alike
+    listing = len(admin.call("GET", f"/v1/orgs/{admin.organization}/billing/usage").content)  # both listings are alike
     for sent, length in (("bytes=10-19", 10), ("bytes=-7", 7), ("bytes=990-", 10)):
         answer = admin.files("GET", "/content", params={"path": "a.csv"}, headers={"Range": sent})
         assert (answer.status_code, len(answer.content)) == (206, length)
     after = used(admin)["transfer_out"]
-    assert after - before - asked >= 27
-    assert after - before - 27 == pytest.approx(2 * asked, abs=20)
+    assert after - before - listing >= 27
+    assert after - before - 27 == pytest.approx(2 * listing, abs=20)
 
 
 def test_what_has_no_body_or_only_a_head_counts_as_a_request_alone(admin: Api) -> None:
@@ -174,10 +174,10 @@ def test_strangers_and_failures_count_for_nobody(
 def test_what_could_not_be_written_is_kept(edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     organization = edge_server.create_organization()
     with edge_server.database.read() as session:
-        found = session.scalar(sa.select(Organization.id).where(Organization.name == organization))
-    assert found is not None
-    meter = metering.Meter(edge_server.database)
-    meter.count(Request(found, 10, 20))
+        organization_id = session.scalar(sa.select(Organization.id).where(Organization.name == organization))
+    assert organization_id is not None
+    meter = Meter(edge_server.database)
+    meter.count(Request(organization_id, 10, 20))
     with monkeypatch.context() as patch:
 
         def fail(*_: object) -> None:
@@ -186,7 +186,7 @@ def test_what_could_not_be_written_is_kept(edge_server: EdgeServer, monkeypatch:
         patch.setattr("edge_server.billing.usage.add", fail)
         with pytest.raises(OSError, match="No space"):
             meter.flush()
-    meter.count(Request(found, 1, 1))
+    meter.count(Request(organization_id, 1, 1))
     meter.flush()
     meter.flush()
     assert counts(edge_server, organization) == {"api_requests": 2, "transfer_in": 11, "transfer_out": 21}
@@ -225,9 +225,9 @@ def test_a_stop_writes_the_last_counts_and_a_kill_loses_ten_seconds_at_most(tmp_
 @pytest.fixture
 def on_waitress(tmp_path: Path) -> Iterator[EdgeServer]:
     """A server on waitress, which reads the files it sends, in a thread of this process."""
-    data = tmp_path / "data"
-    data.mkdir()
-    engines, loaded, _ = start.prepare(data)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    engines, loaded, _ = start.prepare(folder)
     application = app.build(engines, loaded)
     listener = process.listen("127.0.0.1", 0)
     import waitress  # type: ignore[import-untyped]
@@ -235,7 +235,7 @@ def on_waitress(tmp_path: Path) -> Iterator[EdgeServer]:
     server = waitress.create_server(application, sockets=[listener], threads=4, ident=None)
     thread = threading.Thread(target=server.run)
     thread.start()
-    shown = EdgeServer(data)
+    shown = EdgeServer(folder)
     shown.url = process.url_of(listener)
     yield shown
     server.task_dispatcher.shutdown()

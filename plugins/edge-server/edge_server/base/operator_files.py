@@ -5,7 +5,7 @@ from __future__ import annotations
 import decimal
 import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -87,7 +87,9 @@ class Text(marshmallow.fields.String):
 class Table(marshmallow.fields.Nested):
     """A table of its own."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any) -> Any:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, partial: Any = None, **kwargs: Any
+    ) -> Any:
         if not isinstance(value, dict):
             raise marshmallow.ValidationError(f'write it as a table ["{attr}"]')
         return super()._deserialize(value, attr, data, partial, **kwargs)
@@ -110,7 +112,7 @@ class Entries(marshmallow.fields.Field[dict[str, Any]]):
         self._values = values
         self._names = names
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, Any]:
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise marshmallow.ValidationError(f'write it as a table ["{attr}"]')
         loaded, errors = {}, {}

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from edge_server.base import clock
-from edge_server.billing import closing, metering, prices, routes
+from edge_server.billing import closing, meter, prices, routes
 from edge_server.web.context import OwnContext, Parts
 
 
 def server(context: OwnContext) -> Parts:
-    """Billing."""
-    engines = context.engines
-    price_file = prices.PriceFile(engines.folder / prices.FILE_NAME)
-    price_file.read()
-    meter = metering.Meter(engines.database)
-    engines.legacy.update(prices=price_file, meter=meter)
-    context.on_request(meter.count)
-    context.every(metering.FLUSH_SECONDS, "usage", meter.flush, at_end=True)
+    """What organizations use, and what that costs."""
+    price_file: prices.PriceFile = context.operator_file(prices.FILE_NAME, prices.PricesSchema(), prices.NONE)
+    counts = meter.Meter(context)
+    context.engines.legacy["meter"] = counts
+    context.on_request(counts.count)
+    context.every(meter.FLUSH_SECONDS, "usage", counts.flush, at_end=True)
     even = closing.EvenClock()
 
     def close_months() -> None:
         if even.runs_evenly():
-            closing.close_ended(engines.database, price_file, clock.now())
+            closing.close_ended(context, price_file, clock.now())
 
     context.every(closing.INTERVAL, "closing of months", close_months)
-    return context.subsystem(routes.routes)
+    # What it stored shall be known when its versions are gone; what is counted later finds none to count for.
+    context.on_organization_closing(closing.measure_now)
+    context.on_organization_removed(lambda _organization_id: counts.flush())
+    return context.subsystem(routes.routes(context, price_file, counts))

@@ -20,10 +20,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock
+from edge_server.base.operator_files import BadOperatorFile
 from edge_server.billing import usage
 from edge_server.billing.models import BillingMonth, BillingReading, BillingUsage
-from edge_server.billing.prices import BadPrices, PriceFile, Prices
-from edge_server.data.database import SERVER, Database
+from edge_server.billing.prices import PriceFile, Prices
+from edge_server.data.database import SERVER, Transactions
 from edge_server.identity.accounts import DELETING
 from edge_server.identity.models import Organization
 
@@ -36,7 +37,7 @@ EVEN_SECONDS = 600.0
 JUMP_SECONDS = 60.0
 """What it may be off by between two looks at it."""
 
-# What one that is being removed stored was measured before.
+# What an organization that is being removed stored was measured when it was closed.
 _THERE = select(Organization.id).where(Organization.status != DELETING)
 
 log = logging.getLogger("edge_server")
@@ -73,7 +74,7 @@ def next_to_close(session: Session, now: dt.datetime) -> dt.date | None:
     return month if usage.next_month(month) <= (now - usage.SETTLING).date() else None
 
 
-def close_ended(database: Database, prices: PriceFile, now: dt.datetime) -> list[dt.date]:
+def close_ended(database: Transactions, prices: PriceFile, now: dt.datetime) -> list[dt.date]:
     """Close all months that are over; returns the first days of those that this call has closed."""
     closed: list[dt.date] = []
     while True:
@@ -84,7 +85,7 @@ def close_ended(database: Database, prices: PriceFile, now: dt.datetime) -> list
             return closed
         try:
             in_force = prices.read()
-        except BadPrices as error:
+        except BadOperatorFile as error:
             log.error("the month %s stays open: %s", f"{month:%Y-%m}", error)
             return closed
         for organization in organizations:
@@ -95,7 +96,7 @@ def close_ended(database: Database, prices: PriceFile, now: dt.datetime) -> list
         log.info("the month %s is closed", f"{month:%Y-%m}")
 
 
-def close(database: Database, month: dt.date, prices: Prices, now: dt.datetime) -> bool:
+def close(database: Transactions, month: dt.date, prices: Prices, now: dt.datetime) -> bool:
     """Make a month final at these prices; False if it is not the one to be closed, as when it is closed already.
 
     Args:
@@ -121,8 +122,13 @@ def close(database: Database, month: dt.date, prices: Prices, now: dt.datetime) 
     return True
 
 
+def measure_now(session: Session, organization_id: int) -> None:
+    """Bring an organization's stored content up to now, in a writing transaction."""
+    usage.keep_measured(session, organization_id, usage.measure(session, organization_id, clock.now()))
+
+
 def measure_up_to(
-    database: Database, organization_id: int, now: dt.datetime, *, fresh: dt.timedelta | None = None
+    database: Transactions, organization_id: int, now: dt.datetime, *, fresh: dt.timedelta | None = None
 ) -> None:
     """Bring an organization's stored content up to `now`; not if that was done less than `fresh` ago."""
     with database.read() as session:
@@ -131,5 +137,5 @@ def measure_up_to(
             return
         measured = usage.measure(session, organization_id, now)
     # Another worker may have written the same day's first row just now, and then it has measured.
-    with contextlib.suppress(sqlalchemy.exc.IntegrityError), database.write(SERVER) as session:
+    with contextlib.suppress(sqlalchemy.exc.IntegrityError), database.write(organization_id) as session:
         usage.keep_measured(session, organization_id, measured)

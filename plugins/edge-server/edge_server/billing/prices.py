@@ -13,13 +13,12 @@ read again when it has changed.
 from __future__ import annotations
 
 import decimal
-import re
-import threading
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
+
+import marshmallow
+from marshmallow.validate import OneOf, Regexp
 
 from edge_billing.usage_types import (
     API_REQUESTS,
@@ -31,6 +30,7 @@ from edge_billing.usage_types import (
     UsageType,
 )
 from edge_billing.wire import Price, PriceList
+from edge_server.base.operator_files import BadOperatorFile, Entries, Number, OperatorFile, Table, Text
 from edge_server.base.problems import Refusal
 
 FILE_NAME = "prices.toml"
@@ -57,12 +57,6 @@ PER: dict[str, dict[str, int]] = {
     APP_HOURS.name: {"hour": 1},
 }
 """Usage type -> what a price can be for -> how many units that is."""
-
-_CURRENCY = re.compile("[A-Z]{3}")
-
-
-class BadPrices(Exception):
-    """The price file cannot be used; the message is one sentence for its operator."""
 
 
 class Prices(NamedTuple):
@@ -94,103 +88,67 @@ class Prices(NamedTuple):
 NONE = Prices(None, {})
 
 
-class PriceFile:
-    """The price file, as it is now.
-
-    Args:
-        path: the file; None where there is none.
-    """
-
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._seen: tuple[int, int, int] | None = None
-        self._prices = NONE
-
-    def read(self) -> Prices:
-        """The prices in it; none if it is not there.
-
-        Raises:
-            BadPrices: it cannot be used.
-        """
-        if self._path is None:
-            return NONE
-        with self._lock:
-            try:
-                found = self._path.stat()
-                seen = (found.st_mtime_ns, found.st_size, found.st_ino)
-                if seen != self._seen:
-                    self._prices = parse(self._path.read_bytes())
-                    self._seen = seen
-            except FileNotFoundError:
-                self._seen, self._prices = None, NONE
-            except OSError as error:
-                raise BadPrices(f"{FILE_NAME} cannot be read ({error.strerror}); make it readable") from None
-            return self._prices
-
-    def require(self) -> Prices:
-        """The same for an answer.
-
-        Raises:
-            Refusal: it cannot be used.
-        """
-        try:
-            return self.read()
-        except BadPrices as error:
-            raise Refusal(
-                500, "bad_prices", f"there are no costs, as the server's price file is wrong: {error}"
-            ) from None
+PriceFile = OperatorFile[Prices]
+"""The price file, as it is now."""
 
 
-def parse(content: bytes) -> Prices:
-    """The prices that a file's content states.
-
-    Raises:
-        BadPrices: it states what cannot be.
-    """
-    try:
-        # As decimals, or 0.1 would already not be what was written.
-        stated = tomllib.loads(content.decode(), parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, decimal.InvalidOperation, RecursionError) as error:
-        raise BadPrices(f"{FILE_NAME} is not TOML ({error}); correct it") from None
-    currency = stated.pop("currency", None)
-    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
-        raise _bad("currency", 'state it as a code of ISO 4217, such as currency = "EUR"')
-    return Prices(currency, {name: _price(name, entry) for name, entry in stated.items()})
+def _reasonable(price: Decimal) -> None:
+    if price > LARGEST_PRICE or price.normalize().as_tuple().exponent < -20:  # type: ignore[operator]
+        raise marshmallow.ValidationError("write a price of a reasonable size, such as 0.023")
+    if price < 0:
+        raise marshmallow.ValidationError(f"a price is not negative, and this one is {price}; correct it")
 
 
-def _price(name: str, entry: Any) -> Price:
-    if name not in USAGE_TYPES:
-        raise _bad(name, f"there is no such usage type; it is one of {', '.join(USAGE_TYPES)}")
-    if not isinstance(entry, dict):
-        raise _bad(name, f"write it as a table [{name}] with price and per")
-    unknown = sorted(set(entry) - {"price", "per", "by_tag"})
-    if unknown:
-        raise _bad(f"{name}.{unknown[0]}", "there is no such entry; a price has price, per and by_tag")
-    per = entry.get("per")
-    if not isinstance(per, str) or per not in PER[name]:
-        raise _bad(f"{name}.per", f"state what the price is for: one of {', '.join(PER[name])}")
-    by_tag = entry.get("by_tag", {})
-    if not isinstance(by_tag, dict):
-        raise _bad(f"{name}.by_tag", 'write it as a table of prices, such as {"edge.medium" = 0.20}')
-    return Price(
-        usage_type=name,
-        price=_number(f"{name}.price", entry.get("price")),
-        per=per,
-        by_tag={tag: _number(f"{name}.by_tag.{tag}", price) for tag, price in by_tag.items()},
+class _PriceTable(marshmallow.Schema):
+    """What the file states of a usage type."""
+
+    error_messages = {"unknown": "it is unknown here; a price has price, per and by_tag"}
+
+    price = Number(required=True, validate=_reasonable)
+    per = Text(required=True)
+    by_tag = Entries(Number(validate=_reasonable))
+
+
+_ENTRIES = Entries(
+    Table(_PriceTable()), names=OneOf(USAGE_TYPES, error="it is not a usage type; it is one of {choices}")
+)
+
+_CURRENCY = 'write it as a code of ISO 4217, such as currency = "EUR"'
+
+
+class PricesSchema(marshmallow.Schema):
+    """What an operator writes into `prices.toml`: a currency, and a table for each usage type with a price."""
+
+    class Meta:
+        unknown = marshmallow.INCLUDE
+
+    currency = Text(
+        required=True,
+        validate=Regexp(r"[A-Z]{3}\Z", error=_CURRENCY),
+        error_messages={"required": _CURRENCY, "invalid": _CURRENCY},
     )
 
-
-def _number(where: str, stated: Any) -> Decimal:
-    if isinstance(stated, bool) or not isinstance(stated, (int, Decimal)):
-        raise _bad(where, "state the price as a number, such as 0.023")
-    price = Decimal(stated)
-    if not price.is_finite() or price > LARGEST_PRICE or price.normalize().as_tuple().exponent < -20:  # type: ignore[operator]
-        raise _bad(where, "state the price as a number of a reasonable size, such as 0.023")
-    if price < 0:
-        raise _bad(where, f"a price is not negative, and this one is {stated}; correct it")
-    return price
+    # The original, as marshmallow does not keep the order of the tables.
+    @marshmallow.post_load(pass_original=True)
+    def _prices(self, loaded: dict[str, Any], original: dict[str, Any], **_: Any) -> Prices:
+        tables = _ENTRIES.deserialize({name: table for name, table in original.items() if name != "currency"})
+        return Prices(loaded["currency"], {name: _price(name, table) for name, table in tables.items()})
 
 
-def _bad(where: str, said: str) -> BadPrices:
-    return BadPrices(f"{FILE_NAME}: {where}: {said}")
+def _price(usage_type: str, table: dict[str, Any]) -> Price:
+    if table["per"] not in PER[usage_type]:
+        choices = ", ".join(PER[usage_type])
+        raise marshmallow.ValidationError({usage_type: {"per": f"a price is for one of {choices}; write which"}})
+    return Price(usage_type=usage_type, **table)
+
+
+def in_force(file: PriceFile) -> Prices:
+    """The prices there are, for an answer.
+
+    Raises:
+        Refusal: the file cannot be used.
+    """
+    try:
+        return file.read()
+    except BadOperatorFile as error:
+        raise Refusal(500, "bad_prices", f"there are no costs, as the server's price file is wrong: {error}") from None

@@ -12,12 +12,13 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+import sqlalchemy as sa
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from edge_billing.usage_types import APP_HOURS, INTERNAL, OBJECT_STORAGE, USAGE_TYPES, UsageType
 from edge_server.billing.models import BillingMonth, BillingReading, BillingUsage
-from edge_server.files.models import Version
+from edge_server.data.declarative import UtcDateTime
 from edge_server.identity.models import Organization
 
 DAY = dt.timedelta(days=1)
@@ -27,6 +28,19 @@ SETTLING = dt.timedelta(hours=1)
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 _AT_ONCE = 500
+
+
+# The table of files, by its name, as subsystems do not import each other. Its rows are kept for this:
+# one stays when its content is gone. A function that files offered instead would have to know what
+# a day is, what is closed and what was measured before; all that there is to agree on is these columns.
+VERSIONS = sa.table(
+    "versions",
+    sa.column("organization_id", sa.BigInteger()),
+    sa.column("size", sa.BigInteger()),
+    sa.column("created_at", UtcDateTime()),
+    sa.column("removed_at", UtcDateTime()),
+)
+_version = VERSIONS.c
 
 
 class Key(NamedTuple):
@@ -142,12 +156,12 @@ def measure(session: Session, organization_id: int, now: dt.datetime) -> Measure
 
 
 def keep_measured(session: Session, organization_id: int, measured: Measured) -> None:
-    """Write what `measure` has found, in place of what was found for these days before.
+    """Write what `measure` gave, in place of what was written for these days before.
 
     Args:
         session: a writing transaction.
         organization_id: whose content it is.
-        measured: what was found, in this transaction or an earlier one.
+        measured: what `measure` gave, in this transaction or an earlier one.
     """
     organization = session.get(Organization, organization_id)
     if organization is None:
@@ -162,24 +176,24 @@ def keep_measured(session: Session, organization_id: int, measured: Measured) ->
     since = max(measured.since, first_open_day(session))
     key = Key(organization_id, since, OBJECT_STORAGE.name)
     mine = (BillingUsage.user_organization_id == organization_id, BillingUsage.usage_type == OBJECT_STORAGE.name)
-    found = {
+    rows = {
         row.billing_date: row
         for row in session.scalars(select(BillingUsage).where(*mine, BillingUsage.billing_date >= since))
     }
     for day, amount in measured.amounts.items():
         if day < since:
             continue
-        row = found.pop(day, None)
+        row = rows.pop(day, None)
         if row is None:
             session.add(_row(key._replace(day=day), organization.name, amount))
         else:
             row.amount = amount
-    for row in found.values():  # of a day that the clock jumped to by mistake
+    for row in rows.values():  # of a day that the clock jumped to by mistake
         session.delete(row)
 
 
 def _first_day(session: Session, organization_id: int) -> dt.date | None:
-    first = session.scalar(select(func.min(Version.created_at)).where(Version.organization_id == organization_id))
+    first = session.scalar(select(func.min(_version.created_at)).where(_version.organization_id == organization_id))
     return None if first is None else first.date()
 
 
@@ -187,15 +201,17 @@ def _stored(session: Session, organization_id: int, day: dt.date, now: dt.dateti
     """Bytes times microseconds that were stored on `day`, up to `now`."""
     start, end = _bounds(day)
     end = min(end, now)
-    mine = Version.organization_id == organization_id
-    lived_through = and_(Version.created_at <= start, or_(Version.removed_at.is_(None), Version.removed_at >= end))
-    whole = session.scalar(select(func.sum(Version.size)).where(mine, lived_through))
+    mine = _version.organization_id == organization_id
+    lived_through = and_(_version.created_at <= start, or_(_version.removed_at.is_(None), _version.removed_at >= end))
+    whole = session.scalar(select(func.sum(_version.size)).where(mine, lived_through))
     amount = int(whole or 0) * ((end - start) // _MICROSECOND)
     # The others one by one, as databases do not agree on how to subtract moments.
     overlapping: ColumnElement[bool] = and_(
-        Version.created_at < end, or_(Version.removed_at.is_(None), Version.removed_at > start)
+        _version.created_at < end, or_(_version.removed_at.is_(None), _version.removed_at > start)
     )
-    others = select(Version.size, Version.created_at, Version.removed_at).where(mine, overlapping, not_(lived_through))
+    others = select(_version.size, _version.created_at, _version.removed_at).where(
+        mine, overlapping, not_(lived_through)
+    )
     for size, created_at, removed_at in session.execute(others):
         lasted = min(removed_at or end, end) - max(created_at, start)
         amount += size * max(0, lasted // _MICROSECOND)
@@ -224,28 +240,28 @@ def _row(key: Key, organization: str, amount: int) -> BillingUsage:
 
 def _names(session: Session, organizations: Collection[int]) -> dict[int, str]:
     """The short names of those organizations that there are."""
-    wanted = list(organizations)
+    ids = list(organizations)
     names: dict[int, str] = {}
-    for at in range(0, len(wanted), _AT_ONCE):
-        part = select(Organization.id, Organization.name).where(Organization.id.in_(wanted[at : at + _AT_ONCE]))
+    for at in range(0, len(ids), _AT_ONCE):
+        part = select(Organization.id, Organization.name).where(Organization.id.in_(ids[at : at + _AT_ONCE]))
         names |= {row.id: row.name for row in session.execute(part)}
     return names
 
 
 def _rows(session: Session, keys: Iterable[Key]) -> dict[Key, BillingUsage]:
     """The rows there are for `keys`, and maybe others."""
-    wanted = sorted({(key.day, key.organization_id) for key in keys})
-    found: dict[Key, BillingUsage] = {}
-    for at in range(0, len(wanted), _AT_ONCE):
-        part = wanted[at : at + _AT_ONCE]
+    places = sorted({(key.day, key.organization_id) for key in keys})
+    by_key: dict[Key, BillingUsage] = {}
+    for at in range(0, len(places), _AT_ONCE):
+        part = places[at : at + _AT_ONCE]
         rows = select(BillingUsage).where(
             BillingUsage.billing_date.in_({day for day, _ in part}),
             BillingUsage.user_organization_id.in_({organization for _, organization in part}),
         )
         for row in session.scalars(rows.with_for_update()):
             assert row.user_organization_id is not None  # noqa: S101  # asked for
-            found[Key(row.user_organization_id, row.billing_date, row.usage_type, row.cost_allocation_tag)] = row
-    return found
+            by_key[Key(row.user_organization_id, row.billing_date, row.usage_type, row.cost_allocation_tag)] = row
+    return by_key
 
 
 def _bounds(day: dt.date) -> tuple[dt.datetime, dt.datetime]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from edge_server.compute import routes
 from edge_server.compute.backends import CatalogueBackend
-from edge_server.compute.instance_types import FILE_NAME, SHIPPED, Catalogue, CatalogueFile
+from edge_server.compute.instance_types import FILE_NAME, SHIPPED, Catalogue, CatalogueSchema
 from edge_server.compute.profiles import INTERVAL, TASK, AppProfiles
 from edge_server.web.context import Context, Parts
 
 
 def server(context: Context) -> Parts:
     """Machines that applications can run on. The backend chosen here starts none."""
-    catalogue: Catalogue = context.operator_file(FILE_NAME, CatalogueFile(), SHIPPED)
+    catalogue: Catalogue = context.operator_file(FILE_NAME, CatalogueSchema(), SHIPPED)
     backend = CatalogueBackend(catalogue)
     app_profiles = AppProfiles(context, catalogue, backend)
     context.every(INTERVAL, TASK, app_profiles.make_ready)

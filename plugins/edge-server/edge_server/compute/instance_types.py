@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import marshmallow
-from marshmallow.validate import Range, Regexp
+from marshmallow.validate import Range
 
-from edge_compute.names import INSTANCE_NAME
+from edge_compute.names import is_profile_id
 from edge_compute.wire import InstanceType
 from edge_server.base.operator_files import BadOperatorFile, Entries, Number, OperatorFile, Table, Text
 from edge_server.base.problems import Refusal
@@ -60,21 +60,24 @@ class _InstanceTypeTable(marshmallow.Schema):
     title = Text()
 
 
-_ENTRIES = Entries(
-    Table(_InstanceTypeTable()),
-    names=Regexp(INSTANCE_NAME, error="it is no name; use letters, digits, dots, hyphens and underscores"),
-)
+def _name(name: str) -> None:
+    if not is_profile_id(name):
+        raise marshmallow.ValidationError("it is no name; use letters, digits, dots, hyphens and underscores")
 
 
-class CatalogueFile(marshmallow.Schema):
+_ENTRIES = Entries(Table(_InstanceTypeTable()), names=_name)
+
+
+class CatalogueSchema(marshmallow.Schema):
     """What an operator writes into `instance_types.toml`: a table for each instance type."""
 
     class Meta:
         unknown = marshmallow.INCLUDE
 
-    @marshmallow.post_load
-    def _instance_types(self, tables: dict[str, Any], **_: Any) -> InstanceTypes:
-        return {name: _instance_type(name, table) for name, table in sorted(_ENTRIES.deserialize(tables).items())}
+    # The original, as marshmallow does not keep the order of the names.
+    @marshmallow.post_load(pass_original=True)
+    def _instance_types(self, _loaded: object, original: dict[str, Any], **_: Any) -> InstanceTypes:
+        return {name: _instance_type(name, table) for name, table in sorted(_ENTRIES.deserialize(original).items())}
 
 
 def _instance_type(name: str, table: dict[str, Any]) -> InstanceType:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -35,6 +36,18 @@ SERVER = None
 
 class NotMigrated(CannotStart):
     """The database is not in the state this code works with."""
+
+
+class Transactions(Protocol):
+    """What opens transactions: a database, or a subsystem's context."""
+
+    def read(self) -> AbstractContextManager[Session]:
+        """A transaction that only reads: one unchanging view, and never a wait."""
+        ...
+
+    def write(self, organization_id: int | None, /) -> AbstractContextManager[Session]:
+        """A transaction that writes, committed at the end of the block unless it raises."""
+        ...
 
 
 class Database:

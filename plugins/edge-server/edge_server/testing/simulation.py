@@ -54,10 +54,10 @@ def main() -> None:
     """Run the server's command in the time of the file that is the first argument."""
     time = SimulatedTime(Path(sys.argv.pop(1)))
     clock.replace(time.now, time.monotonic)
-    from edge_server.billing import closing, metering
+    from edge_server.billing import closing, meter
     from edge_server.run.command import server
 
-    metering.FLUSH_SECONDS = closing.INTERVAL = 0.05
+    meter.FLUSH_SECONDS = closing.INTERVAL = 0.05
     server(prog_name="python -m edge_server.testing.simulation TIME")
 
 

@@ -79,10 +79,6 @@ class Engines:
     lifecycle: Lifecycle
     legacy: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    @property
-    def prices(self) -> Any:
-        return self.legacy["prices"]
-
 
 def install(app: flask.Flask, engines: Engines) -> None:
     """Give `app` its engines."""

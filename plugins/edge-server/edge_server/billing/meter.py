@@ -1,9 +1,4 @@
-"""Metering: each request is counted for its organization, with the bytes of its bodies both ways.
-
-Bytes are counted where they pass: those of a request as they are read, those of an answer as they
-are handed to the network, so that a range, a body that broke off and a transfer that the other side
-cut count for what was really moved. A request counts on the day it ends. What the server itself
-failed to answer (5xx) counts for nobody, nor does what came without a right to the organization.
+"""The meter: the requests of organizations and their bytes, counted in memory and written every few seconds.
 
 Each worker keeps its counts in memory and writes them every `FLUSH_SECONDS`, and when it stops. If
 it is killed, that much is lost.
@@ -12,7 +7,6 @@ it is killed, that much is lost.
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import threading
 
 import sqlalchemy.exc
@@ -21,30 +15,22 @@ from edge_billing.usage_types import API_REQUESTS, TRANSFER_IN, TRANSFER_OUT
 from edge_server.base import clock
 from edge_server.billing import usage
 from edge_server.billing.usage import Key
-from edge_server.data.database import SERVER, Database
+from edge_server.data.database import SERVER, Transactions
 from edge_server.web.counting import Request
 
 FLUSH_SECONDS = 10.0
 
-_NAME = "edge_server.meter"
-_READING = "edge_server.reading"
-
 _COUNTED = (API_REQUESTS.name, TRANSFER_IN.name, TRANSFER_OUT.name)
-
-log = logging.getLogger("edge_server")
 
 
 class Meter:
-    """The counts of one process, and the thread that writes them.
-
-    It has a thread of its own, since what else goes on in the background may take longer than counts
-    may wait.
+    """The counts of one process.
 
     Args:
         database: where they go.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Transactions) -> None:
         self._database = database
         self._counts: dict[tuple[int, dt.date], list[int]] = {}
         self._guard = threading.Lock()
