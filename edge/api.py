@@ -89,5 +89,6 @@ if TYPE_CHECKING:
         SQLTable as SQLTable,
     )
     from edge_tokens.namespace import EdgeTokens as EdgeTokens
+    from edge_vfs.openers.opener import InexactWarning as InexactWarning
 
 __getattr__, __dir__ = exports(__name__)

@@ -41,6 +41,7 @@ EXPORTS = {
         "SearchResult": "edge_core.search",
         "Folder": "edge_files.folder",
         "File": "edge_files.file",
+        "InexactWarning": "edge_vfs.openers.opener",
         "EdgeData": "edge_sources.namespace",
         "SQLConnection": "edge_sources.sql",
         "SQLTable": "edge_sources.sql",

@@ -149,7 +149,7 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     import pandas
     from PIL import Image
 
-    from edge.api import File, Folder
+    from edge.api import File, Folder, InexactWarning
 
     edge = edge_session
     root = edge.files
@@ -168,6 +168,11 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     assert isinstance(root.open("mydata.csv"), pandas.DataFrame)
     assert isinstance(root.open("mydata.csv", "pandas"), pandas.DataFrame)
     assert isinstance(root.open("/this/folder/image001.png"), Image.Image)
+    root.upload("semi.csv", b"a;b\n1;2\n")
+    assert list(root.open("semi.csv", sep=";")) == ["a", "b"]
+    with pytest.warns(InexactWarning, match="give sep=';'"):
+        root.open("semi.csv")
+    root.delete("semi.csv")
     assert root.open("/this/folder/image001.png", open_with="imageio").shape == (2, 2, 3)
     assert isinstance(root.open("/this/folder/image001.png", open_with="pil"), Image.Image)
     array = io.BytesIO()

@@ -172,7 +172,7 @@ SESSION = Section(
 )
 
 _FOLDER = (
-    method("open", "name, open_with=None", SEEN),
+    method("open", "name, open_with=None, **options", SEEN),
     method("list", "", SEEN),
     method("list_files", "", SEEN),
     method("list_folders", "", OLD),
@@ -195,7 +195,11 @@ _FILE = (
 FILES = Section(
     "session.files",
     "test_files",
-    (Class(("edge.api.Folder",), SEEN, _FOLDER), Class(("edge.api.File",), SEEN, _FILE)),
+    (
+        Class(("edge.api.Folder",), SEEN, _FOLDER),
+        Class(("edge.api.File",), SEEN, _FILE),
+        Class(("edge.api.InexactWarning",), OURS),
+    ),
     openers=(
         Opener("file", "", SEEN),
         Opener("pandas", ".csv .xls .xlsx .xlsm .xlsb .odf .ods .odt", SEEN),
@@ -241,7 +245,7 @@ SOURCES = Section(
                 method("list_prefixes", "prefix=None", SEEN),
                 method("iter_keys", "prefix=None", SEEN),
                 method("list_keys", "prefix=None", SEEN),
-                method("open", "key, open_with=None", SEEN),
+                method("open", "key, open_with=None, **options", SEEN),
                 *attributes("endpoint access_key secret_key", OURS),
                 *methods("client", OURS),
                 *_ANY_KIND,

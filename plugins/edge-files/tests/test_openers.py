@@ -13,7 +13,7 @@ from edge_core.errors import BadEntry, ChecksumError, EdgeError, MissingPackage,
 from edge_files.file import File
 from edge_files.folder import Folder
 from edge_vfs import openers
-from edge_vfs.openers import UnreadableContent
+from edge_vfs.openers import UnreadableContent, choosing
 
 from . import spreadsheets
 
@@ -268,10 +268,10 @@ def third_party(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     registry.rescan()
-    openers._registry.cache_clear()
+    choosing._registry.cache_clear()
     yield
     registry.rescan()
-    openers._registry.cache_clear()
+    choosing._registry.cache_clear()
 
 
 def test_a_third_party_opener_opens_its_suffix_and_takes_nobody_elses(

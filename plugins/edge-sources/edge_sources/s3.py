@@ -128,18 +128,19 @@ class S3Connection(Connection):
     @overload
     def open(self, key: str, open_with: Literal["file"]) -> S3File: ...
     @overload
-    def open(self, key: str, open_with: Literal["pandas"]) -> pandas.DataFrame: ...
+    def open(self, key: str, open_with: Literal["pandas"], **options: Any) -> pandas.DataFrame: ...
     @overload
-    def open(self, key: str, open_with: str | None = None) -> Any: ...
+    def open(self, key: str, open_with: str | None = None, **options: Any) -> Any: ...
 
-    def open(self, key: str, open_with: str | None = None) -> Any:
+    def open(self, key: str, open_with: str | None = None, **options: Any) -> Any:
         """Open a key like `Folder.open`: ``conn.open("runs/plate-7.csv")`` is a DataFrame.
 
         Args:
             key: the key.
             open_with: name of an opener, or ``"file"`` for the bytes as an `S3File`.
+            options: options of the opener, as of `Folder.open`.
         """
-        return self.root.open(key, open_with)
+        return self.root.open(key, open_with, **options)
 
     def check(self, timeout: float) -> None:
         client = self.client(connect_timeout=timeout, read_timeout=timeout, attempts=1)

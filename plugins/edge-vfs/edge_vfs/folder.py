@@ -171,17 +171,17 @@ class Folder(Generic[FileT]):
     @overload
     def open(self, name: Name, open_with: Literal["file"]) -> FileT: ...
     @overload
-    def open(self, name: Name, open_with: Literal["pandas"]) -> pandas.DataFrame: ...
+    def open(self, name: Name, open_with: Literal["pandas"], **options: Any) -> pandas.DataFrame: ...
     @overload
     def open(self, name: Name, open_with: Literal["pil"]) -> PIL.Image.Image: ...
     @overload
-    def open(self, name: Name, open_with: Literal["imageio"]) -> numpy.typing.NDArray[Any]: ...
+    def open(self, name: Name, open_with: Literal["imageio"], **options: Any) -> numpy.typing.NDArray[Any]: ...
     @overload
-    def open(self, name: Name, open_with: Literal["text"]) -> str: ...
+    def open(self, name: Name, open_with: Literal["text"], **options: Any) -> str: ...
     @overload
-    def open(self, name: Name, open_with: str | None = None) -> Any: ...
+    def open(self, name: Name, open_with: str | None = None, **options: Any) -> Any: ...
 
-    def open(self, name: Name, open_with: str | None = None) -> Any:
+    def open(self, name: Name, open_with: str | None = None, **options: Any) -> Any:
         """Open a file or folder.
 
         Args:
@@ -190,13 +190,17 @@ class Folder(Generic[FileT]):
                 ``"file"`` returns the bytes as a `File`. By default the name's suffix decides, or, if
                 it has none, the content's first bytes; formats that no opener knows become a `File`.
                 It must be left out for a folder.
+            options: options of the opener for the format, such as ``sep=";"`` and ``encoding="latin-1"``
+                of a csv or ``sheet_name="Results"`` of a spreadsheet. The error about an unknown option
+                lists those that can be used; a `Folder` and a `File` take none.
 
         Returns:
             a `Folder`, a `File`, or the opener's result: a ``pandas.DataFrame``, a Pillow image, ...
 
         Raises:
             NotFound: the file or folder does not exist.
-            BadEntry: no opener has the name `open_with`, or `name` is a folder.
+            BadEntry: no opener has the name `open_with`, the opener does not take an option, or `name` is
+                a folder and has `open_with` or options.
             MissingPackage: the opener needs a package that is not installed.
             UnreadableContent: the opener could not read the content.
         """
@@ -205,10 +209,19 @@ class Folder(Generic[FileT]):
         if stat.kind == "folder":
             if open_with is not None:
                 raise BadEntry(f"{str(name)!r} is a folder, which has no opener; leave open_with out")
+            if options:
+                raise BadEntry(f"{str(name)!r} is a folder, which takes no options; leave {', '.join(options)} out")
             return type(self)(self._store, path)
         file = self._file_class(self._store, path, stat)
         opener = openers.choose(file, open_with)
-        return file if opener is None else openers.run(opener, file)
+        if opener is not None:
+            return openers.run(opener, file, options)
+        if options:
+            advice = "leave them out" if open_with else "name an opener by open_with, or leave them out"
+            raise BadEntry(
+                f"{file.basename} is opened as a File, which takes no options ({', '.join(options)}); {advice}"
+            )
+        return file
 
     def download(self, name: Name, localpath: str | os.PathLike[str] | None = None) -> pathlib.Path:
         """Download a file; it appears under its final name only once it is complete and checked.

@@ -1,0 +1,103 @@
+"""Which opener a file is opened with, and what comes of running it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edge_core.errors import BadEntry, EdgeError, PluginError
+from edge_core.registry import Registry
+from edge_vfs.file import File
+from edge_vfs.openers.opener import Opener, UnreadableContent, head_of, refuse_unknown, suffix_of
+
+
+def choose(file: File, open_with: str | None) -> Opener | None:
+    """Return the opener for `file`, or None if it is opened as a `File`.
+
+    Content is read only if the file's name has no suffix.
+
+    Args:
+        file: the file to open.
+        open_with: name of an opener, ``"file"`` for none, or None to choose by suffix and content.
+
+    Raises:
+        BadEntry: no opener has the name `open_with`.
+        PluginError: the opener named by `open_with` is broken.
+    """
+    if open_with == "file":
+        return None
+    registry = _registry()
+    if open_with is not None:
+        try:
+            chosen: Opener = registry.load(open_with, lambda target: target())
+        except KeyError:
+            known = ", ".join(["file", *registry.names()])
+            raise BadEntry(f"the opener {open_with!r} is not known; use one of {known}") from None
+        return chosen
+    candidates = list(_working(registry))
+    for opener in candidates:
+        if opener.suffixes and file.basename.lower().endswith(tuple(opener.suffixes)):
+            return opener
+    if suffix_of(file.basename):
+        return None
+    head = head_of(file)
+    return next((opener for opener in candidates if getattr(opener, "recognizes", lambda head: False)(head)), None)
+
+
+def _working(registry: Registry) -> Iterator[Opener]:
+    # Our own first: installing a package must not change what an existing line of code returns.
+    for record in sorted(registry.records(), key=lambda record: record.distribution != "edge-vfs"):
+        try:
+            opener: Opener = registry.load(record.name, lambda target: target())
+        except PluginError:
+            continue  # a broken opener must not affect the others
+        yield opener
+
+
+def run(opener: Opener, file: File, options: Mapping[str, Any] | None = None) -> Any:
+    """Return the object that `opener` makes of `file`.
+
+    Args:
+        opener: the opener.
+        file: the file, at its beginning.
+        options: keyword arguments for `Opener.open`, of those that the opener lists.
+
+    Raises:
+        BadEntry: the opener does not take one of the options.
+        UnreadableContent: the opener failed.
+        EdgeError: reading the file failed, with the error of `File.read`.
+    """
+    options = options or {}
+    name = type(opener).__name__
+    if options:
+        refuse_unknown(file, name, options, opener.options(file) if hasattr(opener, "options") else ())
+    try:
+        return opener.open(file, **options)
+    except EdgeError:
+        raise
+    except Exception as error:
+        cause = _edge_error(error)
+        if cause is not None:
+            raise cause from None
+        # An object's address says nothing about the file.
+        reason = re.sub(r"<[\w.]+ object at 0x[0-9a-fA-F]+>", "the content", str(error).strip())
+        raise UnreadableContent(
+            f"{file.basename} could not be opened by {name} ({type(error).__name__}: {reason}); "
+            'open_with="file" gives its bytes'
+        ) from error
+
+
+def _edge_error(error: BaseException | None) -> EdgeError | None:
+    """Return the `EdgeError` that a library wrapped in an error of its own, or None."""
+    while error is not None:
+        if isinstance(error, EdgeError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@functools.cache
+def _registry() -> Registry:
+    return Registry("edge.openers")

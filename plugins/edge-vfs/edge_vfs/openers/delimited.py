@@ -1,0 +1,219 @@
+"""Text tables (csv, tsv): pandas' reader, without what it does silently to a file that is not quite regular.
+
+Which cells are numbers is pandas' guess, since the format does not state it; `dtype` overrides it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from edge_vfs.file import File
+from edge_vfs.openers import whole_numbers
+from edge_vfs.openers.opener import UnreadableContent, need, warn
+from edge_vfs.openers.text import encoding_of
+
+OPTIONS = frozenset(
+    {
+        "comment",
+        "converters",
+        "date_format",
+        "dayfirst",
+        "decimal",
+        "dtype",
+        "dtype_backend",
+        "doublequote",
+        "encoding",
+        "encoding_errors",
+        "escapechar",
+        "false_values",
+        "header",
+        "index_col",
+        "keep_default_na",
+        "lineterminator",
+        "na_filter",
+        "na_values",
+        "names",
+        "nrows",
+        "on_bad_lines",
+        "parse_dates",
+        "quotechar",
+        "quoting",
+        "sep",
+        "skip_blank_lines",
+        "skipfooter",
+        "skipinitialspace",
+        "skiprows",
+        "thousands",
+        "true_values",
+        "usecols",
+    }
+)
+
+_UNLIKE_CSV = frozenset({"comment", "header", "lineterminator", "names", "on_bad_lines", "skipfooter", "skiprows"})
+"""Options with which rows are not those of Python's `csv`; the checks by it are left out then."""
+
+_OTHER_SEPARATORS = {",": (";", "\t"), "\t": (";", ",")}
+
+
+def read(file: File, separator: str, options: dict[str, Any]) -> Any:
+    pandas = need("a table", file, "pandas")
+    buffered = io.BufferedReader(file, 1 << 20)
+    head = buffered.peek()
+    options = {"sep": separator, "encoding": encoding_of(head[:4]), **options}
+    regular = _is_regular(options)
+    # The C reader guesses the types of a column by the piece, unless it has all of the column.
+    options |= {"low_memory": False} if _for_c(options) else {"engine": "python"}
+    if tuple(map(int, pandas.__version__.split(".")[:2])) < (3, 1) and _for_c(options):
+        options["float_precision"] = "round_trip"  # before, the last digit of a float could change
+    if not {"index_col", "usecols"} & set(options) and not isinstance(options.get("header"), list | tuple):
+        options["index_col"] = False  # else a row longer than the header shifts its columns, the first into the index
+    if not regular or "usecols" in options:
+        return _read(pandas, file, buffered, options)
+    text = head.decode(options["encoding"], "ignore")
+    rows = _rows(text, options)
+    header, first = next(rows, []), next(rows, [])
+    options |= _names(header, text)
+    if options.get("index_col") is False and len(first) > len(header) > 0:
+        return _read_surplus(pandas, file, buffered.read(), len(header), options)
+    try:
+        frame = _read(pandas, file, buffered, options)
+    except pandas.errors.ParserError as error:
+        if "Expected " not in str(error) or options.get("index_col") is not False:
+            raise
+        file.seek(0)
+        return _read_surplus(pandas, file, file.readall(), len(header), options)
+    _look_for_separators(file, frame, options["sep"])
+    return frame
+
+
+def _is_regular(options: dict[str, Any]) -> bool:
+    separator = options["sep"]
+    return isinstance(separator, str) and len(separator) == 1 and not _UNLIKE_CSV & set(options)
+
+
+def _for_c(options: dict[str, Any]) -> bool:
+    """Return whether pandas' C reader takes the options."""
+    separator = options["sep"]
+    single = isinstance(separator, str) and (len(separator) == 1 or separator == r"\s+")
+    return single and not options.get("skipfooter") and not callable(options.get("on_bad_lines"))
+
+
+def _rows(text: str, options: dict[str, Any]) -> Iterator[list[str]]:
+    """Iterate over the rows of cells, without blank lines, as pandas does."""
+    dialect = {
+        name: options[name]
+        for name in ("quotechar", "doublequote", "escapechar", "quoting", "skipinitialspace")
+        if name in options
+    }
+    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=options["sep"], **dialect)
+    return (row for row in rows if row)
+
+
+def _names(header: Sequence[str], text: str) -> dict[str, Any]:
+    """Return options that name the columns of a header which repeats many names as pandas does; else none.
+
+    pandas takes time that grows with the square of their number, as it searches all names for each.
+    """
+    is_first_line = bool(text.partition("\n")[0].strip()) and not any("\n" in name for name in header)
+    if len(header) - len(set(header)) < 100 or not is_first_line:
+        return {}
+    taken = {name or f"Unnamed: {position}" for position, name in enumerate(header)}
+    counts: dict[str, int] = {}
+    names = []
+    for position, plain in enumerate(header):
+        plain = plain or f"Unnamed: {position}"
+        name, count = plain, counts.get(plain, 0)
+        while count and (name := f"{plain}.{count}") in taken:
+            count += 1
+        counts[plain] = count + 1
+        taken.add(name)
+        names.append(name)
+    return {"header": None, "skiprows": 1, "names": names}
+
+
+def _read_surplus(pandas: Any, file: File, content: bytes, width: int, options: dict[str, Any]) -> Any:
+    """Read a table with rows longer than its header, if what they have beyond it is empty."""
+    text = content.decode(options["encoding"], options.get("encoding_errors") or "strict")
+    for number, row in enumerate(_rows(text, options), 1):
+        if any(row[width:]):
+            others = [other for other in _OTHER_SEPARATORS.get(options["sep"], ()) if other in text.partition("\n")[0]]
+            advice = "give index_col=0 if the first column has names of rows, or usecols= to choose columns"
+            if width == 1 and others:
+                advice = f"give sep={others[0]!r} if that separates its cells"
+            raise UnreadableContent(
+                f"row {number} of {file.basename} has {len(row)} cells and its header {width}; {advice}"
+            )
+    return _read(pandas, file, io.BytesIO(content), options | {"usecols": range(width)})
+
+
+def _read(pandas: Any, file: File, content: Any, options: dict[str, Any]) -> Any:
+    frame = pandas.read_csv(content, **options)
+    dtype = options.get("dtype")
+    if "dtype_backend" in options or frame.columns.nlevels > 1 or not isinstance(dtype, dict | None):
+        return frame
+    chosen = {*(dtype or ()), *(options.get("converters") or ())}
+    kinds = zip(frame.columns, map(str, frame.dtypes), strict=True)
+    suspects = [
+        name
+        for name, kind in kinds
+        if kind in ("float64", "str", "object") and name not in chosen and _is_suspect(frame[name])
+    ]
+    if not suspects:
+        return frame
+    content.seek(0)
+    texts = pandas.read_csv(content, **{**options, "dtype": {**(dtype or {}), **dict.fromkeys(suspects, str)}})
+    for name in suspects:
+        _repair(pandas, file, frame, name, texts[name], options.get("thousands") or "")
+    return frame
+
+
+def _is_suspect(column: Any) -> bool:
+    """Return whether whole numbers of a column may be beyond those of its type."""
+    if column.dtype == "float64":
+        return bool((column.abs() >= whole_numbers.EXACT_UP_TO).any())
+    # From 2**63 on, pandas leaves numbers with gaps as texts.
+    return all(isinstance(cell, str) and _LARGE.fullmatch(cell) for cell in itertools.islice(filter(_holds, column), 9))
+
+
+def _repair(pandas: Any, file: File, frame: Any, name: Any, texts: Any, thousands: str) -> None:
+    """Replace a column of `frame` by the whole numbers in its `texts`, if its type does not hold them."""
+    cells = [text.replace(thousands, "").strip() if _holds(text) else None for text in texts]
+    whole = [None if cell is None else int(cell) for cell in cells if cell is None or _WHOLE.fullmatch(cell)]
+    if len(whole) == len(cells):
+        if frame[name].dtype == "float64" or all(number is None or 0 <= number < 2**64 for number in whole):
+            exact = whole_numbers.series(pandas, whole)
+            if exact.dtype != "float64":
+                frame[name] = exact.set_axis(frame.index)
+    elif frame[name].dtype == "float64":
+        changed = [number for number in whole if number is not None and not whole_numbers.is_float(number)]
+        if changed:
+            warn(
+                f"the column {name!r} of {file.basename} also has numbers that are not whole, and as floats some "
+                f"of its digits are lost, as of {changed[0]}; dtype={{{name!r}: str}} gives its texts"
+            )
+
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_LARGE = re.compile(r"[1-9][0-9]{0,19}")
+
+
+def _holds(cell: Any) -> bool:
+    return bool(cell == cell and cell != "" and cell is not None)
+
+
+def _look_for_separators(file: File, frame: Any, separator: str) -> None:
+    """Warn if the only column looks like several, separated by something else."""
+    if frame.shape[1] != 1 or frame.empty or str(frame.dtypes.iloc[0]) not in ("str", "object"):
+        return
+    for other in _OTHER_SEPARATORS.get(separator, ()):
+        if all(isinstance(cell, str) and other in cell for cell in frame.iloc[:, 0]):
+            warn(
+                f"{file.basename} was read as a single column, and each of its cells has {other!r} in it; "
+                f"give sep={other!r} if that separates them"
+            )
+            return

@@ -1,0 +1,99 @@
+"""The interface of an opener, and what openers share: the file's suffix and head, packages, warnings."""
+
+from __future__ import annotations
+
+import importlib
+import posixpath
+import sys
+import warnings
+from collections.abc import Collection
+from typing import Any, ClassVar, Protocol
+
+from edge_core.errors import BadEntry, EdgeError, MissingPackage
+from edge_vfs.file import File
+
+
+class Opener(Protocol):
+    """The interface of an opener: the class that the entry point names, constructed without arguments.
+
+    It may also have:
+
+    - a method ``options(file: File) -> Collection[str]``, which returns the names of the keyword arguments
+      that its `open` takes for this file. Others are refused before `open` is called; without it, all are.
+    - a method ``recognizes(head: bytes) -> bool``, which is called for a file whose name has no suffix:
+      it returns whether content that begins with `head`, at most its first `HEAD` bytes, is of its kind.
+
+    Attributes:
+        suffixes: the suffixes it opens, in lower case, with their dot; none for an opener that is only
+            used by name.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]]
+
+    def open(self, file: File, /) -> Any:
+        """Return the content of `file` as an object; the opener may close the file or keep it for later reads."""
+
+
+HEAD = 1000
+"""Number of bytes at a content's beginning by which an opener may recognize it."""
+
+
+class UnreadableContent(EdgeError):
+    """The opener could not read the content."""
+
+
+class InexactWarning(UserWarning):
+    """What `open` returned is not all that the file holds, or may not be what its author meant.
+
+    ``warnings.simplefilter("error", InexactWarning)`` makes it an error.
+    """
+
+
+def warn(sentence: str) -> None:
+    """Show an `InexactWarning` at the line of the user's code that opened the file."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("edge_"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(sentence, InexactWarning, stacklevel=level)
+
+
+def refuse_unknown(file: File, opener: str, options: Collection[str], known: Collection[str]) -> None:
+    """Raise `BadEntry` if one of `options` is not among `known`."""
+    unknown = sorted(set(options) - set(known))
+    if not unknown:
+        return
+    names = ", ".join(unknown)
+    offer = (
+        f"use only {', '.join(sorted(known))}" if known else "leave it out" if len(unknown) == 1 else "leave them out"
+    )
+    raise BadEntry(f"{file.basename} is opened by {opener}, which does not take the option {names} for it; {offer}")
+
+
+def suffix_of(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
+
+
+def head_of(file: File) -> bytes:
+    """Return the content's first bytes; the file keeps them and is at its beginning afterwards."""
+    head = file.read(HEAD)
+    file.seek(0)
+    return head
+
+
+_PIP_NAMES = {"PIL": "pillow", "odf": "odfpy", "python_calamine": "python-calamine"}
+
+
+def need(what: str, file: File, *modules: str) -> Any:
+    """Import `modules` and return the first; raise `MissingPackage`, which says how to install them."""
+    try:
+        first, *_ = [importlib.import_module(module) for module in modules]
+        return first
+    except ModuleNotFoundError as error:
+        if error.name not in modules:
+            raise
+        names = " ".join(_PIP_NAMES.get(module, module) for module in modules)
+        raise MissingPackage(
+            f"opening {file.basename} as {what} needs {_PIP_NAMES.get(error.name, error.name)}, "
+            f"which is not installed; run: python -m pip install {names}",
+            name=error.name,
+        ) from None

@@ -1,0 +1,100 @@
+"""Tables as DataFrames: which reader a format has, and the options that it takes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from edge_vfs.file import File
+from edge_vfs.openers import columnar, delimited, json_lines
+from edge_vfs.openers.opener import head_of, need, suffix_of
+
+# Not the default of pandas for xls and xlsb: pandas is about to drop the packages of these.
+_ENGINES: dict[str, str] = {
+    ".xls": "python_calamine",
+    ".xlsx": "openpyxl",
+    ".xlsm": "openpyxl",
+    ".xlsb": "python_calamine",
+    ".ods": "odf",
+    ".odf": "odf",
+    ".odt": "odf",
+}
+
+_JSON_LINES = (".jsonl", ".ndjson")
+
+_OF_SHEETS = frozenset(
+    {
+        "converters",
+        "decimal",
+        "dtype",
+        "dtype_backend",
+        "false_values",
+        "header",
+        "index_col",
+        "keep_default_na",
+        "na_filter",
+        "na_values",
+        "names",
+        "nrows",
+        "parse_dates",
+        "sheet_name",
+        "skipfooter",
+        "skiprows",
+        "thousands",
+        "true_values",
+        "usecols",
+    }
+)
+
+
+class PandasOpener:
+    """Tables as ``pandas.DataFrame``: text, Parquet, Feather, JSON lines and spreadsheets.
+
+    Of a spreadsheet the first sheet is read; of an OpenDocument text (odt), its first table.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet", ".feather", *_JSON_LINES, *_ENGINES)
+
+    def recognizes(self, head: bytes) -> bool:
+        return self._suffix_of(head) is not None
+
+    def options(self, file: File) -> Collection[str]:
+        suffix = self._format(file)
+        if suffix in _ENGINES:
+            return _OF_SHEETS
+        if suffix in columnar.OPTIONS:
+            return columnar.OPTIONS[suffix]
+        return json_lines.OPTIONS if suffix in _JSON_LINES else delimited.OPTIONS
+
+    def open(self, file: File, **options: Any) -> Any:
+        suffix = self._format(file)
+        with file:
+            if suffix in _ENGINES:
+                return _read_sheet(file, _ENGINES[suffix], options)
+            if suffix in columnar.OPTIONS:
+                return columnar.read(file, suffix, options)
+            if suffix in _JSON_LINES:
+                return json_lines.read(file, options)
+            return delimited.read(file, "\t" if suffix == ".tsv" else ",", options)
+
+    def _format(self, file: File) -> str:
+        suffix = suffix_of(file.basename)
+        return suffix if suffix in self.suffixes else self._suffix_of(head_of(file)) or ".csv"
+
+    @staticmethod
+    def _suffix_of(head: bytes) -> str | None:
+        """Return the suffix for content that begins with `head`; None for other formats, and for ambiguous content."""
+        if head.startswith(b"PAR1"):
+            return ".parquet"
+        if head.startswith(b"ARROW1\0\0"):
+            return ".feather"
+        # The first member of an OpenDocument package is not compressed and names the media type.
+        if head.startswith(b"PK\3\4") and b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet" in head[:100]:
+            return ".ods"
+        return None
+
+
+def _read_sheet(file: File, engine: str, options: dict[str, Any]) -> Any:
+    pandas = need("a table", file, "pandas", engine)
+    return pandas.read_excel(io.BytesIO(file.readall()), engine=engine.removeprefix("python_"), **options)

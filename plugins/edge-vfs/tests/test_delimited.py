@@ -1,0 +1,140 @@
+"""Text tables: no column is lost, no digit changed, and what looks like a mistake is told."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import warnings
+from typing import Any
+
+import pandas
+import pytest
+
+from edge_vfs.openers import InexactWarning, UnreadableContent
+
+from .opening import opened
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "Sample,Value\nA,1,\nB,2,\n",
+        "Sample,Value\nA,1,,\nB,2,,\n",
+        "Sample,Value\nA,1\nB,2,\n",
+        "Sample,Value\nA,1\nB,2,,\n",
+        'Sample,Value\n"A",1,""\n\nB,2\n',
+    ],
+)
+def test_empty_cells_beyond_the_header_take_no_column_away(rows: str) -> None:
+    frame = opened("a.csv", rows)
+    assert frame.to_dict("list") == {"Sample": ["A", "B"], "Value": [1, 2]}
+    assert frame.index.tolist() == [0, 1]
+    frame = opened("a.tsv", rows.replace(",", "\t"))
+    assert frame.to_dict("list") == {"Sample": ["A", "B"], "Value": [1, 2]}
+
+
+@pytest.mark.parametrize("rows", ["a,b\n0,0,0\n", "a,b\n0,0,\n1,1,5\n", "a,b\n1,2\n3,4,5\n", "a,b\n1,2,NA\n"])
+def test_cells_beyond_the_header_are_an_error(rows: str) -> None:
+    with pytest.raises(UnreadableContent, match=r"row \d of a\.csv has 3 cells and its header 2; give index_col=0"):
+        opened("a.csv", rows)
+    assert opened("a.csv", rows, usecols=["a"]).shape[1] == 1
+
+
+def test_row_names_without_a_header_are_an_index_where_asked() -> None:
+    assert opened("r.csv", "a,b\nx,1,2\n", index_col=0).loc["x"].tolist() == [1, 2]
+
+
+def test_another_separator_is_told() -> None:
+    with pytest.raises(UnreadableContent, match="give sep=';' if that separates its cells"):
+        opened("a.csv", "Probe;Wert\nA1;0,5\n")
+    for name, rows, separator in (
+        ("a.csv", "Probe;Wert\nA1;1\nA2;2\n", "';'"),
+        ("a.csv", "Probe\tWert\nA1\t1\n", r"'\\t'"),
+        ("a.tsv", "Probe,Wert\nA1,1\n", "','"),
+    ):
+        with pytest.warns(InexactWarning, match=f"single column.*give sep={separator}"):
+            assert opened(name, rows).shape[1] == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        opened("a.csv", "Probe\nA1;1\nA2\n")
+        opened("a.csv", "Probe;Wert\nA1;1\n", sep=";")
+
+
+def test_a_column_has_one_type_however_long_it_is() -> None:
+    frame = opened("a.csv", "v\n" + "1\n" * 800_000 + "x\n")
+    assert frame["v"].map(type).unique().tolist() == [str]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-be"])
+def test_byte_order_marks(encoding: str) -> None:
+    mark = "\ufeff" if encoding.endswith("-be") else ""
+    frame = opened("a.csv", f'{mark}"größe",b\n1,ä\n'.encode(encoding))
+    assert frame.to_dict("list") == {"größe": [1], "b": ["ä"]}
+    assert opened("a.tsv", f"{mark}größe\tb\n1\tä\n".encode(encoding)).equals(frame)
+    assert opened("a.txt", f"{mark}größe\n".encode(encoding)) == "größe\n"
+    assert opened("a.json", f'{mark}{{"größe": 1}}'.encode(encoding)) == {"größe": 1}
+
+
+def test_floats_keep_every_digit() -> None:
+    source = random.Random(2)
+    numbers = [struct.unpack("d", source.randbytes(8))[0] for _ in range(2000)] + [source.random() for _ in range(2000)]
+    numbers = [number for number in numbers if abs(number) < float("inf")]
+    assert opened("a.csv", "v\n" + "".join(f"{number!r}\n" for number in numbers))["v"].tolist() == numbers
+
+
+def test_a_header_that_repeats_its_names_is_named_as_by_pandas() -> None:
+    names = ["x", "", "x.1", "y", "Unnamed: 5", *["x"] * 150, "", "x.1", *["y"] * 60]
+    content = ",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n"
+    assert list(opened("a.csv", content)) == list(pandas.read_csv(io.StringIO(content)))
+
+
+def test_pandas_does_not_name_columns_of_a_header_that_repeats_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[dict[str, Any]] = []
+    read_csv = pandas.read_csv
+    monkeypatch.setattr(
+        pandas, "read_csv", lambda content, **options: taken.append(options) or read_csv(content, **options)
+    )
+    frame = opened("a.csv", ",".join(["x"] * 20_000) + "\n" + ",".join(["1"] * 20_000) + "\n")
+    assert list(frame)[:3] + list(frame)[-1:] == ["x", "x.1", "x.2", "x.19999"]
+    assert frame.to_numpy().sum() == 20_000
+    for options in taken:  # its time for this grows with the square of their number
+        assert options["header"] is None
+        assert len(set(options["names"])) == 20_000
+
+
+@pytest.mark.parametrize(
+    ("cells", "values", "dtype"),
+    [
+        (["1", "2"], [1, 2], "int64"),
+        (["1", ""], [1.0, None], "float64"),
+        (["9007199254740992", ""], [9007199254740992.0, None], "float64"),
+        (["1e17", ""], [1e17, None], "float64"),
+        (["9007199254740993", ""], [9007199254740993, None], "Int64"),
+        (["-1234567890123456789", "NA", "5"], [-1234567890123456789, None, 5], "Int64"),
+        (["18446744073709551615", ""], [18446744073709551615, None], "UInt64"),
+        (["18446744073709551615", "2"], [18446744073709551615, 2], "uint64"),
+        (["18446744073709551616", "2"], [18446744073709551616, 2], "object"),
+        (["9007199254740993", "x"], ["9007199254740993", "x"], "str"),
+    ],
+)
+def test_whole_numbers_with_gaps_keep_every_digit(cells: list[str], values: list[Any], dtype: str) -> None:
+    frame = opened("a.csv", "id,other\n" + "".join(f"{cell},1\n" for cell in cells))
+    assert str(frame["id"].dtype) == dtype
+    missing = frame["id"].isna()
+    assert [None if gap else value for value, gap in zip(frame["id"].tolist(), missing, strict=True)] == values
+    assert str(frame["other"].dtype) == "int64", "the other columns are as by pandas"
+
+
+def test_whole_numbers_among_fractions_are_told() -> None:
+    with pytest.warns(InexactWarning, match=r"the column 'id' of a\.csv .* lost, as of 9007199254740993; dtype="):
+        opened("a.csv", "id\n9007199254740993\n1.5\n")
+    assert opened("a.csv", "id\n9007199254740993\n1.5\n", dtype={"id": str})["id"][0] == "9007199254740993"
+    with_thousands = opened("a.csv", "id;x\n9.007.199.254.740.993;1\n;1\n", sep=";", thousands=".", decimal=",")
+    assert with_thousands["id"][0] == 9007199254740993
+
+
+def test_the_warning_shows_the_line_that_opened_the_file() -> None:
+    with pytest.warns(InexactWarning) as shown:
+        opened("a.csv", "a;b\n1;2\n")
+    assert shown[0].filename.endswith("opening.py")
