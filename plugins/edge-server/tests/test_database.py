@@ -76,7 +76,7 @@ def test_a_transaction_that_raises_leaves_nothing(migrated: Database) -> None:
         assert accounts.find_organization(session, "gone") is None
 
 
-def test_an_organization_has_one_root(migrated: Database) -> None:
+def test_an_organization_has_a_single_root(migrated: Database) -> None:
     with migrated.write(SERVER) as session:
         organization = accounts.create_organization(session, [tree.plant], "one")
     with pytest.raises(sa.exc.IntegrityError), migrated.write(SERVER) as session:
@@ -100,17 +100,17 @@ def test_the_migrations_make_what_the_models_say(migrated: Database) -> None:
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_the_migrations_are_one_line_that_ends_where_the_code_says() -> None:
+def test_the_migrations_form_a_line_that_ends_where_the_code_says() -> None:
     scripts = own_history().revisions()
     assert scripts.get_heads() == [edge_server.data.migrations.HEAD]
     assert len(scripts.get_bases()) == 1
 
 
-def test_the_tables_can_be_made_in_postgresql() -> None:
+def test_the_tables_can_be_created_in_postgresql() -> None:
     dialect = postgresql.dialect()
     for table in Base.metadata.sorted_tables:
-        made = str(CreateTable(table).compile(dialect=dialect))
-        assert "DATETIME" not in made
+        statement = str(CreateTable(table).compile(dialect=dialect))
+        assert "DATETIME" not in statement
         for index in table.indexes:
             str(CreateIndex(index).compile(dialect=dialect))
     assert 'name VARCHAR(255) COLLATE "C"' in str(CreateTable(Base.metadata.tables["nodes"]).compile(dialect=dialect))
@@ -149,8 +149,8 @@ def test_an_empty_or_current_database_is_not_backed_up(migrated: Database, tmp_p
 
 
 def test_the_newest_backups_are_kept(migrated: Database, tmp_path: Path) -> None:
-    made = [back_up(migrated.path, tmp_path / "backups") for _ in range(KEPT_BACKUPS + 2)]
-    assert sorted((tmp_path / "backups").iterdir()) == made[-KEPT_BACKUPS:]
+    backups = [back_up(migrated.path, tmp_path / "backups") for _ in range(KEPT_BACKUPS + 2)]
+    assert sorted((tmp_path / "backups").iterdir()) == backups[-KEPT_BACKUPS:]
 
 
 def test_a_downgrade_empties_the_database(migrated: Database) -> None:

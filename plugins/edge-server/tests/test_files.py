@@ -41,7 +41,7 @@ def test_an_empty_file_is_a_file(api: Api) -> None:
     assert api.stat("empty").json()["size"] == 0
 
 
-def test_putting_again_makes_a_new_version_and_the_old_one_can_still_be_read(api: Api) -> None:
+def test_putting_again_makes_a_new_version_and_the_old_can_still_be_read(api: Api) -> None:
     first = api.put("a", b"one").json()
     second = api.put("a", b"two").json()
     assert first["uid"] == second["uid"]
@@ -66,7 +66,7 @@ def test_put_refuses_what_cannot_be_a_files_place(api: Api) -> None:
     refused(api.put("/"), 400, "bad_entry")
 
 
-def test_content_too_large_for_one_request_is_sent_to_uploads(api: Api) -> None:
+def test_content_too_large_for_a_request_is_sent_to_uploads(api: Api) -> None:
     assert api.put("just", bytes(SMALL_CONTENT)).status_code == 201
     assert "upload" in refused(api.put("more", bytes(SMALL_CONTENT + 1)), 413, "too_large")["detail"]
     chunked = api.files("PUT", "/content", params={"path": "more"}, data=iter([bytes(SMALL_CONTENT), b"x"]))
@@ -74,7 +74,7 @@ def test_content_too_large_for_one_request_is_sent_to_uploads(api: Api) -> None:
     assert api.names() == ["just"]
 
 
-def test_a_stated_digest_is_compared_before_anything_is_stored(api: Api) -> None:
+def test_a_content_digest_is_compared_before_anything_is_stored(api: Api) -> None:
     def put(content: bytes, digest: str) -> object:
         return api.files(
             "PUT", "/content", params={"path": "a"}, data=content, headers={"Content-Digest": f"sha-256=:{digest}:"}
@@ -109,15 +109,15 @@ def test_a_folder_lists_its_children_by_their_bytes_page_by_page(api: Api) -> No
         api.put(f"f/{name}")
     expected = sorted((unicodedata.normalize("NFC", name) for name in names), key=str.encode)
     assert api.names("f") == expected
-    found: list[str] = []
+    listed: list[str] = []
     cursor = None
     while True:
         page = api.files("GET", "/entries", params={"path": "f", "limit": 4, "cursor": cursor}).json()
-        found += [item["name"] for item in page["items"]]
+        listed += [entry["name"] for entry in page["items"]]
         cursor = page["next"]
         if cursor is None:
             break
-    assert found == expected
+    assert listed == expected
 
 
 def test_a_list_that_ends_with_a_page_has_no_next_page(api: Api) -> None:
@@ -126,7 +126,7 @@ def test_a_list_that_ends_with_a_page_has_no_next_page(api: Api) -> None:
     assert api.files("GET", "/entries", params={"limit": 2}).json()["next"] is None
 
 
-def test_a_list_can_be_of_one_kind(api: Api) -> None:
+def test_a_list_can_be_of_a_single_kind(api: Api) -> None:
     api.put("folder/file")
     api.put("file")
     assert api.names() == ["file", "folder"]
@@ -155,7 +155,7 @@ def test_the_root_is_a_folder_without_a_name(api: Api) -> None:
         assert entry["version"] is None
 
 
-def test_folders_are_made_with_their_parents(api: Api) -> None:
+def test_folders_are_added_with_their_parents(api: Api) -> None:
     answer = api.files("POST", "/folders", json={"path": "a/b/c"})
     assert answer.status_code == 201
     assert answer.json()["name"] == "c"
@@ -170,7 +170,7 @@ def test_folders_are_made_with_their_parents(api: Api) -> None:
     refused(api.files("POST", "/folders", json={"path": ""}), 400, "bad_entry")
 
 
-def test_a_folder_that_is_not_empty_is_deleted_only_if_told_so(api: Api) -> None:
+def test_a_folder_that_is_not_empty_is_deleted_only_recursively(api: Api) -> None:
     version = api.put("a/b/c", b"kept").json()["version"]
     delete = {"path": "a"}
     refused(api.files("DELETE", "/entry", params=delete), 409, "not_empty")
@@ -204,11 +204,11 @@ def test_a_move_keeps_the_entry_and_all_in_it(api: Api) -> None:
     assert api.get("new/place/c/file").content == b"content"
 
 
-def test_a_move_onto_a_file_needs_to_be_told_so(api: Api) -> None:
-    one = api.put("one", b"1").json()
+def test_a_move_onto_a_file_needs_overwrite(api: Api) -> None:
+    first = api.put("one", b"1").json()
     old = api.put("two", b"2").json()
     refused(move(api, "one", "two"), 409, "already_exists")
-    assert move(api, "one", "two", overwrite=True).json()["uid"] == one["uid"]
+    assert move(api, "one", "two", overwrite=True).json()["uid"] == first["uid"]
     assert api.names() == ["two"]
     assert api.get("two").content == b"1"
     assert api.get("two", version=old["version"]).content == b"2"
@@ -269,7 +269,7 @@ def test_odd_names_stay_as_they_are(api: Api, name: str) -> None:
     assert api.get(f"in/{name}").content == name.encode()
 
 
-def test_one_name_in_two_unicode_forms_is_one_file(api: Api) -> None:
+def test_a_name_in_two_unicode_forms_is_the_same_file(api: Api) -> None:
     api.put("caf\u00e9", b"composed")
     assert api.put("cafe\u0301", b"decomposed").status_code == 201
     assert api.names() == ["caf\u00e9"]
@@ -284,7 +284,7 @@ def test_text_that_is_no_text_is_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("requested", "expected"),
     [
         ("bytes=0-4", b"01234"),
         ("bytes=5-", b"56789"),
@@ -294,9 +294,9 @@ def test_text_that_is_no_text_is_refused(api: Api) -> None:
         ("BYTES=9-9", b"9"),
     ],
 )
-def test_a_range_is_that_part_of_the_content(api: Api, asked: str, expected: bytes) -> None:
+def test_a_range_is_that_part_of_the_content(api: Api, requested: str, expected: bytes) -> None:
     api.put("ten", b"0123456789")
-    answer = api.files("GET", "/content", params={"path": "ten"}, headers={"Range": asked})
+    answer = api.files("GET", "/content", params={"path": "ten"}, headers={"Range": requested})
     assert answer.status_code == 206
     assert answer.content == expected
     start = b"0123456789".index(expected)
@@ -305,11 +305,11 @@ def test_a_range_is_that_part_of_the_content(api: Api, asked: str, expected: byt
 
 
 @pytest.mark.parametrize(
-    "asked", ["bytes=0-1,4-5", "lines=1-2", "bytes=5-2", "bytes=-", "bytes", f"bytes={'9' * 5000}-"]
+    "requested", ["bytes=0-1,4-5", "lines=1-2", "bytes=5-2", "bytes=-", "bytes", f"bytes={'9' * 5000}-"]
 )
-def test_a_range_that_is_not_one_plain_range_is_ignored(api: Api, asked: str) -> None:
+def test_what_is_not_a_single_plain_range_is_ignored(api: Api, requested: str) -> None:
     api.put("ten", b"0123456789")
-    answer = api.files("GET", "/content", params={"path": "ten"}, headers={"Range": asked})
+    answer = api.files("GET", "/content", params={"path": "ten"}, headers={"Range": requested})
     assert answer.status_code == 200
     assert answer.content == b"0123456789"
 
@@ -317,8 +317,8 @@ def test_a_range_that_is_not_one_plain_range_is_ignored(api: Api, asked: str) ->
 def test_a_range_beyond_the_end_is_refused_with_the_size(api: Api) -> None:
     api.put("ten", b"0123456789")
     api.put("empty", b"")
-    for path, asked, size in (("ten", "bytes=10-", 10), ("ten", "bytes=-0", 10), ("empty", "bytes=0-", 0)):
-        answer = api.files("GET", "/content", params={"path": path}, headers={"Range": asked})
+    for path, requested, size in (("ten", "bytes=10-", 10), ("ten", "bytes=-0", 10), ("empty", "bytes=0-", 0)):
+        answer = api.files("GET", "/content", params={"path": path}, headers={"Range": requested})
         refused(answer, 416, "range_not_satisfiable")
         assert answer.headers["Content-Range"] == f"bytes */{size}"
 

@@ -66,38 +66,38 @@ class InProcess(requests.adapters.BaseAdapter):
 
 
 @pytest.fixture
-def own(data: Path) -> Api:
+def own(folder: Path) -> Api:
     """A member on a server of the test's own, of which nothing but the requests runs."""
-    data.mkdir()
-    engines, loaded, token = start.prepare(data)
+    folder.mkdir()
+    engines, loaded, token = start.prepare(folder)
     http = http_session()
     http.mount("http://in-process", InProcess(app.build(engines, loaded)))
     return Api("http://in-process", token, "default", http)
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
 @pytest.fixture
-def database(data: Path, own: Api) -> Iterator[Database]:
-    with contextlib.closing(Database(data / FILE_NAME)) as opened:
+def database(folder: Path, own: Api) -> Iterator[Database]:
+    with contextlib.closing(Database(folder / FILE_NAME)) as opened:
         yield opened
 
 
 @pytest.fixture
-def store(data: Path) -> FolderStore:
-    return FolderStore(data)
+def store(folder: Path) -> FolderStore:
+    return FolderStore(folder)
 
 
 @pytest.fixture
-def cleaner(data: Path, database: Database) -> Housekeeping:
-    return housekeeping_on(data, database)
+def cleaner(folder: Path, database: Database) -> Housekeeping:
+    return housekeeping_on(folder, database)
 
 
-def contents(data: Path) -> list[Path]:
-    return [path for path in (data / "content").rglob("*") if path.is_file()]
+def contents(folder: Path) -> list[Path]:
+    return [path for path in (folder / "content").rglob("*") if path.is_file()]
 
 
 def age(database: Database, hours: float) -> None:
@@ -116,7 +116,7 @@ def backdate(path: Path, seconds: float) -> None:
 
 
 def test_replaced_and_deleted_content_goes_a_day_later_and_its_row_says_so(
-    own: Api, database: Database, cleaner: Housekeeping, data: Path
+    own: Api, database: Database, cleaner: Housekeeping, folder: Path
 ) -> None:
     first = own.put("a", b"one").json()
     own.put("a", b"two")
@@ -125,11 +125,11 @@ def test_replaced_and_deleted_content_goes_a_day_later_and_its_row_says_so(
     cleaner.run()
     age(database, 23)
     cleaner.run()
-    assert len(contents(data)) == 3
+    assert len(contents(folder)) == 3
     assert own.get("a", version=first["version"]).content == b"one"
     age(database, 2)
     cleaner.run()
-    assert [path.read_bytes() for path in contents(data)] == [b"two"]
+    assert [path.read_bytes() for path in contents(folder)] == [b"two"]
     assert own.get("a").content == b"two"
     refused(own.get("a", version=first["version"]), 404, "not_found")
     with database.read() as session:
@@ -143,7 +143,12 @@ def test_replaced_and_deleted_content_goes_a_day_later_and_its_row_says_so(
 
 
 def test_a_pass_that_was_cut_off_is_finished_by_the_next(
-    own: Api, database: Database, store: FolderStore, cleaner: Housekeeping, data: Path, monkeypatch: pytest.MonkeyPatch
+    own: Api,
+    database: Database,
+    store: FolderStore,
+    cleaner: Housekeeping,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(housekeeping, "COLLECTED", 2)
     for n in range(5):
@@ -155,7 +160,7 @@ def test_a_pass_that_was_cut_off_is_finished_by_the_next(
         store.remove(session.scalars(sa.select(Version.key).limit(1)).one())
     assert cleaner.collect()
     cleaner.run()
-    assert contents(data) == []
+    assert contents(folder) == []
     assert not cleaner.collect()
 
 
@@ -186,69 +191,71 @@ def test_passes_of_several_processes_do_not_harm_each_other(
     assert own.get("kept").content == b"x"
 
 
-def test_an_expired_upload_goes_with_its_parts(own: Api, database: Database, cleaner: Housekeeping, data: Path) -> None:
+def test_an_expired_upload_goes_with_its_parts(
+    own: Api, database: Database, cleaner: Housekeeping, folder: Path
+) -> None:
     upload, kept = own.start("a", 3), own.start("b", 3)
     own.part(upload["id"], 1, b"abc")
     with database.write(SERVER) as session:
         session.execute(sa.update(Upload).where(Upload.uid == upload["id"]).values(expires_at=clock.now()))
     cleaner.run()
-    assert [path.name for path in (data / "uploads").iterdir()] == [kept["id"]]
+    assert [path.name for path in (folder / "uploads").iterdir()] == [kept["id"]]
     with database.read() as session:
         assert session.scalars(sa.select(Upload.uid)).all() == [kept["id"]]
 
 
 @pytest.mark.slow
-def test_a_running_server_clears_away_by_itself(own: Api, data: Path, database: Database) -> None:
+def test_a_running_server_clears_away_by_itself(own: Api, folder: Path, database: Database) -> None:
     own.put("a")
     own.files("DELETE", "/entry", params={"path": "a"})
     age(database, 25)
-    with contextlib.closing(EdgeServer(data)) as server:
+    with contextlib.closing(EdgeServer(folder)) as server:
         server.start()  # which begins with a pass
         deadline = time.monotonic() + 60
-        while contents(data) and time.monotonic() < deadline:
+        while contents(folder) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert contents(data) == []
+        assert contents(folder) == []
 
 
 # --- fsck
 
 
-def run_fsck(data: Path, *options: str) -> Result:
-    return CliRunner().invoke(command, ["fsck", "--data", str(data), *options])
+def run_fsck(folder: Path, *options: str) -> Result:
+    return CliRunner().invoke(command, ["fsck", "--data", str(folder), *options])
 
 
-def test_fsck_of_a_healthy_server_changes_nothing(own: Api, data: Path) -> None:
+def test_fsck_of_a_healthy_server_changes_nothing(own: Api, folder: Path) -> None:
     own.put("a")
     own.upload("b", b"abc")
     own.part(own.start("c", 3)["id"], 1, b"abc")
-    before = sorted(path for path in data.rglob("*") if path.is_file())
+    before = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in before:
         if path.parent.name in ("uploads", "incoming") or "content" in path.parts:
             backdate(path, 2 * HOUR)
     for options in ((), ("--deep",)):
-        done = run_fsck(data, *options)
+        done = run_fsck(folder, *options)
         assert (done.exit_code, done.output) == (
             0,
             "2 versions checked, 0 missing or damaged, 0 orphaned files dropped\n",
         )
-    kept = [path for path in data.rglob("*") if path.is_file() and "sqlite3-" not in path.name]
+    kept = [path for path in folder.rglob("*") if path.is_file() and "sqlite3-" not in path.name]
     assert sorted(kept) == [path for path in before if "sqlite3-" not in path.name]
 
 
-def test_fsck_drops_old_orphans_and_leaves_new_ones(own: Api, data: Path) -> None:
+def test_fsck_drops_old_orphans_and_leaves_new_ones(own: Api, folder: Path) -> None:
     own.put("a")
     names = {}
     for where in ("content/ab", "uploads", "incoming"):
-        (data / where).mkdir(exist_ok=True)
+        (folder / where).mkdir(exist_ok=True)
         for kind in ("old", "new"):
             name = "ab" + os.urandom(19).hex()
-            names[where, kind] = data / where / name
+            names[where, kind] = folder / where / name
             names[where, kind].write_bytes(b"orphan")
         backdate(names[where, "old"], 2 * HOUR)
-    foreign = data / "content" / "ab" / "notes.txt"
+    foreign = folder / "content" / "ab" / "notes.txt"
     foreign.write_text("not ours")
     backdate(foreign, 2 * HOUR)
-    done = run_fsck(data)
+    done = run_fsck(folder)
     assert (done.exit_code, done.output) == (0, "1 versions checked, 0 missing or damaged, 3 orphaned files dropped\n")
     assert [key for key, path in names.items() if not path.exists()] == [
         ("content/ab", "old"),
@@ -260,21 +267,21 @@ def test_fsck_drops_old_orphans_and_leaves_new_ones(own: Api, data: Path) -> Non
 
 
 def test_fsck_leaves_what_an_upload_cut_off_at_its_end_has_moved(
-    own: Api, data: Path, database: Database, store: FolderStore
+    own: Api, folder: Path, database: Database, store: FolderStore
 ) -> None:
     upload = own.start("a", 3)
     part = own.part(upload["id"], 1, b"abc")
     with database.read() as session:
         key = session.scalars(sa.select(Upload.key)).one()
     store.publish(upload["id"], key)  # and then the server is killed
-    for path in contents(data):
+    for path in contents(folder):
         backdate(path, 2 * HOUR)
-    assert run_fsck(data).exit_code == 0
+    assert run_fsck(folder).exit_code == 0
     assert own.complete(upload["id"], [part], b"abc").status_code == 200
     assert own.get("a").content == b"abc"
 
 
-def test_fsck_tells_missing_and_damaged_content_by_path_and_version(own: Api, data: Path, database: Database) -> None:
+def test_fsck_tells_missing_and_damaged_content_by_path_and_version(own: Api, folder: Path, database: Database) -> None:
     gone = own.put("runs/gone.csv").json()["version"]
     short = own.put("runs/short.csv", b"12345").json()["version"]
     rotten = own.put("runs/rotten.csv", b"abc").json()["version"]
@@ -284,14 +291,14 @@ def test_fsck_tells_missing_and_damaged_content_by_path_and_version(own: Api, da
         keys = {row.uid: row.key for row in session.execute(sa.select(Version.uid, Version.key))}
 
     def path(version: str) -> Path:
-        return data / "content" / keys[version][:2] / keys[version]
+        return folder / "content" / keys[version][:2] / keys[version]
 
     path(gone).unlink()
     path(short).write_bytes(b"123")
     path(rotten).write_bytes(b"abd")
     path(old).unlink()
     before = own.names("runs")
-    shallow, deep = run_fsck(data), run_fsck(data, "--deep")
+    shallow, deep = run_fsck(folder), run_fsck(folder, "--deep")
     assert (shallow.exit_code, deep.exit_code) == (1, 1)
     lines = [
         f"default: 'runs/gone.csv', version {gone}: its content is missing",
@@ -304,14 +311,14 @@ def test_fsck_tells_missing_and_damaged_content_by_path_and_version(own: Api, da
     assert shallow.output.splitlines() == [lines[0], lines[1], lines[3], end.format(3)]
     assert own.names("runs") == before
     age(database, 25)
-    assert f"version {old}" not in run_fsck(data).output
+    assert f"version {old}" not in run_fsck(folder).output
 
 
-def test_fsck_counts_anew_what_was_counted_wrongly(own: Api, data: Path, database: Database) -> None:
+def test_fsck_counts_anew_what_was_counted_wrongly(own: Api, folder: Path, database: Database) -> None:
     own.put("a", b"12345")
     with database.write(SERVER) as session:
         session.execute(sa.update(Organization).values(used_bytes=99))
-    done = run_fsck(data)
+    done = run_fsck(folder)
     assert done.exit_code == 0
     assert "default: what its files hold was counted wrongly and is set right\n" in done.output
     with database.read() as session:
@@ -394,7 +401,7 @@ def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
         TREE.remove(session, 1, ("large",), recursive=True)
     with alone.write(SERVER) as session:
         assert tree.find(session, 1, ("large",)) is None
-        hits = [one.uid for one in index.find(session, 1, "file")]
+        hits = [match.uid for match in index.find(session, 1, "file")]
         assert tree.paths_of(session, hits) == {}
         TREE.make_folder(session, 1, ("large",), exist_ok=False)
     assert 50 < left(alone)[0] < 70
@@ -426,11 +433,11 @@ def test_deleting_over_the_wire_clears_a_large_folder_before_it_answers(
     cleaner.run()
 
 
-def test_a_tree_100_deep_is_made_moved_found_and_deleted(own: Api, database: Database) -> None:
+def test_a_tree_100_deep_is_built_moved_searched_and_deleted(own: Api, database: Database) -> None:
     path = "/".join(f"level-{n}" for n in range(99))
     own.put(f"{path}/bottom.csv")
     answer = own.call("GET", "/v1/orgs/default/search", params={"query": "bottom"}).json()["items"]
-    assert [item["path"] for item in answer] == [f"{path}/bottom.csv"]
+    assert [result["path"] for result in answer] == [f"{path}/bottom.csv"]
     refused(own.files("POST", "/move", json={"path": "level-0", "new_path": "one/level-0"}), 400, "bad_entry")
     assert own.files("POST", "/move", json={"path": "level-0", "new_path": "moved"}).status_code == 200
     assert own.get(f"moved/{path.partition('/')[2]}/bottom.csv").content == b"x"
@@ -438,7 +445,7 @@ def test_a_tree_100_deep_is_made_moved_found_and_deleted(own: Api, database: Dat
     assert left(database) == (0, 0, 0, 0)
 
 
-def test_moving_a_large_folder_is_one_row(alone: Database) -> None:
+def test_moving_a_large_folder_changes_a_single_row(alone: Database) -> None:
     with alone.write(SERVER) as session:
         TREE.make_folder(session, 1, ("large",), exist_ok=False)
         TREE.make_folder(session, 1, ("target",), exist_ok=False)
@@ -487,9 +494,9 @@ def test_listing_a_large_folder_uses_its_index(alone: Database) -> None:
                 "ORDER BY name LIMIT 1000"
             )
         ).all()
-    said = " ".join(row.detail for row in plan)
-    assert "organization_id=? AND parent_id=? AND name>?" in said
-    assert "TEMP B-TREE" not in said
+    details = " ".join(row.detail for row in plan)
+    assert "organization_id=? AND parent_id=? AND name>?" in details
+    assert "TEMP B-TREE" not in details
 
 
 def test_an_abandoned_sweep_is_harmless(alone: Database, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_path_is_its_segments(path: str, expected: tuple[str, ...]) -> None:
         "/".join("x" * (MAX_DEPTH + 1)),
     ],
 )
-def test_what_cannot_be_a_path_is_refused_in_one_printable_sentence(path: str) -> None:
+def test_what_cannot_be_a_path_is_refused_in_a_printable_sentence(path: str) -> None:
     with pytest.raises(BadPath) as caught:
         parse(path)
     assert str(caught.value).isprintable()
@@ -60,13 +60,13 @@ def test_what_cannot_be_a_path_is_refused_in_one_printable_sentence(path: str) -
 
 @given(st.text())
 def test_whatever_is_sent_is_a_path_or_refused(text: str) -> None:
-    said = ""
+    sentence = ""
     try:
         segments = parse(text)
     except BadPath as error:
-        said = str(error)
-    if said:
-        assert said.isprintable()
+        sentence = str(error)
+    if sentence:
+        assert sentence.isprintable()
         return
     # What has been parsed stays as it is.
     assert parse(join(segments)) == segments
@@ -75,7 +75,7 @@ def test_whatever_is_sent_is_a_path_or_refused(text: str) -> None:
         assert "/" not in segment
         assert unicodedata.is_normalized("NFC", segment)
         assert 0 < len(segment.encode()) <= MAX_SEGMENT
-        assert not any(unicodedata.category(one) in ("Cc", "Cs") for one in segment)
+        assert not any(unicodedata.category(character) in ("Cc", "Cs") for character in segment)
 
 
 @given(st.text(max_size=300))

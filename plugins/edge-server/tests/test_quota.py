@@ -63,8 +63,8 @@ def test_every_change_of_a_file_is_counted(edge_server: EdgeServer, api: Api) ->
 def test_what_does_not_fit_is_refused_and_nothing_changes(edge_server: EdgeServer, api: Api) -> None:
     set_quota(edge_server, api.organization, 10)
     api.put("a", b"123456")
-    said = refused(api.put("b", b"12345"), 507, "quota_exceeded")["detail"]
-    assert said.startswith("the organization may hold 10 bytes and holds 6 bytes, so 5 bytes more do not fit; delete")
+    detail = refused(api.put("b", b"12345"), 507, "quota_exceeded")["detail"]
+    assert detail.startswith("the organization may hold 10 bytes and holds 6 bytes, so 5 bytes more do not fit; delete")
     chunked = api.files("PUT", "/content", params={"path": "b"}, data=iter([b"12345"]))
     refused(chunked, 507, "quota_exceeded")
     assert api.names() == ["a"]
@@ -144,11 +144,11 @@ def test_the_client_says_it_as_an_error_of_its_own(edge_server: EdgeServer, edge
 
 
 @pytest.mark.slow
-def test_the_servers_quota_is_for_organizations_without_one(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / configuration.FILE_NAME).write_text('[storage]\nquota = "1 kB"\n')
-    server = EdgeServer(data)
+def test_the_servers_quota_is_for_organizations_without_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / configuration.FILE_NAME).write_text('[storage]\nquota = "1 kB"\n')
+    server = EdgeServer(folder)
     with contextlib.closing(server):
         server.start()
         own = client(server, server.create_token("admin"), "default")
@@ -190,7 +190,7 @@ def test_a_quota_is_a_number_of_bytes_or_a_size(tmp_path: Path, text: str, quota
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentence"),
     [
         ("quota =", "is not TOML"),
         ("quota = 5", "there is no setting quota"),
@@ -202,9 +202,9 @@ def test_a_quota_is_a_number_of_bytes_or_a_size(tmp_path: Path, text: str, quota
         ('[storage]\nquota = "5 gb"', r"storage\.quota: this is no size"),
     ],
 )
-def test_a_configuration_that_cannot_be_is_said(tmp_path: Path, text: str, said: str) -> None:
+def test_a_configuration_that_cannot_be_is_explained(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / configuration.FILE_NAME).write_text(text)
-    with pytest.raises(CannotStart, match=said):
+    with pytest.raises(CannotStart, match=sentence):
         settings(tmp_path)
 
 

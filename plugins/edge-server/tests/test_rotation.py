@@ -47,7 +47,7 @@ COLUMNS: list[SealedColumn] = start.sealed_columns(
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A data folder without a server."""
     folder_ = tmp_path / "data"
     folder_.mkdir()
@@ -56,15 +56,15 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(data: Path) -> Iterator[Database]:
-    found = Database(data / database.FILE_NAME)
-    yield found
-    found.close()
+def opened(folder: Path) -> Iterator[Database]:
+    opened_database = Database(folder / database.FILE_NAME)
+    yield opened_database
+    opened_database.close()
 
 
 @pytest.fixture
-def file(data: Path) -> KeyFile:
-    return KeyFile(data / sealing.FILE_NAME)
+def file(folder: Path) -> KeyFile:
+    return KeyFile(folder / sealing.FILE_NAME)
 
 
 def vault(file: KeyFile) -> Vault:
@@ -165,7 +165,7 @@ def test_old_keys_stay_as_long_as_copies_may_need_them(
     assert contents(opened, file) == [0, 1, 2]
 
 
-def test_a_key_that_a_request_may_still_need_stays_whatever_is_asked(
+def test_a_key_that_a_request_may_still_need_stays_whatever_the_option(
     opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened.write(SERVER) as session:
@@ -181,7 +181,7 @@ def test_a_key_that_a_request_may_still_need_stays_whatever_is_asked(
     assert contents(opened, file) == [0, 1, 2]
 
 
-def test_a_key_found_in_use_after_it_was_replaced_is_not_removed(
+def test_a_key_in_use_after_it_was_replaced_is_not_removed(
     opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by a rotation that was killed long ago, or by a writer that outlasted one."""
@@ -204,7 +204,7 @@ def test_a_key_found_in_use_after_it_was_replaced_is_not_removed(
 
 
 def test_what_cannot_be_opened_is_named_and_keeps_its_key(
-    opened: Database, file: KeyFile, data: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Database, file: KeyFile, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened.write(SERVER) as session:
         keep(session, file, 3)
@@ -213,7 +213,7 @@ def test_what_cannot_be_opened_is_named_and_keeps_its_key(
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now + 2 * KEPT)
     for _ in range(2):
-        done = run("rotate-keys", "--data", data, "--keep-days", "0")
+        done = run("rotate-keys", "--data", folder, "--keep-days", "0")
         assert done.exit_code == 1
         assert "2 contents were sealed anew" in done.output
         assert "1 contents could not be opened and stay as they are; the lines above name them" in done.output
@@ -226,18 +226,18 @@ def test_what_cannot_be_opened_is_named_and_keeps_its_key(
     assert rotate(opened, file, COLUMNS).stuck == 0
 
 
-def test_rotations_do_not_run_at_once(data: Path, file: KeyFile) -> None:
+def test_rotations_do_not_run_at_once(folder: Path, file: KeyFile) -> None:
     with file.locked():
-        done = run("rotate-keys", "--data", data)
+        done = run("rotate-keys", "--data", folder)
     assert done.exit_code == 1
     assert "are being rotated already; wait for that" in done.output
     assert len(file.read().keys) == 1
 
 
-def test_the_command_says_what_it_did(data: Path, opened: Database, file: KeyFile) -> None:
+def test_the_command_says_what_it_did(folder: Path, opened: Database, file: KeyFile) -> None:
     with opened.write(SERVER) as session:
         keep(session, file, 2)
-    done = run("rotate-keys", "--data", data)
+    done = run("rotate-keys", "--data", folder)
     assert done.exit_code == 0
     assert done.output == (
         "A new key seals; 2 contents were sealed anew. Older keys: 1 stay for copies of the database, 0 were removed. "
@@ -245,47 +245,47 @@ def test_the_command_says_what_it_did(data: Path, opened: Database, file: KeyFil
     )
 
 
-def test_the_command_refuses_what_it_cannot_rotate(data: Path, tmp_path: Path) -> None:
+def test_the_command_refuses_what_it_cannot_rotate(folder: Path, tmp_path: Path) -> None:
     nothing = run("rotate-keys", "--data", tmp_path / "nothing")
     assert "holds no server's data; name its folder with --data" in nothing.output
     assert not (tmp_path / "nothing").exists()
-    there = run("rotate-keys", "--data", data, "--lost")
+    there = run("rotate-keys", "--data", folder, "--lost")
     assert "is there; rotate the keys without --lost" in there.output
-    with sqlite3.connect(data / database.FILE_NAME) as connection:
+    with sqlite3.connect(folder / database.FILE_NAME) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
-    older = run("rotate-keys", "--data", data)
+    older = run("rotate-keys", "--data", folder)
     assert "is at revision 0001" in older.output
     assert [done.exit_code for done in (nothing, there, older)] == [1, 1, 1]
 
 
-def test_without_its_key_file_a_server_does_not_start(data: Path, opened: Database, file: KeyFile) -> None:
+def test_without_its_key_file_a_server_does_not_start(folder: Path, opened: Database, file: KeyFile) -> None:
     file.path.unlink()
-    start.prepare(data)  # nothing was sealed yet
+    start.prepare(folder)  # nothing was sealed yet
     with opened.write(SERVER) as session:
         keep(session, file, 2)
     kept = file.path.read_bytes()
     file.path.unlink()
     with pytest.raises(BadKeyFile, match=r"is missing, .* put it back from its backup, or, if it is lost for good"):
-        start.prepare(data)
+        start.prepare(folder)
     assert not file.path.exists()
-    started = run("run", "--data", data, "--port", "0")
+    started = run("run", "--data", folder, "--port", "0")
     assert started.exit_code == 1
     assert "edge server rotate-keys --lost" in started.output
-    assert "put it back from its backup" in run("rotate-keys", "--data", data).output
+    assert "put it back from its backup" in run("rotate-keys", "--data", folder).output
     file.path.write_bytes(kept)
     file.path.chmod(0o600)
-    start.prepare(data)
+    start.prepare(folder)
     assert contents(opened, file) == [0, 1]
 
 
-def test_a_lost_key_file_can_be_given_up(data: Path, opened: Database, file: KeyFile) -> None:
+def test_a_lost_key_file_can_be_abandoned(folder: Path, opened: Database, file: KeyFile) -> None:
     with opened.write(SERVER) as session:
         keep(session, file, 2)
     file.path.unlink()
-    done = run("rotate-keys", "--data", data, "--lost")
+    done = run("rotate-keys", "--data", folder, "--lost")
     assert "2 contents could not be opened" in done.output
-    start.prepare(data)
+    start.prepare(folder)
     with opened.write(SERVER) as session:
         keep(session, file, 1, first=2)
         for row in session.scalars(sa.select(Secret).where(Secret.id < 3)):
@@ -293,10 +293,10 @@ def test_a_lost_key_file_can_be_given_up(data: Path, opened: Database, file: Key
     assert contents(opened, file) == [2]
 
 
-def test_a_key_file_that_others_can_read_stops_the_start(data: Path, file: KeyFile) -> None:
+def test_a_key_file_that_others_can_read_stops_the_start(folder: Path, file: KeyFile) -> None:
     file.path.chmod(0o644)
     with pytest.raises(BadKeyFile, match="run `chmod 600`"):
-        start.prepare(data)
+        start.prepare(folder)
 
 
 LABORATORY = """
@@ -335,10 +335,10 @@ def upgrade():
 
 
 def test_no_key_goes_while_a_plugin_is_away_whose_tables_are_there(
-    bring: Bring, data: Path, opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
+    bring: Bring, folder: Path, opened: Database, file: KeyFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bring(LABORATORY, NOTES)
-    start.prepare(data)
+    start.prepare(folder)
     place = {"organization": "1", "owner": "lab/lab_notes/text", "name": "plot"}
     with opened.write(SERVER) as session:
         insertion = sa.text("INSERT INTO lab_notes (uid, organization_id, text) VALUES ('plot', 1, :text)")
@@ -348,7 +348,7 @@ def test_no_key_goes_while_a_plugin_is_away_whose_tables_are_there(
     now = clock.now()
     for n in range(1, 3):
         monkeypatch.setattr(clock, "now", lambda later=now + 2 * n * KEPT: later)
-        done = run("rotate-keys", "--data", data)
+        done = run("rotate-keys", "--data", folder)
         assert done.exit_code == 0
         assert done.output == (
             f"A new key seals; 0 contents were sealed anew. Older keys: all {n} stay, since the database has tables of "
@@ -358,7 +358,7 @@ def test_no_key_goes_while_a_plugin_is_away_whose_tables_are_there(
     assert file.read().find(first.id) is not None
     monkeypatch.delenv("EDGE_DISABLE_PLUGINS")
     monkeypatch.setattr(clock, "now", lambda: now + 6 * KEPT)
-    done = run("rotate-keys", "--data", data)
+    done = run("rotate-keys", "--data", folder)
     assert "1 contents were sealed anew. Older keys: 2 stay for copies of the database, 1 were removed." in done.output
     with opened.read() as session:
         assert Sealer(file).open(session.scalars(sa.text("SELECT text FROM lab_notes")).one(), **place) == b"a note"
@@ -367,7 +367,7 @@ def test_no_key_goes_while_a_plugin_is_away_whose_tables_are_there(
 # --- others at work -------------------------------------------------------------------------------
 
 
-def test_what_is_sealed_before_and_after_the_new_key_is_found(opened: Database, file: KeyFile) -> None:
+def test_what_is_sealed_before_and_after_the_new_key_is_sealed_anew(opened: Database, file: KeyFile) -> None:
     """A writer that took the old key holds the rotation up until its blob can be seen."""
     with opened.write(SERVER) as session:
         keep(session, file, 1)
@@ -457,12 +457,12 @@ server()
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "number"), [("renew", 0), ("_batch", 1), ("_batch", 4), ("keep", 0)])
 def test_killed_by_the_system_it_can_be_run_again(
-    data: Path, opened: Database, file: KeyFile, step: str, number: int
+    folder: Path, opened: Database, file: KeyFile, step: str, number: int
 ) -> None:
     count = 5 * BATCH
     with opened.write(SERVER) as session:
         keep(session, file, count)
-    options = ["rotate-keys", "--data", str(data), "--keep-days", "0"]
+    options = ["rotate-keys", "--data", str(folder), "--keep-days", "0"]
     process = subprocess.Popen(
         [sys.executable, "-c", STOPPING, step, str(number), *options], stdout=subprocess.PIPE, text=True
     )
@@ -473,7 +473,7 @@ def test_killed_by_the_system_it_can_be_run_again(
 
     assert len(keys_in_use(opened)) == (2 if step == "_batch" else 1)
     assert contents(opened, file) == list(range(count))
-    assert run("rotate-keys", "--data", data).exit_code == 0
+    assert run("rotate-keys", "--data", folder).exit_code == 0
     assert keys_in_use(opened) == {file.read().newest.id}
     assert contents(opened, file) == list(range(count))
 

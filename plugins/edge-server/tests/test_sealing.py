@@ -23,9 +23,9 @@ CONTENT = b'{"password": "correct horse"}'
 
 @pytest.fixture
 def file(tmp_path: Path) -> KeyFile:
-    made = KeyFile(tmp_path / sealing.FILE_NAME)
-    made.create()
-    return made
+    key_file = KeyFile(tmp_path / sealing.FILE_NAME)
+    key_file.create()
+    return key_file
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_blob_that_was_cut_or_grew_does_not_open(sealer: Sealer) -> None:
             sealer.open(changed, **PLACE)
 
 
-def test_a_key_id_cannot_be_exchanged_even_for_one_of_the_same_key(file: KeyFile, sealer: Sealer) -> None:
+def test_a_key_id_cannot_be_exchanged_even_for_that_of_the_same_key(file: KeyFile, sealer: Sealer) -> None:
     blob = sealer.seal(CONTENT, **PLACE)
     content = json.loads(file.path.read_text())
     content["keys"].append({**content["keys"][0], "id": "00" * 8})
@@ -118,10 +118,10 @@ def test_a_failure_names_the_place_to_the_operator_and_the_content_to_nobody(
     assert failed.value.code == "unsealable"
     assert "'other' of secrets/user/ada in organization org-1 cannot be opened" in caplog.text
     assert failed.value.__cause__ is None
-    for said in (caplog.text, str(failed.value), repr(failed.value)):
-        assert "correct horse" not in said
-        assert blob.hex() not in said
-        assert repr(blob)[2:20] not in said
+    for text in (caplog.text, str(failed.value), repr(failed.value)):
+        assert "correct horse" not in text
+        assert blob.hex() not in text
+        assert repr(blob)[2:20] not in text
 
 
 def test_a_new_key_seals_and_the_old_ones_open(file: KeyFile, sealer: Sealer) -> None:
@@ -136,13 +136,13 @@ def test_a_new_key_seals_and_the_old_ones_open(file: KeyFile, sealer: Sealer) ->
 
 
 def test_a_sealer_uses_the_keys_that_are_there_now(file: KeyFile) -> None:
-    one, other = Sealer(file), Sealer(KeyFile(file.path))
-    blob = one.seal(CONTENT, **PLACE)
+    first, other = Sealer(file), Sealer(KeyFile(file.path))
+    blob = first.seal(CONTENT, **PLACE)
     file.renew()
-    assert key_id(other.seal(CONTENT, **PLACE)) == key_id(one.seal(CONTENT, **PLACE)) == file.read().seals
+    assert key_id(other.seal(CONTENT, **PLACE)) == key_id(first.seal(CONTENT, **PLACE)) == file.read().seals
     file.keep([key for key in file.read().keys if key.id != key_id(blob)])
     with pytest.raises(Unsealable):
-        one.open(blob, **PLACE)
+        first.open(blob, **PLACE)
 
 
 def test_a_new_key_is_on_disk_before_it_seals(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,11 +206,11 @@ def _damaged(content: dict[str, Any]) -> list[Any]:
         {**content, "seals": "00" * 8},
         {**content, "keys": []},
         {**content, "keys": [key, key]},
-        *({**content, "keys": [one]} for one in changed),
+        *({**content, "keys": [key]} for key in changed),
     ]
 
 
-def test_a_damaged_key_file_is_told_apart(file: KeyFile, sealer: Sealer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_key_file_is_recognized(file: KeyFile, sealer: Sealer, caplog: pytest.LogCaptureFixture) -> None:
     blob = sealer.seal(CONTENT, **PLACE)
     whole = file.path.read_text()
     for damaged in [whole[:-20], "", "\0", *map(json.dumps, _damaged(json.loads(whole)))]:
@@ -229,7 +229,7 @@ def test_a_damaged_key_file_is_told_apart(file: KeyFile, sealer: Sealer, caplog:
     assert sealer.open(blob, **PLACE) == CONTENT
 
 
-def test_one_process_at_a_time_changes_the_file(file: KeyFile) -> None:
+def test_a_single_process_at_a_time_changes_the_file(file: KeyFile) -> None:
     with file.locked(), pytest.raises(filelock.Timeout), KeyFile(file.path).locked():
         pass
 
@@ -247,10 +247,10 @@ def test_sealing_goes_on_while_the_keys_are_renewed(file: KeyFile, sealer: Seale
 
 
 def test_a_start_makes_the_key_file_once(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
-    prepare(data)
-    made = (data / sealing.FILE_NAME).read_bytes()
-    assert stat.S_IMODE((data / sealing.FILE_NAME).stat().st_mode) == 0o600
-    prepare(data)
-    assert (data / sealing.FILE_NAME).read_bytes() == made
+    folder = tmp_path / "data"
+    folder.mkdir()
+    prepare(folder)
+    content = (folder / sealing.FILE_NAME).read_bytes()
+    assert stat.S_IMODE((folder / sealing.FILE_NAME).stat().st_mode) == 0o600
+    prepare(folder)
+    assert (folder / sealing.FILE_NAME).read_bytes() == content

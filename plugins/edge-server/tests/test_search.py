@@ -28,7 +28,7 @@ from .trees import TREE
 from .wire import Api, client, refused
 
 
-def found(api: Api, query: str, **more: Any) -> list[dict[str, Any]]:
+def results(api: Api, query: str, **more: Any) -> list[dict[str, Any]]:
     answer = api.call("GET", f"/v1/orgs/{api.organization}/search", params={"query": query, **more})
     assert answer.status_code == 200, answer.text
     items: list[dict[str, Any]] = answer.json()["items"]
@@ -36,14 +36,14 @@ def found(api: Api, query: str, **more: Any) -> list[dict[str, Any]]:
 
 
 def paths(api: Api, query: str, **more: Any) -> list[str]:
-    return [item["path"] for item in found(api, query, **more)]
+    return [result["path"] for result in results(api, query, **more)]
 
 
-def test_a_misspelt_name_is_found_with_its_path(api: Api) -> None:
+def test_a_misspelt_query_leads_to_a_name_with_its_path(api: Api) -> None:
     entry = api.put("runs/2024/Experiment-7.csv").json()
     api.put("runs/other.txt")
-    (item,) = found(api, "expermient")
-    assert item == {
+    (result,) = results(api, "expermient")
+    assert result == {
         "name": "Experiment-7.csv",
         "kind": "file",
         "uid": entry["uid"],
@@ -52,7 +52,7 @@ def test_a_misspelt_name_is_found_with_its_path(api: Api) -> None:
     }
 
 
-def test_files_and_folders_are_found_by_kind(api: Api) -> None:
+def test_files_and_folders_are_searched_by_kind(api: Api) -> None:
     api.put("plates/plate.csv")
     api.files("POST", "/folders", json={"path": "deep/plate"})
     assert paths(api, "plate") == ["deep/plate", "plates/plate.csv", "plates"]
@@ -62,8 +62,8 @@ def test_files_and_folders_are_found_by_kind(api: Api) -> None:
     assert paths(api, "deep") == ["deep"]
 
 
-def test_the_root_has_no_name_to_be_found_by(api: Api) -> None:
-    assert found(api, "---") == found(api, "") == []
+def test_the_root_has_no_name_in_the_index(api: Api) -> None:
+    assert results(api, "---") == results(api, "") == []
 
 
 def test_a_decomposed_query_finds_the_composed_name(api: Api) -> None:
@@ -77,12 +77,14 @@ def test_the_index_follows_what_happens_to_a_name(api: Api) -> None:
     assert paths(api, "plate") == ["plate.csv"]
     api.files("POST", "/move", json={"path": "plate.csv", "new_path": "runs/sample.csv"})
     assert paths(api, "plate") == []
-    assert [(item["uid"], item["path"]) for item in found(api, "sample")] == [(uid, "runs/sample.csv")]
+    assert [(result["uid"], result["path"]) for result in results(api, "sample")] == [(uid, "runs/sample.csv")]
     api.files("POST", "/move", json={"path": "runs", "new_path": "archive/runs"})
     assert paths(api, "sample") == ["archive/runs/sample.csv"]
     api.put("other.csv")
     api.files("POST", "/move", json={"path": "other.csv", "new_path": "archive/runs/sample.csv", "overwrite": True})
-    assert [(item["uid"] == uid, item["path"]) for item in found(api, "sample")] == [(False, "archive/runs/sample.csv")]
+    assert [(result["uid"] == uid, result["path"]) for result in results(api, "sample")] == [
+        (False, "archive/runs/sample.csv")
+    ]
     assert paths(api, "other") == []
     api.upload("archive/large.bin", b"x" * 10)
     assert paths(api, "large") == ["archive/large.bin"]
@@ -108,7 +110,7 @@ def test_only_the_own_organization_is_searched(edge_server: EdgeServer, api: Api
     token = edge_server.create_token(edge_server.create_user(organization=other))
     stranger = client(edge_server, token, other)
     stranger.put("secret-plan.txt")
-    assert found(api, "secret") == []
+    assert results(api, "secret") == []
     assert paths(stranger, "secret") == ["secret-plan.txt"]
     refused(api.call("GET", f"/v1/orgs/{other}/search", params={"query": "secret"}), 404, "not_found")
     refused(
@@ -121,7 +123,7 @@ def test_only_the_own_organization_is_searched(edge_server: EdgeServer, api: Api
 def test_pages_together_are_the_whole_answer(api: Api) -> None:
     for n in range(7):
         api.put(f"plate{'s' * (n % 2)}-{n}.csv")
-    whole = found(api, "plate")
+    whole = results(api, "plate")
     assert len(whole) == 7
     pages, cursor = [], None
     while cursor is not None or not pages:
@@ -130,7 +132,7 @@ def test_pages_together_are_the_whole_answer(api: Api) -> None:
         pages.append(answer["items"])
         cursor = answer["next"]
     assert [len(page) for page in pages] == [3, 3, 1]
-    assert [item for page in pages for item in page] == whole
+    assert [result for page in pages for result in page] == whole
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_pages_together_are_the_whole_answer(api: Api) -> None:
         {"query": "a", "fuzzy": "1"},
     ],
 )
-def test_what_cannot_be_asked_is_refused(api: Api, params: dict[str, Any]) -> None:
+def test_what_cannot_be_a_query_is_refused(api: Api, params: dict[str, Any]) -> None:
     answer = api.call("GET", f"/v1/orgs/{api.organization}/search", params=params)
     assert answer.status_code in (400, 422)
     refused(answer, answer.status_code, "bad_entry")
@@ -174,7 +176,7 @@ def rows(database: Database) -> list[int]:
 def test_the_table_is_what_the_index_finds(query: str, indexed: Database) -> None:
     with indexed.read() as session:
         result = index.find(session, 1, query)
-    assert [[one.name, round(1 - one.distance, 6)] for one in result] == TABLE["queries"][query]
+    assert [[match.name, round(1 - match.distance, 6)] for match in result] == TABLE["queries"][query]
 
 
 @pytest.fixture(scope="module")
@@ -197,23 +199,23 @@ def test_the_index_finds_what_comparing_with_every_name_finds(database: Database
         for name in names:
             index.add(session, 1, "file", str(uuid.uuid4()), name)
     for query in (*chance.choices(names, k=20), "exprt", "tempr", "9", "al", "sampel"):
-        asked = set(trigrams.of_words(trigrams.words(query)))
-        wanted = [name for name in names if _similarity(asked, name) >= trigrams.THRESHOLD]
+        query_trigrams = set(trigrams.of_words(trigrams.words(query)))
+        expected = [name for name in names if _similarity(query_trigrams, name) >= trigrams.THRESHOLD]
         with database.read() as session:
-            assert sorted(one.name for one in index.find(session, 1, query)) == sorted(wanted)
+            assert sorted(match.name for match in index.find(session, 1, query)) == sorted(expected)
 
 
-def _similarity(asked: set[str], name: str) -> float:
-    return trigrams.word_similarity(asked, trigrams.of_words(trigrams.words(name)))
+def _similarity(query_trigrams: set[str], name: str) -> float:
+    return trigrams.word_similarity(query_trigrams, trigrams.of_words(trigrams.words(name)))
 
 
-def test_no_more_than_the_best_are_given(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_than_the_best_are_returned(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "MOST", 2)
     with database.write(SERVER) as session:
         for name in ("plates of 2023", "plates", "my plate", "plate"):
             index.add(session, 1, "file", name, name)
     with database.read() as session:
-        assert [one.name for one in index.find(session, 1, "plate")] == ["plate", "my plate"]
+        assert [match.name for match in index.find(session, 1, "plate")] == ["plate", "my plate"]
 
 
 def test_a_removed_name_leaves_nothing_behind(database: Database) -> None:
@@ -243,7 +245,7 @@ def test_a_change_that_is_rolled_back_is_not_in_the_index(database: Database) ->
     assert rows(database) == [0, 0, 0, 0]
 
 
-def test_names_from_before_there_was_an_index_are_found(database: Database) -> None:
+def test_names_from_before_there_was_an_index_are_indexed(database: Database) -> None:
     config = own_history(Base.metadata).config()
     with database.write(SERVER) as session:
         TREE.make_folder(session, 1, ("runs", "plate"), exist_ok=False)
@@ -255,5 +257,5 @@ def test_names_from_before_there_was_an_index_are_found(database: Database) -> N
             move(config, target)
     assert rows(database) == before
     with database.read() as session:
-        (one,) = index.find(session, 1, "plate")
-        assert (one.kind, one.uid) == ("folder", session.scalar(sa.select(Node.uid).where(Node.name == "plate")))
+        (match,) = index.find(session, 1, "plate")
+        assert (match.kind, match.uid) == ("folder", session.scalar(sa.select(Node.uid).where(Node.name == "plate")))

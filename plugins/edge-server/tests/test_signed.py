@@ -51,7 +51,7 @@ def test_an_address_gives_the_content_without_a_token(api: Api) -> None:
     assert (head.status_code, head.headers["Content-Length"], head.content) == (200, "10", b"")
 
 
-def test_an_address_lives_as_long_as_asked(api: Api) -> None:
+def test_an_address_lives_as_long_as_requested(api: Api) -> None:
     api.put("a")
     answer = api.files("GET", "/download-url", params={"path": "a", "expires_in": 60}).json()
     left = dt.datetime.fromisoformat(answer["expires_at"]) - clock.now()
@@ -90,15 +90,17 @@ def test_an_address_opens_only_what_it_is_for(api: Api) -> None:
     refused(api.signed("GET", f"{a}&expires=1"), 403, "bad_signature")
     refused(api.signed("PUT", a), 405, "method_not_allowed")
     upload = api.start("c", 1)["id"]
-    one, two = api.address(upload, 1), api.address(upload, 2)
-    refused(api.signed("PUT", one.partition("?")[0] + "?" + two.partition("?")[2], data=b"x"), 403, "bad_signature")
-    refused(api.signed("PUT", one.partition("?")[0] + "?" + a.partition("?")[2], data=b"x"), 403, "bad_signature")
+    first, second = api.address(upload, 1), api.address(upload, 2)
+    refused(
+        api.signed("PUT", first.partition("?")[0] + "?" + second.partition("?")[2], data=b"x"), 403, "bad_signature"
+    )
+    refused(api.signed("PUT", first.partition("?")[0] + "?" + a.partition("?")[2], data=b"x"), 403, "bad_signature")
     bound = api.address(upload, 1, sha256="0" * 64)
     refused(api.signed("PUT", changed(bound, sha256=None), data=b"x"), 403, "bad_signature")
     refused(api.signed("PUT", changed(bound, sha256="1" * 64), data=b"x"), 403, "bad_signature")
 
 
-def test_a_signature_is_for_one_method(api: Api, edge_server: EdgeServer) -> None:
+def test_a_signature_is_for_a_single_method(api: Api, edge_server: EdgeServer) -> None:
     api.put("a", b"a")
     url = address(api, "a")
     path, _, query = url.partition("?")
@@ -157,7 +159,7 @@ PREFIX = "/services/api"
 
 @pytest.fixture
 def behind_a_prefix(api: Api) -> Iterator[Api]:
-    """The same through a proxy that strips a prefix from the path and says nothing of it."""
+    """A member of a fresh organization through a proxy that strips a prefix from the path and says nothing of it."""
     over = session()
 
     class Proxy(http.server.BaseHTTPRequestHandler):

@@ -46,13 +46,13 @@ def postgresql() -> Callable[[Pairs], list[float]]:
         with psycopg.connect(host=host, port=port, **account) as connection:
             # The extension lasts as long as this transaction, so that nothing stays behind.
             connection.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
-            found = connection.execute(
+            rows = connection.execute(
                 "SELECT word_similarity(query, name)"
                 " FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS pairs (query, name, n) ORDER BY n",
                 [[query for query, _ in pairs], [name for _, name in pairs]],
             ).fetchall()
             connection.rollback()
-        return [float(one) for (one,) in found]
+        return [float(score) for (score,) in rows]
 
     return similarities
 
@@ -80,18 +80,18 @@ def test_letters_of_all_scripts_count(text: str, words: list[str]) -> None:
 
 @pytest.mark.parametrize("query", TABLE["queries"])
 def test_the_table_holds(query: str) -> None:
-    found = [(-ours(query, name), len(name), name) for name in TABLE["names"]]
-    wanted = sorted(one for one in found if -one[0] >= trigrams.THRESHOLD)
-    assert [[name, round(-distance, 6)] for distance, _, name in wanted] == TABLE["queries"][query]
+    ranked = [(-ours(query, name), len(name), name) for name in TABLE["names"]]
+    similar = sorted(entry for entry in ranked if -entry[0] >= trigrams.THRESHOLD)
+    assert [[name, round(-distance, 6)] for distance, _, name in similar] == TABLE["queries"][query]
 
 
 def test_postgresql_gives_the_table(postgresql: Callable[[Pairs], list[float]]) -> None:
     pairs = [(query, name) for query in TABLE["queries"] for name in TABLE["names"]]
-    found = [(-score, len(name), name) for (_, name), score in zip(pairs, postgresql(pairs), strict=True)]
+    ranked = [(-score, len(name), name) for (_, name), score in zip(pairs, postgresql(pairs), strict=True)]
     size = len(TABLE["names"])
     for n, query in enumerate(TABLE["queries"]):
-        wanted = sorted(one for one in found[n * size : (n + 1) * size] if -one[0] >= trigrams.THRESHOLD)
-        assert [[name, round(-distance, 6)] for distance, _, name in wanted] == TABLE["queries"][query]
+        similar = sorted(entry for entry in ranked[n * size : (n + 1) * size] if -entry[0] >= trigrams.THRESHOLD)
+        assert [[name, round(-distance, 6)] for distance, _, name in similar] == TABLE["queries"][query]
 
 
 @pytest.mark.slow
@@ -119,18 +119,18 @@ def test_postgresql_agrees_on_thousands_of_pairs(postgresql: Callable[[Pairs], l
 
 
 def test_what_is_similar_enough_shares_enough_trigrams() -> None:
-    for query, found in TABLE["queries"].items():
-        wanted = set(trigrams.of_words(trigrams.words(query)))
-        for name, _ in found:
-            shared = wanted & set(trigrams.of_words(trigrams.words(name)))
-            assert len(shared) >= trigrams.least_shared(len(wanted)) >= 1
+    for query, results in TABLE["queries"].items():
+        query_trigrams = set(trigrams.of_words(trigrams.words(query)))
+        for name, _ in results:
+            shared = query_trigrams & set(trigrams.of_words(trigrams.words(name)))
+            assert len(shared) >= trigrams.least_shared(len(query_trigrams)) >= 1
 
 
 def test_short_queries_are_prefixes_as_long_as_the_threshold_is_between_a_third_and_a_half() -> None:
     assert 1 / 3 < trigrams.THRESHOLD <= 1 / 2
-    for query, found, not_found in [
+    for query, similar, different in [
         ("p", ["plate", "my plate", "x-p"], ["a_ap", "apple"]),
         ("pl", ["plate", "my-plate.csv"], ["apl", "p", "p l", "pa la", "panel pol"]),
     ]:
-        assert all(ours(query, name) >= trigrams.THRESHOLD for name in found)
-        assert not any(ours(query, name) >= trigrams.THRESHOLD for name in not_found)
+        assert all(ours(query, name) >= trigrams.THRESHOLD for name in similar)
+        assert not any(ours(query, name) >= trigrams.THRESHOLD for name in different)

@@ -76,7 +76,7 @@ def test_a_repeated_complete_gives_the_same_version(api: Api) -> None:
     refused(api.signed("PUT", api.address(upload["id"], 1), data=b"xyz"), 409, "conflict")
 
 
-def test_two_completes_at_once_are_one_version(api: Api) -> None:
+def test_two_completes_at_once_are_the_same_version(api: Api) -> None:
     for round_ in range(5):
         content = os.urandom(2000) * 1000
         upload = api.start(f"f{round_}", len(content))
@@ -89,20 +89,20 @@ def test_two_completes_at_once_are_one_version(api: Api) -> None:
 
 def test_a_complete_that_does_not_fit_is_refused_and_the_upload_stays_open(api: Api) -> None:
     upload = api.start("a", len(LARGE))["id"]
-    one = api.part(upload, 1, LARGE[:PART_SIZE])
-    two = {"n": 2, "size": 1000, "etag": '"nothing"'}
-    assert "part 2" in refused(api.complete(upload, [one, two], LARGE), 409, "conflict")["detail"]
-    refused(api.complete(upload, [one], LARGE), 409, "conflict")
-    two = api.part(upload, 2, LARGE[PART_SIZE:])
-    assert "not stated" in refused(api.complete(upload, [one], LARGE), 409, "conflict")["detail"]
-    refused(api.complete(upload, [one, one, two], LARGE), 400, "bad_entry")
-    refused(api.complete(upload, [two], LARGE), 400, "bad_entry")
-    refused(api.complete(upload, [{**one, "size": 7}, two], LARGE), 400, "bad_entry")
-    refused(api.complete(upload, [{**one, "etag": two["etag"]}, two], LARGE), 400, "checksum_mismatch")
-    refused(api.complete(upload, [{**one, "sha256": "0" * 64}, two], LARGE), 400, "checksum_mismatch")
-    refused(api.complete(upload, [one, two], LARGE + b"x"), 400, "checksum_mismatch")
+    first = api.part(upload, 1, LARGE[:PART_SIZE])
+    second = {"n": 2, "size": 1000, "etag": '"nothing"'}
+    assert "part 2" in refused(api.complete(upload, [first, second], LARGE), 409, "conflict")["detail"]
+    refused(api.complete(upload, [first], LARGE), 409, "conflict")
+    second = api.part(upload, 2, LARGE[PART_SIZE:])
+    assert "not stated" in refused(api.complete(upload, [first], LARGE), 409, "conflict")["detail"]
+    refused(api.complete(upload, [first, first, second], LARGE), 400, "bad_entry")
+    refused(api.complete(upload, [second], LARGE), 400, "bad_entry")
+    refused(api.complete(upload, [{**first, "size": 7}, second], LARGE), 400, "bad_entry")
+    refused(api.complete(upload, [{**first, "etag": second["etag"]}, second], LARGE), 400, "checksum_mismatch")
+    refused(api.complete(upload, [{**first, "sha256": "0" * 64}, second], LARGE), 400, "checksum_mismatch")
+    refused(api.complete(upload, [first, second], LARGE + b"x"), 400, "checksum_mismatch")
     refused(api.stat("a"), 404, "not_found")
-    assert api.complete(upload, [two, one], LARGE).status_code == 200
+    assert api.complete(upload, [second, first], LARGE).status_code == 200
 
 
 def test_only_the_last_part_may_be_short(api: Api) -> None:
@@ -125,7 +125,7 @@ def test_a_part_larger_than_a_part_is_refused_before_it_is_read(api: Api) -> Non
     assert api.files("GET", f"/uploads/{upload}").json()["parts"] == []
 
 
-def test_a_part_that_breaks_off_is_not_held_and_takes_the_old_one_with_it(api: Api) -> None:
+def test_a_part_that_breaks_off_is_not_held_and_takes_the_old_part_with_it(api: Api) -> None:
     upload = api.start("a", 1000)["id"]
     api.part(upload, 1, b"1" * 1000)
     parts = urlsplit(api.url)
@@ -235,30 +235,30 @@ def test_a_part_still_arriving_holds_complete_back(api: Api, edge_server: EdgeSe
     refused(done[0], 400, "checksum_mismatch")
 
 
-def test_concurrent_uploads_of_one_name_all_succeed_and_one_stays(api: Api) -> None:
+def test_concurrent_uploads_of_a_name_all_succeed_and_a_single_content_stays(api: Api) -> None:
     contents = [f"content {n}".encode() for n in range(8)]
 
     def put(content: bytes) -> int:
-        one = _fresh(api)
-        return (one.upload("a", content) if content[-1] % 2 else one.put("a", content)).status_code
+        member = _fresh(api)
+        return (member.upload("a", content) if content[-1] % 2 else member.put("a", content)).status_code
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert set(pool.map(put, contents)) == {200, 201}
     assert api.get("a").content in contents
 
 
-def test_of_concurrent_creations_of_one_name_exactly_one_wins(api: Api) -> None:
+def test_of_concurrent_creations_of_a_name_a_single_creation_wins(api: Api) -> None:
     def put(n: int) -> requests.Response:
-        one = _fresh(api)
+        member = _fresh(api)
         if n % 3 == 0:
-            return one.put("a", b"%d" % n, overwrite="false")
+            return member.put("a", b"%d" % n, overwrite="false")
         if n % 3 == 1:
-            return one.files("POST", "/folders", json={"path": "a"})
-        answer = one.files("POST", "/uploads", json={"path": "a", "size": 1, "overwrite": False})
+            return member.files("POST", "/folders", json={"path": "a"})
+        answer = member.files("POST", "/uploads", json={"path": "a", "size": 1, "overwrite": False})
         if answer.status_code != 201:
             return answer
         upload = answer.json()["id"]
-        return one.complete(upload, [one.part(upload, 1, b"x")], b"x")
+        return member.complete(upload, [member.part(upload, 1, b"x")], b"x")
 
     with concurrent.futures.ThreadPoolExecutor(9) as pool:
         answers = list(pool.map(put, range(9)))
@@ -284,5 +284,5 @@ def test_parts_are_as_small_as_their_number_allows(size: int | None, expected: i
 
 
 def _fresh(api: Api) -> Api:
-    """The same, over a connection of its own."""
+    """The member over another connection."""
     return Api(api.url, api.token, api.organization, session())

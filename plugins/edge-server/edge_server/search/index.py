@@ -190,10 +190,10 @@ class _Shared(dict[str, frozenset[str]]):
     """The trigrams that a word has in common with a query, by word."""
 
     def __init__(self, query_trigrams: frozenset[str]) -> None:
-        self._wanted = query_trigrams
+        self._query_trigrams = query_trigrams
 
     def __missing__(self, word: str) -> frozenset[str]:
-        shared = self[word] = self._wanted.intersection(trigrams.of_words([word]))
+        shared = self[word] = self._query_trigrams.intersection(trigrams.of_words([word]))
         return shared
 
 
@@ -205,7 +205,7 @@ class _Likeness:
     """
 
     def __init__(self, query_trigrams: frozenset[str]) -> None:
-        self._wanted = query_trigrams
+        self._query_trigrams = query_trigrams
         self._least = trigrams.least_shared(len(query_trigrams))
         self._shared = _Shared(query_trigrams)
         self._similarity: dict[tuple[str, ...], float] = {}
@@ -228,7 +228,7 @@ class _Likeness:
         shared = frozenset().union(*(self._shared[word] for word in row))
         if len(shared) < self._least:
             return 0.0
-        return trigrams.word_similarity(self._wanted, trigrams.of_words(row))
+        return trigrams.word_similarity(self._query_trigrams, trigrams.of_words(row))
 
 
 def _candidates(

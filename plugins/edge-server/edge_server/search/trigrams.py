@@ -48,10 +48,10 @@ def words(text: str) -> list[str]:
     return text.translate(_folded).split()
 
 
-def of_words(found: Iterable[str]) -> list[str]:
+def of_words(words: Iterable[str]) -> list[str]:
     """The trigrams of words, in their order and as often as they occur."""
     trigrams = []
-    for word in found:
+    for word in words:
         padded = f"  {word} "
         trigrams += [padded[at : at + 3] for at in range(len(padded) - 2)]
     return trigrams
@@ -77,14 +77,14 @@ def word_similarity(query: Collection[str], trigrams: list[str]) -> float:
     Returns:
         From 0 to 1.
     """
-    wanted = query if isinstance(query, (set, frozenset)) else set(query)
-    total = len(wanted)
+    query = query if isinstance(query, (set, frozenset)) else set(query)
+    total = len(query)
     begin = -1
     best = 0.0
     last: dict[str, int] = {}  # where each trigram of the stretch was seen last
     shared = 0
     for end, trigram in enumerate(trigrams):
-        hit = trigram in wanted
+        hit = trigram in query
         if begin < 0 and not hit:
             continue
         if begin < 0:
@@ -102,11 +102,11 @@ def word_similarity(query: Collection[str], trigrams: list[str]) -> float:
                 chosen, score = at, tried
             if last.get(trigrams[at]) == at:
                 distinct -= 1
-                kept -= trigrams[at] in wanted
+                kept -= trigrams[at] in query
         best = max(best, score)
         for at in range(begin, chosen):
             if last.get(trigrams[at]) == at:
                 del last[trigrams[at]]
-                shared -= trigrams[at] in wanted
+                shared -= trigrams[at] in query
         begin = chosen
     return best
