@@ -43,6 +43,18 @@ class OrganizationStore(Namespace):
 
     namespace = "files"
 
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, OrganizationStore) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, str]:
+        return self.session.config.service_url, self.session.organization
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.session,)
+
     def stat(self, path: str, /) -> Entry:
         return Entry.from_answer(self.http.get("/entry", params={"path": path}))
 

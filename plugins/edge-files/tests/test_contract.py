@@ -6,14 +6,14 @@ from edge_testing.contract import Call, Listing, PluginContract
 
 
 def _entry(n: int) -> dict[str, object]:
-    return {"name": f"plate-{n}.csv", "kind": "file", "uid": f"u{n}", "modified_at": "2024-05-01T12:00:00Z", "size": n}
+    about = {"name": f"plate-{n}.csv", "kind": "file", "uid": f"u{n}", "size": n, "version": f"v{n}"}
+    return {**about, "modified_at": "2024-05-01T12:00:00Z"}
 
 
 class TestContract(PluginContract):
     distribution = "edge-files"
     first_party = True
     checks_wheel = False  # the wheels of all of ours are looked into together
-    results_pickle = False  # a folder holds its session's connection
     calls = [
         Listing("list", lambda files: files.list(), _entry, lazy=False),
         Call("make_folder", lambda files: files.make_folder("runs"), {**_entry(1), "kind": "folder"}),

@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
 from edge_core.errors import AlreadyExists, BadEntry, ChecksumError, Conflict, ConnectionFailed, EdgeError, NotFound
@@ -74,6 +75,22 @@ def test_upload_takes_name_and_file_object_by_position_and_overwrites(files: Fol
     with pytest.raises(AlreadyExists):
         files.upload("mydata.csv", content(SMALL_CONTENT + 1), overwrite=False)
     assert files.open("mydata.csv", open_with="file").read() == b"two"
+
+
+def test_a_file_object_at_its_end_does_not_replace_a_good_file(files: Folder) -> None:
+    files.upload("a.csv", b"good")
+    written = io.BytesIO()
+    pandas.DataFrame({"a": [1]}).to_csv(written, index=False)
+    with pytest.raises(BadEntry, match=r"seek\(0\)"):
+        files.upload("a.csv", written)
+    with files.open("a.csv", "file") as stored:
+        assert stored.read() == b"good"
+        with pytest.raises(BadEntry, match=r"seek\(0\)"):
+            files.upload("copy.csv", stored)  # type: ignore[arg-type]
+    assert files.list() == ["a.csv"]
+    written.seek(0)
+    files.upload("a.csv", written)
+    assert files.open("a.csv", "text") == "a\n1\n"
 
 
 def test_folders_list_their_names_in_order(files: Folder) -> None:

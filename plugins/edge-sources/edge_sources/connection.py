@@ -34,6 +34,7 @@ from edge_core.registry import Registry
 
 if TYPE_CHECKING:
     from edge_core.http import Route, ServiceClient
+    from edge_core.session import EdgeSession
 
 TEST_TIMEOUT = 10
 """Default time limit of `Connection.test`, in seconds."""
@@ -88,6 +89,7 @@ class Connection:
         self.title = title
         self._etag: str | None = None
         self._http: ServiceClient | None = None
+        self._session: EdgeSession | None = None  # the session whose connector it is
 
     def check(self, timeout: float) -> None:
         """Check that the connection works; every kind implements it.

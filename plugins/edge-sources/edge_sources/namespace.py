@@ -133,6 +133,7 @@ class EdgeData(Namespace):
 
     def _bind(self, connection: Connection, uid: str, etag: str | None) -> Connection:
         connection.uid, connection._etag, connection._http = uid, etag, self.http
+        connection._session = self.session
         return connection
 
 

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import edge_vfs
-from edge_core.errors import BadEntry, Forbidden, Unauthenticated
+from edge_core.errors import BadEntry, Conflict, Forbidden, Unauthenticated
 from edge_core.redaction import guard
 from edge_sources.connection import Connection, need, parts_of
 from edge_sources.s3_errors import translated
-from edge_sources.s3_store import BucketStore
+from edge_sources.s3_store import AMAZON, BucketStore
 
 if TYPE_CHECKING:
     import pandas
+
+    from edge_core.session import EdgeSession
 
 _AMAZON = re.compile(r"(?:^|\.)s3[.-](?:dualstack\.)?(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$")
 
@@ -31,6 +33,9 @@ class S3Folder(edge_vfs.Folder[S3File]):
 
     A folder exists as long as a key begins with its path and ``/``. Keys that are not valid paths, such
     as ``a//b``, are left out; `S3Connection.iter_keys` returns all keys.
+
+    Folders are equal if their stores' addresses, buckets and paths are. The pickle of a folder names the
+    connector and has no keys: on arrival the session gets the connector again, at the first call.
     """
 
     _file_class = S3File
@@ -179,7 +184,7 @@ class S3Connection(Connection):
         import botocore.config
         import botocore.exceptions
 
-        parts = parts_of(self.endpoint or "https://s3.us-east-1.amazonaws.com")
+        parts = parts_of(self.endpoint or AMAZON)
         amazon = _AMAZON.search(parts.hostname or "")
         region = region or (amazon["region"] if amazon else "us-east-1")
         route = self.route(parts.geturl())
@@ -214,11 +219,71 @@ class S3Connection(Connection):
         client.meta.events.register("before-sign.s3.DeleteObjects", _add_md5)
         return client
 
+    def stored(self) -> StoredBucket:
+        """Return the bucket as a pickle carries it: by the connector's name, without keys.
+
+        Raises:
+            BadEntry: the connection is not one of the organization's connectors.
+        """
+        if self._session is None:
+            raise BadEntry(
+                f"the connection {self.name!r} is not stored in the organization, and a pickle of its folders or files "
+                "carries a connector's name and no keys; add it by sources.add, or get it by sources.get"
+            )
+        return StoredBucket(self._session, self.name, self.bucket, self.endpoint)
+
     @property
     def _store(self) -> BucketStore:
         if self._bucket_store is None:
             self._bucket_store = BucketStore(self, self._transferred)
         return self._bucket_store
+
+
+class StoredBucket:
+    """The bucket of a connector, which is got from the organization at the first call.
+
+    Args:
+        session: the session of the organization.
+        name: the connector's name.
+        bucket: name of the bucket that the connector had.
+        endpoint: the store's address that the connector had.
+    """
+
+    def __init__(self, session: EdgeSession, name: str, bucket: str, endpoint: str | None) -> None:
+        self._session = session
+        self._name = name
+        self.bucket = bucket
+        self.endpoint = endpoint
+        self._connection: S3Connection | None = None
+
+    def client(self, *, region: str | None = None) -> Any:
+        """Return a new boto3 client of the store; raises like `EdgeData.get`.
+
+        Raises:
+            Conflict: the connector leads to another bucket by now.
+        """
+        return self._connected().client(region=region)
+
+    def report(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool) -> None:
+        """Report the progress of a transfer to the hooks of the session."""
+        self._connected()._transferred(direction, path, done, total, finished=finished)
+
+    def stored(self) -> StoredBucket:
+        return self
+
+    def _connected(self) -> S3Connection:
+        if self._connection is None:
+            connection = self._session.sources.get(self._name, kind=S3Connection)
+            if (connection.bucket, connection.endpoint or None) != (self.bucket, self.endpoint or None):
+                raise Conflict(
+                    f"the connector {self._name!r} leads to another bucket than when the folder was pickled; "
+                    "get the connector again and open the folder from it"
+                )
+            self._connection = connection
+        return self._connection
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._session, self._name, self.bucket, self.endpoint)
 
 
 def _bare_session() -> Any:

@@ -22,6 +22,9 @@ SMALL = 8 << 20
 PART = 16 << 20
 """Bytes of a part. Stores take 10,000 parts; if the size is known to need more, its parts are larger."""
 
+AMAZON = "https://s3.us-east-1.amazonaws.com"
+"""Address of the store of a connection that has none."""
+
 DIGEST = "edge-sha256"
 """Name of the object's metadata that holds the SHA-256 of content we wrote."""
 
@@ -34,7 +37,16 @@ class Bucket(Protocol):
 
     @property
     def bucket(self) -> str: ...
+    @property
+    def endpoint(self) -> str | None: ...
     def client(self, *, region: str | None = None) -> Any: ...
+    def stored(self) -> Stored: ...
+
+
+class Stored(Bucket, Protocol):
+    """A bucket that is known by its connector's name, so that a pickle of it has no keys."""
+
+    def report(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool) -> None: ...
 
 
 class Report(Protocol):
@@ -63,6 +75,19 @@ class BucketStore:
         self.bucket = connection.bucket
         self._client: Any = None
         self._signing: dict[str, str] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, BucketStore) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, str]:
+        return (self._connection.endpoint or AMAZON).rstrip("/"), self.bucket
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        stored = self._connection.stored()
+        return type(self), (stored, stored.report)
 
     @property
     def client(self) -> Any:

@@ -49,9 +49,13 @@ class File(io.RawIOBase):
     short jump forward included; any other jump costs a request at the next read, which asks for
     little more than what is read. Lines come from a block that is held. The file keeps reading the
     version that was current when it was opened. Several threads may read it; they share its position.
+
+    A file can be pickled if its store can; the copy reads on from the same position. Files are equal if
+    their stores, paths and versions are.
     """
 
     def __init__(self, store: FileStore, path: str, stat: Stat) -> None:
+        self._store = store
         self._reader = store.reader(path, stat)
         self._stat = stat
         self._path = path
@@ -289,6 +293,27 @@ class File(io.RawIOBase):
         if self.closed:
             raise ValueError(f"{self.basename} is closed; open it again")
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, File):
+            return NotImplemented
+        # Where a store keeps no versions, nobody knows whether the content is the same.
+        return self is other or (self._stat.version is not None and self._key() == other._key())
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return type(self), self._store, self._path, self._stat.version
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (type(self), self._store, self._path, self._stat, self.tell())
+
     def __repr__(self) -> str:
         state = ", closed" if self.closed else ""
         return f"<{type(self).__name__} {'/' + self._path!r}, {self.size} bytes{state}>"
+
+
+def _reopened(file_class: type[File], store: FileStore, path: str, stat: Stat, position: int) -> File:
+    file = file_class(store, path, stat)
+    file.seek(position)
+    return file

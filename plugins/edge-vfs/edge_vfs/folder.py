@@ -41,6 +41,8 @@ class Folder(Generic[FileT]):
     of ``folder / "runs" / "plate-7.csv"``; joining sends no request.
 
     Iterating over a folder gives the names in it, one page in memory at a time.
+
+    Folders are equal if their stores and paths are, and can be pickled if their store can.
     """
 
     _file_class: type[FileT] = cast("type[FileT]", File)  # a subclass with files of its own replaces it
@@ -340,7 +342,8 @@ class Folder(Generic[FileT]):
 
         Raises:
             AlreadyExists: a folder has the name, or a file has it and `overwrite` is False.
-            BadEntry: the name is not valid.
+            BadEntry: the name is not valid, or the file object stands at the end of its content, as after
+                writing to it; call its ``seek(0)`` first.
             OSError: the local file cannot be opened.
         """
         path = self._join(name)
@@ -406,7 +409,7 @@ class Folder(Generic[FileT]):
 
     def _join(self, name: Name) -> str:
         if isinstance(name, Folder):
-            if name._store is not self._store:
+            if name._store != self._store:
                 raise BadEntry(f"{name!r} is in another store; download it and upload it here")
             if not name._path:
                 raise BadEntry("this is the root itself; give the name or path of a file or folder")
@@ -422,6 +425,15 @@ class Folder(Generic[FileT]):
         if relative.startswith("/"):
             raise BadEntry(f"{text!r} begins with more than one slash; leave the others out")
         return f"{self._path}/{relative}" if self._path else relative
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Folder) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return type(self), self._store, self._path
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r}>"

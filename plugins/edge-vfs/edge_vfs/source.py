@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import IO, Any, cast
 
-from edge_core.errors import EdgeError
+from edge_core.errors import BadEntry, EdgeError
 
 SPOOL = 16 << 20
 """Bytes. If a source cannot seek, parts up to this size are kept in memory, larger parts in a temporary file."""
@@ -32,6 +32,7 @@ class Source:
         on_read: called after each read with the number of bytes read so far.
 
     Raises:
+        BadEntry: the file object stands at the end of its content, so that nothing would be uploaded.
         OSError: the local file cannot be opened.
         TypeError: `fileobj` is of another type, or gives text.
     """
@@ -59,10 +60,15 @@ class Source:
     def _measure(self) -> int | None:
         if not self._seekable:
             return None
-        here = self._file.tell()
-        end = self._file.seek(0, os.SEEK_END)
+        here = int(self._file.tell())
+        end = int(self._file.seek(0, os.SEEK_END))
         self._file.seek(here)
-        return max(0, int(end) - int(here))
+        if here >= end > 0:
+            raise BadEntry(
+                f"the file object stands at its end, after all of its {end} bytes, so that an empty file would be "
+                "uploaded; call its seek(0) first"
+            )
+        return max(0, end - here)
 
     def small(self, limit: int) -> bytes | None:
         """Return all of the content if it has at most `limit` bytes; else None, and `parts` gives all of it.

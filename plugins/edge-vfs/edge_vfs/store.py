@@ -75,6 +75,10 @@ class FileStore(Protocol):
 
     Every method raises `NotFound` if the entry does not exist, `AlreadyExists` if a name is taken,
     and `BadEntry` if a path is not valid.
+
+    Folders and files are equal only if their stores are: a store that is constructed more than once for
+    the same files has ``__eq__`` and ``__hash__``, which never depend on credentials. They can be pickled
+    if their store and its `Stat` can.
     """
 
     def stat(self, path: str, /) -> Stat:

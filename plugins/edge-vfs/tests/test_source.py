@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from edge_core.errors import EdgeError
+from edge_core.errors import BadEntry, EdgeError
 from edge_vfs.source import Source
 
 CONTENT = bytes(range(256)) * 100
@@ -101,6 +102,31 @@ def test_a_file_is_read_from_its_current_position() -> None:
     file = io.BytesIO(CONTENT)
     file.seek(100)
     assert Source(file).small(1 << 20) == CONTENT[100:]
+
+
+@pytest.mark.parametrize("beyond", [0, 10])
+def test_a_file_object_at_its_end_is_refused(beyond: int, tmp_path: Path) -> None:
+    written = io.BytesIO()
+    written.write(CONTENT)
+    with on_disk(tmp_path).open("rb") as read, tempfile.TemporaryFile() as temporary:
+        read.read()
+        temporary.write(CONTENT)
+        for file in (written, read, temporary):
+            file.seek(beyond, os.SEEK_END)
+            with pytest.raises(BadEntry, match=r"seek\(0\)"):
+                Source(file)
+            file.seek(0)
+            assert Source(file).small(1 << 20) == CONTENT
+
+
+def test_a_file_object_that_is_empty_is_uploaded(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    moved = io.BytesIO()
+    moved.seek(5)
+    with (tmp_path / "empty").open("rb") as file:
+        for fileobj in (io.BytesIO(), moved, file, b"", tmp_path / "empty"):
+            with Source(fileobj) as source:
+                assert source.small(10) == b""
 
 
 def test_a_part_that_is_sent_again_counts_once() -> None:
