@@ -313,7 +313,8 @@ def test_the_server_leaves_nothing_outside_of_its_folder(tmp_path: Path) -> None
         for line in process.stdout:
             if "EDGE_API_TOKEN" in line:
                 break
-        wait_for((tmp_path / "data" / "housekeeping.lock").exists)  # the last of what a start makes
+        for name in ("housekeeping.lock", "removal.lock"):  # the last of what a start makes
+            wait_for((tmp_path / "data" / name).exists)
         assert list(home.rglob("*")) == []
     finally:
         process.terminate()
@@ -324,6 +325,7 @@ def test_the_server_leaves_nothing_outside_of_its_folder(tmp_path: Path) -> None
         "edge.sqlite3",
         "housekeeping.lock",
         "incoming",
+        "removal.lock",
         "sealing.keys",
         "sealing.lock",
         "server.lock",
@@ -393,10 +395,11 @@ def test_content_is_handed_to_the_server_as_a_file(edge_server: EdgeServer, api:
 def test_waitress_serves_the_same(edge_server: EdgeServer, api: Api) -> None:
     code = """
 import sys, pathlib
-from edge_server.run import app, process
+from edge_server.run import app, process, start
 listener = process.listen("127.0.0.1", 0)
 ready = lambda: print(process.url_of(listener), flush=True)
-process.serve_with_waitress(app.create_app(pathlib.Path(sys.argv[1])), listener, 4, ready)
+with start.engines(pathlib.Path(sys.argv[1])) as engines:
+    process.serve_with_waitress(app.build(engines, app.load(engines)), listener, 4, ready)
 """
     process = subprocess.Popen([sys.executable, "-c", code, edge_server.data], stdout=subprocess.PIPE, text=True)
     try:
