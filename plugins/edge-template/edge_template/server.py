@@ -26,36 +26,39 @@ plugin_api = 1
 def server(context: Context) -> Parts:
     """Addresses, rules and tables of the log books."""
     routes = context.routes()
+    # `session.search` finds entries by these.
+    names = context.names("template entry")
 
     @routes.operation("template.entries.list", "GET", "/entries", who="member")
     @routes.arguments(ListTemplate.schema(), location="query")
     @routes.response(200, TemplatePage.schema())
     def list_entries(query: ListTemplate, org: str) -> Any:
         """List the entries, the oldest first."""
-        wanted = select(Entry).where(Entry.organization_id == context.member().organization_id)
+        entries = select(Entry).where(Entry.organization_id == context.member().organization_id)
         if query.instrument is not None:
-            wanted = wanted.where(Entry.instrument == query.instrument)
+            entries = entries.where(Entry.instrument == query.instrument)
         with context.read() as session:
-            rows, following = context.page(session, wanted, Entry.id, query)
+            rows, following = context.page(session, entries, Entry.id, query)
         return context.answer(TemplatePage(items=[_record(row) for row in rows], next=following))
 
     @routes.operation("template.entries.create", "POST", "/entries", who="member")
     @routes.arguments(CreateTemplateEntry.schema())
     @routes.response(201, TemplateEntry.schema())
-    def create(wanted: CreateTemplateEntry, org: str) -> Any:
+    def create(entry: CreateTemplateEntry, org: str) -> Any:
         """Write a new entry."""
         now = context.now()
         with context.write() as session:
             row = Entry(
                 organization_id=context.member().organization_id,
-                instrument=wanted.instrument,
-                text=wanted.text,
+                instrument=entry.instrument,
+                text=entry.text,
                 author=context.caller().user_name,
                 created_at=now,
                 modified_at=now,
             )
             session.add(row)
             session.flush()
+            names.add(session, row.organization_id, row.uid, _name(row))
             return context.answer(_record(row), row, status=201)
 
     @routes.operation("template.entries.read", "GET", "/entries/<uid>", who="member")
@@ -78,6 +81,9 @@ def server(context: Context) -> Parts:
             row.text = context.patched(_record(row), patch, fixed=fixed).text
             row.modified_at = context.now()
             session.flush()
+            names.rename(session, row.uid, _name(row))
+            # A log book that can be corrected says in the server's audit log by whom.
+            context.audit(instrument=row.instrument, entry=row.uid)
             return context.answer(_record(row), row)
 
     @routes.operation("template.entries.delete", "DELETE", "/entries/<uid>", who="developer")
@@ -88,13 +94,15 @@ def server(context: Context) -> Parts:
             row = find(session, uid)
             context.require_unchanged(row)
             session.delete(row)
+            names.remove(session, [row.uid])
+            context.audit(instrument=row.instrument, entry=row.uid)
         return context.nothing()
 
     def find(session: Session, uid: str) -> Entry:
         organization = Entry.organization_id == context.member().organization_id
         row = session.scalar(select(Entry).where(organization, Entry.uid == uid))
         if row is None:
-            raise context.not_found("there is no such entry in the log books; list them for those there are")
+            raise context.not_found("the entry cannot be found in the log books; list them for those there are")
         return row
 
     return context.subsystem(
@@ -102,6 +110,11 @@ def server(context: Context) -> Parts:
         metadata=Base.metadata,
         migrations=Path(__file__).parent / "migrations",
     )
+
+
+def _name(row: Entry) -> str:
+    """What search finds an entry by, in at most 255 characters."""
+    return f"{row.instrument}: {row.text}"[:255]
 
 
 def _record(row: Entry) -> TemplateEntry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -89,9 +90,36 @@ def test_members_read_and_write_and_do_not_correct(log: Template, member: Templa
         member.delete(entry.uid)
 
 
+def test_search_leads_to_entries_by_their_words(log: Template) -> None:
+    entry = log.create("centrifuge-2", "New rotor, balanced twice.")
+    assert _matches(log, "balanced rotor") == [entry.uid]
+    assert _matches(log, "centrifuge") == [entry.uid]
+    entry.text = "Bearings oiled."
+    log.update(entry)
+    assert _matches(log, "balanced rotor") == []
+    assert _matches(log, "bearings") == [entry.uid]
+    log.delete(entry.uid)
+    assert _matches(log, "bearings") == []
+
+
+def test_corrections_and_removals_are_audited(log: Template, edge_server) -> None:  # type: ignore[no-untyped-def]
+    entry = log.create("freezer", "Defrosted.")
+    entry.text = "Defrosted and cleaned."
+    log.update(entry)
+    log.delete(entry.uid)
+    lines = [json.loads(line) for line in (edge_server.data / "logs" / "audit.log").read_text().splitlines()]
+    audited = [(line["action"], line["user"], line["instrument"]) for line in lines if line.get("entry") == entry.uid]
+    author = entry.author
+    assert audited == [
+        ("template.entries.update", author, "freezer"),
+        ("template.entries.delete", author, "freezer"),
+    ]
+
+
 def test_other_organizations_see_nothing(log: Template, stranger: Template) -> None:
     entry = log.create("freezer", "Defrosted.")
     assert list(stranger.list()) == []
+    assert _matches(stranger, "defrosted") == []
     with pytest.raises(NotFound):
         stranger.read(entry.uid)
 
@@ -109,6 +137,11 @@ def test_the_command_writes_and_lists(log: Template) -> None:
     assert added.output.strip() == next(iter(log.list())).uid
     listed = run(cli, ["template", "list", "--instrument", "freezer"], env=_environment(log))
     assert listed.output.rstrip().endswith(f"freezer  {log.session.whoami().user_name}: Defrosted.")
+
+
+def _matches(log: Template, words: str) -> list[str]:
+    """The ids of the entries that search finds."""
+    return [result.uid for result in log.session.search(words) if result.kind == "template entry"]
 
 
 def _environment(log: Template) -> dict[str, str]:
