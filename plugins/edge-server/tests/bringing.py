@@ -62,10 +62,10 @@ def bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bring]:
     def make(source: str = GOOD, *migrations: str, name: str = "lab-plugin", point: str = "lab") -> Path:
         module = name.replace("-", "_")
         site = tmp_path / name
-        info = site / f"{module}-1.0.dist-info"
-        info.mkdir(parents=True, exist_ok=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[edge.server]\n{point} = {module}:server\n")
+        metadata = site / f"{module}-1.0.dist-info"
+        metadata.mkdir(parents=True, exist_ok=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[edge.server]\n{point} = {module}:server\n")
         (site / f"{module}.py").write_text(textwrap.dedent(source))
         (site / "lab_migrations").mkdir(exist_ok=True)
         for number, text in enumerate(migrations or (FIRST,), 1):

@@ -71,7 +71,7 @@ PLOT = {"name": "absorbance", "password": "quartz", "content": "0123456789"}
 class Laboratory:
     """A server with the plugin, in this process, and a developer of the organization `default`."""
 
-    data: Path
+    folder: Path
     engines: Engines
     app: flask.Flask
     token: str
@@ -114,7 +114,7 @@ class Laboratory:
 
     @property
     def audited(self) -> list[dict[str, str]]:
-        return [json.loads(line) for line in (self.data / "logs" / audit.FILE_NAME).read_text().splitlines()]
+        return [json.loads(line) for line in (self.folder / "logs" / audit.FILE_NAME).read_text().splitlines()]
 
 
 @pytest.fixture
@@ -124,13 +124,13 @@ def opened(bring: Bring, tmp_path: Path) -> Iterator[Callable[[], Laboratory]]:
 
         def start_server() -> Laboratory:
             bring(LABORATORY, TABLES)
-            data = tmp_path / "data"
-            data.mkdir(exist_ok=True)
-            engines, loaded, token = start.prepare(data)
+            folder = tmp_path / "data"
+            folder.mkdir(exist_ok=True)
+            engines, loaded, token = start.prepare(folder)
             stack.callback(engines.database.close)
             stack.callback(engines.background.stop)
             assert token is not None
-            return Laboratory(data, engines, app.build(engines, loaded), token)
+            return Laboratory(folder, engines, app.build(engines, loaded), token)
 
         yield start_server
 
@@ -149,7 +149,7 @@ def test_a_sealed_column_is_rotated_with_the_servers_own(lab: Laboratory) -> Non
 
     before = sealed()
     assert b"quartz" not in before
-    assert start.rotate_keys(lab.data, kept=start.rotation.KEPT).resealed == 1
+    assert start.rotate_keys(lab.folder, kept=start.rotation.KEPT).resealed == 1
     assert sealed() != before
     assert lab.call("GET", f"plots/{uid}/password").json == {"text": "quartz"}
 
@@ -196,7 +196,7 @@ def test_an_audit_line_says_who_does_what(lab: Laboratory) -> None:
 
 
 def test_what_cannot_be_audited_does_not_happen(lab: Laboratory) -> None:
-    (lab.data / "logs" / audit.FILE_NAME).mkdir(parents=True)
+    (lab.folder / "logs" / audit.FILE_NAME).mkdir(parents=True)
     assert lab.call("POST", "plots", json=PLOT).status_code == 500
     with lab.engines.database.read() as session:
         assert session.execute(sa.text("SELECT count(*) FROM lab_plots")).scalar_one() == 0
@@ -215,7 +215,7 @@ def test_a_task_runs_at_the_start_and_when_it_is_woken(lab: Laboratory) -> None:
         Context("lab", lab.engines).wake("usage")  # a task of the server's own
 
 
-def test_two_tasks_of_one_name_are_refused(lab: Laboratory) -> None:
+def test_two_tasks_of_the_same_name_are_refused(lab: Laboratory) -> None:
     context = Context("lab", lab.engines)
     context.every(1, "clean", lambda: None)
     with pytest.raises(ValueError, match="lab has a task 'clean' already"):
@@ -237,12 +237,12 @@ def test_search_finds_names_with_paths_and_without(lab: Laboratory) -> None:
     assert [result["kind"] for result in kinds.json["items"]] == ["lab badge"]
 
 
-def test_kinds_that_search_finds_have_one_subsystem_each(lab: Laboratory) -> None:
+def test_a_kind_that_search_finds_belongs_to_a_single_subsystem(lab: Laboratory) -> None:
     with pytest.raises(ValueError, match="search finds things of the kind 'file' already"):
         Context("lab", lab.engines).names("file")
 
 
-def test_a_signed_address_serves_anyone_for_one_thing(lab: Laboratory) -> None:
+def test_a_signed_address_serves_anyone_for_a_single_thing(lab: Laboratory) -> None:
     address = lab.address(lab.plot())
     answer = lab.call("GET", address, token=None)
     assert (answer.data, answer.headers["X-Name"]) == (b"0123456789", "absorbance")
@@ -299,7 +299,7 @@ def test_content_that_breaks_off_leaves_nothing(lab: Laboratory) -> None:
     assert store.size(key) is None
 
 
-def test_a_secret_that_is_sent_again_is_another_one_for_the_same_row(lab: Laboratory) -> None:
+def test_a_secret_that_is_sent_again_is_new_and_of_the_same_row(lab: Laboratory) -> None:
     once = {"Idempotency-Key": "once"}
     first, second = (lab.call("POST", "badges", headers=dict(once)).json for _ in range(2))
     assert first["uid"] == second["uid"]
@@ -319,7 +319,7 @@ def test_the_operator_sets_the_plugins_section_and_writes_its_files(
     (tmp_path / "data" / "server.toml").write_text('[lab]\npaper = "A3"\n')
     lab = opened()
     assert lab.call("GET", "settings").json == {"text": "A3 black"}
-    (lab.data / "lab-inks.toml").write_text('inks = ["cyan", "magenta"]')
+    (lab.folder / "lab-inks.toml").write_text('inks = ["cyan", "magenta"]')
     assert lab.call("GET", "settings").json == {"text": "A3 cyan,magenta"}
 
 
@@ -346,7 +346,7 @@ def test_files_of_others_are_not_read(lab: Laboratory) -> None:
             Context("lab", lab.engines).operator_file(name, marshmallow.Schema(), None)
 
 
-def test_each_request_is_told_with_its_bytes(lab: Laboratory) -> None:
+def test_each_request_is_counted_with_its_bytes(lab: Laboratory) -> None:
     lab.plot()
     body = len(json.dumps(PLOT, separators=(",", ":")))
     added = [event for event in lab.events if event.startswith("request ")]
@@ -398,7 +398,7 @@ def test_a_row_of_another_subsystems_is_not_loaded(lab: Laboratory) -> None:
         session.get(User, 1)
 
 
-def test_an_added_organization_is_told_within_the_plugins_tables(lab: Laboratory) -> None:
+def test_an_added_organization_is_announced_within_the_plugins_tables(lab: Laboratory) -> None:
     answer = lab.call("POST", "/v1/admin/organizations", json={"name": "new", "title": "New"})
     assert answer.status_code == 201, answer.text
     assert "organization added with 0 plots" in lab.events

@@ -48,7 +48,7 @@ def test_it_takes_a_folder_of_ones_own(tmp_path: Path) -> None:
     assert "4 files came back" in shown.output
 
 
-def test_a_folder_without_files_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
     shown = run(str(tmp_path))
     assert shown.exit_code == 1
     assert "has no files" in shown.output

@@ -60,10 +60,10 @@ def children_of(pid: int) -> set[int]:
 def wait_for(condition: Callable[[], Any]) -> Any:
     """What `condition` gives, as soon as that is something."""
     deadline = time.monotonic() + 60
-    while not (found := condition()):
+    while not (result := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    return found
+    return result
 
 
 def sockets_of(pid: int) -> set[str]:
@@ -114,7 +114,7 @@ def test_a_second_server_on_the_same_data_is_refused(edge_server: EdgeServer, mo
     assert requests.get(f"{edge_server.url}/healthz", timeout=60).status_code == 200
 
 
-def test_a_port_that_is_taken_is_one_sentence(edge_server: EdgeServer, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_a_sentence(edge_server: EdgeServer, tmp_path: Path) -> None:
     port = edge_server.url.rpartition(":")[2]
     done = run("run", "--data", tmp_path / "other", "--port", port)
     assert done.exit_code == 1
@@ -124,19 +124,19 @@ def test_a_port_that_is_taken_is_one_sentence(edge_server: EdgeServer, tmp_path:
     assert "is no address to listen at" in done.stderr
 
 
-def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
-    for path, said in (("file", "is a file"), ("file/below", "is a file"), ("mine", "holds other things")):
+    for path, sentence in (("file", "is a file"), ("file/below", "is a file"), ("mine", "holds other things")):
         result = run("run", "--data", tmp_path / path, "--port", "0")
         assert result.exit_code == 1
-        assert said in result.output
+        assert sentence in result.output
         assert result.output.count("\n") == 1
     assert os.listdir(tmp_path / "mine") == ["thesis.tex"]
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path / "data"))
 
@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeyp
     assert f"{tmp_path / 'data'} cannot be used (Permission denied)" in result.output
 
 
-def test_a_database_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "edge.sqlite3").write_bytes(b"not a database at all" * 100)
     result = run("run", "--data", tmp_path, "--port", "0")
     assert result.exit_code == 1
@@ -164,9 +164,9 @@ def test_env_gives_a_token_of_its_own_and_forgets_the_expired_ones(edge_server: 
     http = client(edge_server, settings["EDGE_API_TOKEN"], settings["EDGE_API_ORG"])
     assert http.names() == []
     with edge_server.database.read() as session:
-        found = list(session.scalars(sa.select(Token).where(Token.note.in_(["local-env", "other"]))))
-    assert sorted(token.note or "" for token in found) == ["local-env", "other"]
-    (mine,) = (token for token in found if token.note == "local-env")
+        tokens = list(session.scalars(sa.select(Token).where(Token.note.in_(["local-env", "other"]))))
+    assert sorted(token.note or "" for token in tokens) == ["local-env", "other"]
+    (mine,) = (token for token in tokens if token.note == "local-env")
     assert mine.expires_at is not None
     assert (mine.expires_at - mine.created_at).days == 30
 
@@ -185,13 +185,27 @@ def test_env_lets_someone_back_in_who_lost_all_tokens(edge_server: EdgeServer) -
     assert unknown.stderr.startswith("Error: the user 'nobody-there' is not on this server")
 
 
+def test_env_loads_no_subsystem(edge_server: EdgeServer) -> None:
+    code = """
+import sys
+from edge_server.run.command import server
+server(["env", "--data", sys.argv[1]], standalone_mode=False)
+print(*{name.split(".")[1] for name in sys.modules if name.startswith("edge_server.")})
+print(*{"alembic", "cryptography", "flask_smorest", "webargs"} & set(sys.modules))
+"""
+    ran = subprocess.run([sys.executable, "-c", code, edge_server.data], capture_output=True, text=True, check=True)
+    *_, rooms, heavy = ran.stdout.splitlines()
+    assert set(rooms.split()) == {"base", "data", "identity", "run"}
+    assert not heavy, "what each start of a shell would wait for"
+
+
 @pytest.mark.slow
-def test_env_without_a_server_is_one_sentence(own_server: EdgeServer, tmp_path: Path) -> None:
+def test_env_without_a_server_is_a_sentence(own_server: EdgeServer, tmp_path: Path) -> None:
     own_server.start()
     own_server.kill()
     assert (own_server.data / "server.json").exists()
-    for data in (own_server.data, tmp_path / "never"):
-        done = run("env", "--data", data)
+    for folder in (own_server.data, tmp_path / "never"):
+        done = run("env", "--data", folder)
         assert done.exit_code == 1
         assert done.stderr.startswith("Error: no server is running on")
         assert done.stderr.count("\n") == 1
@@ -229,7 +243,7 @@ def test_an_upload_that_a_crash_left_half_completed_can_be_completed(edge_server
 
 
 @pytest.mark.slow
-def test_a_sender_that_stalls_is_given_up(tmp_path: Path) -> None:
+def test_a_sender_that_stalls_is_cut_off(tmp_path: Path) -> None:
     code = """
 import sys
 from edge_server.run.command import server
@@ -475,4 +489,4 @@ def test_roles_that_do_not_exist_are_refused(edge_server: EdgeServer) -> None:
 
 def test_a_session_is_of_a_fresh_organization(edge_session: object) -> None:
     me = edge_session.whoami()  # type: ignore[attr-defined]
-    assert [one.roles for one in me.organizations] == [["admin", "developer"]]
+    assert [membership.roles for membership in me.organizations] == [["admin", "developer"]]

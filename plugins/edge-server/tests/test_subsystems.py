@@ -108,7 +108,7 @@ def test_its_tables_are_migrated_after_a_backup(bring: Bring, tmp_path: Path) ->
     assert backups(tmp_path) == 1
 
 
-def test_a_server_that_had_no_plugin_is_backed_up_before_it_gets_one(bring: Bring, tmp_path: Path) -> None:
+def test_a_server_that_had_no_plugin_is_backed_up_before_its_first_plugin(bring: Bring, tmp_path: Path) -> None:
     start(tmp_path)
     bring()
     start(tmp_path)
@@ -120,7 +120,7 @@ def test_a_migration_that_fails_leaves_all_as_it_was(bring: Bring, tmp_path: Pat
     start(tmp_path)
     with contextlib.closing(Database(tmp_path / "data" / FILE_NAME)) as database, database.write(SERVER) as session:
         session.execute(sa.text("INSERT INTO lab_words VALUES ('hood')"))
-    bring(GOOD, FIRST, SECOND + "    op.drop_table('lab_words')\n    raise KeyError('no such instrument')\n")
+    bring(GOOD, FIRST, SECOND + "    op.drop_table('lab_words')\n    raise KeyError('the instrument is gone')\n")
     with pytest.raises(CannotStart, match=r"lab-plugin 1\.0 cannot migrate its tables, .*KeyError.*DISABLE_PLUGINS"):
         start(tmp_path)
     assert kept(tmp_path) == ["hood"]
@@ -182,12 +182,12 @@ BROKEN = {
 def test_what_is_broken_stops_the_start_with_a_sentence(
     what: str, bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, said = BROKEN[what]
+    source, sentence = BROKEN[what]
     bring(source)
-    data = tmp_path / "data"
-    data.mkdir()
-    engines = app.engines_at(data, Signer(b""))
-    with pytest.raises(CannotStart, match=said) as raised:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    engines = app.engines_at(folder, Signer(b""))
+    with pytest.raises(CannotStart, match=sentence) as raised:
         app.build(engines, app.load(engines))
     assert "'lab' of lab-plugin 1.0" in str(raised.value)
     assert str(raised.value).endswith("start without it: EDGE_DISABLE_PLUGINS=lab-plugin")
@@ -202,7 +202,9 @@ def test_no_plugin_takes_a_name_of_the_servers(point: str, bring: Bring, tmp_pat
         installed(tmp_path)
 
 
-def test_two_plugins_of_one_name_stop_the_start(bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_plugins_of_the_same_name_stop_the_start(
+    bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bring()
     bring(name="twin-plugin")
     with pytest.raises(CannotStart, match=r"lab-plugin 1\.0 and twin-plugin 1\.0|twin-plugin 1\.0 and lab-plugin 1\.0"):
@@ -262,7 +264,7 @@ def test_a_column_of_the_servers_own_that_no_migration_makes_stops_the_start(tmp
 
 
 @pytest.mark.slow
-def test_the_command_says_it_in_one_line(bring: Bring, tmp_path: Path) -> None:
+def test_the_command_says_it_in_a_line(bring: Bring, tmp_path: Path) -> None:
     bring("raise RuntimeError('no licence')")
     server = EdgeServer(tmp_path / "data")
     with pytest.raises(RuntimeError, match="did not start"):
@@ -272,6 +274,6 @@ def test_the_command_says_it_in_one_line(bring: Bring, tmp_path: Path) -> None:
     server.close()
 
 
-def test_a_good_one_beside_the_servers_own_routes(bring: Bring, api: Api) -> None:
+def test_a_good_plugin_beside_the_servers_own_routes(bring: Bring, api: Api) -> None:
     # The server of all tests has what is installed where they run, edge-template among it.
     assert "template" in api.call("GET", "/v1/meta").json()["subsystems"]

@@ -54,29 +54,29 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
     """
     from edge_server.run import app, data_folder, process, start
 
-    data = data.absolute()
+    folder = data.absolute()
     with _explained(), contextlib.ExitStack() as stack:
-        stack.enter_context(data_folder.locked(data))
+        stack.enter_context(data_folder.locked(folder))
         listener = stack.enter_context(process.listen(host, port))
         url = process.url_of(listener)
-        engines, loaded, token = start.prepare(data)
+        engines, loaded, token = start.prepare(folder)
         application = app.build(engines, loaded)
         log = None
         if access_log:
-            log = data / "logs" / "access.log"
+            log = folder / "logs" / "access.log"
             log.parent.mkdir(mode=0o700, exist_ok=True)
         if not process.is_loopback(listener):
             output.note("Warning: others can reach this address, and tokens travel in clear; put a TLS proxy in front.")
         process.log_to_stderr()
-        stack.enter_context(data_folder.announced(data, url))
+        stack.enter_context(data_folder.announced(folder, url))
         process.serve(
             application,
             listener,
-            data,
+            folder,
             workers=workers,
             threads=threads,
             access_log=log,
-            ready=lambda: _greet(data, url, token),
+            ready=lambda: _greet(folder, url, token),
         )
 
 
@@ -112,10 +112,10 @@ def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
     from edge_server.keys.sealing import FILE_NAME
     from edge_server.run import process, start
 
-    data = data.absolute()
+    folder = data.absolute()
     process.log_to_stderr()
     with _explained():
-        done = start.rotate_keys(data, kept=dt.timedelta(days=keep_days), lost=lost)
+        done = start.rotate_keys(folder, kept=dt.timedelta(days=keep_days), lost=lost)
     older = f"{done.kept} stay for copies of the database, {done.removed} were removed."
     if done.unreached:
         older = (
@@ -124,7 +124,7 @@ def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
         )
     output.line(
         f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {older} "
-        f"Back up {data / FILE_NAME} now."
+        f"Back up {folder / FILE_NAME} now."
     )
     if done.stuck:
         raise click.ClickException(

@@ -84,7 +84,7 @@ def explained(data: Path) -> Iterator[None]:
         raise CannotStart(f"{data} is a file; choose a folder with --data") from None
     except OSError as error:
         raise CannotStart(
-            f"{error.filename or data} cannot be used ({error.strerror}); mend it or choose another folder with --data"
+            f"{error.filename or data} cannot be used ({error.strerror}); fix it or choose another folder with --data"
         ) from None
     except sqlalchemy.exc.DatabaseError as error:
         raise CannotStart(
@@ -120,7 +120,7 @@ def local_access(data: Path, user_name: str | None = None) -> Access:
         user_name: as which user; by default as the server's admin.
 
     Raises:
-        CannotStart: no server is running on it, or there is no such user.
+        CannotStart: no server is running on it, or the user is not on it.
     """
     url = running_url(data)
     if url is None or not _is_locked(data):

@@ -53,19 +53,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer what could not even be read; what was sent may hold a token and goes into no log."""
-        found = next(((status, said) for kind, status, said in _STATUS if isinstance(exc, kind)), None)
-        if found is None:
-            status, said = 500, "the server failed; try again later"
+        refusal = next(((status, detail) for kind, status, detail in _STATUS if isinstance(exc, kind)), None)
+        if refusal is None:
             self.log.error("a request failed outside of the application: %s", type(exc).__name__)
-        else:
-            status, said = found
+        status, detail = refusal or (500, "the server failed; try again later")
         title = http.HTTPStatus(status).phrase
         request_id = secrets.token_hex(8)
         document = {
             "type": "about:blank",
             "title": title,
             "status": status,
-            "detail": said,
+            "detail": detail,
             "code": "internal" if status == 500 else "bad_entry",
             "request_id": request_id,
         }

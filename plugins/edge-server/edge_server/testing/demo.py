@@ -37,8 +37,8 @@ def demo(folder: Path | None) -> None:
     Without FOLDER, a small set of public data is used: the Palmer penguins as CSV and Parquet, and
     a photograph.
     """
-    with tempfile.TemporaryDirectory(prefix="edge-demo-") as made, contextlib.ExitStack() as stack:
-        place = Path(made)
+    with tempfile.TemporaryDirectory(prefix="edge-demo-") as folder_of_demo, contextlib.ExitStack() as stack:
+        place = Path(folder_of_demo)
         source = folder.absolute() if folder is not None else _sample(place / "sample")
         files = sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink())
         if not files:
@@ -141,20 +141,20 @@ class _Demo:
             pixels = local.tobytes()
         self._title("A picture is a Pillow image")
         self._type(f"picture = edge.files.open({self._remote(path)!r})")
-        self._type("picture.size", lambda found: found == size and self._names["picture"].tobytes() == pixels)
+        self._type("picture.size", lambda shown: shown == size and self._names["picture"].tobytes() == pixels)
 
     def _bytes(self) -> None:
-        path = max(self._files, key=lambda one: one.stat().st_size)
+        path = max(self._files, key=lambda file: file.stat().st_size)
         content = path.read_bytes()
         start = len(content) // 2
         self._title("Any file is bytes, read from where one likes")
         self._type(f"file = edge.files.open({self._remote(path)!r}, open_with='file')")
         self._type("file.size", lambda size: size == len(content))
         self._type(f"file.seek({start})", lambda where: where == start)
-        self._type("file.read(16)", lambda data: data == content[start : start + 16])
+        self._type("file.read(16)", lambda block: block == content[start : start + 16])
 
     def _link(self) -> None:
-        path = max(self._files, key=lambda one: one.stat().st_size)
+        path = max(self._files, key=lambda file: file.stat().st_size)
         self._title("A signed link works without a token, until it expires")
         self._type("url = file.download_url(expires_in=60)")
         self._type("import requests")
@@ -162,7 +162,7 @@ class _Demo:
         self._type("'Authorization' in answer.request.headers", lambda sent: sent is False)
         self._type(
             "answer.status_code, len(answer.content)",
-            lambda found: found[0] == 200 and self._names["answer"].content == path.read_bytes(),
+            lambda answer: answer[0] == 200 and self._names["answer"].content == path.read_bytes(),
         )
         self._type("file.close()")
 
@@ -181,8 +181,8 @@ class _Demo:
     def _plugins(self) -> None:
         self._title("Each property is a plugin, loaded when it was touched")
         self._type(
-            "[(one.name, one.status, one.distribution) for one in edge.namespaces()]",
-            lambda found: any(one[:2] == ("files", "loaded") for one in found),
+            "[(plugin.name, plugin.status, plugin.distribution) for plugin in edge.namespaces()]",
+            lambda plugins: any(plugin[:2] == ("files", "loaded") for plugin in plugins),
         )
 
     def _first(self, *suffixes: str) -> Path | None:

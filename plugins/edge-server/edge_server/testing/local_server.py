@@ -126,10 +126,10 @@ class EdgeServer:
         with self.database.write(SERVER) as session:
             user = accounts.create_user(session, name, server_admin=server_admin)
             if organization is not None:
-                found = accounts.find_organization(session, organization)
-                if found is None:
-                    raise LookupError(f"there is no organization {organization!r}; create it first")
-                accounts.add_member(session, user, found, roles)
+                row = accounts.find_organization(session, organization)
+                if row is None:
+                    raise LookupError(f"the organization {organization!r} cannot be found; create it first")
+                accounts.add_member(session, user, row, roles)
         return name
 
     def create_organization(self, name: str | None = None) -> str:
@@ -157,7 +157,7 @@ class EdgeServer:
         with self.database.write(SERVER) as session:
             user = accounts.find_user(session, user_name)
             if user is None:
-                raise LookupError(f"there is no user {user_name!r}; create them first")
+                raise LookupError(f"the user {user_name!r} cannot be found; create them first")
             return accounts.create_token(session, user, note=note, expires_in=lifetime)
 
     @property
