@@ -83,6 +83,7 @@ def test_a_filler_word_is_listed_wherever_a_name_is_bound(clone, code):
         "class NotFound(Exception): pass",
         "database = 1",
         "def write(data: bytes): pass",
+        "self.data: Path = folder",
         "raise ValueError('there is no table; found none')",
     ],
 )
@@ -91,7 +92,16 @@ def test_names_of_others_and_longer_words_pass(clone, code):
 
 
 @pytest.mark.parametrize(
-    "code", ["item = 1", "tmp = 1", "data = 1", "def write(data): pass", "def write(data: Any): pass"]
+    "code",
+    [
+        "item = 1",
+        "tmp = 1",
+        "data = 1",
+        "self.data = 1",
+        "self.data: Any = 1",
+        "def write(data): pass",
+        "def write(data: Any): pass",
+    ],
 )
 def test_a_name_that_says_nothing_is_listed(clone, code):
     (reason,) = reasons(clone, code)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 #: Words that tell nothing about what they stand for, wherever they are in a name: `found_rows`, `TheWanted`.
 FILLERS = frozenset({"found", "one", "wanted", "said", "stated", "given", "made", "asked", "told"})
 
-#: Names that tell nothing if they stand alone. `data` may be a parameter whose type says what it is.
+#: Names that tell nothing if they stand alone. `data` may be a parameter or attribute whose type says what it is.
 EMPTY = frozenset({"obj", "tmp", "temp", "info", "item", "data"})
 
 #: Names that others prescribe, and who does.
@@ -185,9 +185,10 @@ def _count_names(part: Part, path: str, tree: ast.AST, before: int) -> None:
 
 
 def _says_its_type(name: str, node: ast.AST) -> bool:
-    if name != "data" or not isinstance(node, ast.arg) or node.annotation is None:
+    annotation: ast.expr | None = getattr(node, "annotation", None)
+    if name != "data" or annotation is None:
         return False
-    return re.search(r"\b(Any|object)\b", ast.unparse(node.annotation)) is None
+    return re.search(r"\b(Any|object)\b", ast.unparse(annotation)) is None
 
 
 def bindings(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
@@ -199,6 +200,8 @@ def bindings(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     """
     for node in ast.walk(tree):
         match node:
+            case ast.AnnAssign(target=ast.Attribute() as target, annotation=annotation):
+                target.annotation = annotation  # type: ignore[attr-defined]  # `walk` comes to the target later
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
                 yield name, node
             case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name, ctx=ast.Store()):

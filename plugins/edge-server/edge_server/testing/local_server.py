@@ -40,7 +40,7 @@ class EdgeServer:
     """
 
     def __init__(self, data: Path, *, time: SimulatedTime | None = None) -> None:
-        self.data = data
+        self.data: Path = data
         self._program = ("edge_server",) if time is None else ("edge_server.testing.simulation", str(time.path))
         self.url = ""
         self._options: tuple[str, ...] = ()
