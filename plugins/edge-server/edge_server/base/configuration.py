@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import marshmallow
 
@@ -25,7 +25,13 @@ _UNITS = {
 }
 
 
-class Size(marshmallow.fields.Field[int]):
+if TYPE_CHECKING:
+    _IntField = marshmallow.fields.Field[int]
+else:
+    _IntField = marshmallow.fields.Field  # the one of marshmallow 3 does not say of what type its values are
+
+
+class Size(_IntField):
     """Bytes, stated as a number or as text such as ``"50 GB"``."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:

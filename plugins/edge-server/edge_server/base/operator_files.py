@@ -7,7 +7,7 @@ import threading
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import marshmallow
 
@@ -95,7 +95,13 @@ class Table(marshmallow.fields.Nested):
         return super()._deserialize(value, attr, data, partial, **kwargs)
 
 
-class Entries(marshmallow.fields.Field[dict[str, Any]]):
+if TYPE_CHECKING:
+    _DictField = marshmallow.fields.Field[dict[str, Any]]
+else:
+    _DictField = marshmallow.fields.Field  # the one of marshmallow 3 does not say of what type its values are
+
+
+class Entries(_DictField):
     """A table whose entries are all alike, under names that the operator chooses.
 
     What is wrong with an entry is told by its name alone; that of marshmallow's `Dict` would be NAME.value.
