@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,3 +162,10 @@ def test_the_content_of_rows_is_dropped_before_them(plots: Api, tmp_path: Path, 
         session.execute(sa.text("DELETE FROM lab_plots WHERE id IN (1, 2)"))
     assert run_fsck(tmp_path / "data").exit_code == 0
     assert first != second
+
+
+def test_fsck_looks_into_a_store_that_no_server_has_made_yet(plots: Api, tmp_path: Path) -> None:
+    """As where a newer version of a plugin names its first column."""
+    shutil.rmtree(tmp_path / "data" / "subsystems")
+    done = run_fsck(tmp_path / "data")
+    assert done.output.splitlines()[0] == "table lab_plots, row 1: the content that key names is missing"

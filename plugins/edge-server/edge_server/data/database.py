@@ -29,9 +29,8 @@ PLUGIN_TABLE = "alembic_version_"
 BUSY_TIMEOUT = 30_000
 """Milliseconds a transaction waits for another one's write lock."""
 
-
 SERVER = None
-"""What a writing transaction touches that is not one organization's."""
+"""What a transaction names that writes what belongs to no organization, or to several."""
 
 
 class NotMigrated(CannotStart):
@@ -51,7 +50,7 @@ class Transactions(Protocol):
 
 
 class Database:
-    """One process's door to the database.
+    """The database, as one process uses it.
 
     Args:
         path: the SQLite file; it is created when first used.

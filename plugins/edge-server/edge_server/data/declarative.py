@@ -59,7 +59,7 @@ class Base(DeclarativeBase):
 
 
 class Revised:
-    """Adds a count of changes to a table, by which `changes` tells states of a row apart."""
+    """Adds a count of changes to a table, by which `updates` tells states of a row apart."""
 
     revision: Mapped[int] = mapped_column(default=1)
 

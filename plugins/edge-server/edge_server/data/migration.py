@@ -33,7 +33,7 @@ class History:
     Attributes:
         name: the subsystem's whose tables they are; "" for the server's own.
         owner: who brings the code, with its version.
-        maker: the same without the version.
+        maker: who brings the code, without its version.
         folder: where the revisions are.
         version_table: where the revision that the tables are at is kept.
         metadata: the tables as the code declares them; None where it declares none.

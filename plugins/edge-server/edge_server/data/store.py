@@ -252,7 +252,7 @@ class FolderStore:
 
     def prefixes(self) -> list[str]:
         """The letters that keys begin with."""
-        return sorted(path.name for path in self._content.iterdir() if path.is_dir())
+        return sorted(path.name for path in self._content.glob("*") if path.is_dir())
 
     def old_uploads(self, unchanged_since: float) -> list[str]:
         """The uploads whose file was last written before a time (seconds)."""
@@ -286,7 +286,9 @@ class FileContent:
 
 
 def _older(folder: Path, unchanged_since: float) -> list[str]:
-    names = []
+    names: list[str] = []
+    if not folder.exists():  # of a store that no server has made yet
+        return names
     with os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):

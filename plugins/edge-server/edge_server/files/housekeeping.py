@@ -55,11 +55,11 @@ class Housekeeping:
             while step():
                 time.sleep(PAUSE)
 
-    def remove_folders(self, seconds: float) -> None:
-        """Go on with deleting large folders, for so long at most."""
+    def remove_folders(self, organization_id: int, seconds: float) -> None:
+        """Go on with deleting large folders of an organization, for so long at most."""
         deadline = time.monotonic() + seconds
-        while self._is_removing() and time.monotonic() < deadline:
-            self._remove_more()
+        while self._remove_more(organization_id) and time.monotonic() < deadline:
+            pass
 
     def collect(self) -> bool:
         """Drop the content of some versions that can no longer be read; False when none is left.
@@ -86,12 +86,9 @@ class Housekeeping:
             )
         return True
 
-    def _is_removing(self) -> bool:
-        with self._context.read() as session:
-            return tree.is_removing(session)
-
-    def _remove_more(self) -> bool:
-        if not self._is_removing():
-            return False
-        with self._context.write(self._context.SERVER) as session:
-            return self._tree.remove_more(session)
+    def _remove_more(self, organization_id: int | None = None) -> bool:
+        with self._context.read() as session:  # usually there is nothing, which needs no lock
+            if not tree.is_removing(session, organization_id):
+                return False
+        with self._context.write(organization_id) as session:
+            return self._tree.remove_more(session, organization_id)

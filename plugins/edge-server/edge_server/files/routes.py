@@ -65,10 +65,11 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
     def delete(query: DeleteQuery, org: str) -> flask.Response:
         """Delete a file or folder. Content can be read by its version for another 24 hours."""
         segments = tree.parse(query.path)
+        organization_id = context.member().organization_id
         with context.write() as session:
-            names.remove(session, context.member().organization_id, segments, recursive=query.recursive)
+            names.remove(session, organization_id, segments, recursive=query.recursive)
         # A large folder is out of the tree now. What can be cleared away while the caller waits makes room at once.
-        housekeeping.remove_folders(REMOVING)
+        housekeeping.remove_folders(organization_id, REMOVING)
         return context.nothing()
 
     @routes.operation("files.put", "PUT", "/content", who=MEMBER)

@@ -156,9 +156,9 @@ def check_target(session: Session, organization_id: int, segments: Segments, *, 
     return node.version.size if node.version is not None else 0
 
 
-def is_removing(session: Session) -> bool:
-    """Whether something is left for `remove_more`."""
-    return session.scalar(select(Node.id).where(Node.removed_at.is_not(None)).limit(1)) is not None
+def is_removing(session: Session, organization_id: int | None = None) -> bool:
+    """Whether something is left for `remove_more`, of an organization or of any."""
+    return session.execute(_removed(organization_id)).first() is not None
 
 
 def paths_of(session: Session, uids: Collection[str]) -> dict[str, str]:
@@ -317,9 +317,14 @@ class Tree:
         session.expunge(node)
         self._remove_from(session, node.id, node.removed_at, BATCH)
 
-    def remove_more(self, session: Session) -> bool:
-        """Go on with deleting large folders, `BATCH` entries at a time; False when none is left."""
-        row = session.execute(select(Node.id, Node.removed_at).where(Node.removed_at.is_not(None)).limit(1)).first()
+    def remove_more(self, session: Session, organization_id: int | None = None) -> bool:
+        """Go on with deleting large folders, `BATCH` entries at a time; False when none is left.
+
+        Args:
+            session: a transaction that writes.
+            organization_id: whose folders; None for any.
+        """
+        row = session.execute(_removed(organization_id)).first()
         if row is None:
             return False
         self._remove_from(session, row.id, row.removed_at, BATCH)
@@ -399,6 +404,12 @@ def _root(session: Session, organization_id: int) -> Node:
 def _child(session: Session, parent: Node, name: str) -> Node | None:
     place = {"organization": parent.organization_id, "parent": parent.id, "name": name}
     return session.scalars(_CHILD, place).first()
+
+
+def _removed(organization_id: int | None) -> Select[Any]:
+    """What selects a folder that is out of the tree and not empty yet."""
+    nodes = select(Node.id, Node.removed_at).where(Node.removed_at.is_not(None)).limit(1)
+    return nodes if organization_id is None else nodes.where(Node.organization_id == organization_id)
 
 
 def _below(node: Node) -> CTE:

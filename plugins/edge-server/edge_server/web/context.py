@@ -229,6 +229,8 @@ class Context:
     def stored(self, column: InstrumentedAttribute[Any]) -> None:
         """Say that a column holds keys of content in `store`, which goes when its organization is removed.
 
+        `edge server fsck` looks for the content of each row, and drops what no row names and is older than an hour.
+
         Args:
             column: a column of texts; its table has an integer `id`.
         """
