@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import CTE, Select, bindparam, delete, func, literal, select, update
+from sqlalchemy import CTE, ColumnElement, Select, and_, bindparam, delete, func, literal, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from edge_files.wire import Entry
@@ -158,7 +158,7 @@ def check_target(session: Session, organization_id: int, segments: Segments, *, 
 
 def is_removing(session: Session, organization_id: int | None = None) -> bool:
     """Whether something is left for `remove_more`, of an organization or of any."""
-    return session.execute(_removed(organization_id)).first() is not None
+    return session.scalar(select(Node.id).where(_removed(organization_id)).limit(1)) is not None
 
 
 def paths_of(session: Session, uids: Collection[str]) -> dict[str, str]:
@@ -324,7 +324,7 @@ class Tree:
             session: a transaction that writes.
             organization_id: whose folders; None for any.
         """
-        row = session.execute(_removed(organization_id)).first()
+        row = session.execute(select(Node.id, Node.removed_at).where(_removed(organization_id)).limit(1)).first()
         if row is None:
             return False
         self._remove_from(session, row.id, row.removed_at, BATCH)
@@ -406,10 +406,10 @@ def _child(session: Session, parent: Node, name: str) -> Node | None:
     return session.scalars(_CHILD, place).first()
 
 
-def _removed(organization_id: int | None) -> Select[Any]:
-    """What selects a folder that is out of the tree and not empty yet."""
-    nodes = select(Node.id, Node.removed_at).where(Node.removed_at.is_not(None)).limit(1)
-    return nodes if organization_id is None else nodes.where(Node.organization_id == organization_id)
+def _removed(organization_id: int | None) -> ColumnElement[bool]:
+    """The condition on nodes to be folders that are out of the tree and not empty yet."""
+    condition = Node.removed_at.is_not(None)
+    return condition if organization_id is None else and_(condition, Node.organization_id == organization_id)
 
 
 def _below(node: Node) -> CTE:
