@@ -66,7 +66,10 @@ def migrated(data: Path) -> sa.Inspector:
 
 
 def test_the_first_migration_and_that_of_an_added_column_run(bring: Bring, tmp_path: Path) -> None:
-    folder, first = write(NOTES, bring, "Notes of the lab.")
+    shutil.rmtree(bring(NOTES) / "lab_migrations")
+    first = CliRunner().invoke(plugin_migration.main, ["lab", "-m", "Notes of the lab."])
+    folder = bring(NOTES) / "lab_migrations"
+    (folder / "v1.py").unlink()
     assert first.exit_code == 0, first.output
     assert first.output.startswith(f"{folder / 'v0001_notes_of_the_lab.py'} is written.")
     inspector = migrated(tmp_path / "data")

@@ -7,6 +7,7 @@ empty database, and tries what it has written there before it leaves it.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import tempfile
 import textwrap
@@ -39,8 +40,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = {revision!r}
-down_revision = {down_revision!r}
+revision = {revision}
+down_revision = {down_revision}
 branch_labels = None
 depends_on = None
 
@@ -75,11 +76,11 @@ def write(name: str, message: str) -> Path | None:
         with contextlib.closing(engines.database) as database:
             own.upgrade(database)
             if history is not own:
-                _require_writable(history)
                 history.upgrade(database)
             source = _source(history, database, message)
             if source is None:
                 return None
+            _require_writable(history)
             path = history.folder / f"v{_next(history)}_{_slug(message)}.py"
             _try(history, database, path, source)
             return path
@@ -151,11 +152,17 @@ def _source(history: History, database: Database, message: str) -> str | None:
         )
     return _MODULE.format(
         message=message.strip().rstrip(".").replace("\\", "\\\\").replace('"', "'"),
-        revision=_next(history),
-        down_revision=next(iter(history.revisions().get_heads()), None),
-        upgrade=textwrap.indent(textwrap.dedent(upgrade), "    "),
-        downgrade=textwrap.indent(textwrap.dedent(downgrade), "    "),
+        revision=json.dumps(_next(history)),
+        down_revision=json.dumps(newest) if (newest := next(iter(history.revisions().get_heads()), None)) else None,
+        upgrade=_body(upgrade),
+        downgrade=_body(downgrade),
     )
+
+
+def _body(code: str) -> str:
+    """The lines of a function, without Alembic's marks around them."""
+    lines = [line for line in code.splitlines() if not line.lstrip().startswith("# ###")]
+    return textwrap.indent(textwrap.dedent("\n".join(lines)), "    ")
 
 
 def _belongs(history: History, table: str) -> bool:
@@ -240,10 +247,10 @@ def main(name: str, message: str) -> None:
     if path is None:
         output.line(f"Nothing to write: the migrations of {name} build what its classes declare.")
         return
-    output.line(f"{path} is written. Read it before you run it: a renamed column looks like one that goes and one that")
-    output.line("comes. `edge server run` makes a backup and runs it.")
-    if name == OWN:
-        output.line("Set HEAD in edge_server/data/migrations/__init__.py to its revision.")
+    output.line(f"{path} is written.")
+    output.line(
+        "Read it first: a renamed column looks like a removed and a new one. `edge server run` runs it, after a backup."
+    )
 
 
 if __name__ == "__main__":
