@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock, operator_files
-from edge_server.base.operator_files import OperatorFile
+from edge_server.base.operator_files import BadOperatorFile, OperatorFile
 from edge_server.billing import closing, usage
 from edge_server.billing.models import BillingMonth, BillingUsage
 from edge_server.billing.prices import FILE_NAME as PRICES_NAME
@@ -328,3 +328,27 @@ def test_a_price_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
 def test_a_price_is_for_the_unit_it_names(usage_type: str, per: str, amount: int, cost: str) -> None:
     prices = parse(f'currency = "EUR"\n[{usage_type}]\nprice = 0.023\nper = "{per}"\n'.encode())
     assert format(prices.cost(usage.USAGE_TYPES[usage_type], "", amount), "f") == cost
+
+
+def test_prices_are_exact_and_in_the_order_of_the_file() -> None:
+    names = ["transfer_out", "api_requests", "object_storage", "transfer_in"]
+    units = {"api_requests": "request", "object_storage": "GB-month"}
+    tables = [f'[{name}]\nprice = 0.10\nper = "{units.get(name, "GB")}"\n' for name in names]
+    prices = parse(("currency = 'EUR'\n" + "".join(tables)).encode())
+    assert list(prices.prices) == names
+    assert {str(price.price) for price in prices.prices.values()} == {"0.10"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('currency = "EUR\\n"\n', "currency: write it as a code of ISO 4217"),
+        ('currency = "EUR"\n[transfer_in]\nprice = 1\n', "transfer_in.per: it is missing; write what the price is for"),
+        ('currency = "EUR"\n[transfer_in]\nprice = 1e30\nper = "GB"\n', "transfer_in.price: .* reasonable size"),
+        ('currency = "EUR"\n[transfer_in]\nprice = true\nper = "GB"\n', "transfer_in.price: write it as a number"),
+        ('currency = "EUR"\n[app_hours]\nprice = 1\nper = "hour"\nby_tag = 3\n', "app_hours.by_tag: .* table"),
+    ],
+)
+def test_what_is_wrong_with_a_price_names_the_place(text: str, sentence: str) -> None:
+    with pytest.raises(BadOperatorFile, match=f"^prices.toml: {sentence}"):
+        parse(text.encode())

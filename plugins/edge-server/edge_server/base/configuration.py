@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import marshmallow
 
@@ -25,16 +25,10 @@ _UNITS = {
 }
 
 
-if TYPE_CHECKING:
-    _IntField = marshmallow.fields.Field[int]
-else:
-    _IntField = marshmallow.fields.Field  # the one of marshmallow 3 does not say of what type its values are
-
-
-class Size(_IntField):
+class Size(marshmallow.fields.Integer):
     """Bytes, stated as a number or as text such as ``"50 GB"``."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
+    def _deserialize(self, value: Any, attr: str | None, *_: Any, **__: Any) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
         match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None

@@ -7,11 +7,14 @@ import threading
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import marshmallow
 
 from edge_server.base.problems import CannotStart, first_error
+
+Toml = Mapping[str, Any]
+"""A table of a TOML file, as it was read."""
 
 _T = TypeVar("_T")
 
@@ -79,29 +82,21 @@ class Text(marshmallow.fields.String):
     """A text."""
 
     default_error_messages = {
-        "required": "it is missing; write it as text",
-        "invalid": "write it as text",
+        "required": "it is missing; write it as text in quotes",
+        "invalid": "write it as text in quotes",
     }
 
 
 class Table(marshmallow.fields.Nested):
     """A table of its own."""
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, partial: Any = None, **kwargs: Any
-    ) -> Any:
+    def _deserialize(self, value: Any, attr: str | None, data: Toml | None, partial: Any = None, **kwargs: Any) -> Any:
         if not isinstance(value, dict):
             raise marshmallow.ValidationError(f'write it as a table ["{attr}"]')
         return super()._deserialize(value, attr, data, partial, **kwargs)
 
 
-if TYPE_CHECKING:
-    _DictField = marshmallow.fields.Field[dict[str, Any]]
-else:
-    _DictField = marshmallow.fields.Field  # the one of marshmallow 3 does not say of what type its values are
-
-
-class Entries(_DictField):
+class Entries(marshmallow.fields.Dict):
     """A table whose entries are all alike, under names that the operator chooses.
 
     What is wrong with an entry is told by its name alone; that of marshmallow's `Dict` would be NAME.value.
@@ -118,7 +113,7 @@ class Entries(_DictField):
         self._values = values
         self._names = names
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> dict[str, Any]:
+    def _deserialize(self, value: Any, attr: str | None, data: Toml | None, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise marshmallow.ValidationError(f'write it as a table ["{attr}"]')
         loaded, errors = {}, {}

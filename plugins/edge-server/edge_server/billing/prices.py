@@ -105,7 +105,9 @@ class _PriceTable(marshmallow.Schema):
     error_messages = {"unknown": "it is unknown here; a price has price, per and by_tag"}
 
     price = Number(required=True, validate=_reasonable)
-    per = Text(required=True)
+    per = Text(
+        required=True, error_messages={"required": 'it is missing; write what the price is for, such as per = "GB"'}
+    )
     by_tag = Entries(Number(validate=_reasonable))
 
 

@@ -30,9 +30,9 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 _AT_ONCE = 500
 
 
-# The table of files, by its name, as subsystems do not import each other. Its rows are kept for this:
-# one stays when its content is gone. A function that files offered instead would have to know what
-# a day is, what is closed and what was measured before; all that there is to agree on is these columns.
+# The table of versions, which files write, by its name: subsystems do not import each other. These columns
+# are all there is to agree on. A function of files that measures would have to know what a day is here,
+# which months are closed and what was measured before.
 VERSIONS = sa.table(
     "versions",
     sa.column("organization_id", sa.BigInteger()),
