@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import hashlib
 import os
 import subprocess
@@ -199,6 +200,65 @@ def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"fsspec", "numpy", "pandas", "pyarrow", "PIL", "imageio", "openpyxl", "odf", "python_calamine"}
     assert heavy.isdisjoint(loaded)
+
+
+# --- content as a whole ---------------------------------------------------------------------------
+
+
+def test_content_is_written_and_read_as_it_is(files: Folder) -> None:
+    for content in (b"", b"\r\n\r\0", bytearray(b"abc"), memoryview(array.array("i", [1, 2]))):
+        assert files.write_bytes("runs/a.bin", content) == len(bytes(content))
+        assert files.read_bytes("runs/a.bin") == bytes(content)
+    assert files.write_bytes("a.bin", memoryview(b"abcdef")[::2]) == 3
+    assert files.read_bytes("a.bin") == b"ace"
+    for text in ("", "a\r\nb\rc\n", "\ufeffgrün 文件 🧪"):
+        assert files.write_text("a.csv", text) == len(text)
+        assert files.read_text("a.csv") == text
+        assert files.read_bytes("a.csv") == text.encode()
+    files.write_text(files / "a.csv", "grün", "latin-1", overwrite=True)
+    assert files.read_bytes("a.csv") == b"gr\xfcn"
+    assert files.read_text("a.csv", encoding="latin-1") == "grün"
+    assert files.read_text("a.csv", errors="replace") == "gr\ufffdn"
+
+
+def test_what_cannot_be_written_or_read_changes_nothing(
+    files: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("a local file")
+    files.write_bytes("a.csv", b"gr\xfcn")
+    files.make_folder("runs")
+    with pytest.raises(UnicodeDecodeError):
+        files.read_text("a.csv")
+    with pytest.raises(UnicodeEncodeError):
+        files.write_text("a.csv", "文件", encoding="latin-1")
+    with pytest.raises(TypeError):
+        files.write_bytes("a.csv", "a.csv")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="write_bytes"):
+        files.write_text("a.csv", b"x")  # type: ignore[arg-type]
+    for write in (files.write_bytes, files.write_text):
+        with pytest.raises(AlreadyExists):
+            write("a.csv", b"x" if write == files.write_bytes else "x", overwrite=False)  # type: ignore[operator]
+    for read in (files.read_bytes, files.read_text):
+        with pytest.raises(BadEntry, match="is a folder"):
+            read("runs")
+        with pytest.raises(NotFound):
+            read("nothing")
+    assert files.read_bytes("a.csv") == b"gr\xfcn"
+
+
+def test_touch_never_empties_a_file(files: Folder) -> None:
+    files.touch("runs/new.txt")
+    assert files.read_bytes("runs/new.txt") == b""
+    files.write_bytes("runs/new.txt", b"content")
+    before = files.stat("runs/new.txt")
+    files.touch("runs/new.txt")
+    assert files.stat("runs/new.txt").version == before.version
+    assert files.read_bytes("runs/new.txt") == b"content"
+    with pytest.raises(AlreadyExists):
+        files.touch("runs/new.txt", exist_ok=False)
+    with pytest.raises(AlreadyExists):
+        files.touch("runs")
 
 
 # --- notebooks ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, cast, overload
 
-from edge_core.errors import BadEntry, EdgeError, NotFound
+from edge_core.errors import AlreadyExists, BadEntry, EdgeError, NotFound
 from edge_vfs import download, local_names, openers, patterns, table
 from edge_vfs.file import File
 from edge_vfs.source import Source
@@ -349,6 +349,89 @@ class Folder(Generic[FileT]):
         path = self._join(name)
         with Source(fileobj) as source:
             self._store.write(path, source, overwrite=overwrite)
+
+    def read_bytes(self, name: Name) -> bytes:
+        """Return the content of a file; raises like `open`.
+
+        Args:
+            name: name or path.
+        """
+        with self._opened(name) as file:
+            return file.readall()
+
+    def read_text(self, name: Name, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return the content of a file as text, with the newlines as they are in the file.
+
+        Args:
+            name: name or path.
+            encoding: name of the encoding; ``"utf-8-sig"`` leaves out a byte-order mark.
+            errors: what to do with bytes that are no text, as for `bytes.decode`.
+
+        Raises:
+            NotFound: the file does not exist.
+            BadEntry: `name` is a folder.
+            UnicodeDecodeError: the content is not text in this encoding.
+            LookupError: the encoding is unknown.
+        """
+        return self.read_bytes(name).decode(encoding, errors)
+
+    def write_bytes(self, name: Name, content: bytes | bytearray | memoryview, *, overwrite: bool = True) -> int:
+        """Upload bytes as a file, and return their number; raises like `upload`.
+
+        Args:
+            name: name or path on the server; missing folders are made.
+            content: the content.
+            overwrite: False refuses to replace an existing file.
+        """
+        block = memoryview(content)  # refuses a str, which `upload` would take for the path of a local file
+        self.upload(name, block.cast("B") if block.contiguous else block.tobytes(), overwrite=overwrite)
+        return block.nbytes
+
+    def write_text(
+        self, name: Name, text: str, encoding: str = "utf-8", errors: str = "strict", *, overwrite: bool = True
+    ) -> int:
+        """Upload text as a file, with its newlines as they are, and return the number of characters.
+
+        Args:
+            name: name or path on the server; missing folders are made.
+            text: the content.
+            encoding: name of the encoding.
+            errors: what to do with characters that the encoding does not have, as for `str.encode`.
+            overwrite: False refuses to replace an existing file.
+
+        Raises:
+            AlreadyExists, BadEntry: as for `upload`.
+            UnicodeEncodeError: the encoding does not have a character of the text; nothing is uploaded.
+            LookupError: the encoding is unknown.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"the text must be a str, not {type(text).__name__}; for bytes use write_bytes")
+        self.upload(name, text.encode(encoding, errors), overwrite=overwrite)
+        return len(text)
+
+    def touch(self, name: Name, *, exist_ok: bool = True) -> None:
+        """Make an empty file unless a file exists; an existing file keeps its content and its time.
+
+        Args:
+            name: name or path; missing folders are made.
+            exist_ok: False refuses an existing file.
+
+        Raises:
+            AlreadyExists: a folder has the name, or a file has it and `exist_ok` is False.
+            BadEntry: the name is not valid.
+        """
+        try:
+            self.upload(name, b"", overwrite=False)
+        except AlreadyExists:
+            if not exist_ok or self.stat(name).kind != "file":
+                raise
+
+    def _opened(self, name: Name) -> FileT:
+        path = self._join(name)
+        stat = self._store.stat(path)
+        if stat.kind == "folder":
+            raise BadEntry(f"{str(name)!r} is a folder, which has no content; give the path of a file")
+        return self._file_class(self._store, path, stat)
 
     def make_folder(self, name: Name, *, exist_ok: bool = False) -> Self:
         """Make a folder, including missing parents, and return it.
