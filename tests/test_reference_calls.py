@@ -208,6 +208,7 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     assert list(root.glob("**/*.png")) == ["this/folder/image001.png"]
     root.download_folder("this", "copied")
     assert root.upload_folder("again", "copied").list() == ["folder"]
+    use_content(root, "mydata.csv")
     root.delete("mydata.csv")
     root.delete("again", recursive=True)
     assert root.list() == ["Imported Data", "this"]
@@ -217,6 +218,15 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
         use_file(file, File, "abc.bin")
         assert download(file.download_url()) == b"abcdef"
     assert file.closed
+
+
+def use_content(folder: Any, name: str) -> None:
+    """Content as a whole."""
+    assert folder.write_bytes(name, b"abc\n") == 4
+    folder.touch(name)
+    assert folder.read_bytes(name) == b"abc\n"
+    assert folder.write_text(name, "abcd\n") == 5
+    assert folder.read_text(name) == "abcd\n"
 
 
 def use_file(file: Any, kind: type, name: str) -> None:
@@ -233,6 +243,10 @@ def use_file(file: Any, kind: type, name: str) -> None:
     buffer = bytearray(4)
     assert file.readinto(buffer) == 4
     assert buffer == b"abcd"
+    assert file.peek(2).startswith(b"ef")
+    assert file.readline() == b"ef"
+    assert list(file) == []
+    assert file.name.endswith(f"/{name}")
     assert file.readable()
     assert file.seekable()
     with pytest.raises(io.UnsupportedOperation):
@@ -377,6 +391,7 @@ def use_bucket(conn: Any, store: Any, folder_class: type, file_class: type) -> N
     assert root.download("folder1/myfile.txt", localpath="local.txt").read_bytes() == b"abcdef"
     root.download_folder("folder2", "copied")
     assert root.upload_folder("again", "copied").list() == ["subfolder"]
+    use_content(root, "again/subfolder/myfile2.txt")
     root.rename("folder1/myfile.txt", "other.txt")
     root.move("folder1/other.txt", "moved/file.txt")
     root.make_folder("empty")

@@ -184,12 +184,14 @@ _FOLDER = (
     method("delete", "name", INFERRED),
     *attributes("basename path parent", OURS),
     *methods("scan exists stat walk glob download_folder upload_folder", OURS),
+    *methods("read_bytes read_text write_bytes write_text touch", OURS),
 )
 _FILE = (
     *attributes("basename size", SEEN),
     method("download_url", "", SEEN),
     *methods("read seek tell close write", SEEN),
-    *methods("readall readinto readable seekable", OURS),
+    *attributes("name", OURS),
+    *methods("readall readinto readline peek readable seekable", OURS),
 )
 
 FILES = Section(

@@ -49,7 +49,7 @@ def test_other_processes_read_through_a_folder(environment: EdgeSession) -> None
     assert file.tell() == 1
 
 
-def test_a_pickle_has_a_token_only_if_it_was_given(environment: EdgeSession) -> None:
+def test_a_pickle_has_a_token_only_if_it_was_an_argument(environment: EdgeSession) -> None:
     token, url, organization = (
         environment.config.api_token,
         environment.config.service_url,

@@ -219,7 +219,7 @@ class S3Connection(Connection):
         client.meta.events.register("before-sign.s3.DeleteObjects", _add_md5)
         return client
 
-    def stored(self) -> StoredBucket:
+    def _stored(self) -> StoredBucket:
         """Return the bucket as a pickle carries it: by the connector's name, without keys.
 
         Raises:
@@ -235,7 +235,7 @@ class S3Connection(Connection):
     @property
     def _store(self) -> BucketStore:
         if self._bucket_store is None:
-            self._bucket_store = BucketStore(self, self._transferred)
+            self._bucket_store = BucketStore(self, self._transferred, self._stored)
         return self._bucket_store
 
 
@@ -268,7 +268,7 @@ class StoredBucket:
         """Report the progress of a transfer to the hooks of the session."""
         self._connected()._transferred(direction, path, done, total, finished=finished)
 
-    def stored(self) -> StoredBucket:
+    def itself(self) -> StoredBucket:
         return self
 
     def _connected(self) -> S3Connection:

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import itertools
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from edge_core.errors import AlreadyExists, BadEntry, BadResponse, Conflict, NotFound
@@ -40,12 +40,12 @@ class Bucket(Protocol):
     @property
     def endpoint(self) -> str | None: ...
     def client(self, *, region: str | None = None) -> Any: ...
-    def stored(self) -> Stored: ...
 
 
 class Stored(Bucket, Protocol):
     """A bucket that is known by its connector's name, so that a pickle of it has no keys."""
 
+    def itself(self) -> Stored: ...
     def report(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool) -> None: ...
 
 
@@ -67,10 +67,17 @@ class Entry(NamedTuple):
 
 
 class BucketStore:
-    """An `edge_vfs.FileStore` of a bucket."""
+    """An `edge_vfs.FileStore` of a bucket.
 
-    def __init__(self, connection: Bucket, report: Report) -> None:
+    Args:
+        connection: the bucket.
+        report: takes note of the progress of a transfer.
+        stored: returns the bucket as a pickle carries it, without keys.
+    """
+
+    def __init__(self, connection: Bucket, report: Report, stored: Callable[[], Stored]) -> None:
         self._connection = connection
+        self._stored = stored
         self._report = report
         self.bucket = connection.bucket
         self._client: Any = None
@@ -86,8 +93,8 @@ class BucketStore:
         return (self._connection.endpoint or AMAZON).rstrip("/"), self.bucket
 
     def __reduce__(self) -> tuple[Any, ...]:
-        stored = self._connection.stored()
-        return type(self), (stored, stored.report)
+        stored = self._stored()
+        return type(self), (stored, stored.report, stored.itself)
 
     @property
     def client(self) -> Any:

@@ -63,7 +63,7 @@ def test_a_folder_of_a_connection_without_a_connector_is_not_pickled(bucket: S3C
         pickle.dumps(bucket.root)
 
 
-def test_a_connector_that_changed_is_not_taken_for_the_old_one(dev: EdgeSession, stored: S3Connection) -> None:
+def test_a_connector_that_changed_is_not_taken_for_the_former(dev: EdgeSession, stored: S3Connection) -> None:
     content = pickle.dumps(stored.root)
     stored.bucket = "elsewhere"
     dev.sources.update(stored)
