@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import io
 import os
 import random
 import stat
+import subprocess
+import sys
 import threading
 import urllib.request
 from pathlib import Path
@@ -245,7 +248,8 @@ def test_a_download_lands_under_its_name_or_at_localpath(
     assert files.download("runs/a.txt", "sub") == Path("sub/a.txt")
     (tmp_path / "old.txt").write_bytes(b"old content")
     assert files.download("runs/a.txt", localpath=tmp_path / "old.txt").read_bytes() == b"new"
-    assert stat.S_IMODE(os.stat("a.txt").st_mode) == 0o666 & ~_umask()
+    (tmp_path / "usual").touch(0o666)
+    assert os.stat("a.txt").st_mode == os.stat("usual").st_mode
     with pytest.raises(NotADirectoryError, match="make it first"):
         files.download("runs/a.txt", "no/such/folder.txt")
     with pytest.raises(BadEntry, match="is a folder"):
@@ -255,10 +259,42 @@ def test_a_download_lands_under_its_name_or_at_localpath(
         files.download("runs/a.txt", "pipe")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@pytest.mark.slow
+def test_downloads_of_many_threads_obey_the_umask_and_leave_it_alone(files: Folder, tmp_path: Path) -> None:
+    for n in range(8):
+        files.upload(f"many/{n}.txt", b"x")
+    program = """
+import concurrent.futures, os, pathlib, sys
+from edge.api import EdgeSession
+
+os.umask(0o027)
+files = EdgeSession().files
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    list(pool.map(lambda n: files.download(f"many/{n}.txt", sys.argv[1]), range(8)))
+    list(pool.map(lambda n: files.download_folder("many", pathlib.Path(sys.argv[1], str(n) + "-")), range(8)))
+assert os.umask(0) == 0o027
+"""
+    settings = files._store.session.config  # type: ignore[attr-defined]
+    environment = {
+        "EDGE_API_TOKEN": settings.api_token,
+        "EDGE_API_SERVICE_URL": settings.service_url,
+        "EDGE_API_ORG": settings.organization,
+    }
+    subprocess.run([sys.executable, "-c", program, tmp_path], env={**os.environ, **environment}, check=True)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*.txt")}
+    assert modes == {0o640}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir() if path.is_dir()} == {0o750}
+
+
+def test_a_download_has_the_time_of_modification(files: Folder, tmp_path: Path) -> None:
+    for name, payload in (("runs/a.txt", b"x"), ("runs/empty", b""), ("runs/large.bin", content(SMALL_CONTENT + 1))):
+        files.upload(name, payload)
+        modified_at = files.stat(name).modified_at
+        epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+        nanoseconds = (modified_at - epoch) // dt.timedelta(microseconds=1) * 1000
+        os.utime(files.download(name, tmp_path), (1, 1))  # as if an older file were there
+        for path in (files.download(name, tmp_path), files.download_folder("runs", tmp_path / "runs") / name[5:]):
+            assert path.stat().st_mtime_ns == nanoseconds
 
 
 def test_a_failed_download_leaves_the_old_file_and_nothing_else(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import pathlib
 
@@ -12,12 +13,17 @@ from edge_vfs import local_names
 from edge_vfs.content import Check, Content
 from edge_vfs.store import FileStore, Stat
 
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+# Before the file has its name; Windows sets times by name only.
+_BY_HANDLE = os.utime in os.supports_fd
+
 BLOCK = 1 << 20
 """Bytes that are read and written at once."""
 
 
 def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path) -> None:
-    """Download a file, and report the progress to the store.
+    """Download a file with its time of modification, and report the progress to the store.
 
     Args:
         store: the store of the file.
@@ -36,7 +42,19 @@ def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path) -> None
                 check.see(content.position - len(block), block)
                 file.write(block)
                 store.progress("download", path, content.position, stat.size)
+            file.flush()
+            if _BY_HANDLE:
+                _set_time(file.fileno(), stat.modified_at)
+        if not _BY_HANDLE:
+            _set_time(target, stat.modified_at)
         store.progress("download", path, content.position, stat.size, finished=True)
+
+
+def _set_time(file: int | pathlib.Path, modified_at: dt.datetime) -> None:
+    nanoseconds = (modified_at - EPOCH) // dt.timedelta(microseconds=1) * 1000
+    # Some file systems keep no times, or not all; the content is what counts.
+    with contextlib.suppress(OSError, OverflowError):
+        os.utime(file, ns=(nanoseconds, nanoseconds))
 
 
 def target_of(name: str, localpath: str | os.PathLike[str] | None) -> pathlib.Path:

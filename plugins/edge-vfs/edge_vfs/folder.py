@@ -228,6 +228,8 @@ class Folder(Generic[FileT]):
     def download(self, name: Name, localpath: str | os.PathLike[str] | None = None) -> pathlib.Path:
         """Download a file; it appears under its final name only once it is complete and checked.
 
+        It has the time of modification that the store tells.
+
         Args:
             name: name or path of a file.
             localpath: the local file to write, or an existing folder to put it in; by default the
