@@ -8,11 +8,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import flask
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 import edge_server.data.migrations
@@ -24,6 +26,10 @@ from edge_server.files import tree
 from edge_server.files.models import Node
 from edge_server.identity import accounts
 from edge_server.identity.models import Organization
+from edge_server.keys.signing import Signer
+from edge_server.run import app
+from edge_server.web.context import Context
+from edge_server.web.permissions import Member
 
 
 @pytest.fixture
@@ -161,3 +167,28 @@ def test_a_downgrade_empties_the_database(migrated: Database) -> None:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     assert sa.inspect(migrated.engine).get_table_names() == ["alembic_version"]
+
+
+def test_a_writing_transaction_names_the_organization_it_touches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = app.engines_at(tmp_path, Signer(b""))
+    context = Context("lab", engines)
+    touched: list[int] = []
+    write = engines.database.write
+
+    def noted(organization_id: int) -> contextlib.AbstractContextManager[Session]:
+        touched.append(organization_id)
+        return write(organization_id)
+
+    monkeypatch.setattr(engines.database, "write", noted)
+    web = app.build(engines, [])
+    with contextlib.closing(engines.database):
+        with web.test_request_context("/"):
+            flask.g.member = Member(7, developer=False, admin=False)
+            for named in ((), (8,), (context.SERVER,)):
+                with context.write(*named):
+                    pass
+        with context.write():
+            pass
+    assert touched == [7, 8, SERVER, SERVER]

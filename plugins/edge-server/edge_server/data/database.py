@@ -29,8 +29,8 @@ PLUGIN_TABLE = "alembic_version_"
 BUSY_TIMEOUT = 30_000
 """Milliseconds a transaction waits for another one's write lock."""
 
-SERVER = None
-"""What a transaction names that writes what belongs to no organization, or to several."""
+SERVER = 0
+"""What a transaction names that writes what belongs to no organization, or to several; no organization has this id."""
 
 
 class NotMigrated(CannotStart):
@@ -44,7 +44,7 @@ class Transactions(Protocol):
         """A transaction that only reads: one unchanging view, and never a wait."""
         ...
 
-    def write(self, organization_id: int | None, /) -> AbstractContextManager[Session]:
+    def write(self, organization_id: int, /) -> AbstractContextManager[Session]:
         """A transaction that writes, committed at the end of the block unless it raises."""
         ...
 
@@ -77,7 +77,7 @@ class Database:
             yield session
 
     @contextlib.contextmanager
-    def write(self, organization_id: int | None) -> Iterator[Session]:
+    def write(self, organization_id: int) -> Iterator[Session]:
         """A transaction that writes, committed at the end of the block unless it raises.
 
         Args:

@@ -90,5 +90,5 @@ class Housekeeping:
         with self._context.read() as session:  # usually there is nothing, which needs no lock
             if not tree.is_removing(session, organization_id):
                 return False
-        with self._context.write(organization_id) as session:
+        with self._context.write(self._context.SERVER if organization_id is None else organization_id) as session:
             return self._tree.remove_more(session, organization_id)

@@ -350,9 +350,9 @@ class Context:
                 other; `SERVER` for what belongs to none. By default the organization of the request
                 at hand, or `SERVER` where its address names none.
         """
-        membership = permissions.member_at_hand()
-        if organization_id is None and membership is not None:
-            organization_id = membership.organization_id
+        if organization_id is None:
+            membership = permissions.member_at_hand()
+            organization_id = SERVER if membership is None else membership.organization_id
         with self._engines.database.write(organization_id) as session, self._fenced(session):
             yield session
 
