@@ -54,6 +54,12 @@ PARTS = {
 #: Modules of others that their documentation does not name, so that all of them is private.
 UNDOCUMENTED = re.compile(r"gunicorn\.(?!app\b|config\b)")
 
+#: What a library documents for classes that extend it: marshmallow's guide to fields of one's own.
+DOCUMENTED = {"_deserialize"}
+
+#: What metaclasses put into each class: those of abc, and of marshmallow's schemas.
+BY_METACLASSES = {"_abc_impl", "_declared_fields", "_hooks"}
+
 #: What Python documents despite the underscore.
 PYTHON = {"_asdict", "_exit", "_fields", "_getframe", "_make", "_replace"}
 
@@ -63,7 +69,7 @@ def used(package: Path) -> set[str]:
     ours = _defined(package)
     for name in SHARED.get(package.name, SHARED):
         ours |= _defined(PACKAGES[name])
-    return {name for tree in _trees(package) for name in _used(tree)} - ours - PYTHON
+    return {name for tree in _trees(package) for name in _used(tree)} - ours - PYTHON - DOCUMENTED
 
 
 @functools.cache
@@ -115,7 +121,7 @@ def overridden(package: str) -> set[str]:
             if inspect.isclass(kind) and kind.__module__ == module.__name__:
                 bases = [base for base in kind.__mro__[1:] if not _is_known(base.__module__)]
                 names |= {name for base in bases for name in vars(kind).keys() & vars(base).keys() if name[:1] == "_"}
-    return {name for name in names if not name.startswith("__") and name != "_abc_impl"}
+    return {name for name in names if not name.startswith("__")} - DOCUMENTED - BY_METACLASSES
 
 
 def _modules(package: str) -> Iterator[object]:

@@ -72,10 +72,10 @@ class Number(marshmallow.fields.Decimal):
         "special": "write it as a number, such as 0.5",
     }
 
-    def _validated(self, value: Any) -> decimal.Decimal:
+    def _deserialize(self, value: Any, attr: str | None, data: Toml | None, **kwargs: Any) -> decimal.Decimal:
         if isinstance(value, str):
             raise self.make_error("invalid")
-        return super()._validated(value)
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Text(marshmallow.fields.String):
