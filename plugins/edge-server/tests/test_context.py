@@ -242,6 +242,18 @@ def test_a_kind_that_search_finds_belongs_to_a_single_subsystem(lab: Laboratory)
         Context("lab", lab.engines).names("file")
 
 
+def test_names_of_other_subsystems_are_out_of_reach(lab: Laboratory) -> None:
+    answer = lab.call("PUT", "/v1/orgs/default/files/content", query_string={"path": "spectrum"}, data=b"x")
+    assert answer.status_code == 201, answer.text
+    context = Context("lab", lab.engines)
+    names = context.names("lab event")
+    with context.write(SERVER) as session:
+        names.remove(session, [answer.json["uid"]])
+        with pytest.raises(sa.exc.NoResultFound):
+            names.rename(session, answer.json["uid"], "mine")
+    assert lab.search("spectrum") == [("spectrum", "spectrum")]
+
+
 def test_a_signed_address_serves_anyone_for_a_single_thing(lab: Laboratory) -> None:
     address = lab.address(lab.plot())
     answer = lab.call("GET", address, token=None)

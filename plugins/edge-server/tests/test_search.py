@@ -225,16 +225,16 @@ def test_a_removed_name_leaves_nothing_behind(database: Database) -> None:
     kept = rows(database)
     with database.write(SERVER) as session:
         index.add(session, 1, "file", "c", "plate three.csv")
-        index.rename(session, "c", "sample four")
-        index.remove(session, ["c", "unknown"])
+        index.rename(session, "file", "c", "sample four")
+        index.remove(session, "file", ["c", "unknown"])
     assert rows(database) == kept
     with database.write(SERVER) as session:
-        index.remove(session, ["a"])
+        index.remove(session, "file", ["a"])
     with database.read() as session:
         assert [match.uid for match in index.find(session, 2, "plate")] == ["b"]
         assert index.find(session, 1, "plate") == []
     with database.write(SERVER) as session:
-        index.remove(session, ["b"])
+        index.remove(session, "connector", ["b"])
     assert rows(database) == [0, 0, 0, 0]
 
 

@@ -78,19 +78,19 @@ def add(transaction: Transaction, organization_id: int, kind: str, uid: str, nam
     _place(transaction, organization_id, row.scalar_one(), set(trigrams.words(name)))
 
 
-def rename(transaction: Transaction, uid: str, name: str) -> None:
+def rename(transaction: Transaction, kind: str, uid: str, name: str) -> None:
     """Index another name of something that is indexed."""
-    row = transaction.execute(sa.select(_NAMES).where(_NAMES.c.uid == uid)).one()
+    row = transaction.execute(sa.select(_NAMES).where(_NAMES.c.kind == kind, _NAMES.c.uid == uid)).one()
     transaction.execute(sa.update(_NAMES).where(_NAMES.c.id == row.id).values(name=name))
     before, after = set(trigrams.words(row.name)), set(trigrams.words(name))
     _place(transaction, row.organization_id, row.id, after - before)
     _unplace(transaction, row.organization_id, [(row.id, before - after)])
 
 
-def remove(transaction: Transaction, uids: Iterable[str]) -> None:
+def remove(transaction: Transaction, kind: str, uids: Iterable[str]) -> None:
     """Take names out of the index; those that are not in it are passed over."""
     for chunk in _chunks(list(uids)):
-        rows = transaction.execute(sa.select(_NAMES).where(_NAMES.c.uid.in_(chunk))).all()
+        rows = transaction.execute(sa.select(_NAMES).where(_NAMES.c.kind == kind, _NAMES.c.uid.in_(chunk))).all()
         for organization_id in {row.organization_id for row in rows}:
             here = [(row.id, set(trigrams.words(row.name))) for row in rows if row.organization_id == organization_id]
             _unplace(transaction, organization_id, here)

@@ -122,12 +122,12 @@ class Names:
     def rename(self, session: Session, uid: str, name: str) -> None:
         """Let search find something under another name."""
         with _indexing(session):
-            self._index.rename(session, uid, name)
+            self._index.rename(session, self.kind, uid, name)
 
     def remove(self, session: Session, uids: Collection[str]) -> None:
         """Let search not find things any more; uids that it does not know are passed over."""
         with _indexing(session):
-            self._index.remove(session, uids)
+            self._index.remove(session, self.kind, uids)
 
 
 @contextlib.contextmanager

@@ -35,11 +35,11 @@ class NameIndex(Protocol):
         """Index the name of something new."""
         ...
 
-    def rename(self, session: Session, uid: str, name: str, /) -> None:
+    def rename(self, session: Session, kind: str, uid: str, name: str, /) -> None:
         """Index another name of something that is indexed."""
         ...
 
-    def remove(self, session: Session, uids: Collection[str], /) -> None:
+    def remove(self, session: Session, kind: str, uids: Collection[str], /) -> None:
         """Take names out of the index; those that are not in it are passed over."""
         ...
 
