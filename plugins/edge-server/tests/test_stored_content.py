@@ -164,7 +164,7 @@ def test_the_content_of_rows_is_dropped_before_them(plots: Api, tmp_path: Path, 
     assert first != second
 
 
-def test_fsck_looks_into_a_store_that_no_server_has_made_yet(plots: Api, tmp_path: Path) -> None:
+def test_fsck_looks_into_a_store_whose_folders_are_not_there_yet(plots: Api, tmp_path: Path) -> None:
     """As where a newer version of a plugin names its first column."""
     shutil.rmtree(tmp_path / "data" / "subsystems")
     done = run_fsck(tmp_path / "data")
