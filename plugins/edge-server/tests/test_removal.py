@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from edge_server.accounts import removal
+from edge_server.accounts.departures import Departures
 from edge_server.accounts.removal import Removals
 from edge_server.base import clock
-from edge_server.data import database
+from edge_server.data import ownership
 from edge_server.data.database import SERVER, Database
 from edge_server.data.migration import migrate, own_history
 from edge_server.data.store import FolderStore
@@ -20,25 +23,45 @@ from edge_server.files import tree
 from edge_server.files.models import Node, Upload, UploadPart, Version
 from edge_server.identity import accounts
 from edge_server.identity.models import Membership, Organization, User
+from edge_server.keys.signing import Signer
+from edge_server.run import app
 from edge_server.testing.local_server import EdgeServer
+from edge_server.web.context import Context, OwnContext
+from edge_server.web.engines import Engines
 
 from .trees import TREE
 from .wire import client, close_all
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Database]:
-    found = Database(tmp_path / database.FILE_NAME)
-    migrate(found, tmp_path / "backups", [own_history()])
-    yield found
-    found.close()
+def engines(tmp_path: Path) -> Iterator[Engines]:
+    """What a server runs on, with its subsystems' ways to remove what is theirs."""
+    with contextlib.closing(app.engines_at(tmp_path, Signer(b"")).database) as database:
+        engines = app.engines_at(tmp_path, Signer(b""), database=database)
+        engines.store.create()
+        migrate(database, tmp_path / "backups", [own_history()])
+        app.load(engines, plugins=False)
+        yield engines
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    made = FolderStore(tmp_path)
-    made.create()
-    return made
+def opened(engines: Engines) -> Database:
+    return engines.database
+
+
+@pytest.fixture
+def store(engines: Engines) -> FolderStore:
+    return engines.store
+
+
+@pytest.fixture
+def context(engines: Engines) -> OwnContext:
+    return OwnContext("accounts", engines, ())
+
+
+@pytest.fixture
+def removals(context: OwnContext) -> Removals:
+    return Removals(context)
 
 
 def fill(opened: Database, store: FolderStore, name: str, files: int = 5) -> int:
@@ -86,27 +109,28 @@ def close(opened: Database, organization_id: int) -> None:
 
 def rows(opened: Database, organization_id: int) -> dict[str, int]:
     """How many rows of each table are the organization's."""
-    found = {}
+    counts = {}
     with opened.read() as session:
-        for table in removal.tables_of(opened.engine).sorted_tables:
-            owned = removal.owned_by(table, organization_id)
+        for table in ownership.tables_of(opened.engine).sorted_tables:
+            owned = ownership.owned_by(table, "organizations", organization_id)
             if owned is not None:
                 count = session.scalar(sa.select(sa.func.count()).select_from(table).where(owned))
-                found[table.name] = count or 0
-    return found
+                counts[table.name] = count or 0
+    return counts
 
 
 def contents(tmp_path: Path) -> int:
     return sum(path.is_file() for folder in ("content", "uploads") for path in (tmp_path / folder).rglob("*"))
 
 
-def test_all_of_it_goes_and_nothing_else(opened: Database, store: FolderStore, tmp_path: Path) -> None:
+def test_all_of_it_goes_and_nothing_else(
+    opened: Database, store: FolderStore, removals: Removals, tmp_path: Path
+) -> None:
     gone, kept = fill(opened, store, "gone"), fill(opened, store, "kept")
     before = rows(opened, kept)
     assert {"memberships", "nodes", "versions", "uploads", "upload_parts", "invitations"} <= set(before)
     assert all(before[name] for name in ("memberships", "nodes", "versions", "uploads", "upload_parts"))
     assert contents(tmp_path) == 12
-    removals = Removals(opened, store)
     removals.run()
     assert rows(opened, gone) == before  # nobody has said so
     close(opened, gone)
@@ -125,62 +149,150 @@ def test_all_of_it_goes_and_nothing_else(opened: Database, store: FolderStore, t
 
 def test_users_and_what_is_theirs_belong_to_no_organization(opened: Database) -> None:
     for table in ("users", "tokens", "idempotency_keys"):
-        assert removal.owned_by(removal.tables_of(opened.engine).tables[table], 1) is None
+        assert ownership.owned_by(ownership.tables_of(opened.engine).tables[table], "organizations", 1) is None
 
 
-def test_a_plugins_tables_are_cleared_as_well(opened: Database, store: FolderStore) -> None:
+def test_a_plugins_tables_are_cleared_as_well(
+    opened: Database, store: FolderStore, removals: Removals, context: OwnContext
+) -> None:
     gone = fill(opened, store, "gone")
     with opened.write(SERVER) as session:
         for statement in (
-            "CREATE TABLE lab_books (id INTEGER PRIMARY KEY, organization_id INTEGER NOT NULL "
-            "REFERENCES organizations (id))",
+            "CREATE TABLE lab_books (id INTEGER PRIMARY KEY, lab INTEGER NOT NULL "
+            "REFERENCES organizations (id) ON DELETE CASCADE)",
             "CREATE TABLE lab_pages (id INTEGER PRIMARY KEY, book_id INTEGER NOT NULL REFERENCES lab_books (id))",
-            "CREATE TABLE lab_moods (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users (id))",
+            "CREATE TABLE lab_loans (id INTEGER PRIMARY KEY, organization_id INTEGER "
+            "REFERENCES organizations (id) ON DELETE SET NULL, "
+            "user_id INTEGER REFERENCES users (id) ON DELETE SET NULL)",
+            "CREATE TABLE lab_moods (id INTEGER PRIMARY KEY, whose INTEGER NOT NULL "
+            "REFERENCES users (id) ON DELETE CASCADE)",
+            "CREATE TABLE lab_notes (id INTEGER PRIMARY KEY, mood_id INTEGER NOT NULL REFERENCES lab_moods (id))",
             f"INSERT INTO lab_books VALUES (1, {gone})",
             "INSERT INTO lab_pages VALUES (1, 1), (2, 1)",
+            f"INSERT INTO lab_loans SELECT 1, {gone}, id FROM users",
             "INSERT INTO lab_moods SELECT 1, id FROM users",
+            "INSERT INTO lab_notes VALUES (1, 1)",
         ):
             session.execute(sa.text(statement))
+
+    def count(table: str) -> int:
+        with opened.read() as session:
+            return session.scalar(sa.text(f"SELECT count(*) FROM {table}")) or 0
+
+    def loan() -> tuple[object, ...]:
+        with opened.read() as session:
+            return tuple(session.execute(sa.text("SELECT organization_id, user_id IS NULL FROM lab_loans")).one())
+
     close(opened, gone)
-    Removals(opened, store).run()
+    removals.run()
+    assert [count(table) for table in ("lab_books", "lab_pages", "lab_moods", "lab_notes")] == [0, 0, 1, 1]
+    assert loan() == (None, 0)
     with opened.write(SERVER) as session:
-        assert session.scalar(sa.text("SELECT count(*) FROM lab_books")) == 0
-        assert session.scalar(sa.text("SELECT count(*) FROM lab_pages")) == 0
-        assert session.scalar(sa.text("SELECT count(*) FROM lab_moods")) == 1
         user = accounts.find_user(session, "user-of-gone")
         assert user is not None
-        accounts.remove_user(session, user)
-        assert session.scalar(sa.text("SELECT count(*) FROM lab_moods")) == 0
+        Departures(context).remove(session, user)
+    assert [count(table) for table in ("lab_moods", "lab_notes")] == [0, 0]
+    assert loan() == (None, 1)
 
 
-def test_what_cannot_be_removed_is_said_and_tried_again_later(
-    opened: Database, store: FolderStore, monkeypatch: pytest.MonkeyPatch
+def test_the_content_of_a_plugins_rows_goes_as_well(
+    engines: Engines, opened: Database, store: FolderStore, removals: Removals
 ) -> None:
-    gone = fill(opened, store, "gone")
+    gone = fill(opened, store, "gone", files=0)
+
+    class Plots(DeclarativeBase):
+        metadata = sa.MetaData()
+
+    class Plot(Plots):
+        __tablename__ = "lab_plots"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        organization_id: Mapped[int]
+        image: Mapped[str | None]
+
+    lab = Context("lab", engines)
+    lab.stored(Plot.image)
+    engines.stored[-1].store.create()
+    key = lab.store.new_key()
+    lab.store.write(key, [b"image"])
+    with opened.write(SERVER) as session:
+        for statement in (
+            "CREATE TABLE lab_plots (id INTEGER PRIMARY KEY, organization_id INTEGER NOT NULL "
+            "REFERENCES organizations (id) ON DELETE CASCADE, image TEXT)",
+            f"INSERT INTO lab_plots VALUES (1, {gone}, '{key}'), (2, {gone}, NULL)",
+        ):
+            session.execute(sa.text(statement))
+    assert lab.store.size(key) == 5
+    removals.run()
+    assert lab.store.size(key) == 5
+    close(opened, gone)
+    removals.run()
+    assert lab.store.size(key) is None
+
+
+def test_what_cannot_be_removed_is_logged_and_tried_again_later(
+    opened: Database,
+    store: FolderStore,
+    removals: Removals,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gone, following = fill(opened, store, "gone"), fill(opened, store, "next")
     close(opened, gone)
     remove_some = Removals._remove_some
-    stuck = ("memberships",)
 
     def refuse(self: Removals, table: sa.Table, owned: sa.ColumnElement[bool]) -> bool:
-        return table.name not in stuck and remove_some(self, table, owned)
+        return table.name != "memberships" and remove_some(self, table, owned)
 
     monkeypatch.setattr(Removals, "_remove_some", refuse)
-    with pytest.raises(sa.exc.IntegrityError):
-        Removals(opened, store).run()
+    removals.run()
+    assert "removing the organization gone failed and is tried again" in caplog.text
+    assert "rows of memberships cannot be removed" in caplog.text
+    assert rows(opened, gone)["memberships"] == 1
     monkeypatch.undo()
-    Removals(opened, store).run()
+    close(opened, following)
+    removals.run()
+    assert set(rows(opened, gone).values()) == {0} == set(rows(opened, following).values())
+
+
+def test_a_subsystem_that_fails_holds_the_rows_back_until_it_is_done(
+    engines: Engines, opened: Database, store: FolderStore, removals: Removals, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone, other = fill(opened, store, "gone"), fill(opened, store, "other")
+    calls: list[int] = []
+
+    def unplug(organization_id: int) -> None:
+        calls.append(organization_id)
+        if calls.count(gone) <= 2 and organization_id == gone:
+            raise ConnectionError("the instrument does not answer")
+
+    Context("lab", engines).on_organization_removed(unplug)
+    before = rows(opened, gone)
+    close(opened, gone)
+    close(opened, other)
+    removals.run()
+    assert rows(opened, gone) == before
+    assert set(rows(opened, other).values()) == {0}  # which does not wait for it
+    removals.run()
+    assert caplog.text.count("ConnectionError: the instrument does not answer") == 2
+    removals.run()
     assert set(rows(opened, gone).values()) == {0}
+    assert calls == [gone, other, gone, gone]
 
 
 @pytest.mark.parametrize("patience", [0, 1, 2, 3, 5, 8, 13])
 def test_it_is_gone_on_with_wherever_it_was_left(
-    opened: Database, store: FolderStore, tmp_path: Path, patience: int, monkeypatch: pytest.MonkeyPatch
+    opened: Database,
+    store: FolderStore,
+    removals: Removals,
+    tmp_path: Path,
+    patience: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(removal, "BATCH", 2)
     gone = fill(opened, store, "gone")
     close(opened, gone)
 
-    class Killed(Exception):
+    class Killed(BaseException):
         pass
 
     left = patience
@@ -195,17 +307,17 @@ def test_it_is_gone_on_with_wherever_it_was_left(
 
     monkeypatch.setattr(opened, "write", write_until_killed)
     with pytest.raises(Killed):
-        Removals(opened, store).run()
+        removals.run()
     monkeypatch.setattr(opened, "write", write)
     with opened.read() as session:
         assert accounts.find_organization(session, "gone") is not None
-    Removals(opened, store).run()
+    removals.run()
     assert set(rows(opened, gone).values()) == {0}
     assert contents(tmp_path) == 0
 
 
 def test_what_a_request_under_way_still_stores_goes_as_well(
-    opened: Database, store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Database, store: FolderStore, removals: Removals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = fill(opened, store, "gone")
     close(opened, gone)
@@ -224,17 +336,20 @@ def test_what_a_request_under_way_still_stores_goes_as_well(
         return removed
 
     monkeypatch.setattr(Removals, "_remove_some", slow)
-    Removals(opened, store).run()
+    removals.run()
     with opened.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Version)) == 0
         assert session.scalar(sa.select(sa.func.count()).select_from(Organization)) == 0
     assert contents(tmp_path) == 0
 
 
-def test_a_process_that_ends_leaves_the_rest(opened: Database, store: FolderStore) -> None:
+def test_a_process_that_ends_leaves_the_rest(
+    engines: Engines, opened: Database, store: FolderStore, removals: Removals
+) -> None:
     gone = fill(opened, store, "gone")
     close(opened, gone)
-    Removals(opened, store, lambda: True).run()
+    engines.background.stop()
+    removals.run()
     assert rows(opened, gone)["nodes"] > 0
 
 
@@ -247,12 +362,12 @@ def test_a_server_that_is_killed_goes_on_after_its_start(tmp_path: Path) -> None
         api = client(server, server.create_token(server.create_user(organization=organization)), organization)
         assert api.put("first", b"x").status_code == 201
         with server.database.write(SERVER) as session:
-            found = accounts.find_organization(session, organization)
-            assert found is not None
+            row = accounts.find_organization(session, organization)
+            assert row is not None
             root = session.scalars(
-                sa.select(Node.id).where(Node.organization_id == found.id, Node.parent_id.is_(None))
+                sa.select(Node.id).where(Node.organization_id == row.id, Node.parent_id.is_(None))
             ).one()
-            session.add_all(Node(organization_id=found.id, parent_id=root, name=f"folder-{n:06}") for n in range(2_000))
+            session.add_all(Node(organization_id=row.id, parent_id=root, name=f"folder-{n:06}") for n in range(2_000))
         root_api = client(server, server.create_token("admin"), "default")
         path = f"/v1/admin/organizations/{organization}"
         assert root_api.call("DELETE", path).json()["status"] == "deleting"

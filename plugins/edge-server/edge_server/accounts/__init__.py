@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from edge_server.accounts import admin_routes, member_routes, token_routes, whoami_routes
+from edge_server.accounts import (
+    departures,
+    invitation_routes,
+    member_routes,
+    organization_routes,
+    removal,
+    token_routes,
+    user_routes,
+    whoami_routes,
+)
+from edge_server.accounts.departures import Departures
 from edge_server.accounts.removal import Removals
-from edge_server.data.database import SERVER
 from edge_server.identity import token_use
 from edge_server.web.context import OwnContext, Parts
 
 
 def server(context: OwnContext) -> Parts:
-    """Accounts."""
-    engines = context.engines
-    removals = Removals(engines.database, engines.store, lambda: context.stopping)
-    context.every(5, admin_routes.REMOVAL, removals.run, alone=True)
+    """Accounts: who there is, what they belong to, and what goes with them."""
+    removals, leaving = Removals(context), Departures(context)
+    context.every(removal.INTERVAL, removal.TASK, removals.run, alone=True)
+    context.every(departures.INTERVAL, departures.TASK, leaving.run, alone=True)
 
     def write_use() -> None:
-        seen = engines.token_use.take()
+        seen = context.engines.token_use.take()
         if seen:
-            with context.write(SERVER) as session:
+            with context.write(context.SERVER) as session:
                 token_use.write_down(session, seen)
 
     context.every(token_use.INTERVAL, "last use of tokens", write_use, at_end=True)
-    return context.subsystem(whoami_routes.routes, token_routes.routes, admin_routes.routes, member_routes.routes)
+
+    admin = context.routes("/v1/admin", group="admin")
+    organization_routes.add(admin, context)
+    user_routes.add(admin, context, leaving)
+    members = context.routes("/v1", group="members")
+    member_routes.add(members, context)
+    invitation_routes.add(members, context)
+    return context.subsystem(whoami_routes.routes(context), token_routes.routes(context), admin, members)

@@ -6,41 +6,40 @@ import flask
 from sqlalchemy.orm import Session
 
 from edge_core.whoami import Organization, Profile, WhoAmI
-from edge_server.data.database import SERVER
 from edge_server.identity import accounts
 from edge_server.identity.models import User
-from edge_server.web import permissions
-from edge_server.web.answers import answer
-from edge_server.web.engines import services
+from edge_server.web.context import Context
 from edge_server.web.permissions import USER
 from edge_server.web.routes import Routes
 
-routes = Routes("whoami", __name__, url_prefix="/v1/users/me")
+
+def routes(context: Context) -> Routes:
+    """``/v1/users/me`` itself."""
+    routes = context.routes("/v1/users/me", group="whoami")
+
+    @routes.operation("whoami.read", "GET", "", who=USER)
+    @routes.response(200, WhoAmI.schema())
+    def read() -> flask.Response:
+        """Tell whom the token acts for, and where."""
+        with context.read() as session:
+            return context.answer(_whoami(session, session.get_one(User, context.caller().id)))
+
+    @routes.operation("whoami.update", "PUT", "", who=USER)
+    @routes.arguments(Profile.schema())
+    @routes.response(200, WhoAmI.schema())
+    def update(profile: Profile) -> flask.Response:
+        """Replace the caller's profile; what is null or left out is erased."""
+        with context.write() as session:
+            user = session.get_one(User, context.caller().id)
+            user.first_name = profile.first_name
+            user.last_name = profile.last_name
+            user.email = profile.email
+            return context.answer(_whoami(session, user))
+
+    return routes
 
 
-@routes.operation("whoami.read", "GET", "", who=USER)
-@routes.response(200, WhoAmI.schema())
-def read() -> flask.Response:
-    """Tell whom the token acts for, and where."""
-    with services().database.read() as session:
-        return answer(_whoami(session))
-
-
-@routes.operation("whoami.update", "PUT", "", who=USER)
-@routes.arguments(Profile.schema())
-@routes.response(200, WhoAmI.schema())
-def update(profile: Profile) -> flask.Response:
-    """Replace the caller's profile; what is null or left out is erased."""
-    with services().database.write(SERVER) as session:
-        user = session.get_one(User, permissions.caller().id)
-        user.first_name = profile.first_name
-        user.last_name = profile.last_name
-        user.email = profile.email
-        return answer(_whoami(session))
-
-
-def _whoami(session: Session) -> WhoAmI:
-    user = session.get_one(User, permissions.caller().id)
+def _whoami(session: Session, user: User) -> WhoAmI:
     return WhoAmI(
         user_name=user.user_name,
         first_name=user.first_name,

@@ -21,7 +21,7 @@ class Application(Revised, Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     app_id: Mapped[str] = mapped_column(ByteOrdered)
     visible_auto_add: Mapped[bool]
     visible_versions: Mapped[list[str]] = mapped_column(JSON)

@@ -57,7 +57,7 @@ class BillingUsage(Base):
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    user_organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
+    user_organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id", ondelete="SET NULL"))
     org_name: Mapped[str] = mapped_column(String(100))
     billing_date: Mapped[dt.date] = mapped_column(Date, index=True)
     usage_type: Mapped[str] = mapped_column(String(50))
@@ -84,5 +84,7 @@ class BillingReading(Base):
 
     __tablename__ = "billing_readings"
 
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), primary_key=True, autoincrement=False)
+    organization_id: Mapped[int] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
     measured_until: Mapped[dt.datetime]

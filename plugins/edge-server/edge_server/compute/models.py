@@ -19,7 +19,7 @@ class AppProfile(Revised, Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     profile_id: Mapped[str] = mapped_column(ByteOrdered)
     name: Mapped[str] = mapped_column(String(200))
     instance_name: Mapped[str] = mapped_column(String(100))
@@ -39,7 +39,7 @@ class AppPlaceholder(Revised, Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(ByteOrdered)
     profile_id: Mapped[str] = mapped_column(ByteOrdered)
     quantity: Mapped[int]

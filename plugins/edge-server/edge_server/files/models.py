@@ -32,13 +32,13 @@ class Version(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
     key: Mapped[str] = mapped_column(String(64), unique=True)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
     removed_at: Mapped[dt.datetime | None] = mapped_column(index=True)
     collected_at: Mapped[dt.datetime | None]
-    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
 
 
 class Node(Base):
@@ -69,7 +69,7 @@ class Node(Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id"), index=True)
     name: Mapped[str] = mapped_column(ByteOrdered)
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"), unique=True)
@@ -87,14 +87,14 @@ class Upload(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
     key: Mapped[str] = mapped_column(String(64), unique=True)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     path: Mapped[str]
     size: Mapped[int | None] = mapped_column(BigInteger)
     part_size: Mapped[int] = mapped_column(BigInteger)
     overwrite: Mapped[bool]
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[dt.datetime] = mapped_column(index=True)
-    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
     node_uid: Mapped[str | None] = mapped_column(String(36))
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import MetaData, bindparam, delete, or_, select
+from sqlalchemy import bindparam, delete, or_, select
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock
@@ -211,21 +211,3 @@ def server_admins(session: Session) -> list[User]:
 def is_last_server_admin(session: Session, user: User) -> bool:
     """Whether nobody would run the server without `user`; in a writing transaction, so that it stays true."""
     return [one.id for one in server_admins(session)] == [user.id]
-
-
-def remove_user(session: Session, user: User) -> None:
-    """Take from a user all that is theirs; an empty row stays, since what they made refers to it."""
-    # As they are in the database, where plugins have tables of their own.
-    tables = MetaData()
-    tables.reflect(session.connection())
-    for table in tables.sorted_tables[::-1]:
-        for key in table.foreign_keys:
-            if key.parent.name == "user_id" and key.column.table.name == User.__tablename__:
-                session.execute(table.delete().where(key.parent == user.id))
-    # No name that can be given begins like this.
-    user.user_name = f"~{user.uid}"
-    user.first_name = user.last_name = user.email = user.license_name = None
-    user.home_organization_id = None
-    user.server_admin = False
-    user.removed_at = clock.now()
-    session.flush()

@@ -15,9 +15,7 @@ from edge_server.data.declarative import Base, Revised, RowId, new_uid
 class Organization(Revised, Base):
     """A group of users with data of their own.
 
-    Removing one removes the rows that refer to it, and the rows that refer to those, of whatever
-    table; see `removal`. A reference that can be null and is not called `organization_id` is set to
-    null instead.
+    What goes with it is said by `ondelete` on the foreign keys that refer to it; see `data.ownership`.
     """
 
     __tablename__ = "organizations"
@@ -40,8 +38,8 @@ class Organization(Revised, Base):
 class User(Revised, Base):
     """A person or machine that tokens belong to.
 
-    What says who made something refers to this row for ever, so removing a user empties it and
-    removes the rows of other tables whose column `user_id` refers to it.
+    What says who made something refers to this row for ever (``ondelete="RESTRICT"``), so removing a
+    user empties it, and removes the rows that go with it (``ondelete="CASCADE"``).
     """
 
     __tablename__ = "users"
@@ -54,7 +52,7 @@ class User(Revised, Base):
     email: Mapped[str | None] = mapped_column(String(320))
     server_admin: Mapped[bool] = mapped_column(default=False)
     license_name: Mapped[str | None] = mapped_column(String(100))
-    home_organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
+    home_organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id", ondelete="SET NULL"))
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
     activated_at: Mapped[dt.datetime | None]
     removed_at: Mapped[dt.datetime | None]
@@ -70,8 +68,8 @@ class Membership(Revised, Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), default=new_uid)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     developer: Mapped[bool] = mapped_column(default=False)
     admin: Mapped[bool] = mapped_column(default=False)
 
@@ -86,7 +84,7 @@ class Token(Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     note: Mapped[str | None] = mapped_column(String(200))
     prefix: Mapped[str] = mapped_column(String(20))
     digest: Mapped[str] = mapped_column(String(64), unique=True)
@@ -109,14 +107,14 @@ class Invitation(Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     user_name: Mapped[str] = mapped_column(String(100))
     email: Mapped[str | None] = mapped_column(String(320))
     developer: Mapped[bool] = mapped_column(default=False)
     admin: Mapped[bool] = mapped_column(default=False)
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
-    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     expires_at: Mapped[dt.datetime]
     accepted_at: Mapped[dt.datetime | None]
     accepted_key: Mapped[str | None] = mapped_column(String(64))

@@ -22,7 +22,7 @@ from edge_server.keys import rotation, sealing
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.signing import Signer, read_key
 from edge_server.run import app, data_folder
-from edge_server.web import idempotency
+from edge_server.web import idempotency, subsystems
 from edge_server.web.engines import Engines
 from edge_server.web.subsystems import Subsystem
 
@@ -66,6 +66,7 @@ def prepare(data: Path) -> tuple[Engines, list[Subsystem], str | None]:
             migrate(engines.database, data / "backups", histories)
             for history in histories:
                 history.require_migrated(engines.database)
+            subsystems.require_ownership(engines.database, loaded)
             _prepare_sealing(engines, sealed_columns(loaded), data)
             for subsystem in loaded:
                 for run in subsystem.parts.before_start:

@@ -16,7 +16,7 @@ class SearchName(Base):
     __tablename__ = "search_names"
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(String(20))
     uid: Mapped[str] = mapped_column(String(36), unique=True)
     name: Mapped[str] = mapped_column(String(NAME_LENGTH))
@@ -29,7 +29,7 @@ class SearchWord(Base):
     __table_args__ = (UniqueConstraint("organization_id", "word"),)
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     word: Mapped[str] = mapped_column(ByteOrdered)
 
 
@@ -39,7 +39,7 @@ class SearchTrigram(Base):
     __tablename__ = "search_trigrams"
     __table_args__ = {"sqlite_with_rowid": False}
 
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
     trigram: Mapped[str] = mapped_column(Trigram, primary_key=True)
     # No foreign key: to remove a word, the database would look for it through the whole table.
     word_id: Mapped[int] = mapped_column(RowId, primary_key=True)

@@ -300,7 +300,15 @@ class Context:
         self._engines.lifecycle.user_removed.append(self._keeping_to_own(run))
 
     def on_user_gone(self, run: Afterwards) -> None:
-        """Do something after a user was removed, again until it does not raise; for other systems."""
+        """Do something after a user was removed, again until it does not raise, also after a restart.
+
+        This is for other systems. Rows go by themselves, if their foreign key says so.
+
+        Raises:
+            ValueError: the subsystem has asked for this before.
+        """
+        if self.name in self._engines.lifecycle.user_gone:
+            raise ValueError(f"{self.name} does something after a user was removed already; do both in one function")
         self._engines.lifecycle.user_gone[self.name] = run
 
     def settings(self, schema: marshmallow.Schema) -> Any:

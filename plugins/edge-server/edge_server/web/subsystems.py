@@ -17,7 +17,8 @@ import flask_smorest
 from edge_core.documented import NAMESPACES
 from edge_core.errors import EdgeError
 from edge_core.registry import PluginRecord, Registry
-from edge_server.base.problems import CannotStart
+from edge_server.base.problems import CannotStart, log
+from edge_server.data import ownership
 from edge_server.data.database import PLUGIN_TABLE, Database
 from edge_server.data.migration import History
 from edge_server.web.context import Context, OwnContext, Parts, address_is_within
@@ -182,6 +183,24 @@ def require_migrated(database: Database, subsystems: Sequence[Subsystem]) -> Non
     for subsystem in subsystems:
         if subsystem.history is not None:
             subsystem.history.require_migrated(database)
+
+
+def require_ownership(database: Database, subsystems: Sequence[Subsystem]) -> None:
+    """See that each row of the database goes with its organization or user, or is said not to.
+
+    A table of a plugin that is not loaded is only warned of: nothing that the operator can install or
+    switch off would change it.
+
+    Raises:
+        CannotStart: a foreign key does not say what becomes of its rows.
+    """
+    for key in ownership.undecided(ownership.tables_of(database.engine)):
+        table, column, owner = key.parent.table.name, key.parent.name, key.column.table.name
+        reason = f"has a reference {table}.{column} to {owner} that does not say what becomes of the row"
+        for subsystem in subsystems:
+            if subsystem.plugin is not None and (table == subsystem.name or table.startswith(f"{subsystem.name}_")):
+                raise subsystem.broken(f'{reason}; its author gives it ondelete="CASCADE", or "SET NULL" to keep it')
+        log.warning("a plugin that is not in use %s; its rows keep one of these from being removed", reason)
 
 
 def _check_routes(app: flask.Flask, subsystem: Subsystem, before: Collection[str]) -> None:

@@ -1,0 +1,242 @@
+"""Invitations to an organization, and accepting them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+
+import flask
+from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import Session, joinedload
+
+from edge_admin.invitation import Invitation as InvitationRecord
+from edge_admin.wire import AdminQuery, InvitationPage, Invite
+from edge_server.accounts.member_routes import refuse_member
+from edge_server.base import clock
+from edge_server.base.problems import Refusal, conflict
+from edge_server.identity import accounts, token_values
+from edge_server.identity.models import Invitation, Membership, Organization, Token, User
+from edge_server.web import idempotency
+from edge_server.web.context import Context
+from edge_server.web.permissions import ANYONE, APPOINTER, Caller, optional_caller
+from edge_server.web.routes import Routes
+from edge_tokens.wire import Accepted, AcceptInvitation
+
+INVITATION_LIFETIME = dt.timedelta(days=7)
+
+INVITED_NOTE = "invitation"
+"""The note of a token that was the first one."""
+
+
+def add(routes: Routes, context: Context) -> None:
+    """Add the addresses below ``/v1/orgs/<org>/invitations``, and ``/v1/invitations/accept``."""
+
+    @routes.operation("invitations.list", "GET", "/orgs/<org>/invitations", who=APPOINTER)
+    @routes.arguments(AdminQuery.schema(), location="query")
+    @routes.response(200, InvitationPage.schema())
+    def list_invitations(query: AdminQuery, org: str) -> flask.Response:
+        """List the organization's invitations, the oldest first, without their codes."""
+        shown = (
+            select(Invitation)
+            .where(
+                Invitation.organization_id == context.member().organization_id,
+                or_(Invitation.accepted_at.is_not(None), Invitation.expires_at > context.now()),
+            )
+            .options(joinedload(Invitation.organization), joinedload(Invitation.creator))
+        )
+        with context.read() as session:
+            rows, following = context.page(session, shown, Invitation.id, query)
+            return context.answer(InvitationPage(items=[_record(row) for row in rows], next=following))
+
+    # An invitation makes a user and their membership, so that writers wait for the server's lock.
+
+    @routes.operation("invitations.create", "POST", "/orgs/<org>/invitations", secret_answer=True, who=APPOINTER)
+    @routes.arguments(Invite.schema())
+    @routes.response(201, InvitationRecord.schema())
+    def invite(request: Invite, org: str) -> flask.Response:
+        """Invite someone; the one-time code is in this answer alone.
+
+        The same request sent again gives the same invitation another code, and voids the one before;
+        inviting the same user again makes another invitation and voids the one before.
+        """
+        code, now = token_values.new_token(token_values.INVITATION_PREFIX), context.now()
+        organization_id = context.member().organization_id
+        with context.write(context.SERVER) as session:
+            organization = session.get_one(Organization, organization_id)
+            before = context.issued_before()
+            invitation = None if before is None else _find(session, organization_id, before)
+            if invitation is not None and invitation.accepted_at is None:
+                invitation.digest = token_values.digest(code)
+            elif before is not None:
+                raise context.conflict(
+                    "the invitation that this request made is used or withdrawn; make another with a new key"
+                )
+            else:
+                user = accounts.find_user(session, request.user_name)
+                if user is not None:
+                    refuse_member(session, user, organization)
+                _sweep(session, request.user_name, organization)
+                invitation = Invitation(
+                    organization=organization,
+                    user_name=request.user_name,
+                    email=request.email,
+                    admin="admin" in request.roles,
+                    developer="developer" in request.roles,
+                    digest=token_values.digest(code),
+                    created_at=now,
+                    creator=session.get_one(User, context.caller().id),
+                    expires_at=now + INVITATION_LIFETIME,
+                )
+                session.add(invitation)
+                session.flush()
+                context.issued(invitation.uid)
+            session.flush()
+            return context.secret_answer(_record(invitation, code), status=201)
+
+    @routes.operation("invitations.remove", "DELETE", "/orgs/<org>/invitations/<invitation_id>", who=APPOINTER)
+    @routes.response(204)
+    def remove_invitation(org: str, invitation_id: str) -> flask.Response:
+        """Void an invitation."""
+        with context.write(context.SERVER) as session:
+            invitation = _find(session, context.member().organization_id, invitation_id)
+            if invitation is None:
+                raise context.not_found("the invitation cannot be found; list them to see which there are")
+            session.delete(invitation)
+        return context.nothing()
+
+    @routes.operation("invitations.accept", "POST", "/invitations/accept", secret_answer=True, who=ANYONE)
+    @routes.arguments(AcceptInvitation.schema())
+    @routes.response(200, Accepted.schema())
+    @routes.doc(parameters=["IdempotencyKey"])
+    def accept_invitation(request: AcceptInvitation) -> flask.Response:
+        """Become a member of an organization, and a user if that is not done yet.
+
+        A new user gets a first token, in this answer alone. Who has had tokens sends one along, and gets
+        none. The same request sent again under its Idempotency-Key gets an answer of its own: the token
+        has another value then, and the one before is void.
+        """
+        me = optional_caller()
+        header = flask.request.headers.get(idempotency.HEADER)
+        key = None if header is None else hashlib.sha256(header.encode("utf-8", "surrogateescape")).hexdigest()
+        with context.write() as session:
+            invitation = session.scalar(
+                select(Invitation).where(Invitation.digest == token_values.digest(request.code))
+            )
+            if invitation is None or _is_closed(invitation.organization):
+                raise context.not_found("the invitation cannot be found, or it was withdrawn; ask for a new one")
+            if invitation.accepted_at is not None:
+                return context.secret_answer(_accepted_before(session, invitation, key))
+            if invitation.expires_at <= context.now():
+                raise Refusal(410, "expired", "this invitation has expired; ask for a new one")
+            user = _invited_user(session, invitation, me)
+            refuse_member(session, user, invitation.organization)
+            roles = [role for role in accounts.ROLES if getattr(invitation, role)]
+            accounts.add_member(session, user, invitation.organization, roles)
+            value = None
+            if me is None:
+                token, value = accounts.add_token(session, user, note=INVITED_NOTE)
+                invitation.token_uid = token.uid
+            invitation.accepted_at, invitation.accepted_key = context.now(), key
+            session.flush()
+            accepted = Accepted(user_name=user.user_name, organization_name=invitation.organization.name, token=value)
+            return context.secret_answer(accepted)
+
+
+def _invited_user(session: Session, invitation: Invitation, me: Caller | None) -> User:
+    """Who an invitation is for, if whoever accepts it may act for them.
+
+    Raises:
+        Refusal: the user has to show a token of theirs, or it is another user's.
+    """
+    user = accounts.find_user(session, invitation.user_name)
+    if me is not None:
+        if user is None or user.id != me.id:
+            raise Refusal(403, "forbidden", "this invitation is for another user; accept it with their token, or none")
+        return user
+    if user is None:
+        user = accounts.create_user(session, invitation.user_name)
+        user.email = invitation.email
+        user.home = invitation.organization
+        return user
+    if not _may_have_first_token(session, user, invitation):
+        raise Refusal(
+            401,
+            "unauthenticated",
+            "this user exists already; accept the invitation with a token of theirs",
+            {"WWW-Authenticate": "Bearer"},
+        )
+    return user
+
+
+def _may_have_first_token(session: Session, user: User, invitation: Invitation) -> bool:
+    """Whether an invitation is enough to act for a user who exists.
+
+    Otherwise whoever may invite could invite someone else's user, accept it, and be that user. So
+    they must never have had a token, and have nothing that the inviter could not have given them.
+    """
+    if user.activated_at is not None:
+        return False
+    creator = invitation.creator
+    if creator.server_admin and creator.removed_at is None:
+        return True
+    elsewhere = select(Membership.id).where(
+        Membership.user_id == user.id, Membership.organization_id != invitation.organization_id
+    )
+    return not user.server_admin and session.scalar(elsewhere.limit(1)) is None
+
+
+def _accepted_before(session: Session, invitation: Invitation, key: str | None) -> Accepted:
+    """The answer to an invitation that was accepted, for whoever sends the same request again.
+
+    Raises:
+        Refusal: it is another request, too late, or the token was removed.
+    """
+    accepted_at = invitation.accepted_at or clock.now()
+    same = key is not None and key == invitation.accepted_key
+    token = None
+    if invitation.token_uid is not None:
+        issued = select(Token).where(Token.uid == invitation.token_uid, Token.removed_at.is_(None))
+        token = session.scalar(issued)
+    in_time = clock.now() < accepted_at + idempotency.LIFETIME
+    if not same or not in_time or (token is None and invitation.token_uid is not None):
+        raise conflict("this invitation was accepted already; ask for a new one")
+    return Accepted(
+        user_name=invitation.user_name,
+        organization_name=invitation.organization.name,
+        token=None if token is None else accounts.renew_token(session, token),
+    )
+
+
+def _is_closed(organization: Organization) -> bool:
+    return organization.status == accounts.DELETING or not organization.active
+
+
+def _find(session: Session, organization_id: int, uid: str) -> Invitation | None:
+    return session.scalar(
+        select(Invitation).where(Invitation.uid == uid, Invitation.organization_id == organization_id)
+    )
+
+
+def _sweep(session: Session, user_name: str, organization: Organization) -> None:
+    """Void the open invitations of a user, and forget those that expired long ago."""
+    same = (Invitation.user_name == user_name) & Invitation.accepted_at.is_(None)
+    old = Invitation.expires_at < clock.now() - accounts.SHOWN_FOR
+    session.execute(
+        delete(Invitation).where(Invitation.organization_id == organization.id, or_(same, old)),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _record(row: Invitation, code: str | None = None) -> InvitationRecord:
+    return InvitationRecord(
+        id=row.uid,
+        user_name=row.user_name,
+        email=row.email,
+        roles=[role for role in accounts.ROLES if getattr(row, role)],
+        organization_name=row.organization.name,
+        created_at=row.created_at,
+        created_by=row.creator.user_name if row.creator.removed_at is None else None,
+        expires_at=row.expires_at,
+        accepted_at=row.accepted_at,
+        code=code,
+    )
