@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 import edge_server.data.migrations
-from edge_server.data import database
+from edge_server.data import database, ownership
 from edge_server.data.database import SERVER, Database, NotMigrated
 from edge_server.data.declarative import Base
 from edge_server.data.migration import KEPT_BACKUPS, History, back_up, migrate, own_history
@@ -30,6 +31,8 @@ from edge_server.keys.signing import Signer
 from edge_server.run import app
 from edge_server.web.context import Context
 from edge_server.web.permissions import Member
+
+DAY = dt.datetime(2024, 2, 29, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -192,3 +195,139 @@ def test_a_writing_transaction_names_the_organization_it_touches(
         with context.write():
             pass
     assert touched == [7, 8, SERVER, SERVER]
+
+
+# --- what goes with an organization or a user ----------------------------------------------------
+
+
+def move(database: Database, revision: str) -> None:
+    """Upgrade or downgrade the server's own tables."""
+    from alembic import command
+
+    config = own_history().config()
+    steps = [each.revision for each in reversed(list(own_history().revisions().walk_revisions()))]
+    current = database.revision()
+    upwards = current is None or steps.index(current) < steps.index(revision)
+    with database.write_connection() as connection:
+        config.attributes["connection"] = connection
+        (command.upgrade if upwards else command.downgrade)(config, revision)
+
+
+def fill(database: Database) -> None:
+    """Put a row into each table, all of them of the organization 1 and the user 1."""
+    values: dict[type, object] = {
+        int: 1,
+        str: "x",
+        bytes: b"x",
+        bool: True,
+        float: 1.0,
+        object: {},
+        dt.date: DAY.date(),
+    }
+    with database.write_connection() as connection:
+        tables = ownership.tables_of(connection)
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        for table in tables.sorted_tables:
+            if table.name == "alembic_version":
+                continue
+            row = {
+                column.name: DAY if column.type.python_type is dt.datetime else values[column.type.python_type]
+                for column in table.columns
+            }
+            if table.name == "nodes":
+                row["parent_id"] = None
+            connection.execute(table.insert().values(row))
+
+
+def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    with database.engine.connect() as connection:
+        tables = sorted(sa.inspect(connection).get_table_names())
+        return {
+            table: [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table}")]
+            for table in tables
+            if table not in ("alembic_version", "departures")
+        }
+
+
+def rules(database: Database) -> dict[str, str | None]:
+    """The rules of all references to organizations and users, by table and column."""
+    tables = ownership.tables_of(database.engine)
+    return {
+        str(key.parent): key.ondelete
+        for table in tables.sorted_tables
+        for key in table.foreign_keys
+        if key.column.table.name in ownership.OWNERS
+    }
+
+
+def test_a_filled_database_keeps_every_row_and_learns_what_goes_with_whom(empty: Database) -> None:
+    move(empty, "0010")
+    fill(empty)
+    before, old_rules = contents(empty), rules(empty)
+    assert all(before.values())
+    with contextlib.closing(sqlite3.connect(empty.path)) as other:  # a worker that is connected all the while
+        assert other.execute("PRAGMA foreign_key_list(memberships)").fetchone()[6] == "NO ACTION"
+        move(empty, "0011")
+        assert other.execute("PRAGMA foreign_key_list(memberships)").fetchone()[6] == "CASCADE"
+    assert contents(empty) == before
+    assert rules(empty) == {
+        str(key.parent): key.ondelete
+        for table in Base.metadata.sorted_tables
+        for key in table.foreign_keys
+        if key.column.table.name in ownership.OWNERS
+    }
+    with empty.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
+        assert compare_metadata(context, Base.metadata) == []
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").first() is None
+        assert connection.exec_driver_sql("PRAGMA writable_schema").scalar_one() == 0
+    move(empty, "0010")
+    assert contents(empty) == before
+    assert rules(empty) == old_rules
+    move(empty, "0011")
+    assert contents(empty) == before
+    # SQLite itself goes by them.
+    with empty.write_connection() as connection:
+        connection.exec_driver_sql("UPDATE nodes SET version_id = NULL")
+        connection.exec_driver_sql("UPDATE uploads SET version_id = NULL")
+        connection.exec_driver_sql("DELETE FROM search_places")
+        connection.exec_driver_sql("DELETE FROM organizations")
+    left = {table for table, rows in contents(empty).items() if rows}
+    assert left == {"users", "tokens", "idempotency_keys", "billing_usage", "billing_months"}
+    with empty.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT home_organization_id FROM users").scalar_one() is None
+        assert connection.exec_driver_sql("SELECT user_organization_id FROM billing_usage").scalar_one() is None
+
+
+def test_a_database_with_another_schema_stays_as_it_was(empty: Database) -> None:
+    move(empty, "0010")
+    fill(empty)
+    with empty.write_connection() as connection:
+        connection.exec_driver_sql("DROP TABLE app_placeholders")
+        connection.exec_driver_sql("CREATE TABLE app_placeholders (organization_id INTEGER)")
+    before, old_rules = contents(empty), rules(empty)
+    with pytest.raises(RuntimeError, match="the table app_placeholders has 0 references fk_app_placeholders_org"):
+        move(empty, "0011")
+    assert (contents(empty), rules(empty), empty.revision()) == (before, old_rules, "0010")
+    with empty.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+        assert connection.exec_driver_sql("PRAGMA writable_schema").scalar_one() == 0
+
+
+def test_each_reference_to_an_organization_or_a_user_says_what_goes_with_it() -> None:
+    assert len([key for owner in ownership.OWNERS for key in references_to(owner)]) > 20
+    assert ownership.undecided(Base.metadata) == []
+    # Who made something is a user for ever.
+    assert {str(key.parent) for key in references_to("users") if key.ondelete == "RESTRICT"} == {
+        "versions.created_by",
+        "uploads.created_by",
+        "invitations.created_by",
+        "departures.user_id",
+    }
+
+
+def references_to(owner: str) -> list[sa.ForeignKey]:
+    return [
+        key for table in Base.metadata.sorted_tables for key in table.foreign_keys if key.column.table.name == owner
+    ]
