@@ -12,8 +12,8 @@ from typing import BinaryIO
 def replacing(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a new file, which takes the place of `path` when the block ends without an error.
 
-    The new file is written to disk before it gets the name. After an error `path` is as it was, and
-    the new file is gone.
+    The new file is written to disk before it gets the name, and the name before the block is left. After
+    an error `path` is as it was, and the new file is gone.
 
     Args:
         path: the file to write or replace, in an existing folder.
@@ -43,3 +43,18 @@ def replacing(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[Binar
     except BaseException:
         os.unlink(beside)
         raise
+    sync_folder(folder or os.curdir)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Write the names in a folder to disk, where that can be done: on POSIX only can a folder be opened.
+
+    Args:
+        folder: the folder.
+    """
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

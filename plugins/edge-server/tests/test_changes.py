@@ -48,15 +48,15 @@ def test_a_patch_changes_what_it_names(patch: dict[str, Any], expected: dict[str
 
 
 @pytest.mark.parametrize(
-    ("patch", "said"),
+    ("patch", "sentence"),
     [
         ({"uid": "v"}, "uid: it cannot be changed"),
         ({"name": None}, "name: Missing data"),
         ({"labels": {"a": 1}}, "labels.a.value: Not a valid string"),
     ],
 )
-def test_a_patch_that_cannot_be_is_refused(patch: dict[str, Any], said: str) -> None:
-    with pytest.raises(Refusal, match=said):
+def test_a_patch_that_cannot_be_is_refused(patch: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Refusal, match=sentence):
         updates.patched(SHELF, patch, fixed=["uid"])
 
 

@@ -88,19 +88,19 @@ def an_upload(api: Api, path: str) -> tuple[str, dict[str, Any]]:
 def every_operation(api: Api) -> list[tuple[str, dict[str, Any]]]:
     """Address and body of a request of each kind whose answer is kept, each of which can be run only once."""
     api.put("from")
-    upload, stated = an_upload(api, "completed")
+    upload, completion = an_upload(api, "completed")
     return [
         ("/folders", {"path": "made/by/key"}),
         ("/move", {"path": "from", "new_path": "to"}),
         ("/uploads", {"path": "started", "size": 10}),
-        (f"/uploads/{upload}/complete", stated),
+        (f"/uploads/{upload}/complete", completion),
     ]
 
 
 # --- the same again
 
 
-def test_the_same_request_gets_the_same_answer_and_has_one_effect(api: Api, edge_server: EdgeServer) -> None:
+def test_the_same_request_gets_the_same_answer_and_has_a_single_effect(api: Api, edge_server: EdgeServer) -> None:
     for path, body in every_operation(api):
         key = new_key()
         first = post(api, path, key, body)
@@ -123,7 +123,7 @@ def test_without_a_key_nothing_is_kept(api: Api, edge_server: EdgeServer) -> Non
     assert count() == before
 
 
-def test_a_refusal_is_given_again_also_when_it_would_no_longer_be_one(api: Api) -> None:
+def test_a_refusal_is_replayed_also_when_it_would_no_longer_be_refused(api: Api) -> None:
     api.put("a")
     key = new_key()
     first = post(api, "/folders", key, {"path": "a"})
@@ -187,7 +187,7 @@ def test_a_key_is_its_users_own(api: Api, edge_server: EdgeServer) -> None:
     assert post(api, "/folders", key, {"path": "a"}).headers[idempotency.REPLAYED] == "true"
 
 
-def test_an_answer_is_given_again_only_to_who_may_still_ask(api: Api, edge_server: EdgeServer) -> None:
+def test_an_answer_is_replayed_only_to_who_may_still_ask(api: Api, edge_server: EdgeServer) -> None:
     key = new_key()
     assert post(api, "/folders", key, {"path": "a"}).status_code == 201
     with edge_server.database.write(SERVER) as writing:
@@ -246,8 +246,8 @@ def test_a_key_is_forgotten_after_24_hours(api: Api, edge_server: EdgeServer) ->
     assert dt.timedelta(hours=23, minutes=59) < left <= dt.timedelta(hours=24)
     change(edge_server, key, expires_at=clock.now() + dt.timedelta(minutes=1))
     assert idempotency.REPLAYED in post(api, "/folders", key, {"path": "a"}).headers
-    for one in (key, other):
-        change(edge_server, one, expires_at=clock.now())
+    for expired in (key, other):
+        change(edge_server, expired, expires_at=clock.now())
     # As new: it takes another request, and is good for another 24 hours.
     assert post(api, "/folders", key, {"path": "c"}).status_code == 201
     assert row(edge_server, key).expires_at - clock.now() > dt.timedelta(hours=23)
@@ -273,7 +273,7 @@ def test_a_request_that_runs_holds_the_others_back_until_its_claim_lapses(api: A
 
 
 @pytest.mark.slow
-def test_of_a_hundred_sent_at_once_one_runs(api: Api, edge_server: EdgeServer) -> None:
+def test_of_a_hundred_sent_at_once_a_single_request_runs(api: Api, edge_server: EdgeServer) -> None:
     key = new_key()
     threads = threading.local()
 
@@ -284,24 +284,24 @@ def test_of_a_hundred_sent_at_once_one_runs(api: Api, edge_server: EdgeServer) -
 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(send, range(100)))
-    made = [answer for answer in answers if answer.status_code == 201]
-    assert len({answer.content for answer in made}) == 1
-    assert [idempotency.REPLAYED in answer.headers for answer in made].count(False) == 1
+    created = [answer for answer in answers if answer.status_code == 201]
+    assert len({answer.content for answer in created}) == 1
+    assert [idempotency.REPLAYED in answer.headers for answer in created].count(False) == 1
     for answer in answers:
-        if answer not in made:
+        if answer not in created:
             refused(answer, 409, "idempotency_in_progress")
             assert answer.headers["Retry-After"] == "1"
     assert api.names() == ["a"]
     assert api.names("a") == ["b"]
     row(edge_server, key)
-    same(send(0), next(answer for answer in made if idempotency.REPLAYED not in answer.headers))
+    same(send(0), next(answer for answer in created if idempotency.REPLAYED not in answer.headers))
 
 
 # --- what is not kept
 
 
 class Inside:
-    """The same server within this process, so that it can be made to fail."""
+    """The server within this process, so that it can be made to fail."""
 
     def __init__(self, server: EdgeServer, api: Api) -> None:
         self.http: FlaskClient = build(engines_at(server.data, Signer(b""), database=server.database)).test_client()
@@ -340,7 +340,7 @@ def failing(error: Exception) -> Callable[..., Any]:
         (Refusal(409, "conflict", "try again", {"Retry-After": "1"}), 409),
     ],
 )
-def test_an_answer_that_is_not_final_lets_the_next_one_run(
+def test_an_answer_that_is_not_final_lets_the_next_request_run(
     inside: Inside, api: Api, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:
     key = new_key()
@@ -403,7 +403,7 @@ def test_a_request_that_outlived_its_claim_has_no_effect(
 # --- signatures
 
 
-def test_an_answer_with_signatures_is_given_anew_and_never_kept(api: Api, edge_server: EdgeServer) -> None:
+def test_an_answer_with_signatures_is_signed_anew_and_never_kept(api: Api, edge_server: EdgeServer) -> None:
     upload, key = api.start("a", 1)["id"], new_key()
     body = {"parts": [{"n": 1}]}
     url = ""
@@ -466,9 +466,9 @@ def fragile(tmp_path: Path) -> Iterator[tuple[EdgeServer, Api]]:
     try:
         assert process.stdout is not None
         settings = "".join(process.stdout.readline() for _ in range(4))
-        found = re.search(r"SERVICE_URL=(\S+)", settings)
-        assert found is not None, settings
-        server.url = found[1]
+        url = re.search(r"SERVICE_URL=(\S+)", settings)
+        assert url is not None, settings
+        server.url = url[1]
         yield server, client(server, server.create_token("admin"), "default")
     finally:
         close_all()
@@ -588,6 +588,6 @@ def test_the_description_has_the_key_with_every_post_and_nothing_else() -> None:
             for status in ("409", "422"):
                 assert (status in operation["responses"]) is honoured
     assert posts >= 5
-    said = str(described["components"]["responses"])
-    assert "idempotency_in_progress" in said
-    assert "idempotency_mismatch" in said
+    responses = str(described["components"]["responses"])
+    assert "idempotency_in_progress" in responses
+    assert "idempotency_mismatch" in responses

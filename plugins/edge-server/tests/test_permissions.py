@@ -66,16 +66,16 @@ class People:
         """The token of a new user."""
         body = {"user_name": f"walker-{secrets.token_hex(4)}", "roles": list(roles)}
         inviter = self.root if by is None else client(self._server, by, organization)
-        made = inviter.call("POST", f"/v1/orgs/{organization}/invitations", json=body)
-        assert made.status_code == 201, made.text
-        accepted = self._anybody.call("POST", "/v1/invitations/accept", json={"code": made.json()["code"]})
+        invited = inviter.call("POST", f"/v1/orgs/{organization}/invitations", json=body)
+        assert invited.status_code == 201, invited.text
+        accepted = self._anybody.call("POST", "/v1/invitations/accept", json={"code": invited.json()["code"]})
         assert accepted.status_code == 200, accepted.text
         token: str = accepted.json()["token"]
         return token
 
-    def token(self, of: str, **wanted: Any) -> dict[str, Any]:
-        made: dict[str, Any] = client(self._server, of, "x").call("POST", "/v1/users/me/tokens", json=wanted).json()
-        return made
+    def token(self, of: str, **request: Any) -> dict[str, Any]:
+        token: dict[str, Any] = client(self._server, of, "x").call("POST", "/v1/users/me/tokens", json=request).json()
+        return token
 
     def identities(self, own: str, foreign: str) -> dict[str, str | None]:
         """A token for each kind of caller."""
@@ -157,7 +157,7 @@ def test_every_route_lets_in_whom_the_table_says_and_nobody_else(edge_server: Ed
                 expected = verdict(RULES[operation], identity, place)
                 walked += 1
                 if expected is None and RULES[operation] is not Rule.ANYONE:
-                    # Let in: to be told that the request is not valid, or that there is no such thing.
+                    # Let in: to be told that the request is not valid, or that the thing cannot be found.
                     fine = answer.status_code not in (401, 403, 500)
                     fine = fine and (outside == {} or outside["detail"] not in answer.text)
                 elif expected is None:
@@ -179,11 +179,11 @@ def test_every_route_lets_in_whom_the_table_says_and_nobody_else(edge_server: Ed
 
 
 @pytest.mark.slow
-def test_what_one_user_has_no_other_user_reaches(edge_server: EdgeServer, people: People) -> None:
+def test_what_a_user_has_no_other_user_reaches(edge_server: EdgeServer, people: People) -> None:
     """With the real ids of real things, where a guess would not do."""
     own, foreign = people.organization(with_admin=False), people.organization(with_admin=False)
     admin, eve = people.user(own, "admin"), people.user(foreign, "admin")
-    made = people.token(admin, note="mine")
+    mine = people.token(admin, note="mine")
     upload = client(edge_server, admin, own).start("big", 10)["id"]
     invited = client(edge_server, admin, own).call(
         "POST", f"/v1/orgs/{own}/invitations", json={"user_name": f"late-{secrets.token_hex(4)}"}
@@ -193,8 +193,8 @@ def test_what_one_user_has_no_other_user_reaches(edge_server: EdgeServer, people
     for token in (eve, people.root.token):
         other = client(edge_server, token, foreign)
         for method, path in (
-            ("GET", f"/v1/users/me/tokens/{made['id']}"),
-            ("DELETE", f"/v1/users/me/tokens/{made['id']}"),
+            ("GET", f"/v1/users/me/tokens/{mine['id']}"),
+            ("DELETE", f"/v1/users/me/tokens/{mine['id']}"),
             *(
                 (method, f"/v1/orgs/{org}/files/uploads/{upload}")
                 for method in ("GET", "DELETE")
@@ -216,7 +216,7 @@ def test_a_server_admin_appoints_where_there_is_no_admin_and_does_nothing_else_t
                 assert answer.status_code in (200, 404, 415, 422), (operation, answer.text)
                 assert "you are not in it" not in answer.text
             else:
-                assert refused(answer, 404, "not_found")["detail"].startswith("there is no such organization")
+                assert refused(answer, 404, "not_found")["detail"].startswith("the organization cannot be found")
 
 
 def test_every_route_has_a_verdict(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_both_ways_to_send_a_token_are_taken(api: Api) -> None:
         refused(answer, 401, "unauthenticated")
 
 
-def test_a_mistyped_token_is_told_apart(api: Api) -> None:
+def test_a_mistyped_token_is_refused_as_mistyped(api: Api) -> None:
     cut = api.call("GET", "/v1/users/me", headers={"Authorization": f"Bearer {api.token[:-3]}"})
     assert "mistyped" in refused(cut, 401, "unauthenticated")["detail"]
     foreign = api.call("GET", "/v1/users/me", headers={"Authorization": "Bearer ghp_abcdefgh"})

@@ -45,7 +45,7 @@ def callers(server: EdgeServer) -> list[Api]:
     token = server.create_token("admin")
     opened = [client(server, token, "default") for _ in range(AT_ONCE)]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        assert {one.status_code for one in pool.map(lambda api: api.call("GET", "/healthz"), opened)} == {200}
+        assert {answer.status_code for answer in pool.map(lambda api: api.call("GET", "/healthz"), opened)} == {200}
     return opened
 
 
@@ -67,10 +67,10 @@ def count(server: EdgeServer, condition: sa.ColumnElement[bool]) -> int:
 
 
 def codes(answers: list[requests.Response]) -> Counter[str]:
-    return Counter(one.json().get("code", "done") for one in answers)
+    return Counter(answer.json().get("code", "done") for answer in answers)
 
 
-def test_of_many_who_create_one_name_one_wins(server: EdgeServer, callers: list[Api]) -> None:
+def test_of_many_who_create_the_same_name_a_single_request_wins(server: EdgeServer, callers: list[Api]) -> None:
     for _ in range(ROUNDS):
         name = f"race-{secrets.token_hex(4)}"
         races = {
@@ -90,23 +90,23 @@ def test_of_many_who_create_one_name_one_wins(server: EdgeServer, callers: list[
             assert len(session.scalars(members).all()) == 1
 
 
-def test_of_many_who_accept_one_invitation_one_gets_the_token(server: EdgeServer, callers: list[Api]) -> None:
+def test_of_many_who_accept_an_invitation_a_single_user_gets_a_token(server: EdgeServer, callers: list[Api]) -> None:
     for _ in range(ROUNDS):
         name = f"race-{secrets.token_hex(4)}"
         callers[0].call("POST", "/v1/admin/organizations", json={"name": name})
         invited = callers[0].call("POST", f"/v1/orgs/{name}/invitations", json={"user_name": name})
         code = invited.json()["code"]
-        strangers = [Api(one.url, None, name, one.http) for one in callers]
+        strangers = [Api(caller.url, None, name, caller.http) for caller in callers]
         answers = at_once(strangers, lambda api, c=code: api.call("POST", "/v1/invitations/accept", json={"code": c}))
         assert codes(answers) == {"done": 1, "conflict": AT_ONCE - 1}
         assert count(server, (User.user_name == name) & (Token.user_id == User.id)) == 1
 
 
-def test_of_many_who_change_one_state_one_wins(server: EdgeServer, callers: list[Api]) -> None:
+def test_of_many_who_change_the_same_state_a_single_request_wins(server: EdgeServer, callers: list[Api]) -> None:
     for _ in range(ROUNDS):
         name = f"race-{secrets.token_hex(4)}"
-        made = callers[0].call("POST", "/v1/admin/organizations", json={"name": name})
-        headers = {"If-Match": made.headers["ETag"], "Content-Type": "application/merge-patch+json"}
+        created = callers[0].call("POST", "/v1/admin/organizations", json={"name": name})
+        headers = {"If-Match": created.headers["ETag"], "Content-Type": "application/merge-patch+json"}
         path = f"/v1/admin/organizations/{name}"
 
         def change(api: Api, p: str = path, h: dict[str, str] = headers) -> requests.Response:
@@ -115,7 +115,7 @@ def test_of_many_who_change_one_state_one_wins(server: EdgeServer, callers: list
         assert codes(at_once(callers, change)) == {"done": 1, "changed": AT_ONCE - 1}
 
 
-def test_many_sends_of_one_key_make_one_row(server: EdgeServer, callers: list[Api]) -> None:
+def test_many_sends_of_the_same_key_make_a_single_row(server: EdgeServer, callers: list[Api]) -> None:
     for _ in range(ROUNDS):
         name = f"race-{secrets.token_hex(4)}"
         headers = {idempotency.HEADER: name}
@@ -123,10 +123,10 @@ def test_many_sends_of_one_key_make_one_row(server: EdgeServer, callers: list[Ap
             callers,
             lambda api, n=name, h=headers: api.call("POST", "/v1/admin/organizations", json={"name": n}, headers=h),
         )
-        found = codes(answers)
-        assert found["done"] >= 1
-        assert set(found) <= {"done", "idempotency_in_progress"}
-        assert len({one.content for one in answers if one.status_code == 201}) == 1
+        counts = codes(answers)
+        assert counts["done"] >= 1
+        assert set(counts) <= {"done", "idempotency_in_progress"}
+        assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
         assert count(server, Organization.name == name) == 1
         assert count(server, IdempotencyKey.key == name) == 1
         # And of a token: one row, whose value is the one of the last answer.
@@ -137,7 +137,7 @@ def test_many_sends_of_one_key_make_one_row(server: EdgeServer, callers: list[Ap
         )
         assert set(codes(answers)) <= {"done", "idempotency_in_progress"}
         assert count(server, Token.note == name) == 1
-        values = {one.json()["token"] for one in answers if one.status_code == 201}
+        values = {answer.json()["token"] for answer in answers if answer.status_code == 201}
         good = [
             value
             for value in values

@@ -44,14 +44,18 @@ def test_a_removed_token_is_refused_by_every_worker_at_once(four_workers: EdgeSe
     organization = four_workers.create_organization()
     user = four_workers.create_user(organization=organization)
     mine = client(four_workers, four_workers.create_token(user), organization)
+
+    def status(other: Api) -> int:
+        return other.call("GET", "/v1/users/me").status_code
+
     for _ in range(3):
-        made = mine.call("POST", "/v1/users/me/tokens", json={}).json()
+        token = mine.call("POST", "/v1/users/me/tokens", json={}).json()
         # A connection each, so that every worker has seen the token.
-        others = [client(four_workers, made["token"], organization) for _ in range(24)]
+        others = [client(four_workers, token["token"], organization) for _ in range(24)]
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            assert {one.status_code for one in pool.map(lambda api: api.call("GET", "/v1/users/me"), others)} == {200}
-            assert mine.call("DELETE", f"/v1/users/me/tokens/{made['id']}").status_code == 204
-            assert {one.status_code for one in pool.map(lambda api: api.call("GET", "/v1/users/me"), others)} == {401}
+            assert set(pool.map(status, others)) == {200}
+            assert mine.call("DELETE", f"/v1/users/me/tokens/{token['id']}").status_code == 204
+            assert set(pool.map(status, others)) == {401}
 
 
 def test_the_last_use_is_written_later_and_together(edge_server: EdgeServer, api: Api) -> None:
@@ -86,10 +90,10 @@ def test_the_last_use_is_written_later_and_together(edge_server: EdgeServer, api
 def test_the_later_of_two_uses_stays(edge_server: EdgeServer, api: Api) -> None:
     late = clock.now() + dt.timedelta(hours=1)
     with edge_server.database.write(SERVER) as session:
-        found = accounts.token_user(session, api.token or "")
-        assert found is not None
-        token_use.write_down(session, {found.token_id: late})
-        token_use.write_down(session, {found.token_id: clock.now()})
+        holder = accounts.token_user(session, api.token or "")
+        assert holder is not None
+        token_use.write_down(session, {holder.token_id: late})
+        token_use.write_down(session, {holder.token_id: clock.now()})
     assert last_use(edge_server, api.token or "") == late
 
 
@@ -121,7 +125,7 @@ def test_a_cursor_that_is_none_is_refused(api: Api) -> None:
 # --- tasks in the background
 
 
-def test_tasks_come_round_and_one_that_fails_is_tried_again(tmp_path: Path) -> None:
+def test_tasks_come_round_and_a_failed_task_is_tried_again(tmp_path: Path) -> None:
     runner = background.Background(tmp_path)
     ran: list[str] = []
 
@@ -160,7 +164,7 @@ def test_a_task_does_not_wait_for_another(tmp_path: Path) -> None:
         runner.stop()
 
 
-def test_what_runs_alone_runs_in_one_process_at_a_time(tmp_path: Path) -> None:
+def test_what_runs_alone_runs_in_a_single_process_at_a_time(tmp_path: Path) -> None:
     mine, others = background.Background(tmp_path), background.Background(tmp_path)
     started, released = threading.Event(), threading.Event()
     ran: list[str] = []

@@ -22,7 +22,7 @@ def test_a_token_can_be_recognized_and_not_guessed() -> None:
     assert len({token_values.new_token() for _ in range(1000)}) == 1000
 
 
-def test_a_token_with_one_character_wrong_is_not_well_formed() -> None:
+def test_a_token_with_a_wrong_character_is_not_well_formed() -> None:
     token = token_values.new_token()
     for at in range(len(token)):
         wrong = token[:at] + ("a" if token[at] != "a" else "b") + token[at + 1 :]

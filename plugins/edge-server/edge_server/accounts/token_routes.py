@@ -74,7 +74,9 @@ def routes(context: Context) -> Routes:
     def get(session: Session, uid: str) -> Token:
         token = _find(session, context.caller().id, uid)
         if token is None:
-            raise context.not_found("you have no such token, or it was removed; list them to see which there are")
+            raise context.not_found(
+                "the token is not one of yours, or it was removed; list them to see which there are"
+            )
         return token
 
     return routes

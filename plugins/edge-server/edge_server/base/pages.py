@@ -20,13 +20,13 @@ class Query(Protocol):
 
 
 def page(
-    session: Session, wanted: sa.Select[Any], key: InstrumentedAttribute[Any], query: Query
+    session: Session, rows: sa.Select[Any], key: InstrumentedAttribute[Any], query: Query
 ) -> tuple[list[Any], str | None]:
     """The rows of one page in the order of `key`, and the cursor of the page after it, if there is one.
 
     Args:
         session: a transaction.
-        wanted: what selects all rows.
+        rows: what selects all rows.
         key: a column that no two of them share; a number or text.
         query: the size of the page, and where it begins.
 
@@ -34,11 +34,11 @@ def page(
         Refusal: the cursor is none that `page` gave.
     """
     if query.cursor is not None:
-        wanted = wanted.where(key > key_of(query.cursor, key.type.python_type))
-    both = session.execute(wanted.add_columns(key.label("page_key")).order_by(key).limit(query.limit + 1)).all()
-    found = [row[0] for row in both[: query.limit]]
+        rows = rows.where(key > key_of(query.cursor, key.type.python_type))
+    both = session.execute(rows.add_columns(key.label("page_key")).order_by(key).limit(query.limit + 1)).all()
+    page = [row[0] for row in both[: query.limit]]
     more = len(both) > query.limit
-    return found, cursor_of(both[query.limit - 1].page_key) if more else None
+    return page, cursor_of(both[query.limit - 1].page_key) if more else None
 
 
 def cursor_of(key: str | int) -> str:

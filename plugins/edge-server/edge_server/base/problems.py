@@ -62,7 +62,7 @@ def first_error(error: marshmallow.ValidationError) -> str:
 
 
 def not_found(detail: str) -> Refusal:
-    """There is no such thing, or not for this caller."""
+    """It cannot be found, or not by this caller."""
     return Refusal(404, "not_found", detail)
 
 
@@ -89,7 +89,7 @@ def too_large(detail: str) -> Refusal:
 # Of what Flask, Werkzeug and webargs refuse by themselves: code and sentence by status.
 _BY_STATUS: dict[int, tuple[str, str]] = {
     400: ("bad_entry", "the request could not be read; check its body and headers"),
-    404: ("unknown_route", "this server has no such address; check the service URL and both sides' versions"),
+    404: ("unknown_route", "this server does not know that address; check the service URL and both sides' versions"),
     405: ("method_not_allowed", "this address does not know that method; the Allow header names those it knows"),
     413: ("too_large", "the body is larger than this address takes"),
     415: ("unsupported_media_type", "send the body as JSON, with the header Content-Type: application/json"),
@@ -102,8 +102,8 @@ def request_id() -> str:
     if "request_id" not in flask.g:
         sent = flask.request.headers.get("X-Request-ID", "")
         flask.g.request_id = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
-    found: str = flask.g.request_id
-    return found
+    own: str = flask.g.request_id
+    return own
 
 
 def problem(
@@ -159,21 +159,21 @@ def _from_http(error: HTTPException) -> flask.Response:
     # webargs leaves what is wrong with which field on the exception.
     errors = _flat(getattr(error, "data", {}).get("messages", {}))
     if errors:
-        field, said = next(iter(errors.items()))
-        detail = f"{field}: {said[0].rstrip('.')}; correct it and send it again"
+        field, texts = next(iter(errors.items()))
+        detail = f"{field}: {texts[0].rstrip('.')}; correct it and send it again"
     return problem(status, code, detail, headers=headers, errors=errors)
 
 
 def _flat(messages: Any, name: str = "") -> dict[str, list[str]]:
     """Messages by dotted field name, as in ``parts.0.n``, from webargs' nested ones by location."""
     if not isinstance(messages, dict):
-        said = messages if isinstance(messages, list) else [messages]
-        return {name: [str(one) for one in said]}
+        texts = messages if isinstance(messages, list) else [messages]
+        return {name: [str(text) for text in texts]}
     flat: dict[str, list[str]] = {}
     for key, inner in messages.items():
         at_top = not name and key in ("json", "query", "_schema")
         flat |= _flat(inner, name if at_top else f"{name}.{key}".lstrip("."))
-    return {key or "body": said for key, said in flat.items()}
+    return {key or "body": texts for key, texts in flat.items()}
 
 
 def _from_failure(error: Exception) -> flask.Response:

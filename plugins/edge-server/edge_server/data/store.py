@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from edge_server.base.atomic import sync_folder
+from edge_core.replacing import sync_folder
 from edge_server.data import upload_locks
 
 _KEY = re.compile("[0-9a-f]{40}")

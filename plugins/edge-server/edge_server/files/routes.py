@@ -89,7 +89,7 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
             quotas.require_room(session, organization_id, length - replaced, quota)
         too_long = f"content above {SMALL_CONTENT} bytes does not travel this way; start an upload for it"
         key = store.new_key()
-        written = store.write(key, bodies.blocks(SMALL_CONTENT, too_long, sha256=bodies.stated_digest()))
+        written = store.write(key, bodies.blocks(SMALL_CONTENT, too_long, sha256=bodies.content_digest()))
         try:
             with context.write() as session:
                 version = Version(

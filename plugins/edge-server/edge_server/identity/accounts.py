@@ -115,7 +115,7 @@ def create_token(
 def add_token(
     session: Session, user: User, *, note: str | None = None, expires_in: dt.timedelta | None = None
 ) -> tuple[Token, str]:
-    """The same, with the token's row."""
+    """Add an API token, and return its row and its value; see `create_token`."""
     created_at = clock.now()
     # Each new one pays for the old ones.
     forgotten = or_(Token.expires_at <= created_at - SHOWN_FOR, Token.removed_at <= created_at - SHOWN_FOR)
@@ -192,22 +192,22 @@ def roles_of(membership: Membership) -> list[str]:
 
 def is_open(session: Session, organization_id: int) -> bool:
     """Whether an organization is there, and not being removed."""
-    wanted = select(Organization.id).where(Organization.id == organization_id, Organization.status != DELETING)
-    return session.scalar(wanted) is not None
+    row = select(Organization.id).where(Organization.id == organization_id, Organization.status != DELETING)
+    return session.scalar(row) is not None
 
 
 def has_admin(session: Session, organization_id: int) -> bool:
     """Whether an organization has an admin."""
-    wanted = select(Membership.id).where(Membership.organization_id == organization_id, Membership.admin).limit(1)
-    return session.scalar(wanted) is not None
+    admin = select(Membership.id).where(Membership.organization_id == organization_id, Membership.admin).limit(1)
+    return session.scalar(admin) is not None
 
 
 def server_admins(session: Session) -> list[User]:
     """Who runs the server, the first one first; in a writing transaction nobody else can be among them."""
-    wanted = select(User).where(User.server_admin, User.removed_at.is_(None)).order_by(User.id).with_for_update()
-    return list(session.scalars(wanted))
+    admins = select(User).where(User.server_admin, User.removed_at.is_(None)).order_by(User.id).with_for_update()
+    return list(session.scalars(admins))
 
 
 def is_last_server_admin(session: Session, user: User) -> bool:
     """Whether nobody would run the server without `user`; in a writing transaction, so that it stays true."""
-    return [one.id for one in server_admins(session)] == [user.id]
+    return [admin.id for admin in server_admins(session)] == [user.id]

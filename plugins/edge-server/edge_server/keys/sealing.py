@@ -38,8 +38,8 @@ import filelock
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from edge_core.replacing import replacing
 from edge_server.base import clock
-from edge_server.base.atomic import replace_file
 from edge_server.base.problems import CannotStart, Refusal
 
 log = logging.getLogger("edge_server")
@@ -202,7 +202,8 @@ class KeyFile:
 
     def _write(self, keys: Sequence[Key], seals: bytes) -> None:
         content = {"about": _ABOUT, "seals": seals.hex(), "keys": [_plain(key) for key in keys]}
-        replace_file(self.path, json.dumps(content, indent=2).encode() + b"\n")
+        with replacing(self.path, mode=0o600) as file:
+            file.write(json.dumps(content, indent=2).encode() + b"\n")
 
 
 class Sealer:

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from edge_core.replacing import replacing
 from edge_server.base import clock
-from edge_server.base.atomic import replace_file
 from edge_server.base.problems import Refusal
 
 FILE_NAME = "signing.key"
@@ -72,5 +72,6 @@ def read_key(folder: Path) -> bytes:
     """The server's signing key, made if it is missing; only its owner may read the file."""
     path = folder / FILE_NAME
     if not path.exists():
-        replace_file(path, secrets.token_bytes(32))
+        with replacing(path, mode=0o600) as file:
+            file.write(secrets.token_bytes(32))
     return path.read_bytes()

@@ -14,8 +14,8 @@ from pathlib import Path
 import filelock
 import sqlalchemy.exc
 
+from edge_core.replacing import replacing
 from edge_server.base import configuration
-from edge_server.base.atomic import replace_file
 from edge_server.base.problems import CannotStart
 from edge_server.data import database
 from edge_server.data.database import SERVER, Database
@@ -96,7 +96,8 @@ def explained(data: Path) -> Iterator[None]:
 def announced(data: Path, url: str) -> Iterator[None]:
     """Let others find the running server in the data folder during the block."""
     path = data / RUNNING
-    replace_file(path, json.dumps({"url": url, "pid": os.getpid()}).encode() + b"\n", mode=0o644)
+    with replacing(path, mode=0o644) as file:
+        file.write(json.dumps({"url": url, "pid": os.getpid()}).encode() + b"\n")
     try:
         yield
     finally:

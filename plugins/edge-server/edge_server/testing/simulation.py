@@ -13,8 +13,8 @@ import datetime as dt
 import sys
 from pathlib import Path
 
+from edge_core.replacing import replacing
 from edge_server.base import clock
-from edge_server.base.atomic import replace_file
 
 
 class SimulatedTime:
@@ -47,7 +47,8 @@ class SimulatedTime:
         self._write(now, self.monotonic())
 
     def _write(self, now: dt.datetime, even: float) -> None:
-        replace_file(self.path, f"{now.isoformat()} {even!r}\n".encode())
+        with replacing(self.path, mode=0o600) as file:
+            file.write(f"{now.isoformat()} {even!r}\n".encode())
 
 
 def main() -> None:

@@ -40,8 +40,8 @@ def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
         Refusal: the body is longer than that, ends before its stated length, or has another digest.
     """
     request = flask.request
-    stated = request.content_length
-    if stated is not None and stated > limit:
+    length = request.content_length
+    if length is not None and length > limit:
         raise too_large(too_long)
     size = 0
     expected = {name: digest for name, digest in digests.items() if digest is not None}
@@ -52,15 +52,15 @@ def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
             size += len(block)
             if size > limit:
                 raise too_large(too_long)
-            for one in hashes.values():
-                one.update(block)
+            for hashed in hashes.values():
+                hashed.update(block)
             yield block
     except TimeoutError:
         raise _stalled() from None
     except OSError:
         # What servers raise when the sender goes away in the middle.
         size = -1
-    if size < (stated or 0):
+    if size < (length or 0):
         raise bad_entry("the body ended before its stated length; send it again")
     for name, digest in expected.items():
         if hashes[name].hexdigest() != digest:
@@ -117,17 +117,17 @@ def with_timeout() -> None:
         connection.settimeout(STALLED)
 
 
-def stated_digest() -> str | None:
+def content_digest() -> str | None:
     """The body's SHA-256 in hexadecimal as its Content-Digest header (RFC 9530) states it; None without one.
 
     Raises:
         Refusal: the header states a SHA-256 that cannot be one.
     """
-    found = _SHA256.search(flask.request.headers.get("Content-Digest", ""))
-    if found is None:
+    match = _SHA256.search(flask.request.headers.get("Content-Digest", ""))
+    if match is None:
         return None
     try:
-        digest = base64.b64decode(found[1], validate=True)
+        digest = base64.b64decode(match[1], validate=True)
     except binascii.Error:
         digest = b""
     if len(digest) != 32:

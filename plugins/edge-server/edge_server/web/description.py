@@ -114,10 +114,10 @@ def _repeatable(operation: dict[str, Any]) -> None:
     responses["422"] = {"$ref": "#/components/responses/Unprocessable"}
 
 
-def _refused(code: str, said: str, headers: dict[str, Any]) -> dict[str, Any]:
+def _refused(code: str, reason: str, headers: dict[str, Any]) -> dict[str, Any]:
     """A status that a key can lead to, beside the operation's own reasons for it."""
     return {
-        "description": f"Refused. The code {code} says that the first request with this {idempotency.HEADER} {said}.",
+        "description": f"Refused. The code {code} says that the first request with this {idempotency.HEADER} {reason}.",
         "content": {"application/problem+json": _PROBLEM},
         "headers": {idempotency.REPLAYED: {"$ref": "#/components/headers/IdempotencyReplayed"}, **headers},
     }
@@ -127,27 +127,27 @@ def _narrow_nulls(schemas: dict[str, Any]) -> None:
     """Where a record or null is asked for, let no other object do, as apispec's way to say "null" would."""
     for schema in schemas.values():
         for about in schema.get("properties", {}).values():
-            for one in about.get("anyOf", ()):
-                if one == {"type": "object", "nullable": True}:
-                    one["enum"] = [None]
+            for choice in about.get("anyOf", ()):
+                if choice == {"type": "object", "nullable": True}:
+                    choice["enum"] = [None]
 
 
 def _open_answers(document: dict[str, Any]) -> None:
     """Let answers have further fields: strict as requests are, they would break clients with each new field."""
     schemas = document["components"]["schemas"]
-    asked: set[str] = set()
-    found = {
+    in_requests: set[str] = set()
+    names = {
         name
         for path in document["paths"].values()
         for operation in path.values()
         if isinstance(operation, dict)
         for name in _mentioned(operation.get("requestBody"))
     }
-    while found:
-        asked |= found
-        found = {inner for name in found for inner in _mentioned(schemas[name])} - asked
+    while names:
+        in_requests |= names
+        names = {inner for name in names for inner in _mentioned(schemas[name])} - in_requests
     for name, schema in schemas.items():
-        if name not in asked:
+        if name not in in_requests:
             schema.pop("additionalProperties", None)
 
 

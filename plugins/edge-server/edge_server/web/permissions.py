@@ -139,7 +139,7 @@ def install(app: flask.Flask) -> None:
 def _guard() -> None:
     request = flask.request
     if request.endpoint is None:
-        return  # no such route: Flask says so next
+        return  # an address that is not known, as Flask says next
     rule = _operation(flask.current_app, request.endpoint).who
     if rule is ANYONE:
         return
@@ -201,7 +201,7 @@ def _member(organization_name: str, rule: Rule) -> Member:
 
 def no_organization() -> Refusal:
     """The organization cannot be found, or not by this caller."""
-    return not_found("there is no such organization, or you are not in it; check its short name and your token")
+    return not_found("the organization cannot be found, or you are not in it; check its short name and your token")
 
 
 def _from_vanished(error: Exception) -> flask.Response:

@@ -42,16 +42,16 @@ class _StrictParser(FlaskParser):
 
     def load_querystring(self, req: flask.Request, schema: marshmallow.Schema) -> Any:
         values: dict[str, Any] = {}
-        for name, given in req.args.lists():
-            if len(given) > 1:
-                raise bad_entry(f"{name}: it is given {len(given)} times; give it once")
-            values[name] = given[0]
+        for name, texts in req.args.lists():
+            if len(texts) > 1:
+                raise bad_entry(f"{name}: it is given {len(texts)} times; give it once")
+            values[name] = texts[0]
             # In JSON a number in quotes is refused; a query has nothing but text.
             field = schema.fields.get(name)
-            if isinstance(field, marshmallow.fields.Integer) and _NUMBER.fullmatch(given[0]):
-                values[name] = int(given[0])
+            if isinstance(field, marshmallow.fields.Integer) and _NUMBER.fullmatch(texts[0]):
+                values[name] = int(texts[0])
             elif isinstance(field, marshmallow.fields.Boolean):
-                values[name] = _BOOLEANS.get(given[0], given[0])
+                values[name] = _BOOLEANS.get(texts[0], texts[0])
         return values
 
     def _raw_load_json(self, req: flask.Request) -> Any:
@@ -92,7 +92,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
             secret_answer: it answers with a secret or a signature, so the answer is never kept.
 
         Raises:
-            ValueError: there is no such role.
+            ValueError: the role is not known.
         """
         if who not in list(Rule):
             raise ValueError(f"there is no role {who!r}; the roles are {', '.join(Rule)}")
@@ -123,10 +123,10 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
 
         def decorate(view: _View) -> _View:
             if redirects:
-                said = "Too large to be sent here: Location is a signed address, to be fetched without a token."
-                view = self.alt_response(307, description=said)(view)
-            said = "The one range that the Range header asks for."
-            view = self.alt_response(206, schema=BINARY_SCHEMA, content_type=BINARY_TYPE, description=said)(view)
+                elsewhere = "Too large to be sent here: Location is a signed address, to be fetched without a token."
+                view = self.alt_response(307, description=elsewhere)(view)
+            part = "The one range that the Range header asks for."
+            view = self.alt_response(206, schema=BINARY_SCHEMA, content_type=BINARY_TYPE, description=part)(view)
             whole: _View = self.response(200, BINARY_SCHEMA, content_type=BINARY_TYPE)(view)
             return whole
 
