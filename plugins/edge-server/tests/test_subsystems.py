@@ -263,6 +263,57 @@ def test_a_column_of_the_servers_own_that_no_migration_makes_stops_the_start(tmp
             own_history(newer).require_migrated(database)
 
 
+REFERENCE = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "0001", None
+def upgrade():
+    op.create_table(
+        "lab_words",
+        sa.Column("text", sa.String(100)),
+        sa.Column("whose", sa.Integer, sa.ForeignKey("{owner}.id"{ondelete})),
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    ("owner", "ondelete", "starts"),
+    [
+        ("organizations", "", False),
+        ("organizations", ", ondelete='RESTRICT'", False),
+        ("organizations", ", ondelete='CASCADE'", True),
+        ("organizations", ", ondelete='SET NULL'", True),
+        ("users", "", False),
+        ("users", ", ondelete='CASCADE'", True),
+        ("users", ", ondelete='RESTRICT'", True),
+    ],
+)
+def test_a_reference_says_what_becomes_of_its_rows_or_stops_the_start(
+    bring: Bring, tmp_path: Path, owner: str, ondelete: str, starts: bool
+) -> None:
+    bring(GOOD, REFERENCE.format(owner=owner, ondelete=ondelete))
+    if starts:
+        start(tmp_path)
+        return
+    sentence = (
+        rf"lab-plugin 1\.0 has a reference lab_words\.whose to {owner} that does not say what becomes of the row; "
+        r"its author gives it ondelete='CASCADE', .*EDGE_DISABLE_PLUGINS=lab-plugin"
+    )
+    with pytest.raises(CannotStart, match=sentence):
+        start(tmp_path)
+
+
+def test_a_reference_of_a_plugin_that_is_not_in_use_is_warned_of(
+    bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bring(GOOD, REFERENCE.format(owner="organizations", ondelete=""))
+    with pytest.raises(CannotStart):
+        start(tmp_path)
+    monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "lab-plugin")
+    start(tmp_path)
+    assert "lab_words.whose to organizations that does not say what becomes of the row" in caplog.text
+
+
 @pytest.mark.slow
 def test_the_command_says_it_in_a_line(bring: Bring, tmp_path: Path) -> None:
     bring("raise RuntimeError('no licence')")

@@ -11,7 +11,6 @@ def server(context: OwnContext) -> Parts:
     """What organizations use, and what that costs."""
     price_file: prices.PriceFile = context.operator_file(prices.FILE_NAME, prices.PricesSchema(), prices.NONE)
     counts = meter.Meter(context)
-    context.engines.legacy["meter"] = counts
     context.on_request(counts.count)
     context.every(meter.FLUSH_SECONDS, "usage", counts.flush, at_end=True)
     even = closing.EvenClock()

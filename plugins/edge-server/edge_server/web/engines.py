@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import flask
 from sqlalchemy.orm import Session
@@ -77,7 +77,6 @@ class Engines:
     token_use: TokenUse
     background: Background
     lifecycle: Lifecycle
-    legacy: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def install(app: flask.Flask, engines: Engines) -> None:
@@ -93,7 +92,3 @@ def engines() -> Engines:
 def engines_of(app: flask.Flask) -> Engines:
     """The engines of `app`."""
     return cast(Engines, app.extensions[_NAME])
-
-
-services = engines
-services_of = engines_of
