@@ -29,7 +29,8 @@ def test_the_new_content_is_on_disk_before_it_has_the_name(tmp_path: Path, monke
     monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(path.exists()), fsync(handle)))
     with replacing(path) as file:
         file.write(b"new")
-    assert synced == [False]
+    # The folder that holds the name, after it: elsewhere than on POSIX it cannot be opened.
+    assert synced == ([False, True] if os.name == "posix" else [False])
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

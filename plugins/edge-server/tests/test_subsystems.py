@@ -297,7 +297,7 @@ def test_a_reference_says_what_becomes_of_its_rows_or_stops_the_start(
         return
     sentence = (
         rf"lab-plugin 1\.0 has a reference lab_words\.whose to {owner} that does not say what becomes of the row; "
-        r"its author gives it ondelete='CASCADE', .*EDGE_DISABLE_PLUGINS=lab-plugin"
+        r'its author gives it ondelete="CASCADE", .*EDGE_DISABLE_PLUGINS=lab-plugin'
     )
     with pytest.raises(CannotStart, match=sentence):
         start(tmp_path)
