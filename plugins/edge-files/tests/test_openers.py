@@ -192,7 +192,7 @@ def test_an_unknown_opener_says_which_there_are(files: Folder) -> None:
         ("a.csv", CSV.encode(), "pandas", "python -m pip install pandas"),
         ("a.parquet", b"PAR1", "pyarrow", "python -m pip install pandas pyarrow"),
         ("a.png", b"\x89PNG", "PIL", "python -m pip install pillow"),
-        ("a.xlsx", b"PK", "openpyxl", "python -m pip install pandas openpyxl"),
+        ("a.xlsx", b"PK", "python_calamine", "python -m pip install pandas python-calamine"),
         ("a.xls", b"x", "python_calamine", "python -m pip install pandas python-calamine"),
         ("a.odt", b"PK", "odf", "python -m pip install pandas odfpy"),
         ("a.npy", b"x", "numpy", "python -m pip install numpy"),

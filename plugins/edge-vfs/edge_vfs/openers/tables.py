@@ -2,67 +2,31 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection
 from typing import Any, ClassVar
 
 from edge_vfs.file import File
-from edge_vfs.openers import columnar, delimited, json_lines
-from edge_vfs.openers.opener import head_of, need, suffix_of
-
-# Not the default of pandas for xls and xlsb: pandas is about to drop the packages of these.
-_ENGINES: dict[str, str] = {
-    ".xls": "python_calamine",
-    ".xlsx": "openpyxl",
-    ".xlsm": "openpyxl",
-    ".xlsb": "python_calamine",
-    ".ods": "odf",
-    ".odf": "odf",
-    ".odt": "odf",
-}
+from edge_vfs.openers import columnar, delimited, json_lines, spreadsheets
+from edge_vfs.openers.opener import head_of, suffix_of
 
 _JSON_LINES = (".jsonl", ".ndjson")
-
-_OF_SHEETS = frozenset(
-    {
-        "converters",
-        "decimal",
-        "dtype",
-        "dtype_backend",
-        "false_values",
-        "header",
-        "index_col",
-        "keep_default_na",
-        "na_filter",
-        "na_values",
-        "names",
-        "nrows",
-        "parse_dates",
-        "sheet_name",
-        "skipfooter",
-        "skiprows",
-        "thousands",
-        "true_values",
-        "usecols",
-    }
-)
 
 
 class PandasOpener:
     """Tables as ``pandas.DataFrame``: text, Parquet, Feather, JSON lines and spreadsheets.
 
-    Of a spreadsheet the first sheet is read; of an OpenDocument text (odt), its first table.
+    Of a spreadsheet the first visible worksheet is read; of an OpenDocument text (odt), its first table.
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet", ".feather", *_JSON_LINES, *_ENGINES)
+    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet", ".feather", *_JSON_LINES, *spreadsheets.SUFFIXES)
 
     def recognizes(self, head: bytes) -> bool:
         return self._suffix_of(head) is not None
 
     def options(self, file: File) -> Collection[str]:
         suffix = self._format(file)
-        if suffix in _ENGINES:
-            return _OF_SHEETS
+        if suffix in spreadsheets.SUFFIXES:
+            return spreadsheets.OPTIONS_OF_TEXT if suffix == ".odt" else spreadsheets.OPTIONS
         if suffix in columnar.OPTIONS:
             return columnar.OPTIONS[suffix]
         return json_lines.OPTIONS if suffix in _JSON_LINES else delimited.OPTIONS
@@ -70,8 +34,10 @@ class PandasOpener:
     def open(self, file: File, **options: Any) -> Any:
         suffix = self._format(file)
         with file:
-            if suffix in _ENGINES:
-                return _read_sheet(file, _ENGINES[suffix], options)
+            if suffix == ".odt":
+                return spreadsheets.read_text(file, options)
+            if suffix in spreadsheets.SUFFIXES:
+                return spreadsheets.read(file, options)
             if suffix in columnar.OPTIONS:
                 return columnar.read(file, suffix, options)
             if suffix in _JSON_LINES:
@@ -93,8 +59,3 @@ class PandasOpener:
         if head.startswith(b"PK\3\4") and b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet" in head[:100]:
             return ".ods"
         return None
-
-
-def _read_sheet(file: File, engine: str, options: dict[str, Any]) -> Any:
-    pandas = need("a table", file, "pandas", engine)
-    return pandas.read_excel(io.BytesIO(file.readall()), engine=engine.removeprefix("python_"), **options)

@@ -1,0 +1,189 @@
+"""Spreadsheets: the cells as the file types them, by calamine; the table of an OpenDocument text, by odfpy."""
+
+from __future__ import annotations
+
+import collections
+import io
+import re
+import zipfile
+from typing import Any
+
+from edge_vfs.file import File
+from edge_vfs.openers import whole_numbers
+from edge_vfs.openers.opener import UnreadableContent, need, warn
+
+SUFFIXES = (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".odf", ".odt")
+
+_CONVERTING = frozenset({"decimal", "dtype_backend", "false_values", "thousands", "true_values"})
+"""Options that ask for texts to be converted; the types are left to pandas then."""
+
+_LIMITS = frozenset({"max_cells", "max_unpacked_size"})
+
+OPTIONS_OF_TEXT = _CONVERTING | {
+    "converters",
+    "dtype",
+    "header",
+    "index_col",
+    "keep_default_na",
+    "na_filter",
+    "na_values",
+    "names",
+    "nrows",
+    "parse_dates",
+    "sheet_name",
+    "skipfooter",
+    "skiprows",
+    "usecols",
+}
+OPTIONS = OPTIONS_OF_TEXT | _LIMITS
+
+MAX_UNPACKED_SIZE = 2 << 30
+"""Bytes that a workbook may unpack to, unless the option of this name says otherwise."""
+
+MAX_CELLS = 20_000_000
+"""Cells that a sheet may span if nine tenths of them are blank, unless the option of this name says otherwise."""
+
+
+def read_text(file: File, options: dict[str, Any]) -> Any:
+    """Return the first table of an OpenDocument text."""
+    pandas = need("a table", file, "pandas", "odf")
+    return pandas.read_excel(io.BytesIO(file.readall()), engine="odf", **options)
+
+
+def read(file: File, options: dict[str, Any]) -> Any:
+    """Return a sheet as a frame: by default, the first worksheet that is visible."""
+    pandas = need("a table", file, "pandas", "python_calamine")
+    import python_calamine
+
+    content = file.readall()
+    _check_size(file, content, options.pop("max_unpacked_size", MAX_UNPACKED_SIZE), options.pop("max_cells", MAX_CELLS))
+    try:
+        workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
+    except python_calamine.CalamineError as error:
+        raise _not_a_workbook(file, content, error) from error
+    with workbook:
+        options["sheet_name"] = _sheets(file, workbook, options.get("sheet_name"))
+        source = io.BytesIO(content)
+        if _CONVERTING & set(options) or not isinstance(options.get("dtype"), dict | None):
+            return pandas.read_excel(source, engine="calamine", **options)
+        chosen = options.get("dtype") or {}
+        options["dtype"] = collections.defaultdict(lambda: object, chosen)
+        options.setdefault("keep_default_na", False)  # a text "NA" is a text; a blank cell is missing all the same
+        frames = pandas.read_excel(source, engine="calamine", **options)
+    if isinstance(frames, dict):
+        return {name: _typed(pandas, frame, chosen) for name, frame in frames.items()}
+    return _typed(pandas, frames, chosen)
+
+
+def _typed(pandas: Any, frame: Any, chosen: dict[Any, Any]) -> Any:
+    """Give each column the type of its cells; these keep their own where they have several."""
+    columns = []
+    for position, name in enumerate(frame.columns):
+        column = frame.iloc[:, position]
+        if str(column.dtype) in ("object", "str") and name not in chosen:
+            cells = [None if cell == "" or cell is None or cell != cell else cell for cell in column]
+            column = whole_numbers.series(pandas, cells).set_axis(frame.index)
+        columns.append(column)
+    if not columns:
+        return frame
+    typed = pandas.concat(columns, axis=1)
+    typed.columns = frame.columns
+    if typed.index.nlevels == 1:
+        typed.index = typed.index.infer_objects()
+    return typed
+
+
+def _sheets(file: File, workbook: Any, chosen: Any) -> Any:
+    """Return the names of the sheets that `sheet_name` chooses; without it, the name of the first visible worksheet."""
+    import python_calamine
+
+    sheets = [sheet for sheet in workbook.sheets_metadata if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet]
+    names = [sheet.name for sheet in sheets]
+    if isinstance(chosen, int):
+        if not -len(names) <= chosen < len(names):
+            raise UnreadableContent(f"{file.basename} has {len(names)} worksheets; use one of sheet_name={names}")
+        return names[chosen]
+    if isinstance(chosen, list | tuple):
+        return [_sheets(file, workbook, sheet) for sheet in chosen]
+    if chosen is not None:
+        if chosen not in names:
+            raise UnreadableContent(f"{file.basename} has no worksheet {chosen!r}; use one of {', '.join(names)}")
+        return chosen
+    visible = [sheet.name for sheet in sheets if sheet.visible == python_calamine.SheetVisibleEnum.Visible]
+    if not visible:
+        hidden = (
+            f"sheet_name= opens a hidden one of {', '.join(names)}" if names else 'open_with="file" gives its bytes'
+        )
+        raise UnreadableContent(f"{file.basename} has no visible worksheet; {hidden}")
+    if len(visible) > 1:
+        warn(
+            f"{file.basename} has {len(visible)} worksheets, and {visible[0]!r} was opened; "
+            f"sheet_name= opens another of {', '.join(map(repr, visible[1:]))}"
+        )
+    return visible[0]
+
+
+def _not_a_workbook(file: File, content: bytes, error: Exception) -> UnreadableContent:
+    import python_calamine
+
+    encrypted = "EncryptedPackage".encode("utf-16-le") in content
+    if encrypted or isinstance(error, python_calamine.PasswordError):
+        return UnreadableContent(
+            f'{file.basename} is encrypted; save it without a password to open it, or open_with="file" gives its bytes'
+        )
+    is_text = not content.startswith((b"PK", b"\xd0\xcf\x11\xe0")) and b"\0" not in content
+    advice = 'open_with="text" shows its text, ' if is_text and content else ""
+    return UnreadableContent(
+        f'{file.basename} is not a spreadsheet ({error}); {advice}open_with="file" gives its bytes'
+    )
+
+
+_CELL = re.compile(rb'<(?:\w+:)?c\s[^>]*?\br="([A-Z]{1,3})([0-9]{1,7})"')
+
+
+def _check_size(file: File, content: bytes, max_unpacked_size: int, max_cells: int) -> None:
+    """Raise `UnreadableContent` for a workbook that would take far more memory than its size suggests."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile:
+        return
+    with archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > max_unpacked_size:
+            raise UnreadableContent(
+                f"{file.basename} unpacks to {unpacked} bytes, more than {max_unpacked_size}; "
+                f"max_unpacked_size={unpacked} opens it"
+            )
+        for member in archive.infolist():
+            if re.fullmatch(r"xl/worksheets/[^/]+\.xml", member.filename):
+                _check_cells(file, archive.read(member), max_cells)
+            elif member.filename == "content.xml":
+                _look_for_errors(file, archive.read(member))
+
+
+def _look_for_errors(file: File, sheets: bytes) -> None:
+    """Warn of cells with an error in an OpenDocument: LibreOffice writes some as the number 0, marked beside it."""
+    cells = re.findall(rb"<table:table-cell\s[^>]*>", sheets)
+    errors = [cell for cell in cells if b'calcext:value-type="error"' in cell and b'office:value-type="float"' in cell]
+    if errors:
+        warn(
+            f"{file.basename} has {len(errors)} cells with an error such as #N/A, which are read as the number that "
+            'the file has for them, mostly 0; open_with="file" gives its bytes'
+        )
+
+
+def _check_cells(file: File, sheet: bytes, max_cells: int) -> None:
+    """Raise `UnreadableContent` if the cells of a sheet (Office Open XML) are few and far apart: blanks take memory."""
+    last_row, last_column, count = 0, 0, 0
+    for cell in _CELL.finditer(sheet):
+        count += 1
+        column = 0
+        for letter in cell[1]:
+            column = column * 26 + letter - 64
+        last_row, last_column = max(last_row, int(cell[2])), max(last_column, column)
+    spanned = last_row * last_column
+    if spanned > max(max_cells, 10 * count):
+        raise UnreadableContent(
+            f"a sheet of {file.basename} spans {spanned} cells, of which {count} hold something; "
+            f"max_cells={spanned} opens it, if the memory is enough"
+        )
