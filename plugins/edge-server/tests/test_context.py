@@ -410,6 +410,48 @@ def test_a_row_of_another_subsystems_is_not_loaded(lab: Laboratory) -> None:
         session.get(User, 1)
 
 
+@pytest.mark.slow
+def test_an_organization_that_goes_takes_rows_content_and_names_with_it(lab: Laboratory) -> None:
+    with lab.engines.database.write(SERVER) as session:
+        admin = accounts.find_user(session, "admin")
+        gone = accounts.create_organization(session, lab.engines.lifecycle.organization_added, "gone")
+        assert admin is not None
+        accounts.add_member(session, admin, gone, accounts.ROLES)
+    stays = lab.plot()
+    answer = lab.call("POST", "/v1/orgs/gone/lab/plots", json=PLOT)
+    assert answer.status_code == 201, answer.text
+    with lab.engines.database.read() as session:
+        chosen = sa.text("SELECT content FROM lab_plots WHERE uid = :uid")
+        key = session.execute(chosen, {"uid": answer.json["uid"]}).scalar_one()
+        kept = session.execute(chosen, {"uid": stays}).scalar_one()
+    assert lab.call("DELETE", "/v1/admin/organizations/gone").status_code == 202
+    assert "organization closing" in lab.events
+    assert "organization removed" not in lab.events
+    lab.engines.background.start()
+    lab.wait_for("organization removed")  # at the second attempt, as the first raised
+    deadline = time.monotonic() + 60
+    while lab.call("GET", "/v1/admin/organizations/gone").status_code != 404:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    store = Context("lab", lab.engines).store
+    assert (store.size(key), store.size(kept)) == (None, 10)
+    with lab.engines.database.read() as session:
+        assert session.execute(sa.text("SELECT uid FROM lab_plots")).scalars().all() == [stays]
+        assert session.execute(sa.text("SELECT uid FROM search_names WHERE kind = 'lab plot'")).scalars().all() == [
+            stays
+        ]
+
+
+@pytest.mark.slow
+def test_a_user_that_goes_is_announced_at_once_and_afterwards(lab: Laboratory) -> None:
+    with lab.engines.database.write(SERVER) as session:
+        accounts.create_user(session, "ada")
+    assert lab.call("DELETE", "/v1/admin/users/ada").status_code in (202, 204)
+    assert "user removed" in lab.events
+    lab.engines.background.start()
+    lab.wait_for("user gone")
+
+
 def test_an_added_organization_is_announced_within_the_plugins_tables(lab: Laboratory) -> None:
     answer = lab.call("POST", "/v1/admin/organizations", json={"name": "new", "title": "New"})
     assert answer.status_code == 201, answer.text
