@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import flask
-import sqlalchemy as sa
 import sqlalchemy.exc
 from sqlalchemy import select
 
@@ -103,9 +102,6 @@ def _applications(routes: Routes, context: Context) -> None:
         with context.write() as session:
             row = catalogue.get(session, context.member(), app_id)
             context.require_unchanged(row)
-            for table in (AppVersion, AppServer, OAuthClient):
-                # Not left to the database, which does not always look after references.
-                session.execute(sa.delete(table).where(table.application_id == row.id))
             context.audit(application=app_id)
             session.delete(row)
         return context.nothing()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from edge_server.base import clock
 from edge_server.billing import closing, meter, prices, routes
-from edge_server.web.context import OwnContext, Parts
+from edge_server.web.context import Context, Parts
 
 
-def server(context: OwnContext) -> Parts:
+def server(context: Context) -> Parts:
     """What organizations use, and what that costs."""
     price_file: prices.PriceFile = context.operator_file(prices.FILE_NAME, prices.PricesSchema(), prices.NONE)
     counts = meter.Meter(context)
