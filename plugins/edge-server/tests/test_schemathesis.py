@@ -112,11 +112,11 @@ def run(server: EdgeServer, folder: Path, token: str | None, choice: tuple[str, 
     refused.touch()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "EDGE_TEST_REFUSED": str(refused)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    said = re.search(r"(\d+) generated", done.stdout)
-    assert said is not None, done.stdout[-3000:] + done.stderr[-3000:]
+    cases = re.search(r"(\d+) generated", done.stdout)
+    assert cases is not None, done.stdout[-3000:] + done.stderr[-3000:]
     assert done.returncode == 0, done.stdout[-20_000:]
     lines = refused.read_text(encoding="utf-8").splitlines()
-    return int(said[1]), dict(line.split("\t", 1) for line in lines)
+    return int(cases[1]), dict(line.split("\t", 1) for line in lines)
 
 
 def test_no_request_breaks_the_server_or_its_description(server: EdgeServer, caller: str, tmp_path: Path) -> None:
@@ -130,6 +130,6 @@ def test_no_request_breaks_the_server_or_its_description(server: EdgeServer, cal
     cases = [first[0], second[0], third[0]]
     print(f"{sum(cases)} cases: {cases[0]} and {cases[2]} with a token, {cases[1]} without; {len(RULES)} operations")
     print("Refused with 400 though it fits its schema:")
-    for operation, said in sorted({**first[1], **second[1], **third[1]}.items()):
-        print(f"  {operation}: {REASONS.get(operation, said)}")
+    for operation, reason in sorted({**first[1], **second[1], **third[1]}.items()):
+        print(f"  {operation}: {REASONS.get(operation, reason)}")
     assert "Traceback" not in server.log

@@ -42,7 +42,7 @@ class Api:
     def names(self, path: str = "", **params: Any) -> list[str]:
         answer = self.files("GET", "/entries", params={"path": path, **params})
         assert answer.status_code == 200, answer.text
-        return [item["name"] for item in answer.json()["items"]]
+        return [entry["name"] for entry in answer.json()["items"]]
 
     def signed(self, method: str, url: str, **options: Any) -> requests.Response:
         """Follow a signed address, without a token."""
