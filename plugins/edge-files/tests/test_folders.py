@@ -5,9 +5,12 @@ from __future__ import annotations
 import array
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 import tracemalloc
+import warnings
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -365,3 +368,73 @@ def test_a_tree_comes_down_and_goes_up_whole(tree: Folder, tmp_path: Path, monke
         tree.download_folder("nothing", tmp_path / "nothing")
     with pytest.raises(BadEntry):
         tree.download_folder("top.csv", tmp_path / "file")
+
+
+@pytest.fixture
+def odd_tree(tmp_path: Path) -> Iterator[Path]:
+    """A local folder with three good files and much that cannot be uploaded."""
+    top = tmp_path / "odd"
+    (top / "sub").mkdir(parents=True)
+    for name in ("a.txt", "sub/b.txt", "sub/12:30?.txt"):
+        (top / name).write_text(name)
+    os.symlink(top / "nothing", top / "sub" / "nowhere")
+    os.symlink("round", top / "round")
+    os.mkfifo(top / "pipe")
+    os.symlink(top / "pipe", top / "to-pipe")
+    os.symlink("/dev/null", top / "to-device")
+    Path(os.fsdecode(os.fsencode(top) + b"/gr\xfcn.txt")).write_text("latin-1")
+    (top / "new\nline.txt").write_text("x")
+    (top / "c1\x85.txt").write_text("x")
+    folder = Path(os.fsdecode(os.fsencode(top) + b"/folder\xff"))
+    folder.mkdir()
+    (folder / "inside.txt").write_text("x")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(top / "socket"))
+        yield top
+
+
+SKIPPED = (
+    "nowhere",
+    "round",
+    "pipe",
+    "to-pipe",
+    "to-device",
+    "gr\\udcfcn",
+    "new\\nline",
+    "c1\\x85",
+    "folder\\udcff",
+    "socket",
+)
+
+
+def test_what_cannot_be_uploaded_is_skipped_with_a_single_warning(files: Folder, odd_tree: Path) -> None:
+    with pytest.warns(UserWarning, match="they are skipped") as warned:
+        files.upload_folder("odd", odd_tree)
+    assert len(warned) == 1
+    sentence = str(warned[0].message)
+    assert sentence.startswith(f"{len(SKIPPED)} entries of ")
+    assert all(name in sentence for name in SKIPPED)
+    assert warned[0].filename == __file__
+    assert files.open("odd").list() == ["a.txt", "sub"]
+    assert files.open("odd/sub").list() == ["12:30?.txt", "b.txt"]
+
+
+def test_strict_refuses_what_cannot_be_uploaded_before_the_first_byte(files: Folder, odd_tree: Path) -> None:
+    with pytest.raises(BadEntry, match=f"^{len(SKIPPED)} entries .* nothing was uploaded"):
+        files.upload_folder("odd", odd_tree, strict=True)
+    with warnings.catch_warnings(), pytest.raises(UserWarning):
+        warnings.simplefilter("error")
+        files.upload_folder("odd", odd_tree)
+    assert files.list() == []
+
+
+def test_an_upload_that_fails_says_what_was_done(files: Folder, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_text(name)
+    order = [entry.name for entry in os.scandir(tmp_path)]
+    files.upload(f"copy/{order[1]}", b"mine")
+    with pytest.raises(AlreadyExists, match=f"; 1 of 3 files had been uploaded before .*{order[1]}'"):
+        files.upload_folder("copy", tmp_path, overwrite=False)
+    assert files.read_text(f"copy/{order[0]}") == order[0]
+    assert files.read_bytes(f"copy/{order[1]}") == b"mine"
+    assert not files.exists(f"copy/{order[2]}")

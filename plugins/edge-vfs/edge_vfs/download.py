@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import pathlib
+from typing import NamedTuple
 
 from edge_core.errors import BadEntry
 from edge_core.replacing import replacing
@@ -89,24 +90,78 @@ def check_ordinary(target: pathlib.Path) -> None:
         raise BadEntry(f"{target} is not an ordinary file and will not be replaced; choose another localpath")
 
 
-def check_name(name: str, folder: str, seen: dict[str, str]) -> None:
-    """Check that a name can be a local name, and is on no system the same as another name of its folder.
+class Planned(NamedTuple):
+    """A file that is to be downloaded."""
+
+    path: str
+    stat: Stat
+    target: pathlib.Path
+
+
+def plan(store: FileStore, path: str, top: pathlib.Path, *, portable: bool) -> tuple[list[pathlib.Path], list[Planned]]:
+    """List a folder and everything in it, and check that all of it can be held locally; write nothing yet.
 
     Args:
-        name: the name.
-        folder: path of its folder in the store, for the error.
-        seen: the names of the folder that were checked before; `name` is added.
+        store: the store of the folder.
+        path: the folder's path in the store.
+        top: the local folder.
+        portable: whether every system must be able to hold the names, and not only this one.
+
+    Returns:
+        the local folders to make, each after the one that holds it, and the files.
 
     Raises:
-        BadEntry: it cannot, or is.
+        NotFound: the folder does not exist.
+        BadEntry: a name cannot be held, or is the same as another; or something is in the way.
     """
+    folders: list[pathlib.Path] = []
+    files: list[Planned] = []
+    waiting = [(path, top)]
+    while waiting:
+        source, target = waiting.pop()
+        names: set[str] = set()
+        for entry in store.children(source):
+            if entry.name in names:
+                raise BadEntry(
+                    f"in {'/' + source!r}: a file and a folder both have the name {entry.name!r}, and no local folder "
+                    "can hold both; rename one of them"
+                )
+            names.add(entry.name)
+            local = target / _checked(entry.name, source, portable=portable)
+            place = f"{source}/{entry.name}" if source else entry.name
+            if entry.kind == "folder":
+                local_names.check_folder(local)
+                folders.append(local)
+                waiting.append((place, local))
+            else:
+                check_ordinary(local)
+                files.append(Planned(place, entry, local))
+        _check_together(names, source, top if top.is_dir() else top.parent, portable=portable)
+    return folders, files
+
+
+def _checked(name: str, folder: str, *, portable: bool) -> str:
     try:
-        local_names.check(name)
+        local_names.check(name, portable=portable)
     except BadEntry as error:
-        raise BadEntry(f"in {folder!r}: {error}") from None
-    other = seen.setdefault(local_names.same(name), name)
-    if other != name:
-        raise BadEntry(
-            f"in {folder!r}: {other!r} and {name!r} are the same name on some systems, so that the second would "
-            "replace the first; rename one of them, or download them one by one"
-        )
+        raise BadEntry(f"in {'/' + folder!r}: {error}") from None
+    return name
+
+
+def _check_together(names: set[str], folder: str, local: pathlib.Path, *, portable: bool) -> None:
+    """Check that the names of a folder do not replace each other, and that `local` can hold the unusual ones."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(local_names.same(name), []).append(name)
+    unusual = [name for name in names if not local_names.is_portable(name)]
+    for variants in alike.values():
+        if len(variants) > 1 and (portable or local_names.STRICT):
+            first, second = sorted(variants)[:2]
+            raise BadEntry(
+                f"in {'/' + folder!r}: {first!r} and {second!r} are the same name on some systems, so that the second "
+                "would replace the first; rename one of them, or download them one by one"
+            )
+        if len(variants) > 1:
+            unusual += variants
+    if unusual:
+        local_names.check_held(sorted(set(unusual)), local)

@@ -6,11 +6,12 @@ import builtins
 import itertools
 import os
 import pathlib
+import warnings
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, cast, overload
 
 from edge_core.errors import AlreadyExists, BadEntry, EdgeError, NotFound
-from edge_vfs import download, local_names, openers, patterns, table
+from edge_vfs import download, local_names, local_tree, openers, patterns, table
 from edge_vfs.file import File
 from edge_vfs.source import Source
 from edge_vfs.store import FileStore, Stat
@@ -252,79 +253,102 @@ class Folder(Generic[FileT]):
         download.fetch(self._store, path, stat, target)
         return target
 
-    def download_folder(self, name: Name, localpath: str | os.PathLike[str] | None = None) -> pathlib.Path:
+    def download_folder(
+        self,
+        name: Name,
+        localpath: str | os.PathLike[str] | None = None,
+        *,
+        names: Literal["local", "portable"] = "local",
+    ) -> pathlib.Path:
         """Download a folder and everything in it; each file appears only once it is complete and checked.
 
-        Nothing is written outside the local folder, nor through links in it. A failure leaves the files
-        that were complete by then.
+        All names are checked before the first byte. Nothing is written outside the local folder, nor through
+        links in it. A failure leaves the files that were complete by then, and says how many.
 
         Args:
             name: name or path of a folder.
             localpath: the local folder to write to, made if it does not exist; by default a folder of
                 the same name in the working folder. Files of the same names are replaced, others stay.
+            names: which names are accepted: with ``"local"`` those that this machine can hold there, with
+                ``"portable"`` only those that every system can, so that the local folder can be copied anywhere.
 
         Returns:
             the local folder's path.
 
         Raises:
             NotFound: the folder does not exist.
-            BadEntry: `name` is a file; a name in it cannot be a local name on some system, or differs
-                from another only in case or Unicode form; or a link is in a folder's place.
+            BadEntry: `name` is a file; a name in it cannot be a local name, or is the same as another there;
+                or a link is in a folder's place.
             ChecksumError: received content is not what was uploaded.
             OSError: a local file cannot be written.
         """
         folder = self / name
         if folder.stat().kind != "folder":
             raise BadEntry(f"{str(name)!r} is a file; use download")
+        if names not in ("local", "portable"):
+            raise BadEntry(f'names must be "local" or "portable", not {names!r}')
+        portable = names == "portable"
         if localpath is None:
-            local_names.check(folder.basename)
+            local_names.check(folder.basename, portable=portable)
         top = pathlib.Path(folder.basename if localpath is None else localpath)
         if not top.is_dir():
+            local_names.check_folder(top)
+        folders, files = download.plan(self._store, folder._path, top, portable=portable)
+        if not top.is_dir():
             local_names.make_folder(top)
-        waiting = [(folder, top)]
-        while waiting:
-            source, target = waiting.pop()
-            seen: dict[str, str] = {}
-            for entry in source.scan():
-                download.check_name(entry.name, source.path, seen)
-                if entry.kind == "folder":
-                    local_names.make_folder(target / entry.name)
-                    waiting.append((source / entry.name, target / entry.name))
-                else:
-                    download.check_ordinary(target / entry.name)
-                    download.fetch(self._store, source._join(entry.name), entry, target / entry.name)
+        for subfolder in folders:
+            local_names.make_folder(subfolder)
+        for done, file in enumerate(files):
+            try:
+                download.fetch(self._store, file.path, file.stat, file.target)
+            except BaseException as error:
+                local_tree.tell(error, f"{done} of {len(files)} files had been downloaded before {'/' + file.path!r}")
+                raise
         return top
 
-    def upload_folder(self, name: Name, localpath: str | os.PathLike[str], *, overwrite: bool = True) -> Self:
+    def upload_folder(
+        self, name: Name, localpath: str | os.PathLike[str], *, overwrite: bool = True, strict: bool = False
+    ) -> Self:
         """Upload a local folder and everything in it, and return the folder on the server.
 
-        Links to files are followed; links to folders are not, since they may form a circle.
+        Links to files are followed; links to folders are not, since they may form a circle. What cannot be
+        uploaded is found before the first byte and skipped with a single warning that counts and names it:
+        links that lead nowhere, pipes, sockets, devices, and names that are not UTF-8 or have control
+        characters. A failure leaves the files that were uploaded by then, and says how many.
 
         Args:
             name: name or path on the server; existing files of the same names are replaced, others stay.
             localpath: the local folder.
             overwrite: False refuses to replace a file.
+            strict: True uploads nothing if there is something that cannot be uploaded.
 
         Raises:
             AlreadyExists: a name is taken: by a file instead of a folder or the other way round, or by
                 a file while `overwrite` is False.
-            BadEntry: a local name is not valid on the server.
+            BadEntry: a local name is not valid on the server; or `strict` is True, and something cannot be
+                uploaded.
             NotADirectoryError: the local folder does not exist.
             OSError: a local file cannot be read.
         """
         top = pathlib.Path(localpath)
         if not top.is_dir():
             raise NotADirectoryError(f"the local folder {top} does not exist; check the path")
+        tree = local_tree.scan(top)
+        if tree.skipped and strict:
+            raise BadEntry(f"{tree.sentence(top)}; nothing was uploaded: remove them, or leave strict out to skip them")
+        if tree.skipped:
+            warnings.warn(f"{tree.sentence(top)}; they are skipped", UserWarning, stacklevel=2)
         folder = self.make_folder(name, exist_ok=True)
-        for here, folders, files in os.walk(top, onerror=_raise):
-            target = folder
-            for part in pathlib.Path(here).relative_to(top).parts:
-                target = target / part
-            for subfolder in folders:
-                if not os.path.islink(os.path.join(here, subfolder)):
-                    target.make_folder(subfolder, exist_ok=True)
-            for file in files:
-                target.upload(file, os.path.join(here, file), overwrite=overwrite)
+        for parts in tree.folders:
+            folder.make_folder("/".join(parts), exist_ok=True)
+        for done, file in enumerate(tree.files):
+            place = "/".join((*file.parts, file.name))
+            try:
+                folder.upload(place, file.path, overwrite=overwrite)
+            except BaseException as error:
+                before = f"{done} of {len(tree.files)} files had been uploaded before {file.path!r}"
+                local_tree.tell(error, before)
+                raise
         return folder
 
     def upload(
@@ -530,7 +554,3 @@ class Folder(Generic[FileT]):
         except EdgeError as error:
             return table.plain(f"{self!r}: {error}")
         return table.of_entries(self.path, entries[:SHOWN], more=len(entries) > SHOWN)
-
-
-def _raise(error: OSError) -> None:
-    raise error

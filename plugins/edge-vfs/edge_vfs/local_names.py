@@ -1,7 +1,8 @@
 """Rules for the names of a store that may become names of local files.
 
-The rules are the same on every system, so that what was downloaded on one can be copied to another:
-a harmless name here may be a path, a device or another file's second name there.
+A name must be one that this system can hold. The portable rules are the same on every system, so that
+what was downloaded on one can be copied to another: a harmless name here may be a path, a device or
+another file's second name there.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import shutil
 import stat
+import sys
+import tempfile
 import unicodedata
+from collections.abc import Collection
 
 from edge_core.errors import BadEntry
 
@@ -24,32 +29,44 @@ _FORBIDDEN = re.compile(r'[\\/:*?"<>|]')
 
 MAX_BYTES = 255
 
+STRICT = sys.platform == "win32"
+"""Whether the portable rules, which are those of Windows, are this system's own."""
 
-def check(name: str) -> None:
-    """Check that `name` can be the name of a local file on every system.
+
+def check(name: str, *, portable: bool = False) -> None:
+    """Check that `name` can be the name of a local file, on this system or, if `portable`, on every system.
 
     >>> check("plate-7.csv")
-    >>> check("con.txt")
+    >>> check("con.txt", portable=True)
     Traceback (most recent call last):
     edge_core.errors.BadEntry: 'con.txt' cannot be a local file's name, as it is a device's name on some systems; ...
 
     Raises:
         BadEntry: it cannot.
     """
-    reason = _reason(name)
+    reason = _reason(name, portable=portable or STRICT)
     if reason is not None:
         raise BadEntry(f"{name!r} cannot be a local file's name, as it {reason}; give another name by localpath=")
 
 
-def _reason(name: str) -> str | None:
+def is_portable(name: str) -> bool:
+    """Return whether `name` can be the name of a local file on every system."""
+    return _reason(name, portable=True) is None
+
+
+def _reason(name: str, *, portable: bool) -> str | None:
     if name in ("", ".", ".."):
         return "names no file"
-    if forbidden := _FORBIDDEN.search(name):
+    if "/" in name:
+        return "holds /, which separates folders"
+    if portable and (forbidden := _FORBIDDEN.search(name)):
         return f"holds {forbidden[0]}, which some systems do not allow"
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
         return "holds characters that are not text"
     if len(name.encode()) > MAX_BYTES:
         return f"is longer than {MAX_BYTES} bytes"
+    if not portable:
+        return None
     if name.endswith((" ", ".")):
         return "ends with a space or dot, which some systems drop"
     if _DEVICE.fullmatch(name):
@@ -66,6 +83,47 @@ def same(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
+def check_held(names: Collection[str], folder: pathlib.Path) -> None:
+    """Check that a local folder can hold files of all these names at once, by making them in a folder in it.
+
+    Not the system but the file system decides: a memory stick takes no ``:``, and some take ``A`` for ``a``.
+
+    Args:
+        names: the names, each of which `check` has passed.
+        folder: a local folder.
+
+    Raises:
+        BadEntry: a name cannot be held, or is the same as another.
+        OSError: nothing can be written in the folder.
+    """
+    place = tempfile.mkdtemp(prefix=".edge-", dir=folder)
+    try:
+        for name in names:
+            try:
+                with open(os.path.join(place, name), "x"):
+                    pass
+            except FileExistsError:
+                raise BadEntry(
+                    f"{name!r} and another of {', '.join(map(repr, names))} are the same name in {str(folder)!r}, so "
+                    "that the second would replace the first; rename one of them, or download them one by one"
+                ) from None
+            except OSError as error:
+                raise _not_held(name, folder, error.strerror or "") from None
+        held = {unicodedata.normalize("NFC", name) for name in os.listdir(place)}
+        for name in names:
+            if unicodedata.normalize("NFC", name) not in held:
+                raise _not_held(name, folder, "it becomes another name")
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _not_held(name: str, folder: pathlib.Path, reason: str) -> BadEntry:
+    return BadEntry(
+        f"{name!r} cannot be a local file's name in {str(folder)!r} ({reason}); choose another local folder, or "
+        "download the file by itself under another name"
+    )
+
+
 def make_folder(path: pathlib.Path) -> None:
     """Make a local folder if it does not exist.
 
@@ -75,11 +133,20 @@ def make_folder(path: pathlib.Path) -> None:
     try:
         path.mkdir()
     except FileExistsError:
-        if not stat.S_ISDIR(os.lstat(path).st_mode) or _is_junction(path):
-            raise BadEntry(
-                f"{path} is a link or a file, and a folder is to be downloaded there; move it away or choose "
-                "another localpath"
-            ) from None
+        check_folder(path)
+
+
+def check_folder(path: pathlib.Path) -> None:
+    """Check that `path` is a local folder or does not exist.
+
+    Raises:
+        BadEntry: a link or a file is in its place.
+    """
+    if os.path.lexists(path) and (not stat.S_ISDIR(os.lstat(path).st_mode) or _is_junction(path)):
+        raise BadEntry(
+            f"{path} is a link or a file, and a folder is to be downloaded there; move it away or choose "
+            "another localpath"
+        )
 
 
 def _is_junction(path: pathlib.Path) -> bool:

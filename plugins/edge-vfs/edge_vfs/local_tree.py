@@ -1,0 +1,111 @@
+"""A local folder that is to be uploaded: everything in it is looked at before the first byte is sent."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import stat
+import unicodedata
+from typing import NamedTuple
+
+from edge_core.errors import EdgeError
+
+NAMED = 50
+"""Maximum number of entries that a sentence names."""
+
+
+class LocalFile(NamedTuple):
+    """A file to upload.
+
+    Attributes:
+        parts: its folder below the uploaded one.
+        name: its name.
+        path: where it is.
+    """
+
+    parts: tuple[str, ...]
+    name: str
+    path: str
+
+
+class LocalTree(NamedTuple):
+    """What a local folder has.
+
+    Attributes:
+        folders: the folders below it, each after the one that holds it.
+        files: the files.
+        skipped: what cannot be uploaded: its path below the folder, and the reason.
+    """
+
+    folders: list[tuple[str, ...]]
+    files: list[LocalFile]
+    skipped: list[tuple[str, str]]
+
+    def sentence(self, top: pathlib.Path) -> str:
+        """Return which entries cannot be uploaded, and why."""
+        named = ", ".join(f"{path!r} ({reason})" for path, reason in self.skipped[:NAMED])
+        more = f" and {len(self.skipped) - NAMED} more" if len(self.skipped) > NAMED else ""
+        return f"{len(self.skipped)} entries of {str(top)!r} cannot be uploaded: {named}{more}"
+
+
+def scan(top: pathlib.Path) -> LocalTree:
+    """Look at a local folder and everything in it; links to folders are left out.
+
+    Raises:
+        OSError: a folder or a file cannot be read.
+    """
+    tree = LocalTree([], [], [])
+    for here, folders, files in os.walk(top, onerror=_raise):
+        parts = pathlib.Path(here).relative_to(top).parts
+        for name in list(folders):
+            if reason := _name_reason(name):
+                tree.skipped.append((os.path.join(*parts, name), reason))
+                folders.remove(name)
+            elif not os.path.islink(os.path.join(here, name)):
+                tree.folders.append((*parts, name))
+        for name in files:
+            path = os.path.join(here, name)
+            if reason := _name_reason(name) or _kind_reason(path):
+                tree.skipped.append((os.path.join(*parts, name), reason))
+            elif not os.access(path, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            else:
+                tree.files.append(LocalFile(parts, name, path))
+    return tree
+
+
+def tell(error: BaseException, sentence: str) -> None:
+    """Add to an error what had been done before it."""
+    if isinstance(error, EdgeError) and len(error.args) == 1:
+        error.args = (f"{error.args[0]}; {sentence}",)
+    else:
+        error.add_note(sentence)
+
+
+def _name_reason(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "a name that is not UTF-8"
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        return "a name with control characters"
+    return ""
+
+
+def _kind_reason(path: str) -> str:
+    """Return why a path that is no folder is no file either; empty for a file."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        if os.path.islink(path) and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return "a link that leads nowhere"
+        raise
+    if stat.S_ISREG(mode):
+        return ""
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def _raise(error: OSError) -> None:
+    raise error
