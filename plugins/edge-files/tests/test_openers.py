@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import sys
 from typing import Any
 
@@ -57,6 +60,7 @@ def test_every_table_format_gives_the_frame(files: Folder, frame: Any) -> None:
         "a.tsv": CSV.replace(",", "\t").encode(),
         "a.parquet": packed(frame.to_parquet),
         "a.feather": packed(frame.to_feather),
+        "a.tab": CSV.replace(",", "\t").encode(),
         "a.jsonl": packed(frame.to_json, orient="records", lines=True),
         "a.ndjson": packed(frame.to_json, orient="records", lines=True),
         "a.xlsx": packed(frame.to_excel, index=False, engine="openpyxl"),
@@ -67,6 +71,12 @@ def test_every_table_format_gives_the_frame(files: Folder, frame: Any) -> None:
         "a.odf": spreadsheets.open_document("ods"),
         "a.odt": spreadsheets.open_document("odt"),
     }
+    texts = {
+        name: content for name, content in contents.items() if name[2:] in ("csv", "tsv", "tab", "jsonl", "ndjson")
+    }
+    for name, content in texts.items():
+        contents |= {f"{name}.gz": gzip.compress(content), f"{name}.bz2": bz2.compress(content)}
+        contents[f"{name}.xz"] = lzma.compress(content)
     assert {name.removeprefix("a") for name in contents} == set(openers.PandasOpener.suffixes)
     for name, content in contents.items():
         files.upload(name, content)

@@ -10,6 +10,8 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from edge_vfs.openers import UnreadableContent
+
 from .opening import opened
 
 ID = 9007199254740993
@@ -52,3 +54,15 @@ def test_rows_that_a_filter_chose() -> None:
     assert frame["id"][0] == ID
     assert len(frame) == 2
     assert str(opened("a.parquet", content, filters=[("n", ">", 1)], columns=["id"])["id"].dtype) == "float64"
+
+
+def test_a_small_file_of_many_rows_is_refused_by_its_footer() -> None:
+    content = written(".parquet", a=pyarrow.array([7] * 500_000), b=pyarrow.array(["x"] * 500_000))
+    assert len(content) < 10_000
+    with pytest.raises(
+        UnreadableContent, match="has 500000 rows, which take at least 8000000 bytes.*=8000000 opens it"
+    ):
+        opened("a.parquet", content, max_unpacked_size=1_000_000)
+    assert len(opened("a.parquet", content, max_unpacked_size=8_000_000)) == 500_000
+    assert list(opened("a.parquet", content, columns=["a"], max_unpacked_size=4_000_000)) == ["a"]
+    assert len(opened("a.parquet", content)) == 500_000

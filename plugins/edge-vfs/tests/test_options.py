@@ -57,7 +57,7 @@ def test_options_of_sheets_columns_and_lines_reach_their_readers() -> None:
         ("a.csv", None, "sheet_name", "encoding"),
         ("a.xlsx", None, "sep", "sheet_name"),
         ("a.xlsx", None, "engine_kwargs", "sheet_name"),
-        ("a.parquet", None, "filesystem", "columns, dtype_backend, filters"),
+        ("a.parquet", None, "filesystem", "columns, dtype_backend, filters, max_unpacked_size"),
         ("a.parquet", None, "engine", "columns"),
         ("a.jsonl", None, "storage_options", "nrows"),
         ("a.npy", None, "allow_pickle", "leave it out"),

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from edge_vfs.file import File
 from edge_vfs.openers import whole_numbers
-from edge_vfs.openers.opener import need
+from edge_vfs.openers.opener import UnreadableContent, need
+from edge_vfs.openers.unpacking import MAX_UNPACKED_SIZE, OPTION
 
 OPTIONS = {
-    ".parquet": frozenset({"columns", "dtype_backend", "filters"}),
+    ".parquet": frozenset({"columns", "dtype_backend", "filters", OPTION}),
     ".feather": frozenset({"columns", "dtype_backend"}),
 }
 
 
 def read(file: File, suffix: str, options: dict[str, Any]) -> Any:
     pandas = need("a table", file, "pandas", "pyarrow")
+    limit = options.pop(OPTION, MAX_UNPACKED_SIZE)
     if suffix == ".parquet":
+        _check_size(file, options.get("columns"), limit)
         frame = pandas.read_parquet(file, **options)
     else:
         frame = pandas.read_feather(file, **options)
@@ -26,6 +30,27 @@ def read(file: File, suffix: str, options: dict[str, Any]) -> Any:
         for name in suspects:
             _repair(pandas, frame, name, table)
     return frame
+
+
+def _check_size(file: File, names: Collection[str] | None, limit: int) -> None:
+    """Raise `UnreadableContent` for a Parquet file whose footer says that it takes far more memory than its size.
+
+    A value that is repeated takes no place in the file, so that a few kB can hold billions of rows.
+    """
+    import pyarrow.parquet
+
+    metadata = pyarrow.parquet.read_metadata(file)
+    file.seek(0)
+    width = sum(
+        names is None or metadata.schema.column(n).path.split(".")[0] in names for n in range(metadata.num_columns)
+    )
+    packed = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
+    needed = max(8 * metadata.num_rows * width, packed if names is None else 0)
+    if needed > limit and needed > 100 * file.size:
+        raise UnreadableContent(
+            f"{file.basename} has {metadata.num_rows} rows, which take at least {needed} bytes of memory; "
+            f"{OPTION}={needed} opens it, and columns= chooses some of its columns"
+        )
 
 
 def _is_suspect(column: Any) -> bool:

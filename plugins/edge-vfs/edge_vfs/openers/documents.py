@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any, ClassVar
 
 from edge_vfs.file import File
+from edge_vfs.openers import unpacking
 from edge_vfs.openers.text import encoding_of
 
 
@@ -26,12 +27,18 @@ class JSONOpener:
 class TextOpener:
     """Text as `str`, decoded by its byte-order mark, or as UTF-8 if it has none."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".md", ".rst", ".log")
+    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".md", ".rst", ".log", *unpacking.compressed(".txt", ".log"))
 
     def options(self, file: File) -> Collection[str]:
-        return {"encoding", "errors"}
+        return {"encoding", "errors", unpacking.OPTION} if unpacking.is_compressed(file) else {"encoding", "errors"}
 
-    def open(self, file: File, encoding: str | None = None, errors: str = "strict") -> str:
+    def open(
+        self,
+        file: File,
+        encoding: str | None = None,
+        errors: str = "strict",
+        max_unpacked_size: int | None = None,
+    ) -> str:
         with file:
-            content = file.readall()
+            content = unpacking.unpacked(file, max_unpacked_size).readall()
         return content.decode(encoding or encoding_of(content), errors)

@@ -11,6 +11,7 @@ from typing import Any
 from edge_vfs.file import File
 from edge_vfs.openers import whole_numbers
 from edge_vfs.openers.opener import UnreadableContent, need, warn
+from edge_vfs.openers.unpacking import MAX_UNPACKED_SIZE
 
 SUFFIXES = (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".odf", ".odt")
 
@@ -36,9 +37,6 @@ OPTIONS_OF_TEXT = _CONVERTING | {
     "usecols",
 }
 OPTIONS = OPTIONS_OF_TEXT | _LIMITS
-
-MAX_UNPACKED_SIZE = 2 << 30
-"""Bytes that a workbook may unpack to, unless the option of this name says otherwise."""
 
 MAX_CELLS = 20_000_000
 """Cells that a sheet may span if nine tenths of them are blank, unless the option of this name says otherwise."""

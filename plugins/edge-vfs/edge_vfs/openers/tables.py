@@ -6,8 +6,8 @@ from collections.abc import Collection
 from typing import Any, ClassVar
 
 from edge_vfs.file import File
-from edge_vfs.openers import columnar, delimited, json_lines, spreadsheets
-from edge_vfs.openers.opener import head_of, suffix_of
+from edge_vfs.openers import columnar, delimited, json_lines, spreadsheets, unpacking
+from edge_vfs.openers.opener import head_of
 
 _JSON_LINES = (".jsonl", ".ndjson")
 
@@ -18,7 +18,12 @@ class PandasOpener:
     Of a spreadsheet the first visible worksheet is read; of an OpenDocument text (odt), its first table.
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet", ".feather", *_JSON_LINES, *spreadsheets.SUFFIXES)
+    suffixes: ClassVar[tuple[str, ...]] = (
+        *(".csv", ".tsv", ".tab", *_JSON_LINES),
+        *unpacking.compressed(".csv", ".tsv", ".tab", *_JSON_LINES),
+        *(".parquet", ".feather"),
+        *spreadsheets.SUFFIXES,
+    )
 
     def recognizes(self, head: bytes) -> bool:
         return self._suffix_of(head) is not None
@@ -29,7 +34,8 @@ class PandasOpener:
             return spreadsheets.OPTIONS_OF_TEXT if suffix == ".odt" else spreadsheets.OPTIONS
         if suffix in columnar.OPTIONS:
             return columnar.OPTIONS[suffix]
-        return json_lines.OPTIONS if suffix in _JSON_LINES else delimited.OPTIONS
+        known = json_lines.OPTIONS if suffix in _JSON_LINES else delimited.OPTIONS
+        return known | {unpacking.OPTION} if unpacking.is_compressed(file) else known
 
     def open(self, file: File, **options: Any) -> Any:
         suffix = self._format(file)
@@ -40,13 +46,16 @@ class PandasOpener:
                 return spreadsheets.read(file, options)
             if suffix in columnar.OPTIONS:
                 return columnar.read(file, suffix, options)
+            content = unpacking.unpacked(file, options.pop(unpacking.OPTION, None))
             if suffix in _JSON_LINES:
-                return json_lines.read(file, options)
-            return delimited.read(file, "\t" if suffix == ".tsv" else ",", options)
+                return json_lines.read(content, options)
+            return delimited.read(content, "\t" if suffix in (".tsv", ".tab") else ",", options)
 
     def _format(self, file: File) -> str:
-        suffix = suffix_of(file.basename)
-        return suffix if suffix in self.suffixes else self._suffix_of(head_of(file)) or ".csv"
+        suffix = unpacking.format_of(file.basename)
+        if suffix in self.suffixes:
+            return suffix
+        return ".csv" if unpacking.is_compressed(file) else self._suffix_of(head_of(file)) or ".csv"
 
     @staticmethod
     def _suffix_of(head: bytes) -> str | None:

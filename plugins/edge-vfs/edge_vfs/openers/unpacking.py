@@ -1,0 +1,71 @@
+"""Compressed text formats: their content unpacked, up to a limit."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import posixpath
+from collections.abc import Callable
+from typing import IO, Any, cast
+
+from edge_vfs.file import File
+from edge_vfs.openers.opener import UnreadableContent, suffix_of
+
+_UNPACKERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+MAX_UNPACKED_SIZE = 2 << 30
+"""Bytes that a file may unpack to, unless the option ``max_unpacked_size`` says otherwise."""
+
+OPTION = "max_unpacked_size"
+
+
+def compressed(*suffixes: str) -> tuple[str, ...]:
+    """Return suffixes with that of each compression after them, such as ``.csv.gz``."""
+    return tuple(suffix + packed for suffix in suffixes for packed in _UNPACKERS)
+
+
+def is_compressed(file: File) -> bool:
+    """Return whether a file's name says that it is compressed."""
+    return suffix_of(file.basename) in _UNPACKERS
+
+
+def format_of(name: str) -> str:
+    """Return the suffix of a name's format: ``.csv`` of ``plate.csv.gz``, and of ``plate.csv``."""
+    stem, suffix = posixpath.splitext(name)
+    return suffix_of(stem) if suffix.lower() in _UNPACKERS else suffix.lower()
+
+
+class Unpacked(io.BytesIO):
+    """Unpacked content, with what openers use of a `File`."""
+
+    def __init__(self, content: bytes, basename: str) -> None:
+        super().__init__(content)
+        self.basename = basename
+        self.size = len(content)
+
+    def readall(self) -> bytes:
+        """Read all bytes from the current position to the end."""
+        return self.read()
+
+
+def unpacked(file: File, limit: int | None = None) -> File:
+    """Return a file to read, with its content unpacked if its name says that it is compressed.
+
+    Raises:
+        UnreadableContent: it unpacks to more than `limit` bytes, or `MAX_UNPACKED_SIZE`.
+    """
+    if not is_compressed(file):
+        return file
+    limit = MAX_UNPACKED_SIZE if limit is None else limit
+    content = io.BytesIO()
+    stream: IO[bytes] = _UNPACKERS[suffix_of(file.basename)](file)
+    while block := stream.read(1 << 20):
+        content.write(block)
+        if content.tell() > limit:
+            raise UnreadableContent(
+                f"{file.basename} unpacks to more than {limit} bytes; {OPTION}={4 * limit} opens four times as many"
+            )
+    file.readall()  # to the end, where the checksum is compared
+    return cast(File, Unpacked(content.getvalue(), file.basename))
