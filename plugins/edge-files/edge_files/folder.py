@@ -13,3 +13,4 @@ class Folder(edge_vfs.Folder[File]):
     """
 
     _file_class = File
+    _normalizes_names = True

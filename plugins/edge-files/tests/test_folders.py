@@ -438,3 +438,13 @@ def test_an_upload_that_fails_says_what_was_done(files: Folder, tmp_path: Path) 
     assert files.read_text(f"copy/{order[0]}") == order[0]
     assert files.read_bytes(f"copy/{order[1]}") == b"mine"
     assert not files.exists(f"copy/{order[2]}")
+
+
+def test_names_that_are_the_same_on_the_server_are_refused_before_the_first_byte(files: Folder, tmp_path: Path) -> None:
+    (tmp_path / "sub" / "u\u0308").mkdir(parents=True)
+    (tmp_path / "a.txt").write_text("x")
+    assert files.upload_folder("good", tmp_path).list() == ["a.txt", "sub"]
+    (tmp_path / "sub" / "\u00fc").write_text("another")
+    with pytest.raises(BadEntry, match="normal form"):
+        files.upload_folder("odd", tmp_path)
+    assert files.list() == ["good"]

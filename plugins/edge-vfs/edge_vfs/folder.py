@@ -8,7 +8,7 @@ import os
 import pathlib
 import warnings
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, cast, overload
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, cast, overload
 
 from edge_core.errors import AlreadyExists, BadEntry, EdgeError, NotFound
 from edge_vfs import download, local_names, local_tree, openers, patterns, table
@@ -47,6 +47,8 @@ class Folder(Generic[FileT]):
     """
 
     _file_class: type[FileT] = cast("type[FileT]", File)  # a subclass with files of its own replaces it
+
+    _normalizes_names: ClassVar[bool] = False  # whether the store keeps names in Unicode's normal form NFC
 
     def __init__(self, store: FileStore, path: str = "") -> None:
         self._store = store
@@ -325,15 +327,15 @@ class Folder(Generic[FileT]):
         Raises:
             AlreadyExists: a name is taken: by a file instead of a folder or the other way round, or by
                 a file while `overwrite` is False.
-            BadEntry: a local name is not valid on the server; or `strict` is True, and something cannot be
-                uploaded.
+            BadEntry: a local name is not valid on the server, or the same as another there; or `strict` is
+                True, and something cannot be uploaded.
             NotADirectoryError: the local folder does not exist.
             OSError: a local file cannot be read.
         """
         top = pathlib.Path(localpath)
         if not top.is_dir():
             raise NotADirectoryError(f"the local folder {top} does not exist; check the path")
-        tree = local_tree.scan(top)
+        tree = local_tree.scan(top, normalized=self._normalizes_names)
         if tree.skipped and strict:
             raise BadEntry(f"{tree.sentence(top)}; nothing was uploaded: remove them, or leave strict out to skip them")
         if tree.skipped:

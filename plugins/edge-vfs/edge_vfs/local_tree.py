@@ -9,7 +9,7 @@ import stat
 import unicodedata
 from typing import NamedTuple
 
-from edge_core.errors import EdgeError
+from edge_core.errors import BadEntry, EdgeError
 
 NAMED = 50
 """Maximum number of entries that a sentence names."""
@@ -49,15 +49,22 @@ class LocalTree(NamedTuple):
         return f"{len(self.skipped)} entries of {str(top)!r} cannot be uploaded: {named}{more}"
 
 
-def scan(top: pathlib.Path) -> LocalTree:
+def scan(top: pathlib.Path, *, normalized: bool) -> LocalTree:
     """Look at a local folder and everything in it; links to folders are left out.
 
+    Args:
+        top: the local folder.
+        normalized: whether the store takes names for the same that differ only in Unicode's normal form.
+
     Raises:
+        BadEntry: the store would take two names for the same.
         OSError: a folder or a file cannot be read.
     """
     tree = LocalTree([], [], [])
     for here, folders, files in os.walk(top, onerror=_raise):
         parts = pathlib.Path(here).relative_to(top).parts
+        if normalized:
+            _check_distinct([*folders, *files], here)
         for name in list(folders):
             if reason := _name_reason(name):
                 tree.skipped.append((os.path.join(*parts, name), reason))
@@ -81,6 +88,17 @@ def tell(error: BaseException, sentence: str) -> None:
         error.args = (f"{error.args[0]}; {sentence}",)
     else:
         error.add_note(sentence)
+
+
+def _check_distinct(names: list[str], folder: str) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(unicodedata.normalize("NFC", name), name)
+        if other != name:
+            raise BadEntry(
+                f"in {folder!r}: {other!a} and {name!a} differ only in Unicode's normal form, so that the "
+                "second would replace the first; nothing was uploaded, rename one of them"
+            )
 
 
 def _name_reason(name: str) -> str:
