@@ -327,7 +327,7 @@ def test_the_server_leaves_nothing_outside_of_its_folder(tmp_path: Path) -> None
         for line in process.stdout:
             if "EDGE_API_TOKEN" in line:
                 break
-        for name in ("housekeeping.lock", "removal.lock"):  # the last of what a start makes
+        for name in ("departures.lock", "housekeeping.lock", "removal.lock"):  # the last of what a start makes
             wait_for((tmp_path / "data" / name).exists)
         assert list(home.rglob("*")) == []
     finally:
@@ -336,6 +336,7 @@ def test_the_server_leaves_nothing_outside_of_its_folder(tmp_path: Path) -> None
     assert process.returncode == 0
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
         "content",
+        "departures.lock",
         "edge.sqlite3",
         "housekeeping.lock",
         "incoming",
