@@ -46,8 +46,6 @@ PARTS = {
     ("edge_server", "gunicorn.http"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.http.message"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.workers.gthread"): Part("gunicorn", "28"),
-    ("edge_server", "_raw_load_json"): Part("webargs", "9"),
-    ("edge_server", "_register_error_handlers"): Part("flask-smorest", "0.48"),
     ("edge_sources", "_read_timeout"): Part("pymysql", "2"),
 }
 

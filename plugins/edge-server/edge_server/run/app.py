@@ -116,7 +116,7 @@ def build(parts: Engines, loaded: Sequence[Subsystem] | None = None) -> flask.Fl
     api = describe(app)
     api.register_blueprint(server_routes.routes(parts, sorted(name for each in loaded for name in each.offers)))
     subsystems.register(app, api, loaded)
-    problems.install(app)
+    problems.install(app)  # after `describe`, to answer in place of flask-smorest
     app.after_request(bodies.drain)
     app.before_request(refuse_unreadable_query)
     permissions.install(app)

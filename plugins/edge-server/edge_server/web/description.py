@@ -51,9 +51,6 @@ class Problem(Record):
 class _Api(flask_smorest.Api):  # type: ignore[misc]
     ERROR_SCHEMA = Problem.schema()
 
-    def _register_error_handlers(self) -> None:
-        """Leave failures to `edge_server.base.problems`."""
-
 
 def describe(app: flask.Flask) -> flask_smorest.Api:
     """The description of `app`, which grows with each group of routes registered through it."""

@@ -12,8 +12,9 @@ from urllib.parse import unquote_to_bytes
 import flask
 import flask_smorest
 import marshmallow
+import webargs
 from webargs import core
-from webargs.flaskparser import FlaskParser
+from webargs.flaskparser import FlaskParser, abort
 
 from edge_core.records import Record
 from edge_server.base.problems import Refusal, bad_entry
@@ -54,12 +55,14 @@ class _StrictParser(FlaskParser):
                 values[name] = _BOOLEANS.get(texts[0], texts[0])
         return values
 
-    def _raw_load_json(self, req: flask.Request) -> Any:
+    def load_json(self, req: flask.Request, schema: marshmallow.Schema) -> Any:
         if not core.is_json(req.mimetype):
             raise Refusal(
                 415, "unsupported_media_type", "send the body as JSON, with the header Content-Type: application/json"
             )
         raw = bodies.whole()
+        if not raw:
+            return webargs.missing
         try:
             loaded = core.parse_json(raw)
             if b"\\u" in raw:
@@ -67,6 +70,8 @@ class _StrictParser(FlaskParser):
                 json.dumps(loaded, ensure_ascii=False).encode()
         except RecursionError:
             raise bad_entry("the body nests too deep to be read; simplify it") from None
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            abort(400, messages={"json": ["Invalid JSON body."]})
         except UnicodeEncodeError:
             raise bad_entry("the body holds text that is not valid Unicode; correct it and send it again") from None
         return loaded
