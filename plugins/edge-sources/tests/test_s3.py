@@ -318,3 +318,25 @@ def test_proxies_are_those_of_the_environment(bucket: S3Connection, monkeypatch:
     monkeypatch.setenv("no_proxy", "store.example.com")
     assert away.client()._endpoint.http_session._proxy_config._proxies == {}
     assert away.client().meta.endpoint_url == "http://store.example.com"
+
+
+def test_a_folder_of_odd_keys_comes_down_with_its_times(bucket: S3Connection, tmp_path: Path) -> None:
+    put(bucket, "t/12:30.csv", "t/sub/A.txt", "t/sub/a.txt", "t/sub/con.txt")
+    bucket.root.download_folder("t", tmp_path / "t")
+    assert {path.name for path in (tmp_path / "t").rglob("*.*")} == {"12:30.csv", "A.txt", "a.txt", "con.txt"}
+    assert (tmp_path / "t" / "12:30.csv").read_bytes() == b"t/12:30.csv"
+    (listed,) = [entry for entry in (bucket.root / "t").scan() if entry.kind == "file"]
+    assert (tmp_path / "t" / "12:30.csv").stat().st_mtime == pytest.approx(listed.modified_at.timestamp(), abs=1e-3)
+    with pytest.raises(BadEntry, match="12:30"):
+        bucket.root.download_folder("t", tmp_path / "portable", names="portable")
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+    bucket.root.upload_folder("back", tmp_path / "t")
+    assert bucket.root.open("back/sub/A.txt") == "t/sub/A.txt"
+    assert bucket.root.open("back/sub/a.txt") == "t/sub/a.txt"
+    written = io.BytesIO()
+    written.write(b"x")
+    with pytest.raises(BadEntry, match=r"seek\(0\)"):
+        bucket.root.upload("t/12:30.csv", written)
+    assert bucket.root.read_bytes("t/12:30.csv") == b"t/12:30.csv"
+    bucket.root.touch("t/12:30.csv")
+    assert bucket.root.read_text("t/12:30.csv") == "t/12:30.csv"
