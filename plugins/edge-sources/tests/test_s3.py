@@ -51,6 +51,7 @@ def test_a_parquet_file_and_a_picture_come_back_as_they_were(bucket: S3Connectio
     assert bucket.open("noise.png").tobytes() == picture.tobytes()
     bucket.root.upload("x.csv", b"a,b\n1,2\n")
     assert bucket.root.open("x.csv").to_dict("list") == {"a": [1], "b": [2]}
+    assert bucket.open("x.csv", usecols=["b"]).to_dict("list") == {"b": [2]}
     assert bucket.open("x.csv", open_with="file").read() == b"a,b\n1,2\n"
 
 

@@ -138,3 +138,25 @@ def test_the_warning_shows_the_line_that_opened_the_file() -> None:
     with pytest.warns(InexactWarning) as shown:
         opened("a.csv", "a;b\n1;2\n")
     assert shown[0].filename.endswith("opening.py")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a,b\n1," + "x" * 200_000 + "\n",
+        "x" * 200_000 + ",b\n1,2\n",
+        'a,"b\nc"\n1,"x\ny"\n',
+        "\n\na,b\r\n1,2\r\n",
+        "a,b\n1\n",
+        ",a\n0,1\n",
+        "a,b,\n1,2,\n",
+        "a,a,b\n1,2,3\n",
+        "a,b\n1,NA\n2,\n",
+        "a",
+    ],
+)
+def test_a_regular_table_is_as_by_pandas(content: str) -> None:
+    frame = opened("a.csv", content)
+    plain = pandas.read_csv(io.StringIO(content))
+    assert list(frame) == list(plain)
+    assert frame.equals(plain)

@@ -11,6 +11,7 @@ import pytest
 from edge_core.errors import BadEntry
 from edge_vfs import openers
 from edge_vfs.file import File
+from edge_vfs.openers import UnreadableContent
 
 from .opening import opened
 
@@ -74,6 +75,22 @@ def test_an_option_that_is_not_listed_is_refused_and_the_others_are_named(
     with pytest.raises(BadEntry, match=f"does not take the option {option} for it; .*{offers}") as raised:
         opened(name, b"", open_with, **{option: "x"})
     assert name in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.txt"])
+def test_a_text_in_another_encoding_names_the_option(name: str) -> None:
+    content = '{"größe":1}\n'.encode("latin-1")
+    with pytest.raises(
+        UnreadableContent, match=f"{name} is not a text in utf-8; give its encoding, such as encoding='latin-1'"
+    ):
+        opened(name, content)
+    opened(name, content, encoding="latin-1")
+
+
+def test_a_table_without_a_suffix_in_another_encoding_names_the_option() -> None:
+    with pytest.raises(UnreadableContent, match="give its encoding"):
+        opened("table", "größe\n1\n".encode("latin-1"), "pandas")
+    assert list(opened("table", "größe\n1\n".encode("latin-1"), "pandas", encoding="latin-1")) == ["größe"]
 
 
 def test_a_file_takes_no_options() -> None:

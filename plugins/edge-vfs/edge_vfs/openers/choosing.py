@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from edge_core.errors import BadEntry, EdgeError, PluginError
@@ -71,8 +71,8 @@ def run(opener: Opener, file: File, options: Mapping[str, Any] | None = None) ->
     """
     options = options or {}
     name = type(opener).__name__
-    if options:
-        refuse_unknown(file, name, options, opener.options(file) if hasattr(opener, "options") else ())
+    known: Collection[str] = opener.options(file) if hasattr(opener, "options") else ()
+    refuse_unknown(file, name, options, known)
     try:
         return opener.open(file, **options)
     except EdgeError:
@@ -81,6 +81,11 @@ def run(opener: Opener, file: File, options: Mapping[str, Any] | None = None) ->
         cause = _edge_error(error)
         if cause is not None:
             raise cause from None
+        if isinstance(error, UnicodeDecodeError) and "encoding" in known:
+            raise UnreadableContent(
+                f"{file.basename} is not a text in {error.encoding}; give its encoding, such as encoding='latin-1', "
+                'or open_with="file" gives its bytes'
+            ) from error
         # An object's address says nothing about the file.
         reason = re.sub(r"<[\w.]+ object at 0x[0-9a-fA-F]+>", "the content", str(error).strip())
         raise UnreadableContent(

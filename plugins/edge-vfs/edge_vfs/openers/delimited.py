@@ -75,8 +75,7 @@ def read(file: File, separator: str, options: dict[str, Any]) -> Any:
     if not regular or "usecols" in options:
         return _read(pandas, file, buffered, options)
     text = head.decode(options["encoding"], "ignore")
-    rows = _rows(text, options)
-    header, first = next(rows, []), next(rows, [])
+    header, first = _first_rows(text, options)
     options |= _names(header, text)
     if options.get("index_col") is False and len(first) > len(header) > 0:
         return _read_surplus(pandas, file, buffered.read(), len(header), options)
@@ -112,6 +111,14 @@ def _rows(text: str, options: dict[str, Any]) -> Iterator[list[str]]:
     }
     rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=options["sep"], **dialect)
     return (row for row in rows if row)
+
+
+def _first_rows(text: str, options: dict[str, Any]) -> tuple[list[str], list[str]]:
+    rows = _rows(text, options)
+    try:
+        return next(rows, []), next(rows, [])
+    except csv.Error:  # such as a cell that is longer than 128 KiB; pandas has no such limit
+        return [], []
 
 
 def _names(header: Sequence[str], text: str) -> dict[str, Any]:
