@@ -136,10 +136,10 @@ class File(io.RawIOBase):
             ChecksumError, ConnectionFailed, NotFound, Conflict, ValueError: as for `read`.
         """
         with self._lock:
+            if line := self._held.readline(-1 if size is None else size):
+                return line
             if size is not None and size >= 0:
                 return self._limited_line(size)
-            if line := self._held.readline():
-                return line
             self._check_open()
             return self._held.readline() if self._hold() else self.read(len(self._held.rest))
 
@@ -186,9 +186,11 @@ class File(io.RawIOBase):
             lines = self._held.read()
             start = self._held.end - len(lines)
             content = lines + self._held.rest
-            if len(content) < max(size, 1):
+            if len(content) >= max(size, 1):
+                self._held.seek(-len(lines), os.SEEK_CUR)
+            else:
                 content = self._following(lines, max(size - len(lines), len(self._held.rest) + self._block_size()))
-            self._replace(Block(start, content))
+                self._replace(Block(start, content))
             return content
 
     def readinto(self, buffer: Any, /) -> int:
