@@ -337,9 +337,11 @@ class Folder(Generic[FileT]):
             raise NotADirectoryError(f"the local folder {top} does not exist; check the path")
         tree = local_tree.scan(top, normalized=self._normalizes_names)
         if tree.skipped and strict:
-            raise BadEntry(f"{tree.sentence(top)}; nothing was uploaded: remove them, or leave strict out to skip them")
+            raise BadEntry(
+                f"{tree.sentence(top)}; nothing was uploaded: remove what is named, or leave strict out to skip it"
+            )
         if tree.skipped:
-            warnings.warn(f"{tree.sentence(top)}; they are skipped", UserWarning, stacklevel=2)
+            warnings.warn(f"{tree.sentence(top)}; skipped", UserWarning, stacklevel=2)
         folder = self.make_folder(name, exist_ok=True)
         for parts in tree.folders:
             folder.make_folder("/".join(parts), exist_ok=True)

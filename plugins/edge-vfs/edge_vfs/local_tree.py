@@ -46,7 +46,8 @@ class LocalTree(NamedTuple):
         """Return which entries cannot be uploaded, and why."""
         named = ", ".join(f"{path!r} ({reason})" for path, reason in self.skipped[:NAMED])
         more = f" and {len(self.skipped) - NAMED} more" if len(self.skipped) > NAMED else ""
-        return f"{len(self.skipped)} entries of {str(top)!r} cannot be uploaded: {named}{more}"
+        count = "1 entry" if len(self.skipped) == 1 else f"{len(self.skipped)} entries"
+        return f"{count} of {str(top)!r} cannot be uploaded: {named}{more}"
 
 
 def scan(top: pathlib.Path, *, normalized: bool) -> LocalTree:
