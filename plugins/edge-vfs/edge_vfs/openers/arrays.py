@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from edge_vfs.file import File
-from edge_vfs.openers.opener import need
+from edge_vfs.openers.opener import UnreadableContent, head_of, need
 
 
 class NumPyOpener:
@@ -23,7 +23,32 @@ class NumPyOpener:
 
     def open(self, file: File) -> Any:
         numpy = need("arrays", file, "numpy")
-        loaded = numpy.load(file, allow_pickle=False)
-        if isinstance(loaded, numpy.ndarray):
-            file.close()
-        return loaded
+        if head_of(file).startswith((b"PK\3\4", b"PK\5\6")):
+            return _archive(numpy, file)
+        with file:
+            try:
+                return numpy.load(file, allow_pickle=False)
+            except ValueError as error:
+                raise _refused(file.basename, error) from error
+
+
+def _archive(numpy: Any, file: File) -> Any:
+    """Return an archive as `numpy.load` does, that refuses arrays of objects by a sentence of ours."""
+
+    class NpzFile(numpy.lib.npyio.NpzFile):  # type: ignore[misc]  # numpy is only known inside the call
+        def __getitem__(self, key: str) -> Any:
+            try:
+                return super().__getitem__(key)
+            except ValueError as error:
+                raise _refused(f"{key} of {file.basename}", error) from error
+
+    return NpzFile(file, allow_pickle=False)
+
+
+def _refused(name: str, error: ValueError) -> Exception:
+    if "allow_pickle" not in str(error):
+        return error
+    return UnreadableContent(
+        f"{name} has Python objects or is no array, and is not read, since it could run code; save it as an array of "
+        'numbers or texts, or open_with="file" gives its bytes'
+    )
