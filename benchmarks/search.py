@@ -23,7 +23,7 @@ from edge_server.data.database import SERVER
 from edge_server.data.declarative import new_uid
 from edge_server.files import tree
 from edge_server.files.models import Node
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.keys.signing import Signer
 from edge_server.run.app import build, engines_at
 from edge_server.search import index
@@ -125,9 +125,9 @@ def _opened(data: Path) -> database.Database:
 def _fill(opened: database.Database, count: int, chance: random.Random) -> str:
     """An organization with `count` names in folders of 200; returns a token of its member."""
     with opened.write(SERVER) as session:
-        organization = accounts.create_organization(session, [tree.plant], "lab")
-        user = accounts.create_user(session, "ada")
-        accounts.add_member(session, user, organization)
+        organization = directory.create_organization(session, [tree.plant], "lab")
+        user = directory.create_user(session, "ada")
+        directory.add_member(session, user, organization)
         (parent,) = session.scalars(sa.select(Node.id))
         rows = []
         for n, name in enumerate(names(count, chance)):
@@ -137,7 +137,7 @@ def _fill(opened: database.Database, count: int, chance: random.Random) -> str:
                 rows[-1]["name"] = f"{n // 200} {name}"
                 parent = session.scalar(sa.insert(Node).returning(Node.id), rows.pop()) or 1
         session.execute(sa.insert(Node).prefix_with("OR IGNORE"), rows)
-        return accounts.create_token(session, user)
+        return directory.create_token(session, user)
 
 
 def _index(opened: database.Database, count: int) -> None:

@@ -20,7 +20,7 @@ from edge_billing.computed_cost import BillingComputedCost
 from edge_billing.namespace import EdgeBilling
 from edge_server.billing import usage
 from edge_server.data.database import SERVER
-from edge_server.identity.accounts import find_organization
+from edge_server.identity.directory import find_organization
 from edge_server.testing.local_server import EdgeServer
 
 Connect = Callable[..., EdgeSession]

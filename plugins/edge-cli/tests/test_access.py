@@ -122,14 +122,14 @@ def test_who_is_in_several_organizations_says_which(run: Run, edge_server: EdgeS
     user = edge_server.create_user(organization=organizations[0])
     token = edge_server.create_token(user)
     good(run("login", edge_server.url, text=token))
-    from edge_server.identity import accounts
+    from edge_server.identity import directory
 
     with edge_server.database.write(SERVER) as session:
-        user_row = accounts.find_user(session, user)
-        second = accounts.find_organization(session, organizations[1])
+        user_row = directory.find_user(session, user)
+        second = directory.find_organization(session, organizations[1])
         assert user_row is not None
         assert second is not None
-        accounts.add_member(session, user_row, second)
+        directory.add_member(session, user_row, second)
     done = run("login", edge_server.url, text=token)
     assert f"one of {', '.join(organizations)}" in done.stderr
     good(run("login", edge_server.url, "--organization", organizations[1], text=token))

@@ -243,15 +243,15 @@ def test_a_users_secrets_are_that_users_alone(
 
 
 def test_a_users_secrets_of_an_organization_are_not_in_another(edge_server: EdgeServer, edge_join: Join) -> None:
-    from edge_server.identity import accounts
+    from edge_server.identity import directory
 
     here, there = edge_server.create_organization(), edge_server.create_organization()
     user = edge_server.create_user(organization=here)
     with edge_server.database.write(SERVER) as session:
-        user_row, organization_row = accounts.find_user(session, user), accounts.find_organization(session, there)
+        user_row, organization_row = directory.find_user(session, user), directory.find_organization(session, there)
         assert user_row is not None
         assert organization_row is not None
-        accounts.add_member(session, user_row, organization_row)
+        directory.add_member(session, user_row, organization_row)
     first, second = edge_join(user=user, organization=here), edge_join(user=user, organization=there)
     first.secrets.create_user_secret("mine", {"a": 1})
     with pytest.raises(NotFound):

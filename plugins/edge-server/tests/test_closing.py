@@ -24,7 +24,7 @@ from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import migrate, own_history
 from edge_server.files import tree
 from edge_server.files.models import Version
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import Organization, User
 
 UTC = dt.UTC
@@ -65,8 +65,8 @@ def database(time: Clock, tmp_path: Path) -> Iterator[Database]:
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
         migrate(opened, tmp_path / "backups", [own_history()])
         with opened.write(SERVER) as session:
-            accounts.create_organization(session, [tree.plant], "lab")
-            accounts.create_user(session, "ada")
+            directory.create_organization(session, [tree.plant], "lab")
+            directory.create_user(session, "ada")
         yield opened
 
 

@@ -21,7 +21,7 @@ from edge_server.base import audit
 from edge_server.base.problems import CannotStart
 from edge_server.data.database import SERVER
 from edge_server.data.store import MissingContent
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import Token, User
 from edge_server.run import app, start
 from edge_server.web.context import Context, OutsideOwnTables
@@ -413,10 +413,10 @@ def test_a_row_of_another_subsystems_is_not_loaded(lab: Laboratory) -> None:
 @pytest.mark.slow
 def test_an_organization_that_goes_takes_rows_content_and_names_with_it(lab: Laboratory) -> None:
     with lab.engines.database.write(SERVER) as session:
-        admin = accounts.find_user(session, "admin")
-        gone = accounts.create_organization(session, lab.engines.lifecycle.organization_added, "gone")
+        admin = directory.find_user(session, "admin")
+        gone = directory.create_organization(session, lab.engines.lifecycle.organization_added, "gone")
         assert admin is not None
-        accounts.add_member(session, admin, gone, accounts.ROLES)
+        directory.add_member(session, admin, gone, directory.ROLES)
     stays = lab.plot()
     answer = lab.call("POST", "/v1/orgs/gone/lab/plots", json=PLOT)
     assert answer.status_code == 201, answer.text
@@ -445,7 +445,7 @@ def test_an_organization_that_goes_takes_rows_content_and_names_with_it(lab: Lab
 @pytest.mark.slow
 def test_a_user_that_goes_is_announced_at_once_and_afterwards(lab: Laboratory) -> None:
     with lab.engines.database.write(SERVER) as session:
-        accounts.create_user(session, "ada")
+        directory.create_user(session, "ada")
     assert lab.call("DELETE", "/v1/admin/users/ada").status_code in (202, 204)
     assert "user removed" in lab.events
     lab.engines.background.start()
@@ -460,4 +460,4 @@ def test_an_added_organization_is_announced_within_the_plugins_tables(lab: Labor
     answer = lab.call("POST", "/v1/admin/organizations", json={"name": "newer", "title": "Newer"})
     assert answer.status_code == 500
     with lab.engines.database.read() as session:
-        assert accounts.find_organization(session, "newer") is None, "all of the transaction or nothing"
+        assert directory.find_organization(session, "newer") is None, "all of the transaction or nothing"

@@ -25,7 +25,7 @@ from edge_server.data.declarative import Base
 from edge_server.data.migration import KEPT_BACKUPS, History, back_up, migrate, own_history
 from edge_server.files import tree
 from edge_server.files.models import Node
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import Organization
 from edge_server.keys.signing import Signer
 from edge_server.run import app
@@ -63,12 +63,12 @@ def test_a_writer_has_the_lock_from_the_start_and_readers_do_not_wait(migrated: 
     def write() -> None:
         with migrated.write(SERVER) as session:
             order.append("second")
-            accounts.create_organization(session, [tree.plant], "second")
+            directory.create_organization(session, [tree.plant], "second")
 
     with migrated.write(SERVER) as session:
         thread = threading.Thread(target=write)
         thread.start()
-        accounts.create_organization(session, [tree.plant], "first")
+        directory.create_organization(session, [tree.plant], "first")
         with migrated.read() as reading:
             assert reading.scalar(sa.select(sa.func.count()).select_from(Organization)) == 0
         thread.join(0.2)
@@ -79,15 +79,15 @@ def test_a_writer_has_the_lock_from_the_start_and_readers_do_not_wait(migrated: 
 
 def test_a_transaction_that_raises_leaves_nothing(migrated: Database) -> None:
     with contextlib.suppress(RuntimeError), migrated.write(SERVER) as session:
-        accounts.create_organization(session, [tree.plant], "gone")
+        directory.create_organization(session, [tree.plant], "gone")
         raise RuntimeError
     with migrated.read() as session:
-        assert accounts.find_organization(session, "gone") is None
+        assert directory.find_organization(session, "gone") is None
 
 
 def test_an_organization_has_a_single_root(migrated: Database) -> None:
     with migrated.write(SERVER) as session:
-        organization = accounts.create_organization(session, [tree.plant], "one")
+        organization = directory.create_organization(session, [tree.plant], "one")
     with pytest.raises(sa.exc.IntegrityError), migrated.write(SERVER) as session:
         session.add(Node(organization_id=organization.id, parent_id=None, name=""))
 
@@ -95,7 +95,7 @@ def test_an_organization_has_a_single_root(migrated: Database) -> None:
 def test_names_are_ordered_by_their_bytes(migrated: Database) -> None:
     names = ["\U0001f600", "\uffee", "é", "z", "Z", "_", "a"]
     with migrated.write(SERVER) as session:
-        organization = accounts.create_organization(session, [tree.plant], "one")
+        organization = directory.create_organization(session, [tree.plant], "one")
         root = session.scalars(sa.select(Node)).one()
         session.add_all([Node(organization_id=organization.id, parent_id=root.id, name=name) for name in names])
         session.flush()
@@ -142,7 +142,7 @@ def test_an_existing_database_is_backed_up_before_it_is_changed(
     migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with migrated.write(SERVER) as session:
-        accounts.create_organization(session, [tree.plant], "kept")
+        directory.create_organization(session, [tree.plant], "kept")
     monkeypatch.setattr("edge_server.data.migration.HEAD", "next")
     monkeypatch.setattr(History, "upgrade", lambda *_: None)
     migrate(migrated, tmp_path / "backups", [own_history()])

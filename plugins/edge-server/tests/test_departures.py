@@ -14,7 +14,7 @@ from edge_server.accounts.departures import Departures
 from edge_server.accounts.models import Departure
 from edge_server.data.database import SERVER, Database
 from edge_server.data.migration import migrate, own_history
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import Token, User
 from edge_server.keys.signing import Signer
 from edge_server.run import app
@@ -45,8 +45,8 @@ def departures(engines: Engines) -> Departures:
 
 def add_user(database: Database, name: str = "ada") -> int:
     with database.write(SERVER) as session:
-        user = accounts.create_user(session, name)
-        accounts.create_token(session, user)
+        user = directory.create_user(session, name)
+        directory.create_token(session, user)
         return user.id
 
 
@@ -128,11 +128,11 @@ def test_what_is_done_in_the_transaction_sees_the_users_rows_and_undoes_it_if_it
         remove(engines, user_id)
     assert notes(engines) == []
     with engines.database.read() as session:
-        assert accounts.find_user(session, "ada") is not None
+        assert directory.find_user(session, "ada") is not None
     remove(engines, user_id)
     assert tokens == [1, 1]
     with engines.database.read() as session:
-        assert accounts.find_user(session, "ada") is None
+        assert directory.find_user(session, "ada") is None
         assert session.scalar(sa.select(sa.func.count()).select_from(Token)) == 0
 
 

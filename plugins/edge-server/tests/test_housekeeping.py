@@ -27,7 +27,7 @@ from edge_server.data.store import FolderStore
 from edge_server.files import fsck, housekeeping, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Node, Upload, Version
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import Organization
 from edge_server.run import app, start
 from edge_server.run.command import server as command
@@ -343,8 +343,8 @@ def alone(tmp_path: Path) -> Iterator[Database]:
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
         migrate(opened, tmp_path / "backups", [own_history()])
         with opened.write(SERVER) as session:
-            organization = accounts.create_organization(session, [tree.plant], "lab")
-            accounts.add_member(session, accounts.create_user(session, "ada"), organization)
+            organization = directory.create_organization(session, [tree.plant], "lab")
+            directory.add_member(session, directory.create_user(session, "ada"), organization)
         yield opened
 
 

@@ -34,7 +34,7 @@ from edge_server.data.migration import migrate, own_history
 from edge_server.files import tree
 from edge_server.files.models import Node, Upload
 from edge_server.files.tree import Tree
-from edge_server.identity import accounts, token_values
+from edge_server.identity import directory, token_values
 from edge_server.identity.models import Membership
 from edge_server.keys.signing import Signer
 from edge_server.run import permission_table
@@ -155,11 +155,11 @@ def test_another_request_under_the_key_is_refused(api: Api, edge_server: EdgeSer
     first = post(api, "/folders", key, {"path": "a"})
     other = client(edge_server, api.token, edge_server.create_organization())
     with edge_server.database.write(SERVER) as writing:
-        organization = accounts.find_organization(writing, other.organization)
-        holder = accounts.token_user(writing, api.token or "")
+        organization = directory.find_organization(writing, other.organization)
+        holder = directory.token_user(writing, api.token or "")
         assert organization is not None
         assert holder is not None
-        accounts.add_member(writing, holder.user, organization)
+        directory.add_member(writing, holder.user, organization)
     for caller, path, body in (
         (api, "/folders", {"path": "b"}),
         (api, "/folders", {"path": "a", "exist_ok": False}),
@@ -181,7 +181,7 @@ def test_a_key_is_its_users_own(api: Api, edge_server: EdgeServer) -> None:
     refused(post(other, "/folders", key, {"path": "a"}), 409, "already_exists")
     # Another token of the same user is the same user.
     with edge_server.database.read() as reading:
-        holder = accounts.token_user(reading, api.token or "")
+        holder = directory.token_user(reading, api.token or "")
     assert holder is not None
     api.token = edge_server.create_token(holder.user.user_name)
     assert post(api, "/folders", key, {"path": "a"}).headers[idempotency.REPLAYED] == "true"
@@ -191,7 +191,7 @@ def test_an_answer_is_replayed_only_to_who_may_still_ask(api: Api, edge_server: 
     key = new_key()
     assert post(api, "/folders", key, {"path": "a"}).status_code == 201
     with edge_server.database.write(SERVER) as writing:
-        holder = accounts.token_user(writing, api.token or "")
+        holder = directory.token_user(writing, api.token or "")
         assert holder is not None
         writing.execute(sa.delete(Membership).where(Membership.user_id == holder.user.id))
     refused(post(api, "/folders", key, {"path": "a"}), 404, "not_found")
@@ -563,7 +563,7 @@ def test_a_database_without_keys_gets_them_and_keeps_what_it_has(tmp_path: Path)
         with opened.read() as reading:
             assert reading.scalars(sa.select(sa.func.count()).select_from(Node)).one() == 3
             assert reading.scalars(sa.select(sa.func.count()).select_from(IdempotencyKey)).one() == 0
-            assert accounts.token_user(reading, token) is not None
+            assert directory.token_user(reading, token) is not None
         with opened.write_connection() as connection:
             config.attributes["connection"] = connection
             command.downgrade(config, "0001")

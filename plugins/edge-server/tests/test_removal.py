@@ -21,7 +21,7 @@ from edge_server.data.migration import migrate, own_history
 from edge_server.data.store import FolderStore
 from edge_server.files import tree
 from edge_server.files.models import Node, Upload, UploadPart, Version
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import Membership, Organization, User
 from edge_server.keys.signing import Signer
 from edge_server.run import app
@@ -67,10 +67,10 @@ def removals(context: OwnContext) -> Removals:
 def fill(opened: Database, store: FolderStore, name: str, files: int = 5) -> int:
     """An organization with a member and some of everything."""
     with opened.write(SERVER) as session:
-        organization = accounts.create_organization(session, [tree.plant], name)
-        user = accounts.create_user(session, f"user-of-{name}")
+        organization = directory.create_organization(session, [tree.plant], name)
+        user = directory.create_user(session, f"user-of-{name}")
         user.home = organization
-        accounts.add_member(session, user, organization, ["admin"])
+        directory.add_member(session, user, organization, ["admin"])
         for n in range(files):
             key = store.new_key()
             written = store.write(key, [b"content"])
@@ -104,7 +104,7 @@ def fill(opened: Database, store: FolderStore, name: str, files: int = 5) -> int
 
 def close(opened: Database, organization_id: int) -> None:
     with opened.write(SERVER) as session:
-        session.get_one(Organization, organization_id).status = accounts.DELETING
+        session.get_one(Organization, organization_id).status = directory.DELETING
 
 
 def rows(opened: Database, organization_id: int) -> dict[str, int]:
@@ -139,9 +139,9 @@ def test_all_of_it_goes_and_nothing_else(
     assert rows(opened, kept) == before
     assert contents(tmp_path) == 6
     with opened.read() as session:
-        assert accounts.find_organization(session, "gone") is None
+        assert directory.find_organization(session, "gone") is None
         # The user is not the organization's, and has lost nothing but their place in it.
-        user = accounts.find_user(session, "user-of-gone")
+        user = directory.find_user(session, "user-of-gone")
         assert user is not None
         assert user.home_organization_id is None
         assert session.scalar(sa.text("PRAGMA foreign_key_check")) is None
@@ -188,7 +188,7 @@ def test_a_plugins_tables_are_cleared_as_well(
     assert [count(table) for table in ("lab_books", "lab_pages", "lab_moods", "lab_notes")] == [0, 0, 1, 1]
     assert loan() == (None, 0)
     with opened.write(SERVER) as session:
-        user = accounts.find_user(session, "user-of-gone")
+        user = directory.find_user(session, "user-of-gone")
         assert user is not None
         Departures(context).remove(session, user)
     assert [count(table) for table in ("lab_moods", "lab_notes")] == [0, 0]
@@ -310,7 +310,7 @@ def test_it_is_gone_on_with_wherever_it_was_left(
         removals.run()
     monkeypatch.setattr(opened, "write", write)
     with opened.read() as session:
-        assert accounts.find_organization(session, "gone") is not None
+        assert directory.find_organization(session, "gone") is not None
     removals.run()
     assert set(rows(opened, gone).values()) == {0}
     assert contents(tmp_path) == 0
@@ -328,7 +328,7 @@ def test_what_a_request_under_way_still_stores_goes_as_well(
         removed = remove_some(self, table, owned)
         if table.name == "memberships" and not removed and next(late, False):
             with opened.write(SERVER) as session:
-                user = accounts.find_user(session, "user-of-gone")
+                user = directory.find_user(session, "user-of-gone")
                 assert user is not None
                 key = store.new_key()
                 store.write(key, [b"late"])
@@ -362,7 +362,7 @@ def test_a_server_that_is_killed_goes_on_after_its_start(tmp_path: Path) -> None
         api = client(server, server.create_token(server.create_user(organization=organization)), organization)
         assert api.put("first", b"x").status_code == 201
         with server.database.write(SERVER) as session:
-            row = accounts.find_organization(session, organization)
+            row = directory.find_organization(session, organization)
             assert row is not None
             root = session.scalars(
                 sa.select(Node.id).where(Node.organization_id == row.id, Node.parent_id.is_(None))
@@ -381,7 +381,7 @@ def test_a_server_that_is_killed_goes_on_after_its_start(tmp_path: Path) -> None
                     server.kill()
         close_all()
         with server.database.read() as session:
-            assert accounts.find_organization(session, organization) is not None
+            assert directory.find_organization(session, organization) is not None
         server.start("--workers", "2")
         root_api = client(server, root_api.token, "default")
         deadline = time.monotonic() + 120

@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 
 from edge_server.base.problems import CannotStart
 from edge_server.data.store import FolderStore
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import Token
 from edge_server.keys.signing import Signer
 from edge_server.run import data_folder, process
@@ -485,7 +485,7 @@ def test_roles_that_do_not_exist_are_refused(edge_server: EdgeServer) -> None:
         edge_server.create_user(organization="nowhere")
     with pytest.raises(LookupError):
         edge_server.create_token("nobody")
-    assert accounts.ROLES == ("admin", "developer")
+    assert directory.ROLES == ("admin", "developer")
 
 
 def test_a_session_is_of_a_fresh_organization(edge_session: object) -> None:

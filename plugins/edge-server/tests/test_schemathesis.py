@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from edge_core.session import EdgeSession
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.run import permission_table
 from edge_server.run.openapi import text
 from edge_server.testing.local_server import EdgeServer
@@ -82,7 +82,7 @@ def caller(server: EdgeServer) -> str:
     """The token of someone who may do everything: server admin, and admin and developer of `lab`."""
     server.create_organization("lab")
     server.create_user("someone", organization="lab")
-    server.create_user("caller", organization="lab", roles=accounts.ROLES, server_admin=True)
+    server.create_user("caller", organization="lab", roles=directory.ROLES, server_admin=True)
     token = server.create_token("caller")
     with EdgeSession(token, server.url, "lab") as session:
         session.files.upload("folder/a.txt", b"content")

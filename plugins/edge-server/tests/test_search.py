@@ -18,7 +18,7 @@ from edge_server.data.declarative import Base
 from edge_server.data.migration import migrate, own_history
 from edge_server.files import tree
 from edge_server.files.models import Node
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.search import index, trigrams
 from edge_server.search.models import SearchName, SearchPlace, SearchTrigram, SearchWord
 from edge_server.testing.local_server import EdgeServer
@@ -161,8 +161,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
         migrate(opened, tmp_path / "backups", [own_history()])
         with opened.write(SERVER) as session:
-            accounts.create_organization(session, [tree.plant], "one")
-            accounts.create_organization(session, [tree.plant], "two")
+            directory.create_organization(session, [tree.plant], "one")
+            directory.create_organization(session, [tree.plant], "two")
         yield opened
 
 
@@ -185,7 +185,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with contextlib.closing(Database(folder / FILE_NAME)) as opened:
         migrate(opened, folder / "backups", [own_history()])
         with opened.write(SERVER) as session:
-            accounts.create_organization(session, [tree.plant], "one")
+            directory.create_organization(session, [tree.plant], "one")
             for name in TABLE["names"]:
                 index.add(session, 1, "file", str(uuid.uuid4()), name)
         yield opened

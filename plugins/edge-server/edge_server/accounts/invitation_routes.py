@@ -14,7 +14,7 @@ from edge_admin.wire import AdminQuery, InvitationPage, Invite
 from edge_server.accounts.member_routes import refuse_member
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, conflict
-from edge_server.identity import accounts, token_values
+from edge_server.identity import directory, token_values
 from edge_server.identity.models import Invitation, Membership, Organization, Token, User
 from edge_server.web import idempotency
 from edge_server.web.context import Context
@@ -72,7 +72,7 @@ def add(routes: Routes, context: Context) -> None:
                     "the invitation that this request made is used or withdrawn; make another with a new key"
                 )
             else:
-                user = accounts.find_user(session, request.user_name)
+                user = directory.find_user(session, request.user_name)
                 if user is not None:
                     refuse_member(session, user, organization)
                 _sweep(session, request.user_name, organization)
@@ -130,11 +130,11 @@ def add(routes: Routes, context: Context) -> None:
                 raise Refusal(410, "expired", "this invitation has expired; ask for a new one")
             user = _invited_user(session, invitation, me)
             refuse_member(session, user, invitation.organization)
-            roles = [role for role in accounts.ROLES if getattr(invitation, role)]
-            accounts.add_member(session, user, invitation.organization, roles)
+            roles = [role for role in directory.ROLES if getattr(invitation, role)]
+            directory.add_member(session, user, invitation.organization, roles)
             value = None
             if me is None:
-                token, value = accounts.add_token(session, user, note=INVITED_NOTE)
+                token, value = directory.add_token(session, user, note=INVITED_NOTE)
                 invitation.token_uid = token.uid
             invitation.accepted_at, invitation.accepted_key = context.now(), key
             session.flush()
@@ -148,13 +148,13 @@ def _invited_user(session: Session, invitation: Invitation, me: Caller | None) -
     Raises:
         Refusal: the user has to show a token of theirs, or it is another user's.
     """
-    user = accounts.find_user(session, invitation.user_name)
+    user = directory.find_user(session, invitation.user_name)
     if me is not None:
         if user is None or user.id != me.id:
             raise Refusal(403, "forbidden", "this invitation is for another user; accept it with their token, or none")
         return user
     if user is None:
-        user = accounts.create_user(session, invitation.user_name)
+        user = directory.create_user(session, invitation.user_name)
         user.email = invitation.email
         user.home = invitation.organization
         return user
@@ -203,12 +203,12 @@ def _accepted_before(session: Session, invitation: Invitation, key: str | None) 
     return Accepted(
         user_name=invitation.user_name,
         organization_name=invitation.organization.name,
-        token=None if token is None else accounts.renew_token(session, token),
+        token=None if token is None else directory.renew_token(session, token),
     )
 
 
 def _is_closed(organization: Organization) -> bool:
-    return organization.status == accounts.DELETING or not organization.active
+    return organization.status == directory.DELETING or not organization.active
 
 
 def _find(session: Session, organization_id: int, uid: str) -> Invitation | None:
@@ -220,7 +220,7 @@ def _find(session: Session, organization_id: int, uid: str) -> Invitation | None
 def _sweep(session: Session, user_name: str, organization: Organization) -> None:
     """Void the open invitations of a user, and forget those that expired long ago."""
     same = (Invitation.user_name == user_name) & Invitation.accepted_at.is_(None)
-    old = Invitation.expires_at < clock.now() - accounts.SHOWN_FOR
+    old = Invitation.expires_at < clock.now() - directory.SHOWN_FOR
     session.execute(
         delete(Invitation).where(Invitation.organization_id == organization.id, or_(same, old)),
         execution_options={"synchronize_session": False},
@@ -232,7 +232,7 @@ def _record(row: Invitation, code: str | None = None) -> InvitationRecord:
         id=row.uid,
         user_name=row.user_name,
         email=row.email,
-        roles=[role for role in accounts.ROLES if getattr(row, role)],
+        roles=[role for role in directory.ROLES if getattr(row, role)],
         organization_name=row.organization.name,
         created_at=row.created_at,
         created_by=row.creator.user_name if row.creator.removed_at is None else None,

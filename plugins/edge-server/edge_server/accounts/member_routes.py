@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, joinedload
 from edge_admin.member import Member as MemberRecord
 from edge_admin.wire import AddMember, AdminQuery, MemberPage
 from edge_server.base.problems import already_exists, not_found
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import Membership, Organization, User
 from edge_server.web.context import Context
 from edge_server.web.permissions import APPOINTER
@@ -41,11 +41,11 @@ def add(routes: Routes, context: Context) -> None:
         """Make an existing user a member."""
         with context.write(context.SERVER) as session:
             organization = session.get_one(Organization, context.member().organization_id)
-            user = accounts.find_user(session, addition.user_name)
+            user = directory.find_user(session, addition.user_name)
             if user is None:
                 raise context.not_found("the user cannot be found; invite them")
             refuse_member(session, user, organization)
-            accounts.add_member(session, user, organization, set(addition.roles))
+            directory.add_member(session, user, organization, set(addition.roles))
             row = _get(session, organization.id, addition.user_name)
             return context.answer(_record(row), row, 201)
 
@@ -115,7 +115,7 @@ def _record(row: Membership) -> MemberRecord:
     user = row.user
     return MemberRecord(
         user_name=user.user_name,
-        roles=accounts.roles_of(row),
+        roles=directory.roles_of(row),
         first_name=user.first_name,
         last_name=user.last_name,
         email=user.email,

@@ -14,7 +14,7 @@ from edge_admin.quota import Quota
 from edge_admin.wire import AdminQuery, OrganizationPage
 from edge_server.accounts import removal
 from edge_server.base.problems import conflict, not_found
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import Organization
 from edge_server.web import lifecycle
 from edge_server.web.context import OwnContext
@@ -41,11 +41,11 @@ def add(routes: Routes, context: OwnContext) -> None:
     def add_organization(record: OrganizationRecord) -> flask.Response:
         """Add an organization, which has no members yet. A `uid` that is sent is not taken."""
         with context.write() as session:
-            namesake = accounts.find_organization(session, record.name)
+            namesake = directory.find_organization(session, record.name)
             if namesake is not None:
-                being = "is being removed" if namesake.status == accounts.DELETING else "exists already"
+                being = "is being removed" if namesake.status == directory.DELETING else "exists already"
                 raise context.already_exists(f"the organization {record.name} {being}; choose another name")
-            row = accounts.create_organization(session, events.organization_added, record.name, record.title)
+            row = directory.create_organization(session, events.organization_added, record.name, record.title)
             _apply(row, record)
             session.flush()
             return context.answer(_record(row), row, 201)
@@ -66,7 +66,7 @@ def add(routes: Routes, context: OwnContext) -> None:
         with context.write() as session:
             row = _get(session, organization_name)
             context.require_unchanged(row)
-            if row.status == accounts.DELETING:
+            if row.status == directory.DELETING:
                 raise context.conflict(f"the organization {organization_name} is being removed, which cannot be undone")
             _apply(row, context.patched(_record(row), patch, fixed=["uid", "name"]))
             session.flush()
@@ -82,9 +82,9 @@ def add(routes: Routes, context: OwnContext) -> None:
         with context.write() as session:
             row = _get(session, organization_name)
             context.require_unchanged(row)
-            if row.status != accounts.DELETING:
+            if row.status != directory.DELETING:
                 lifecycle.tell(events.organization_closing, session, row.id)
-            row.status = accounts.DELETING
+            row.status = directory.DELETING
             session.flush()
             response = context.answer(_record(row), row, 202)
         context.wake(removal.TASK)
@@ -112,7 +112,7 @@ def add(routes: Routes, context: OwnContext) -> None:
 
 
 def _get(session: Session, name: str) -> Organization:
-    row = accounts.find_organization(session, name)
+    row = directory.find_organization(session, name)
     if row is None:
         raise not_found("the organization cannot be found; check its short name")
     return row

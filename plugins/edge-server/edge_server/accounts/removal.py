@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from edge_server.base.problems import log
 from edge_server.data import ownership
-from edge_server.identity.accounts import DELETING
+from edge_server.identity.directory import DELETING
 from edge_server.identity.models import Organization
 from edge_server.web.context import OwnContext
 from edge_server.web.stored_content import drop_content

@@ -8,7 +8,7 @@ import flask
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import Token, User
 from edge_server.web.context import Context
 from edge_server.web.permissions import USER
@@ -26,7 +26,7 @@ def routes(context: Context) -> Routes:
     @routes.response(200, TokenPage.schema())
     def list_tokens(query: TokenQuery) -> flask.Response:
         """List the caller's tokens, the oldest first; expired ones for 30 days more."""
-        shown = or_(Token.expires_at.is_(None), Token.expires_at > context.now() - accounts.SHOWN_FOR)
+        shown = or_(Token.expires_at.is_(None), Token.expires_at > context.now() - directory.SHOWN_FOR)
         own = select(Token).where(Token.user_id == context.caller().id, Token.removed_at.is_(None), shown)
         with context.read() as session:
             tokens, following = context.page(session, own, Token.id, query)
@@ -45,7 +45,7 @@ def routes(context: Context) -> Routes:
             before = context.issued_before()
             if before is None:
                 user = session.get_one(User, context.caller().id)
-                token, value = accounts.add_token(session, user, note=request.note, expires_in=lifetime)
+                token, value = directory.add_token(session, user, note=request.note, expires_in=lifetime)
                 context.issued(token.uid)
             else:
                 issued = _find(session, context.caller().id, before)
@@ -53,7 +53,7 @@ def routes(context: Context) -> Routes:
                     raise context.conflict(
                         "the token that this request made is removed; ask for another with a new key"
                     )
-                token, value = issued, accounts.renew_token(session, issued)
+                token, value = issued, directory.renew_token(session, issued)
             return context.secret_answer(_record(token, value), status=201)
 
     @routes.operation("tokens.read", "GET", "/<token_id>", who=USER)

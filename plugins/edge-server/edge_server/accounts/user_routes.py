@@ -14,7 +14,7 @@ from edge_admin.wire import AdminQuery, UserPage
 from edge_server.accounts import departures
 from edge_server.accounts.departures import Departures
 from edge_server.base.problems import Refusal, conflict, not_found
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import User
 from edge_server.web.context import Context
 from edge_server.web.permissions import SERVER_ADMIN
@@ -39,9 +39,9 @@ def add(routes: Routes, context: Context, leaving: Departures) -> None:
     def add_user(record: UserRecord) -> flask.Response:
         """Add a user, who gets a first token by accepting an invitation. A `uid` that is sent is not taken."""
         with context.write() as session:
-            if accounts.find_user(session, record.user_name) is not None:
+            if directory.find_user(session, record.user_name) is not None:
                 raise context.already_exists(f"the user {record.user_name} exists already; choose another name")
-            row = accounts.create_user(session, record.user_name)
+            row = directory.create_user(session, record.user_name)
             _apply_profile(row, record)
             _apply_account(session, row, record)
             session.flush()
@@ -69,7 +69,7 @@ def add(routes: Routes, context: Context, leaving: Departures) -> None:
                 if name in patch and patch[name] != getattr(row, name):
                     raise context.bad_entry(f"{name}: only the user can change it, with set_whoami; leave it out")
             record = context.patched(_record(row), patch, fixed=["uid", "user_name", *own])
-            if row.server_admin and not record.server_admin and accounts.is_last_server_admin(session, row):
+            if row.server_admin and not record.server_admin and directory.is_last_server_admin(session, row):
                 raise _last_server_admin()
             _apply_profile(row, record)
             _apply_account(session, row, record)
@@ -83,7 +83,7 @@ def add(routes: Routes, context: Context, leaving: Departures) -> None:
         with context.write() as session:
             row = _get(session, user_name)
             context.require_unchanged(row)
-            if row.server_admin and accounts.is_last_server_admin(session, row):
+            if row.server_admin and directory.is_last_server_admin(session, row):
                 raise _last_server_admin()
             leaving.remove(session, row)
         context.wake(departures.TASK)
@@ -110,8 +110,8 @@ def _apply_account(session: Session, row: User, record: UserRecord) -> None:
     row.license_name = record.license_name
     home = None
     if record.home_org is not None:
-        home = accounts.find_organization(session, record.home_org)
-        if home is None or home.status == accounts.DELETING:
+        home = directory.find_organization(session, record.home_org)
+        if home is None or home.status == directory.DELETING:
             raise conflict(f"home_org: there is no organization {record.home_org}; add it first")
     row.home = home
 

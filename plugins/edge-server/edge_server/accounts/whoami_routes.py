@@ -6,7 +6,7 @@ import flask
 from sqlalchemy.orm import Session
 
 from edge_core.whoami import Organization, Profile, WhoAmI
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.identity.models import User
 from edge_server.web.context import Context
 from edge_server.web.permissions import USER
@@ -51,8 +51,8 @@ def _whoami(session: Session, user: User) -> WhoAmI:
             Organization(
                 organization_name=organization.name,
                 title=organization.title,
-                roles=accounts.roles_of(membership),
+                roles=directory.roles_of(membership),
             )
-            for membership, organization in accounts.memberships(session, user.id)
+            for membership, organization in directory.memberships(session, user.id)
         ],
     )

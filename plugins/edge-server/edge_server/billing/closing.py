@@ -25,7 +25,7 @@ from edge_server.billing import usage
 from edge_server.billing.models import BillingMonth, BillingReading, BillingUsage
 from edge_server.billing.prices import PriceFile, Prices
 from edge_server.data.database import SERVER, Transactions
-from edge_server.identity.accounts import DELETING
+from edge_server.identity.directory import DELETING
 from edge_server.identity.models import Organization
 
 INTERVAL = 10.0

@@ -23,7 +23,7 @@ from edge_server.billing.meter import Meter
 from edge_server.billing.models import BillingUsage
 from edge_server.billing.prices import PriceFile, Prices, in_force
 from edge_server.billing.usage import usage_type
-from edge_server.identity.accounts import DELETING
+from edge_server.identity.directory import DELETING
 from edge_server.identity.models import Organization
 from edge_server.web.context import Context
 from edge_server.web.permissions import ORG_ADMIN, SERVER_ADMIN

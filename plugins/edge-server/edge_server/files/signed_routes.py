@@ -12,7 +12,7 @@ from edge_server.data.store import Store
 from edge_server.files import sending, tree
 from edge_server.files.models import Version
 from edge_server.files.uploads import Uploads, etag
-from edge_server.identity.accounts import DELETING
+from edge_server.identity.directory import DELETING
 from edge_server.identity.models import Organization
 from edge_server.web import bodies
 from edge_server.web.context import Context

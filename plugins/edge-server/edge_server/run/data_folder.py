@@ -19,7 +19,7 @@ from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
 from edge_server.data import database
 from edge_server.data.database import SERVER, Database
-from edge_server.identity import accounts
+from edge_server.identity import directory
 
 ORGANIZATION = "default"
 ADMIN = "admin"
@@ -128,15 +128,15 @@ def local_access(data: Path, user_name: str | None = None) -> Access:
         start = f"edge server run --data {shlex.quote(str(data))}"
         raise CannotStart(f"no server is running on {data}; start one with `{start}`")
     with contextlib.closing(Database(data / database.FILE_NAME)) as opened, opened.write(SERVER) as session:
-        user = accounts.find_user(session, user_name or ADMIN)
+        user = directory.find_user(session, user_name or ADMIN)
         if user_name is not None and user is None:
             raise CannotStart(f"the user {user_name!r} is not on this server; `edge admin users` lists those that are")
         if user is None or (user_name is None and not user.server_admin):
             # The one that the first start made is gone, so whoever runs the server since.
-            user = accounts.server_admins(session)[0]
-        accounts.prune_tokens(session, user, LOCAL_NOTE)
-        token = accounts.create_token(session, user, note=LOCAL_NOTE, expires_in=LOCAL_LIFETIME)
-        names = [organization.name for _, organization in accounts.memberships(session, user.id)]
+            user = directory.server_admins(session)[0]
+        directory.prune_tokens(session, user, LOCAL_NOTE)
+        token = directory.create_token(session, user, note=LOCAL_NOTE, expires_in=LOCAL_LIFETIME)
+        names = [organization.name for _, organization in directory.memberships(session, user.id)]
     return Access(url, ORGANIZATION if ORGANIZATION in names else (names or [ORGANIZATION])[0], token)
 
 

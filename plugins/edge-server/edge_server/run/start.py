@@ -17,7 +17,7 @@ from edge_server.data.database import SERVER
 from edge_server.data.declarative import Base
 from edge_server.data.migration import migrate, own_history
 from edge_server.files import fsck
-from edge_server.identity import accounts
+from edge_server.identity import directory
 from edge_server.keys import rotation, sealing
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.signing import Signer, read_key
@@ -127,14 +127,14 @@ def sealed_columns(loaded: Sequence[Subsystem]) -> list[SealedColumn]:
 
 
 def _first_token(engines: Engines, session: Session) -> str | None:
-    if accounts.server_admins(session):
+    if directory.server_admins(session):
         return None
-    organization = accounts.create_organization(
+    organization = directory.create_organization(
         session, engines.lifecycle.organization_added, data_folder.ORGANIZATION, "Default"
     )
-    admin = accounts.create_user(session, data_folder.ADMIN, server_admin=True)
-    accounts.add_member(session, admin, organization, accounts.ROLES)
-    return accounts.create_token(session, admin, note="first-start")
+    admin = directory.create_user(session, data_folder.ADMIN, server_admin=True)
+    directory.add_member(session, admin, organization, directory.ROLES)
+    return directory.create_token(session, admin, note="first-start")
 
 
 def check(data: Path, *, deep: bool) -> fsck.Report:

@@ -120,26 +120,26 @@ class EdgeServer:
             server_admin: whether they run the server.
         """
         from edge_server.data.database import SERVER
-        from edge_server.identity import accounts
+        from edge_server.identity import directory
 
         name = name or f"user-{secrets.token_hex(4)}"
         with self.database.write(SERVER) as session:
-            user = accounts.create_user(session, name, server_admin=server_admin)
+            user = directory.create_user(session, name, server_admin=server_admin)
             if organization is not None:
-                row = accounts.find_organization(session, organization)
+                row = directory.find_organization(session, organization)
                 if row is None:
                     raise LookupError(f"the organization {organization!r} cannot be found; create it first")
-                accounts.add_member(session, user, row, roles)
+                directory.add_member(session, user, row, roles)
         return name
 
     def create_organization(self, name: str | None = None) -> str:
         """Add an organization, by default of a fresh name, and return the name."""
         from edge_server.data.database import SERVER
-        from edge_server.identity import accounts
+        from edge_server.identity import directory
 
         name = name or f"org-{secrets.token_hex(4)}"
         with self.database.write(SERVER) as session:
-            accounts.create_organization(session, self._lifecycle.organization_added, name)
+            directory.create_organization(session, self._lifecycle.organization_added, name)
         return name
 
     def create_token(self, user_name: str, *, note: str | None = None, expires_in: float | None = None) -> str:
@@ -151,14 +151,14 @@ class EdgeServer:
             expires_in: seconds; a negative number for a token that has expired.
         """
         from edge_server.data.database import SERVER
-        from edge_server.identity import accounts
+        from edge_server.identity import directory
 
         lifetime = None if expires_in is None else dt.timedelta(seconds=expires_in)
         with self.database.write(SERVER) as session:
-            user = accounts.find_user(session, user_name)
+            user = directory.find_user(session, user_name)
             if user is None:
                 raise LookupError(f"the user {user_name!r} cannot be found; create them first")
-            return accounts.create_token(session, user, note=note, expires_in=lifetime)
+            return directory.create_token(session, user, note=note, expires_in=lifetime)
 
     @property
     def database(self) -> Database:

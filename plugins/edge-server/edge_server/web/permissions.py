@@ -16,7 +16,7 @@ import sqlalchemy.exc
 
 from edge_server.base import problems
 from edge_server.base.problems import CannotStart, Refusal, not_found
-from edge_server.identity import accounts, token_values
+from edge_server.identity import directory, token_values
 from edge_server.web import counting
 from edge_server.web.engines import engines
 
@@ -172,7 +172,7 @@ def _authenticate(header: str | None) -> Caller:
         raise _unauthenticated("the API token is mistyped or cut off; copy it again, or make a new one")
     if token_values.is_well_formed(value):
         with engines().database.read() as session:
-            holder = accounts.token_user(session, value)
+            holder = directory.token_user(session, value)
         if holder is not None:
             engines().token_use.note(holder.token_id)
             return Caller(holder.user.id, holder.user.user_name, holder.user.server_admin)
@@ -182,14 +182,14 @@ def _authenticate(header: str | None) -> Caller:
 def _member(organization_name: str, rule: Rule) -> Member:
     me = caller()
     with engines().database.read() as session:
-        membership = accounts.membership(session, me.id, organization_name)
+        membership = directory.membership(session, me.id, organization_name)
         appointing = False
         if rule is APPOINTER and me.server_admin and (membership is None or not membership.admin):
-            organization = accounts.find_organization(session, organization_name)
+            organization = directory.find_organization(session, organization_name)
             if (
                 organization is not None
-                and organization.status != accounts.DELETING
-                and not accounts.has_admin(session, organization.id)
+                and organization.status != directory.DELETING
+                and not directory.has_admin(session, organization.id)
             ):
                 if membership is None:
                     return Member(organization.id, developer=False, admin=False, appointing=True)
@@ -209,7 +209,7 @@ def _from_vanished(error: Exception) -> flask.Response:
     membership = member_at_hand()
     if membership is not None:
         with engines().database.read() as session:
-            if not accounts.is_open(session, membership.organization_id):
+            if not directory.is_open(session, membership.organization_id):
                 return problems.answer_to(no_organization())
     return problems.answer_to(error)
 
