@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
+import importlib
 import io
-import lzma
 import posixpath
-from collections.abc import Callable
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from edge_vfs.file import File
 from edge_vfs.openers.opener import UnreadableContent, suffix_of
 
-_UNPACKERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+# Imported when they are needed: Python can be built without the last two.
+_UNPACKERS = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
 
 MAX_UNPACKED_SIZE = 2 << 30
 """Bytes that a file may unpack to, unless the option ``max_unpacked_size`` says otherwise."""
@@ -60,7 +58,7 @@ def unpacked(file: File, limit: int | None = None) -> File:
         return file
     limit = MAX_UNPACKED_SIZE if limit is None else limit
     content = io.BytesIO()
-    stream: IO[bytes] = _UNPACKERS[suffix_of(file.basename)](file)
+    stream: IO[bytes] = importlib.import_module(_UNPACKERS[suffix_of(file.basename)]).open(file)
     while block := stream.read(1 << 20):
         content.write(block)
         if content.tell() > limit:
