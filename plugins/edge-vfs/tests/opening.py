@@ -10,7 +10,7 @@ from edge_vfs.folder import Folder
 from .stores import Stat, Store
 
 
-class _OneFile(Store):
+class _SingleFile(Store):
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
         self._size, self._sha256 = len(content), hashlib.sha256(content).hexdigest()
@@ -22,5 +22,5 @@ class _OneFile(Store):
 def opened(name: str, content: bytes | str, open_with: str | None = None, **options: Any) -> Any:
     """What `Folder.open` returns for a file with this name and content; texts are encoded as UTF-8."""
     payload = content.encode() if isinstance(content, str) else content
-    store: Any = _OneFile(payload)
+    store: Any = _SingleFile(payload)
     return Folder(store).open(name, open_with, **options)

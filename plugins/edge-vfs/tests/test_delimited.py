@@ -41,11 +41,11 @@ def test_cells_beyond_the_header_are_an_error(rows: str) -> None:
     assert opened("a.csv", rows, usecols=["a"]).shape[1] == 1
 
 
-def test_row_names_without_a_header_are_an_index_where_asked() -> None:
+def test_row_names_without_a_header_are_an_index_by_option() -> None:
     assert opened("r.csv", "a,b\nx,1,2\n", index_col=0).loc["x"].tolist() == [1, 2]
 
 
-def test_another_separator_is_told() -> None:
+def test_another_separator_warns() -> None:
     with pytest.raises(UnreadableContent, match="give sep=';' if that separates its cells"):
         opened("a.csv", "Probe;Wert\nA1;0,5\n")
     for name, rows, separator in (
@@ -61,7 +61,7 @@ def test_another_separator_is_told() -> None:
         opened("a.csv", "Probe;Wert\nA1;1\n", sep=";")
 
 
-def test_a_column_has_one_type_however_long_it_is() -> None:
+def test_a_column_has_a_single_type_however_long_it_is() -> None:
     frame = opened("a.csv", "v\n" + "1\n" * 800_000 + "x\n")
     assert frame["v"].map(type).unique().tolist() == [str]
 
@@ -126,7 +126,7 @@ def test_whole_numbers_with_gaps_keep_every_digit(cells: list[str], values: list
     assert str(frame["other"].dtype) == "int64", "the other columns are as by pandas"
 
 
-def test_whole_numbers_among_fractions_are_told() -> None:
+def test_whole_numbers_among_fractions_warn() -> None:
     with pytest.warns(InexactWarning, match=r"the column 'id' of a\.csv .* lost, as of 9007199254740993; dtype="):
         opened("a.csv", "id\n9007199254740993\n1.5\n")
     assert opened("a.csv", "id\n9007199254740993\n1.5\n", dtype={"id": str})["id"][0] == "9007199254740993"

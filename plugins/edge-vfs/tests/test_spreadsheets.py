@@ -83,7 +83,7 @@ def test_an_open_document_of_another_language() -> None:
     assert frame["v"].tolist() == [True, False]
 
 
-def test_an_error_that_an_open_document_writes_as_a_number_is_told() -> None:
+def test_an_error_that_an_open_document_writes_as_a_number_warns() -> None:
     table = Table(name="T")
     for kind, value in (("string", "v"), ("float", 5), ("float", 0)):
         row = TableRow()
@@ -139,7 +139,7 @@ def test_the_first_visible_worksheet_comes_with_a_warning_about_the_others() -> 
             opened("a.xlsx", several(), sheet_name=wrong)
 
 
-def test_what_is_encrypted_or_not_a_spreadsheet_is_told() -> None:
+def test_what_is_encrypted_or_not_a_spreadsheet_is_a_sentence() -> None:
     encrypted = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le") + bytes(600)
     for name in ("a.xlsx", "a.xlsm"):
         with pytest.raises(UnreadableContent, match=f"{name} is encrypted; save it without a password"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from edge_core.errors import BadEntry, EdgeError, PluginError
@@ -71,7 +71,8 @@ def run(opener: Opener, file: File, options: Mapping[str, Any] | None = None) ->
     """
     options = options or {}
     name = type(opener).__name__
-    known: Collection[str] = opener.options(file) if hasattr(opener, "options") else ()
+    options_of: Callable[[File], Collection[str]] | None = getattr(opener, "options", None)
+    known = () if options_of is None else options_of(file)
     refuse_unknown(file, name, options, known)
     try:
         return opener.open(file, **options)

@@ -117,7 +117,7 @@ def _first_rows(text: str, options: dict[str, Any]) -> tuple[list[str], list[str
     rows = _rows(text, options)
     try:
         return next(rows, []), next(rows, [])
-    except csv.Error:  # such as a cell that is longer than 128 KiB; pandas has no such limit
+    except csv.Error:  # such as a cell that is longer than 128 KiB, which pandas does not limit
         return [], []
 
 

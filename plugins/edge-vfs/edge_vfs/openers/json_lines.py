@@ -57,4 +57,7 @@ def _rows(file: File, lines: Iterator[str]) -> Iterator[dict[Any, Any]]:
                 f"line {number} of {file.basename} is of another kind than the lines before it (an object, an array or "
                 'a single value); open_with="file" gives its bytes'
             )
-        yield value if shape is dict else dict(enumerate(value if shape is list else [value]))
+        if isinstance(value, dict):
+            yield value
+        else:
+            yield dict(enumerate(value if isinstance(value, list) else [value]))
