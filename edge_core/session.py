@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edge_core import config, forks
 from edge_core.documented import NAMESPACES
-from edge_core.errors import BadEntry, EdgeError, PluginAttributeError, PluginError
+from edge_core.errors import EdgeError, PluginAttributeError, PluginError
 
 if TYPE_CHECKING:
     import os
@@ -191,13 +191,13 @@ class EdgeSession:
 
         Args:
             query: text.
-            kind: ``"file"``, ``"folder"`` or ``"connector"``; None for all.
+            kind: ``"file"``, ``"folder"`` or ``"connector"``; None for all. A server with plugins may know
+                further kinds, which type checkers do not.
 
         Raises:
-            BadEntry: the query is longer than 255 characters, or `kind` is none of the three.
+            BadEntry: the query is longer than 255 characters, or the server does not know the kind; the error
+                names those it knows.
         """
-        if kind not in (None, "file", "folder", "connector"):
-            raise BadEntry(f"kind is {kind!r}; give 'file', 'folder' or 'connector', or None for all")
         from edge_core.search import SearchResult
 
         path = f"/v1/orgs/{self.organization}/search"

@@ -127,12 +127,6 @@ def test_search_gives_results_of_all_pages(fake: Fake) -> None:
     assert "cursor=c1" in fake.seen[1][1]
 
 
-def test_a_search_for_an_unknown_kind_is_refused_before_anything_is_sent(fake: Fake) -> None:
-    with pytest.raises(BadEntry, match="kind is 'filee'; give 'file', 'folder' or 'connector', or None for all"):
-        session(fake.url).search("plate", kind="filee")  # type: ignore[arg-type]
-    assert fake.seen == []
-
-
 def problem(status: int, code: str, detail: str = "The thing is so.") -> dict[str, Any]:
     return {"type": "about:blank", "title": "t", "status": status, "detail": detail, "code": code, "request_id": "r1"}
 

@@ -112,5 +112,5 @@ def test_a_search_finds_misspelt_names(edge_session: EdgeSession) -> None:
     assert result.score == pytest.approx(7 / 15, abs=1e-5)
     assert [result.path for result in edge_session.search("run", kind="folder")] == ["runs"]
     assert edge_session.search("nothing like this") == []
-    with pytest.raises(BadEntry, match="kind"):
-        edge_session.search("plate", kind="plate")
+    with pytest.raises(BadEntry, match="kind: 'filee' is not a kind of things; it is one of connector, file, folder"):
+        edge_session.search("plate", kind="filee")

@@ -181,6 +181,8 @@ def server(context):
             row = session.scalar(select(Plot).where(Plot.uid == uid))
         if row is None:
             raise context.not_found("the plot cannot be found; ask for another address")
+        reader = context.optional_caller()
+        context.audit(plot=row.name, reader="nobody known" if reader is None else reader.user_name)
         context.charge(row.organization_id)
         with contextlib.closing(context.store.open(row.content)) as opened:
             return flask.Response(b"".join(opened), headers={"X-Name": query["as"]})

@@ -195,6 +195,21 @@ def test_an_audit_line_says_who_does_what(lab: Laboratory) -> None:
     }
 
 
+def test_an_audit_line_of_an_operation_for_anyone_names_who_sent_a_token(lab: Laboratory) -> None:
+    uid = lab.plot()
+    address = "/" + lab.call("POST", f"plots/{uid}/address", json={"seconds": 60}).json["text"]
+    assert lab.call("GET", address, token=None).status_code == 200
+    assert lab.call("GET", address).status_code == 200
+    unknown, known = lab.audited[-2:]
+    assert (unknown["user"], unknown["reader"]) == ("(anyone)", "nobody known")
+    assert (known["user"], known["reader"]) == ("admin", "admin")
+
+
+def test_content_without_a_column_of_keys_is_refused(lab: Laboratory) -> None:
+    with pytest.raises(ValueError, match="lab keeps no content; name the column of its keys"):
+        Context("lab", lab.engines).store  # noqa: B018
+
+
 def test_what_cannot_be_audited_does_not_happen(lab: Laboratory) -> None:
     (lab.folder / "logs" / audit.FILE_NAME).mkdir(parents=True)
     assert lab.call("POST", "plots", json=PLOT).status_code == 500
@@ -282,13 +297,13 @@ def test_an_address_of_another_subsystem_cannot_be_signed(lab: Laboratory) -> No
 
 
 def test_content_is_kept_apart_from_others(lab: Laboratory) -> None:
-    store = Context("lab", lab.engines).store
+    store = lab.engines.store.part("lab")
     key = store.new_key()
     assert store.size(key) is None
     assert store.write(key, [b"01234", b"56789"]).size == 10
     with contextlib.closing(store.open(key, 2, 5)) as content:
         assert (b"".join(content), content.size) == (b"23456", 10)
-    for other in (lab.engines.store, Context("workshop", lab.engines).store):
+    for other in (lab.engines.store, lab.engines.store.part("workshop")):
         assert other.size(key) is None
         with pytest.raises(MissingContent):
             other.open(key)
@@ -304,7 +319,7 @@ def test_content_that_breaks_off_leaves_nothing(lab: Laboratory) -> None:
         yield b"0"
         raise ConnectionError
 
-    store = Context("lab", lab.engines).store
+    store = lab.engines.store.part("lab")
     key = store.new_key()
     with pytest.raises(ConnectionError):
         store.write(key, broken())
@@ -433,7 +448,7 @@ def test_an_organization_that_goes_takes_rows_content_and_names_with_it(lab: Lab
     while lab.call("GET", "/v1/admin/organizations/gone").status_code != 404:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    store = Context("lab", lab.engines).store
+    store = lab.engines.store.part("lab")
     assert (store.size(key), store.size(kept)) == (None, 10)
     with lab.engines.database.read() as session:
         assert session.execute(sa.text("SELECT uid FROM lab_plots")).scalars().all() == [stays]

@@ -18,7 +18,7 @@ from edge_server.identity import directory, token_values
 from edge_server.identity.models import Invitation, Membership, Organization, Token, User
 from edge_server.web import idempotency
 from edge_server.web.context import Context
-from edge_server.web.permissions import ANYONE, APPOINTER, Caller, optional_caller
+from edge_server.web.permissions import ANYONE, APPOINTER, Caller
 from edge_server.web.routes import Routes
 from edge_tokens.wire import Accepted, AcceptInvitation
 
@@ -115,7 +115,7 @@ def add(routes: Routes, context: Context) -> None:
         none. The same request sent again under its Idempotency-Key gets an answer of its own: the token
         has another value then, and the one before is void.
         """
-        me = optional_caller()
+        me = context.optional_caller()
         header = flask.request.headers.get(idempotency.HEADER)
         key = None if header is None else hashlib.sha256(header.encode("utf-8", "surrogateescape")).hexdigest()
         with context.write() as session:

@@ -366,7 +366,13 @@ class Context:
 
     @property
     def store(self) -> Store:
-        """Where the subsystem keeps content. Its keys stand in a column that `stored` names."""
+        """Where the subsystem keeps content. Its keys stand in a column that `stored` names.
+
+        Raises:
+            ValueError: no column was named, so that nothing would ever find the content again.
+        """
+        if not self._stored:
+            raise ValueError(f"{self.name} keeps no content; name the column of its keys by context.stored(column)")
         return self._store
 
     @contextlib.contextmanager
@@ -407,6 +413,14 @@ class Context:
     def caller(self) -> Caller:
         """The user this request acts for: ``id``, ``user_name``, ``server_admin``."""
         return permissions.caller()
+
+    def optional_caller(self) -> Caller | None:
+        """The user this request acts for, in an operation for anyone; None if it came without a token.
+
+        Raises:
+            Refusal: it came with a token that is not good.
+        """
+        return permissions.optional_caller()
 
     def member(self) -> Member:
         """What the caller is in the organization: ``organization_id``, ``developer``, ``admin``."""
@@ -475,7 +489,8 @@ class Context:
     def audit(self, **about: str) -> None:
         """Write a line into the audit log: who does what, at which time, in which request.
 
-        The action is the operation at hand. The line is written before this returns.
+        The action is the operation at hand. The line is written before this returns. In an operation for
+        anyone the user is ``(anyone)``, unless a token came with the request.
 
         Args:
             about: to which thing, never its content.
@@ -483,7 +498,9 @@ class Context:
         Raises:
             OSError: the line cannot be written, so what it tells of must not happen.
         """
-        self._engines.audit.note(permissions.caller().user_name, permissions.operation_at_hand(), **about)
+        user = permissions.caller_at_hand()
+        name = "(anyone)" if user is None else user.user_name
+        self._engines.audit.note(name, permissions.operation_at_hand(), **about)
 
     def signed_address(
         self, method: str, path: str, expires_at: dt.datetime, query: Mapping[str, str] | None = None

@@ -83,6 +83,11 @@ def caller() -> Caller:
     return cast(Caller, flask.g.caller)
 
 
+def caller_at_hand() -> Caller | None:
+    """The user this request acts for; None if that is not known."""
+    return cast(Caller | None, flask.g.get("caller"))
+
+
 def optional_caller() -> Caller | None:
     """The user a request acts for that needs none; None if it came without a token.
 
@@ -90,7 +95,10 @@ def optional_caller() -> Caller | None:
         Refusal: it came with a token that is not good.
     """
     header = flask.request.headers.get("Authorization")
-    return None if header is None else _authenticate(header)
+    if header is None:
+        return None
+    flask.g.caller = _authenticate(header)
+    return caller()
 
 
 def member() -> Member:
