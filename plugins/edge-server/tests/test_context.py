@@ -24,8 +24,9 @@ from edge_server.data.store import MissingContent
 from edge_server.identity import directory
 from edge_server.identity.models import Token, User
 from edge_server.run import app, start
-from edge_server.web.context import Context, OutsideOwnTables
+from edge_server.web.context import Context
 from edge_server.web.engines import Engines
+from edge_server.web.fence import OutsideOwnTables
 
 from .bringing import Bring
 

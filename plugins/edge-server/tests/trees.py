@@ -12,7 +12,8 @@ from edge_server.files.uploads import Uploads
 from edge_server.keys.signing import Signer
 from edge_server.run import app
 from edge_server.search import index
-from edge_server.web.context import Names, OwnContext
+from edge_server.web.context import OwnContext
+from edge_server.web.names import Names
 
 TREE = Tree(Names(index, "file"), Names(index, "folder"))
 

@@ -18,7 +18,8 @@ from edge_template.models import Base, Entry
 from edge_template.wire import CreateTemplateEntry, ListTemplate, TemplateEntry, TemplatePage
 
 if TYPE_CHECKING:
-    from edge_server.web.context import Context, Parts
+    from edge_server.web.context import Context
+    from edge_server.web.parts import Parts
 
 plugin_api = 1
 

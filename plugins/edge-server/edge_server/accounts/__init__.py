@@ -15,7 +15,8 @@ from edge_server.accounts import (
 from edge_server.accounts.departures import Departures
 from edge_server.accounts.removal import Removals
 from edge_server.identity import token_use
-from edge_server.web.context import OwnContext, Parts
+from edge_server.web.context import OwnContext
+from edge_server.web.parts import Parts
 
 
 def server(context: OwnContext) -> Parts:

@@ -6,7 +6,8 @@ from edge_server.compute import routes
 from edge_server.compute.backends import CatalogueBackend
 from edge_server.compute.instance_types import FILE_NAME, SHIPPED, Catalogue, CatalogueSchema
 from edge_server.compute.profiles import INTERVAL, TASK, AppProfiles
-from edge_server.web.context import Context, Parts
+from edge_server.web.context import Context
+from edge_server.web.parts import Parts
 
 
 def server(context: Context) -> Parts:

@@ -10,7 +10,8 @@ from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Upload, Version
 from edge_server.files.tree import Tree
 from edge_server.files.uploads import Uploads
-from edge_server.web.context import OwnContext, Parts
+from edge_server.web.context import OwnContext
+from edge_server.web.parts import Parts
 from edge_server.web.stored_content import StoredContent
 
 

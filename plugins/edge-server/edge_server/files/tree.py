@@ -14,7 +14,7 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
 from edge_server.files import paths, quotas
 from edge_server.files.models import Node, Version
-from edge_server.web.context import Names
+from edge_server.web.names import Names
 
 GRACE = dt.timedelta(hours=24)
 """How long content that was replaced or deleted can still be read by its version."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edge_server.search import routes
-from edge_server.web.context import OwnContext, Parts
+from edge_server.web.context import OwnContext
+from edge_server.web.parts import Parts
 
 
 def server(context: OwnContext) -> Parts:

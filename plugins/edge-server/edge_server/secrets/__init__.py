@@ -5,7 +5,8 @@ from __future__ import annotations
 from edge_server.secrets import routes
 from edge_server.secrets.models import Secret
 from edge_server.secrets.vault import Vault, place
-from edge_server.web.context import Context, Parts
+from edge_server.web.context import Context
+from edge_server.web.parts import Parts
 
 
 def server(context: Context) -> Parts:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edge_server.sources import routes
 from edge_server.sources.connectors import Connectors
-from edge_server.web.context import Context, Parts
+from edge_server.web.context import Context
+from edge_server.web.parts import Parts
 
 
 def server(context: Context) -> Parts:

@@ -24,19 +24,18 @@ and the organization of the request at hand, and nothing of another subsystem's.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime as dt
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import flask
 import marshmallow
 import sqlalchemy as sa
 import sqlalchemy.event
-from sqlalchemy.orm import InstrumentedAttribute, ORMExecuteState, Session
-from sqlalchemy.sql import visitors
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from edge_core.records import Record
 from edge_server.base import clock, pages, problems
@@ -50,8 +49,11 @@ from edge_server.keys.sealing import Place
 from edge_server.web import answers, counting, idempotency, permissions, updates
 from edge_server.web.answers import Revised
 from edge_server.web.counting import Counter
-from edge_server.web.engines import Engines, NameIndex, Paths
+from edge_server.web.engines import Engines, Paths
+from edge_server.web.fence import fenced
 from edge_server.web.lifecycle import Afterwards, InTransaction
+from edge_server.web.names import Names
+from edge_server.web.parts import Parts
 from edge_server.web.permissions import Caller, Member
 from edge_server.web.routes import Routes
 from edge_server.web.stored_content import StoredContent
@@ -59,84 +61,6 @@ from edge_server.web.stored_content import StoredContent
 _R = TypeVar("_R", bound=Record)
 _T = TypeVar("_T")
 _Subject = TypeVar("_Subject")
-
-_INDEXING = "edge_server.indexing"
-"""In the `info` of a transaction while the index of names is changed in it, whose tables no plugin sees."""
-
-
-class OutsideOwnTables(RuntimeError):
-    """A plugin's statement reaches for what is not in its own tables."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Parts:
-    """A subsystem, as its callable gives it back; made by `Context.subsystem`.
-
-    Attributes:
-        routes: its groups of addresses.
-        metadata: its tables; None if it has none, or keeps them in the server's own history.
-        migrations: folder of the Alembic revisions that build those tables.
-        sealed: its columns of sealed content.
-        stored: its columns of keys of content.
-        tasks: what it does beside answering.
-        counters: called at the end of each request that counts for an organization.
-        before_start: done once by a starting server, before it answers and while nobody else writes.
-    """
-
-    routes: tuple[Routes, ...]
-    metadata: sa.MetaData | None
-    migrations: Path | None
-    sealed: tuple[SealedColumn, ...]
-    stored: tuple[StoredContent, ...]
-    tasks: tuple[Task, ...]
-    counters: tuple[Counter, ...]
-    before_start: tuple[Callable[[], object], ...]
-
-
-class Names:
-    """Names of one kind in the index that search looks into.
-
-    Each change is made in the transaction that changes the name, so that the index is never behind.
-
-    Args:
-        index: the index.
-        kind: what search calls these things.
-    """
-
-    def __init__(self, index: NameIndex, kind: str) -> None:
-        self._index = index
-        self.kind = kind
-
-    def add(self, session: Session, organization_id: int, uid: str, name: str) -> None:
-        """Let search find something new.
-
-        Args:
-            session: the transaction that makes it.
-            organization_id: whose it is.
-            uid: its universally unique id.
-            name: at most 255 characters.
-        """
-        with _indexing(session):
-            self._index.add(session, organization_id, self.kind, uid, name)
-
-    def rename(self, session: Session, uid: str, name: str) -> None:
-        """Let search find something under another name."""
-        with _indexing(session):
-            self._index.rename(session, self.kind, uid, name)
-
-    def remove(self, session: Session, uids: Collection[str]) -> None:
-        """Let search not find things any more; uids that it does not know are passed over."""
-        with _indexing(session):
-            self._index.remove(session, self.kind, uids)
-
-
-@contextlib.contextmanager
-def _indexing(session: Session) -> Iterator[None]:
-    session.info[_INDEXING] = True
-    try:
-        yield
-    finally:
-        del session.info[_INDEXING]
 
 
 class Context:
@@ -375,38 +299,18 @@ class Context:
             raise ValueError(f"{self.name} keeps no content; name the column of its keys by context.stored(column)")
         return self._store
 
-    @contextlib.contextmanager
-    def _fenced(self, session: Session) -> Iterator[None]:
-        """Keep a plugin's statements to its own tables during the block, so that a slip shows at once."""
-        own = set(self._metadata.tables) if self._metadata is not None else set()
-
-        def check(state: ORMExecuteState) -> None:
-            if _INDEXING in session.info:
-                return
-            for element in visitors.iterate(cast(Any, state.statement)):
-                if isinstance(element, sa.TextClause) or (
-                    isinstance(element, sa.TableClause) and element.name not in own
-                ):
-                    raise OutsideOwnTables(
-                        f"a statement of {self.name} reaches for {getattr(element, 'name', 'text')}; "
-                        f"its statements are made of its own tables: {', '.join(sorted(own)) or 'none'}"
-                    )
-
-        sqlalchemy.event.listen(session, "do_orm_execute", check)
-        try:
-            yield
-        finally:
-            # What the server itself does at the end of the transaction is not the plugin's.
-            sqlalchemy.event.remove(session, "do_orm_execute", check)
+    def _fenced(self, session: Session) -> AbstractContextManager[None]:
+        """Keep a plugin's statements to its own tables during a block, so that a slip shows at once."""
+        return fenced(session, self.name, set(self._metadata.tables) if self._metadata is not None else set())
 
     def _keeping_to_own(self, run: Callable[[Session, _Subject], _T]) -> Callable[[Session, _Subject], _T]:
         """What the server calls with a transaction of its own, kept to the plugin's tables meanwhile."""
 
-        def fenced(session: Session, subject: _Subject, /) -> _T:
+        def run_fenced(session: Session, subject: _Subject, /) -> _T:
             with self._fenced(session):
                 return run(session, subject)
 
-        return fenced
+        return run_fenced
 
     # --- in a request -----------------------------------------------------------------------------
 
@@ -617,10 +521,9 @@ class OwnContext(Context):
     def _keeping_to_own(self, run: Callable[[Session, _Subject], _T]) -> Callable[[Session, _Subject], _T]:
         return run
 
-    @contextlib.contextmanager
-    def _fenced(self, session: Session) -> Iterator[None]:
+    def _fenced(self, session: Session) -> AbstractContextManager[None]:
         """The server's subsystems refer to each other's tables by foreign keys, and join them."""
-        yield
+        return contextlib.nullcontext()
 
 
 def address_is_within(address: str, names: Collection[str]) -> bool:

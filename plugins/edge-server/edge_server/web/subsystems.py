@@ -21,8 +21,9 @@ from edge_server.base.problems import CannotStart, log
 from edge_server.data import ownership
 from edge_server.data.database import PLUGIN_TABLE, Database
 from edge_server.data.migration import History
-from edge_server.web.context import Context, OwnContext, Parts, address_is_within
+from edge_server.web.context import Context, OwnContext, address_is_within
 from edge_server.web.engines import Engines
+from edge_server.web.parts import Parts
 from edge_server.web.permissions import OF_AN_ORGANIZATION
 
 GROUP = "edge.server"

@@ -1,0 +1,47 @@
+"""The names under which search finds what a subsystem has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy.orm import Session
+
+from edge_server.web.engines import NameIndex
+from edge_server.web.fence import lifted
+
+
+class Names:
+    """Names of one kind in the index that search looks into.
+
+    Each change is made in the transaction that changes the name, so that the index is never behind.
+
+    Args:
+        index: the index.
+        kind: what search calls these things.
+    """
+
+    def __init__(self, index: NameIndex, kind: str) -> None:
+        self._index = index
+        self.kind = kind
+
+    def add(self, session: Session, organization_id: int, uid: str, name: str) -> None:
+        """Let search find something new.
+
+        Args:
+            session: the transaction that makes it.
+            organization_id: whose it is.
+            uid: its universally unique id.
+            name: at most 255 characters.
+        """
+        with lifted(session):
+            self._index.add(session, organization_id, self.kind, uid, name)
+
+    def rename(self, session: Session, uid: str, name: str) -> None:
+        """Let search find something under another name."""
+        with lifted(session):
+            self._index.rename(session, self.kind, uid, name)
+
+    def remove(self, session: Session, uids: Collection[str]) -> None:
+        """Let search not find things any more; uids that it does not know are passed over."""
+        with lifted(session):
+            self._index.remove(session, self.kind, uids)
