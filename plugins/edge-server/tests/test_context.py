@@ -65,7 +65,7 @@ def upgrade():
     )
 """
 
-PLOT = {"name": "absorbance", "password": "quartz", "content": "0123456789"}
+PLOT = {"name": "absorbance", "password": "quartz cuvette 77", "content": "0123456789"}
 
 
 @dataclasses.dataclass
@@ -149,10 +149,10 @@ def test_a_sealed_column_is_rotated_with_the_servers_own(lab: Laboratory) -> Non
             return bytes(session.execute(sa.text("SELECT password FROM lab_plots")).scalar_one())
 
     before = sealed()
-    assert b"quartz" not in before
+    assert b"quartz cuvette 77" not in before
     assert start.rotate_keys(lab.folder, kept=start.rotation.KEPT).resealed == 1
     assert sealed() != before
-    assert lab.call("GET", f"plots/{uid}/password").json == {"text": "quartz"}
+    assert lab.call("GET", f"plots/{uid}/password").json == {"text": "quartz cuvette 77"}
 
 
 def test_what_is_sealed_does_not_open_in_another_row(lab: Laboratory) -> None:
@@ -162,14 +162,14 @@ def test_what_is_sealed_does_not_open_in_another_row(lab: Laboratory) -> None:
         session.execute(sa.text(moved), {"first": first})
     assert lab.call("GET", f"plots/{first}/password").status_code == 200
     answer = lab.call("GET", f"plots/{second}/password")
-    assert (answer.status_code, "quartz" in answer.text) == (500, False)
+    assert (answer.status_code, "quartz cuvette 77" in answer.text) == (500, False)
 
 
 def test_a_row_without_a_uid_is_not_sealed(lab: Laboratory) -> None:
     module = __import__("lab_plugin")
     column = Context("lab", lab.engines).sealed(module.Plot.password)
     with pytest.raises(ValueError, match="lab_plots needs its uid and organization_id before it is sealed"):
-        column.seal(module.Plot(organization_id=1), b"quartz")
+        column.seal(module.Plot(organization_id=1), b"quartz cuvette 77")
 
 
 def test_sealing_to_the_place_of_another_subsystem_is_refused(lab: Laboratory) -> None:
@@ -177,7 +177,7 @@ def test_sealing_to_the_place_of_another_subsystem_is_refused(lab: Laboratory) -
     place = {"organization": "1", "owner": "secrets/organization", "name": "x"}
     column = Context("lab", lab.engines).sealed(module.Plot.password, lambda row: place)
     with pytest.raises(ValueError, match=r"sealed to 'secrets/organization'; begin it with lab/"):
-        column.seal(module.Plot(uid="u", organization_id=1), b"quartz")
+        column.seal(module.Plot(uid="u", organization_id=1), b"quartz cuvette 77")
 
 
 def test_an_audit_line_says_who_does_what(lab: Laboratory) -> None:
