@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -68,7 +69,10 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 def sockets_of(pid: int) -> set[str]:
     """The sockets that a process has open."""
-    links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    links = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            links.add(os.readlink(path))
     return {link for link in links if link.startswith("socket:")}
 
 
