@@ -104,6 +104,7 @@ def test_a_name_that_says_nothing_is_listed(clone, code):
     "code",
     [
         'def load():\n    """The same, for rows."""',
+        'LIMIT = 3\n"""The same, for rows."""',
         'class Lab:\n    """What hangs on the session as `lab`."""',
         f'def load():\n    """Loads.\n\n    Raises:\n        NotFound: there is {NO_SUCH} row.\n    """',
         f"# {QUAINT} since",

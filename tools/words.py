@@ -215,11 +215,10 @@ def bindings(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _docstrings(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    """The texts that stand alone: of modules, classes and functions, and those behind what is assigned."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            docstring = ast.get_docstring(node, clean=False)
-            if docstring is not None and isinstance(node.body[0], ast.Expr):
-                yield node.body[0].value, docstring
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value, node.value.value
 
 
 if __name__ == "__main__":

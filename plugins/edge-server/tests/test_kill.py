@@ -36,7 +36,7 @@ FILE_CHANGES = 20
 """How many are acknowledged in a round, at least, before the server is killed."""
 
 ADMINISTRATIVE_CHANGES = 100
-"""The same of administration: the 25 of each administrator's turn are of some twenty kinds."""
+"""How many of administration are acknowledged at least; an administrator's 25 in turn are of about twenty kinds."""
 
 
 @pytest.mark.slow
