@@ -152,6 +152,29 @@ def test_folders_go_up_and_come_down_whole(online: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_folders_with_odd_entries_go_up_and_come_down_strictly(
+    online: Run, edge_session: EdgeSession, tmp_path: Path
+) -> None:
+    (tmp_path / "plates").mkdir()
+    (tmp_path / "plates" / "12:30.txt").write_text("a")
+    os.symlink("nothing", tmp_path / "plates" / "nowhere")
+    refused = online("files", "cp", "-r", "--strict", "plates", "edge:")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "'nowhere' (a link that leads nowhere); nothing was uploaded" in refused.stderr
+    assert edge_session.files.list() == []
+    done = online("files", "cp", "-r", "plates", "edge:")
+    assert done.returncode == 0
+    assert "Warning: 1 entry of 'plates' cannot be uploaded" in done.stderr
+    assert edge_session.files.open("plates").list() == ["12:30.txt"]
+    refused = online("files", "cp", "-r", "--portable", "edge:plates", "portable")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "'12:30.txt' cannot be a local file's name" in refused.stderr
+    assert not (tmp_path / "portable").exists()
+    assert online("files", "cp", "-r", "edge:plates", "down").returncode == 0
+    assert (tmp_path / "down" / "12:30.txt").read_text() == "a"
+
+
+@pytest.mark.slow
 def test_standard_input_goes_up(online: Run) -> None:
     assert online("files", "cp", "-", "edge:a.txt", text="hello").returncode == 0
     assert online("files", "cat", "a.txt").stdout == "hello"
@@ -184,6 +207,9 @@ def test_a_name_cannot_steer_the_terminal(online: Run, edge_session: EdgeSession
         (["files", "cp", "a", "b"], 2, 'must begin with "edge:"'),
         (["files", "cp", "edge:a", "edge:b"], 2, 'must begin with "edge:"'),
         (["files", "cp", "only-one"], 2, "Missing argument"),
+        (["files", "cp", "--strict", "a", "edge:b"], 2, "--strict is for folders"),
+        (["files", "cp", "--no-overwrite", "edge:a", "b"], 2, "--no-overwrite is for uploads"),
+        (["files", "cp", "-r", "--portable", "a", "edge:b"], 2, "--portable is for downloads"),
         (["fils"], 2, "No such command 'fils'"),
     ],
 )

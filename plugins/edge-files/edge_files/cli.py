@@ -64,8 +64,18 @@ def cat(open_session: OpenSession, path: str) -> None:
 @click.argument("target")
 @click.option("-r", "--recursive", is_flag=True, help="Copy a folder and everything in it.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file of the organization.")
+@click.option("--strict", is_flag=True, help="With -r, upload nothing if something in the folder cannot be uploaded.")
+@click.option("--portable", is_flag=True, help="With -r, download only names that every system can hold.")
 @click.pass_obj
-def cp(open_session: OpenSession, source: str, target: str, recursive: bool, no_overwrite: bool) -> None:
+def cp(
+    open_session: OpenSession,
+    source: str,
+    target: str,
+    recursive: bool,
+    no_overwrite: bool,
+    strict: bool,
+    portable: bool,
+) -> None:
     """Copy a file or folder to the organization or from it.
 
     A path in the organization begins with "edge:", as in
@@ -76,21 +86,30 @@ def cp(open_session: OpenSession, source: str, target: str, recursive: bool, no_
 
       edge files cp -r edge:runs .
 
-    "-" as the source is standard input.
+    "-" as the source is standard input. What of a folder cannot be uploaded, such as links that lead nowhere, is
+    skipped with a warning.
     """
     if source.startswith(REMOTE) == target.startswith(REMOTE):
         _refuse_pair()
+    down = source.startswith(REMOTE)
+    if (no_overwrite or strict) and down:
+        raise click.UsageError(f"{'--strict' if strict else '--no-overwrite'} is for uploads; leave it out")
+    if portable and not down:
+        raise click.UsageError("--portable is for downloads; leave it out")
+    if (strict or portable) and not recursive:
+        raise click.UsageError(f"{'--strict' if strict else '--portable'} is for folders; add -r, or leave it out")
     with open_session() as edge:
-        if source.startswith(REMOTE):
+        if down:
             name = _remote(source)
             if recursive:
-                edge.files.download_folder(name, _local_folder(target, posixpath.basename(name)))
+                folder = _local_folder(target, posixpath.basename(name))
+                edge.files.download_folder(name, folder, names="portable" if portable else "local")
             else:
                 edge.files.download(name, target)
             return
         path = _remote_target(OrganizationStore(edge), source, _relative(target))
         if recursive:
-            edge.files.upload_folder(path, source, overwrite=not no_overwrite)
+            edge.files.upload_folder(path, source, overwrite=not no_overwrite, strict=strict)
             return
         edge.files.upload(path, sys.stdin.buffer if source == "-" else source, overwrite=not no_overwrite)
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import concurrent.futures
 import copy
 import multiprocessing
+import os
 import pickle
 from typing import Any
 
+import cloudpickle
+import dask
+import joblib
+import joblib.externals.loky
 import pytest
+from dask.base import tokenize
 
 from edge_core.errors import BadEntry
 from edge_core.session import EdgeSession
@@ -47,6 +53,36 @@ def test_other_processes_read_through_a_folder(environment: EdgeSession) -> None
         file.seek(1)
         assert pool.submit(File.read, file).result() == b".txt"
     assert file.tell() == 1
+
+
+def by_loky(folder: Folder, names: list[str]) -> list[tuple[int, bytes]]:
+    try:
+        return joblib.Parallel(2, "loky")(joblib.delayed(read_there)(folder, name) for name in names)  # type: ignore[no-any-return]
+    finally:
+        joblib.externals.loky.get_reusable_executor().shutdown()
+
+
+def by_dask(folder: Folder, names: list[str]) -> list[tuple[int, bytes]]:
+    tasks = [dask.delayed(read_there)(folder, name) for name in names]
+    return list(dask.compute(*tasks, scheduler="processes", num_workers=2))
+
+
+def read_there(folder: Folder, name: str) -> tuple[int, bytes]:
+    return os.getpid(), read(folder, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compute", [by_loky, by_dask])
+def test_joblib_and_dask_read_100_files_through_a_folder(environment: EdgeSession, compute: Any) -> None:
+    folder = environment.files.make_folder("runs")
+    contents = {f"{n}.txt": f"content {n}".encode() for n in range(100)}
+    for name, content in contents.items():
+        folder.upload(name, content)
+    answers = compute(folder, list(contents))
+    assert [content for _, content in answers] == list(contents.values())
+    assert os.getpid() not in {process for process, _ in answers}
+    assert environment.config.api_token.encode() not in cloudpickle.dumps((read_there, folder))
+    assert tokenize(folder) == tokenize(arrived(folder)), "dask knows it again"
 
 
 def test_a_pickle_has_a_token_only_if_it_was_an_argument(environment: EdgeSession) -> None:

@@ -168,6 +168,18 @@ def test_copyfileobj_is_a_single_request(files: Folder, traffic: Traffic, tmp_pa
     assert traffic.lengths == [len(payload)]
 
 
+def test_lines_are_a_single_request(files: Folder, traffic: Traffic) -> None:
+    lines = [f"@read {n}\n{'ACGT' * 35}\n+\n{'F' * 140}\n".encode() for n in range(5000)]
+    content = b"".join(lines)
+    assert len(content) > MIB
+    files.upload("a.fastq", content)
+    with files.open("a.fastq") as opened:
+        traffic.forget()
+        assert list(opened) == content.splitlines(keepends=True)
+    assert traffic.calls == ["GET content", "GET content"], "the address, and the content"
+    assert traffic.lengths == [len(content)]
+
+
 @pytest.mark.slow
 def test_text_and_buffered_readers_are_a_single_request(files: Folder, traffic: Traffic) -> None:
     lines = [[str(number), "grün"] for number in range(150_000)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import operator
 import os
 import threading
 from collections.abc import Iterator
@@ -211,16 +213,20 @@ class File(io.RawIOBase):
             the new position, in bytes from the beginning.
 
         Raises:
-            ValueError: the position is before the beginning, `whence` is unknown, or the file is closed.
+            OSError: the position is before the beginning; the error number is `errno.EINVAL`, as of a local file.
+            ValueError: `whence` is unknown, or the file is closed.
+            TypeError: `offset` is not a whole number.
         """
         with self._lock:
             self._check_open()
             origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._held.position, os.SEEK_END: self.size}.get(whence)
             if origin is None:
                 raise ValueError(f"whence must be 0, 1 or 2, not {whence}")
-            if origin + offset < 0:
-                raise ValueError(f"cannot seek to byte {origin + offset}, before the beginning")
-            return self._move(origin + offset)
+            position = origin + operator.index(offset)
+            if position < 0:
+                # zipfile and others take this error for a file that is too short.
+                raise OSError(errno.EINVAL, f"cannot seek to byte {position}, before the beginning")
+            return self._move(position)
 
     def tell(self) -> int:
         """Return the position at which the next read begins, in bytes from the beginning."""

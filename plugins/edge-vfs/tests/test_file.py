@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
 import io
+import json
+import os
+import pickle
 import random
+import tarfile
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy
+import pandas
 import pytest
+from PIL import Image
 
 from edge_core.errors import BadResponse, ChecksumError, ConnectionFailed
 from edge_vfs import File
@@ -63,7 +74,7 @@ def test_it_is_a_raw_binary_file_as_python_knows_them() -> None:
     assert type(file.read(3)) is bytes
     assert file.seek(len(CONTENT) + 5) == len(CONTENT) + 5
     assert file.read() == b""
-    with pytest.raises(ValueError, match="before the beginning"):
+    with pytest.raises(OSError, match="before the beginning"):
         file.seek(-1)
     with pytest.raises(ValueError, match="whence"):
         file.seek(0, 9)
@@ -83,6 +94,77 @@ def test_a_zip_file_inside_can_be_read() -> None:
     with zipfile.ZipFile(opened(Store(content), content)) as archive:
         assert archive.read("two.txt") == b"two" * 10_000
         assert archive.testzip() is None
+
+
+def outcome(call: Callable[[Any], Any], file: Any) -> Any:
+    """What a call of a file gives: its result, or the class of its error and the error number."""
+    try:
+        return call(file)
+    except Exception as error:
+        return type(error), getattr(error, "errno", None)
+
+
+def text_of(file: Any, encoding: str) -> str:
+    with io.TextIOWrapper(file, encoding, newline="") as text:
+        return text.read()
+
+
+@pytest.fixture(scope="module")
+def contents() -> dict[str, bytes]:
+    """Content of each kind, whole and cut short."""
+    text = b'{"sample": "007", "value": 1.5}\n' * 400
+    archive, array, picture, packed = io.BytesIO(), io.BytesIO(), io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as zipped:
+        zipped.writestr("one.txt", "one")
+    with tarfile.open(fileobj=archive, mode="w:gz") as tarred:
+        tarred.addfile(tarfile.TarInfo("one.txt"))
+    numpy.save(array, numpy.arange(3000))
+    Image.effect_noise((40, 30), 50).save(picture, "PNG")
+    whole = {
+        "text": text,
+        "json": b"[1, null]",
+        "csv": b"a,b\n1,2\n",
+        "latin-1": b"gr\xfcn",
+        "gz": gzip.compress(text),
+        "zip": packed.getvalue(),
+        "tar": archive.getvalue(),
+        "npy": array.getvalue(),
+        "png": picture.getvalue(),
+    }
+    cut = {f"half of {name}": content[: len(content) // 2] for name, content in whole.items()}
+    return {**whole, **cut, "nothing": b"", "a byte": b"P", "a head": b"PK\3\4"}
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "gzip": lambda file: gzip.GzipFile(fileobj=file).read(),
+    "zip": lambda file: zipfile.ZipFile(file).read("one.txt"),
+    "is_zipfile": zipfile.is_zipfile,
+    "tar": lambda file: tarfile.TarFile.open(fileobj=file).getnames(),
+    "text": lambda file: text_of(file, "utf-8"),
+    "csv": lambda file: list(csv.reader(io.StringIO(text_of(file, "latin-1"), newline=""))),
+    "json": json.load,
+    "pickle": pickle.load,
+    "pandas": lambda file: pandas.read_csv(file).to_dict("list"),
+    "numpy": lambda file: numpy.load(file).tolist(),
+    "pillow": lambda file: Image.open(file).tobytes(),
+    "before the beginning": lambda file: file.seek(-1),
+    "from the end": lambda file: (file.seek(-10, os.SEEK_END), file.read()),
+    "before the position": lambda file: file.seek(-1, os.SEEK_CUR),
+    "a fraction": lambda file: file.seek(1.0),
+    "no offset": lambda file: file.seek(None),
+    "whence": lambda file: file.seek(0, 9),
+    "beyond the end": lambda file: (file.seek(10**6), file.read(), file.tell()),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_readers_get_what_a_local_file_gives(contents: dict[str, bytes], reader: str, tmp_path: Path) -> None:
+    local = tmp_path / "a.bin"
+    for name, content in contents.items():
+        local.write_bytes(content)
+        with local.open("rb") as file:
+            expected = outcome(READERS[reader], file)
+        assert outcome(READERS[reader], opened(Store(content), content)) == expected, name
 
 
 def test_a_connection_that_breaks_is_replaced_where_it_broke() -> None:
