@@ -112,7 +112,7 @@ def plan(store: FileStore, path: str, top: pathlib.Path, *, portable: bool) -> t
 
     Raises:
         NotFound: the folder does not exist.
-        BadEntry: a name cannot be held, or is the same as another; or something is in the way.
+        BadEntry: a name or a path cannot be held, or is the same as another; or something is in the way.
     """
     folders: list[pathlib.Path] = []
     files: list[Planned] = []
@@ -128,6 +128,7 @@ def plan(store: FileStore, path: str, top: pathlib.Path, *, portable: bool) -> t
                 )
             names.add(entry.name)
             local = target / _checked(entry.name, source, portable=portable)
+            local_names.check_length(local)
             place = f"{source}/{entry.name}" if source else entry.name
             if entry.kind == "folder":
                 local_names.check_folder(local)

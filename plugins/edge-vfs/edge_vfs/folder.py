@@ -313,10 +313,10 @@ class Folder(Generic[FileT]):
     ) -> Self:
         """Upload a local folder and everything in it, and return the folder on the server.
 
-        Links to files are followed; links to folders are not, since they may form a circle. What cannot be
-        uploaded is found before the first byte and skipped with a single warning that counts and names it:
-        links that lead nowhere, pipes, sockets, devices, and names that are not UTF-8 or have control
-        characters. A failure leaves the files that were uploaded by then, and says how many.
+        Links to files are followed, also out of the folder. What cannot be uploaded is found before the first
+        byte and skipped with a single warning that counts and names it: links to folders, which may form a
+        circle, links that lead nowhere, pipes, sockets, devices, and names that are not UTF-8, have control
+        characters or are too long. A failure leaves the files that were uploaded by then, and says how many.
 
         Args:
             name: name or path on the server; existing files of the same names are replaced, others stay.

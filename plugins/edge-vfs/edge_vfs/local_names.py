@@ -7,6 +7,7 @@ another file's second name there.
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import re
@@ -122,6 +123,22 @@ def _not_held(name: str, folder: pathlib.Path, reason: str) -> BadEntry:
         f"{name!r} cannot be a local file's name in {str(folder)!r} ({reason}); choose another local folder, or "
         "download the file by itself under another name"
     )
+
+
+def check_length(path: pathlib.Path) -> None:
+    """Check that a local path is not too long for this system.
+
+    Raises:
+        BadEntry: it is.
+    """
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise BadEntry(
+                f"the local path {str(path)!r} is too long for this system; choose a shorter localpath, or download "
+                "a folder that is further down"
+            ) from None
 
 
 def make_folder(path: pathlib.Path) -> None:

@@ -10,6 +10,7 @@ import unicodedata
 from typing import NamedTuple
 
 from edge_core.errors import BadEntry, EdgeError
+from edge_vfs.local_names import MAX_BYTES
 
 NAMED = 50
 """Maximum number of entries that a sentence names."""
@@ -51,7 +52,7 @@ class LocalTree(NamedTuple):
 
 
 def scan(top: pathlib.Path, *, normalized: bool) -> LocalTree:
-    """Look at a local folder and everything in it; links to folders are left out.
+    """Look at a local folder and everything in it; links to folders are skipped.
 
     Args:
         top: the local folder.
@@ -67,14 +68,15 @@ def scan(top: pathlib.Path, *, normalized: bool) -> LocalTree:
         if normalized:
             _check_distinct([*folders, *files], here)
         for name in list(folders):
-            if reason := _name_reason(name):
+            linked = "a link to a folder" if os.path.islink(os.path.join(here, name)) else ""
+            if reason := _name_reason(name, normalized=normalized) or linked:
                 tree.skipped.append((os.path.join(*parts, name), reason))
                 folders.remove(name)
-            elif not os.path.islink(os.path.join(here, name)):
+            else:
                 tree.folders.append((*parts, name))
         for name in files:
             path = os.path.join(here, name)
-            if reason := _name_reason(name) or _kind_reason(path):
+            if reason := _name_reason(name, normalized=normalized) or _kind_reason(path):
                 tree.skipped.append((os.path.join(*parts, name), reason))
             elif not os.access(path, os.R_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -102,13 +104,15 @@ def _check_distinct(names: list[str], folder: str) -> None:
             )
 
 
-def _name_reason(name: str) -> str:
+def _name_reason(name: str, *, normalized: bool) -> str:
     try:
-        name.encode()
+        stored = (unicodedata.normalize("NFC", name) if normalized else name).encode()
     except UnicodeEncodeError:
         return "a name that is not UTF-8"
     if any(unicodedata.category(character) == "Cc" for character in name):
         return "a name with control characters"
+    if len(stored) > MAX_BYTES:
+        return f"a name that has more than {MAX_BYTES} bytes in Unicode's normal form NFC"
     return ""
 
 

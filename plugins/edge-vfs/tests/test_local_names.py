@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime as dt
 import hashlib
 import os
@@ -235,6 +236,27 @@ def test_a_download_that_fails_says_what_was_done(tmp_path: pathlib.Path, monkey
     with pytest.raises(OSError, match="No space") as failed:
         root.download_folder("folder", tmp_path)
     assert failed.value.__notes__ == ["2 of 4 files had been downloaded before '/folder/c.txt'"]
+
+
+def test_a_path_that_is_too_long_is_refused_before_the_first_byte(tmp_path: pathlib.Path) -> None:
+    path, below = "folder", {}
+    for _ in range(30):
+        below[path] = [("d" * 200, "folder"), ("a.txt", "file")]
+        path += "/" + "d" * 200
+    with pytest.raises(BadEntry, match="too long for this system; choose a shorter localpath"):
+        folder_of(below=below).download_folder("folder", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_may_download_the_same_folder_to_the_same_place(tmp_path: pathlib.Path) -> None:
+    names = [f"{n}.txt" for n in range(20)] + ["12:30", "A.txt", "a.txt"]
+    root = folder_of(
+        *((name, "file") for name in names), ("sub", "folder"), below={"folder/sub": [("a:b.txt", "file")]}
+    )
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: root.download_folder("folder", tmp_path / "here"), range(8)))
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {*names, "sub"}
+    assert [path.name for path in (tmp_path / "here" / "sub").iterdir()] == ["a:b.txt"]
 
 
 @pytest.fixture
