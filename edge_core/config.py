@@ -111,7 +111,8 @@ def _read_config() -> "ConfigParser | None":
     path = config_path()
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        with open(path, encoding="utf-8") as file:
+        # Editors of Windows begin UTF-8 text with a byte order mark.
+        with open(path, encoding="utf-8-sig") as file:
             _refuse_shared(path, os.fstat(file.fileno()).st_mode)
             parser.read_file(file)
     except FileNotFoundError:

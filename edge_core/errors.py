@@ -153,6 +153,18 @@ _ADVICE: dict[type[ApiError], str] = {
     ServerError: "the server failed; try again later, and give its operator the request id",
 }
 
+# Answers that a proxy or load balancer in front of the server gives by itself, so without a problem document.
+_ADVICE_BY_STATUS = {
+    413: (
+        "a proxy in front of the server refuses a request of this size; ask its operator to allow larger ones "
+        "(nginx: client_max_body_size, 1 MB by default)"
+    ),
+    429: "the server asks to slow down; try again later, with fewer calls at once",
+    502: "a proxy in front of the server gets no proper answer from it; try again later, or tell its operator",
+    503: "the server is not available, as when it starts again or is overloaded; try again later",
+    504: "a proxy in front of the server gave up waiting for it; try again later, or tell its operator",
+}
+
 
 def error_from(
     *,
@@ -172,7 +184,7 @@ def error_from(
         request_id: the answer's ``X-Request-ID``.
     """
     url = url.partition("?")[0]
-    if problem is None and status not in (401, 403, 429) and status < 500:
+    if problem is None and status not in (401, 403, 413, 429) and status < 500:
         return BadResponse(
             f"{url} answered {status} without saying why, so it is not an Edge server; check the service URL"
         )
@@ -185,7 +197,7 @@ def error_from(
     elif code == "quota_exceeded":
         kind = QuotaExceeded
     detail = problem.get("detail") if problem else None
-    message = str(detail) if detail else _ADVICE.get(kind, f"the call was refused with status {status}")
+    message = str(detail) if detail else _advice(kind, status)
     return kind(
         message,
         status=status,
@@ -194,3 +206,7 @@ def error_from(
         method=method,
         url=url,
     )
+
+
+def _advice(kind: type[ApiError], status: int) -> str:
+    return _ADVICE_BY_STATUS.get(status) or _ADVICE.get(kind, f"the call was refused with status {status}")

@@ -25,7 +25,28 @@ from edge_core.errors import BadResponse
 if typing.TYPE_CHECKING:
     import marshmallow
 
-PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]*$"
+
+class Pattern(str):
+    """A regular expression for a field's whole text, with what it means in words.
+
+    Args:
+        expression: it begins with ``^`` and ends with ``$``.
+        advice: what to write, as the error about another text says it: ``"use letters and digits"``.
+    """
+
+    __slots__ = ("advice",)
+
+    def __new__(cls, expression: str, advice: str) -> Pattern:
+        pattern = super().__new__(cls, expression)
+        pattern.advice = advice
+        return pattern
+
+    advice: str
+
+
+PLAIN_TEXT = Pattern(
+    r"^[^\x00-\x1f\x7f-\x9f]*$", "write it on one line, without line breaks, tabs and other control characters"
+)
 """The `pattern` of text on one line, without characters that a terminal or a log would obey."""
 
 MISSING: Any = object()
@@ -86,7 +107,8 @@ def field(
         maximum: largest number allowed.
         max_length: most characters or items allowed.
         pattern: regular expression the whole text must match; it begins with ``^`` and ends with
-            ``$``, since elsewhere (JSON Schema, "pattern") one without them matches any part.
+            ``$``, since elsewhere (JSON Schema, "pattern") one without them matches any part. As a
+            `Pattern` it has the words for the error.
         item_pattern: regular expression each text of a list must match, likewise.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 import marshmallow
 from marshmallow import ValidationError, validate
 
-from edge_core.records import MISSING, Field, Record, fields_of, without_none
+from edge_core.records import MISSING, Field, Pattern, Record, fields_of, without_none
 
 _schemas: dict[type, marshmallow.Schema] = {}
 _patch_schemas: dict[type, marshmallow.Schema] = {}
@@ -87,7 +87,8 @@ def _whole(pattern: str) -> Any:
                 raise ValidationError(self._format_error(value))
             return value
 
-    return Whole(pattern)
+    advice = pattern.advice if isinstance(pattern, Pattern) else f"write what matches {pattern}"
+    return Whole(pattern, error=advice.replace("{", "{{").replace("}", "}}"))
 
 
 def _schema_field(hint: Any, declared: Field | None = None) -> marshmallow.fields.Field[Any]:

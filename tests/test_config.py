@@ -65,6 +65,11 @@ def test_a_profile_fills_what_is_missing(profiles: Path) -> None:
     assert settings(profile="other")[:3] == ("edg_other", "https://other.example.com", "far")
 
 
+def test_a_profile_file_may_begin_with_a_byte_order_mark(profiles: Path) -> None:
+    profiles.write_text(profiles.read_text(), encoding="utf-8-sig")
+    assert settings()[:3] == ("edg_profile", URL, "lab")
+
+
 def test_a_profiles_token_goes_to_that_profiles_service_only(profiles: Path) -> None:
     with pytest.raises(ConfigurationError, match="has a token, but for another service_url"):
         EdgeSession(service_url="https://evil.example.com")

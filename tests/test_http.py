@@ -174,7 +174,11 @@ HTML = b"<html>Welcome</html>"
         (401, HTML, "text/html", Unauthenticated, "EDGE_API_TOKEN"),
         (403, HTML, "text/html", Forbidden, "administrator"),
         (500, HTML, "text/html", ServerError, "try again later"),
-        (502, b"", "text/plain", ServerError, "try again later"),
+        (413, HTML, "text/html", BadEntry, "nginx: client_max_body_size"),
+        (429, HTML, "text/html", ServerError, "asks to slow down"),
+        (502, b"", "text/plain", ServerError, "a proxy in front of the server gets no proper answer"),
+        (503, HTML, "text/html", ServerError, "not available"),
+        (504, HTML, "text/html", ServerError, "gave up waiting"),
     ],
 )
 def test_what_is_not_an_edge_server_is_recognized(

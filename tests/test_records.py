@@ -12,7 +12,7 @@ import marshmallow
 import pytest
 
 from edge_core.errors import BadResponse
-from edge_core.records import Record, field
+from edge_core.records import PLAIN_TEXT, Pattern, Record, field
 
 
 class Colour(enum.Enum):
@@ -276,6 +276,25 @@ def test_null_can_be_a_member_of_an_enumeration() -> None:
     assert Board().to_dict() == {"finish": None}
     assert Board.schema().validate({"finish": None}) == {}
     assert Board.schema().validate({"finish": "shiny"}) != {}
+
+
+class Label(Record):
+    text: str = field(default="", pattern=PLAIN_TEXT)
+    code: str = field(default="", pattern=Pattern("^[a-z]{2}$", "use {two} lower-case letters"))
+    own: str = field(default="", pattern="^x{3}$")
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ({"text": "a\nb"}, "write it on one line, without line breaks, tabs and other control characters"),
+        ({"code": "A"}, "use {two} lower-case letters"),
+        ({"own": "xx"}, "write what matches ^x{3}$"),
+    ],
+)
+def test_the_error_about_a_text_says_what_to_write(fields: dict[str, str], advice: str) -> None:
+    (messages,) = Label.schema().validate(fields).values()
+    assert messages == [advice]
 
 
 def test_a_pattern_for_a_part_of_a_text_is_refused() -> None:

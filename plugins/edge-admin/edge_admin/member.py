@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edge_admin.names import USER_NAME
-from edge_core.records import PLAIN_TEXT, Record, field
+from edge_core.records import PLAIN_TEXT, Pattern, Record, field
 
-ROLE = "^(admin|developer)$"
+ROLE = Pattern("^(admin|developer)$", 'write "admin" or "developer"')
 
 
 class Member(Record):

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 
-ORGANIZATION_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+from edge_core.records import Pattern
+
+ORGANIZATION_NAME = Pattern(
+    "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+    "use 1 to 100 letters, digits, dots, underscores and hyphens, the first one a letter or digit",
+)
 """As in the browser's address."""
 
-USER_NAME = "^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,99}$"
+USER_NAME = Pattern(
+    "^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,99}$",
+    "use 1 to 100 letters, digits and . _ @ + -, the first one a letter, a digit or _",
+)
 """An email address is a valid name."""
 
 _ORGANIZATION = re.compile(ORGANIZATION_NAME.removesuffix("$"))

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 
-APP_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""1 to 100 letters, digits, dots, underscores and hyphens, since they are part of addresses and client ids."""
+from edge_core.records import Pattern
 
-VERSION = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"
-"""Such as ``1.0.0`` or ``2.1.0rc1+build.7``."""
+APP_ID = Pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+    "use 1 to 100 letters, digits, dots, underscores and hyphens, the first one a letter or digit",
+)
+"""Ids are part of addresses and client ids."""
 
-DOMAIN = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$"
-"""The host of a registry, with its port unless that is the usual one: ``quay.io``, ``localhost:5000``."""
+VERSION = Pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$",
+    "use 1 to 100 letters, digits and . _ + -, the first one a letter or digit, as in 2.1.0rc1+build.7",
+)
+
+DOMAIN = Pattern(
+    r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$",
+    "write the registry's host, with its port unless that is the usual one, as in quay.io or localhost:5000",
+)
 
 
 def is_app_id(name: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_compute.names import PLACEHOLDER_NAME
+from edge_compute.names import OPTIONAL_NAME
 from edge_core.records import PLAIN_TEXT, Record, field
 
 
@@ -14,7 +14,7 @@ class AppPlaceholder(Record):
     """
 
     uid: str | None = field(default=None, doc="Universally unique id, set by the server.")
-    name: str = field(default="", pattern=f"^$|{PLACEHOLDER_NAME}", doc="Its name in the organization.")
+    name: str = field(default="", pattern=OPTIONAL_NAME, doc="Its name in the organization.")
     profile_id: str = field(
         default="", max_length=100, pattern=PLAIN_TEXT, doc="Id of the app profile whose machines are kept running."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from edge_compute.names import INSTANCE_NAME
+from edge_compute.names import OPTIONAL_NAME
 from edge_core.records import PLAIN_TEXT, Record, field
 
 
@@ -27,7 +27,7 @@ class AppProfile(Record):
     uid: str | None = field(default=None, doc="Universally unique id, set by the server.")
     profile_id: str = field(default="", max_length=100, pattern=PLAIN_TEXT, doc="Its id in the organization; it stays.")
     name: str = field(default="", max_length=200, pattern=PLAIN_TEXT, doc="Shown to people; empty for its id.")
-    instance_name: str = field(default="", pattern=f"^$|{INSTANCE_NAME}", doc="An instance type, such as t3.small.")
+    instance_name: str = field(default="", pattern=OPTIONAL_NAME, doc="An instance type, such as t3.small.")
     cpu: float = field(default=0.0, minimum=0, maximum=100000, doc="Processors; 0 for all of the machine's.")
     gpu: int = field(default=0, minimum=0, maximum=100000, doc="Graphics processors.")
     memory: float = field(default=0.0, minimum=0, maximum=10000000, doc="GB; 0 for all of the machine's.")

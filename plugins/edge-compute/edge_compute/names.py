@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-PROFILE_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""1 to 100 letters, digits, dots, underscores and hyphens, as in ``edge.medium``."""
+from edge_core.records import Pattern
 
-INSTANCE_NAME = PROFILE_ID
-"""The form of clouds' instance types, such as ``t3.small``."""
-
-PLACEHOLDER_NAME = PROFILE_ID
+PROFILE_ID = Pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+    "use 1 to 100 letters, digits, dots, underscores and hyphens, the first one a letter or digit, as in edge.medium",
+)
+OPTIONAL_NAME = Pattern(f"^$|{PROFILE_ID}", PROFILE_ID.advice)
+"""Names of instance types, such as ``t3.small``, and of placeholders have this form as well; those can be left out."""
 
 
 def is_profile_id(name: object) -> bool:

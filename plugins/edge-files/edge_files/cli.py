@@ -12,13 +12,11 @@ import click
 from edge_cli import output
 from edge_core.errors import NotFound
 from edge_core.plugin import OpenSession
+from edge_files.store import COMMAND_PREFIX as REMOTE
 from edge_files.store import OrganizationStore
 from edge_vfs import local_names
 
 plugin_api = 1
-
-REMOTE = "edge:"
-"""Prefix of a path in the organization, where a local path is possible too."""
 
 
 @click.group()

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import edge_vfs
-from edge_core.errors import BadResponse, EdgeError, Forbidden
+from edge_core.errors import BadEntry, BadResponse, EdgeError, Forbidden, NotFound
 from edge_core.http import Answer, ServiceClient
 from edge_core.paging import Pages
 from edge_core.plugin import Namespace
@@ -30,6 +30,9 @@ from edge_files.wire import (
 )
 from edge_vfs.source import Part
 from edge_vfs.store import Stat
+
+COMMAND_PREFIX = "edge:"
+"""What a path in the organization begins with on the command line, where it can be a local one."""
 
 SIGNED_AHEAD = 16
 """Number of parts whose addresses are requested at once."""
@@ -56,7 +59,12 @@ class OrganizationStore(Namespace):
         return type(self), (self.session,)
 
     def stat(self, path: str, /) -> Entry:
-        return Entry.from_answer(self.http.get("/entry", params={"path": path}))
+        try:
+            return Entry.from_answer(self.http.get("/entry", params={"path": path}))
+        except (NotFound, BadEntry) as error:
+            if path.startswith(COMMAND_PREFIX):
+                error.args = (f'{error.args[0]}; "{COMMAND_PREFIX}" is for the command line, leave it out here',)
+            raise
 
     def children(self, path: str, /, kind: str | None = None) -> Pages[Entry]:
         return self.http.items("/entries", params={"path": path, "kind": kind}, make=Entry.from_answer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from edge_core.records import Record, field
+from edge_core.records import Pattern, Record, field
 
 SMALL_CONTENT = 1 << 20
 """Bytes. Content up to this size travels through the API itself, larger content by signed addresses."""
@@ -20,7 +20,7 @@ PART_SIZE = 8 << 20
 MAX_PARTS = 10_000
 """Maximum number of parts of an upload."""
 
-DIGEST = "^[0-9a-f]{64}$"
+DIGEST = Pattern("^[0-9a-f]{64}$", "write the SHA-256 as 64 hexadecimal digits, in lower case")
 
 
 class Entry(Record):
@@ -45,7 +45,9 @@ class ListQuery(Record):
     """Asks for the children of a folder, in the order of their names' UTF-8 bytes."""
 
     path: str = ""
-    kind: str | None = field(default=None, pattern="^(file|folder)$", doc="Only entries of this kind.")
+    kind: str | None = field(
+        default=None, pattern=Pattern("^(file|folder)$", 'write "file" or "folder"'), doc="Only entries of this kind."
+    )
     limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before.")
 

@@ -363,7 +363,7 @@ def test_reading_on_is_a_single_request_and_a_seek_another(
 
 def test_the_signed_link_needs_no_token_and_ends(files: Folder, edge_session: EdgeSession) -> None:
     files.upload("a.txt", b"hello")
-    link = files.open("a.txt", open_with="file").download_url(expires_in=60)
+    link = files.open("a.txt", open_with="file").download_url(expires_in=dt.timedelta(minutes=1))
     assert link.startswith(edge_session.config.service_url)
     assert edge_session.config.api_token not in link
     with urllib.request.urlopen(link) as answer:
@@ -426,3 +426,12 @@ def test_a_server_that_is_gone_is_named_in_the_error(edge_session: EdgeSession) 
         for call in (edge.files.list, lambda: edge.files.upload("a", b"x"), lambda: edge.files.open("a")):
             with pytest.raises(ConnectionFailed, match="nothing listens"):
                 call()
+
+
+def test_the_prefix_of_the_command_line_is_explained(files: Folder) -> None:
+    files.upload("a.txt", b"a")
+    for path in ("edge:a.txt", "edge:/a.txt", "edge://a.txt"):
+        with pytest.raises((NotFound, BadEntry), match='"edge:" is for the command line, leave it out here'):
+            files.open(path)
+    files.upload("edge:a.txt", b"b")
+    assert files.open("edge:a.txt") == "b", "it is a name like any other"

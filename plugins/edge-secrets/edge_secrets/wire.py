@@ -9,13 +9,12 @@ import re
 from typing import Any
 
 from edge_core.errors import BadEntry
-from edge_core.records import Record, field
+from edge_core.records import Pattern, Record, field
 
 MAX_NAME = 128
 """The longest name of a secret, in characters."""
 
-NAME = f"^[A-Za-z0-9_-]{{1,{MAX_NAME}}}$"
-"""Letters, digits, ``-`` and ``_``, all of them ASCII."""
+NAME = Pattern(f"^[A-Za-z0-9_-]{{1,{MAX_NAME}}}$", f"use 1 to {MAX_NAME} ASCII letters, digits, - and _")
 
 MAX_BYTES = 64 << 10
 """The largest secret, in bytes as JSON in UTF-8 without blanks."""

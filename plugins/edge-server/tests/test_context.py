@@ -344,10 +344,10 @@ def test_the_operator_sets_the_plugins_section_and_writes_its_files(
     opened: Callable[[], Laboratory], tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "server.toml").write_text('[lab]\npaper = "A3"\n')
+    (tmp_path / "data" / "server.toml").write_text('[lab]\npaper = "A3"\n', encoding="utf-8-sig")
     lab = opened()
     assert lab.call("GET", "settings").json == {"text": "A3 black"}
-    (lab.folder / "lab-inks.toml").write_text('inks = ["cyan", "magenta"]')
+    (lab.folder / "lab-inks.toml").write_text('inks = ["cyan", "magenta"]', encoding="utf-8-sig")
     assert lab.call("GET", "settings").json == {"text": "A3 cyan,magenta"}
 
 

@@ -7,13 +7,19 @@ import re
 from typing import Any
 
 from edge_core.errors import BadEntry
-from edge_core.records import PLAIN_TEXT, Record, field
+from edge_core.records import PLAIN_TEXT, Pattern, Record, field
 
 MAX_NAME = 128
 """Maximum length of a connector's name, in characters."""
 
-NAME = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{MAX_NAME - 1}}}$"
-"""ASCII letters, digits, ``_``, ``-`` and ``.``; the first character is neither ``-`` nor ``.``."""
+NAME = Pattern(
+    rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{MAX_NAME - 1}}}$",
+    f"use 1 to {MAX_NAME} ASCII letters, digits and . _ -, the first one neither . nor -",
+)
+
+KIND = Pattern(
+    "^[a-z][a-z0-9_]{0,49}$", "use 1 to 50 lower-case ASCII letters, digits and _, the first one a letter, as in s3"
+)
 
 MAX_BYTES = 1 << 20
 """Maximum size of a definition as JSON, secret fields included, in bytes; a whole API description fits."""
@@ -63,7 +69,7 @@ class ConnectorDefinition(Record):
 
     name: str = field(pattern=NAME, max_length=MAX_NAME, doc="Not in the form of a uid.")
     title: str = field(pattern=PLAIN_TEXT, max_length=200)
-    kind: str = field(pattern=r"^[a-z][a-z0-9_]{0,49}$", doc="Which class of the client it is for; it stays.")
+    kind: str = field(pattern=KIND, doc="Which class of the client it is for; it stays.")
     definition: dict[str, Any] = field(default_factory=dict, doc="What may be seen of it.")
     secret: dict[str, Any] = field(default_factory=dict, doc="Its credentials, which the server keeps encrypted.")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from edge_core.records import Record, field
+from edge_core.records import Pattern, Record, field
 
-INSTRUMENT = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+INSTRUMENT = Pattern(
+    "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+    "use 1 to 100 letters, digits, dots, underscores and hyphens, the first one a letter or digit",
+)
 
 MAX_TEXT = 10_000
 """The longest text of an entry, in characters."""

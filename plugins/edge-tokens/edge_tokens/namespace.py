@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import datetime as dt
 import re
 from typing import ClassVar
 
+from edge_core.durations import whole_seconds
 from edge_core.errors import NotFound
 from edge_core.plugin import Namespace
 from edge_tokens.token import Token
@@ -39,17 +41,20 @@ class EdgeTokens(Namespace):
         """
         return Token.from_answer(self.http.get(self._address(token_id)))
 
-    def create(self, note: str | None = None, expires_in: int | None = None) -> Token:
+    def create(self, note: str | None = None, expires_in: int | dt.timedelta | None = None) -> Token:
         """Create a token; only the returned record's `token` ever holds its value.
 
         Args:
             note: what the token is for, at most 200 characters; it need not be unique.
-            expires_in: seconds the token is valid; None for ever, 0 for one that has expired at once.
+            expires_in: how long the token is valid, in seconds or as a timedelta of whole seconds; None for
+                ever, 0 for one that has expired at once.
 
         Raises:
-            BadEntry: the note is too long, or `expires_in` is negative or above a hundred years.
+            BadEntry: the note is too long, or `expires_in` is negative, above a hundred years or no whole
+                number of seconds.
         """
-        body = CreateToken(note=note, expires_in=expires_in)
+        lifetime = None if expires_in is None else whole_seconds(expires_in)
+        body = CreateToken(note=note, expires_in=lifetime)
         return Token.from_answer(self.http.post("", json=body.to_dict()))
 
     def remove(self, token_id: str) -> None:

@@ -38,7 +38,8 @@ def save_profile(name: str, *, api_token: str, service_url: str, organization: s
 
 def _text_of(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
+        # Editors of Windows begin UTF-8 text with a byte order mark.
+        with open(path, encoding="utf-8-sig") as file:
             return file.read()
     except FileNotFoundError:
         return ""

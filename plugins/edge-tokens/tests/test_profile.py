@@ -72,6 +72,13 @@ def test_a_saved_profile_leaves_the_rest_of_the_file_alone(profiles: Path) -> No
     assert settings(profile="third").api_token == "edg_new"
 
 
+def test_a_profile_is_replaced_in_a_file_that_begins_with_a_byte_order_mark(profiles: Path) -> None:
+    profiles.write_text(profiles.read_text(), encoding="utf-8-sig")
+    save()
+    assert settings() == Settings("edg_new", URL, "lab")
+    assert profiles.read_text().count("[default]") == 1
+
+
 def test_a_file_that_others_could_read_is_closed_by_saving(profiles: Path) -> None:
     profiles.chmod(0o644)
     save()

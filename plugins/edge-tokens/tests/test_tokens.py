@@ -50,6 +50,12 @@ def test_a_tokens_value_is_there_once(edge_session: EdgeSession, open_session: A
     assert open_session(token.token).whoami() == edge_session.whoami()
 
 
+def test_a_tokens_life_can_be_a_timedelta(edge_session: EdgeSession) -> None:
+    token = edge_session.tokens.create(expires_in=dt.timedelta(days=1))
+    assert token.expires_at is not None
+    assert token.expires_at - token.created_at == dt.timedelta(days=1)
+
+
 def test_the_list_has_all_that_are_not_removed(edge_session: EdgeSession) -> None:
     (first,) = edge_session.tokens.list()
     assert first.note == "edge_session"
@@ -119,6 +125,8 @@ def test_nobody_sees_anothers_tokens(edge_session: EdgeSession, edge_server: Edg
         ({"expires_in": 10**400}, "expires_in"),
         ({"expires_in": 1.5}, "expires_in"),
         ({"expires_in": "60"}, "expires_in"),
+        ({"expires_in": dt.timedelta(seconds=-1)}, "expires_in"),
+        ({"expires_in": dt.timedelta(milliseconds=1500)}, "round it"),
     ],
 )
 def test_what_cannot_be_is_refused(edge_session: EdgeSession, arguments: dict[str, Any], field: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import io
 import operator
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from edge_core.durations import whole_seconds
 from edge_vfs.content import Check
 from edge_vfs.read_ahead import ReadAhead
 from edge_vfs.store import FileStore, Stat
@@ -82,11 +84,11 @@ class File(io.RawIOBase):
         """Size of the content in bytes."""
         return self._stat.size or 0
 
-    def download_url(self, expires_in: int = 900) -> str:
+    def download_url(self, expires_in: int | dt.timedelta = 900) -> str:
         """Return an address from which anyone who has it can fetch this file without a token.
 
         Args:
-            expires_in: seconds until the address expires, at most 7 days.
+            expires_in: how long the address works, in seconds or as a timedelta; at most 7 days.
 
         Returns:
             an absolute HTTP address.
@@ -94,7 +96,7 @@ class File(io.RawIOBase):
         Raises:
             BadEntry: `expires_in` is out of range.
         """
-        return self._reader.url(expires_in)
+        return self._reader.url(whole_seconds(expires_in))
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read `size` bytes, fewer only at the end; all the rest if `size` is negative or None.

@@ -16,6 +16,8 @@ from typing import IO, Any, cast
 
 from edge_core.errors import BadEntry, EdgeError
 
+_TEXT = "the file object gives text; open it in binary mode, as in open(path, 'rb')"
+
 SPOOL = 16 << 20
 """Bytes. If a source cannot seek, parts up to this size are kept in memory, larger parts in a temporary file."""
 
@@ -47,7 +49,7 @@ class Source:
         elif isinstance(fileobj, (bytes, bytearray, memoryview)):
             self._file = io.BytesIO(fileobj)
         elif isinstance(fileobj, io.TextIOBase):
-            raise TypeError("the file object gives text; open it in binary mode, as in open(path, 'rb')")
+            raise TypeError(_TEXT)
         elif hasattr(fileobj, "read"):
             self._file = fileobj
         else:
@@ -199,9 +201,12 @@ def _read(file: Any, size: int) -> bytes:
         raise EdgeError(f"the local file cannot be read ({error}); nothing was uploaded") from error
     if block is None:
         raise EdgeError("the file object has no data yet (it does not block); give one that waits for its data")
-    if not isinstance(block, bytes):
-        raise TypeError("the file object gives text; open it in binary mode, as in open(path, 'rb')")
-    return block
+    if isinstance(block, str):
+        raise TypeError(_TEXT)
+    if not isinstance(block, (bytes, bytearray, memoryview)):
+        raise TypeError(f"the file object's read() gives {type(block).__name__}; it must give bytes")
+    # The reader of the file object may fill its buffer again.
+    return bytes(block)
 
 
 def _changed() -> EdgeError:

@@ -179,6 +179,30 @@ def test_a_file_object_that_turns_out_to_give_text_is_a_type_error() -> None:
         Source(Text()).small(10)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_reader_may_give_a_buffer_that_it_fills_again(kind: type) -> None:
+    class Refilling:
+        def __init__(self) -> None:
+            self.buffer = bytearray(b"abcd")
+            self.left = 2
+
+        def read(self, size: int = -1) -> Any:
+            self.left -= 1
+            self.buffer[:] = b"abcd" if self.left else b"efgh"
+            return kind(self.buffer) if self.left >= 0 else b""
+
+    assert Source(Refilling()).small(10) == b"abcdefgh"  # type: ignore[arg-type]
+
+
+def test_a_reader_that_gives_neither_text_nor_bytes_is_named_by_what_it_gives() -> None:
+    class Readings:
+        def read(self, size: int = -1) -> Any:
+            return [1, 2]
+
+    with pytest.raises(TypeError, match="gives list; it must give bytes"):
+        Source(Readings()).small(10)  # type: ignore[arg-type]
+
+
 def test_a_missing_local_file_is_the_usual_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Source(tmp_path / "nothing")

@@ -55,7 +55,8 @@ class Configuration:
         self._settable: dict[str, list[str]] = {}
         try:
             with open(path, "rb") as file:
-                self._sections = tomllib.load(file)
+                # Editors of Windows begin UTF-8 text with a byte order mark.
+                self._sections = tomllib.loads(file.read().decode("utf-8-sig"))
         except FileNotFoundError:
             self._sections = {}
         except OSError as error:

@@ -142,7 +142,7 @@ def load(name: str, content: bytes, schema: marshmallow.Schema) -> Any:
     """
     try:
         # As decimals, or 0.1 would already not be what was written.
-        table = tomllib.loads(content.decode(), parse_float=decimal.Decimal)
+        table = tomllib.loads(content.decode("utf-8-sig"), parse_float=decimal.Decimal)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, decimal.InvalidOperation, RecursionError) as error:
         raise BadOperatorFile(f"{name} is not TOML ({error}); correct it") from None
     try:
