@@ -210,15 +210,33 @@ def add_member(open_session: OpenSession, user_name: str, roles: tuple[str, ...]
         edge.admin.add_user_to_organization(user_name, roles, organization)
 
 
-@members.command(name="set-roles")
+@members.command()
 @click.argument("user_name")
 @_roles
+@click.option("--none", "no_roles", is_flag=True, help="Take all roles away; the user stays a member.")
 @_where
+@output.json_option
 @click.pass_obj
-def set_roles(open_session: OpenSession, user_name: str, roles: tuple[str, ...], organization: str | None) -> None:
-    """Give a member these roles and no others."""
+def roles(
+    open_session: OpenSession,
+    user_name: str,
+    roles: tuple[str, ...],
+    no_roles: bool,
+    organization: str | None,
+    as_json: bool,
+) -> None:
+    """Show a member's roles, or give these and no others."""
+    if roles and no_roles:
+        raise click.UsageError("--none takes all roles away; leave it or --role out")
     with open_session() as edge:
-        edge.admin.set_roles(user_name, roles, organization)
+        if roles or no_roles:
+            current = edge.admin.set_roles(user_name, roles, organization)
+        else:
+            current = edge.admin.get_roles(user_name, organization)
+    if as_json:
+        output.json(current)
+    else:
+        output.line(f"{user_name} [{', '.join(current) or 'member'}]")
 
 
 @members.command(name="remove")

@@ -24,11 +24,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_cli import output
+from edge_core.documented import NAMESPACES
 from edge_core.errors import EdgeError, PluginError
 from edge_core.registry import Registry
 
 if TYPE_CHECKING:
     from edge_core.session import EdgeSession
+
+
+_DISTRIBUTIONS = {
+    **NAMESPACES,
+    "app": NAMESPACES["applications"],
+    "login": NAMESPACES["tokens"],
+    "server": "edge-server",
+    "demo": "edge-server",
+}
+"""Command -> the distribution that has it."""
 
 
 class PluginGroup(click.Group):
@@ -52,6 +63,16 @@ class PluginGroup(click.Group):
         except KeyError:
             return None
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        distribution = _DISTRIBUTIONS.get(args[0])
+        if distribution is not None and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(
+                f"edge {args[0]} is not installed here; install the distribution {distribution} (README, Install)"
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []

@@ -185,7 +185,11 @@ def test_administration(root: Run) -> None:
     (user,) = [row for row in json.loads(good(root("admin", "users", "list", "--json"))) if row["user_name"] == bob]
     assert (user["first_name"], user["home_org"], user["license_name"]) == ("Bob", lab, "Edge Developer")
     good(root("admin", "members", "add", bob, "--organization", lab))
-    good(root("admin", "members", "set-roles", bob, "--role", "developer", "--organization", lab))
+    shown = good(root("admin", "members", "roles", bob, "--role", "developer", "--organization", lab))
+    assert shown == f"{bob} [developer]\n"
+    assert good(root("admin", "members", "roles", bob, "--organization", lab)) == shown
+    assert good(root("admin", "members", "roles", bob, "--none", "--organization", lab)) == f"{bob} [member]\n"
+    good(root("admin", "members", "roles", bob, "--role", "developer", "--organization", lab))
     assert good(root("admin", "members", "list", "--organization", lab)) == f"{bob} [developer]\n"
     good(root("admin", "members", "remove", bob, "--organization", lab))
     assert good(root("admin", "members", "list", "--organization", lab, "--json")) == "[]\n"

@@ -8,12 +8,16 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from edge_cli.main import PluginGroup, cli
+from edge_core.registry import Registry
 from edge_core.session import EdgeSession
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -172,6 +176,87 @@ def test_folders_with_odd_entries_go_up_and_come_down_strictly(
     assert not (tmp_path / "portable").exists()
     assert online("files", "cp", "-r", "edge:plates", "down").returncode == 0
     assert (tmp_path / "down" / "12:30.txt").read_text() == "a"
+
+
+@pytest.fixture
+def plates(edge_session: EdgeSession, tmp_path: Path) -> Path:
+    """An organization and an empty local folder: three plates, one of them in a folder, and a name with a wildcard."""
+    for path, content in {"runs/a.csv": b"a", "runs/b.csv": b"bb", "runs/deep/c.csv": b"ccc", "[1].txt": b"1"}.items():
+        edge_session.files.upload(path, content)
+    folder = tmp_path / "plates"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.slow
+def test_several_files_and_wildcards_are_copied_both_ways(online: Run, plates: Path, edge_session: EdgeSession) -> None:
+    def quiet(*words: str) -> None:
+        done = online("files", *words)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    quiet("cp", "edge:runs/*.csv", "edge:[1].txt", "plates")
+    assert {path.name: path.read_bytes() for path in plates.iterdir()} == {
+        "a.csv": b"a",
+        "b.csv": b"bb",
+        "[1].txt": b"1",
+    }
+    quiet("cp", "plates/a.csv", "plates/[1].txt", "edge:new/")
+    assert edge_session.files.open("new").list() == ["[1].txt", "a.csv"]
+    quiet("cp", "-r", "plates", "plates/a.csv", "edge:new")
+    assert edge_session.files.open("new").list() == ["[1].txt", "a.csv", "plates"]
+    quiet("cp", "-r", "edge:runs/*", "plates")
+    assert (plates / "deep" / "c.csv").read_bytes() == b"ccc"
+    for words, code, sentence in (
+        (["cp", "edge:runs/*", "plates"], 2, "'runs/deep' is a folder; add -r"),
+        (["cp", "plates", "edge:x"], 2, "'plates' is a folder; add -r"),
+        (["cp", "edge:runs/*.csv", "elsewhere"], 2, "there are 2 sources, and 'elsewhere' is no folder"),
+        (["cp", "plates/a.csv", "plates/b.csv", "edge:elsewhere"], 2, "there are 2 sources, and 'elsewhere'"),
+        (["cp", "edge:runs/*.txt", "plates"], 1, "nothing in the organization matches 'runs/*.txt'"),
+        (["rm", "runs/*.txt"], 1, "nothing in the organization matches 'runs/*.txt'"),
+    ):
+        done = online("files", *words)
+        assert (done.returncode, sentence in done.stderr) == (code, True), done.stderr
+    quiet("rm", "edge:runs/*.csv", "[1].txt")
+    assert edge_session.files.open("runs").list() == ["deep"]
+
+
+@pytest.mark.slow
+def test_standard_output_is_a_target(online: Run, plates: Path) -> None:
+    assert online("files", "cp", "edge:runs/a.csv", "-").stdout == "a"
+    assert (
+        online("files", "cp", "edge:runs/*.csv", "-").stdout
+        == online("files", "cat", "runs/a.csv", "runs/b.csv").stdout
+    )
+    assert list(plates.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_what_is_there_is_found_measured_and_shown(online: Run, plates: Path) -> None:
+    assert online("files", "ls", "runs/*.csv").stdout == "runs/a.csv\nruns/b.csv\n"
+    assert online("files", "ls", "[1].txt", "runs/d*").stdout == "[1].txt\nruns/deep/:\nc.csv\n"
+    assert online("files", "find").stdout == "[1].txt\nruns/\nruns/a.csv\nruns/b.csv\nruns/deep/\nruns/deep/c.csv\n"
+    assert online("files", "find", "runs", "--name", "[ac].csv").stdout == "runs/a.csv\nruns/deep/c.csv\n"
+    assert online("files", "find", "edge:runs/", "--kind", "folder").stdout == "runs/deep/\n"
+    assert online("files", "du", "runs", "runs/deep", "runs/b.csv").stdout == (
+        "bytes  files  path\n    6      3  runs\n    3      1  runs/deep\n    2      1  runs/b.csv\n"
+    )
+    assert json.loads(online("files", "du", "--json").stdout) == [{"path": "", "size": 7, "files": 4}]
+    (entry,) = json.loads(online("files", "stat", "runs/b.csv", "--json").stdout)
+    assert (entry["path"], entry["kind"], entry["size"]) == ("runs/b.csv", "file", 2)
+    shown = online("files", "stat", "runs/b.csv", "runs").stdout
+    assert f"sha256: {entry['sha256']}\n" in shown
+    assert "\n\npath: runs\n" in shown
+    address = online("files", "url", "edge:runs/b.csv", "--expires-in", "60").stdout.strip()
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        assert answer.read() == b"bb"
+
+
+def test_a_command_whose_distribution_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PluginGroup, "registry", Registry("edge.no_commands"))
+    for command, distribution in {"files": "edge-files", "app": "edge-applications", "login": "edge-tokens"}.items():
+        shown = CliRunner().invoke(cli, [command, "ls"])
+        assert shown.exit_code == 2
+        assert f"edge {command} is not installed here; install the distribution {distribution}" in shown.output
 
 
 @pytest.mark.slow

@@ -168,7 +168,7 @@ class Folder(Generic[FileT]):
         Raises:
             BadEntry: the pattern is not valid.
         """
-        return patterns.matching(pattern, self._children)
+        return (path for path, _ in patterns.matching(pattern, self._children))
 
     def _children(self, path: str) -> Iterator[Stat]:
         return iter(self._store.children(self._join(path) if path else self._path))

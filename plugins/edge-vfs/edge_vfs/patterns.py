@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from edge_core.errors import BadEntry, NotFound
 from edge_vfs.store import Stat
 
+StatT = TypeVar("StatT", bound=Stat)
 
-def matching(pattern: str, children: Callable[[str], Iterable[Stat]]) -> Iterator[str]:
-    """Iterate over the paths that match `pattern`; only folders that can hold a match are listed.
+
+def matching(pattern: str, children: Callable[[str], Iterable[StatT]]) -> Iterator[tuple[str, StatT]]:
+    """Iterate over the paths that match `pattern`, each with its entry; only folders that can hold a match are listed.
 
     Args:
         pattern: relative to the searched folder, with or without a leading ``/``.
@@ -38,10 +41,10 @@ def _walk(
     depth: int,
     whole: re.Pattern[str],
     above: list[re.Pattern[str]],
-    children: Callable[[str], Iterable[Stat]],
+    children: Callable[[str], Iterable[StatT]],
     *,
     unlimited: bool,
-) -> Iterator[str]:
+) -> Iterator[tuple[str, StatT]]:
     waiting = [(start, depth)]
     while waiting:
         folder, depth = waiting.pop()
@@ -50,7 +53,7 @@ def _walk(
             for entry in children(folder):
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if whole.match(path):
-                    yield path
+                    yield path, entry
                 if entry.kind == "folder" and (above[depth].match(path) if depth < len(above) else unlimited):
                     subfolders.append((path, depth + 1))
         except NotFound:
