@@ -231,12 +231,14 @@ def test_standard_output_is_a_target(online: Run, plates: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_there_is_found_measured_and_shown(online: Run, plates: Path) -> None:
+def test_what_is_there_is_listed_measured_and_shown(online: Run, plates: Path) -> None:
     assert online("files", "ls", "runs/*.csv").stdout == "runs/a.csv\nruns/b.csv\n"
     assert online("files", "ls", "[1].txt", "runs/d*").stdout == "[1].txt\nruns/deep/:\nc.csv\n"
     assert online("files", "find").stdout == "[1].txt\nruns/\nruns/a.csv\nruns/b.csv\nruns/deep/\nruns/deep/c.csv\n"
     assert online("files", "find", "runs", "--name", "[ac].csv").stdout == "runs/a.csv\nruns/deep/c.csv\n"
     assert online("files", "find", "edge:runs/", "--kind", "folder").stdout == "runs/deep/\n"
+    assert online("files", "find", "runs/a.csv").stdout == "runs/a.csv\n"
+    assert online("files", "find", "nowhere").returncode == 1
     assert online("files", "du", "runs", "runs/deep", "runs/b.csv").stdout == (
         "bytes  files  path\n    6      3  runs\n    3      1  runs/deep\n    2      1  runs/b.csv\n"
     )

@@ -41,16 +41,16 @@ def ls(open_session: OpenSession, paths: tuple[str, ...], long: bool, as_json: b
     """List folders and files; the root by default. Names may have wildcards: * ? [abc] and ** for any folders."""
     with open_session() as edge:
         store = OrganizationStore(edge)
-        found = _found(store, paths or ("",))
-        single = [(path, entry) for path, entry in found if entry.kind == "file"]
-        folders = [path for path, entry in found if entry.kind == "folder"]
+        matches = _matches(store, paths or ("",))
+        single = [(path, entry) for path, entry in matches if entry.kind == "file"]
+        folders = [path for path, entry in matches if entry.kind == "folder"]
         if as_json:
             output.json([entry for _, entry in single] + [entry for path in folders for entry in store.children(path)])
             return
         for path, entry in single:
-            _print_entry(path if len(found) > 1 else entry.name, entry, long)
+            _print_entry(path if len(matches) > 1 else entry.name, entry, long)
         for path in folders:
-            if len(found) > 1:
+            if len(matches) > 1:
                 output.line(f"{path}/:")
             for entry in store.children(path):
                 _print_entry(entry.name, entry, long)
@@ -72,17 +72,17 @@ def _print_entry(name: str, entry: Entry, long: bool) -> None:
 @output.json_option
 @click.pass_obj
 def find(open_session: OpenSession, path: str, name: str | None, kind: str | None, as_json: bool) -> None:
-    """Print the paths of everything in a folder and below it; in the root by default."""
+    """Print the paths of everything in a folder and below it, in the order of names; in the root by default."""
     with open_session() as edge:
-        found = (
+        matches = (
             (child, entry)
             for child, entry in _below(OrganizationStore(edge), _remote(path))
             if (kind is None or entry.kind == kind) and (name is None or fnmatch.fnmatchcase(entry.name, name))
         )
         if as_json:
-            output.json([{"path": child, **entry.to_dict()} for child, entry in found])
+            output.json([{"path": child, **entry.to_dict()} for child, entry in matches])
             return
-        for child, entry in found:
+        for child, entry in matches:
             output.line(child + "/" if entry.kind == "folder" else child)
 
 
@@ -95,9 +95,8 @@ def du(open_session: OpenSession, paths: tuple[str, ...], as_json: bool) -> None
     with open_session() as edge:
         store = OrganizationStore(edge)
         rows = []
-        for path, entry in _found(store, paths or ("",)):
-            within = [entry] if entry.kind == "file" else (child for _, child in _below(store, path))
-            sizes = [each.size or 0 for each in within if each.kind == "file"]
+        for path, _ in _matches(store, paths or ("",)):
+            sizes = [entry.size or 0 for _, entry in _below(store, path) if entry.kind == "file"]
             rows.append({"path": path, "size": sum(sizes), "files": len(sizes)})
     output.records(
         rows,
@@ -116,7 +115,7 @@ def stat(open_session: OpenSession, paths: tuple[str, ...], as_json: bool) -> No
     """Show what is known of files and folders: size in bytes, times in UTC, SHA-256, version."""
     with open_session() as edge:
         store = OrganizationStore(edge)
-        entries = [{"path": path, **entry.to_dict()} for path, entry in _found(store, paths)]
+        entries = [{"path": path, **entry.to_dict()} for path, entry in _matches(store, paths)]
     if as_json:
         output.json(entries)
         return
@@ -211,12 +210,12 @@ def cp(
                     content = sys.stdin.buffer if source == "-" else source
                     edge.files.upload(path, content, overwrite=not no_overwrite)
             return
-        found = _found(store, sources)
-        if len(found) > 1 and target != "-" and not os.path.isdir(target):
+        matches = _matches(store, sources)
+        if len(matches) > 1 and target != "-" and not os.path.isdir(target):
             raise click.UsageError(
-                f"there are {len(found)} sources, and {target!r} is no folder to put them in; make it"
+                f"there are {len(matches)} sources, and {target!r} is no folder to put them in; make it"
             )
-        for path, entry in found:
+        for path, entry in matches:
             if entry.kind == "folder":
                 _require_recursive(path, recursive)
                 folder = _local_folder(target, entry.name)
@@ -271,7 +270,7 @@ def rm(open_session: OpenSession, paths: tuple[str, ...], recursive: bool) -> No
     """
     with open_session() as edge:
         store = OrganizationStore(edge)
-        for path, _ in _found(store, paths):
+        for path, _ in _matches(store, paths):
             edge.files.delete(path, recursive=recursive)
 
 
@@ -295,7 +294,7 @@ def _remote(path: str) -> str:
     return _relative(path).removesuffix("/")
 
 
-def _found(store: OrganizationStore, names: Iterable[str]) -> list[tuple[str, Entry]]:
+def _matches(store: OrganizationStore, names: Iterable[str]) -> list[tuple[str, Entry]]:
     """Return the paths and entries that have the names, before any of them is used."""
     return [match for name in names for match in _matching(store, _remote(name))]
 
@@ -307,14 +306,18 @@ def _matching(store: OrganizationStore, name: str) -> list[tuple[str, Entry]]:
     except NotFound:
         if not _WILDCARD.search(name):
             raise
-    found = list(patterns.matching(name, store.children))
-    if not found:
+    matches = list(patterns.matching(name, store.children))
+    if not matches:
         raise click.ClickException(f"nothing in the organization matches {name!r}; check it with: edge files ls")
-    return found
+    return matches
 
 
 def _below(store: OrganizationStore, top: str) -> Iterator[tuple[str, Entry]]:
-    """Iterate over everything in a folder and below it: paths from the root, and entries."""
+    """Iterate over a file, or over everything in a folder and below it: paths from the root, and entries."""
+    entry = store.stat(top)
+    if entry.kind == "file":
+        yield top, entry
+        return
     prefix = f"{top}/" if top else ""
     for path, entry in patterns.matching("**", lambda path: store.children((prefix + path).removesuffix("/"))):
         yield prefix + path, entry
