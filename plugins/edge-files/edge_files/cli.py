@@ -72,7 +72,7 @@ def _print_entry(name: str, entry: Entry, long: bool) -> None:
 @output.json_option
 @click.pass_obj
 def find(open_session: OpenSession, path: str, name: str | None, kind: str | None, as_json: bool) -> None:
-    """Print the paths of everything in a folder and below it, in the order of names; in the root by default."""
+    """Print the paths of everything in a folder and below it; in the root by default."""
     with open_session() as edge:
         matches = (
             (child, entry)
