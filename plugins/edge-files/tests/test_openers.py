@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,9 +186,26 @@ def test_what_no_opener_knows_and_what_is_opened_with_file_are_bytes(files: Fold
 
 def test_openers_do_not_open_folders(files: Folder) -> None:
     files.make_folder("a")
-    for opener in ("pandas", "file", "nonsense"):
-        with pytest.raises(BadEntry, match="is a folder"):
+    for opener in ("file", "pil"):
+        with pytest.raises(BadEntry, match="'a' is a folder, which '.*' does not open; leave open_with out"):
             files.open("a", open_with=opener)
+    with pytest.raises(BadEntry, match="the opener 'nonsense' is not known"):
+        files.open("a", open_with="nonsense")
+
+
+def test_a_folder_of_parquet_files_is_a_table_by_name(files: Folder, tmp_path: Path) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"volume": [1.5, 2.5, 3.5], "plate": ["007", "008", "__"]})
+    frame.to_parquet(tmp_path, partition_cols=["plate"])
+    files.upload_folder("plates.parquet", tmp_path)
+    files.upload("plates.parquet/_SUCCESS", b"")
+    with pytest.raises(UnreadableContent, match="has no Parquet files"):
+        files.make_folder("empty")
+        files.open("empty", "pandas")
+    pd.testing.assert_frame_equal(files.open("plates.parquet", "pandas"), frame)
+    assert isinstance(files.open("plates.parquet"), Folder)
+    assert files.open("plates.parquet", "pandas", filters=[("plate", "=", "008")])["volume"].tolist() == [2.5]
 
 
 def test_an_unknown_opener_says_which_there_are(files: Folder) -> None:

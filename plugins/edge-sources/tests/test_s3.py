@@ -38,12 +38,15 @@ def put(bucket: S3Connection, *keys: str) -> None:
         client.put_object(Bucket=bucket.bucket, Key=key, Body=key.encode())
 
 
-def test_a_parquet_file_and_a_picture_come_back_as_they_were(bucket: S3Connection) -> None:
+def test_a_parquet_file_and_a_picture_come_back_as_they_were(bucket: S3Connection, tmp_path: Path) -> None:
     frame = pandas.DataFrame({"plate": range(1000), "value": [n / 7 for n in range(1000)]})
     buffer = io.BytesIO()
     frame.to_parquet(buffer)
     bucket.root.upload("runs/plates.parquet", buffer.getvalue())
     pandas.testing.assert_frame_equal(bucket.root.open("runs/plates.parquet"), frame)
+    frame.assign(kind="007").to_parquet(tmp_path / "parts", partition_cols=["kind"])
+    bucket.root.upload_folder("parts.parquet", tmp_path / "parts")
+    pandas.testing.assert_frame_equal(bucket.open("parts.parquet", "pandas"), frame.assign(kind="007"))
     picture = Image.effect_noise((64, 48), 50)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")

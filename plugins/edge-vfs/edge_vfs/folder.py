@@ -7,7 +7,7 @@ import itertools
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, cast, overload
 
 from edge_core.errors import AlreadyExists, BadEntry, EdgeError, NotFound
@@ -194,7 +194,7 @@ class Folder(Generic[FileT]):
             open_with: name of an opener, such as ``"pandas"``, ``"pil"``, ``"json"`` or ``"text"``;
                 ``"file"`` returns the bytes as a `File`. By default the name's suffix decides, or, if
                 it has none, the content's first bytes; formats that no opener knows become a `File`.
-                It must be left out for a folder.
+                A folder is a `Folder` by default; with ``"pandas"``, a folder of Parquet files is a single table.
             options: options of the opener for the format, such as ``sep=";"`` and ``encoding="latin-1"``
                 of a csv or ``sheet_name="Results"`` of a spreadsheet. The error about an unknown option
                 lists those that can be used; a `Folder` and a `File` take none.
@@ -204,19 +204,23 @@ class Folder(Generic[FileT]):
 
         Raises:
             NotFound: the file or folder does not exist.
-            BadEntry: no opener has the name `open_with`, the opener does not take an option, or `name` is
-                a folder and has `open_with` or options.
+            BadEntry: no opener has the name `open_with`, the opener does not take an option, or `name` is a
+                folder and the opener opens none.
             MissingPackage: the opener needs a package that is not installed.
             UnreadableContent: the opener could not read the content.
         """
         path = self._join(name)
         stat = self._store.stat(path)
         if stat.kind == "folder":
+            folder = type(self)(self._store, path)
             if open_with is not None:
-                raise BadEntry(f"{str(name)!r} is a folder, which has no opener; leave open_with out")
+                return openers.run_for_folder(open_with, folder, options)
             if options:
-                raise BadEntry(f"{str(name)!r} is a folder, which takes no options; leave {', '.join(options)} out")
-            return type(self)(self._store, path)
+                raise BadEntry(
+                    f"{str(name)!r} is a folder, which takes no options; leave {', '.join(options)} out, or "
+                    'open_with="pandas" opens a folder of Parquet files as a table'
+                )
+            return folder
         file = self._file_class(self._store, path, stat)
         opener = openers.choose(file, open_with)
         if opener is not None:
@@ -455,6 +459,22 @@ class Folder(Generic[FileT]):
         except AlreadyExists:
             if not exist_ok or self.stat(name).kind != "file":
                 raise
+
+    def _files(self, enters: Callable[[str], bool]) -> Iterator[tuple[str, FileT]]:
+        """Iterate over the files below this folder, each with its path from here; no request for each file.
+
+        Args:
+            enters: tells by its name whether a folder is entered.
+        """
+        waiting = [""]
+        while waiting:
+            parent = waiting.pop()
+            for entry in self._children(parent):
+                path = f"{parent}/{entry.name}" if parent else entry.name
+                if entry.kind == "file":
+                    yield path, self._file_class(self._store, self._join(path), entry)
+                elif enters(entry.name):
+                    waiting.append(path)
 
     def _opened(self, name: Name) -> FileT:
         path = self._join(name)

@@ -6,7 +6,7 @@ import datetime as dt
 import io
 from typing import Any, NamedTuple
 
-from edge_core.errors import ConnectionFailed
+from edge_core.errors import ConnectionFailed, NotFound
 
 
 class Stat(NamedTuple):
@@ -61,3 +61,36 @@ class Store:
 
     def reader(self, path: str, stat: Any, /) -> Reader:
         return self.content_reader
+
+
+class Tree(Store):
+    """A tree of files in memory, by their paths; `requests` counts what it is asked for."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+        self.readers: dict[str, Reader] = {}
+        self.listings = 0
+
+    @property
+    def requests(self) -> int:
+        """Number of listings and of ranges that were requested."""
+        return self.listings + sum(len(reader.ranges) for reader in self.readers.values())
+
+    def stat(self, path: str, /) -> Stat:
+        name = path.rpartition("/")[2]
+        if path in self.files:
+            return Stat(name, len(self.files[path]), None)
+        if not path or any(other.startswith(f"{path}/") for other in self.files):
+            return Stat(name, None, None, "folder")
+        raise NotFound(f"there is no {path}")
+
+    def children(self, path: str, /, kind: str | None = None) -> list[Stat]:
+        self.listings += 1
+        below = f"{path}/" if path else ""
+        names = dict.fromkeys(
+            other.removeprefix(below).partition("/")[0] for other in sorted(self.files) if other.startswith(below)
+        )
+        return [self.stat(below + name) for name in names]
+
+    def reader(self, path: str, stat: Any, /) -> Reader:
+        return self.readers.setdefault(path, Reader(self.files[path], None))

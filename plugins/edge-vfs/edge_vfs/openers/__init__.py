@@ -9,6 +9,7 @@ bytes decide, provided that an opener recognizes them.
 from edge_vfs.openers.arrays import NumPyOpener as NumPyOpener
 from edge_vfs.openers.choosing import choose as choose
 from edge_vfs.openers.choosing import run as run
+from edge_vfs.openers.choosing import run_for_folder as run_for_folder
 from edge_vfs.openers.documents import JSONOpener as JSONOpener
 from edge_vfs.openers.documents import TextOpener as TextOpener
 from edge_vfs.openers.opener import HEAD as HEAD

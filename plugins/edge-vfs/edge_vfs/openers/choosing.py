@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_core.errors import BadEntry, EdgeError, PluginError
 from edge_core.registry import Registry
 from edge_vfs.file import File
 from edge_vfs.openers.opener import Opener, UnreadableContent, head_of, refuse_unknown, suffix_of
+
+if TYPE_CHECKING:
+    from edge_vfs.folder import Folder
 
 
 def choose(file: File, open_with: str | None) -> Opener | None:
@@ -28,15 +31,9 @@ def choose(file: File, open_with: str | None) -> Opener | None:
     """
     if open_with == "file":
         return None
-    registry = _registry()
     if open_with is not None:
-        try:
-            chosen: Opener = registry.load(open_with, lambda target: target())
-        except KeyError:
-            known = ", ".join(["file", *registry.names()])
-            raise BadEntry(f"the opener {open_with!r} is not known; use one of {known}") from None
-        return chosen
-    candidates = list(_working(registry))
+        return _by_name(open_with)
+    candidates = list(_working(_registry()))
     for opener in candidates:
         if opener.suffixes and file.basename.lower().endswith(tuple(opener.suffixes)):
             return opener
@@ -44,6 +41,16 @@ def choose(file: File, open_with: str | None) -> Opener | None:
         return None
     head = head_of(file)
     return next((opener for opener in candidates if getattr(opener, "recognizes", lambda head: False)(head)), None)
+
+
+def _by_name(open_with: str) -> Opener:
+    registry = _registry()
+    try:
+        chosen: Opener = registry.load(open_with, lambda target: target())
+    except KeyError:
+        known = ", ".join(["file", *registry.names()])
+        raise BadEntry(f"the opener {open_with!r} is not known; use one of {known}") from None
+    return chosen
 
 
 def _working(registry: Registry) -> Iterator[Opener]:
@@ -92,6 +99,39 @@ def run(opener: Opener, file: File, options: Mapping[str, Any] | None = None) ->
         raise UnreadableContent(
             f"{file.basename} could not be opened by {name} ({type(error).__name__}: {reason}); "
             'open_with="file" gives its bytes'
+        ) from error
+
+
+def run_for_folder(open_with: str, folder: Folder[Any], options: Mapping[str, Any]) -> Any:
+    """Return the object that an opener makes of a folder.
+
+    Args:
+        open_with: name of the opener.
+        folder: the folder.
+        options: keyword arguments for the opener's ``open_folder``, of those that it lists.
+
+    Raises:
+        BadEntry: no opener has the name, or it opens no folders or does not take one of the options.
+        PluginError: the opener is broken.
+        UnreadableContent: the opener failed.
+        EdgeError: listing the folder or reading a file failed.
+    """
+    opener: Any = None if open_with == "file" else _by_name(open_with)
+    if not hasattr(opener, "open_folder"):
+        raise BadEntry(f"{folder.basename!r} is a folder, which {open_with!r} does not open; leave open_with out")
+    name = type(opener).__name__
+    refuse_unknown(folder, name, options, opener.folder_options(folder) if hasattr(opener, "folder_options") else ())
+    try:
+        return opener.open_folder(folder, **options)
+    except EdgeError:
+        raise
+    except Exception as error:
+        cause = _edge_error(error)
+        if cause is not None:
+            raise cause from None
+        raise UnreadableContent(
+            f"the folder {folder.basename} could not be opened by {name} ({type(error).__name__}: {error}); "
+            "leave open_with out to open its files one by one"
         ) from error
 
 

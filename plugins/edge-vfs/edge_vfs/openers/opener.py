@@ -22,6 +22,8 @@ class Opener(Protocol):
       that its `open` takes for this file. Others are refused before `open` is called; without it, all are.
     - a method ``recognizes(head: bytes) -> bool``, which is called for a file whose name has no suffix:
       it returns whether content that begins with `head`, at most its first `HEAD` bytes, is of its kind.
+    - a method ``open_folder(folder: Folder, **options)``, which returns a folder as an object where `open_with` names
+      the opener, and a method ``folder_options(folder: Folder) -> Collection[str]`` with the names of its options.
 
     Attributes:
         suffixes: the suffixes it opens, in lower case, with their dot; none for an opener that is only
@@ -32,6 +34,13 @@ class Opener(Protocol):
 
     def open(self, file: File, /) -> Any:
         """Return the content of `file` as an object; the opener may close the file or keep it for later reads."""
+
+
+class Named(Protocol):
+    """A file or folder, as far as errors name it."""
+
+    @property
+    def basename(self) -> str: ...
 
 
 HEAD = 1000
@@ -57,7 +66,7 @@ def warn(sentence: str) -> None:
     warnings.warn(sentence, InexactWarning, stacklevel=level)
 
 
-def refuse_unknown(file: File, opener: str, options: Collection[str], known: Collection[str]) -> None:
+def refuse_unknown(entry: Named, opener: str, options: Collection[str], known: Collection[str]) -> None:
     """Raise `BadEntry` if one of `options` is not among `known`."""
     unknown = sorted(set(options) - set(known))
     if not unknown:
@@ -66,7 +75,7 @@ def refuse_unknown(file: File, opener: str, options: Collection[str], known: Col
     offer = (
         f"use only {', '.join(sorted(known))}" if known else "leave it out" if len(unknown) == 1 else "leave them out"
     )
-    raise BadEntry(f"{file.basename} is opened by {opener}, which does not take the option {names} for it; {offer}")
+    raise BadEntry(f"{entry.basename} is opened by {opener}, which does not take the option {names} for it; {offer}")
 
 
 def suffix_of(name: str) -> str:
@@ -83,7 +92,7 @@ def head_of(file: File) -> bytes:
 _PIP_NAMES = {"PIL": "pillow", "odf": "odfpy", "python_calamine": "python-calamine"}
 
 
-def need(what: str, file: File, *modules: str) -> Any:
+def need(what: str, entry: Named, *modules: str) -> Any:
     """Import `modules` and return the first; raise `MissingPackage`, which says how to install them."""
     try:
         first, *_ = [importlib.import_module(module) for module in modules]
@@ -93,7 +102,7 @@ def need(what: str, file: File, *modules: str) -> Any:
             raise
         names = " ".join(_PIP_NAMES.get(module, module) for module in modules)
         raise MissingPackage(
-            f"opening {file.basename} as {what} needs {_PIP_NAMES.get(error.name, error.name)}, "
+            f"opening {entry.basename} as {what} needs {_PIP_NAMES.get(error.name, error.name)}, "
             f"which is not installed; run: python -m pip install {names}",
             name=error.name,
         ) from None

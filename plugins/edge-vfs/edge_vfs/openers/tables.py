@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edge_vfs.file import File
-from edge_vfs.openers import columnar, delimited, json_lines, spreadsheets, unpacking
-from edge_vfs.openers.opener import head_of
+from edge_vfs.openers import columnar, delimited, json_lines, parquet_folders, spreadsheets, unpacking
+from edge_vfs.openers.opener import head_of, need
+
+if TYPE_CHECKING:
+    from edge_vfs.folder import Folder
 
 _JSON_LINES = (".jsonl", ".ndjson")
 
@@ -15,7 +18,8 @@ _JSON_LINES = (".jsonl", ".ndjson")
 class PandasOpener:
     """Tables as ``pandas.DataFrame``: text, Parquet, Feather, JSON lines and spreadsheets.
 
-    Of a spreadsheet the first visible worksheet is read; of an OpenDocument text (odt), its first table.
+    Of a spreadsheet the first visible worksheet is read; of an OpenDocument text (odt), its first table. A folder of
+    Parquet files is a single table.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (
@@ -50,6 +54,13 @@ class PandasOpener:
             if suffix in _JSON_LINES:
                 return json_lines.read(content, options)
             return delimited.read(content, "\t" if suffix in (".tsv", ".tab") else ",", options)
+
+    def folder_options(self, folder: Folder[Any]) -> Collection[str]:
+        return parquet_folders.OPTIONS
+
+    def open_folder(self, folder: Folder[Any], **options: Any) -> Any:
+        pandas = need("a table", folder, "pandas", "pyarrow")
+        return parquet_folders.read(pandas, folder, options)
 
     def _format(self, file: File) -> str:
         suffix = unpacking.format_of(file.basename)
