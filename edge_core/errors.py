@@ -153,6 +153,9 @@ _ADVICE: dict[type[ApiError], str] = {
     ServerError: "the server failed; try again later, and give its operator the request id",
 }
 
+LONGEST_DETAIL = 2000
+"""Characters of a server's sentence that an error takes over."""
+
 # Answers that a proxy or load balancer in front of the server gives by itself, so without a problem document.
 _ADVICE_BY_STATUS = {
     413: (
@@ -197,7 +200,7 @@ def error_from(
     elif code == "quota_exceeded":
         kind = QuotaExceeded
     detail = problem.get("detail") if problem else None
-    message = str(detail) if detail else _advice(kind, status)
+    message = str(detail)[:LONGEST_DETAIL] if detail else _advice(kind, status)
     return kind(
         message,
         status=status,

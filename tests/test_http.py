@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pickle
 import re
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -325,6 +327,64 @@ def test_a_signed_address_gets_no_token(fake: Fake) -> None:
     for _, _, headers, _ in fake.seen:
         assert "Authorization" not in headers
         assert "secret" not in str(headers)
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "ftp://a.example.com/"]
+)
+def test_a_signed_address_is_one_of_http(fake: Fake, url: str) -> None:
+    edge = session(fake.url)
+    for use in (edge.http.core.absolute, lambda url: edge.http.core.signed("GET", url)):
+        with pytest.raises(BadResponse, match="not of HTTP"):
+            use(url)
+    assert fake.seen == []
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_answer_that_was_packed_unasked_is_not_unpacked(fake: Fake, status: int) -> None:
+    fake.answer(status, gzip.compress(b" " * (10 << 20)), Content_Encoding="gzip")
+    tracemalloc.start()
+    with pytest.raises(BadResponse, match="in the encoding gzip, which was not asked for"):
+        session(fake.url).whoami()
+    assert tracemalloc.get_traced_memory()[1] < 5 << 20
+    tracemalloc.stop()
+    assert fake.seen[0][2].get("Accept-Encoding") == "identity"
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_an_answer_without_end_is_not_read_to_it(fake: Fake, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_core.http.answers.LARGEST", 1 << 20)
+    fake.answer(status, b'"' + b"x" * (2 << 20) + b'"')
+    with pytest.raises(BadResponse, match="more than 1 MiB, so it is not an Edge server"):
+        session(fake.url).whoami()
+
+
+def test_an_answer_in_a_stream_is_as_limited_when_it_is_read_as_json(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_core.http.answers.LARGEST", 1 << 20)
+    for _ in range(2):
+        fake.answer(200, b'"' + b"x" * (2 << 20) + b'"')
+    client = session(fake.url).http.core
+    with client.stream("GET", "/v1/things") as answer, pytest.raises(BadResponse, match="more than 1 MiB"):
+        answer.json()
+    fake.answer(404, b'{"code": "not_found", "detail": "' + b"x" * (2 << 20) + b'"}', "application/problem+json")
+    fake.handler.answers.pop(0)
+    with pytest.raises(BadResponse, match="404 without saying why"):
+        client.stream("GET", "/v1/things")
+
+
+def test_an_answer_nested_without_end_is_no_json_of_ours(fake: Fake) -> None:
+    fake.answer(200, b"[" * 100_000)
+    with pytest.raises(BadResponse, match="JSON"):
+        session(fake.url).whoami()
+
+
+def test_a_servers_sentence_is_taken_over_up_to_a_length(fake: Fake) -> None:
+    fake.answer(404, problem(404, "not_found", "x" * 100_000), "application/problem+json")
+    with pytest.raises(NotFound) as raised:
+        session(fake.url).whoami()
+    assert len(str(raised.value)) < 2100
 
 
 def free_port() -> int:

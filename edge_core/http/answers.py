@@ -17,6 +17,13 @@ BLOCK = 1 << 20
 """Bytes moved at once; smaller blocks cost up to three times the time."""
 
 
+LARGEST = 64 << 20
+"""Bytes of the largest answer that is read whole; lists come in pages far below it."""
+
+LARGEST_REFUSAL = 1 << 20
+"""Bytes of the largest answer that is read for the reason of a refusal."""
+
+
 class Answer:
     """An answer whose body is still to be read; closing it gives the connection back.
 
@@ -56,10 +63,10 @@ class Answer:
         """The body decoded from JSON; None if there is none.
 
         Raises:
-            BadResponse: the body is not JSON.
+            BadResponse: the body is not JSON, is packed, which nobody asked for, or larger than `LARGEST`.
         """
         try:
-            content = self._response.content
+            content = _whole(self._response, LARGEST)
         except FAILURES as error:
             raise self._broken(error) from None
         if not content:
@@ -69,7 +76,7 @@ class Answer:
             if kind != "application/json" and not kind.endswith("+json"):
                 raise ValueError
             return jsonlib.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadResponse(
                 f"{self.url} answered with {kind or 'something unnamed'} instead of JSON; "
                 "check that the service URL is an Edge service (it often ends in /services/api)"
@@ -94,14 +101,49 @@ def leave_body(response: requests.Response) -> None:
 
 
 def read_body(response: requests.Response) -> None:
-    """Read the whole body, so that an answer that breaks off, in its body or its head, fails here."""
+    """Read the whole body, so that an answer that breaks off, in its body or its head, fails here.
+
+    Raises:
+        BadResponse: the body is packed, which nobody asked for, or larger than `LARGEST`.
+    """
     if is_redirect(response):
         return
-    # In large blocks; the 10 KiB that `content` reads at a time cost a long list a tenth more.
-    content = b"".join(response.iter_content(BLOCK))
-    response._content = content
+    content = _whole(response, LARGEST)
     if not content and _ends_with_connection(response):
         raise urllib3.exceptions.ProtocolError("IncompleteRead")
+
+
+def _whole(response: requests.Response, most: int) -> bytes:
+    """The whole body, which a server that means harm must not let grow without end, nor unpack to it.
+
+    It is read once, and stays with the response.
+    """
+    unread: Any = False  # what requests has there until a body was read
+    if response._content is unread:
+        response._content = _read(response, most)
+    return response.content
+
+
+def _read(response: requests.Response, most: int) -> bytes:
+    packing = response.headers.get("Content-Encoding", "identity")
+    if packing.lower() != "identity":
+        response.close()
+        raise BadResponse(
+            f"{bare(response.url)} answered in the encoding {packing}, which was not asked for; "
+            "check whether a proxy on the way packs answers"
+        )
+    blocks, size = [], 0
+    # In large blocks; the 10 KiB that `content` reads at a time cost a long list a tenth more.
+    while block := response.raw.read(BLOCK, decode_content=False):
+        size += len(block)
+        if size > most:
+            response.close()
+            raise BadResponse(
+                f"{bare(response.url)} answered with more than {most >> 20} MiB, so it is not an Edge server; "
+                "check the service URL"
+            )
+        blocks.append(block)
+    return b"".join(blocks)
 
 
 def _ends_with_connection(response: requests.Response) -> bool:
@@ -119,10 +161,10 @@ def refusal(response: requests.Response, method: str, request_id: str) -> EdgeEr
     problem = None
     with response:
         try:
-            content = response.content
+            content = _whole(response, LARGEST_REFUSAL)
             document = jsonlib.loads(content) if "json" in response.headers.get("Content-Type", "") else None
             problem = document if isinstance(document, dict) and "code" in document else None
-        except (*FAILURES, ValueError):
+        except (*FAILURES, ValueError, RecursionError, BadResponse):
             pass  # the status alone still says what happened
     return error_from(
         status=response.status_code,

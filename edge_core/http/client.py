@@ -330,10 +330,12 @@ class HttpClient:
         """A signed address as anyone can use it: joined to the service URL if it is relative.
 
         Raises:
-            BadResponse: the address has no TLS, and the service has.
+            BadResponse: it is no address of HTTP, or has no TLS, and the service has.
         """
         base = self._settings.service_url
         url = urljoin(f"{base}/", url)
+        if not url.startswith(("https://", "http://")):
+            raise BadResponse(f"{base} gives an address that is not of HTTP; tell the server's operator")
         if base.startswith("https:") and not url.startswith("https:"):
             raise BadResponse(
                 f"{base} gives an address without TLS ({bare(url)}), where content would travel in clear; "

@@ -37,6 +37,9 @@ COMMAND_PREFIX = "edge:"
 SIGNED_AHEAD = 16
 """Number of parts whose addresses are requested at once."""
 
+PART_HEADERS = frozenset({"content-type", "content-md5", "content-length", "x-amz-checksum-sha256"})
+"""Headers that the server may have sent along with a part; any other, such as Host, would let it speak for the user."""
+
 VERIFIED_PER_SECOND = 50 << 20
 """Bytes per second that even a slow server checks of a completed upload."""
 
@@ -194,6 +197,10 @@ class _Sender:
     def _send(self, n: int, part: Part) -> HeldPart:
         for fresh in (False, True):
             address = self._address(n, fresh)
+            if not PART_HEADERS.issuperset(name.lower() for name in address.headers):
+                raise BadResponse(
+                    f"the server asks for headers of part {n} that no store needs; tell the server's operator"
+                )
             try:
                 with self._http.fetch_signed("PUT", address.url, headers=address.headers, body=part) as answer:
                     etag = answer.headers.get("ETag")

@@ -18,11 +18,20 @@ from typing import Any
 import pandas
 import pytest
 
-from edge_core.errors import AlreadyExists, BadEntry, ChecksumError, Conflict, ConnectionFailed, EdgeError, NotFound
+from edge_core.errors import (
+    AlreadyExists,
+    BadEntry,
+    BadResponse,
+    ChecksumError,
+    Conflict,
+    ConnectionFailed,
+    EdgeError,
+    NotFound,
+)
 from edge_core.session import EdgeSession
 from edge_files.file import File
 from edge_files.folder import Folder
-from edge_files.wire import PART_SIZE, SMALL_CONTENT
+from edge_files.wire import PART_SIZE, SMALL_CONTENT, SignedPart
 
 SIZES = [
     0,
@@ -426,6 +435,20 @@ def test_a_server_that_is_gone_is_named_in_the_error(edge_session: EdgeSession) 
         for call in (edge.files.list, lambda: edge.files.upload("a", b"x"), lambda: edge.files.open("a")):
             with pytest.raises(ConnectionFailed, match="nothing listens"):
                 call()
+
+
+@pytest.mark.parametrize("header", ["Host", "authorization", "Cookie", "X-Forwarded-For"])
+def test_a_part_carries_no_header_that_could_speak_for_the_user(
+    files: Folder, monkeypatch: pytest.MonkeyPatch, header: str
+) -> None:
+    def address(_: Any, n: int, fresh: bool) -> SignedPart:
+        expires_at = dt.datetime.now(dt.UTC)
+        return SignedPart(n=n, url="http://127.0.0.1:1/", expires_at=expires_at, headers={header: "x"})
+
+    monkeypatch.setattr("edge_files.store._Sender._address", address)
+    with pytest.raises(BadResponse, match="headers of part 1 that no store needs"):
+        files.upload("a.bin", bytes(SMALL_CONTENT + 1))
+    assert not files.exists("a.bin")
 
 
 def test_the_prefix_of_the_command_line_is_explained(files: Folder) -> None:
