@@ -127,11 +127,39 @@ def test_whole_numbers_with_gaps_keep_every_digit(cells: list[str], values: list
 
 
 def test_whole_numbers_among_fractions_warn() -> None:
-    with pytest.warns(InexactWarning, match=r"the column 'id' of a\.csv .* lost, as of 9007199254740993; dtype="):
+    with pytest.warns(
+        InexactWarning, match=r"the column 'id' of a\.csv has numbers .* such as 9007199254740993, .*dtype="
+    ):
         opened("a.csv", "id\n9007199254740993\n1.5\n")
     assert opened("a.csv", "id\n9007199254740993\n1.5\n", dtype={"id": str})["id"][0] == "9007199254740993"
     with_thousands = opened("a.csv", "id;x\n9.007.199.254.740.993;1\n;1\n", sep=";", thousands=".", decimal=",")
     assert with_thousands["id"][0] == 9007199254740993
+
+
+@pytest.mark.parametrize("large", ["1e400", "-1e400", "1.5e309"])
+def test_numbers_beyond_those_of_a_float_warn(large: str) -> None:
+    content = f"v\n{large}\n1.5\n"
+    with pytest.warns(
+        InexactWarning, match=rf"the column 'v' of a\.csv has numbers .* such as {large}, beside others; dtype="
+    ):
+        opened("a.csv", content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert opened("a.csv", content, dtype={"v": str})["v"][0] == large
+        assert opened("a.csv", "v\ninf\n-Infinity\n1.5\n")["v"].tolist() == [float("inf"), float("-inf"), 1.5]
+        assert opened("a.csv", f"v\n{10**400}\n")["v"].tolist() == [10**400]
+
+
+@pytest.mark.parametrize("index_col", [0, "id", ["id", "b"], [0]])
+def test_whole_numbers_with_gaps_in_an_index_keep_every_digit(index_col: Any) -> None:
+    frame = opened("a.csv", "id,b,c\n9007199254740993,1,2\n,2,3\n", index_col=index_col)
+    ids = frame.index.get_level_values("id")
+    assert (ids[0], str(ids.dtype), frame["c"].tolist()) == (9007199254740993, "Int64", [2, 3])
+    assert list(frame.index.names) == (["id", "b"] if index_col == ["id", "b"] else ["id"])
+    small = opened("a.csv", "id,b,c\n900,1,2\n,2,3\n", index_col=index_col)
+    assert str(small.index.get_level_values("id").dtype) == "float64", "others are as by pandas"
+    without_name = opened("a.csv", ",b\n9007199254740993,1\n,2\n", index_col=0)
+    assert (without_name.index[0], without_name.index.name) == (9007199254740993, None)
 
 
 def test_the_warning_shows_the_line_that_opened_the_file() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import decimal
 import json
+import math
 import random
 import struct
+import warnings
 
 import pytest
 
-from edge_vfs.openers import UnreadableContent
+from edge_vfs.openers import InexactWarning, UnreadableContent
 
 from .opening import opened
 
@@ -85,3 +88,37 @@ def test_the_line_that_cannot_be_read_is_named() -> None:
         opened("a.jsonl", '{"a":1}\n[2]\n')
     with pytest.raises(UnreadableContent, match=r"a\.jsonl has no column 'b'"):
         opened("a.jsonl", '{"a":1}\n', usecols=["b"])
+
+
+def test_names_that_an_object_repeats_warn() -> None:
+    with pytest.warns(
+        InexactWarning, match=r"a\.jsonl has 2 objects that repeat a name, the first 'a', and only the last"
+    ):
+        opened("a.jsonl", '{"a":1,"a":2}\n{"b":{"x":1,"x":2}}\n')
+    with pytest.warns(InexactWarning, match=r"a\.json has 1 objects that repeat a name, the first 'x'") as shown:
+        assert opened("a.json", '{"a":[{"x":1,"y":1,"x":2}]}') == {"a": [{"x": 2, "y": 1}]}
+    assert shown[0].filename.endswith("opening.py")
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1.5e309", "1e-400", "1" + "0" * 400 + ".0"])
+def test_numbers_beyond_those_of_a_float_warn(number: str) -> None:
+    for name, content in (("a.json", f'{{"a":[{number}]}}'), ("a.jsonl", f'{{"a":{number}}}\n')):
+        with pytest.warns(InexactWarning, match="has 1 numbers beyond those of a float, which came as infinity or 0"):
+            opened(name, content)
+        exact = opened(name, content, parse_float=decimal.Decimal)
+        assert exact["a"][0] == decimal.Decimal(number)
+
+
+def test_other_numbers_and_texts_do_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        content = '[1e308, 0e-999, 1e-300, 0.0, Infinity, "1e400", 1e100]'
+        assert opened("a.json", content) == [1e308, 0.0, 1e-300, 0.0, math.inf, "1e400", 1e100]
+        assert math.isnan(opened("a.json", "NaN"))
+        assert opened("a.json", "1" + "0" * 400) == 10**400
+
+
+def test_half_a_surrogate_pair_is_kept() -> None:
+    assert opened("a.json", r'{"a": "\ud800"}') == {"a": "\ud800"}
+    assert opened("a.jsonl", r'{"a": "\ud800", "b": "x"}')["a"].tolist() == ["\ud800"]
+    assert list(opened("a.jsonl", r'{"\ud800": 1, "b": 2}')) == ["\ud800", "b"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -170,13 +171,43 @@ def _read(pandas: Any, file: File, content: Any, options: dict[str, Any]) -> Any
         for name, kind in kinds
         if kind in ("float64", "str", "object") and name not in chosen and _is_suspect(frame[name])
     ]
-    if not suspects:
+    index_col = options.get("index_col")
+    levels = [] if index_col is None or index_col is False else _suspect_levels(frame, chosen)
+    if not suspects and not levels:
         return frame
     content.seek(0)
-    texts = pandas.read_csv(content, **{**options, "dtype": {**(dtype or {}), **dict.fromkeys(suspects, str)}})
+    as_texts = str if levels else {**(dtype or {}), **dict.fromkeys(suspects, str)}
+    texts = pandas.read_csv(content, **{**options, "dtype": as_texts})
+    thousands = options.get("thousands") or ""
     for name in suspects:
-        _repair(pandas, file, frame, name, texts[name], options.get("thousands") or "")
+        exact = _exact(pandas, file, name, frame[name], texts[name], thousands)
+        if exact is not None:
+            frame[name] = exact.set_axis(frame.index)
+    if levels:
+        indexes = [frame.index.get_level_values(level) for level in range(frame.index.nlevels)]
+        for level in levels:
+            exact = _exact(
+                pandas,
+                file,
+                frame.index.names[level],
+                indexes[level].to_series(),
+                texts.index.get_level_values(level),
+                thousands,
+            )
+            if exact is not None:
+                indexes[level] = pandas.Index(exact, name=frame.index.names[level])
+        frame.index = indexes[0] if len(indexes) == 1 else pandas.MultiIndex.from_arrays(indexes)
     return frame
+
+
+def _suspect_levels(frame: Any, chosen: set[Any]) -> list[int]:
+    """Return the positions of the levels of the index whose whole numbers may be beyond those of its type."""
+    indexes = [frame.index.get_level_values(level).to_series() for level in range(frame.index.nlevels)]
+    return [
+        level
+        for level, index in enumerate(indexes)
+        if str(index.dtype) in ("float64", "str", "object") and index.name not in chosen and _is_suspect(index)
+    ]
 
 
 def _is_suspect(column: Any) -> bool:
@@ -187,22 +218,28 @@ def _is_suspect(column: Any) -> bool:
     return all(isinstance(cell, str) and _LARGE.fullmatch(cell) for cell in itertools.islice(filter(_holds, column), 9))
 
 
-def _repair(pandas: Any, file: File, frame: Any, name: Any, texts: Any, thousands: str) -> None:
-    """Replace a column of `frame` by the whole numbers in its `texts`, if its type does not hold them."""
+def _exact(pandas: Any, file: File, name: Any, column: Any, texts: Any, thousands: str) -> Any:
+    """Return the whole numbers in the `texts` of a column as a series, if its type does not hold them; else None."""
     cells = [text.replace(thousands, "").strip() if _holds(text) else None for text in texts]
     whole = [None if cell is None else int(cell) for cell in cells if cell is None or _WHOLE.fullmatch(cell)]
     if len(whole) == len(cells):
-        if frame[name].dtype == "float64" or all(number is None or 0 <= number < 2**64 for number in whole):
+        if column.dtype == "float64" or all(number is None or 0 <= number < 2**64 for number in whole):
             exact = whole_numbers.series(pandas, whole)
-            if exact.dtype != "float64":
-                frame[name] = exact.set_axis(frame.index)
-    elif frame[name].dtype == "float64":
+            return None if exact.dtype == "float64" else exact
+    elif column.dtype == "float64":
         changed = [number for number in whole if number is not None and not whole_numbers.is_float(number)]
-        if changed:
+        infinite = [
+            cell
+            for cell, number in zip(cells, column, strict=True)
+            if cell and math.isinf(number) and "n" not in cell.lower()
+        ]
+        if changed or infinite:
+            example = str(changed[0] if changed else infinite[0])[:40]
             warn(
-                f"the column {name!r} of {file.basename} also has numbers that are not whole, and as floats some "
-                f"of its digits are lost, as of {changed[0]}; dtype={{{name!r}: str}} gives its texts"
+                f"the column {name!r} of {file.basename} has numbers that its floats do not hold, such as {example}, "
+                f"beside others; dtype={{{name!r}: str}} gives its texts"
             )
+    return None
 
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")

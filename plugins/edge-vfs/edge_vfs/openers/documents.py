@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any, ClassVar
 
 from edge_vfs.file import File
-from edge_vfs.openers import unpacking
+from edge_vfs.openers import json_text, unpacking
 from edge_vfs.openers.text import encoding_of
 
 
@@ -21,7 +21,11 @@ class JSONOpener:
 
     def open(self, file: File, **options: Any) -> Any:
         with file:
-            return json.loads(file.readall(), **options)
+            content = file.readall()
+        decoder = json_text.Decoder(file.basename, **options)
+        value = decoder.decode(content.decode(json.detect_encoding(content), "surrogatepass"))
+        decoder.warn()
+        return value
 
 
 class TextOpener:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from edge_vfs.file import File
-from edge_vfs.openers import whole_numbers
+from edge_vfs.openers import json_text, whole_numbers
 from edge_vfs.openers.opener import UnreadableContent, need
 from edge_vfs.openers.text import encoding_of
 
-OPTIONS = frozenset({"dtype", "encoding", "nrows", "usecols"})
+OPTIONS = frozenset({"dtype", "encoding", "nrows", "parse_float", "parse_int", "usecols"})
 
 
 def read(file: File, options: dict[str, Any]) -> Any:
@@ -25,7 +24,10 @@ def read(file: File, options: dict[str, Any]) -> Any:
     buffered = io.BufferedReader(file, 1 << 20)
     encoding = options.get("encoding") or encoding_of(buffered.peek(4)[:4])
     lines = io.TextIOWrapper(buffered, encoding=encoding, newline="\n")
-    rows = list(itertools.islice(_rows(file, lines), options.get("nrows")))
+    parsers = {name: options[name] for name in ("parse_float", "parse_int") if name in options}
+    decoder = json_text.Decoder(file.basename, **parsers)
+    rows = list(itertools.islice(_rows(file, lines, decoder), options.get("nrows")))
+    decoder.warn()
     names = dict.fromkeys(itertools.chain.from_iterable(rows))
     if options.get("usecols") is not None:
         missing = [name for name in options["usecols"] if name not in names]
@@ -35,18 +37,22 @@ def read(file: File, options: dict[str, Any]) -> Any:
     if not names:
         return pandas.DataFrame(index=range(len(rows)))
     columns = {name: whole_numbers.series(pandas, [row.get(name) for row in rows]) for name in names}
-    frame = pandas.DataFrame(columns)
+    try:
+        frame = pandas.DataFrame(columns)
+    except UnicodeEncodeError:  # half of a surrogate pair in a name
+        frame = pandas.DataFrame(dict(enumerate(columns.values())))
+        frame.columns = pandas.Index(columns, dtype=object)
     return frame if options.get("dtype") is None else frame.astype(options["dtype"])
 
 
-def _rows(file: File, lines: Iterator[str]) -> Iterator[dict[Any, Any]]:
+def _rows(file: File, lines: Iterator[str], decoder: json_text.Decoder) -> Iterator[dict[Any, Any]]:
     """Iterate over the lines as rows: an object by its names, an array and a single value by their positions."""
     first: type | None = None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = decoder.decode(line)
         except ValueError as error:
             raise UnreadableContent(
                 f'line {number} of {file.basename} is not JSON ({error}); open_with="file" gives its bytes'

@@ -21,7 +21,10 @@ def series(pandas: Any, cells: Sequence[Any]) -> Any:
     """
     kinds = set(map(type, cells)) - {type(None)}
     if int not in kinds or not kinds <= {int, float}:
-        return pandas.Series(cells)
+        try:
+            return pandas.Series(cells)
+        except UnicodeEncodeError:  # half of a surrogate pair, which pandas' own type of texts does not hold
+            return pandas.Series(cells, dtype=object)
     whole = [cell for cell in cells if type(cell) is int]
     changed = any(abs(number) > EXACT_UP_TO and not is_float(number) for number in whole)
     if not changed:
