@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_core.errors import BadEntry
+from edge_core.redaction import bare
 from edge_sources.connection import Connection
 
 
@@ -15,7 +16,8 @@ class OpenAPIConnection(Connection):
         name: short name.
         title: name for display.
         spec: the OpenAPI 3 document, JSON or YAML: its address, or its text.
-        server_url: the service's address; by default the one in the document.
+        server_url: the service's address; by default the one in the document, to which a token or password
+            only goes if the document was fetched from there.
         token: a bearer token, or the API key if the document requires one.
         username: the user, if the document requires HTTP basic authentication.
         password: the user's password.
@@ -49,10 +51,12 @@ class OpenAPIConnection(Connection):
         """Return a client whose methods are the document's operations, grouped by tag.
 
         ``client.pet.findPetsByStatus(status="sold")`` calls the operation with that `operationId` and
-        returns its answer as dictionaries, lists, texts and numbers.
+        returns its answer as dictionaries, lists, texts and numbers. An operation in which something is
+        wrong is left out, with an `InexactWarning` that says what.
 
         Raises:
-            BadEntry: the document is not valid OpenAPI 3, or refers to other documents.
+            BadEntry: the document is not OpenAPI 3.0 to 3.2, is too large, or names a server of another
+                origin than its own, to which the credentials would go.
             ConnectionFailed: the document cannot be fetched.
             MissingPackage: a package that this needs is not installed.
         """
@@ -66,5 +70,11 @@ class OpenAPIConnection(Connection):
         check(self, timeout)
 
     def __repr__(self) -> str:
-        spec = self.spec if self.spec.startswith(("http://", "https://")) else f"{len(self.spec)} characters"
-        return f"<{type(self).__name__} {self.name!r}, uid={self.uid!r}, spec={spec!r}, server_url={self.server_url!r}>"
+        spec = bare(self.spec) if is_address(self.spec) else f"{len(self.spec)} characters"
+        server_url = self.server_url and bare(self.server_url)
+        return f"<{type(self).__name__} {self.name!r}, uid={self.uid!r}, spec={spec!r}, server_url={server_url!r}>"
+
+
+def is_address(spec: str) -> bool:
+    """Return whether the description of a service is given by its address, and not by its text."""
+    return spec.lower().startswith(("http://", "https://"))

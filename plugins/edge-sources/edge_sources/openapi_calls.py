@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_core.errors import BadEntry, BadResponse, ConnectionFailed, error_from
+from edge_core.redaction import bare
 from edge_sources.connection import parts_of
 from edge_sources.openapi_values import is_json
 
@@ -34,7 +36,8 @@ class DescribedService(Protocol):
     def route(self, url: str) -> Route: ...
 
 
-def send(
+@contextlib.contextmanager
+def exchange(
     connection: DescribedService,
     method: str,
     url: str,
@@ -43,8 +46,10 @@ def send(
     headers: Mapping[str, str] | None = None,
     content: Any = None,
     timeout: tuple[float, float] = TIMEOUT,
-) -> requests.Response:
-    """Send a request to an address of a service, with the proxies and CA certificates of the session.
+) -> Iterator[requests.Response]:
+    """Send a request to an address of a service; the answer's content is still to be read.
+
+    It takes the proxies and CA certificates of the session.
 
     Args:
         connection: the service.
@@ -57,36 +62,55 @@ def send(
 
     Raises:
         BadEntry: the request is not valid.
-        ConnectionFailed: no answer came.
+        ConnectionFailed: no answer came, or it broke off.
     """
     import requests
 
-    parts = parts_of(url)
-    where = parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
+    parts_of(url)
+    shown = bare(url)
     try:
         with requests.Session() as session:
             session.trust_env = False  # a .netrc entry would replace the credentials
-            return session.request(
+            with session.request(
                 method,
                 url,
                 params=params,
                 headers=dict(headers or {}),
                 data=content,
                 timeout=timeout,
+                stream=True,
                 # Credentials in a service's own headers would be sent along to any host.
                 allow_redirects=False,
                 **connection.route(url),
-            )
+            ) as answer:
+                yield answer
     except (
         requests.exceptions.InvalidURL,
         requests.exceptions.InvalidHeader,
         requests.exceptions.InvalidSchema,
+        UnicodeError,
     ) as error:
         raise BadEntry(
-            f"{where}: this cannot be sent ({type(error).__name__}); check server_url and the parameters"
+            f"{shown}: this cannot be sent ({type(error).__name__}); check server_url and the parameters"
         ) from None
     except (requests.RequestException, ValueError, OSError) as error:
-        raise ConnectionFailed(f"{where} gave no answer ({type(error).__name__}); try again") from None
+        raise ConnectionFailed(f"{shown} gave no answer ({type(error).__name__}); try again") from None
+
+
+def send(
+    connection: DescribedService,
+    method: str,
+    url: str,
+    *,
+    params: Any = None,
+    headers: Mapping[str, str] | None = None,
+    content: Any = None,
+    timeout: tuple[float, float] = TIMEOUT,
+) -> requests.Response:
+    """Send a request to an address of a service, and return the answer whole; see `exchange`."""
+    with exchange(connection, method, url, params=params, headers=headers, content=content, timeout=timeout) as answer:
+        _ = answer.content  # is read while the connection is open
+        return answer
 
 
 def parsed(answer: requests.Response) -> Any:
@@ -96,7 +120,7 @@ def parsed(answer: requests.Response) -> Any:
         NotFound, Unauthenticated, Forbidden, Conflict, ServerError, ApiError: the service refused the request.
         BadResponse: the answer redirects, or is labelled as JSON but is not.
     """
-    status, url = answer.status_code, answer.url.partition("?")[0]
+    status, url = answer.status_code, bare(answer.url)
     method = answer.request.method or "GET"
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if status >= 400:
@@ -123,5 +147,12 @@ def parsed(answer: requests.Response) -> Any:
 
 
 def clipped(text: str) -> str:
-    """Return the first line of a text, at most 200 characters of it, to be quoted in an error."""
-    return text.partition("\n")[0][:200]
+    r"""Return the first line of a text of others, at most 200 characters of it, to be quoted in an error.
+
+    >>> clipped("\x1b[2Jcleared")
+    '\\x1b[2Jcleared'
+    """
+    line = text.partition("\n")[0][:200]
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in line
+    )

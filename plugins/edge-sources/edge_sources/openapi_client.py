@@ -7,6 +7,7 @@ import inspect
 import json
 import keyword
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -15,12 +16,20 @@ import urllib3
 
 from edge_core.errors import BadEntry
 from edge_sources.openapi_calls import DescribedService, clipped, parsed, send
-from edge_sources.openapi_document import load, operations, resolved, server_of, validator_of
-from edge_sources.openapi_values import elements_of, form_part, is_json, joined, query_of, schema_of
+from edge_sources.openapi_checks import Checks
+from edge_sources.openapi_document import Document, load, own_server_of, server_of
+from edge_sources.openapi_operations import Described, Flaw, check_security, is_plain, operations, resolved
+from edge_sources.openapi_values import elements_of, form_part, is_json, joined, query_of, schema_of, text_of
 
 FORM = "application/x-www-form-urlencoded"
 
 MULTIPART = "multipart/form-data"
+
+_PARAGRAPH = 2000
+"""Most characters of a description that `help()` shows."""
+
+_REMARKS = 20
+"""Most warnings about one document."""
 
 
 class Client:
@@ -46,6 +55,9 @@ class Group:
 class Operation:
     """An operation, called with its parameters by name, and with its request body as ``body=``.
 
+    A parameter whose name is not one of Python's has another: `from` is ``from_=``, `X-Mark` is ``X_Mark=``, and
+    `body` in the query is ``body_query=`` if there is a request body as well. ``**{"X-Mark": 7}`` works too.
+
     Raises:
         BadEntry: a parameter is missing, unknown or not valid, or the service refused it.
         NotFound, Unauthenticated, Forbidden, Conflict, ServerError, ApiError: the service refused.
@@ -53,53 +65,91 @@ class Operation:
         BadResponse: the answer is labelled as JSON but is not, or redirects.
     """
 
-    def __init__(self, service: _Service, method: str, path: str, described: dict[str, Any], name: str) -> None:
+    def __init__(self, service: _Service, described: Described, name: str) -> None:
         self._service = service
-        self._method = method.upper()
-        self._path = path
-        self._parameters: dict[str, dict[str, Any]] = described["parameters"]
-        self._body: dict[str, Any] | None = described.get("requestBody")
-        self._security: list[dict[str, Any]] = described["security"]
+        self._url = service.url_of(described)
+        self._method = described.method.upper()
+        self._path = described.path
+        self._body = described.body
+        self._security = described.security
+        self._parameters = _labelled(described.parameters, has_body=self._body is not None)
+        self._labels = _labels_by_name(self._parameters)
         self.__name__ = self.__qualname__ = name
-        paragraphs = [described.get("summary"), described.get("description")]
-        paragraphs += [f"{label}: {about.get('description', '')}" for label, about in self._parameters.items()]
-        self.__doc__ = "\n\n".join(text for text in paragraphs if text) or f"{self._method} {path}"
-        labels = [*self._parameters, *(["body"] if self._body else [])]
+        paragraphs = [described.content.get("summary"), described.content.get("description")]
+        for label, parameter in self._parameters.items():
+            also = "" if label == parameter["name"] else f" ({clipped(parameter['name'])}, in: {parameter['in']})"
+            paragraphs.append(f"{label}{also}: {parameter.get('description', '')}")
+        self.__doc__ = "\n\n".join(_shown(text) for text in paragraphs if text) or f"{self._method} {self._path}"
+        required = {label: bool(parameter.get("required")) for label, parameter in self._parameters.items()}
+        if self._body is not None:
+            required["body"] = bool(self._body.get("required"))
         self.__signature__ = inspect.Signature(
             [
                 inspect.Parameter(
                     label,
                     inspect.Parameter.KEYWORD_ONLY,
-                    default=inspect.Parameter.empty if self._parameters.get(label, {}).get("required") else None,
+                    default=inspect.Parameter.empty if needed else None,
                 )
-                for label in labels
-                if label.isidentifier() and not keyword.iskeyword(label)
+                for label, needed in required.items()
             ]
         )
 
-    def __call__(self, **values: Any) -> Any:
-        body = values.pop("body", None) if self._body and "body" not in self._parameters else None
+    def __call__(self, /, **values: Any) -> Any:
+        body = values.pop("body", None) if self._body is not None else None
+        values = self._by_label(values)
         self._check(values, body)
-        path, query, headers, cookies = self._path, [], {}, {}
-        for name, value in values.items():
-            where = self._parameters[name]["in"]
-            if where == "path":
-                path = path.replace(f"{{{name}}}", quote(joined(value), safe=""))
-            elif where == "query":
-                query += query_of(self._parameters[name], name, value)
-            elif where == "header":
-                headers[name] = joined(value)
+        variables: dict[str, str] = {}
+        query: list[tuple[str, str]] = []
+        headers: dict[str, str] = {}
+        cookies: dict[str, str] = {}
+        for label, value in values.items():
+            parameter = self._parameters[label]
+            name, place = parameter["name"], parameter["in"]
+            if place == "query":
+                query += query_of(parameter, name, value)
             else:
-                cookies[name] = joined(value)
-        return self._service.call(self._method, path, query, headers, cookies, self._content(body), self._security)
+                {"path": variables, "header": headers, "cookie": cookies}[place][name] = text_of(parameter, value)
+        url = self._url + self._filled(variables)
+        return self._service.call(self._method, url, query, headers, cookies, self._content(body), self._security)
+
+    def _by_label(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the values by the labels of their parameters, for which the names in the document work as well."""
+        labelled: dict[str, Any] = {}
+        for name, value in values.items():
+            label = name if name in self._parameters else self._labels.get(name)
+            if label is None:
+                known = ", ".join([*self._parameters, *(["body"] if self._body is not None else [])]) or "none"
+                raise BadEntry(f"{self.__name__} has no parameter {clipped(name)!r}; it has: {known}")
+            if label in labelled:
+                raise BadEntry(f"{self.__name__} gets {label} twice, as {clipped(name)!r} too; give it once")
+            labelled[label] = value
+        return labelled
+
+    def _filled(self, variables: dict[str, str]) -> str:
+        """Return the path with its variables filled in, which leads nowhere else than the document says."""
+        try:
+            escaped = {name: quote(text, safe="") for name, text in variables.items()}
+        except UnicodeError:
+            raise BadEntry(f"{self.__name__}: a parameter in the path is not Unicode text; correct it") from None
+        path = re.sub(r"\{([^{}]*)\}", lambda match: escaped[match[1]], self._path)
+        for name, text in variables.items():
+            if not text:
+                raise BadEntry(
+                    f"{self.__name__}: {clipped(name)} is empty, which leads to another path; give it a value"
+                )
+        if not is_plain(path):
+            names = ", ".join(clipped(name) for name in variables)
+            raise BadEntry(
+                f"{self.__name__}: {names} makes . or .. of a part of the path, which leads elsewhere; change it"
+            )
+        return path
 
     def _check(self, values: dict[str, Any], body: Any) -> None:
-        for name, value in values.items():
-            if name not in self._parameters:
-                known = ", ".join(self._parameters) or "none"
-                raise BadEntry(f"{self.__name__} has no parameter {name!r}; it has: {known}")
-            self._service.check(f"{self.__name__}: {name}", schema_of(self._parameters[name]), value)
-        missing = [name for name, about in self._parameters.items() if about.get("required") and name not in values]
+        for label, value in values.items():
+            self._service.check(f"{self.__name__}: {label}", schema_of(self._parameters[label]), value)
+        missing = [
+            label for label, parameter in self._parameters.items() if parameter.get("required") and label not in values
+        ]
         if missing:
             raise BadEntry(f"{self.__name__} needs {', '.join(missing)}; give it by name")
         if body is None:
@@ -149,43 +199,60 @@ class Operation:
 class _Service:
     """Sends the calls of a client, with the connection's credentials."""
 
-    def __init__(self, connection: DescribedService, document: dict[str, Any], validator: Any) -> None:
+    def __init__(self, connection: DescribedService, document: Document) -> None:
         self._connection = connection
-        self._document = document
-        self._validator = validator
+        self._content = document.content
+        self.checks = Checks(document.content, document.version)
         self.url = server_of(connection, document)
-        schemes = document.get("components", {}).get("securitySchemes", {})
-        self._schemes = {name: resolved(document, about) for name, about in schemes.items()}
 
-    def check(self, what: str, schema: dict[str, Any], value: Any) -> None:
-        # With the document's components, to which the schema may refer.
-        whole = {**schema, "components": self._document.get("components", {})}
-        for error in self._validator(whole).iter_errors(value):
-            raise BadEntry(f"{what} is not valid: {clipped(error.message)}; correct it")
+    def url_of(self, described: Described) -> str:
+        """Return the address under which an operation's path is.
+
+        Raises:
+            Flaw: the credentials may not go there, or it is not valid.
+        """
+        if not described.servers:
+            return self.url
+        try:
+            return own_server_of(self._connection, self.url, described.servers)
+        except BadEntry as error:
+            raise Flaw(str(error)) from None
+
+    def security(self) -> list[dict[str, Any]]:
+        """Return the security requirements of the document; none if they are not valid."""
+        security = self._content.get("security", [])
+        try:
+            check_security(self._content, self.checks, security)
+        except Flaw:
+            return []
+        return list(security)
+
+    def check(self, what: str, schema: Any, value: Any) -> None:
+        if reason := self.checks.reason(schema, value):
+            raise BadEntry(f"{what} is not valid: {reason}; correct it")
 
     def call(
         self,
         method: str,
-        path: str,
+        url: str,
         query: list[tuple[str, str]],
         headers: dict[str, str],
         cookies: dict[str, str],
         content: tuple[str, Any] | None,
         security: list[dict[str, Any]],
     ) -> Any:
-        headers = {"Accept": "application/json, */*;q=0.5", **headers}
-        if content is not None:
+        names = {name.lower() for name in headers}
+        if content is not None and "content-type" not in names:
             headers["Content-Type"] = content[0]
-        query, cookies = list(query), dict(cookies)
-        self._authenticate(security, query, headers, cookies)
+        if "accept" not in names:
+            headers["Accept"] = "application/json, */*;q=0.5"
+        self.authenticate(security, query, headers, cookies)
         if cookies:
             headers["Cookie"] = "; ".join(f"{name}={quote(value, safe='')}" for name, value in cookies.items())
-        answer = send(
-            self._connection, method, self.url + path, params=query, headers=headers, content=content and content[1]
-        )
+        answer = send(self._connection, method, url, params=query, headers=headers, content=content and content[1])
         return parsed(answer)
 
-    def _authenticate(
+    def authenticate(
         self,
         security: list[dict[str, Any]],
         query: list[tuple[str, str]],
@@ -195,7 +262,9 @@ class _Service:
         """Add the credentials of the first security requirement for which the connection has all of them."""
         username, password, token = (self._connection.username, self._connection.password, self._connection.token)
         for requirement in security:
-            schemes = [self._schemes.get(name, {}) for name in requirement]
+            schemes = [
+                resolved(self._content, self._content["components"]["securitySchemes"][name]) for name in requirement
+            ]
             basic = [
                 scheme
                 for scheme in schemes
@@ -203,38 +272,110 @@ class _Service:
             ]
             if (basic and not username) or (len(basic) < len(schemes) and not token):
                 continue
+            if any(scheme["type"] == "mutualTLS" or _is_unknown(scheme) for scheme in schemes):
+                continue
+            explicit = {name.lower() for name in headers}
             for scheme in schemes:
                 if scheme in basic:
-                    credentials = f"{username}:{password or ''}".encode("latin-1")
-                    headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
-                elif scheme.get("type") != "apiKey":
-                    headers["Authorization"] = f"Bearer {token}"
-                elif scheme.get("in") == "header":
-                    headers[scheme["name"]] = str(token)
-                elif scheme.get("in") == "query":
+                    if "authorization" not in explicit:
+                        headers["Authorization"] = _basic(str(username), password or "")
+                elif scheme["type"] != "apiKey":
+                    if "authorization" not in explicit:
+                        headers["Authorization"] = f"Bearer {token}"
+                elif scheme["in"] == "header":
+                    if scheme["name"].lower() not in explicit:
+                        headers[scheme["name"]] = str(token)
+                elif scheme["in"] == "query":
                     query.append((scheme["name"], str(token)))
                 else:
                     cookies[scheme["name"]] = str(token)
             return
 
 
+def _is_unknown(scheme: dict[str, Any]) -> bool:
+    """Return whether a security scheme is one of HTTP for which a connection has no credentials."""
+    return scheme["type"] == "http" and str(scheme["scheme"]).lower() not in ("basic", "bearer")
+
+
+def _basic(username: str, password: str) -> str:
+    try:
+        credentials = f"{username}:{password}".encode("latin-1")
+    except UnicodeError:
+        raise BadEntry("the username or password has letters that HTTP cannot carry; use Latin letters") from None
+    return f"Basic {base64.b64encode(credentials).decode()}"
+
+
 def make_client(connection: DescribedService) -> Client:
     """Return the client of a connection; for its errors see `OpenAPIConnection.generate_new_client`."""
     document = load(connection)
-    validator = validator_of(document)
-    service = _Service(connection, document, validator)
-    client = Client(str(document["info"]["title"]))
-    for method, path, described in operations(document):
-        name = _name(described.get("operationId") or f"{method}_{path}")
-        operation = Operation(service, method, path, described, name)
-        for tag in described.get("tags") or [None]:
-            holder: Any = client
-            if tag is not None:
-                holder = vars(client).setdefault(_name(tag), Group(tag))
-            if name in vars(holder):
-                raise BadEntry(f"the document has two operations {name!r}; correct one of them")
-            setattr(holder, name, operation)
+    service = _Service(connection, document)
+    client = Client(document.title)
+    remarks = [f"has {clipped(key)!r} twice in one object, so both are ignored" for key in document.repeated]
+    callables: list[tuple[str, Described, Operation]] = []
+    for label, described in operations(document.content, document.version, service.checks):
+        try:
+            if isinstance(described, Flaw):
+                raise described
+            name = _name(described.content.get("operationId") or f"{described.method}_{described.path}")
+            callables.append((label, described, Operation(service, described, name)))
+        except Flaw as flaw:
+            remarks.append(f"has the operation {clipped(label)}, which is left out: {flaw}")
+        else:
+            remarks += [f"has the operation {clipped(label)}: {remark}" for remark in described.remarks]
+    remarks += _placed(client, callables)
+    if patterns := service.checks.unchecked:
+        remarks.append(
+            f"has patterns that are not checked before a call ({len(patterns)}, such as {clipped(patterns[0])!r}); "
+            "the service checks them"
+        )
+    _warn(remarks)
     return client
+
+
+def _placed(client: Client, callables: list[tuple[str, Described, Operation]]) -> list[str]:
+    """Put the operations into the client and its groups, and return what is wrong with their names."""
+    remarks: list[str] = []
+    ids: dict[str, str] = {}
+    for _, described, _ in callables:
+        for tag in described.content.get("tags") or []:
+            vars(client).setdefault(_name(tag), Group(clipped(tag)))
+    for label, described, operation in callables:
+        operation_id = described.content.get("operationId")
+        if operation_id and ids.setdefault(operation_id, label) != label:
+            remarks.append(
+                f"has the operation {clipped(label)}, which is left out: "
+                f"{clipped(ids[operation_id])} has its operationId {clipped(operation_id)!r}"
+            )
+            continue
+        holders = {id(holder): holder for holder in _holders(client, described)}.values()
+        name = operation.__name__
+        if any(name in vars(holder) for holder in holders):
+            name = _name(f"{described.method}_{described.path}")
+            if any(name in vars(holder) for holder in holders):
+                remarks.append(f"has the operation {clipped(label)}, which is left out: its name is that of another")
+                continue
+            remarks.append(f"has another {operation.__name__!r}, so the operation {clipped(label)} is {name!r}")
+            operation.__name__ = operation.__qualname__ = name
+        for holder in holders:
+            setattr(holder, name, operation)
+    for name, group in list(vars(client).items()):
+        if isinstance(group, Group) and len(vars(group)) == 1:
+            delattr(client, name)
+    return remarks
+
+
+def _holders(client: Client, described: Described) -> list[Client | Group]:
+    tags = described.content.get("tags") or []
+    return [vars(client)[_name(tag)] for tag in tags] if tags else [client]
+
+
+def _warn(remarks: list[str]) -> None:
+    from edge_vfs.openers.opener import warn
+
+    for remark in remarks[:_REMARKS]:
+        warn(f"the API description {remark}; correct the document if you can")
+    if len(remarks) > _REMARKS:
+        warn(f"the API description has {len(remarks) - _REMARKS} more flaws; correct the document if you can")
 
 
 def check(connection: DescribedService, timeout: float) -> None:
@@ -249,20 +390,64 @@ def check(connection: DescribedService, timeout: float) -> None:
         ConnectionFailed: the document cannot be fetched, or the service does not answer.
         Unauthenticated, Forbidden: the service rejects the credentials.
     """
-    document = load(connection, timeout)
-    service = _Service(connection, document, validator_of(document))
+    service = _Service(connection, load(connection, timeout))
     headers: dict[str, str] = {}
     query: list[tuple[str, str]] = []
-    cookies: dict[str, str] = {}
-    service._authenticate(document.get("security", []), query, headers, cookies)
+    service.authenticate(service.security(), query, headers, {})
     answer = send(connection, "GET", f"{service.url}/", params=query, headers=headers, timeout=(timeout, timeout))
     if answer.status_code in (401, 403):
         parsed(answer)
 
 
+def _labelled(parameters: list[dict[str, Any]], *, has_body: bool) -> dict[str, dict[str, Any]]:
+    """Return parameters by the names they have in Python, in the document's order.
+
+    >>> list(_labelled([{"name": "from", "in": "query"}, {"name": "body", "in": "query"}], has_body=True))
+    ['from_', 'body_query']
+    """
+    taken = {"body"} if has_body else set()
+    labels: dict[int, str] = {}
+    for exact in (True, False):
+        for number, parameter in enumerate(parameters):
+            name = unicodedata.normalize("NFKC", parameter["name"])
+            if number in labels or exact != (_is_name(name) and name not in taken):
+                continue
+            if not exact:
+                name = _name(name)
+            if name in taken:
+                name = f"{name}_{parameter['in']}"
+            while name in taken:
+                name = f"{name}_"
+            labels[number] = name
+            taken.add(name)
+    return {labels[number]: parameter for number, parameter in enumerate(parameters)}
+
+
+def _labels_by_name(parameters: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return the labels of parameters by their names in the document, for names that are those of one alone."""
+    names = [parameter["name"] for parameter in parameters.values()]
+    return {parameter["name"]: label for label, parameter in parameters.items() if names.count(parameter["name"]) == 1}
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
 def _name(text: str) -> str:
-    """Return the text as a Python identifier without leading underscores, unless it begins with a digit."""
-    name = re.sub(r"\W+", "_", text).strip("_") or "operation"
-    if name[0].isdigit() or keyword.iskeyword(name):
-        name = f"{name}_" if keyword.iskeyword(name) else f"_{name}"
-    return name
+    """Return the text as a Python identifier without leading underscores, unless it begins with a digit.
+
+    >>> _name("__class__"), _name("get-pet"), _name("9 lives")
+    ('class_', 'get_pet', '_9_lives')
+    """
+    text = unicodedata.normalize("NFKC", text)
+    text = "".join(character if f"_{character}".isidentifier() else "_" for character in text)
+    name = re.sub("_+", "_", text).strip("_") or "operation"
+    if keyword.iskeyword(name):
+        return f"{name}_"
+    return name if name.isidentifier() else f"_{name}"
+
+
+def _shown(text: str) -> str:
+    """Return a description for `help()`, without control characters."""
+    text = "".join(character for character in text if character.isprintable() or character in "\n\t")
+    return text if len(text) <= _PARAGRAPH else f"{text[:_PARAGRAPH]} [...]"

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def schema_of(parameter: dict[str, Any]) -> dict[str, Any]:
+def schema_of(parameter: dict[str, Any]) -> Any:
     """Return the schema of a parameter, which is its own or that of its media type."""
     if "schema" in parameter:
-        return dict(parameter["schema"])
+        return parameter["schema"]
     described: dict[str, Any] = next(iter(parameter.get("content", {}).values()), {})
-    return dict(described.get("schema", {}))
+    return described.get("schema", {})
 
 
 def query_of(parameter: dict[str, Any], name: str, value: Any) -> list[tuple[str, str]]:
@@ -44,6 +44,19 @@ def query_of(parameter: dict[str, Any], name: str, value: Any) -> list[tuple[str
         if explode:
             return [(str(key), joined(inner)) for key, inner in value.items()]
     return [(name, joined(value))]
+
+
+def text_of(parameter: dict[str, Any], value: Any) -> str:
+    """Return a parameter in a path, header or cookie as the document says, before it is escaped.
+
+    >>> text_of({"explode": True}, {"row": 7, "column": 3})
+    'row=7,column=3'
+    """
+    if "content" in parameter:
+        return json.dumps(value)
+    if isinstance(value, Mapping) and parameter.get("explode", False):
+        return ",".join(f"{name}={joined(inner)}" for name, inner in value.items())
+    return joined(value)
 
 
 def joined(value: Any) -> str:
