@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from edge_vfs.file import File
-from edge_vfs.openers.opener import UnreadableContent, head_of, need
+from edge_vfs.openers.opener import UnreadableContent, head_of, need, warn
 
 
 class NumPyOpener:
@@ -27,9 +27,15 @@ class NumPyOpener:
             return _archive(numpy, file)
         with file:
             try:
-                return numpy.load(file, allow_pickle=False)
+                array = numpy.load(file, allow_pickle=False)
             except ValueError as error:
                 raise _refused(file.basename, error) from error
+            if file.tell() < file.size:
+                warn(
+                    f"{file.basename} goes on after its first array, which was read; "
+                    f'numpy.load(file) reads the next, if it is called once more for file = open(name, "file")'
+                )
+            return array
 
 
 def _archive(numpy: Any, file: File) -> Any:
@@ -42,7 +48,13 @@ def _archive(numpy: Any, file: File) -> Any:
             except ValueError as error:
                 raise _refused(f"{key} of {file.basename}", error) from error
 
-    return NpzFile(file, allow_pickle=False)
+    archive = NpzFile(file, allow_pickle=False)
+    members = archive.zip.namelist()
+    if members and not any(member.endswith(".npy") for member in members):
+        raise UnreadableContent(
+            f'{file.basename} is a zip file without arrays, with {members[0]} first; open_with="file" gives its bytes'
+        )
+    return archive
 
 
 def _refused(name: str, error: ValueError) -> Exception:

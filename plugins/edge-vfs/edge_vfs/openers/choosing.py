@@ -83,23 +83,35 @@ def run(opener: Opener, file: File, options: Mapping[str, Any] | None = None) ->
     refuse_unknown(file, name, options, known)
     try:
         return opener.open(file, **options)
+    except UnreadableContent as error:
+        if file.size == 0:
+            raise _unreadable(file, name, known, error) from error
+        raise
     except EdgeError:
         raise
     except Exception as error:
         cause = _edge_error(error)
         if cause is not None:
             raise cause from None
-        if isinstance(error, UnicodeDecodeError) and "encoding" in known:
-            raise UnreadableContent(
-                f"{file.basename} is not a text in {error.encoding}; give its encoding, such as encoding='latin-1', "
-                'or open_with="file" gives its bytes'
-            ) from error
+        raise _unreadable(file, name, known, error) from error
+
+
+def _unreadable(file: File, opener: str, options: Collection[str], error: Exception) -> UnreadableContent:
+    """Return the error that says why `opener` failed."""
+    if file.size == 0:
+        return UnreadableContent(f'{file.basename} is empty; upload its content, or open_with="file" gives its bytes')
+    if isinstance(error, RecursionError):
+        sentence = f"{file.basename} is nested more deeply than {opener} can read"
+    elif isinstance(error, UnicodeDecodeError) and "encoding" in options:
+        return UnreadableContent(
+            f"{file.basename} is not a text in {error.encoding}; give its encoding, such as encoding='latin-1', "
+            'or open_with="file" gives its bytes'
+        )
+    else:
         # An object's address says nothing about the file.
         reason = re.sub(r"<[\w.]+ object at 0x[0-9a-fA-F]+>", "the content", str(error).strip())
-        raise UnreadableContent(
-            f"{file.basename} could not be opened by {name} ({type(error).__name__}: {reason}); "
-            'open_with="file" gives its bytes'
-        ) from error
+        sentence = f"{file.basename} could not be opened by {opener} ({type(error).__name__}: {reason})"
+    return UnreadableContent(f'{sentence}; open_with="file" gives its bytes')
 
 
 def run_for_folder(open_with: str, folder: Folder[Any], options: Mapping[str, Any]) -> Any:
@@ -137,9 +149,11 @@ def run_for_folder(open_with: str, folder: Folder[Any], options: Mapping[str, An
 
 def _edge_error(error: BaseException | None) -> EdgeError | None:
     """Return the `EdgeError` that a library wrapped in an error of its own, or None."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # a context can lead back to itself, as in zipfile's errors
         if isinstance(error, EdgeError):
             return error
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
 

@@ -34,10 +34,16 @@ def parquet(file: File, options: dict[str, Any]) -> Any:
     columns = options.get("columns")
     metadata = pyarrow.parquet.read_metadata(file)
     file.seek(0)
+    names = metadata.schema.to_arrow_schema().names
+    has_twins = len(set(names)) < len(names)
     check_size(file.basename, file.size, [metadata], columns, options.get(OPTION))
 
     def read_table(columns: Any, unit: str | None = None) -> Any:
         file.seek(0)
+        if has_twins and options.get("filters") is None:
+            # read_table goes through a dataset, whose columns have a name each.
+            single = pyarrow.parquet.ParquetFile(file, coerce_int96_timestamp_unit=unit)
+            return single.read(columns, use_pandas_metadata=True)
         return pyarrow.parquet.read_table(
             file,
             columns=columns,

@@ -58,6 +58,8 @@ OPTIONS = frozenset(
 _UNLIKE_CSV = frozenset({"comment", "header", "lineterminator", "names", "on_bad_lines", "skipfooter", "skiprows"})
 """Options with which rows are not those of Python's `csv`; the checks by it are left out then."""
 
+_PAGE = re.compile(r"\ufeff?\s*<(!doctype html|html)\b", re.IGNORECASE)
+
 _OTHER_SEPARATORS = {",": (";", "\t"), "\t": (";", ",")}
 
 
@@ -76,6 +78,11 @@ def read(file: File, separator: str, options: dict[str, Any]) -> Any:
     if not regular or "usecols" in options:
         return _read(pandas, file, buffered, options)
     text = head.decode(options["encoding"], "ignore")
+    if _PAGE.match(text):
+        raise UnreadableContent(
+            f"{file.basename} is a web page and no table: where it was downloaded, one had perhaps to sign in; "
+            'open_with="text" shows it'
+        )
     header, first = _first_rows(text, options)
     options |= _names(header, text)
     if options.get("index_col") is False and len(first) > len(header) > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import datetime as dt
 import io
 import re
 import zipfile
@@ -10,6 +11,7 @@ from typing import Any
 
 from edge_vfs.file import File
 from edge_vfs.openers import whole_numbers
+from edge_vfs.openers.cell_markup import Markup
 from edge_vfs.openers.opener import UnreadableContent, need, warn
 from edge_vfs.openers.unpacking import MAX_UNPACKED_SIZE
 
@@ -45,7 +47,15 @@ MAX_CELLS = 20_000_000
 def read_text(file: File, options: dict[str, Any]) -> Any:
     """Return the first table of an OpenDocument text."""
     pandas = need("a table", file, "pandas", "odf")
-    return pandas.read_excel(io.BytesIO(file.readall()), engine="odf", **options)
+    content = file.readall()
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.getinfo("META-INF/manifest.xml")
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise UnreadableContent(
+            f'{file.basename} is not an OpenDocument text ({error}); open_with="file" gives its bytes'
+        ) from error
+    return pandas.read_excel(io.BytesIO(content), engine="odf", **options)
 
 
 def read(file: File, options: dict[str, Any]) -> Any:
@@ -60,26 +70,31 @@ def read(file: File, options: dict[str, Any]) -> Any:
     except python_calamine.CalamineError as error:
         raise _not_a_workbook(file, content, error) from error
     with workbook:
-        options["sheet_name"] = _sheets(file, workbook, options.get("sheet_name"))
-        source = io.BytesIO(content)
+        sheets = options["sheet_name"] = _sheets(file, workbook, options.get("sheet_name"))
+        markup = Markup(content)
+        markup.warn_of_cells(file.basename, sheets if isinstance(sheets, list) else [sheets])
+        source = io.BytesIO(markup.with_breaks())
         if _CONVERTING & set(options) or not isinstance(options.get("dtype"), dict | None):
             return pandas.read_excel(source, engine="calamine", **options)
         chosen = options.get("dtype") or {}
         options["dtype"] = collections.defaultdict(lambda: object, chosen)
         options.setdefault("keep_default_na", False)  # a text "NA" is a text; a blank cell is missing all the same
         frames = pandas.read_excel(source, engine="calamine", **options)
+    durations = markup.durations()
     if isinstance(frames, dict):
-        return {name: _typed(pandas, frame, chosen) for name, frame in frames.items()}
-    return _typed(pandas, frames, chosen)
+        return {name: _typed(pandas, frame, chosen, durations) for name, frame in frames.items()}
+    return _typed(pandas, frames, chosen, durations)
 
 
-def _typed(pandas: Any, frame: Any, chosen: dict[Any, Any]) -> Any:
+def _typed(pandas: Any, frame: Any, chosen: dict[Any, Any], durations: dict[str, dt.timedelta]) -> Any:
     """Give each column the type of its cells; these keep their own where they have several."""
     columns = []
     for position, name in enumerate(frame.columns):
         column = frame.iloc[:, position]
         if str(column.dtype) in ("object", "str") and name not in chosen:
             cells = [None if cell == "" or cell is None or cell != cell else cell for cell in column]
+            if durations and any(isinstance(cell, str) and cell in durations for cell in cells):
+                cells = [_duration(cell, durations) for cell in cells]
             column = whole_numbers.series(pandas, cells).set_axis(frame.index)
         columns.append(column)
     if not columns:
@@ -89,6 +104,13 @@ def _typed(pandas: Any, frame: Any, chosen: dict[Any, Any]) -> Any:
     if typed.index.nlevels == 1:
         typed.index = typed.index.infer_objects()
     return typed
+
+
+def _duration(cell: Any, durations: dict[str, dt.timedelta]) -> Any:
+    """Return a cell of a column in which durations are; calamine gives those below a day as times of the day."""
+    if isinstance(cell, dt.time):
+        return dt.timedelta(hours=cell.hour, minutes=cell.minute, seconds=cell.second, microseconds=cell.microsecond)
+    return durations.get(cell, cell) if isinstance(cell, str) else cell
 
 
 def _sheets(file: File, workbook: Any, chosen: Any) -> Any:
