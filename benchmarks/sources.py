@@ -80,8 +80,8 @@ def tables() -> None:
 
 
 def keys() -> None:
-    object_store = _engines().object_store
-    with tempfile.TemporaryDirectory() as folder, object_store(Path(folder)) as store:
+    juicefs = _engines().juicefs
+    with tempfile.TemporaryDirectory() as folder, juicefs(Path(folder)) as store:
         connection = S3Connection("x", "X", "keys", *store)
         client = connection.client()
         client.create_bucket(Bucket="keys")

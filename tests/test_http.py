@@ -332,7 +332,7 @@ def test_a_signed_address_gets_no_token(fake: Fake) -> None:
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "ftp://a.example.com/"]
 )
-def test_a_signed_address_is_one_of_http(fake: Fake, url: str) -> None:
+def test_a_signed_address_is_of_http(fake: Fake, url: str) -> None:
     edge = session(fake.url)
     for use in (edge.http.core.absolute, lambda url: edge.http.core.signed("GET", url)):
         with pytest.raises(BadResponse, match="not of HTTP"):

@@ -312,7 +312,7 @@ def test_sources(
     assert sources.list() == []
 
     (tmp_path / "store").mkdir()
-    with ENGINES.object_store(tmp_path / "store") as store:
+    with ENGINES.juicefs(tmp_path / "store") as store:
         bucket = S3Connection("plates", "Plates", "plates", store.endpoint, store.access_key, store.secret_key, None)
         bucket.client().create_bucket(Bucket="plates")
         sources.add(bucket)

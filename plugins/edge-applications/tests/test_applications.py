@@ -344,6 +344,30 @@ def test_the_older_name_of_the_framework_can_be_set(viewer: EdgeSession) -> None
     assert viewer.applications.update_app_version(kept).framework is AppFrameworkEnum.NoFramework
 
 
+def test_what_members_run_stays_what_was_approved(admin: EdgeSession, viewer: EdgeSession) -> None:
+    viewer.applications.add_app_version(version())
+    kept = viewer.applications.get_app_version("viewer", "1.0.0")
+    kept.link = "quay.io/lab/viewer:1.0.0-fixed"
+    kept = viewer.applications.update_app_version(kept)
+
+    application = admin.applications.approve_application("viewer")
+    application.visible_versions = ["1.0.0"]
+    application = admin.applications.update_application(application)
+    for field, value in {"link": "quay.io/elsewhere/viewer:1.0.0", "kind": AppKindEnum.Kubernetes}.items():
+        changed = viewer.applications.get_app_version("viewer", "1.0.0")
+        setattr(changed, field, value)
+        with pytest.raises(Conflict, match="approved and visible, so that its kind and link stay.*add a version"):
+            viewer.applications.update_app_version(changed)
+    kept.title = "A better title"
+    assert viewer.applications.update_app_version(kept).link == "quay.io/lab/viewer:1.0.0-fixed"
+
+    application.visible_versions = []
+    admin.applications.update_application(application)
+    kept = viewer.applications.get_app_version("viewer", "1.0.0")
+    kept.link = "quay.io/lab/viewer:1.0.0"
+    assert viewer.applications.update_app_version(kept).link == "quay.io/lab/viewer:1.0.0"
+
+
 def test_taken_and_missing_versions(viewer: EdgeSession) -> None:
     viewer.applications.add_app_version(version("1.0.0+build.7"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import logging
@@ -55,6 +56,60 @@ def test_a_body_that_cannot_be_read_is_a_problem(api: Api) -> None:
     refused(api.files("POST", "/folders", data=bytes(9 << 20), headers=json), 413, "too_large")
     chunked = (bytes(1 << 20) for _ in range(9))
     refused(api.files("POST", "/folders", data=chunked, headers=json), 413, "too_large")
+
+
+def test_numbers_of_thousands_of_digits_are_refused(api: Api) -> None:
+    digits = "1" * 4301
+    json = {"Content-Type": "application/json"}
+    for body in (f'{{"path": {digits}}}', f'{{"path": "a", "exist_ok": {digits}}}', f'{{"path": [{digits}e999]}}'):
+        answer = api.files("POST", "/folders", data=body.encode(), headers=json)
+        assert answer.status_code in (400, 422), answer.text
+        refused(answer, answer.status_code, "bad_entry")
+    size = api.files("POST", "/uploads", data=f'{{"path": "a", "size": {digits}}}'.encode(), headers=json)
+    refused(size, size.status_code, "bad_entry")
+    answer = api.call("GET", f"/v1/orgs/{api.organization}/files/entries?path=&limit={digits}")
+    refused(answer, 422, "bad_entry")
+    api.put("a", b"content")
+    digits = "1" * 2000
+    for span in (f"bytes=0-{digits}", f"bytes={digits}-", f"bytes=-{digits}", f"bytes={digits}-{digits}"):
+        assert api.files("GET", "/content", params={"path": "a"}, headers={"Range": span}).status_code in (
+            200,
+            206,
+            416,
+        )
+    for query in (f"cursor={digits}", "cursor=x", "cursor=-1", f"cursor={1 << 64}"):
+        answer = api.call("GET", f"/v1/orgs/{api.organization}/billing/events?{query}")
+        assert answer.status_code < 500, answer.text
+    for path in (f"/v1/uploads/x/parts/{digits}", f"/v1/orgs/{api.organization}/files/uploads/{digits}"):
+        assert api.call("PUT", path).status_code < 500
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"{}", b"[1]", b"1" * 5000, b'["a",1,"b","c","d"]', b"[1e999,1,1,1,1]", b"\xff"]
+)
+@pytest.mark.parametrize(
+    "address", ["search?query=ab", "files/entries?path=", "sources?limit=1", "applications?limit=1"]
+)
+def test_a_cursor_that_the_server_never_gave_is_refused(api: Api, content: bytes, address: str) -> None:
+    cursor = base64.urlsafe_b64encode(content).decode().rstrip("=")
+    answer = api.call("GET", f"/v1/orgs/{api.organization}/{address}&cursor={cursor[:6000]}")
+    assert answer.status_code < 500, answer.text
+
+
+@pytest.mark.parametrize("chunk", [b"zz\r\nab\r\n", b"-1\r\n", b"\r\n\r\n", b"5\r\nab", b"1" * 5000 + b"\r\n"])
+@pytest.mark.parametrize("start", ["PUT {files}/content?path=a", "POST {files}/folders", "GET {files}/nothing"])
+def test_a_chunk_that_is_none_is_refused(api: Api, edge_server: EdgeServer, start: str, chunk: bytes) -> None:
+    parts = urlsplit(edge_server.url)
+    request = (
+        f"{start.format(files=f'{parts.path}/v1/orgs/{api.organization}/files')} HTTP/1.1\r\nHost: a\r\n"
+        f"Authorization: Bearer {api.token}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ).encode()
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
+        connection.sendall(request + chunk)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    assert answer[9:12] in (b"400", b"404"), answer
+    assert b'"code"' in answer
 
 
 def test_a_field_that_is_wrong_is_named(api: Api) -> None:
@@ -189,12 +244,15 @@ def test_the_log_holds_no_token_and_no_signature(tmp_path: Path) -> None:
         assert admin.signed("GET", url).status_code == 200
         admin.signed("GET", f"{url}x")
         admin.call("GET", "/v1/meta", headers={"X-Request-ID": "see-me"})
+        admin.call("GET", "/v1/no%0a127.0.0.1 forged%1b]0;owned%07")
     finally:
         close_all()
         server.close()
     access = (server.data / "logs" / "access.log").read_text()
     assert "GET /v1/meta" in access
     assert "see-me" in access
+    assert '"GET /v1/no%0A127.0.0.1%20forged%1B%5D0%3Bowned%07"' in access
+    assert all(line.startswith("127.0.0.1 [") for line in access.splitlines())
     for log in (access, server.log.partition("EDGE_API_TOKEN=")[2].partition("\n")[2]):
         assert "edg_" not in log
         assert "signature" not in log

@@ -94,6 +94,8 @@ def test_a_first_start_makes_all_that_is_needed_and_later_ones_go_on_with_it(own
     assert me["organizations"][0]["roles"] == ["admin", "developer"]
     assert first.put("kept", b"kept").status_code == 201
     assert own_server.data.stat().st_mode & 0o777 == 0o700
+    open_to_others = [path for path in own_server.data.rglob("*") if path.stat().st_mode & 0o077]
+    assert {path.name for path in open_to_others} <= {"server.json"}, "it holds the address alone"
     running = json.loads((own_server.data / "server.json").read_text())
     assert running == {"url": own_server.url, "pid": own_server.pid}
     close_all()
@@ -106,6 +108,24 @@ def test_a_first_start_makes_all_that_is_needed_and_later_ones_go_on_with_it(own
     assert f"edge server env --data {own_server.data}" in later
     again = client(own_server, settings["EDGE_API_TOKEN"], "default")
     assert again.get("kept").content == b"kept"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_a_data_folder_that_others_could_read_is_closed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o755)
+    with data_folder.locked(folder):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_env_prints_is_quoted_for_the_shell() -> None:
+    odd = data_folder.Access("http://127.0.0.1:1/$(x)", "a b", "edg_'x")
+    assert exports(odd.exports()) == {
+        "EDGE_API_SERVICE_URL": "http://127.0.0.1:1/$(x)",
+        "EDGE_API_ORG": "a b",
+        "EDGE_API_TOKEN": "edg_'x",
+    }
 
 
 def test_a_second_server_on_the_same_data_is_refused(edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import edge_vfs
-from edge_core.errors import BadEntry, Conflict, Forbidden, Unauthenticated
+from edge_core.errors import BadEntry, Conflict, Forbidden, NotFound, Unauthenticated
 from edge_core.redaction import guard
+from edge_sources import s3_keys
 from edge_sources.connection import Connection, need, parts_of
 from edge_sources.s3_errors import translated
 from edge_sources.s3_store import AMAZON, BucketStore
@@ -31,8 +32,10 @@ class S3File(edge_vfs.File):
 class S3Folder(edge_vfs.Folder[S3File]):
     """A folder of a bucket: a prefix of its keys that ends in ``/``.
 
-    A folder exists as long as a key begins with its path and ``/``. Keys that are not valid paths, such
-    as ``a//b``, are left out; `S3Connection.iter_keys` returns all keys.
+    A folder exists as long as a key begins with its path and ``/``. Keys that have an empty segment, ``.`` or
+    ``..``, such as ``a//b`` and ``/a``, are left out with an `InexactWarning` that counts them, and stay when the
+    folder is deleted; `S3Connection.iter_keys` returns and `S3Connection.open` opens any key. A key can be the
+    beginning of others: its name then stands for the file, and a folder of the same name is listed beside it.
 
     Folders are equal if their stores' addresses, buckets and paths are. The pickle of a folder names the
     connector and has no keys: on arrival the session gets the connector again, at the first call.
@@ -141,11 +144,27 @@ class S3Connection(Connection):
         """Open a key like `Folder.open`: ``conn.open("runs/plate-7.csv")`` is a DataFrame.
 
         Args:
-            key: the key.
+            key: any key of the bucket, such as one of `list_keys`. A key that does not exist, or ends in ``/`` and
+                has no content, opens as an `S3Folder` if it is the path of a folder.
             open_with: name of an opener, or ``"file"`` for the bytes as an `S3File`.
             options: options of the opener, as of `Folder.open`.
+
+        Raises:
+            NotFound: neither a key nor a folder has this name.
+            BadEntry, MissingPackage, UnreadableContent: as for `Folder.open`.
         """
-        return self.root.open(key, open_with, **options)
+        if not key:
+            raise BadEntry("the key is empty; give one of list_keys")
+        entry = self._store.head(key)
+        if entry is None or (key.endswith("/") and not entry.size and open_with != "file"):
+            path = key.removesuffix("/")
+            if folder := self._store.folder(path):
+                return self.root._open_at(path, folder, open_with, options)
+        if entry is None:
+            raise NotFound(
+                f"{s3_keys.named(key)} does not exist in the bucket {self.bucket}; list_keys lists what there is"
+            )
+        return self.root._open_at(key, entry, open_with, options)
 
     def check(self, timeout: float) -> None:
         client = self.client(connect_timeout=timeout, read_timeout=timeout, attempts=1)

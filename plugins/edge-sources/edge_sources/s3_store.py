@@ -8,11 +8,13 @@ import functools
 import hashlib
 import itertools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from edge_core.errors import AlreadyExists, BadEntry, BadResponse, Conflict, NotFound
+from edge_sources import s3_keys
 from edge_sources.s3_errors import status_of, translated
+from edge_vfs.openers.opener import warn
 from edge_vfs.source import Source
 from edge_vfs.store import Stat
 
@@ -111,30 +113,75 @@ class BucketStore:
         return self._client
 
     def stat(self, path: str, /) -> Entry:
+        if not path:
+            return Entry("", "folder")
         _check(path)
-        if path:
-            entry = self._head(path)
-            if entry is not None:
-                return entry
-        if path and not self._any_below(path):
-            raise NotFound(f"/{path} does not exist in the bucket {self.bucket}; list the folder above it")
-        return Entry(_basename(path), "folder")
+        entry = self.head(path) or self.folder(path)
+        if entry is None:
+            raise NotFound(
+                f"{s3_keys.named(path)} does not exist in the bucket {self.bucket}; list the folder above it"
+            )
+        return entry
+
+    def head(self, key: str) -> Entry | None:
+        """Return what the store knows of a key, whether or not it is a path; None if the key does not exist."""
+        import botocore.exceptions
+
+        try:
+            with translated(s3_keys.named(key)):
+                try:
+                    head = self.client.head_object(Bucket=self.bucket, Key=key)
+                except botocore.exceptions.ClientError as error:
+                    if status_of(error) == 404:
+                        return None
+                    raise
+        except NotFound:
+            return None
+        digest = head.get("Metadata", {}).get(DIGEST)
+        return Entry(_basename(key), "file", head["LastModified"], head["ContentLength"], digest, head.get("ETag"))
+
+    def folder(self, path: str) -> Entry | None:
+        """Return the folder at `path`; None if it is not a path, or no key begins with it and ``/``."""
+        exists = s3_keys.is_path(path) and self._any_below(path)
+        return Entry(_basename(path), "folder") if exists else None
 
     def children(self, path: str, /, kind: str | None = None) -> Iterator[Entry]:
-        _check(path)
+        if path:
+            _check(path)
         prefix = f"{path}/" if path else ""
         empty = True
+        hidden: list[str] = []
+        more = False
         for page in self.pages(prefix, Delimiter="/"):
-            entries = [_child(key, prefix) for key in page.get("Contents", ())]
-            entries += [
-                Entry(common["Prefix"][len(prefix) : -1], "folder") for common in page.get("CommonPrefixes", ())
-            ]
-            empty = empty and not entries
+            contents, common = page.get("Contents", ()), page.get("CommonPrefixes", ())
+            empty = empty and not contents and not common
+            entries: list[Entry] = []
+            for key in contents:
+                entry = _child(key, prefix)
+                if s3_keys.is_name(entry.name):
+                    entries.append(entry)
+                elif key["Key"] != prefix or entry.size:  # an empty object marks the folder and shows by it
+                    hidden.append(key["Key"])
+            for begin in common:
+                name = begin["Prefix"][len(prefix) : -1]
+                if s3_keys.is_name(name):
+                    entries.append(Entry(name, "folder"))
+                else:
+                    first = next(self.pages(begin["Prefix"]))  # and no further page: there may be millions
+                    hidden += [key["Key"] for key in first.get("Contents", ())]
+                    more = more or bool(first.get("IsTruncated"))
             for entry in sorted(entries, key=lambda entry: entry.name.encode()):
-                if entry.name and kind in (None, entry.kind):
+                if kind in (None, entry.kind):
                     yield entry
         if empty and path:
-            raise NotFound(f"the folder /{path} does not exist in the bucket {self.bucket}; list the folder above it")
+            raise NotFound(
+                f"the folder {s3_keys.named(path)} does not exist in the bucket {self.bucket}; list the folder above it"
+            )
+        if hidden:
+            warn(
+                f"{s3_keys.counted(hidden, more=more)} cannot be shown in a folder, as a name would be empty, . or ..; "
+                "the connection's list_keys lists and open opens any key"
+            )
 
     def pages(self, prefix: str, **options: Any) -> Iterator[dict[str, Any]]:
         """Iterate over the store's pages of the keys that begin with `prefix`.
@@ -163,7 +210,7 @@ class BucketStore:
         return Reader(self, path, stat)
 
     def write(self, path: str, source: Source, /, *, overwrite: bool) -> None:
-        _check(path, named=True)
+        _check(path, new=True)
         self._refuse_taken(path, file=overwrite)
         source.on_read = lambda done: self.progress("upload", path, done, source.size)
         content = source.small(SMALL)
@@ -171,7 +218,7 @@ class BucketStore:
             size = self._write_parts(path, source)
         else:
             size = len(content)
-            with translated(f"/{path}"):
+            with translated(s3_keys.named(path)):
                 self.client.put_object(
                     Bucket=self.bucket,
                     Key=path,
@@ -182,15 +229,15 @@ class BucketStore:
         self.progress("upload", path, size, size, finished=True)
 
     def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
-        _check(path, named=True)
+        _check(path, new=True)
         self._refuse_taken(path, folder=exist_ok)
         if not self._any_below(path):
-            with translated(f"/{path}"):
+            with translated(s3_keys.named(path)):
                 self.client.put_object(Bucket=self.bucket, Key=f"{path}/", Body=b"", ContentMD5=_md5(b""))
 
     def move(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
-        _check(path, named=True)
-        _check(new_path, named=True)
+        _check(path)
+        _check(new_path, new=True)
         stat = self.stat(path)
         if path == new_path:
             return
@@ -202,38 +249,34 @@ class BucketStore:
             self._delete([path])
             return
         # Stores have no folders to move: every key is copied, then every key is deleted.
-        for key in self.keys(f"{path}/"):
-            self._copy(key, new_path + key[len(path) :])
-        self._delete_below(f"{path}/")
+        prefix = f"{path}/"
+        keys = self._sizes(prefix)
+        for key, size in keys.items():
+            self._copy(key, new_path + key[len(path) :], marker=key.endswith("/") and not size)
+        self._delete_listed(prefix, keys, (), "moved")
 
     def delete(self, path: str, /, *, recursive: bool) -> None:
-        _check(path, named=True)
+        _check(path)
         if self.stat(path).kind == "file":
-            with translated(f"/{path}"):
+            with translated(s3_keys.named(path)):
                 self.client.delete_object(Bucket=self.bucket, Key=path)
             return
-        if not recursive and any(key != f"{path}/" for key in itertools.islice(self.keys(f"{path}/"), 2)):
-            raise Conflict(f"the folder /{path} is not empty; recursive=True deletes it and everything in it")
-        self._delete_below(f"{path}/")
+        prefix = f"{path}/"
+        if not recursive and any(key != prefix for key in itertools.islice(self.keys(prefix), 2)):
+            raise Conflict(
+                f"the folder {s3_keys.named(path)} is not empty; recursive=True deletes it and everything in it"
+            )
+        keys = list(self.keys(prefix))
+        hidden = [key for key in keys if not s3_keys.is_within(key, prefix)]
+        self._delete_listed(prefix, set(keys).difference(hidden), hidden, "deleted")
+        if hidden:
+            warn(
+                f"{s3_keys.counted(hidden)} stay, as the folder {s3_keys.named(path)} cannot show them (a name would "
+                "be empty, . or ..); the client() of the connection deletes any key"
+            )
 
     def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:
         self._report(direction, path, done, total, finished=finished)
-
-    def _head(self, path: str) -> Entry | None:
-        import botocore.exceptions
-
-        try:
-            with translated(f"/{path}"):
-                try:
-                    head = self.client.head_object(Bucket=self.bucket, Key=path)
-                except botocore.exceptions.ClientError as error:
-                    if status_of(error) == 404:
-                        return None
-                    raise
-        except NotFound:
-            return None
-        digest = head.get("Metadata", {}).get(DIGEST)
-        return Entry(_basename(path), "file", head["LastModified"], head["ContentLength"], digest, head.get("ETag"))
 
     def _any_below(self, path: str) -> bool:
         with translated(f"the bucket {self.bucket}"):
@@ -242,14 +285,14 @@ class BucketStore:
 
     def _refuse_taken(self, path: str, *, file: bool = False, folder: bool = False) -> None:
         """Raise `AlreadyExists` if something is at `path`, except a file or folder that the caller allows."""
-        if self._head(path) is not None and not file:
+        if self.head(path) is not None and not file:
             raise AlreadyExists(f"a file /{path} exists already; choose another name, or allow to overwrite it")
         if not folder and self._any_below(path):
             raise AlreadyExists(f"a folder /{path} exists already; choose another name")
 
     def _write_parts(self, path: str, source: Source) -> int:
         part_size = max(PART, -(-(source.size or 0) // 10_000))
-        with translated(f"/{path}"):
+        with translated(s3_keys.named(path)):
             upload = self.client.create_multipart_upload(Bucket=self.bucket, Key=path)["UploadId"]
         place: dict[str, Any] = {"Bucket": self.bucket, "Key": path, "UploadId": upload}
         size = 0
@@ -257,51 +300,79 @@ class BucketStore:
         try:
             for number, part in enumerate(source.parts(part_size), 1):
                 body = part.read()
-                with translated(f"/{path}"):
+                with translated(s3_keys.named(path)):
                     sent = self.client.upload_part(PartNumber=number, Body=body, ContentMD5=_md5(body), **place)
                 parts.append({"PartNumber": number, "ETag": sent["ETag"]})
                 size += len(body)
-            with translated(f"/{path}"):
+            with translated(s3_keys.named(path)):
                 self.client.complete_multipart_upload(MultipartUpload={"Parts": parts}, **place)
         except BaseException:
             # Parts of an upload that is not completed stay in the store and are charged.
-            with translated(f"/{path}"):
+            with translated(s3_keys.named(path)):
                 self.client.abort_multipart_upload(**place)
             raise
         return size
 
-    def _copy(self, key: str, new_key: str) -> None:
-        with translated(f"/{key}"):
-            if key.endswith("/"):  # the empty object that marks a folder; some stores do not copy it
+    def _copy(self, key: str, new_key: str, *, marker: bool = False) -> None:
+        """Copy a key; `marker` tells that it is an empty object that marks a folder, which some stores do not copy."""
+        with translated(s3_keys.named(key)):
+            if marker:
                 self.client.put_object(Bucket=self.bucket, Key=new_key, Body=b"", ContentMD5=_md5(b""))
                 return
             self.client.copy({"Bucket": self.bucket, "Key": key}, self.bucket, new_key)
 
-    def _delete_below(self, prefix: str) -> None:
-        """Delete all keys that begin with `prefix`."""
-        # Stores with real folders list an empty folder as a key, so the keys are listed again after a deletion.
-        before: list[str] = []
-        while (keys := list(self.keys(prefix))) and keys != before:
-            self._delete(keys)
-            before = keys
+    def _sizes(self, prefix: str) -> dict[str, int]:
+        """Return all keys that begin with `prefix`, and the bytes of each."""
+        return {key["Key"]: key["Size"] for page in self.pages(prefix) for key in page.get("Contents", ())}
 
-    def _delete(self, keys: list[str]) -> None:
+    def _delete_listed(self, prefix: str, keys: Collection[str], others: Collection[str], done: str) -> None:
+        """Delete keys of a folder that were listed, and nothing else.
+
+        Args:
+            prefix: the folder's path and ``/``.
+            keys: the keys to delete.
+            others: the other keys that were listed, which stay.
+            done: what is done to the folder, for the sentences.
+
+        Raises:
+            Conflict: keys have appeared since, or could not be deleted.
+        """
+        self._delete(keys)
+        # Stores with real folders list a folder as a key once it is empty, and then the folder that holds it.
+        folders = s3_keys.folders_of(keys, prefix)
+        left = set(self.keys(prefix)).difference(others)
+        while emptied := left & folders:
+            self._delete(emptied)
+            before, left = left, set(self.keys(prefix)).difference(others)
+            if left == before:
+                break
+        if not left and self.head(prefix) is not None:
+            # SeaweedFS does not list an empty folder, but shows it in the folder above for a while.
+            self._delete(folders)
+        folder = s3_keys.named(prefix[:-1])
+        if appeared := left.difference(folders, keys):
+            raise Conflict(
+                f"{s3_keys.counted(appeared)} appeared while the folder {folder} was {done}, and stay in it; look at "
+                "them, then try again"
+            )
+        if left:
+            raise Conflict(f"{s3_keys.counted(left)} could not be deleted; try again")
+
+    def _delete(self, keys: Collection[str]) -> None:
         descending = sorted(keys, reverse=True)
-        waiting = iter([key for key in descending if not key.endswith("/")])
-        while batch := list(itertools.islice(waiting, 1000)):
+        together = [key for key in descending if not key.endswith("/") and s3_keys.is_xml(key)]
+        failed: list[str] = []
+        for start in range(0, len(together), 1000):
+            batch = [{"Key": key} for key in together[start : start + 1000]]
             with translated(f"the bucket {self.bucket}"):
-                answer = self.client.delete_objects(
-                    Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
-                )
-            if failed := answer.get("Errors"):
-                example = failed[0].get("Key")
-                raise Conflict(
-                    f"{len(failed)} of {len(batch)} keys could not be deleted, such as {example!r}; try again"
-                )
+                answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
+            failed += [str(error.get("Key")) for error in answer.get("Errors", ())]
+        if failed:
+            raise Conflict(f"{s3_keys.counted(failed)} could not be deleted; try again")
         # Some stores have real folders, which must be empty to be deleted: last, and the innermost first.
         for key in descending:
-            if key.endswith("/"):
-                with translated(f"/{key}"):
+            if key.endswith("/") or not s3_keys.is_xml(key):
+                with translated(s3_keys.named(key)):
                     self.client.delete_object(Bucket=self.bucket, Key=key)
 
 
@@ -315,13 +386,14 @@ class Reader:
 
     def open(self, start: int, stop: int, /) -> Stream:
         options = {"IfMatch": self._stat.version} if self._stat.version else {}
-        with translated(f"/{self._path}"):
+        with translated(s3_keys.named(self._path)):
             answer = self._store.client.get_object(
                 Bucket=self._store.bucket, Key=self._path, Range=f"bytes={start}-{stop - 1}", **options
             )
         if answer["ContentLength"] != stop - start or answer.get("ETag", self._stat.version) != self._stat.version:
             answer["Body"].close()
-            raise BadResponse(f"the store did not send the requested bytes of /{self._path}; open it again")
+            shown = s3_keys.named(self._path)
+            raise BadResponse(f"the store did not send the requested bytes of {shown}; open it again")
         return Stream(answer["Body"], self._path)
 
     def url(self, expires_in: int, /) -> str:
@@ -341,7 +413,7 @@ class Stream:
         self._path = path
 
     def read(self, size: int, /) -> bytes:
-        with translated(f"/{self._path}"):
+        with translated(s3_keys.named(self._path)):
             block: bytes = self._body.read(size)
         return block
 
@@ -359,18 +431,21 @@ def _child(key: dict[str, Any], prefix: str) -> Entry:
     return Entry(key["Key"][len(prefix) :], "file", key["LastModified"], key["Size"], None, key.get("ETag"))
 
 
-def _basename(path: str) -> str:
-    return path.rpartition("/")[2]
+def _basename(key: str) -> str:
+    return key.rpartition("/")[2] or key
 
 
-def _check(path: str, *, named: bool = False) -> None:
-    if not path and not named:
-        return
-    for segment in path.split("/"):
-        if segment in ("", ".", "..") or any(ord(character) < 32 or ord(character) == 127 for character in segment):
-            raise BadEntry(
-                f"{path!r} has a name that is empty, . or .., or has control characters; give a path without these"
-            )
+def _check(path: str, *, new: bool = False) -> None:
+    """Check that a folder can show `path`, and that a file or folder can be made there if it is `new`.
+
+    Raises:
+        BadEntry: it cannot.
+    """
+    if not s3_keys.is_path(path) or (new and s3_keys.has_controls(path)):
+        raise BadEntry(
+            f"{path!r} has a name that is empty, . or .., or has control characters; give a path without these, or "
+            "open an existing key by open of the connection"
+        )
 
 
 def _md5(content: bytes) -> str:

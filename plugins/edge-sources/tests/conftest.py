@@ -40,13 +40,33 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A running object store."""
-    with engines.object_store(tmp_path_factory.mktemp("store")) as running:
+    with engines.juicefs(tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A running object store of another kind."""
+    with engines.seaweedfs(tmp_path_factory.mktemp("weed")) as running:
         yield running
 
 
 @pytest.fixture
 def bucket(store: Store) -> S3Connection:
     """A connection to a fresh bucket."""
+    return bucket_of(store)
+
+
+@pytest.fixture
+def amazon() -> Iterator[S3Connection]:
+    """A connection to a fresh bucket of a store that keeps any key as it is, as Amazon's does; it is simulated."""
+    import moto
+
+    with moto.mock_aws():
+        yield bucket_of(Store("", "key", "secret"))
+
+
+def bucket_of(store: Store) -> S3Connection:
     connection = S3Connection("plates", "Plates", f"b{secrets.token_hex(6)}", *store)
     connection.client().create_bucket(Bucket=connection.bucket)
     return connection

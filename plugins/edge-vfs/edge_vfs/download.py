@@ -6,9 +6,10 @@ import contextlib
 import datetime as dt
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from edge_core.errors import BadEntry
+from edge_core.errors import BadEntry, NotFound
 from edge_core.replacing import replacing
 from edge_vfs import local_names
 from edge_vfs.content import Check, Content
@@ -120,7 +121,7 @@ def plan(store: FileStore, path: str, top: pathlib.Path, *, portable: bool) -> t
     while waiting:
         source, target = waiting.pop()
         names: set[str] = set()
-        for entry in store.children(source):
+        for entry in _children(store, source, gone=source != path):
             if entry.name in names:
                 raise BadEntry(
                     f"in {'/' + source!r}: a file and a folder both have the name {entry.name!r}, and no local folder "
@@ -139,6 +140,15 @@ def plan(store: FileStore, path: str, top: pathlib.Path, *, portable: bool) -> t
                 files.append(Planned(place, entry, local))
         _check_together(names, source, top if top.is_dir() else top.parent, portable=portable)
     return folders, files
+
+
+def _children(store: FileStore, path: str, *, gone: bool) -> Iterator[Stat]:
+    """Iterate over the entries of a folder, which may be gone by now: none are left then, if `gone` is True."""
+    try:
+        yield from store.children(path)
+    except NotFound:
+        if not gone:
+            raise
 
 
 def _checked(name: str, folder: str, *, portable: bool) -> str:

@@ -210,14 +210,16 @@ class Folder(Generic[FileT]):
             UnreadableContent: the opener could not read the content.
         """
         path = self._join(name)
-        stat = self._store.stat(path)
+        return self._open_at(path, self._store.stat(path), open_with, options)
+
+    def _open_at(self, path: str, stat: Stat, open_with: str | None, options: dict[str, Any]) -> Any:
         if stat.kind == "folder":
             folder = type(self)(self._store, path)
             if open_with is not None:
                 return openers.run_for_folder(open_with, folder, options)
             if options:
                 raise BadEntry(
-                    f"{str(name)!r} is a folder, which takes no options; leave {', '.join(options)} out, or "
+                    f"{path!r} is a folder, which takes no options; leave {', '.join(options)} out, or "
                     'open_with="pandas" opens a folder of Parquet files as a table'
                 )
             return folder

@@ -168,6 +168,21 @@ def add_version(session: Session, application: Application, version: AppVersionR
     return row
 
 
+def change_version(application: Application, row: AppVersion, version: AppVersionRecord) -> None:
+    """Make a version that is there what a record says.
+
+    Raises:
+        Refusal: its definition is not valid, or members run it and would run something else.
+    """
+    approved = application.status == APPROVED and row.version in application.visible_versions
+    if approved and (row.kind, row.link) != (version.kind.value, version.link):
+        raise conflict(
+            f"{application.app_id} {row.version} is approved and visible, so that its kind and link stay as they are; "
+            "add a version"
+        )
+    apply_version(row, version)
+
+
 def apply_version(row: AppVersion, version: AppVersionRecord) -> None:
     """Make a version what a record says.
 

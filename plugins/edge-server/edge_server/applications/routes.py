@@ -166,13 +166,13 @@ def _versions(routes: Routes, context: Context) -> None:
     @routes.merge_patch(AppVersionRecord)
     @routes.response(200, AppVersionRecord.schema())
     def update_version(patch: dict[str, Any], org: str, app_id: str, version: str) -> flask.Response:
-        """Change a version; what it is called stays."""
+        """Change a version; what it is called stays, and what members run of an approved application."""
         with context.write() as session:
             application = catalogue.get(session, context.member(), app_id)
             row = catalogue.get_version(session, context.member(), application, version)
             context.require_unchanged(row)
             current = catalogue.version_record(app_id, row)
-            catalogue.apply_version(row, context.patched(current, patch, fixed=["app_id", "version"]))
+            catalogue.change_version(application, row, context.patched(current, patch, fixed=["app_id", "version"]))
             session.flush()
             return context.answer(catalogue.version_record(app_id, row), row)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,8 @@ def _explained() -> Iterator[None]:
 @click.group()
 def server() -> None:
     """Run an Edge server on this machine."""
+    # Nothing in the data folder is for the machine's other users.
+    os.umask(0o077)
 
 
 @server.command()

@@ -44,9 +44,9 @@ class Access:
     def exports(self) -> str:
         """The settings as lines for a shell."""
         return (
-            f"export EDGE_API_SERVICE_URL={self.url}\n"
-            f"export EDGE_API_ORG={self.organization}\n"
-            f"export EDGE_API_TOKEN={self.token}"
+            f"export EDGE_API_SERVICE_URL={shlex.quote(self.url)}\n"
+            f"export EDGE_API_ORG={shlex.quote(self.organization)}\n"
+            f"export EDGE_API_TOKEN={shlex.quote(self.token)}"
         )
 
 
@@ -60,6 +60,8 @@ def locked(data: Path) -> Iterator[None]:
     lock = filelock.FileLock(data / LOCK)
     with explained(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.name == "posix" and data.stat().st_mode & 0o077:
+            data.chmod(0o700)  # it was made by other means, and the database in it would be open to all
         names = {path.name for path in data.iterdir()}
         if names and not names & {database.FILE_NAME, LOCK, configuration.FILE_NAME}:
             raise CannotStart(f"{data} holds other things than a server's data; choose an empty folder with --data")

@@ -8,9 +8,12 @@ import secrets
 import signal
 import socket
 from typing import Any
+from urllib.parse import quote
 
 import gunicorn.arbiter  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
+from gunicorn.http.body import ChunkedReader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
@@ -42,6 +45,33 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
 
 
+class Log(Logger):  # type: ignore[misc]
+    """gunicorn's log, in which a request cannot begin a line of its own nor write to a terminal."""
+
+    def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
+        atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)
+        # As in the address: decoded, it may hold line breaks and escape sequences.
+        atoms["U"] = quote(environ["PATH_INFO"].encode("latin-1"))
+        return atoms
+
+
+class _Chunks:
+    """The chunks of a body; one that is no chunk breaks the body off, and ends the connection after the answer."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._reader = request.body.reader
+
+    def read(self, size: int) -> bytes:
+        try:
+            content: bytes = self._reader.read(size)
+        except errors.ParseException:
+            # What comes next could be taken for a request.
+            self._request.force_close()
+            raise OSError("the body is not in chunks, as its headers say") from None
+        return content
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
     """A process that answers requests in threads."""
 
@@ -50,6 +80,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         # A terminal sends Ctrl-C to the workers as well, who have to wait for the parent's word.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        if isinstance(req.body.reader, ChunkedReader):
+            req.body.reader = _Chunks(req)
+        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer what could not even be read; what was sent may hold a token and goes into no log."""

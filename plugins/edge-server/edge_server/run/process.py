@@ -139,7 +139,7 @@ def _serve_with_gunicorn(
     import gunicorn.http.message  # type: ignore[import-untyped]
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-    from edge_server.run.gunicorn_worker import Arbiter, Worker
+    from edge_server.run.gunicorn_worker import Arbiter, Log, Worker
 
     # gunicorn cuts its setting for this down to its own constant, which is too short for a path.
     gunicorn.http.message.MAX_REQUEST_LINE = LONGEST_ADDRESS
@@ -158,6 +158,7 @@ def _serve_with_gunicorn(
         "keepalive": 75,
         "limit_request_line": LONGEST_ADDRESS,
         "loglevel": "warning",
+        "logger_class": Log,
         "worker_tmp_dir": str(data / "incoming"),
         "control_socket_disable": True,
         "proc_name": "edge-server",

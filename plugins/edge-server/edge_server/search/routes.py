@@ -80,5 +80,5 @@ def _match_of_cursor(cursor: str) -> Match:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         distance, length, name, uid, kind = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         return Match(float(distance), int(length), str(name), str(uid), str(kind))
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         raise bad_entry("cursor: it is not one this server gave; begin the search anew") from None

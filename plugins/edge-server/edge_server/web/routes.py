@@ -70,10 +70,11 @@ class _StrictParser(FlaskParser):
                 json.dumps(loaded, ensure_ascii=False).encode()
         except RecursionError:
             raise bad_entry("the body nests too deep to be read; simplify it") from None
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            abort(400, messages={"json": ["Invalid JSON body."]})
         except UnicodeEncodeError:
             raise bad_entry("the body holds text that is not valid Unicode; correct it and send it again") from None
+        except ValueError:
+            # No JSON, no UTF-8, or a number of more digits than Python reads.
+            abort(400, messages={"json": ["Invalid JSON body."]})
         return loaded
 
 

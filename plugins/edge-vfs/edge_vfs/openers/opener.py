@@ -52,7 +52,7 @@ class UnreadableContent(EdgeError):
 
 
 class InexactWarning(UserWarning):
-    """What `open` returned is not all that the file holds, or may not be what its author meant.
+    """What was returned is not all that the file or folder holds, or may not be what its author meant.
 
     ``warnings.simplefilter("error", InexactWarning)`` makes it an error.
     """
