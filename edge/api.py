@@ -44,6 +44,9 @@ if TYPE_CHECKING:
         EdgeError as EdgeError,
     )
     from edge_core.errors import (
+        EdgeSessionError as EdgeSessionError,
+    )
+    from edge_core.errors import (
         Forbidden as Forbidden,
     )
     from edge_core.errors import (

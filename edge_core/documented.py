@@ -22,6 +22,7 @@ EXPORTS = {
     "edge.api": {
         "EdgeSession": "edge_core.session",
         "EdgeError": "edge_core.errors",
+        "EdgeSessionError": "edge_core.errors",
         "ConfigurationError": "edge_core.errors",
         "PluginError": "edge_core.errors",
         "MissingPackage": "edge_core.errors",

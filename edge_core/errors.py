@@ -13,7 +13,11 @@ class EdgeError(Exception):
     """Base of every error this project raises."""
 
 
-class ConfigurationError(EdgeError):
+class EdgeSessionError(EdgeError):
+    """No session can be opened; what `EdgeSession()` raises where its settings are missing is one."""
+
+
+class ConfigurationError(EdgeSessionError):
     """A setting is missing or cannot be right; the message names each way to give it."""
 
 

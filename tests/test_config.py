@@ -60,6 +60,13 @@ def test_all_that_is_missing_is_in_the_same_error_with_each_way_to_give_it() -> 
     assert "EDGE_API_ORG" not in message
 
 
+def test_older_programs_catch_missing_settings_by_their_name_for_it() -> None:
+    from edge.api import EdgeSessionError
+
+    with pytest.raises(EdgeSessionError, match="api_token="):
+        EdgeSession(organization="lab")
+
+
 def test_a_profile_fills_what_is_missing(profiles: Path) -> None:
     assert settings()[:3] == ("edg_profile", URL, "lab")
     assert settings(profile="other")[:3] == ("edg_other", "https://other.example.com", "far")

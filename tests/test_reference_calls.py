@@ -478,7 +478,7 @@ def test_applications(edge_session: EdgeSession) -> None:
         assert apps.add_app_version(version).proxy_kind is framework
         version = AppVersion(app_id="viewer", version=f"3.{number}", framework=framework, **native)
         assert apps.add_app_version(version).framework is framework
-    version = AppVersion(app_id="viewer", version="4", kind=AppKindEnum.Kubernetes, **native)
+    version = AppVersion(app_id="viewer", version="4", kind=AppKindEnum.Kubernetes, link="https://viewer.example.com")
     assert apps.add_app_version(version).kind is AppKindEnum.Kubernetes
     for kind in (AppKindEnum.Analysis, AppKindEnum.Data):
         with pytest.raises(BadEntry, match="kind"):  # those that are built in
@@ -751,6 +751,7 @@ def test_errors(edge_session: EdgeSession, join: Join, raw_server: Callable[[byt
         Conflict,
         ConnectionFailed,
         EdgeError,
+        EdgeSessionError,
         Forbidden,
         MissingPackage,
         NotFound,
@@ -801,8 +802,9 @@ def test_errors(edge_session: EdgeSession, join: Join, raw_server: Callable[[byt
         ask(raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"))
     with pytest.raises(ConnectionFailed):
         ask(raw_server(b""))
-    with pytest.raises(ConfigurationError):
-        EdgeSession(api_token="edg_x")
+    for name in (ConfigurationError, EdgeSessionError):
+        with pytest.raises(name):
+            EdgeSession(api_token="edg_x")
     with pytest.raises(PluginError):
 
         class Other(type(edge.tokens)):  # type: ignore[misc]

@@ -655,6 +655,7 @@ ERRORS = Section(
         _error("ConnectionFailed", OURS),
         _error("BadResponse", OURS),
         _error("ChecksumError", OURS),
+        _error("EdgeSessionError", OLD),
         _error("ConfigurationError", OURS),
         _error("PluginError", OURS),
         _error("MissingPackage", OURS),

@@ -16,7 +16,7 @@ class AppKindEnum(enum.Enum):
     Native = "native"
     """An image that the platform runs."""
     Kubernetes = "kubernetes"
-    """An image that runs on the platform's Kubernetes cluster."""
+    """Runs on a Kubernetes cluster beside the platform; `link` is its address."""
     Analysis = "analysis"
     """Built in: notebooks."""
     Data = "data"
@@ -74,7 +74,8 @@ class AppVersion(Record):
         description: shown on its tile.
         icon: a square PNG or JPEG in base64, as text or bytes; 64 or 128 pixels do well.
         kind: what runs it.
-        link: the full name of its image with a tag; the address if it is hosted elsewhere.
+        link: the whole reference of a native application's image, with its registry and a tag or digest; the
+            address of a Kubernetes or external one.
         recommended_profile: id of an app profile, such as ``edge.medium``.
         framework: the framework it is written with; members of the older `AppProxyKindEnum` are taken too.
         volume_mount_point: where a persistent volume is mounted, an absolute path.

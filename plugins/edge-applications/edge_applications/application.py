@@ -18,16 +18,20 @@ class AppStatusEnum(enum.Enum):
 
 
 class AppResource(Record):
-    """The most that an application may use, from older programs; stored as they gave it, and not used.
+    """The most that an application may use, from older programs; stored as they state it, and not used.
 
-    >>> AppResource(2, 0, 4, 60).memory
-    4
+    The units of `memory` and `shutdown` are those of the program: older ones state 20000000 and 14400.
+
+    >>> AppResource(cpu=10, gpu=1, memory=20000000).memory
+    20000000
     """
 
     cpu: float | None = field(default=None, minimum=0, maximum=100000, doc="Processors.")
     gpu: int | None = field(default=None, minimum=0, maximum=100000, doc="Graphics processors.")
-    memory: float | None = field(default=None, minimum=0, maximum=10000000, doc="GB.")
-    shutdown: int | None = field(default=None, minimum=0, maximum=10000000, doc="Idle minutes until it is stopped.")
+    memory: float | None = field(default=None, minimum=0, maximum=10**15, doc="Memory, in the unit of the program.")
+    shutdown: int | None = field(
+        default=None, minimum=0, maximum=10**15, doc="Idle time until it is stopped, in the unit of the program."
+    )
 
 
 class Application(Record):

@@ -78,9 +78,16 @@ def add(open_session: OpenSession, app_id: str | None, hide_new: bool, idle_minu
     help="Where app_config.yaml is; by default here.",
 )
 @click.option("--kind", type=_KINDS, help="What runs it; by default what app_config.yaml says, else native.")
-@click.option("--image", metavar="LINK", help="Full image name with a tag, or the address of an external app.")
+@click.option(
+    "--image",
+    "--link",
+    "link",
+    metavar="LINK",
+    help="Whole image reference of a native app, or the address of a Kubernetes or external one.",
+)
 @click.option("--profile", metavar="PROFILE_ID", help="App profile to recommend, such as edge.medium.")
 @click.option("--icon", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A square PNG or JPEG file.")
+@click.option("--skip-existing", is_flag=True, help="Leave a version that is registered already as it is.")
 @output.json_option
 @click.pass_obj
 def publish(
@@ -88,25 +95,24 @@ def publish(
     app_id: str | None,
     folder: Path,
     kind: str | None,
-    image: str | None,
+    link: str | None,
     profile: str | None,
     icon: Path | None,
+    skip_existing: bool,
     as_json: bool,
 ) -> None:
     """Register a version whose image is in a registry already.
 
     This builds no image and pushes none: do that before, with your own tools. Everything is taken
-    from app_config.yaml: app_id, app_version, framework, repository (the image is
-    REPOSITORY:APP_VERSION, unless link or --image says otherwise), and where they are there title,
-    description, icon, kind and recommended_profile. An application that is not there yet is added,
-    In Review.
+    from app_config.yaml: app_id, app_version, framework, repository and organisation, and where they
+    are there title, description, icon, kind and recommended_profile. The image is
+    REPOSITORY/ORGANISATION/APP_ID:APP_VERSION, unless link or --image says otherwise; both are those of
+    the registry. A Kubernetes or external app has its address in link or --link. An application that is
+    not there yet is added, In Review.
     """
-    config = app_config.read(folder)
+    config = app_config.read(folder, app_id)
     if app_id is not None and app_id != config.app_id:
         raise BadEntry(f"app_id: app_config.yaml is of {config.app_id}; run this in the folder of {app_id}")
-    link = image or config.link
-    if link is None:
-        raise BadEntry("repository: app_config.yaml does not have it; add it, or give --image")
     version = AppVersion(
         app_id=config.app_id,
         version=config.version,
@@ -114,22 +120,28 @@ def publish(
         description=config.description,
         icon=_encoded(icon or config.icon),
         kind=AppKindEnum(kind) if kind else config.kind or AppKindEnum.Native,
-        link=link,
         recommended_profile=profile or config.recommended_profile,
         framework=config.framework,
     )
+    version.link = link or _link(config, version.kind)
     with open_session() as edge:
-        if config.organization not in (None, edge.organization):
-            raise BadEntry(
-                f"organisation: app_config.yaml is for {config.organization}, and this is {edge.organization}; "
-                "use the profile of that organization"
-            )
         status = _status(edge, config.app_id)
-        added = edge.applications.add_app_version(version)
+        try:
+            added, skipped = edge.applications.add_app_version(version), False
+        except AlreadyExists:
+            if not skip_existing:
+                raise
+            added, skipped = edge.applications.get_app_version(version.app_id, version.version), True
+    different = [name for name, value in added.to_dict().items() if skipped and value != version.to_dict()[name]]
     if as_json:
-        output.json({**added.to_dict(), "status": status.value})
+        output.json({**added.to_dict(), "status": status.value, "skipped": skipped, "different": different})
         return
-    output.line(f"Registered {added.app_id} {added.version} with {added.link}; nothing was built or pushed.")
+    if skipped:
+        output.line(f"Skipped {added.app_id} {added.version}, which is registered already with {added.link}.")
+        if different:
+            output.line(f"It differs from what is here in {', '.join(different)}; publish that as another version.")
+    else:
+        output.line(f"Registered {added.app_id} {added.version} with {added.link}; nothing was built or pushed.")
     if status is AppStatusEnum.InReview:
         output.line(f"It is In Review; an admin approves it with: edge app approve {added.app_id}")
 
@@ -188,6 +200,15 @@ def _here() -> str:
     if not Path(app_config.FILE_NAME).exists():
         raise click.UsageError("APP_ID is missing; give it, or run this in an application's folder")
     return app_config.read(Path()).app_id
+
+
+def _link(config: app_config.AppConfig, kind: AppKindEnum) -> str:
+    """What app_config.yaml says is run: the image of a native application, the address of another."""
+    if config.link is not None:
+        return config.link
+    if kind is AppKindEnum.Native:
+        return config.image()
+    raise BadEntry(f"link: app_config.yaml does not have it; add the address of the {kind.value} app, or give --link")
 
 
 def _encoded(icon: Path | None) -> str:

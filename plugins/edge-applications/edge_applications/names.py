@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from edge_core.records import Pattern
 
@@ -36,3 +37,44 @@ def is_version(name: object) -> bool:
 def is_domain(name: object) -> bool:
     """Whether the name can be that of a registry's host."""
     return isinstance(name, str) and re.fullmatch(DOMAIN, name) is not None
+
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST = r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
+_IMAGE = re.compile(
+    rf"(?P<name>(?P<registry>{_HOST}(?::[0-9]{{1,5}})?)(?:/{_COMPONENT})+)(?P<tag>:{_TAG})?(?:@(?P<digest>{_DIGEST}))?"
+)
+
+
+def is_image(link: str) -> bool:
+    """Whether a text is a whole reference to an image: registry, path, and a tag or digest.
+
+    The grammar is that of the OCI distribution specification and of Docker, by which the first part is a registry
+    if it has a dot or port, or is localhost.
+
+    >>> is_image("quay.io/lab/viewer:1.0.0"), is_image("quay.io:1.0.0"), is_image("quay.io/Lab/viewer:1.0.0")
+    (True, False, False)
+    """
+    match = _IMAGE.fullmatch(link)
+    if match is None or len(match["name"]) > 255:
+        return False
+    registry = match["registry"]
+    return (registry == "localhost" or "." in registry or ":" in registry) and bool(match["tag"] or match["digest"])
+
+
+def is_web_address(link: str) -> bool:
+    """Whether a text is an absolute address of http or https, with a host and without a user.
+
+    >>> is_web_address("https://viewer.example.com"), is_web_address("quay.io/lab/viewer:1.0.0")
+    (True, False)
+    """
+    if re.search(r"[\s\\\"<>\x00-\x1f\x7f]", link):
+        return False
+    try:
+        parts = urlsplit(link)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and "@" not in parts.netloc

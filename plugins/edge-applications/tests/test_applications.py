@@ -17,6 +17,7 @@ from edge.api import AlreadyExists, BadEntry, Conflict, EdgeError, Forbidden, No
 from edge.apps.app_version import AppFrameworkEnum, AppKindEnum, AppVersion
 from edge.apps.application import Application, AppResource, AppStatusEnum
 from edge.apps.server_info import ServerInfo
+from edge_applications.names import is_image, is_web_address
 from edge_core.session import EdgeSession
 from edge_server.applications import models
 from edge_server.data.database import SERVER
@@ -280,23 +281,86 @@ def test_a_version_that_cannot_be_is_refused_by_the_name_of_the_field(
         viewer.applications.update_app_version(kept)
 
 
-@pytest.mark.parametrize("link", ["quay.io/lab/viewer:1", "ftp://x.org", "https://", "https://u:p@x.org", "//x.org"])
-def test_an_external_application_needs_an_address(viewer: EdgeSession, link: str) -> None:
-    with pytest.raises(BadEntry, match="^link: "):
-        viewer.applications.add_app_version(version(kind=AppKindEnum.External, link=link))
+@pytest.mark.parametrize(
+    "link",
+    [
+        "quay.io/lab/viewer:1",
+        "viewer.example.com",
+        "ftp://x.org",
+        "https://",
+        "https://u:p@x.org",
+        "//x.org",
+        "https://x.org\x00",
+        "https://x.org:port",
+    ],
+)
+def test_what_is_not_an_address_of_the_web(link: str) -> None:
+    assert not is_web_address(link)
+
+
+@pytest.mark.parametrize("kind", [AppKindEnum.External, AppKindEnum.Kubernetes])
+def test_what_runs_elsewhere_needs_an_address(viewer: EdgeSession, kind: AppKindEnum) -> None:
+    with pytest.raises(BadEntry, match=f"^link: it is not the address of a {kind.value} application"):
+        viewer.applications.add_app_version(version(kind=kind, link="quay.io/lab/viewer:1"))
+    added = viewer.applications.add_app_version(version(kind=kind, link="https://viewer.example.com:8443/a?b=1"))
+    assert added.link == "https://viewer.example.com:8443/a?b=1"
 
 
 @pytest.mark.parametrize(
     "link",
     [
-        "viewer:1",
+        "docker.io/library/viewer:1",
         "localhost:5000/viewer:dev",
+        "localhost/viewer:dev",
+        "[::1]:5000/viewer:dev",
+        "registry:5000/viewer:dev",
+        "Quay.IO/lab/viewer:RC-1",
+        "quay.io/lab/team/plate__viewer.v2-x:1.0_b",
         "quay.io/lab/viewer@sha256:" + "0" * 64,
+        "quay.io/lab/viewer@sha512:" + "0" * 128,
         "quay.io/lab/viewer:1.0@sha256:" + "a" * 64,
+        "quay.io/lab/viewer:" + "x" * 128,
     ],
 )
-def test_every_full_image_name_is_taken(viewer: EdgeSession, link: str) -> None:
-    assert viewer.applications.add_app_version(version(link=link)).link == link
+def test_a_whole_image_reference_has_a_registry_a_path_and_a_tag_or_digest(link: str) -> None:
+    assert is_image(link)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "quay.io:1.2.0",
+        "viewer:1",
+        "lab/viewer:1",
+        "quay.io/lab/viewer",
+        "quay.io/lab/viewer:",
+        "quay.io/Lab/viewer:1",
+        "quay.io/lab/viewer:1+build",
+        "quay.io/lab/viewer:-1",
+        "quay.io/lab/viewer:" + "x" * 129,
+        "quay.io/lab/viewer@sha256:" + "0" * 63,
+        "quay.io/lab/viewer@sha256:" + "A" * 64,
+        "quay.io/lab/viewer@md5:" + "0" * 32,
+        "quay.io//viewer:1",
+        "quay.io/lab/viewer/:1",
+        "quay.io/lab/view..er:1",
+        "quay.io/lab/_viewer:1",
+        "quay.io/lab/viewer:1\n",
+        "-quay.io/lab/viewer:1",
+        "quay.io:port/lab/viewer:1",
+        "docker://quay.io/lab/viewer:1",
+        "quay.io/" + "x" * 250 + "/viewer:1",
+    ],
+)
+def test_what_lacks_a_part_or_breaks_the_grammar_is_not_a_whole_image_reference(link: str) -> None:
+    assert not is_image(link)
+
+
+def test_a_native_application_needs_a_whole_image_reference(viewer: EdgeSession) -> None:
+    with pytest.raises(BadEntry, match="^link: it is not a whole image reference; write the registry"):
+        viewer.applications.add_app_version(version(link="quay.io:1.2.0"))
+    digest = "quay.io/lab/viewer:1.0@sha256:" + "a" * 64
+    assert viewer.applications.add_app_version(version(link=digest)).link == digest
 
 
 @pytest.mark.parametrize("icon", [picture(1, 1), picture(128, 128), picture(64, 64, "JPEG"), picture(1024, 1024), ""])

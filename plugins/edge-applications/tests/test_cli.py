@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from edge.apps.app_version import AppFrameworkEnum, AppKindEnum
+from edge_applications import app_config
 from edge_applications.cli import app
+from edge_core.errors import AlreadyExists
 from edge_core.session import EdgeSession
 
 Run = Callable[..., Result]
@@ -79,7 +81,7 @@ def test_everything_can_be_had_as_json(run: Run, folder: Path, admin: EdgeSessio
     added = json.loads(run("add", "other", "--hide-new", "--idle-minutes", "30", "--json").output)
     assert (added["app_id"], added["visible_auto_add"], added["idle_minutes"]) == ("other", False, 30)
     published = json.loads(run("publish", "--json").output)
-    assert (published["version"], published["status"]) == ("1.0.0", "in_review")
+    assert (published["version"], published["status"], published["skipped"]) == ("1.0.0", "in_review", False)
     assert [row["app_id"] for row in json.loads(run("list", "--json").output)] == ["other", "viewer"]
     (only,) = json.loads(run("versions", "viewer", "--json").output)
     assert (only["version"], only["visible"]) == ("1.0.0", True)
@@ -92,12 +94,12 @@ def test_options_and_further_entries_say_more(run: Run, folder: Path, developer:
     Image.new("RGB", (64, 64)).save(folder / "tile.png")
     (folder / "app_config.yaml").write_text(CONFIG + "title: Plates\ndescription: Shows plates.\nicon: tile.png\n")
 
-    done = run("publish", "viewer", "--kind", "kubernetes", "--image", "ghcr.io/lab/v:7", "--profile", "edge.medium")
+    done = run("publish", "viewer", "--kind", "native", "--image", "ghcr.io/lab/v:7", "--profile", "edge.medium")
 
     assert done.exit_code == 0, done.output
     kept = developer.applications.get_app_version("viewer", "1.0.0")
     assert (kept.kind, kept.link, kept.recommended_profile) == (
-        AppKindEnum.Kubernetes,
+        AppKindEnum.Native,
         "ghcr.io/lab/v:7",
         "edge.medium",
     )
@@ -116,8 +118,16 @@ def test_options_and_further_entries_say_more(run: Run, folder: Path, developer:
         ("app_id: viewer\napp_version: '1'\n", "repository: app_config.yaml does not have it"),
         ("app_id: viewer\napp_version: '1'\nframework: cobol\n", "framework: 'cobol' is unknown"),
         ("app_id: viewer\napp_version: '1'\nkind: toy\n", "kind: 'toy' is unknown"),
-        ("app_id: viewer\napp_version: '1'\nrepository: a/b\norganisation: other\n", "organisation: .* is for other"),
-        ("app_id: viewer\napp_version: '1'\nrepository: a/b\nicon: no.png\n", "icon: .* cannot be read"),
+        ("app_id: null\nimage_name: viewer\napp_version: '1'\n", "app_id: app_config.yaml does not have it"),
+        ("app_id: viewer\napp_version: '1'\nrepository: quay.io\n", "organisation: .* quay.io alone does not tell"),
+        ("app_id: viewer\napp_version: '1'\nrepository: quay.io/lab\n", "organisation: .*link or --image"),
+        ("app_id: viewer\napp_version: '1'\nrepository: q.io\norganisation: 7\n", "organisation: it is not a text"),
+        (
+            "app_id: viewer\napp_version: '1'\nkind: kubernetes\nrepository: q.io/a/viewer\n",
+            "link: .*the kubernetes app",
+        ),
+        ("app_id: viewer\napp_version: '1'\nkind: external\n", "link: .*address of the external app"),
+        ("app_id: viewer\napp_version: '1'\nrepository: q.io/a/viewer\nicon: no.png\n", "icon: .* cannot be read"),
         ("app_id: !!python/object/apply:os.getcwd []\n", "not YAML"),
     ],
 )
@@ -131,6 +141,114 @@ def test_a_file_that_cannot_be_is_refused_by_the_name_of_the_entry(
     assert done.exit_code == 1
     assert re.search(sentence, str(done.exception)), done.exception
     assert developer.applications.list_application_ids() == []
+
+
+#: Published configurations, one of each framework; what they have for building is shortened.
+PUBLISHED = """\
+app_id: edge-{framework}-example
+framework: {framework}
+app_version: 1.3.0
+python_version: 3.11
+repository: quay.io
+organisation: enthought
+env_deps:
+  edm:
+  - click
+  - enthought_edge
+  pip:
+  - questionary
+app_deps:
+  edm:
+  - enthought_edge>=2.16.0
+  - flask>2
+  pip: []
+cmd_deps:
+- docker
+exclude:
+- bootstrap.py
+"""
+
+
+@pytest.mark.parametrize("framework", ["generic", "panel", "plotly-dash", "react", "streamlit"])
+def test_a_published_configuration_is_registered_once(
+    run: Run, folder: Path, developer: EdgeSession, framework: str
+) -> None:
+    (folder / "app_config.yaml").write_text(PUBLISHED.replace("{framework}", framework))
+    image = f"quay.io/enthought/edge-{framework}-example:1.3.0"
+
+    first, second = run("publish", "--skip-existing"), run("publish", "--skip-existing")
+
+    assert first.exit_code == second.exit_code == 0, first.output + second.output
+    assert f"Registered edge-{framework}-example 1.3.0 with {image}" in first.output
+    assert f"Skipped edge-{framework}-example 1.3.0, which is registered already with {image}.\n" in second.output
+    assert "differs" not in second.output
+    (kept,) = developer.applications.list_app_versions(f"edge-{framework}-example")
+    assert (kept.version, kept.link) == ("1.3.0", image)
+    assert (kept.kind, kept.framework) == (AppKindEnum.Native, AppFrameworkEnum(framework))
+    assert json.loads(run("publish", "--skip-existing", "--json").output)["skipped"] is True
+    assert isinstance(run("publish").exception, AlreadyExists)
+
+
+def test_a_skipped_version_that_differs_says_in_what(run: Run, folder: Path, developer: EdgeSession) -> None:
+    assert run("publish").exit_code == 0
+    Image.new("RGB", (64, 64)).save(folder / "tile.png")
+
+    done = run("publish", "--skip-existing", "--image", "quay.io/lab/viewer:2", "--icon", str(folder / "tile.png"))
+
+    assert done.exit_code == 0
+    assert "It differs from what is here in icon, link; publish that as another version." in done.output
+    assert developer.applications.get_app_version("viewer", "1.0.0").link == "quay.io/lab/viewer:1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("entries", "image"),
+    [
+        ("repository: quay.io\norganisation: enthought", "quay.io/enthought/viewer:1.0.0"),
+        ("repository: quay.io\norganization: enthought", "quay.io/enthought/viewer:1.0.0"),
+        ("repository: localhost:5000\norganisation: lab/team", "localhost:5000/lab/team/viewer:1.0.0"),
+        ("repository: quay.io\norganisation: lab\nimage_name: plates", "quay.io/lab/plates:1.0.0"),
+        ("repo_server: quay.io\nrepository: enthought\nimage_name: plates", "quay.io/enthought/plates:1.0.0"),
+        ("repo_server: quay.io\nrepository: enthought", "quay.io/enthought/viewer:1.0.0"),
+        ("repository: quay.io/enthought\nimage_name: plates", "quay.io/enthought/plates:1.0.0"),
+        ("repository: quay.io/lab/viewer", "quay.io/lab/viewer:1.0.0"),
+        ("repository: quay.io/lab/plates:7", "quay.io/lab/plates:7"),
+        (f"repository: quay.io/lab/plates@sha256:{'0' * 64}", f"quay.io/lab/plates@sha256:{'0' * 64}"),
+    ],
+)
+def test_the_image_is_what_the_entries_say(tmp_path: Path, entries: str, image: str) -> None:
+    (tmp_path / "app_config.yaml").write_text(f"app_id: viewer\napp_version: 1.0.0\n{entries}\n")
+
+    assert app_config.read(tmp_path).image() == image
+
+
+def test_a_link_wins_over_the_image(run: Run, folder: Path, developer: EdgeSession) -> None:
+    (folder / "app_config.yaml").write_text(CONFIG + "link: ghcr.io/lab/other:2\n")
+
+    assert run("publish").exit_code == 0
+    assert developer.applications.get_app_version("viewer", "1.0.0").link == "ghcr.io/lab/other:2"
+
+
+def test_a_file_without_an_id_is_of_the_application_that_is_named(
+    run: Run, folder: Path, developer: EdgeSession
+) -> None:
+    (folder / "app_config.yaml").write_text(
+        PUBLISHED.replace("app_id: edge-{framework}-example", "app_id: null").replace("{framework}", "panel")
+    )
+
+    assert run("publish", "viewer").exit_code == 0
+    assert developer.applications.get_app_version("viewer", "1.3.0").link == "quay.io/enthought/viewer:1.3.0"
+
+
+@pytest.mark.parametrize("kind", ["kubernetes", "external"])
+def test_what_runs_elsewhere_is_published_with_its_address(
+    run: Run, folder: Path, developer: EdgeSession, kind: str
+) -> None:
+    done = run("publish", "--kind", kind, "--link", "https://viewer.example.com")
+
+    assert done.exit_code == 0, done.exception
+    kept = developer.applications.get_app_version("viewer", "1.0.0")
+    assert (kept.kind, kept.link) == (AppKindEnum(kind), "https://viewer.example.com")
+    assert "link: it is not the address" in str(run("publish", "--kind", kind, "--link", "q.io/a/b:1").exception)
 
 
 def test_outside_a_folder_the_id_is_required(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

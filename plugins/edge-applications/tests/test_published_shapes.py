@@ -148,6 +148,17 @@ def test_each_construction_of_an_application_is_added(edge_session: EdgeSession,
     assert kept.max_global_resources == application.max_global_resources
 
 
+@pytest.mark.parametrize("memory", [1000000, 20000000, 16 << 30, 0.5])
+def test_resources_are_kept_as_older_programs_state_them(edge_session: EdgeSession, memory: float) -> None:
+    limit = AppResource(cpu=10, gpu=1, memory=memory, shutdown=14400)
+
+    edge_session.applications.add_application(Application(app_id="viewer", max_resources=limit))
+
+    kept = edge_session.applications.get_application("viewer").max_resources
+    assert kept is not None
+    assert (kept.cpu, kept.gpu, kept.memory, kept.shutdown) == (10, 1, memory, 14400)
+
+
 def test_resources_in_the_old_order() -> None:
     resource = AppResource(2.5, 1, 4.0, 60)
 
@@ -231,7 +242,7 @@ def test_resources_in_the_old_order() -> None:
                 description="",
                 icon=base64.b64encode(png(128, 128)),
                 kind=AppKindEnum.Kubernetes,
-                link=IMAGE,
+                link="https://viewer.example.com",
                 framework=AppFrameworkEnum.NoFramework,
                 recommended_profile="edge.medium",
                 profiles=["edge.medium", AppResource(2, 0, 4, 60)],

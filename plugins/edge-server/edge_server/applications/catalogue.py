@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy import select
@@ -15,7 +13,7 @@ from edge_applications.app_version import AppKindEnum
 from edge_applications.app_version import AppVersion as AppVersionRecord
 from edge_applications.application import Application as ApplicationRecord
 from edge_applications.application import AppResource, AppStatusEnum
-from edge_applications.names import is_app_id, is_domain, is_version
+from edge_applications.names import is_app_id, is_domain, is_image, is_version, is_web_address
 from edge_server.applications import builtin_apps, icons
 from edge_server.applications.models import Application, AppServer, AppVersion, OAuthClient
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
@@ -27,10 +25,6 @@ IN_REVIEW = AppStatusEnum.InReview.value
 
 LARGEST_PROFILES = 64 << 10
 """Characters of `profiles` as JSON."""
-
-_TAG, _DIGEST = r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", r"@sha256:[0-9a-f]{64}"
-# The host before the first slash may state a port.
-_IMAGE = re.compile(rf"[A-Za-z0-9][^\s:@]*(:[0-9]+/[^\s:@]+)?({_TAG}({_DIGEST})?|{_DIGEST})")
 
 _BUILT_IN_KINDS = (AppKindEnum.Analysis, AppKindEnum.Data)
 
@@ -232,11 +226,17 @@ def _check_kind_and_link(version: AppVersionRecord) -> None:
         raise bad_entry(
             f"kind: {version.kind.value} is for built-in applications; choose native, kubernetes or external"
         )
-    if version.kind is AppKindEnum.External:
-        if not is_web_address(version.link):
-            raise bad_entry("link: it is no address; write it as in https://viewer.example.com")
-    elif not _IMAGE.fullmatch(version.link):
-        raise bad_entry("link: it is no full image name with a tag; write it as in quay.io/lab/viewer:1.0.0")
+    if version.kind is AppKindEnum.Native:
+        if not is_image(version.link):
+            raise bad_entry(
+                "link: it is not a whole image reference; write the registry, the path in lower case, and a tag or "
+                "digest, as in quay.io/lab/viewer:1.0.0"
+            )
+    elif not is_web_address(version.link):
+        raise bad_entry(
+            f"link: it is not the address of a {version.kind.value} application; write it as in "
+            "https://viewer.example.com"
+        )
 
 
 def _checked_profiles(profiles: Any) -> Any:
@@ -245,18 +245,6 @@ def _checked_profiles(profiles: Any) -> Any:
     if len(json.dumps(profiles)) > LARGEST_PROFILES:
         raise bad_entry(f"profiles: it has more than {LARGEST_PROFILES} characters as JSON; make it shorter")
     return profiles
-
-
-def is_web_address(link: str) -> bool:
-    """Whether `link` is an absolute address of http or https, with a host and without a user."""
-    if re.search(r"[\s\\\"<>]", link):
-        return False
-    try:
-        parts = urlsplit(link)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(host) and "@" not in parts.netloc
 
 
 # --- registries
