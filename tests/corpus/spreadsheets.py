@@ -221,6 +221,7 @@ def _raw_cells() -> Iterator[Case]:
         "cells with an error",
         ['<c r="@" t="e"><v>#N/A</v></c>', '<c r="@" t="e"><v>#DIV/0!</v></c>', '<c r="@"><v>1</v></c>'],
         [None, None, 1.0],
+        warns="2 cells with an error",
     )
     yield case(
         "exponents",
@@ -453,6 +454,7 @@ def _binary() -> Iterator[Case]:
         xlsb([(6, _text("v"))], *([kind] for kind in kinds)),
         "a text, a boolean, a number and an error",
         {"v": ["007", True, 0.1 + 0.2, None]},
+        warns="1 cell with an error",
     )
     yield Case("zeros.xlsb", xlsb([(6, _text("v"))], [(6, _text("007"))]), "a text of digits", {"v": ["007"]})
 

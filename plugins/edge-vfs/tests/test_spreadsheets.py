@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import pathlib
+import struct
 import warnings
 import zipfile
 from typing import Any
@@ -17,6 +19,7 @@ from odf.text import P
 from edge_vfs.openers import InexactWarning, UnreadableContent
 
 from .opening import opened
+from .workbooks import TABLE_CELL, ods, office, repeated, xlsb
 
 
 def saved(book: Any) -> bytes:
@@ -98,7 +101,7 @@ def test_an_error_that_an_open_document_writes_as_a_number_warns() -> None:
         for name in source.namelist():
             content = source.read(name)
             target.writestr(name, content.replace(b'office:value="0"', b'office:value="0" calcext:value-type="error"'))
-    with pytest.warns(InexactWarning, match=r"a\.ods has 1 cells with an error such as #N/A"):
+    with pytest.warns(InexactWarning, match=r"a\.ods has 1 cell with an error such as #N/A"):
         assert opened("a.ods", marked.getvalue())["v"].tolist() == [5, 0]
 
 
@@ -175,3 +178,146 @@ def test_a_workbook_that_unpacks_to_more_than_the_limit_is_refused() -> None:
     ):
         opened("a.xlsx", content, max_unpacked_size=100_000)
     assert opened("a.xlsx", content, max_unpacked_size=10_000_000).shape == (199, 50)
+
+
+HEADER = '<row r="1"><c r="A1" t="inlineStr"><is><t>v</t></is></c><c r="B1" t="inlineStr"><is><t>n</t></is></c></row>'
+
+
+def column(*cells: str, **parts: str) -> Any:
+    """The column with these cells, which have no place of their own."""
+    placed = [cell.replace("<c", f'<c r="A{n}"', 1) for n, cell in enumerate(cells, 2)]
+    rows = (f'<row r="{n}">{cell}<c r="B{n}"><v>1</v></c></row>' for n, cell in enumerate(placed, 2))
+    return opened("a.xlsx", office(HEADER, *rows, **parts))["v"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "parts", "values"),
+    [
+        (['<c s="1"><v>1</v></c>'], {"book": 'date1904="1"'}, [dt.datetime(1904, 1, 2)]),
+        (['<c s="1"><v>1</v></c>', '<c s="1"><v>61</v></c>'], {}, [dt.datetime(1900, 1, 1), dt.datetime(1900, 3, 1)]),
+        (
+            ['<c t="d"><v>2024-01-02T03:04:05</v></c>', '<c t="d"><v>2024-01-02</v></c>'],
+            {},
+            [dt.datetime(2024, 1, 2, 3, 4, 5), dt.datetime(2024, 1, 2)],
+        ),
+        (['<c s="2"><v>0.5</v></c>'], {}, [0.5]),
+        (['<c s="3"><v>1.5</v></c>'], {}, [dt.timedelta(hours=36)]),
+        (
+            ['<c t="s"><v>0</v></c>'],
+            {"strings": "<si><r><t>ab</t></r><r><rPr><b/></rPr><t xml:space='preserve'> cd</t></r></si>"},
+            ["ab cd"],
+        ),
+        (['<c t="s"><v>0</v></c>'], {"strings": "<si><t>x</t><rPh sb='0' eb='1'><t>phonetic</t></rPh></si>"}, ["x"]),
+        (['<c t="str"><f>"0"</f><v>007</v></c>', '<c t="str"><f>""</f><v></v></c>'], {}, ["007", None]),
+        (['<c t="b"><f>1=1</f><v>1</v></c>'], {}, [True]),
+        (["<c><v>9007199254740992</v></c>"], {}, [2**53]),
+    ],
+)
+def test_cells_of_office_are_exact_without_a_warning(
+    cells: list[str], parts: dict[str, str], values: list[Any]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exact = column(*cells, **parts)
+    assert [None if gap else value for value, gap in zip(exact, exact.isna(), strict=True)] == values
+
+
+def test_merged_cells_have_their_value_once() -> None:
+    book = openpyxl.Workbook()
+    for row in (["v", "n"], [1, 2], [None, 3]):
+        book.active.append(row)
+    book.active.merge_cells("A2:A3")
+    assert opened("a.xlsx", saved(book))["v"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("cell", ['<c t="e"><v>#N/A</v></c>', '<c t="e"><f>1/0</f><v>#DIV/0!</v></c>'])
+def test_cells_with_an_error_warn(cell: str) -> None:
+    with pytest.warns(
+        InexactWarning, match=r"the sheet 'S' of a\.xlsx has 2 cells with an error such as #N/A, read as missing"
+    ):
+        assert column(cell, cell, "<c><v>5</v></c>").isna().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("cell", ["<c><f>1+1</f><v></v></c>", "<c><f>1+1</f></c>", '<c><f t="shared" si="0"/><v/></c>'])
+def test_formulas_without_a_result_warn(cell: str) -> None:
+    with pytest.warns(
+        InexactWarning, match=r"the sheet 'S' of a\.xlsx has 1 formula without a result, .* save it in a"
+    ):
+        assert column(cell, "<c><f>2</f><v>2</v></c>").isna().tolist() == [True, False]
+    book = openpyxl.Workbook()
+    book.active.append(["v"])
+    book.active.append(["=1+1"])
+    with pytest.warns(InexactWarning, match="has 1 formula without a result"):
+        opened("a.xlsx", saved(book))
+
+
+def test_whole_numbers_that_floats_do_not_hold_warn() -> None:
+    with pytest.warns(
+        InexactWarning, match="has 1 whole number with more digits than spreadsheets keep, such as 90071"
+    ):
+        column("<c><v>9007199254740993</v></c>", "<c><v>9007199254740994</v></c>")
+    cell = TABLE_CELL.replace("1", "9007199254740993")
+    with pytest.warns(InexactWarning, match="has 2 whole numbers with more digits"):
+        opened("a.ods", ods(f"<table:table-row>{cell}</table:table-row>" * 2))
+
+
+def test_only_the_sheet_that_is_opened_warns() -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["v"])
+    book.create_sheet("other & <more>").append(["=1+1"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        opened("a.xlsx", saved(book), sheet_name=0)
+    with pytest.warns(InexactWarning, match="the sheet 'other & <more>' of"):
+        opened("a.xlsx", saved(book), sheet_name=["Sheet", "other & <more>"], header=None)
+
+
+def test_a_small_open_document_that_spans_much_is_refused_before_it_is_read() -> None:
+    row = f"<table:table-row>{TABLE_CELL}</table:table-row>"
+    blank_rows = f"<table:table-row {repeated('rows', 99998)}><table:table-cell/></table:table-row>"
+    last = f"<table:table-row><table:table-cell {repeated('columns', 999)}/>{TABLE_CELL}</table:table-row>"
+    with pytest.raises(
+        UnreadableContent, match="spans 100000000 cells, of which 2 hold something; max_cells=100000000"
+    ):
+        opened("a.ods", ods(row + blank_rows + last))
+    full = TABLE_CELL.replace(" ", f" {repeated('columns', 20000)} ", 1)
+    many = f"<table:table-row {repeated('rows', 9999999)}>{full}</table:table-row>"
+    with pytest.raises(UnreadableContent, match="spans 199999980000 cells, of which 1 hold something"):
+        opened("a.ods", ods(many))
+    with pytest.raises(UnreadableContent, match="spans 199999980000 cells"):
+        opened("a.odt", ods(many))
+    blank_cells = f"<table:table-cell {repeated('columns', 16384)}/>"
+    blank = f"<table:table-row {repeated('rows', 1048576)}>{blank_cells}</table:table-row>"
+    assert opened("a.ods", ods(row + row + blank)).shape == (1, 1), "blank cells at the end are not read"
+    assert opened("a.ods", ods(row + row.replace("row>", f"row {repeated('rows', 30)}>", 1))).shape == (30, 1)
+
+
+def test_an_xlsb_that_spans_much_is_refused_and_its_errors_warn() -> None:
+    with pytest.raises(UnreadableContent, match="spans 17179869184 cells, of which 4 hold something"):
+        opened("a.xlsb", xlsb(1048575, 16382))
+    with pytest.warns(InexactWarning, match=r"the sheet 'S' of a\.xlsb has 2 cells with an error"):
+        assert opened("a.xlsb", xlsb(2, 1), header=None).shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "<row r='1'><c r='A1'><v>1</v></c></row><row r='1048576'><c r='XFD1048576'><v>1</v></c></row>",
+        '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576">' + "<c><v>1</v></c>" * 1000 + "</row>",
+    ],
+)
+def test_other_spellings_of_a_place_are_looked_at(rows: str) -> None:
+    with pytest.raises(UnreadableContent, match="cells, of which .* hold something"):
+        opened("a.xlsx", office(rows))
+    formatted = '<row r="1048576" ht="20"/>'
+    assert opened("a.xlsx", office(HEADER, '<row r="2"><c r="A2"><v>1</v></c></row>', formatted)).shape == (1, 2)
+
+
+def test_encrypted_files_of_each_format_say_so() -> None:
+    ooxml = (pathlib.Path(__file__).parent / "encrypted.xlsx").read_bytes()
+    entry = '<manifest:file-entry manifest:full-path="content.xml"><manifest:encryption-data/></manifest:file-entry>'
+    sector = struct.pack("<HHHHHHII", 0x809, 16, 0x600, 5, 0, 0, 0, 6) + struct.pack("<HH", 0x2F, 54) + bytes(54)
+    xls = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".ljust(512, b"\0") + sector.ljust(4096, b"\0")
+    for name, content in (("a.xlsx", ooxml), ("a.xlsm", ooxml), ("a.ods", ods("", entry)), ("a.xls", xls)):
+        with pytest.raises(UnreadableContent, match=f"{name} is encrypted; save it without a password"):
+            opened(name, content)

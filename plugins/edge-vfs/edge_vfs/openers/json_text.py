@@ -26,9 +26,8 @@ class Decoder:
         self._repeated: list[str] = []
         self._changed: list[str] = []
         self._decoder = json.JSONDecoder(object_pairs_hook=self._object, **options)
-        self._decoder_of_extremes = json.JSONDecoder(
-            object_pairs_hook=self._object, **({"parse_float": self._float} | options)
-        )
+        options.setdefault("parse_float", self._float)
+        self._decoder_of_extremes = json.JSONDecoder(object_pairs_hook=self._object, **options)
 
     def decode(self, text: str) -> Any:
         """Return the value of a JSON text; raise `ValueError` if it is none."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import collections
 import datetime as dt
 import io
-import re
 import zipfile
 from typing import Any
 
 from edge_vfs.file import File
-from edge_vfs.openers import whole_numbers
+from edge_vfs.openers import whole_numbers, workbook_parts
 from edge_vfs.openers.cell_markup import Markup
 from edge_vfs.openers.opener import UnreadableContent, need, warn
 from edge_vfs.openers.unpacking import MAX_UNPACKED_SIZE
@@ -20,14 +19,14 @@ SUFFIXES = (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".odf", ".odt")
 _CONVERTING = frozenset({"decimal", "dtype_backend", "false_values", "thousands", "true_values"})
 """Options that ask for texts to be converted; the types are left to pandas then."""
 
-_LIMITS = frozenset({"max_cells", "max_unpacked_size"})
-
-OPTIONS_OF_TEXT = _CONVERTING | {
+OPTIONS = _CONVERTING | {
     "converters",
     "dtype",
     "header",
     "index_col",
     "keep_default_na",
+    "max_cells",
+    "max_unpacked_size",
     "na_filter",
     "na_values",
     "names",
@@ -38,7 +37,6 @@ OPTIONS_OF_TEXT = _CONVERTING | {
     "skiprows",
     "usecols",
 }
-OPTIONS = OPTIONS_OF_TEXT | _LIMITS
 
 MAX_CELLS = 20_000_000
 """Cells that a sheet may span if nine tenths of them are blank, unless the option of this name says otherwise."""
@@ -55,6 +53,7 @@ def read_text(file: File, options: dict[str, Any]) -> Any:
         raise UnreadableContent(
             f'{file.basename} is not an OpenDocument text ({error}); open_with="file" gives its bytes'
         ) from error
+    _checked(file, content, options)
     return pandas.read_excel(io.BytesIO(content), engine="odf", **options)
 
 
@@ -64,15 +63,17 @@ def read(file: File, options: dict[str, Any]) -> Any:
     import python_calamine
 
     content = file.readall()
-    _check_size(file, content, options.pop("max_unpacked_size", MAX_UNPACKED_SIZE), options.pop("max_cells", MAX_CELLS))
+    sheets = _checked(file, content, options)
     try:
         workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
     except python_calamine.CalamineError as error:
         raise _not_a_workbook(file, content, error) from error
     with workbook:
-        sheets = options["sheet_name"] = _sheets(file, workbook, options.get("sheet_name"))
+        names = options["sheet_name"] = _sheets(file, workbook, options.get("sheet_name"))
+        for sheet in sheets:
+            if sheet.name in (names if isinstance(names, list) else [names]):
+                _warn_of_cells(file, sheet)
         markup = Markup(content)
-        markup.warn_of_cells(file.basename, sheets if isinstance(sheets, list) else [sheets])
         source = io.BytesIO(markup.with_breaks())
         if _CONVERTING & set(options) or not isinstance(options.get("dtype"), dict | None):
             return pandas.read_excel(source, engine="calamine", **options)
@@ -146,8 +147,7 @@ def _sheets(file: File, workbook: Any, chosen: Any) -> Any:
 def _not_a_workbook(file: File, content: bytes, error: Exception) -> UnreadableContent:
     import python_calamine
 
-    encrypted = "EncryptedPackage".encode("utf-16-le") in content
-    if encrypted or isinstance(error, python_calamine.PasswordError):
+    if workbook_parts.is_encrypted(content) or isinstance(error, python_calamine.PasswordError):
         return UnreadableContent(
             f'{file.basename} is encrypted; save it without a password to open it, or open_with="file" gives its bytes'
         )
@@ -158,15 +158,20 @@ def _not_a_workbook(file: File, content: bytes, error: Exception) -> UnreadableC
     )
 
 
-_CELL = re.compile(rb'<(?:\w+:)?c\s[^>]*?\br="([A-Z]{1,3})([0-9]{1,7})"')
+def _checked(file: File, content: bytes, options: dict[str, Any]) -> list[workbook_parts.Sheet]:
+    """Return what the file says of its sheets; take the limits out of the options.
 
-
-def _check_size(file: File, content: bytes, max_unpacked_size: int, max_cells: int) -> None:
-    """Raise `UnreadableContent` for a workbook that would take far more memory than its size suggests."""
+    Raises:
+        UnreadableContent: it would take far more memory than its size suggests.
+    """
+    max_unpacked_size, max_cells = (
+        options.pop("max_unpacked_size", MAX_UNPACKED_SIZE),
+        options.pop("max_cells", MAX_CELLS),
+    )
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except zipfile.BadZipFile:
-        return
+        return []
     with archive:
         unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > max_unpacked_size:
@@ -174,36 +179,35 @@ def _check_size(file: File, content: bytes, max_unpacked_size: int, max_cells: i
                 f"{file.basename} unpacks to {unpacked} bytes, more than {max_unpacked_size}; "
                 f"max_unpacked_size={unpacked} opens it"
             )
-        for member in archive.infolist():
-            if re.fullmatch(r"xl/worksheets/[^/]+\.xml", member.filename):
-                _check_cells(file, archive.read(member), max_cells)
-            elif member.filename == "content.xml":
-                _look_for_errors(file, archive.read(member))
+        sheets = list(workbook_parts.sheets(archive))
+    for sheet in sheets:
+        if sheet.spanned > max(max_cells, 10 * sheet.filled):
+            raise UnreadableContent(
+                f"a sheet of {file.basename} spans {sheet.spanned} cells, of which {sheet.filled} hold something; "
+                f"max_cells={sheet.spanned} opens it, if the memory is enough"
+            )
+    return sheets
 
 
-def _look_for_errors(file: File, sheets: bytes) -> None:
-    """Warn of cells with an error in an OpenDocument: LibreOffice writes some as the number 0, marked beside it."""
-    cells = re.findall(rb"<table:table-cell\s[^>]*>", sheets)
-    errors = [cell for cell in cells if b'calcext:value-type="error"' in cell and b'office:value-type="float"' in cell]
-    if errors:
+def _warn_of_cells(file: File, sheet: workbook_parts.Sheet) -> None:
+    """Warn of cells that come as something else than the file has."""
+    place = f"the sheet {sheet.name!r} of {file.basename} has"
+    if sheet.errors:
+        how = "missing"
+        if sheet.errors_as_numbers:
+            how = f"missing, but {sheet.errors_as_numbers} of them as the number that the file has there, mostly 0"
+        warn(f"{place} {_counted(sheet.errors, 'cell')} with an error such as #N/A, read as {how}")
+    if sheet.uncalculated:
         warn(
-            f"{file.basename} has {len(errors)} cells with an error such as #N/A, which are read as the number that "
-            'the file has for them, mostly 0; open_with="file" gives its bytes'
+            f"{place} {_counted(sheet.uncalculated, 'formula')} without a result, read as missing; open and save it in "
+            "a spreadsheet program, which computes them"
+        )
+    if sheet.long_numbers:
+        warn(
+            f"{place} {_counted(len(sheet.long_numbers), 'whole number')} with more digits than spreadsheets keep, "
+            f"such as {sheet.long_numbers[0]}, whose last digits are lost; the program that wrote it can save texts"
         )
 
 
-def _check_cells(file: File, sheet: bytes, max_cells: int) -> None:
-    """Raise `UnreadableContent` if the cells of a sheet (Office Open XML) are few and far apart: blanks take memory."""
-    last_row, last_column, count = 0, 0, 0
-    for cell in _CELL.finditer(sheet):
-        count += 1
-        column = 0
-        for letter in cell[1]:
-            column = column * 26 + letter - 64
-        last_row, last_column = max(last_row, int(cell[2])), max(last_column, column)
-    spanned = last_row * last_column
-    if spanned > max(max_cells, 10 * count):
-        raise UnreadableContent(
-            f"a sheet of {file.basename} spans {spanned} cells, of which {count} hold something; "
-            f"max_cells={spanned} opens it, if the memory is enough"
-        )
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -35,7 +35,7 @@ class PandasOpener:
     def options(self, file: File) -> Collection[str]:
         suffix = self._format(file)
         if suffix in spreadsheets.SUFFIXES:
-            return spreadsheets.OPTIONS_OF_TEXT if suffix == ".odt" else spreadsheets.OPTIONS
+            return spreadsheets.OPTIONS
         if suffix in columnar.OPTIONS:
             return columnar.OPTIONS[suffix]
         known = json_lines.OPTIONS if suffix in _JSON_LINES else delimited.OPTIONS
