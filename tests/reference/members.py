@@ -655,7 +655,7 @@ ERRORS = Section(
         _error("ConnectionFailed", OURS),
         _error("BadResponse", OURS),
         _error("ChecksumError", OURS),
-        _error("EdgeSessionError", OLD),
+        Class(("edge.api.EdgeSessionError",), OLD, ()),  # a base: what is raised is a ConfigurationError
         _error("ConfigurationError", OURS),
         _error("PluginError", OURS),
         _error("MissingPackage", OURS),
