@@ -105,6 +105,15 @@ def with_database(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[st
     return {}
 
 
+def with_runs(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    database = sqlite3.connect("lims.sqlite3")
+    database.execute("CREATE TABLE runs (plate INTEGER, price NUMERIC, ends DATETIME, label TEXT, notes JSON)")
+    database.execute("INSERT INTO runs VALUES (7, 0.5, '2024-02-29', 'a', '[1]')")
+    database.commit()
+    database.close()
+    return {"db": SQLConnection("lims", "LIMS", db_kind="sqlite", db_name="lims.sqlite3")}
+
+
 def with_secret(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     edge.secrets.create_organization_secret("warehouse", {"password": "correct horse"})
     return {}
@@ -126,6 +135,7 @@ def with_lab(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, ob
 PREPARE: dict[str, Callable[[EdgeSession, pytest.MonkeyPatch], dict[str, object]]] = {
     "docs/applications.md": with_icon,
     "docs/connectors.md": with_database,
+    "docs/sql-types.md": with_runs,
     "plugins/edge-cli/README.md": with_lab,
     "plugins/edge-files/README.md": with_files,
     "plugins/edge-secrets/README.md": with_secret,

@@ -39,7 +39,7 @@ QUAINT = re.compile(
 )
 
 #: What others print, which tests and error handlers look for.
-QUOTED = re.compile(r"no\s+such (?:table|command|option|file or directory)\b", re.IGNORECASE)
+QUOTED = re.compile(r"no\s+such (?:table|column|function|command|option|file or directory)\b", re.IGNORECASE)
 
 #: Beginnings of docstrings that say nothing in `help()`, where no other docstring stands beside them.
 DEPENDENT = re.compile(r"(?:The same|What hangs on)\b")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas
     import sqlalchemy
 
+    from edge_sources.sql_frames import Reader
+
 Where: TypeAlias = "Mapping[str, Any] | sqlalchemy.ClauseElement"
 """A condition of rows: a dictionary of columns and values, or an SQLAlchemy expression."""
 
@@ -120,17 +122,22 @@ class SQLConnection(Connection):
         need(f"a connection to {self.db_kind}", extra, "sqlalchemy", driver)
         import sqlalchemy
 
+        from edge_sources.sql_reflection import know_types
+
         if self.db_kind == "sqlite":
             # Read-write without creation: SQLite would create a new file for a misspelt path.
             where = pathlib.Path(str(self.db_name)).absolute().as_uri()
             url = sqlalchemy.URL.create("sqlite", database=where, query={"mode": "rw", "uri": "true"})
-            return sqlalchemy.create_engine(url, **options)
+            engine = sqlalchemy.create_engine(url, **options)
+            know_types(engine)
+            return engine
         url = sqlalchemy.URL.create(dialect, self.username, self.password, self.host, self.port, self.db_name or None)
         engine = sqlalchemy.create_engine(url, connect_args=dict.fromkeys(_TIMEOUT_NAMES[driver], timeout), **options)
         if driver == "pymysql":
             from sqlalchemy import event
 
             event.listen(engine, "connect", _remove_read_timeout)
+        know_types(engine)
         return engine
 
 
@@ -200,7 +207,8 @@ class SQLTable:
     Args:
         engine_proxy: an `SQLConnection`, or another object with an `engine`, or an engine itself.
         name: the table's name.
-        *args: columns and constraints for SQLAlchemy's `Table`; they replace those of the database.
+        *args: columns, such as ``sqlalchemy.Column("price", sqlalchemy.Numeric)``, of which the types replace
+            those of the database, and constraints for SQLAlchemy's `Table`.
         **kwargs: options of SQLAlchemy's `Table`, such as ``schema="lab"``.
     """
 
@@ -210,6 +218,7 @@ class SQLTable:
         self._args = args
         self._kwargs = kwargs
         self._table: sqlalchemy.Table | None = None
+        self._stored: dict[str, sqlalchemy.types.TypeEngine[Any]] = {}
 
     @property
     def engine(self) -> sqlalchemy.Engine:
@@ -224,19 +233,10 @@ class SQLTable:
             NotFound: the table does not exist.
         """
         if self._table is None:
-            import sqlalchemy
-            from sqlalchemy.sql import quoted_name
+            from edge_sources.sql_reflection import reflected
 
             with translated(f"the table {self.name}"):
-                named = quoted_name(self.name, quote=True)
-                options = {"autoload_with": self.engine, **self._kwargs}
-                table = sqlalchemy.Table(named, sqlalchemy.MetaData(), *self._args, **options)
-            for column in table.columns:
-                if isinstance(column.type, (sqlalchemy.Numeric, sqlalchemy.Float)):
-                    # A DataFrame holds floats. Converting by way of decimals, SQLAlchemy would round MySQL's
-                    # DOUBLE and SQLite's NUMERIC to ten digits.
-                    column.type.asdecimal = False
-            self._table = table
+                self._table, self._stored = reflected(self.engine, self.name, self._args, self._kwargs)
         return self._table
 
     @property
@@ -260,28 +260,38 @@ class SQLTable:
     ) -> pandas.DataFrame:
         """Return the table, or a part of it, as a DataFrame.
 
-        The types of the columns are those of `pandas.read_sql_table`: float64 for all numbers with
-        decimals, datetime64 for dates and times, in UTC if the database stores a time zone. Empty tables
-        and columns of NULLs have them too.
+        The types of the columns follow from the table's schema alone, never from the values: Int64 and
+        boolean for columns that may be NULL, int64 and bool for others, float64 for all numbers with
+        decimals, datetime64[us] for dates and times, in UTC if the database stores a time zone, and the
+        database's text for what pandas has no type for. docs/sql-types.md lists every type of each database.
 
         Args:
             columns: names of the columns, in the order of the DataFrame; all by default.
-            where: condition of the rows. A dictionary maps columns to values: ``{"plate": 7}``; a list
-                matches any of its values, None matches NULL. SQLAlchemy expressions work as well, such as
-                ``table.table.c.value > 0.5``, and ``sqlalchemy.text("value > :least").bindparams(least=0.5)``.
-                A plain str is refused, since values must not be written into SQL.
+            where: condition of the rows. A dictionary maps columns to values: ``{"plate": 7}``; a list, set,
+                range, array or Series matches any of its values; None, NaN and NaT match NULL, alone and among
+                others. SQLAlchemy expressions work as well, such as ``table.table.c.value > 0.5``, and
+                ``sqlalchemy.text("value > :least").bindparams(least=0.5)``. A plain str is refused, since
+                values must not be written into SQL.
             limit: maximum number of rows.
 
         Raises:
             NotFound: the table does not exist.
             BadEntry: a column does not exist, or `where` or `limit` is not valid.
             ConnectionFailed: the database cannot be reached, or the connection broke.
-            MissingPackage: pandas is not installed.
+            SourceError: a value is not of its column's type; the sentence says how to read it.
+            MissingPackage: pandas or pyarrow is not installed.
+
+        Warns:
+            InexactWarning: values are missing or rounded, as a DataFrame cannot hold them; the sentence counts
+                them and says how to read them.
         """
-        pandas = need("a table as a DataFrame", "sql", "pandas")
-        query = self._select(columns, where, limit)
-        with translated(f"the table {self.name}"), self.engine.connect() as connection:
-            return _frame(pandas, query, _plain(connection.execute(query).fetchall()))
+        need("a table as a DataFrame", "sql", "pandas", "pyarrow")
+        from edge_sources.sql_frames import frame
+
+        query, readers = self._select(columns, where, limit)
+        with self._reading(readers) as connection:
+            rows = connection.execute(query).fetchall()
+        return frame(self.name, readers, rows)
 
     def iter_dataframes(
         self,
@@ -294,7 +304,8 @@ class SQLTable:
 
         The database sends the rows as they are read (a server-side cursor). The connection is held until
         the last row, or until the iterator is closed; MySQL and MariaDB then still send the rest, which is
-        discarded. An empty table gives no DataFrame. Errors are those of `to_dataframe`.
+        discarded. An empty table gives no DataFrame. All of them have the same types, and errors and warnings
+        are those of `to_dataframe`.
 
         Args:
             chunksize: maximum number of rows of a DataFrame.
@@ -304,41 +315,61 @@ class SQLTable:
         """
         if chunksize < 1:
             raise BadEntry(f"chunksize must be at least 1 row, not {chunksize}")
-        pandas = need("a table as DataFrames", "sql", "pandas")
-        return self._chunks(pandas, self._select(columns, where, limit), chunksize)
+        need("a table as DataFrames", "sql", "pandas", "pyarrow")
+        return self._chunks(*self._select(columns, where, limit), chunksize)
 
     def _chunks(
-        self, pandas: Any, query: sqlalchemy.Select[tuple[Any, ...]], chunksize: int
+        self, query: sqlalchemy.Select[*tuple[Any, ...]], readers: list[Reader], chunksize: int
     ) -> Iterator[pandas.DataFrame]:
-        with translated(f"the table {self.name}"), self.engine.connect() as connection:
+        from edge_sources.sql_frames import frame
+
+        with self._reading(readers) as connection:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=chunksize)
             with contextlib.closing(streamed.execute(query)) as result:
-                while rows := _plain(result.fetchmany(chunksize)):
-                    frame = _frame(pandas, query, rows)
+                while rows := result.fetchmany(chunksize):
+                    chunk = frame(self.name, readers, rows)
                     del rows  # or there would be two chunks of them in memory during the next fetch
-                    yield frame
-                    del frame
+                    yield chunk
+                    del chunk
+
+    @contextlib.contextmanager
+    def _reading(self, readers: list[Reader]) -> Iterator[sqlalchemy.Connection]:
+        with translated(f"the table {self.name}"), self.engine.connect() as connection:
+            if connection.dialect.driver == "psycopg" and not any(reader.native for reader in readers):
+                from edge_sources.sql_postgres import show_as_text
+
+                show_as_text(connection)
+            yield connection
 
     def _select(
         self, columns: Sequence[str] | None, where: Where | None, limit: int | None
-    ) -> sqlalchemy.Select[*tuple[Any, ...]]:
+    ) -> tuple[sqlalchemy.Select[*tuple[Any, ...]], list[Reader]]:
         import sqlalchemy
+
+        from edge_sources.sql_frames import reader
 
         if limit is not None and limit < 0:
             raise BadEntry(f"limit must not be negative ({limit}); leave it out for all rows")
         if isinstance(columns, str):
             raise BadEntry(f"columns must be a list of names; write [{columns!r}]")
         names = self.columns if columns is None else columns
-        query = sqlalchemy.select(*(self._column(name) for name in names))
+        dialect = self.engine.dialect.name
+        readers = [reader(self._column(name), self._stored.get(name), dialect) for name in names]
+        query = sqlalchemy.select(*(reader.expression.label(reader.name) for reader in readers))
         if where is not None:
             query = query.where(*self._conditions(where))
-        return query if limit is None else query.limit(limit)
+        return query if limit is None else query.limit(limit), readers
 
     def _conditions(self, where: Where) -> list[Any]:
         import sqlalchemy
 
         if isinstance(where, Mapping):
-            return [_condition(self._column(name), value) for name, value in where.items()]
+            from edge_sources.sql_conditions import condition
+
+            dialect = self.engine.dialect.name
+            return [
+                condition(self._column(name), value, dialect, self._stored.get(name)) for name, value in where.items()
+            ]
         if isinstance(where, sqlalchemy.ClauseElement):
             return [where]
         raise BadEntry(
@@ -371,45 +402,3 @@ class SQLTable:
         except Exception:
             return f"<pre>{html.escape(repr(self))}</pre>"
         return f"<table><caption>{caption}</caption><tr><th>column</th><th>type</th></tr>{rows}</table>"
-
-
-def _plain(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
-    # pandas reads plain tuples three times as fast as SQLAlchemy's rows.
-    return list(map(tuple, rows))
-
-
-def _frame(pandas: Any, query: sqlalchemy.Select[tuple[Any, ...]], rows: list[tuple[Any, ...]]) -> pandas.DataFrame:
-    # In the way of pandas.read_sql, which would hide the database's errors behind an error of its own.
-    columns = list(query.selected_columns)
-    names = [column.name for column in columns]
-    frame = pandas.DataFrame.from_records(rows, columns=names, coerce_float=True)
-    for number, column in enumerate(columns):
-        # pandas infers types from the values, so that chunks of the same table could differ.
-        inferred = frame.iloc[:, number]
-        with contextlib.suppress(ValueError, TypeError):  # SQLite stores any value in any column
-            typed = _typed(pandas, inferred, column.type)
-            if typed.dtype != inferred.dtype:
-                frame.isetitem(number, typed)
-    return frame
-
-
-def _typed(pandas: Any, values: Any, column_type: sqlalchemy.types.TypeEngine[Any]) -> Any:
-    """Return a column's values in the dtype for the type that the database declares for it."""
-    from sqlalchemy import Boolean, Date, DateTime, Float, Integer, Numeric, String
-
-    if isinstance(column_type, (DateTime, Date)):
-        return pandas.to_datetime(values, utc=bool(getattr(column_type, "timezone", False)))
-    if isinstance(column_type, (Numeric, Float)):
-        return values.astype("float64")
-    if not len(values):
-        known = {Integer: "int64", Boolean: "bool", String: "str"}
-        return values.astype(next((dtype for kind, dtype in known.items() if isinstance(column_type, kind)), "object"))
-    if isinstance(column_type, Integer) and values.isna().all():
-        return values.astype("float64")
-    return values
-
-
-def _condition(column: Any, value: Any) -> Any:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return column.in_(list(value))
-    return column.is_(None) if value is None else column == value

@@ -21,6 +21,8 @@ _REFUSED_LOGIN = re.compile(
     r"role \".*\" (does not exist|is not permitted to log in)|Login failed for user|ORA-0(1017|1045|28000)"
 )
 
+_NOT_UTF8 = re.compile(r"Could not decode to UTF-8 column '(.*?)' with text", re.DOTALL)
+
 _MYSQL_REFUSED_LOGIN = {1044, 1045, 1130, 1698, 1251, 1820, 4151}
 
 
@@ -50,6 +52,8 @@ def translated(what: str) -> Iterator[None]:
         raise _translated(error, what) from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise BadEntry(f"{what}: SQLAlchemy refuses this ({_first_line(error)}); correct it") from None
+    except UnicodeDecodeError:
+        raise _not_utf8(what, None) from None
     except (ValueError, TypeError, ArithmeticError) as error:
         raise SourceError(
             f"{what}: it has a value that is not of its column's type ({_first_line(error)}); leave the column out "
@@ -65,15 +69,18 @@ def _translated(error: object, what: str) -> EdgeError:
     arguments: tuple[Any, ...] = getattr(original, "args", ())
     number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
     text = str(original)
-    if state == "42P01" or number == 1146 or "no such table" in text:
+    if type(original).__module__ == "sqlite3":
+        return _of_sqlite(original, text, what)
+    if state == "42P01" or number == 1146:
         return _missing(what)
     if state.startswith("28") or number in _MYSQL_REFUSED_LOGIN or _REFUSED_LOGIN.search(text):
         return Unauthenticated(f"{what}: the database rejects the credentials; correct the connector")
     if state == "42501" or number == 1142:
         return Forbidden(f"{what}: the connector's user may not read it; ask the database's administrator")
-    if state in ("42703", "42601", "42883", "22P02") or number in (1054, 1064):
-        return BadEntry(f"{what}: the database refuses the condition ({_first_line(original)}); correct it")
-    if _is_connection(error, state, number, text):
+    refused = type(original).__name__ == "ProgrammingError" and not (state or number)  # by the driver itself
+    if refused or state in ("42703", "42601", "42883", "22P02") or number in (1054, 1064):
+        return _refused_condition(original, what)
+    if _is_connection(error, state, number):
         return ConnectionFailed(
             f"{what}: the database cannot be reached, or the connection broke ({_first_line(original)}); "
             "check host, port and db_name, and try again"
@@ -81,10 +88,35 @@ def _translated(error: object, what: str) -> EdgeError:
     return SourceError(f"{what}: the query failed in the database ({_first_line(original)}); ask its administrator")
 
 
-def _is_connection(error: object, state: str, number: int, text: str) -> bool:
+def _of_sqlite(original: object, text: str, what: str) -> EdgeError:
+    if "no such table" in text:
+        return _missing(what)
+    if undecodable := _NOT_UTF8.match(text):
+        return _not_utf8(what, undecodable[1])
+    if "unable to open database" in text:
+        return ConnectionFailed(f"{what}: the file cannot be opened ({_first_line(original)}); correct db_name")
+    binding = type(original).__name__ in ("ProgrammingError", "InterfaceError")
+    if binding or any(reason in text for reason in ("no such column", "no such function", "syntax error")):
+        return _refused_condition(original, what)
+    return SourceError(f"{what}: SQLite failed ({_first_line(original)}); check the file, and try again")
+
+
+def _refused_condition(original: object, what: str) -> BadEntry:
+    return BadEntry(f"{what}: the database refuses the condition ({_first_line(original)}); correct it")
+
+
+def _not_utf8(what: str, column: str | None) -> SourceError:
+    name = "name" if column is None else repr(column)
+    return SourceError(
+        f"{what}: {'a column' if column is None else f'the column {name}'} holds text that is not UTF-8; leave it out "
+        f"by columns=, or give SQLTable a sqlalchemy.Column({name}, sqlalchemy.LargeBinary) for its bytes"
+    )
+
+
+def _is_connection(error: object, state: str, number: int) -> bool:
     if getattr(error, "connection_invalidated", False) or state.startswith(("08", "57P", "3D")):
         return True
-    if number in (1049, 2002, 2003, 2005, 2006, 2013) or "unable to open database" in text:
+    if number in (1049, 2002, 2003, 2005, 2006, 2013):
         return True
     return type(getattr(error, "orig", None)).__name__ in (
         "OperationalError",
