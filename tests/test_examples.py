@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy
 import pytest
 from PIL import Image
 
@@ -121,7 +122,7 @@ def with_secret(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str,
 
 def with_store(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     edge.files.upload("plate-7.csv", b"sample,volume\nA,1.5\n")
-    return {"my_store": edge.files._store}
+    return {"my_store": edge.files._store, "mask": numpy.eye(3, dtype=bool)}
 
 
 def with_lab(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:

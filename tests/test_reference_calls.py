@@ -221,7 +221,10 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def use_content(folder: Any, name: str) -> None:
-    """Content as a whole."""
+    """Content as a whole, and values by their suffixes."""
+    folder.save("saved.json", {"a": [1]})
+    assert folder.open("saved.json") == {"a": [1]}
+    folder.delete("saved.json")
     assert folder.write_bytes(name, b"abc\n") == 4
     folder.touch(name)
     assert folder.read_bytes(name) == b"abc\n"
@@ -376,6 +379,9 @@ def use_bucket(conn: Any, store: Any, folder_class: type, file_class: type) -> N
     assert conn.list_prefixes(prefix="folder2/") == ["folder2/subfolder/"]
     assert list(conn.iter_keys("folder1/")) == conn.list_keys(prefix="folder1/") == ["folder1/myfile.txt"]
     assert conn.open("folder1/myfile.txt") == "abcdef"
+    conn.save("folder1/saved.txt", "abc")
+    assert conn.open("folder1/saved.txt") == "abc"
+    root.delete("folder1/saved.txt")
     use_file(conn.open("folder1/myfile.txt", open_with="file"), file_class, "myfile.txt")
     assert download(root.open("folder1/myfile.txt", "file").download_url()) == b"abcdef"
 

@@ -184,7 +184,7 @@ _FOLDER = (
     method("delete", "name", INFERRED),
     *attributes("basename path parent", OURS),
     *methods("scan exists stat walk glob download_folder upload_folder", OURS),
-    *methods("read_bytes read_text write_bytes write_text touch", OURS),
+    *methods("save read_bytes read_text write_bytes write_text touch", OURS),
 )
 _FILE = (
     *attributes("basename size", SEEN),
@@ -249,7 +249,7 @@ SOURCES = Section(
                 method("list_keys", "prefix=None", SEEN),
                 method("open", "key, open_with=None, **options", SEEN),
                 *attributes("endpoint access_key secret_key", OURS),
-                *methods("client", OURS),
+                *methods("save client", OURS),
                 *_ANY_KIND,
             ),
             ("name, title, bucket, endpoint, access_key, secret_key, _verify=None",),

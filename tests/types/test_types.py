@@ -66,7 +66,9 @@ def _marked(folder: Path) -> Wrong:
     ("packages", "samples"),
     [
         pytest.param(WITH_FILES, ["with_files.py", "misuse_of_files.py", "misuse.py", "records.py"], id="with-files"),
-        pytest.param(WITH_SOURCES, ["files_opened.py", "misuse_of_openers.py", "sources.py"], id="with-sources"),
+        pytest.param(
+            WITH_SOURCES, ["files_opened.py", "files_saved.py", "misuse_of_openers.py", "sources.py"], id="with-sources"
+        ),
         pytest.param(CORE, ["without_files.py", "misuse.py", "records.py"], id="core-alone"),
     ],
 )

@@ -166,6 +166,20 @@ class S3Connection(Connection):
             )
         return self.root._open_at(key, entry, open_with, options)
 
+    def save(
+        self, key: str, value: Any, save_with: str | None = None, *, overwrite: bool = True, **options: Any
+    ) -> None:
+        """Save a value under a key, as `Folder.save` does: ``conn.save("runs/plate-7.parquet", table)``.
+
+        Args:
+            key: the key, whose suffix says the format.
+            value: the value.
+            save_with: name of an opener.
+            overwrite: False refuses to replace an existing object.
+            options: options of the format, as of `Folder.save`.
+        """
+        self.root.save(key, value, save_with, overwrite=overwrite, **options)
+
     def check(self, timeout: float) -> None:
         client = self.client(connect_timeout=timeout, read_timeout=timeout, attempts=1)
         try:

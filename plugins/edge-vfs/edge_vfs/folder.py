@@ -8,7 +8,21 @@ import os
 import pathlib
 import warnings
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, cast, overload
+from typing import (
+    IO,
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    Self,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from edge_core.errors import AlreadyExists, BadEntry, EdgeError, NotFound
 from edge_vfs import download, local_names, local_tree, openers, patterns, table
@@ -32,6 +46,27 @@ else:
 
 Name: TypeAlias = "str | os.PathLike[str] | Folder"
 """Names an entry: a name, a path from the folder, or a `Folder` made by joining with ``/``."""
+
+
+class TableOptions(TypedDict, total=False):
+    """Options of `Folder.save` for tables, for type checkers: those of pandas, of which each format takes some."""
+
+    date_format: Any
+    decimal: str
+    doublequote: bool
+    dtype: Any
+    dtype_backend: str
+    encoding: str
+    escapechar: str | None
+    header: int | None
+    index_col: Any
+    keep_default_na: bool
+    na_values: Any
+    parse_dates: Any
+    quotechar: str
+    quoting: int
+    sep: str
+    sheet_name: str
 
 
 class Folder(Generic[FileT]):
@@ -209,6 +244,7 @@ class Folder(Generic[FileT]):
             MissingPackage: the opener needs a package that is not installed.
             UnreadableContent: the opener could not read the content.
         """
+        openers.refuse_mode(options.get("mode") if open_with is None else open_with)
         path = self._join(name)
         return self._open_at(path, self._store.stat(path), open_with, options)
 
@@ -385,6 +421,81 @@ class Folder(Generic[FileT]):
         path = self._join(name)
         with Source(fileobj) as source:
             self._store.write(path, source, overwrite=overwrite)
+
+    @overload
+    def save(
+        self,
+        name: Name,
+        value: pandas.DataFrame,
+        save_with: Literal["pandas"] | None = None,
+        *,
+        overwrite: bool = True,
+        **options: Unpack[TableOptions],
+    ) -> None: ...
+    @overload
+    def save(
+        self,
+        name: Name,
+        value: str,
+        save_with: Literal["text"] | None = None,
+        *,
+        overwrite: bool = True,
+        encoding: str = "utf-8",
+    ) -> None: ...
+    @overload
+    def save(
+        self,
+        name: Name,
+        value: PIL.Image.Image,
+        save_with: Literal["pil"] | None = None,
+        *,
+        overwrite: bool = True,
+        quality: int | None = None,
+    ) -> None: ...
+    @overload
+    def save(
+        self,
+        name: Name,
+        value: dict[Any, Any] | builtins.list[Any],
+        save_with: Literal["json"] | None = None,
+        *,
+        overwrite: bool = True,
+        indent: int | None = None,
+    ) -> None: ...
+    @overload
+    def save(  # type: ignore[overload-cannot-match]  # where pandas has no types, its DataFrame can be anything
+        self, name: Name, value: object, save_with: None = None, *, overwrite: bool = True
+    ) -> None: ...
+    @overload
+    def save(self, name: Name, value: object, save_with: str, *, overwrite: bool = True, **options: Any) -> None: ...
+
+    def save(
+        self, name: Name, value: Any, save_with: str | None = None, *, overwrite: bool = True, **options: Any
+    ) -> None:
+        """Save a value as the file that `open` opens as this value, with the same options.
+
+        The content is written, opened again and compared before it is uploaded. What the format cannot hold is
+        an error, which names a format or the options that can, and leaves an existing file as it is.
+
+        Args:
+            name: name or path on the server, whose suffix says the format; missing folders are made.
+            value: a ``pandas.DataFrame``, Pillow image, NumPy array, dictionary, list or text, or what else an
+                opener gives; bytes if no opener knows the suffix.
+            save_with: name of an opener, as `open_with` of `open`.
+            overwrite: False refuses to replace an existing file.
+            options: options of the format, such as ``sep=";"`` of a csv and ``index_col="sample"`` of a frame
+                whose index is to be kept; ``quality=90`` of a jpg, which changes pixels. The error about an
+                unknown option lists those that can be used.
+
+        Raises:
+            UnsavableValue: the format cannot hold the value, or nothing saves this format.
+            AlreadyExists: a folder has the name, or a file has it and `overwrite` is False.
+            BadEntry: the name is not valid, no opener has the name `save_with`, or it does not take an option.
+            MissingPackage: a package that is needed is not installed.
+        """
+        basename = self._join(name).rpartition("/")[2]
+        with openers.saved(basename, value, save_with, options) as content:
+            self.upload(name, content, overwrite=overwrite)
 
     def read_bytes(self, name: Name) -> bytes:
         """Return the content of a file; raises like `open`.

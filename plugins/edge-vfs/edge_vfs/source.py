@@ -50,10 +50,13 @@ class Source:
             self._file = io.BytesIO(fileobj)
         elif isinstance(fileobj, io.TextIOBase):
             raise TypeError(_TEXT)
-        elif hasattr(fileobj, "read"):
+        elif callable(getattr(fileobj, "read", None)):  # a DataFrame can have a column of this name
             self._file = fileobj
         else:
-            raise TypeError(f"cannot upload {type(fileobj).__name__}; give a path, bytes or a binary file object")
+            raise TypeError(
+                f"cannot upload {type(fileobj).__name__}; give a path, bytes or a binary file object, or use "
+                "save(name, value), which makes a file of a DataFrame, picture, array, dict, list or text"
+            )
         self._seekable = bool(getattr(self._file, "seekable", lambda: False)())
         self._head = b""
         self._hash = hashlib.sha256()

@@ -8,16 +8,21 @@ bytes decide, provided that an opener recognizes them.
 
 from edge_vfs.openers.arrays import NumPyOpener as NumPyOpener
 from edge_vfs.openers.choosing import choose as choose
+from edge_vfs.openers.choosing import refuse_mode as refuse_mode
 from edge_vfs.openers.choosing import run as run
 from edge_vfs.openers.choosing import run_for_folder as run_for_folder
 from edge_vfs.openers.documents import JSONOpener as JSONOpener
 from edge_vfs.openers.documents import TextOpener as TextOpener
 from edge_vfs.openers.opener import HEAD as HEAD
+from edge_vfs.openers.opener import Content as Content
 from edge_vfs.openers.opener import InexactWarning as InexactWarning
 from edge_vfs.openers.opener import Opener as Opener
+from edge_vfs.openers.opener import Saver as Saver
 from edge_vfs.openers.opener import UnreadableContent as UnreadableContent
+from edge_vfs.openers.opener import UnsavableValue as UnsavableValue
 from edge_vfs.openers.pictures import ImageIOOpener as ImageIOOpener
 from edge_vfs.openers.pictures import PILOpener as PILOpener
+from edge_vfs.openers.saving import saved as saved
 from edge_vfs.openers.tables import PandasOpener as PandasOpener
 
 plugin_api = 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import zipfile
+from typing import IO, Any, ClassVar
 
 from edge_vfs.file import File
-from edge_vfs.openers.opener import UnreadableContent, head_of, need, warn
+from edge_vfs.openers.opener import Content, UnreadableContent, UnsavableValue, head_of, need, suffix_of, warn
 
 
 class NumPyOpener:
@@ -36,6 +37,38 @@ class NumPyOpener:
                     f'numpy.load(file) reads the next, if it is called once more for file = open(name, "file")'
                 )
             return array
+
+    def save(self, file: Content, value: Any) -> None:
+        numpy = need("arrays", file, "numpy", doing="saving")
+        if suffix_of(file.basename) == ".npz":
+            _write_archive(numpy, file, value)
+        else:
+            _write(numpy, file, value, "it")
+
+
+def _write_archive(numpy: Any, file: Content, arrays: Any) -> None:
+    # Not numpy.savez: it takes the names as arguments, so that some names cannot be given.
+    if not isinstance(arrays, dict) or not all(isinstance(name, str) for name in arrays):
+        raise UnsavableValue(
+            f"an npz holds a dict of arrays by their names, not {type(arrays).__name__}; npy holds one"
+        )
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                _write(numpy, member, array, f"the array {name!r}")
+
+
+def _write(numpy: Any, file: IO[bytes], array: Any, what: str) -> None:
+    if isinstance(array, numpy.ma.MaskedArray):
+        raise UnsavableValue(f"{what} has a mask, which npy does not hold; save its data and its mask in an npz")
+    if not isinstance(array, numpy.ndarray):
+        raise UnsavableValue(f"{what} must be a numpy.ndarray, not {type(array).__name__}; numpy.asarray makes one")
+    try:
+        numpy.lib.format.write_array(file, array, allow_pickle=False)
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        raise UnsavableValue(f"{what} has Python objects, which only pickles hold; use numbers or texts") from error
 
 
 def _archive(numpy: Any, file: File) -> Any:

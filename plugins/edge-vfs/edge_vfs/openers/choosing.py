@@ -32,28 +32,55 @@ def choose(file: File, open_with: str | None) -> Opener | None:
     if open_with == "file":
         return None
     if open_with is not None:
-        return _by_name(open_with)
-    candidates = list(_working(_registry()))
-    for opener in candidates:
-        if opener.suffixes and file.basename.lower().endswith(tuple(opener.suffixes)):
-            return opener
-    if suffix_of(file.basename):
-        return None
+        return named(open_with)
+    opener = by_suffix(file.basename)
+    if opener is not None or suffix_of(file.basename):
+        return opener
     head = head_of(file)
-    return next((opener for opener in candidates if getattr(opener, "recognizes", lambda head: False)(head)), None)
+    recognizing = (opener for opener in working() if getattr(opener, "recognizes", lambda head: False)(head))
+    return next(recognizing, None)
 
 
-def _by_name(open_with: str) -> Opener:
+def named(open_with: str) -> Opener:
+    """Return the opener with a name.
+
+    Raises:
+        BadEntry: no opener has it.
+        PluginError: the opener is broken.
+    """
     registry = _registry()
     try:
-        chosen: Opener = registry.load(open_with, lambda target: target())
+        opener: Opener = registry.load(open_with, lambda target: target())
     except KeyError:
         known = ", ".join(["file", *registry.names()])
         raise BadEntry(f"the opener {open_with!r} is not known; use one of {known}") from None
-    return chosen
+    return opener
 
 
-def _working(registry: Registry) -> Iterator[Opener]:
+def by_suffix(basename: str) -> Opener | None:
+    """Return the opener for a name by its suffix, or None."""
+    name = basename.lower()
+    openers = list(working())
+    return next((opener for opener in openers if opener.suffixes and name.endswith(tuple(opener.suffixes))), None)
+
+
+def refuse_mode(open_with: object) -> None:
+    """Raise `BadEntry` if `open_with` is a mode of Python's own `open`, such as ``"w"`` or ``"rb"``."""
+    if not isinstance(open_with, str) or not _MODE.fullmatch(open_with) or open_with in _registry().names():
+        return
+    if set(open_with) & set("wax+"):
+        advice = "save writes a file of a value, write_text of a text, write_bytes of bytes, and upload of a local file"
+    else:
+        advice = 'leave it out for what the suffix says, or use "file" for the bytes; read_text gives the text'
+    raise BadEntry(f"{open_with!r} is a mode and not an opener, since open only reads; {advice}")
+
+
+_MODE = re.compile(r"(?=.{1,3}$)[bt]?[rwax][bt+]*")
+
+
+def working() -> Iterator[Opener]:
+    """Iterate over the openers that can be used."""
+    registry = _registry()
     # Our own first: installing a package must not change what an existing line of code returns.
     for record in sorted(registry.records(), key=lambda record: record.distribution != "edge-vfs"):
         try:
@@ -128,7 +155,7 @@ def run_for_folder(open_with: str, folder: Folder[Any], options: Mapping[str, An
         UnreadableContent: the opener failed.
         EdgeError: listing the folder or reading a file failed.
     """
-    opener: Any = None if open_with == "file" else _by_name(open_with)
+    opener: Any = None if open_with == "file" else named(open_with)
     if not hasattr(opener, "open_folder"):
         raise BadEntry(f"{folder.basename!r} is a folder, which {open_with!r} does not open; leave open_with out")
     name = type(opener).__name__

@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_vfs.file import File
 from edge_vfs.openers.arrow_columns import compute, frame
-from edge_vfs.openers.opener import UnreadableContent, need, warn
+from edge_vfs.openers.opener import Content, UnreadableContent, need, warn
 from edge_vfs.openers.unpacking import MAX_UNPACKED_SIZE, OPTION
 
 OPTIONS = {
@@ -146,3 +146,11 @@ def refuse_large(name: str, size: int, rows: int, needed: int, limit: int | None
             f"{name} has {rows} rows, which take at least {needed} bytes of memory; "
             f"{OPTION}={needed} opens it, and columns= chooses some of its columns"
         )
+
+
+def write(file: Content, suffix: str, frame: Any) -> None:
+    need("a table", file, "pyarrow", doing="saving")
+    if suffix == ".parquet":
+        frame.to_parquet(file, engine="pyarrow")
+    else:
+        frame.to_feather(file)

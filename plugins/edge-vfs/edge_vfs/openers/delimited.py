@@ -11,11 +11,11 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 from edge_vfs.file import File
 from edge_vfs.openers import whole_numbers
-from edge_vfs.openers.opener import UnreadableContent, need, warn
+from edge_vfs.openers.opener import UnreadableContent, UnsavableValue, need, warn
 from edge_vfs.openers.text import encoding_of
 
 OPTIONS = frozenset(
@@ -54,6 +54,16 @@ OPTIONS = frozenset(
         "usecols",
     }
 )
+
+SAVE_OPTIONS = frozenset(
+    {
+        *("decimal", "encoding", "escapechar", "doublequote", "quotechar", "quoting", "sep"),  # how it is written
+        *("date_format", "dtype", "dtype_backend", "keep_default_na", "na_values", "parse_dates"),  # how it is opened
+        *("header", "index_col"),
+    }
+)
+
+_WRITING = frozenset({"decimal", "date_format", "escapechar", "doublequote", "quotechar", "quoting", "sep"})
 
 _UNLIKE_CSV = frozenset({"comment", "header", "lineterminator", "names", "on_bad_lines", "skipfooter", "skiprows"})
 """Options with which rows are not those of Python's `csv`; the checks by it are left out then."""
@@ -268,3 +278,26 @@ def _look_for_separators(file: File, frame: Any, separator: str) -> None:
                 f"give sep={other!r} if that separates them"
             )
             return
+
+
+def _is_kept(options: dict[str, Any]) -> bool:
+    """Return whether `index_col` names columns; 0 is a position, and False none."""
+    return options.get("index_col") is not None and options["index_col"] is not False
+
+
+def write(file: IO[bytes], frame: Any, separator: str, options: dict[str, Any]) -> None:
+    """Write a table, with its index if `index_col` says that it is opened as the index."""
+    settings = {name: option for name, option in options.items() if name in _WRITING}
+    header = options.get("header", 0)
+    if header not in (0, None):
+        raise UnsavableValue(f"header must be 0 for a row of names or None for none, not {header!r}")
+    text = io.TextIOWrapper(file, encoding=options.get("encoding") or "utf-8", newline="")
+    frame.to_csv(
+        text,
+        index=_is_kept(options),
+        header=header is not None,
+        lineterminator="\n",
+        **{"sep": separator, **settings},
+    )
+    text.flush()
+    text.detach()

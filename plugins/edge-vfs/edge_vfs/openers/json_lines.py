@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from edge_vfs.file import File
 from edge_vfs.openers import json_text, whole_numbers
-from edge_vfs.openers.opener import UnreadableContent, need
+from edge_vfs.openers.opener import UnreadableContent, UnsavableValue, need
 from edge_vfs.openers.text import encoding_of
 
 OPTIONS = frozenset({"dtype", "encoding", "nrows", "parse_float", "parse_int", "usecols"})
+
+
+SAVE_OPTIONS = frozenset({"dtype", "encoding"})
 
 
 def read(file: File, options: dict[str, Any]) -> Any:
@@ -67,3 +71,28 @@ def _rows(file: File, lines: Iterator[str], decoder: json_text.Decoder) -> Itera
             yield value
         else:
             yield dict(enumerate(value if isinstance(value, list) else [value]))
+
+
+def write(file: IO[bytes], frame: Any, options: dict[str, Any]) -> None:
+    """Write a line for each row: an object by the columns' names, with null for a missing value."""
+    names = list(frame.columns)
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise UnsavableValue("its columns need names that are texts and all different, as those of a JSON object")
+    if "dtype" in options:
+        frame = frame.astype(dict.fromkeys(names, object))
+    columns = [frame.iloc[:, position] for position in range(len(names))]
+    cells = [column.astype(object).where(column.notna(), None) for column in columns]
+    lines = io.TextIOWrapper(file, encoding=options.get("encoding") or "utf-8", newline="\n")
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    for row in zip(*cells, strict=True):
+        try:
+            line = encode(dict(zip(names, row, strict=True)))
+        except ValueError as error:
+            raise UnsavableValue("it has an infinite number, which JSON does not") from error
+        except TypeError as error:
+            raise UnsavableValue(
+                f"JSON has texts, numbers, True, False, and lists and dicts of them ({error})"
+            ) from error
+        lines.write(line + "\n")
+    lines.flush()
+    lines.detach()

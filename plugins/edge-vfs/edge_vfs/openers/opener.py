@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import importlib
 import posixpath
 import sys
+import tempfile
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, ClassVar, Protocol
 
 from edge_core.errors import BadEntry, EdgeError, MissingPackage
@@ -43,12 +46,53 @@ class Named(Protocol):
     def basename(self) -> str: ...
 
 
+SPOOL = 16 << 20
+"""Bytes of content that is being saved which are kept in memory; larger content is in a temporary file."""
+
+
+class Content(tempfile.SpooledTemporaryFile[bytes]):
+    """The content of a file that is being saved, to be written and read.
+
+    Attributes:
+        basename: name of the file.
+    """
+
+    def __init__(self, basename: str) -> None:
+        super().__init__(max_size=SPOOL)
+        self.basename = basename
+
+
+class Saver(Opener, Protocol):
+    """The interface of an opener that can save as well.
+
+    What it writes is opened again with its own `open`, and compared, before it is stored. It may also have:
+
+    - a method ``save_options(basename: str) -> Collection[str]``, which returns the names of the keyword
+      arguments that its `save` takes for a name. Others are refused; without it, all are. Those that `open`
+      takes for the file too are given to it when what was written is opened.
+    - a method ``difference(value, opened, **options) -> str | None``, which returns a clause that says what
+      differs in `opened`, or None, for values that cannot be compared by ``==``.
+    """
+
+    def save(self, file: Content, value: Any, /) -> None:
+        """Write `value` to `file`.
+
+        Raises:
+            UnsavableValue: the format cannot hold the value; the message is a clause that says why, such as
+                ``"a sequence of letters is needed, not int"``.
+        """
+
+
 HEAD = 1000
 """Number of bytes at a content's beginning by which an opener may recognize it."""
 
 
 class UnreadableContent(EdgeError):
     """The opener could not read the content."""
+
+
+class UnsavableValue(EdgeError):
+    """The value cannot be saved under this name without a change; nothing was stored."""
 
 
 class InexactWarning(UserWarning):
@@ -58,15 +102,35 @@ class InexactWarning(UserWarning):
     """
 
 
+_held: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("held", default=None)
+
+
+@contextlib.contextmanager
+def held_warnings() -> Iterator[list[str]]:
+    """Give the list of sentences that `warn` would show, and show none of them."""
+    held: list[str] = []
+    token = _held.set(held)
+    try:
+        yield held
+    finally:
+        _held.reset(token)
+
+
 def warn(sentence: str) -> None:
-    """Show an `InexactWarning` at the line of the user's code that opened the file."""
+    """Show an `InexactWarning` at the line of the user's code that opened the file, unless warnings are held back."""
+    held = _held.get()
+    if held is not None:
+        held.append(sentence)
+        return
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").startswith("edge_"):
         level, frame = level + 1, frame.f_back
     warnings.warn(sentence, InexactWarning, stacklevel=level)
 
 
-def refuse_unknown(entry: Named, opener: str, options: Collection[str], known: Collection[str]) -> None:
+def refuse_unknown(
+    entry: Named, opener: str, options: Collection[str], known: Collection[str], done: str = "opened"
+) -> None:
     """Raise `BadEntry` if one of `options` is not among `known`."""
     unknown = sorted(set(options) - set(known))
     if not unknown:
@@ -75,7 +139,7 @@ def refuse_unknown(entry: Named, opener: str, options: Collection[str], known: C
     offer = (
         f"use only {', '.join(sorted(known))}" if known else "leave it out" if len(unknown) == 1 else "leave them out"
     )
-    raise BadEntry(f"{entry.basename} is opened by {opener}, which does not take the option {names} for it; {offer}")
+    raise BadEntry(f"{entry.basename} is {done} by {opener}, which does not take the option {names} for it; {offer}")
 
 
 def suffix_of(name: str) -> str:
@@ -92,7 +156,7 @@ def head_of(file: File) -> bytes:
 _PIP_NAMES = {"PIL": "pillow", "odf": "odfpy", "python_calamine": "python-calamine"}
 
 
-def need(what: str, entry: Named, *modules: str) -> Any:
+def need(what: str, entry: Named, *modules: str, doing: str = "opening") -> Any:
     """Import `modules` and return the first; raise `MissingPackage`, which says how to install them."""
     try:
         first, *_ = [importlib.import_module(module) for module in modules]
@@ -102,7 +166,7 @@ def need(what: str, entry: Named, *modules: str) -> Any:
             raise
         names = " ".join(_PIP_NAMES.get(module, module) for module in modules)
         raise MissingPackage(
-            f"opening {entry.basename} as {what} needs {_PIP_NAMES.get(error.name, error.name)}, "
+            f"{doing} {entry.basename} as {what} needs {_PIP_NAMES.get(error.name, error.name)}, "
             f"which is not installed; run: python -m pip install {names}",
             name=error.name,
         ) from None

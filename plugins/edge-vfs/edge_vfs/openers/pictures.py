@@ -7,11 +7,12 @@ sign or without a channel.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, ClassVar
 
 from edge_vfs.file import File
-from edge_vfs.openers.opener import UnreadableContent, need, suffix_of, warn
+from edge_vfs.openers import comparing
+from edge_vfs.openers.opener import Content, UnreadableContent, UnsavableValue, need, suffix_of, warn
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -20,6 +21,13 @@ _FORMATS = (
     *("AVIF", "ICNS", "ICO", "JPEG2000", "PCX", "PPM", "PSD", "SGI", "TGA"),
 )
 """Those that Pillow reads by itself: for EPS, it starts Ghostscript, whatever the file's name is."""
+
+_FORMAT_OF = {
+    **{".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".gif": "GIF", ".bmp": "BMP"},
+    **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
+}
+
+_LOSSY = (".jpg", ".jpeg", ".webp")
 
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
 
@@ -63,6 +71,96 @@ class PILOpener:
         if pages > 1:
             warn(f"{file.basename} has {pages} pictures, and the first is shown; image.seek(1) goes on to the next")
         return image
+
+    def save_options(self, basename: str) -> Collection[str]:
+        return {"quality"} if suffix_of(basename) in _LOSSY else ()
+
+    def save(self, file: Content, value: Any, quality: int | None = None) -> None:
+        need("a picture", file, "PIL", doing="saving")
+        image = _image(value)
+        suffix = suffix_of(file.basename)
+        if suffix in (".jpg", ".jpeg") and quality is None:
+            raise UnsavableValue("JPEG changes the values of pixels; quality=95 or less saves it with such changes")
+        if getattr(image, "n_frames", 1) > 1:
+            raise UnsavableValue(f"it has {image.n_frames} pictures, of which one is saved; give image.copy() of one")
+        besides = {"exif": _exif(image), "icc_profile": image.info.get("icc_profile")}
+        settings: dict[str, Any] = {name: value for name, value in besides.items() if value}
+        if quality is not None:
+            settings["quality"] = quality
+        elif suffix == ".webp":
+            settings |= {"lossless": True, "exact": True}  # exact: with the colours of transparent pixels
+        image.save(file, _FORMAT_OF.get(suffix, "PNG"), **settings)
+
+    def difference(self, value: Any, opened: Any, quality: int | None = None) -> str | None:
+        image = _image(value)
+        if image is not value:
+            import numpy
+
+            return comparing.difference(value, numpy.asarray(opened))
+        for what in ("mode", "size"):
+            if getattr(image, what) != getattr(opened, what):
+                return f"it has the {what} {getattr(image, what)!r}, and comes back with {getattr(opened, what)!r}"
+        if quality is None and _pixels(image) != _pixels(opened):
+            return "some of its pixels come back with other values"
+        if image.info.get("icc_profile") != opened.info.get("icc_profile"):
+            return "its colour profile does not come back; remove image.info['icc_profile'] if it is not needed"
+        if not _tags(_exif(image)).items() <= _tags(_exif(opened)).items():
+            return "its Exif tags do not come back as they are; image.getexif().clear() removes them"
+        return None
+
+    def alternatives(self, basename: str) -> Iterator[tuple[str, str | None]]:
+        yield from ((".png", None), (".tif", None))
+        yield from ((suffix_of(basename), "imageio"), (".png", "imageio"), (".tif", "imageio"))
+
+
+def _image(value: Any) -> Any:
+    """Return a value as a Pillow image; an array if Pillow has a type for its pixels."""
+    from PIL import Image
+
+    if isinstance(value, Image.Image):
+        return value
+    if not hasattr(value, "dtype") or not hasattr(value, "__array_interface__"):
+        raise UnsavableValue(f"a picture is needed, a PIL.Image.Image or numpy.ndarray, not {type(value).__name__}")
+    if value.dtype == bool and value.ndim == 2:
+        return Image.fromarray(value.astype("uint8") * 255).convert("1")
+    try:
+        return Image.fromarray(value)
+    except TypeError as error:
+        raise UnsavableValue(
+            f"Pillow has no type for an array of {value.dtype} with the shape {value.shape}"
+        ) from error
+
+
+_LAYOUT = frozenset({*range(254, 260), 262, 263, 266, 273, *range(277, 280), 282, 283, 284, 296, 297, 317, 320}) | {
+    *(*range(322, 326), 330, 338, 339, 347, *range(529, 533), 34675)
+}
+"""Tags of a TIFF that say how its pixels are stored, which Pillow gives among those of Exif."""
+
+
+def _exif(image: Any) -> Any:
+    """Return a copy of the Exif tags of an image, without those about the layout of a TIFF; None if there are none."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif.load(image.getexif().tobytes())
+    for tag in _LAYOUT & set(exif):
+        del exif[tag]
+    return exif if set(exif) else None
+
+
+def _tags(exif: Any) -> dict[Any, Any]:
+    pointers = (0x8769, 0x8825, 0xA005)  # to the groups of tags for the camera, the place and interoperability
+    if exif is None:
+        return {}
+    tags = {tag: value for tag, value in exif.items() if tag not in pointers}
+    groups = {pointer: exif.get_ifd(pointer) for pointer in pointers if pointer in exif}
+    return tags | {(pointer, tag): value for pointer in groups for tag, value in groups[pointer].items()}
+
+
+def _pixels(image: Any) -> tuple[bytes, bytes | None]:
+    """Return the values of the pixels, and what they show where a palette or a transparent colour says it."""
+    shows = image.mode in ("P", "PA") or "transparency" in image.info
+    return image.tobytes(), image.convert("RGBA").tobytes() if shows else None
 
 
 def _has_deep_channels(content: bytes) -> bool:
@@ -117,3 +215,23 @@ class ImageIOOpener:
             # imageio reads it by Pillow, with 8 bits.
             return need("a picture of 16 bits a channel", file, "imagecodecs").png_decode(content)
         return imageio.imread(content, extension=suffix_of(file.basename) or None, **options)
+
+    def save(self, file: Content, value: Any) -> None:
+        imageio = need("a picture", file, "imageio.v3", "imageio", "numpy", doing="saving")
+        if not hasattr(value, "dtype") or not hasattr(value, "__array_interface__"):
+            raise UnsavableValue(f"an array of pixels is needed, not {type(value).__name__}")
+        suffix = suffix_of(file.basename) or ".png"
+        if suffix == ".png" and value.dtype == "uint16" and value.ndim == 3:
+            # imageio writes it by Pillow, with 8 bits.
+            file.write(need("a picture of 16 bits a channel", file, "imagecodecs", doing="saving").png_encode(value))
+        elif suffix in (".tif", ".tiff"):
+            picture = io.BytesIO()
+            in_colour = value.ndim == 3 and value.shape[2] in (3, 4)
+            tifffile = need("a picture", file, "tifffile", doing="saving")
+            tifffile.imwrite(picture, value, photometric="rgb" if in_colour else "minisblack")
+            file.write(picture.getbuffer())
+        else:
+            file.write(imageio.imwrite("<bytes>", value, extension=suffix))
+
+    def alternatives(self, basename: str) -> Iterator[tuple[str, str | None]]:
+        yield from ((".png", "imageio"), (".tif", "imageio"))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edge_vfs.file import File
-from edge_vfs.openers import columnar, delimited, json_lines, parquet_folders, spreadsheets, unpacking
-from edge_vfs.openers.opener import head_of, need
+from edge_vfs.openers import (
+    columnar,
+    delimited,
+    frames,
+    json_lines,
+    parquet_folders,
+    saved_sheets,
+    spreadsheets,
+    unpacking,
+)
+from edge_vfs.openers.opener import Content, UnsavableValue, head_of, need, suffix_of
 
 if TYPE_CHECKING:
     from edge_vfs.folder import Folder
@@ -61,6 +70,42 @@ class PandasOpener:
     def open_folder(self, folder: Folder[Any], **options: Any) -> Any:
         pandas = need("a table", folder, "pandas", "pyarrow")
         return parquet_folders.read(pandas, folder, options)
+
+    def save_options(self, basename: str) -> Collection[str]:
+        suffix = unpacking.format_of(basename)
+        if suffix in spreadsheets.SUFFIXES:
+            return saved_sheets.OPTIONS
+        if suffix in columnar.OPTIONS:
+            return ()
+        return json_lines.SAVE_OPTIONS if suffix in _JSON_LINES else delimited.SAVE_OPTIONS
+
+    def save(self, file: Content, value: Any, **options: Any) -> None:
+        pandas = need("a table", file, "pandas", doing="saving")
+        if type(value) is not pandas.DataFrame:
+            raise UnsavableValue(f"a pandas.DataFrame is needed, not {type(value).__name__}")
+        suffix = unpacking.format_of(file.basename)
+        if suffix in spreadsheets.SUFFIXES:
+            saved_sheets.write(file, value, options)
+        elif suffix in columnar.OPTIONS:
+            columnar.write(file, suffix, value)
+        else:
+            with unpacking.packing(file) as packed:
+                if suffix in _JSON_LINES:
+                    json_lines.write(packed, value, options)
+                else:
+                    delimited.write(packed, value, "\t" if suffix in (".tsv", ".tab") else ",", options)
+
+    def difference(self, value: Any, opened: Any, **options: Any) -> str | None:
+        return frames.difference(value, opened)
+
+    def suggestions(self, value: Any, opened: Any) -> Iterator[dict[str, Any]]:
+        return frames.suggestions(value, opened)
+
+    def alternatives(self, basename: str) -> Iterator[tuple[str, str | None]]:
+        if suffix_of(basename) in spreadsheets.SUFFIXES:
+            yield ".xlsx", None
+        for suffix in (".parquet", ".feather", ".jsonl"):
+            yield suffix, None
 
     def _format(self, file: File) -> str:
         suffix = unpacking.format_of(file.basename)

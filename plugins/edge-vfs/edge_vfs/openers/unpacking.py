@@ -1,14 +1,16 @@
-"""Compressed text formats: their content unpacked, up to a limit."""
+"""Compressed text formats: their content unpacked, up to a limit, and packed."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import posixpath
+from collections.abc import Iterator
 from typing import IO, cast
 
 from edge_vfs.file import File
-from edge_vfs.openers.opener import UnreadableContent, suffix_of
+from edge_vfs.openers.opener import Content, UnreadableContent, suffix_of
 
 # Imported when they are needed: Python can be built without the last two.
 _UNPACKERS = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
@@ -46,6 +48,17 @@ class Unpacked(io.BytesIO):
     def readall(self) -> bytes:
         """Read all bytes from the current position to the end."""
         return self.read()
+
+
+@contextlib.contextmanager
+def packing(file: Content) -> Iterator[IO[bytes]]:
+    """Give a stream to write a format's content to, which is packed into `file` if its name says so."""
+    module = _UNPACKERS.get(suffix_of(file.basename))
+    if module is None:
+        yield file
+        return
+    with importlib.import_module(module).open(file, "wb") as stream:
+        yield stream
 
 
 def unpacked(file: File, limit: int | None = None) -> File:

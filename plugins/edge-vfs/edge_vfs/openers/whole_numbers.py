@@ -27,10 +27,10 @@ def series(pandas: Any, cells: Sequence[Any]) -> Any:
             return pandas.Series(cells, dtype=object)
     whole = [cell for cell in cells if type(cell) is int]
     changed = any(abs(number) > EXACT_UP_TO and not is_float(number) for number in whole)
+    if float in kinds:
+        return pandas.Series(cells, dtype=object if changed else "float64")
     if not changed:
         return pandas.Series(cells)
-    if float in kinds:
-        return pandas.Series(cells, dtype=object)
     if len(whole) == len(cells):
         return pandas.Series(cells)
     return with_gaps(pandas, cells)
