@@ -209,6 +209,11 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     root.download_folder("this", "copied")
     assert root.upload_folder("again", "copied").list() == ["folder"]
     use_content(root, "mydata.csv")
+    newest, *older = root.versions("mydata.csv")
+    assert (newest.size, older[-1].size) == (5, 8)
+    root.delete("mydata.csv")
+    root.restore("mydata.csv", older[-1].version)
+    assert root.stat("mydata.csv").size == 8
     root.delete("mydata.csv")
     root.delete("again", recursive=True)
     assert root.list() == ["Imported Data", "this"]
@@ -229,6 +234,9 @@ def use_content(folder: Any, name: str) -> None:
     folder.touch(name)
     assert folder.read_bytes(name) == b"abc\n"
     assert folder.write_text(name, "abcd\n") == 5
+    folder.copy(name, "copy.txt")
+    assert folder.read_text("copy.txt") == "abcd\n"
+    folder.delete("copy.txt")
     assert folder.read_text(name) == "abcd\n"
 
 

@@ -184,7 +184,7 @@ _FOLDER = (
     method("delete", "name", INFERRED),
     *attributes("basename path parent", OURS),
     *methods("scan exists stat walk glob download_folder upload_folder", OURS),
-    *methods("save read_bytes read_text write_bytes write_text touch", OURS),
+    *methods("save read_bytes read_text write_bytes write_text touch copy", OURS),
 )
 _FILE = (
     *attributes("basename size", SEEN),
@@ -198,7 +198,7 @@ FILES = Section(
     "session.files",
     "test_files",
     (
-        Class(("edge.api.Folder",), SEEN, _FOLDER),
+        Class(("edge.api.Folder",), SEEN, (*_FOLDER, *methods("versions restore", OURS))),
         Class(("edge.api.File",), SEEN, _FILE),
         Class(("edge.api.InexactWarning",), OURS),
     ),

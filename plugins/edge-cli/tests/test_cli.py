@@ -109,6 +109,29 @@ def test_files_go_up_show_and_come_back(online: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_files_are_copied_and_restored_on_the_server(online: Run) -> None:
+    def quiet(*words: str, **more: str) -> None:
+        done = online("files", *words, **more)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    quiet("cp", "-", "edge:runs/a.txt", text="one")
+    quiet("cp", "edge:runs/a.txt", "edge:b.txt")
+    quiet("cp", "-r", "edge:runs/", "edge:kept/")
+    assert online("files", "ls", "kept/runs").stdout == "a.txt\n"
+    refused = online("files", "cp", "--no-overwrite", "edge:b.txt", "edge:runs/a.txt")
+    assert (refused.returncode, "exists already" in refused.stderr) == (1, True)
+    assert "add -r" in online("files", "cp", "edge:runs", "edge:more").stderr
+    quiet("cp", "-", "edge:b.txt", text="newest")
+    rows = [line.split() for line in online("files", "versions", "edge:b.txt").stdout.splitlines()]
+    assert [(row[1], row[4]) for row in rows] == [("6", "newest"), ("3", "until")]
+    listed = json.loads(online("files", "versions", "--json", "b.txt").stdout)
+    assert [row["version"] for row in listed] == [row[0] for row in rows]
+    quiet("rm", "b.txt")
+    quiet("restore", "b.txt", rows[1][0])
+    assert online("files", "cat", "b.txt").stdout == "one"
+
+
+@pytest.mark.slow
 def test_folders_are_created_and_files_moved_and_deleted(online: Run) -> None:
     def quiet(*words: str) -> None:
         done = online("files", *words)
@@ -292,7 +315,9 @@ def test_a_name_cannot_steer_the_terminal(online: Run, edge_session: EdgeSession
         (["files", "ls", "../x"], 1, ".."),
         (["files", "cp", "missing.csv", "edge:x"], 1, "missing.csv: No such file or directory"),
         (["files", "cp", "a", "b"], 2, 'must begin with "edge:"'),
-        (["files", "cp", "edge:a", "edge:b"], 2, 'must begin with "edge:"'),
+        (["files", "cp", "edge:a", "edge:b"], 1, "no file or folder 'a'"),
+        (["files", "versions", "nothing.txt"], 1, "no file 'nothing.txt'"),
+        (["files", "restore", "nothing.txt", "v1"], 1, "no version v1 of 'nothing.txt'"),
         (["files", "cp", "only-one"], 2, "Missing argument"),
         (["files", "cp", "--strict", "a", "edge:b"], 2, "--strict is for folders"),
         (["files", "cp", "--no-overwrite", "edge:a", "b"], 2, "--no-overwrite is for uploads"),

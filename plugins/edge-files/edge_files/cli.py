@@ -8,7 +8,7 @@ import pathlib
 import posixpath
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 import click
@@ -175,7 +175,7 @@ def cp(
     strict: bool,
     portable: bool,
 ) -> None:
-    """Copy files and folders to the organization or from it.
+    """Copy files and folders to the organization, from it, or within it.
 
     A path in the organization begins with "edge:", as in
 
@@ -187,22 +187,27 @@ def cp(
 
       edge files cp 'edge:runs/*.csv' plates
 
+      edge files cp edge:runs/plate-7.csv edge:kept/
+
+    A copy within the organization is made by the server, and no bytes travel.
     "-" is standard input as the source, and standard output as the target. What of a folder cannot be uploaded, such
     as links that lead nowhere, is skipped with a warning.
     """
-    down = not target.startswith(REMOTE)
-    if any(source.startswith(REMOTE) != down for source in sources):
+    up, down = not sources[0].startswith(REMOTE), not target.startswith(REMOTE)
+    if (up and down) or any(source.startswith(REMOTE) == up for source in sources):
         _refuse_pair()
-    if (no_overwrite or strict) and down:
-        raise click.UsageError(f"{'--strict' if strict else '--no-overwrite'} is for uploads; leave it out")
+    if strict and not up:
+        raise click.UsageError("--strict is for uploads; leave it out")
+    if no_overwrite and down:
+        raise click.UsageError("--no-overwrite is for uploads and copies; leave it out")
     if portable and not down:
         raise click.UsageError("--portable is for downloads; leave it out")
     if (strict or portable) and not recursive:
         raise click.UsageError(f"{'--strict' if strict else '--portable'} is for folders; add -r, or leave it out")
     with open_session() as edge:
         store = OrganizationStore(edge)
-        if not down:
-            for source, path in _uploads(store, sources, _relative(target)):
+        if up:
+            for source, path in _targets(store, sources, _relative(target)):
                 if os.path.isdir(source):
                     _require_recursive(source, recursive)
                     edge.files.upload_folder(path, source, overwrite=not no_overwrite, strict=strict)
@@ -211,6 +216,13 @@ def cp(
                     edge.files.upload(path, content, overwrite=not no_overwrite)
             return
         matches = _matches(store, sources)
+        if not down:
+            for path, entry in matches:
+                if entry.kind == "folder":
+                    _require_recursive(path, recursive)
+            for path, new_path in _targets(store, [path for path, _ in matches], _relative(target)):
+                edge.files.copy(path, new_path, recursive=recursive, overwrite=not no_overwrite)
+            return
         if len(matches) > 1 and target != "-" and not os.path.isdir(target):
             raise click.UsageError(
                 f"there are {len(matches)} sources, and {target!r} is no folder to put them in; make it"
@@ -231,8 +243,8 @@ def _require_recursive(name: str, recursive: bool) -> None:
         raise click.UsageError(f"{name!r} is a folder; add -r")
 
 
-def _uploads(store: OrganizationStore, sources: tuple[str, ...], target: str) -> list[tuple[str, str]]:
-    """Return each source with the path it is uploaded to."""
+def _targets(store: OrganizationStore, sources: Sequence[str], target: str) -> list[tuple[str, str]]:
+    """Return each source with the path it is copied to in the organization."""
     if len(sources) > 1 and not target.endswith("/") and target:
         try:
             is_folder = store.stat(target).kind == "folder"
@@ -257,6 +269,41 @@ def mv(open_session: OpenSession, source: str, target: str, overwrite: bool) -> 
         name = _remote(source)
         path = _remote_target(OrganizationStore(edge), name, _relative(target))
         edge.files.move(name, path, overwrite=overwrite)
+
+
+@files.command()
+@click.argument("path")
+@output.json_option
+@click.pass_obj
+def versions(open_session: OpenSession, path: str, as_json: bool) -> None:
+    """List the versions of a file that can be restored, the newest first; the file may be deleted."""
+    with open_session() as edge:
+        kept = edge.files.versions(_remote(path))
+    if as_json:
+        output.json(kept)
+        return
+    for version in kept:
+        until = "newest" if version.kept_until is None else f"until {version.kept_until:%Y-%m-%d %H:%M:%S}Z"
+        output.line(
+            version.version,
+            f"{version.size:>14}",
+            f"{version.modified_at:%Y-%m-%d %H:%M:%S}Z",
+            f"{until:<26}",
+            version.created_by or "-",
+        )
+
+
+@files.command()
+@click.argument("path")
+@click.argument("version")
+@click.pass_obj
+def restore(open_session: OpenSession, path: str, version: str) -> None:
+    """Make a version of a file its newest one again; a deleted file is there again.
+
+    "edge files versions PATH" lists the versions.
+    """
+    with open_session() as edge:
+        edge.files.restore(_remote(path), version)
 
 
 @files.command()
@@ -334,7 +381,7 @@ def _local_folder(target: str, name: str) -> pathlib.Path:
 
 def _refuse_pair() -> NoReturn:
     raise click.UsageError(
-        f'either the target or each source must begin with "{REMOTE}", as in: edge files cp plate-7.csv {REMOTE}runs/'
+        f'the target, each source, or both must begin with "{REMOTE}", as in: edge files cp plate-7.csv {REMOTE}runs/'
     )
 
 

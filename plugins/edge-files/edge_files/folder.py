@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
+
 import edge_vfs
 from edge_files.file import File
+from edge_files.store import OrganizationStore
+from edge_files.wire import FileVersion
+from edge_vfs.folder import Name
 
 
 class Folder(edge_vfs.Folder[File]):
@@ -12,5 +17,48 @@ class Folder(edge_vfs.Folder[File]):
     Every user of the organization can reach its files; nobody outside can.
     """
 
+    _store: OrganizationStore
+
     _file_class = File
     _normalizes_names = True
+
+    def versions(self, name: Name) -> builtins.list[FileVersion]:
+        """Return the versions of a file that can be restored, the newest first.
+
+        The server keeps content for 24 hours after it was replaced or deleted, and so long lists it here: the
+        versions of the file that is there, also from before it was moved, and those of files that were replaced or
+        deleted at this path.
+
+        Args:
+            name: name or path of a file, which may be deleted.
+
+        Returns:
+            versions, each with its id (`version`), `size` in bytes, `sha256`, `modified_at` (UTC, when it was
+            stored), `created_by` (user name of who stored it; None if that user has left) and `kept_until`
+            (UTC; None for the newest one).
+
+        Raises:
+            NotFound: there is no file, and no version of one is kept.
+            BadEntry: `name` is a folder.
+        """
+        versions = builtins.list(self._store.versions(self._join(name)))
+        versions.reverse()
+        # A file that was moved here can be older than what was deleted here.
+        versions.sort(key=lambda version: version.kept_until is not None)
+        return versions
+
+    def restore(self, name: Name, version: str | FileVersion) -> None:
+        """Make a version of a file its newest one again; a deleted file is there again, with its folders.
+
+        No bytes are moved, and what was the newest version can be restored in turn.
+
+        Args:
+            name: name or path of the file, which may be deleted.
+            version: the version, or its id, as `versions` returns it.
+
+        Raises:
+            NotFound: the version is not one of this file, or no longer kept.
+            AlreadyExists: a folder has the name by now.
+            QuotaExceeded: the organization's files may not hold as much.
+        """
+        self._store.restore(self._join(name), version if isinstance(version, str) else version.version)

@@ -16,11 +16,14 @@ from edge_files.wire import (
     MAX_PARTS,
     SMALL_CONTENT,
     CompleteUpload,
+    Copy,
     Entry,
+    FileVersion,
     HeldPart,
     MakeFolder,
     Move,
     PartToSign,
+    Restore,
     SignedAddress,
     SignedPart,
     SignedParts,
@@ -90,7 +93,7 @@ class OrganizationStore(Namespace):
             return _Sender(self.http, path, source, overwrite).send()
         digest = base64.b64encode(bytes.fromhex(source.sha256())).decode()
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
-        params = {"path": path, "overwrite": overwrite}
+        params = {"path": path, "overwrite": overwrite, "source_mtime_ns": source.mtime_ns}
         with self.http.fetch("PUT", "/content", params=params, headers=headers, body=content) as answer:
             _check_stored(answer.json(), source.sha256())
         return len(content)
@@ -100,6 +103,18 @@ class OrganizationStore(Namespace):
 
     def move(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
         _check_kind(self.http.post("/move", json=Move(path=path, new_path=new_path, overwrite=overwrite).to_dict()))
+
+    def copy(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
+        body = Copy(path=path, new_path=new_path, overwrite=overwrite)
+        _check_kind(self.http.post("/copy", json=body.to_dict()), "file")
+
+    def versions(self, path: str) -> Pages[FileVersion]:
+        """Iterate over the versions of a file that are kept, each after those that were stored before it."""
+        return self.http.items("/versions", params={"path": path}, make=FileVersion.from_answer)
+
+    def restore(self, path: str, version: str) -> None:
+        """Make a version the newest one again of the file at a path."""
+        _check_kind(self.http.post("/restore", json=Restore(path=path, version=version).to_dict()), "file")
 
     def delete(self, path: str, /, *, recursive: bool) -> None:
         self.http.delete("/entry", params={"path": path, "recursive": recursive})
@@ -112,6 +127,7 @@ class Reader:
         self._http = http
         self._params = {"path": path, "version": stat.version}
         self._size = stat.size or 0
+        self._source_mtime_ns = stat.source_mtime_ns if isinstance(stat, Entry) else None
         self._address: str | None = None
 
     def open(self, start: int, stop: int, /) -> Answer:
@@ -131,6 +147,9 @@ class Reader:
             answer.read()  # to its end, so that the connection can be used again
         self._address = urljoin(answer.url, answer.headers.get("Location", ""))
         return self._checked(self._http.signed("GET", self._address, headers=headers), span)
+
+    def source_mtime_ns(self) -> int | None:
+        return self._source_mtime_ns
 
     def url(self, expires_in: int, /) -> str:
         query = {**self._params, "expires_in": expires_in}
@@ -176,7 +195,7 @@ class _Sender:
     def __init__(self, http: ServiceClient, path: str, source: edge_vfs.Source, overwrite: bool) -> None:
         self._http = http
         self._source = source
-        start = StartUpload(path=path, size=source.size, overwrite=overwrite)
+        start = StartUpload(path=path, size=source.size, overwrite=overwrite, source_mtime_ns=source.mtime_ns)
         self._upload = Upload.from_answer(http.post("/uploads", json=start.to_dict()))
         self._addresses: dict[int, SignedPart] = {}
 

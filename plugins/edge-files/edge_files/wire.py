@@ -8,6 +8,7 @@ normalise ``..``, ``%2F`` and Unicode.
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from edge_core.records import Pattern, Record, field
 
@@ -22,6 +23,18 @@ MAX_PARTS = 10_000
 
 DIGEST = Pattern("^[0-9a-f]{64}$", "write the SHA-256 as 64 hexadecimal digits, in lower case")
 
+MIN_NS, MAX_NS = -(1 << 63), (1 << 63) - 1
+"""Nanoseconds since 1970 of the first and last moment that can be kept, in the years 1677 and 2262."""
+
+_SOURCE_MTIME = (
+    "When the uploaded local file was last modified, as its uploader tells: whole nanoseconds since 1970-01-01T00:00Z, "
+    "an integer of 64 bits; null if that is not known."
+)
+
+
+def _source_mtime_ns() -> Any:
+    return field(default=None, minimum=MIN_NS, maximum=MAX_NS, doc=_SOURCE_MTIME)
+
 
 class Entry(Record):
     """A file or folder, as listings and `stat` return it."""
@@ -33,6 +46,7 @@ class Entry(Record):
     size: int | None = field(default=None, doc="Bytes; null for a folder.")
     sha256: str | None = field(default=None, doc="Hexadecimal SHA-256 of the content; null for a folder.")
     version: str | None = field(default=None, doc="Id of the newest version; null for a folder.")
+    source_mtime_ns: int | None = _source_mtime_ns()
 
 
 class EntryQuery(Record):
@@ -71,6 +85,7 @@ class PutQuery(Record):
 
     path: str
     overwrite: bool = field(default=True, doc="False: an existing file is refused.")
+    source_mtime_ns: int | None = _source_mtime_ns()
 
 
 class DeleteQuery(Record):
@@ -93,6 +108,52 @@ class Move(Record):
     path: str
     new_path: str
     overwrite: bool = field(default=False, doc="True: a file at the new path is replaced.")
+
+
+class Copy(Record):
+    """A file to copy, and the copy's path, parent and name in one; missing parents are made."""
+
+    path: str
+    new_path: str
+    overwrite: bool = field(default=False, doc="True: a file at the new path is replaced.")
+
+
+class FileVersion(Record):
+    """A version of a file that can be read and restored."""
+
+    version: str = field(doc="Id of the version.")
+    size: int = field(doc="Bytes.")
+    sha256: str = field(doc="Hexadecimal SHA-256 of the content.")
+    modified_at: dt.datetime = field(doc="UTC. When it became visible.")
+    source_mtime_ns: int | None = _source_mtime_ns()
+    created_by: str | None = field(
+        default=None, doc="User name of who stored it; null if that user has left the server."
+    )
+    kept_until: dt.datetime | None = field(
+        default=None, doc="UTC. Until when a replaced or deleted one can be restored; null for the newest one."
+    )
+
+
+class VersionQuery(Record):
+    """Asks for the versions of a file, which may be deleted."""
+
+    path: str
+    limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class FileVersionPage(Record):
+    """One page of versions, each after those that were stored before it."""
+
+    items: list[FileVersion]
+    next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
+
+
+class Restore(Record):
+    """A version to make the newest one again of the file at a path; missing parents are made."""
+
+    path: str
+    version: str = field(max_length=36, doc="Id of the version, as the list of versions gives it.")
 
 
 class AddressQuery(Record):
@@ -119,6 +180,7 @@ class StartUpload(Record):
     path: str
     size: int | None = field(default=None, minimum=0, doc="Bytes; null if the sender does not know yet.")
     overwrite: bool = True
+    source_mtime_ns: int | None = _source_mtime_ns()
 
 
 class HeldPart(Record):

@@ -1,4 +1,4 @@
-"""A client that stores, moves and deletes files in a folder of its own, and knows what must be there.
+"""A client that stores, copies, moves, deletes and restores files in a folder of its own, and knows what must be there.
 
 When the server is killed, one call may be unanswered: that one may have had its effect or not, but nothing in between.
 """
@@ -38,11 +38,13 @@ class FileClient:
         self.done = 0
         self._chance = random.Random(seed)
         self._moves = 0
+        self._deleted: set[str] = set()
         self._failure: Exception | None = None
 
     def work(self, api: Api) -> None:
         """Go on until the server is gone."""
         steps = [self._put, self._put, self._put, self._upload, self._move, self._move_folder, self._delete]
+        steps += [self._copy, self._copy, self._restore, self._restore]
         try:
             while True:
                 self._chance.choice(steps)(api)
@@ -133,7 +135,28 @@ class FileClient:
             kept: digest for kept, digest in self.sure.items() if kept != path and not kept.startswith(f"{path}/")
         }
         params = {"path": path, "recursive": "true"}
+        deleted = self.sure.keys() - change.keys()
         self._call(change, lambda: api.files("DELETE", "/entry", params=params))
+        self._deleted |= deleted
+
+    def _copy(self, api: Api) -> None:
+        if not self.sure:
+            return
+        source, target = self._chance.choice(sorted(self.sure)), self._some_path()
+        change = self.sure | {target: self.sure[source]}
+        body = {"path": source, "new_path": target, "overwrite": True}
+        self._call(change, lambda: api.files("POST", "/copy", json=body))
+
+    def _restore(self, api: Api) -> None:
+        """Restore any version of a file that is there or was deleted."""
+        paths = sorted(self.sure.keys() | self._deleted)
+        if not paths:
+            return
+        path = self._chance.choice(paths)
+        kept = self._send(lambda: api.files("GET", "/versions", params={"path": path})).json()["items"]
+        version = self._chance.choice(kept)
+        body = {"path": path, "version": version["version"]}
+        self._call(self.sure | {path: version["sha256"]}, lambda: api.files("POST", "/restore", json=body))
 
     def _some_path(self) -> str:
         if self.sure and self._chance.random() < 0.4:

@@ -32,6 +32,8 @@ from edge_server.run import app
 from edge_server.web.context import Context
 from edge_server.web.permissions import Member
 
+from .postgresql import scratch_postgresql
+
 DAY = dt.datetime(2024, 2, 29, tzinfo=dt.UTC)
 
 
@@ -226,7 +228,10 @@ def fill(database: Database) -> None:
     }
     with database.write_connection() as connection:
         tables = ownership.tables_of(connection)
-        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        on_sqlite = database.engine.dialect.name == "sqlite"
+        connection.exec_driver_sql(
+            "PRAGMA defer_foreign_keys = ON" if on_sqlite else "SET LOCAL session_replication_role = replica"
+        )
         for table in tables.sorted_tables:
             if table.name == "alembic_version":
                 continue
@@ -277,8 +282,6 @@ def test_a_filled_database_keeps_every_row_and_learns_what_goes_with_whom(empty:
         if key.column.table.name in ownership.OWNERS
     }
     with empty.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
-        assert compare_metadata(context, Base.metadata) == []
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").first() is None
         assert connection.exec_driver_sql("PRAGMA writable_schema").scalar_one() == 0
@@ -310,6 +313,106 @@ def test_a_database_with_another_schema_stays_as_it_was(empty: Database) -> None
     with pytest.raises(RuntimeError, match="the table app_placeholders has 0 references fk_app_placeholders_org"):
         move(empty, "0011")
     assert (contents(empty), rules(empty), empty.revision()) == (before, old_rules, "0010")
+    with empty.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+        assert connection.exec_driver_sql("PRAGMA writable_schema").scalar_one() == 0
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "postgresql":
+        with scratch_postgresql() as opened:
+            yield opened
+    else:
+        yield request.getfixturevalue("empty")
+
+
+def is_unique(database: Database) -> bool:
+    """Whether each version has a key of its own."""
+    with database.engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        unique = {tuple(each["column_names"]) for each in inspector.get_unique_constraints("versions")}
+        return ("key",) in unique
+
+
+def test_content_can_be_shared_in_a_filled_database_that_keeps_every_row(engine: Database) -> None:
+    move(engine, "0011")
+    fill(engine)
+    with engine.write_connection() as connection:
+        versions = sa.Table("versions", sa.MetaData(), autoload_with=connection)
+        row = connection.execute(sa.select(versions)).mappings().one()
+        connection.execute(
+            versions.insert(), [{**row, "id": n, "uid": f"u{n}", "key": f"k{n:03}"} for n in range(2, 500)]
+        )
+        connection.execute(sa.text("UPDATE nodes SET uid = 'file'"))
+    before = contents(engine)
+    assert all(before.values())
+    assert is_unique(engine)
+    move(engine, "0012")
+    assert not is_unique(engine)
+    with engine.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
+        assert compare_metadata(context, Base.metadata) == []
+        # The index has all keys.
+        for n in (2, 250, 499):
+            assert connection.scalar(sa.text(f"SELECT id FROM versions WHERE \"key\" = 'k{n:03}'")) == n
+        # The old rows are as they were, in front of the new columns; and the newest version knows its file.
+        for table, rows in before.items():
+            columns = len(rows[0])
+            after = connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY 1, 2")).all()
+            assert sorted(tuple(each)[:columns] for each in after) == sorted(rows), table
+        assert connection.execute(sa.text("SELECT id, file_uid FROM versions WHERE id < 3 ORDER BY id")).all() == [
+            (1, "file"),
+            (2, None),
+        ]
+    move(engine, "0011")
+    after = contents(engine)
+    assert {table: sorted(rows) for table, rows in after.items()} == {
+        table: sorted(rows) for table, rows in before.items()
+    }
+    assert is_unique(engine)
+    again = sa.text("UPDATE versions SET \"key\" = 'k002' WHERE id = 3")
+    with pytest.raises(sa.exc.IntegrityError), engine.write_connection() as connection:
+        connection.execute(again)
+    move(engine, "0012")
+    with engine.write_connection() as connection:
+        connection.execute(again)
+        assert connection.execute(sa.text("SELECT id FROM versions WHERE \"key\" = 'k002' ORDER BY id")).all() == [
+            (2,),
+            (3,),
+        ]
+    with pytest.raises(RuntimeError, match="some files share their content with a copy"):
+        move(engine, "0011")
+    assert not is_unique(engine)
+
+
+def test_a_connection_that_is_open_meanwhile_sees_the_index(empty: Database) -> None:
+    move(empty, "0011")
+    fill(empty)
+    key = "SELECT id FROM versions WHERE key = 'x'"
+    with contextlib.closing(sqlite3.connect(empty.path)) as other:
+        for revision, index in (("0012", "ix_versions_key"), ("0011", "sqlite_autoindex_versions_2")):
+            assert other.execute(key).fetchall() == [(1,)]
+            move(empty, revision)
+            assert other.execute(key).fetchall() == [(1,)]
+            assert index in [row[1] for row in other.execute("PRAGMA index_list(versions)")]
+            assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_versions_with_another_schema_stay_as_they_were(empty: Database) -> None:
+    move(empty, "0011")
+    fill(empty)
+    with empty.write_connection() as connection:
+        connection.exec_driver_sql("DROP TABLE upload_parts")
+        connection.exec_driver_sql("DROP TABLE uploads")
+        connection.exec_driver_sql("DROP TABLE nodes")
+        connection.exec_driver_sql("DROP TABLE versions")
+        connection.exec_driver_sql("CREATE TABLE versions (uid TEXT UNIQUE, key TEXT UNIQUE)")
+        connection.exec_driver_sql("INSERT INTO versions VALUES ('a', 'b')")
+    with pytest.raises(RuntimeError, match="the table versions has 0 constraints uq_versions_key"):
+        move(empty, "0012")
+    assert empty.revision() == "0011"
+    assert contents(empty)["versions"] == [("a", "b")]
     with empty.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
         assert connection.exec_driver_sql("PRAGMA writable_schema").scalar_one() == 0

@@ -7,6 +7,7 @@ import datetime as dt
 import functools
 import hashlib
 import itertools
+import re
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, Protocol
@@ -30,8 +31,25 @@ AMAZON = "https://s3.us-east-1.amazonaws.com"
 DIGEST = "edge-sha256"
 """Name of the object's metadata that holds the SHA-256 of content we wrote."""
 
+MTIME = "mtime"
+"""Name of the object's metadata that holds when the uploaded local file was last modified: seconds since 1970, with a
+point and nine digits for nanoseconds. rclone and s3fs write and read it as well."""
+
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """Time of a folder, since stores keep none for it."""
+
+
+_SECONDS = re.compile(r"(?P<sign>-?)(?P<seconds>[0-9]{1,10})(\.(?P<fraction>[0-9]*))?", re.ASCII)
+
+_KEPT = (
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "ContentType",
+    "Expires",
+    "Metadata",
+)
 
 
 class Bucket(Protocol):
@@ -66,6 +84,7 @@ class Entry(NamedTuple):
     size: int | None = None
     sha256: str | None = None
     version: str | None = None
+    source_mtime_ns: int | None = None
 
 
 class BucketStore:
@@ -137,8 +156,16 @@ class BucketStore:
                     raise
         except NotFound:
             return None
-        digest = head.get("Metadata", {}).get(DIGEST)
-        return Entry(_basename(key), "file", head["LastModified"], head["ContentLength"], digest, head.get("ETag"))
+        metadata = head.get("Metadata", {})
+        return Entry(
+            _basename(key),
+            "file",
+            head["LastModified"],
+            head["ContentLength"],
+            metadata.get(DIGEST),
+            head.get("ETag"),
+            _mtime_ns(metadata),
+        )
 
     def folder(self, path: str) -> Entry | None:
         """Return the folder at `path`; None if it is not a path, or no key begins with it and ``/``."""
@@ -224,7 +251,7 @@ class BucketStore:
                     Key=path,
                     Body=content,
                     ContentMD5=_md5(content),
-                    Metadata={DIGEST: source.sha256()},
+                    Metadata={DIGEST: source.sha256(), **_time_of(source)},
                 )
         self.progress("upload", path, size, size, finished=True)
 
@@ -254,6 +281,17 @@ class BucketStore:
         for key, size in keys.items():
             self._copy(key, new_path + key[len(path) :], marker=key.endswith("/") and not size)
         self._delete_listed(prefix, keys, (), "moved")
+
+    def copy(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
+        _check(path)
+        _check(new_path, new=True)
+        if self.head(path) is None:
+            raise NotFound(
+                f"the file {s3_keys.named(path)} does not exist in the bucket {self.bucket}; list the folder above it"
+            )
+        self._refuse_taken(new_path, file=overwrite)
+        if path != new_path:
+            self._copy(path, new_path)
 
     def delete(self, path: str, /, *, recursive: bool) -> None:
         _check(path)
@@ -293,7 +331,9 @@ class BucketStore:
     def _write_parts(self, path: str, source: Source) -> int:
         part_size = max(PART, -(-(source.size or 0) // 10_000))
         with translated(s3_keys.named(path)):
-            upload = self.client.create_multipart_upload(Bucket=self.bucket, Key=path)["UploadId"]
+            upload = self.client.create_multipart_upload(Bucket=self.bucket, Key=path, Metadata=_time_of(source))[
+                "UploadId"
+            ]
         place: dict[str, Any] = {"Bucket": self.bucket, "Key": path, "UploadId": upload}
         size = 0
         parts: list[dict[str, Any]] = []
@@ -319,7 +359,14 @@ class BucketStore:
             if marker:
                 self.client.put_object(Bucket=self.bucket, Key=new_key, Body=b"", ContentMD5=_md5(b""))
                 return
-            self.client.copy({"Bucket": self.bucket, "Key": key}, self.bucket, new_key)
+            source = {"Bucket": self.bucket, "Key": key}
+            head = self.client.head_object(**source)
+            if head["ContentLength"] <= SMALL:
+                self.client.copy_object(CopySource=source, Bucket=self.bucket, Key=new_key)
+                return
+            # In parts, which must be of a single version, and for which the store does not copy the metadata.
+            kept = {name: head[name] for name in _KEPT if name in head}
+            self.client.copy(source, self.bucket, new_key, ExtraArgs={**kept, "CopySourceIfMatch": head["ETag"]})
 
     def _sizes(self, prefix: str) -> dict[str, int]:
         """Return all keys that begin with `prefix`, and the bytes of each."""
@@ -383,6 +430,7 @@ class Reader:
         self._store = store
         self._path = path
         self._stat = stat
+        self._metadata: dict[str, str] | None = None
 
     def open(self, start: int, stop: int, /) -> Stream:
         options = {"IfMatch": self._stat.version} if self._stat.version else {}
@@ -394,7 +442,16 @@ class Reader:
             answer["Body"].close()
             shown = s3_keys.named(self._path)
             raise BadResponse(f"the store did not send the requested bytes of {shown}; open it again")
+        self._metadata = answer.get("Metadata", {})
         return Stream(answer["Body"], self._path)
+
+    def source_mtime_ns(self) -> int | None:
+        if self._metadata is not None:
+            return _mtime_ns(self._metadata)
+        entry = self._stat if isinstance(self._stat, Entry) else None
+        if entry is None or entry.source_mtime_ns is None:
+            entry = self._store.head(self._path)  # an empty file, of which nothing is read
+        return None if entry is None else entry.source_mtime_ns
 
     def url(self, expires_in: int, /) -> str:
         if not 1 <= expires_in <= 7 * 86400:
@@ -429,6 +486,23 @@ def _note_region(signing: dict[str, str], request: Any, **_: Any) -> None:
 
 def _child(key: dict[str, Any], prefix: str) -> Entry:
     return Entry(key["Key"][len(prefix) :], "file", key["LastModified"], key["Size"], None, key.get("ETag"))
+
+
+def _time_of(source: Source) -> dict[str, str]:
+    """Return the metadata for the time of the uploaded local file."""
+    if source.mtime_ns is None:
+        return {}
+    seconds, nanoseconds = divmod(abs(source.mtime_ns), 10**9)
+    return {MTIME: f"{'-' if source.mtime_ns < 0 else ''}{seconds}.{nanoseconds:09}"}
+
+
+def _mtime_ns(metadata: dict[str, str]) -> int | None:
+    """Return the time of the uploaded local file in nanoseconds; None if the metadata has none."""
+    number = _SECONDS.fullmatch(metadata.get(MTIME, ""))
+    if number is None:
+        return None
+    nanoseconds = int(number["seconds"]) * 10**9 + int((number["fraction"] or "").ljust(9, "0")[:9])
+    return -nanoseconds if number["sign"] else nanoseconds
 
 
 def _basename(key: str) -> str:

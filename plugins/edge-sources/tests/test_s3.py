@@ -344,3 +344,58 @@ def test_a_folder_of_odd_keys_comes_down_with_its_times(bucket: S3Connection, tm
     assert bucket.root.read_bytes("t/12:30.csv") == b"t/12:30.csv"
     bucket.root.touch("t/12:30.csv")
     assert bucket.root.read_text("t/12:30.csv") == "t/12:30.csv"
+
+
+def test_files_and_folders_are_copied_by_the_store(bucket: S3Connection) -> None:
+    root = bucket.root
+    root.write_text("runs/2024/a.txt", "a")
+    root.write_text("runs/b.txt", "b")
+    calls: list[str] = []
+    bucket._store.client.meta.events.register("before-call.s3.*", lambda model, **_: calls.append(model.name))
+    root.copy("runs/b.txt", "kept/b.txt")
+    assert "CopyObject" in calls
+    assert not {"GetObject", "PutObject"} & set(calls)
+    assert root.read_text("kept/b.txt") == "b"
+    with pytest.raises(AlreadyExists):
+        root.copy("runs/2024/a.txt", "kept/b.txt")
+    root.copy("runs/2024/a.txt", "kept/b.txt", overwrite=True)
+    root.copy("kept/b.txt", "kept/b.txt", overwrite=True)
+    assert root.read_text("kept/b.txt") == "a"
+    with pytest.raises(NotFound):
+        root.copy("nothing", "c")
+    with pytest.raises(BadEntry, match="recursive=True"):
+        root.copy("runs", "more")
+    with pytest.raises(Conflict, match="into itself"):
+        root.copy("runs", "runs/2024/runs", recursive=True)
+    root.copy("runs", "more", recursive=True)
+    assert root.read_text("more/2024/a.txt") == "a"
+    assert root.open("more").list() == ["2024", "b.txt"]
+
+
+def test_the_time_of_a_local_file_is_kept(
+    bucket: S3Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_store, "SMALL", 1 << 20)
+    monkeypatch.setattr(s3_store, "PART", 5 << 20)
+    root = bucket.root
+    local = tmp_path / "tree"
+    local.mkdir()
+    times = {"empty": -1_500_000_000, "small": 1_700_000_000_123_456_789, "large": 1}
+    for (name, nanoseconds), size in zip(times.items(), (0, 1, 9 << 20), strict=True):
+        (local / name).write_bytes(bytes(size))
+        os.utime(local / name, ns=(nanoseconds, nanoseconds))
+    root.upload_folder("tree", local)
+    head = bucket.client().head_object(Bucket=bucket.bucket, Key="tree/small")
+    assert head["Metadata"]["mtime"] == "1700000000.123456789"  # as rclone writes it
+    root.copy("tree", "copy", recursive=True)
+    root.move("copy", "moved")
+
+    def times_of(folder: Path) -> dict[str, int]:
+        return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+    assert times_of(root.download_folder("tree", tmp_path / "back")) == times
+    assert times_of(root.download_folder("moved", tmp_path / "moved")) == times
+    assert {name: root.download(f"moved/{name}", tmp_path).stat().st_mtime_ns for name in times} == times
+    for seconds, nanoseconds in (("12", 12 * 10**9), ("1.5", 1_500_000_000), ("soon", None), ("1e9", None)):
+        bucket.client().put_object(Bucket=bucket.bucket, Key="other", Body=b"x", Metadata={"mtime": seconds})
+        assert root.stat("other").source_mtime_ns == nanoseconds

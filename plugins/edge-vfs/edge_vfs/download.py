@@ -13,7 +13,7 @@ from edge_core.errors import BadEntry, NotFound
 from edge_core.replacing import replacing
 from edge_vfs import local_names
 from edge_vfs.content import Check, Content
-from edge_vfs.store import FileStore, Stat
+from edge_vfs.store import FileStore, KeepsSourceTime, Reader, Stat
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -25,7 +25,7 @@ BLOCK = 1 << 20
 
 
 def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path) -> None:
-    """Download a file with its time of modification, and report the progress to the store.
+    """Download a file with the time of its source, or else its own, and report the progress to the store.
 
     Args:
         store: the store of the file.
@@ -37,7 +37,8 @@ def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path) -> None
         ChecksumError: the received content is not what was uploaded; no file is left.
         OSError: the local file cannot be written; no file is left.
     """
-    content, check = Content(store.reader(path, stat), stat), Check(stat)
+    reader = store.reader(path, stat)
+    content, check = Content(reader, stat), Check(stat)
     with contextlib.closing(content):
         with replacing(target) as file:
             while block := content.read(BLOCK):
@@ -46,14 +47,19 @@ def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path) -> None
                 store.progress("download", path, content.position, stat.size)
             file.flush()
             if _BY_HANDLE:
-                _set_time(file.fileno(), stat.modified_at)
+                _set_time(file.fileno(), _mtime_ns(reader, stat))
         if not _BY_HANDLE:
-            _set_time(target, stat.modified_at)
+            _set_time(target, _mtime_ns(reader, stat))
         store.progress("download", path, content.position, stat.size, finished=True)
 
 
-def _set_time(file: int | pathlib.Path, modified_at: dt.datetime) -> None:
-    nanoseconds = (modified_at - EPOCH) // dt.timedelta(microseconds=1) * 1000
+def _mtime_ns(reader: Reader, stat: Stat) -> int:
+    """Return the time of the local file that was uploaded, or else the store's own."""
+    source = reader.source_mtime_ns() if isinstance(reader, KeepsSourceTime) else None
+    return (stat.modified_at - EPOCH) // dt.timedelta(microseconds=1) * 1000 if source is None else source
+
+
+def _set_time(file: int | pathlib.Path, nanoseconds: int) -> None:
     # Some file systems keep no times, or not all; the content is what counts.
     with contextlib.suppress(OSError, OverflowError):
         os.utime(file, ns=(nanoseconds, nanoseconds))

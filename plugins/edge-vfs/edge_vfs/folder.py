@@ -24,11 +24,11 @@ from typing import (
     overload,
 )
 
-from edge_core.errors import AlreadyExists, BadEntry, EdgeError, NotFound
+from edge_core.errors import AlreadyExists, BadEntry, Conflict, EdgeError, NotFound
 from edge_vfs import download, local_names, local_tree, openers, patterns, table
 from edge_vfs.file import File
 from edge_vfs.source import Source
-from edge_vfs.store import FileStore, Stat
+from edge_vfs.store import CopyingStore, FileStore, Stat
 
 SHOWN = 50
 """Maximum number of entries that a notebook shows of a folder."""
@@ -273,7 +273,8 @@ class Folder(Generic[FileT]):
     def download(self, name: Name, localpath: str | os.PathLike[str] | None = None) -> pathlib.Path:
         """Download a file; it appears under its final name only once it is complete and checked.
 
-        It has the time of modification that the store tells.
+        It has the time of modification of the local file that was uploaded, to the nanosecond; if that is not
+        known, the time at which the store got it.
 
         Args:
             name: name or path of a file.
@@ -405,6 +406,9 @@ class Folder(Generic[FileT]):
         overwrite: bool = True,
     ) -> None:
         """Upload a file; it appears under its name only once it is complete and checked.
+
+        If a path is given, the local file's time of modification is kept beside the store's own, and `download`
+        gives it back.
 
         Args:
             name: name or path on the server; missing folders are made.
@@ -625,6 +629,54 @@ class Folder(Generic[FileT]):
             Conflict: a folder would be moved into itself.
         """
         self._store.move(self._join(name), self._join(new_path), overwrite=overwrite)
+
+    def copy(self, name: Name, new_path: Name, *, recursive: bool = False, overwrite: bool = False) -> None:
+        """Copy a file or folder within the store, which moves no bytes through this machine.
+
+        A copy has the time of the local file that was uploaded. Everything in a folder is listed before the first
+        file is copied; a failure leaves the copies that were made by then, and says how many.
+
+        Args:
+            name: name or path of the file or folder.
+            new_path: path of the copy from this folder, including the new basename; missing folders are made.
+            recursive: True copies a folder and everything in it.
+            overwrite: True replaces an existing file; of an existing folder, the files of the same names, while
+                others stay.
+
+        Raises:
+            NotFound: the file or folder does not exist.
+            AlreadyExists: the new path is taken.
+            Conflict: a folder would be copied into itself.
+            BadEntry: `name` is a folder, and `recursive` is False; or the store cannot copy.
+        """
+        path, new = self._join(name), self._join(new_path)
+        if not isinstance(self._store, CopyingStore):
+            raise BadEntry("this store cannot copy; download the file and upload it under the new name")
+        if self._store.stat(path).kind == "file":
+            self._store.copy(path, new, overwrite=overwrite)
+            return
+        if not recursive:
+            raise BadEntry(f"{str(name)!r} is a folder; recursive=True copies it and everything in it")
+        if f"{new}/".startswith(f"{path}/"):
+            raise Conflict(f"{'/' + path!r} cannot be copied into itself; choose a path outside of it")
+        self._copy_folder(self._store, path, new, overwrite=overwrite)
+
+    def _copy_folder(self, store: CopyingStore, path: str, new: str, *, overwrite: bool) -> None:
+        folders: builtins.list[str] = []
+        files: builtins.list[str] = []
+        for folder, _, names in type(self)(self._store).walk(path):
+            below = folder._path[len(path) :]
+            folders.append(below)
+            files += [f"{below}/{file}" for file in names]
+        for below in folders:
+            self._store.make_folder(new + below, exist_ok=overwrite or below != "")
+        for done, below in enumerate(files):
+            try:
+                store.copy(path + below, new + below, overwrite=overwrite)
+            except BaseException as error:
+                before = f"{done} of {len(files)} files had been copied before {'/' + path + below!r}"
+                local_tree.tell(error, before)
+                raise
 
     def rename(self, name: Name, new_name: str, *, overwrite: bool = False) -> None:
         """Rename a file or folder within its folder; raises like `move`.

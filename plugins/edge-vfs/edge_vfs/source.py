@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import IO, Any, cast
@@ -31,6 +33,8 @@ class Source:
 
     Attributes:
         size: bytes still to read, or None if only reading will tell.
+        mtime_ns: when the local file was last modified if a path was given, in nanoseconds since 1970 in UTC;
+            None if another object was given, or if no integer of 64 bits can hold it.
         on_read: called after each read with the number of bytes read so far.
 
     Raises:
@@ -43,9 +47,11 @@ class Source:
         self.on_read: Callable[[int], None] = lambda done: None
         self._done = 0
         self._owned = False
+        self.mtime_ns: int | None = None
         if isinstance(fileobj, (str, os.PathLike)):
             self._file: Any = open(fileobj, "rb", buffering=0)  # noqa: SIM115  # closed by this object
             self._owned = True
+            self.mtime_ns = _mtime_ns(os.fstat(self._file.fileno()), fileobj)
         elif isinstance(fileobj, (bytes, bytearray, memoryview)):
             self._file = io.BytesIO(fileobj)
         elif isinstance(fileobj, io.TextIOBase):
@@ -194,6 +200,23 @@ class Part:
 
     def __len__(self) -> int:
         return self._length
+
+
+def _mtime_ns(status: os.stat_result, path: str | os.PathLike[str]) -> int | None:
+    """Return the time of modification of a regular file, with a warning if it cannot be kept."""
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    if -(1 << 63) <= status.st_mtime_ns < 1 << 63:
+        return status.st_mtime_ns
+    from edge_vfs.openers import InexactWarning  # openers import files, which import this
+
+    warnings.warn(
+        f"the time of modification of {os.fspath(path)} is before 1678 or after 2261, and cannot be kept; set another "
+        "one by os.utime",
+        InexactWarning,
+        stacklevel=4,
+    )
+    return None
 
 
 def _read(file: Any, size: int) -> bytes:

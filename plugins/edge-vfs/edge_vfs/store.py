@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge_vfs.source import Source
 
@@ -70,8 +70,30 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsSourceTime(Protocol):
+    """A `Reader` of a store that keeps when the local file was last modified that was uploaded."""
+
+    def source_mtime_ns(self) -> int | None:
+        """Return nanoseconds since 1970 in UTC, or None if it is not known; called once all was read."""
+        ...
+
+
+@runtime_checkable
+class CopyingStore(Protocol):
+    """A `FileStore` that copies files without sending their bytes to and fro."""
+
+    def copy(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
+        """Copy a file with the time of its source; missing folders are made.
+
+        A file is replaced only if `overwrite` is True, a folder never. A file that is copied to its own path
+        stays as it is if `overwrite` is True.
+        """
+        ...
+
+
 class FileStore(Protocol):
-    """A tree of files and folders.
+    """A tree of files and folders. One that can copy is a `CopyingStore` as well.
 
     Every method raises `NotFound` if the entry does not exist, `AlreadyExists` if a name is taken,
     and `BadEntry` if a path is not valid.
@@ -101,7 +123,8 @@ class FileStore(Protocol):
     def write(self, path: str, source: Source, /, *, overwrite: bool) -> None:
         """Store the content of `source` as a file, which appears only once it is complete.
 
-        Missing folders are made. A file is replaced only if `overwrite` is True, a folder never.
+        A store that keeps the times of sources stores `Source.mtime_ns` beside its own time. Missing
+        folders are made. A file is replaced only if `overwrite` is True, a folder never.
         """
         ...
 

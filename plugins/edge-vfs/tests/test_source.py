@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from edge_core.errors import BadEntry, EdgeError
+from edge_vfs import Folder, InexactWarning
 from edge_vfs.source import Source
+
+from .stores import Store
 
 CONTENT = bytes(range(256)) * 100
 
@@ -234,3 +237,36 @@ def test_a_local_read_error_is_not_a_connection_error() -> None:
 
     with pytest.raises(EdgeError, match="local file cannot be read"):
         Source(Failing()).small(10)
+
+
+def test_a_path_has_the_time_of_its_file_and_other_sources_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"a")
+    os.utime(path, ns=(5, 1_700_000_000_123_456_789))
+    for local in (path, str(path)):
+        with Source(local) as source:
+            assert source.mtime_ns == 1_700_000_000_123_456_789
+    with open(path, "rb") as file, Source(file) as source:
+        assert source.mtime_ns is None
+    with Source(b"a") as source:
+        assert source.mtime_ns is None
+
+
+def test_a_time_that_cannot_be_kept_gives_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"a")
+    fstat = os.fstat
+
+    class Status:
+        st_mode = path.stat().st_mode
+        st_mtime_ns = 1 << 63
+
+    monkeypatch.setattr(os, "fstat", lambda handle: Status())
+    with pytest.warns(InexactWarning, match="the time of modification of .* cannot be kept"), Source(path) as source:
+        assert source.mtime_ns is None
+    monkeypatch.setattr(os, "fstat", fstat)
+
+
+def test_a_store_that_cannot_copy_says_what_to_do() -> None:
+    with pytest.raises(BadEntry, match="this store cannot copy; download the file and upload it under the new name"):
+        Folder(Store(b"")).copy("a", "b")  # type: ignore[arg-type]

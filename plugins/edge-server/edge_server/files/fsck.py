@@ -15,8 +15,9 @@ import dataclasses
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, tuple_, update
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock
@@ -31,6 +32,8 @@ GRACE = dt.timedelta(hours=1)
 """How old content without a row must be. A request that has written it commits its row within a minute."""
 
 _PAGE = 1000
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,20 +207,32 @@ def _unknown_keys(session: Session, keys: list[str]) -> set[str]:
 
 
 def _check_content(database: Database, store: FolderStore, report: Report, deep: bool) -> None:
-    after = 0
+    after = ("", 0)
+    stored: _Stored | str = ""
+    wrong: list[tuple[Version, str]] = []
     while True:
         with database.read() as session:
+            # By their keys, so that content which several versions share is read once.
             versions = session.scalars(
-                select(Version).where(_readable(), Version.id > after).order_by(Version.id).limit(_PAGE)
+                select(Version)
+                .where(_readable(), tuple_(Version.key, Version.id) > after)
+                .order_by(Version.key, Version.id)
+                .limit(_PAGE)
             ).all()
         if not versions:
-            return
-        after = versions[-1].id
+            break
         report.versions += len(versions)
-        wrong = [(version, what) for version in versions if (what := _wrong(store, version, deep))]
-        if wrong:
-            with database.read() as session:
-                report.damages += _damages(session, wrong)
+        for version in versions:
+            if version.key != after[0]:
+                stored = _look(store, version.key, deep)
+            after = (version.key, version.id)
+            what = stored if isinstance(stored, str) else _difference(stored, version)
+            if what is not None:
+                wrong.append((version, what))
+    wrong.sort(key=lambda each: each[0].id)
+    for page in _pages(wrong):
+        with database.read() as session:
+            report.damages += _damages(session, page)
 
 
 def _readable() -> ColumnElement[bool]:
@@ -225,25 +240,39 @@ def _readable() -> ColumnElement[bool]:
     return and_(Version.collected_at.is_(None), or_(Version.removed_at.is_(None), Version.removed_at > since))
 
 
-def _wrong(store: FolderStore, version: Version, deep: bool) -> str | None:
-    """What is wrong with a version's content."""
+class _Stored(NamedTuple):
+    """What is under a key: bytes, and their SHA-256 if they were read."""
+
+    size: int
+    sha256: str | None
+
+
+def _look(store: FolderStore, key: str, deep: bool) -> _Stored | str:
+    """What is under a key, or why that cannot be told."""
+    digest = hashlib.sha256()
     try:
-        size = store.size(version.key)
+        size = store.size(key)
         if size is None:
             return "its content is missing"
-        if size != version.size:
-            return f"its content has {size} bytes instead of {version.size}"
         if not deep:
-            return None
-        digest = hashlib.sha256()
-        with contextlib.closing(store.open(version.key)) as content:
+            return _Stored(size, None)
+        with contextlib.closing(store.open(key)) as content:
             for block in content:
                 digest.update(block)
     except MissingContent:
         return "its content is missing"
     except OSError as error:
         return f"its content cannot be read ({error.strerror})"
-    return None if digest.hexdigest() == version.sha256 else "its content is damaged, it has another SHA-256"
+    return _Stored(size, digest.hexdigest())
+
+
+def _difference(stored: _Stored, version: Version) -> str | None:
+    """What is wrong with a version's content."""
+    if stored.size != version.size:
+        return f"its content has {stored.size} bytes instead of {version.size}"
+    if stored.sha256 not in (None, version.sha256):
+        return "its content is damaged, it has another SHA-256"
+    return None
 
 
 def _damages(session: Session, wrong: list[tuple[Version, str]]) -> Iterator[Damage]:
@@ -283,5 +312,5 @@ def _recount(database: Database, report: Report) -> None:
             report.recounted.append(row.name)
 
 
-def _pages(values: list[str]) -> Iterator[list[str]]:
+def _pages(values: list[_T]) -> Iterator[list[_T]]:
     return (values[at : at + _PAGE] for at in range(0, len(values), _PAGE))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 
 from edge_server.base import clock
 from edge_server.data.store import FolderStore
@@ -27,7 +27,10 @@ MARGIN = dt.timedelta(minutes=10)
 """How much longer content stays than it can be asked for, so that no answer under way loses it."""
 
 COLLECTED = 500
-"""Versions whose content one transaction notes as gone."""
+"""Versions whose content one transaction drops at most."""
+
+COLLECTING = 0.2
+"""Seconds after which it leaves the rest to the next one: large files take longer, and others want to write."""
 
 PAUSE = 0.01
 """Seconds between two transactions, for others who want to write."""
@@ -64,24 +67,42 @@ class Housekeeping:
     def collect(self) -> bool:
         """Drop the content of some versions that can no longer be read; False when none is left.
 
-        Their rows stay, since stored byte-hours are computed from them.
+        Content that a version shares which still counts stays. Their rows stay in any case, since stored byte-hours
+        are computed from them.
         """
-        due = clock.now() - tree.GRACE - MARGIN
-        with self._context.read() as session:
+        due = and_(
+            Version.removed_at.is_not(None),
+            Version.removed_at <= clock.now() - tree.GRACE - MARGIN,
+            Version.collected_at.is_(None),
+        )
+        with self._context.read() as session:  # usually there is nothing, which needs no lock
+            if session.scalar(select(Version.id).where(due).limit(1)) is None:
+                return False
+        deadline = time.monotonic() + COLLECTING
+        with self._context.write(self._context.SERVER) as session:
+            # Copies are made from versions that are not due, under the same locks. So none is made of what goes here.
             rows = session.execute(
                 select(Version.id, Version.key)
-                .where(Version.removed_at.is_not(None), Version.removed_at <= due, Version.collected_at.is_(None))
+                .where(due)
                 .order_by(Version.removed_at)
                 .limit(COLLECTED)
+                .with_for_update()
             ).all()
-        if not rows:
-            return False
-        # First the content: what a crash leaves undone is found again.
-        for row in rows:
-            self._store.remove(row.key)
-        with self._context.write(self._context.SERVER) as session:
+            ids = {row.id for row in rows}
+            uncollected = select(Version.id, Version.key).where(
+                Version.key.in_({row.key for row in rows}), Version.collected_at.is_(None)
+            )
+            shared = {other.key for other in session.execute(uncollected) if other.id not in ids}
+            collected = []
+            for row in rows:
+                # First the content: what a crash leaves undone is found again.
+                if row.key not in shared:
+                    self._store.remove(row.key)
+                collected.append(row.id)
+                if time.monotonic() > deadline:
+                    break
             session.execute(
-                update(Version).where(Version.id.in_([row.id for row in rows])).values(collected_at=clock.now()),
+                update(Version).where(Version.id.in_(collected)).values(collected_at=clock.now()),
                 execution_options={"synchronize_session": False},
             )
         return True

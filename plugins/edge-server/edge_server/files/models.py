@@ -10,12 +10,14 @@ from sqlalchemy.types import BigInteger
 
 from edge_server.base import clock
 from edge_server.data.declarative import Base, ByteOrdered, RowId, new_uid
+from edge_server.identity.models import User
 
 
 class Version(Base):
     """Content that was or is visible under some name; it never changes.
 
-    The row stays when the content is gone, since stored byte-hours are computed from it.
+    Versions that a copy or a restore made share a key: the content under it goes with the last of them. The row
+    stays when the content is gone, since stored byte-hours are computed from it.
     """
 
     __tablename__ = "versions"
@@ -27,11 +29,25 @@ class Version(Base):
             sqlite_where=text("removed_at IS NOT NULL AND collected_at IS NULL"),
             postgresql_where=text("removed_at IS NOT NULL AND collected_at IS NULL"),
         ),
+        Index(
+            "ix_versions_replaced",
+            "file_uid",
+            sqlite_where=text("removed_at IS NOT NULL AND collected_at IS NULL"),
+            postgresql_where=text("removed_at IS NOT NULL AND collected_at IS NULL"),
+        ),
+        # By the name alone: PostgreSQL refuses an entry of an index that is as long as a path can be.
+        Index(
+            "ix_versions_removed_name",
+            "organization_id",
+            "removed_name",
+            sqlite_where=text("removed_name IS NOT NULL AND collected_at IS NULL"),
+            postgresql_where=text("removed_name IS NOT NULL AND collected_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
-    key: Mapped[str] = mapped_column(String(64), unique=True)
+    key: Mapped[str] = mapped_column(String(64), index=True)
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
@@ -39,6 +55,15 @@ class Version(Base):
     removed_at: Mapped[dt.datetime | None] = mapped_column(index=True)
     collected_at: Mapped[dt.datetime | None]
     created_by: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    # When the uploaded local file was last modified, as its uploader tells: nanoseconds since 1970, UTC.
+    source_mtime_ns: Mapped[int | None] = mapped_column(BigInteger)
+    # The file it is or was a version of, and where that was when it stopped being the newest: path of the folder
+    # (empty for the root) and name.
+    file_uid: Mapped[str | None] = mapped_column(String(36))
+    removed_folder: Mapped[str | None]
+    removed_name: Mapped[str | None] = mapped_column(ByteOrdered)
+
+    creator: Mapped[User] = relationship()
 
 
 class Node(Base):
@@ -75,6 +100,7 @@ class Node(Base):
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"), unique=True)
     modified_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
     removed_at: Mapped[dt.datetime | None]
+    removed_path: Mapped[str | None]  # where a folder was that is out of the tree
 
     version: Mapped[Version | None] = relationship()
 
@@ -90,6 +116,7 @@ class Upload(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     path: Mapped[str]
     size: Mapped[int | None] = mapped_column(BigInteger)
+    source_mtime_ns: Mapped[int | None] = mapped_column(BigInteger)
     part_size: Mapped[int] = mapped_column(BigInteger)
     overwrite: Mapped[bool]
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)

@@ -10,15 +10,19 @@ from edge_files.wire import (
     SMALL_CONTENT,
     AddressQuery,
     ContentQuery,
+    Copy,
     DeleteQuery,
     Entry,
     EntryPage,
     EntryQuery,
+    FileVersionPage,
     ListQuery,
     MakeFolder,
     Move,
     PutQuery,
+    Restore,
     SignedAddress,
+    VersionQuery,
 )
 from edge_server.data.store import Store
 from edge_server.files import quotas, sending, tree
@@ -99,6 +103,7 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
                     sha256=written.sha256,
                     created_at=context.now(),
                     created_by=context.caller().id,
+                    source_mtime_ns=query.source_mtime_ns,
                 )
                 with quotas.within_quota(session, organization_id, quota):
                     node = names.put_version(session, organization_id, segments, version, overwrite=query.overwrite)
@@ -152,6 +157,42 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
         source, target = tree.parse(move.path), tree.parse_new(move.new_path)
         with context.write() as session:
             node = names.move(session, context.member().organization_id, source, target, overwrite=move.overwrite)
+            return context.answer(tree.entry(node))
+
+    @routes.operation("files.copy", "POST", "/copy", who=MEMBER)
+    @routes.arguments(Copy.schema())
+    @routes.response(201, Entry.schema())
+    def copy(copy: Copy, org: str) -> flask.Response:
+        """Make a file with the content of another, of which no bytes are moved."""
+        source, target = tree.parse(copy.path), tree.parse_new(copy.new_path)
+        organization_id, user_id = context.member().organization_id, context.caller().id
+        with context.write() as session, quotas.within_quota(session, organization_id, quota):
+            node = names.copy(session, organization_id, source, target, user_id=user_id, overwrite=copy.overwrite)
+            return context.answer(tree.entry(node), status=201)
+
+    @routes.operation("files.versions", "GET", "/versions", who=MEMBER)
+    @routes.arguments(VersionQuery.schema(), location="query")
+    @routes.response(200, FileVersionPage.schema())
+    def list_versions(query: VersionQuery, org: str) -> flask.Response:
+        """List the versions that can be read and restored of a file, which may be deleted, as they were made."""
+        segments = tree.parse_new(query.path)
+        with context.read() as session:
+            versions = tree.versions(session, context.member().organization_id, segments)
+            page, following = context.page(session, versions, Version.id, query)
+            if not page and query.cursor is None:
+                raise context.not_found(f"there is no file {tree.show(segments)}, nor a version of it; check the path")
+            items = [tree.file_version(version) for version in page]
+        return context.answer(FileVersionPage(items=items, next=following))
+
+    @routes.operation("files.restore", "POST", "/restore", who=MEMBER)
+    @routes.arguments(Restore.schema())
+    @routes.response(200, Entry.schema())
+    def restore(restore: Restore, org: str) -> flask.Response:
+        """Make an old version of a file, which may be deleted, the newest one again."""
+        segments = tree.parse_new(restore.path)
+        organization_id, user_id = context.member().organization_id, context.caller().id
+        with context.write() as session, quotas.within_quota(session, organization_id, quota):
+            node = names.restore(session, organization_id, segments, restore.version, user_id=user_id)
             return context.answer(tree.entry(node))
 
     return routes

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 import flask
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from edge_server.data.store import Store
 from edge_server.files import sending, tree
@@ -25,7 +25,7 @@ def content_address(
 ) -> tuple[str, dt.datetime]:
     """The address of a version's content, relative to the service URL, and when it expires."""
     expires_at = (context.now() + lifetime).replace(microsecond=0)
-    return context.signed_address("GET", f"v1/content/{version.key}", expires_at, {"filename": filename}), expires_at
+    return context.signed_address("GET", f"v1/content/{version.uid}", expires_at, {"filename": filename}), expires_at
 
 
 def part_path(upload: str, n: int) -> str:
@@ -37,20 +37,26 @@ def routes(context: Context, store: Store, uploads: Uploads) -> Routes:
     """``/v1/content`` and ``/v1/parts``."""
     routes = context.routes("/v1", group="signed")
 
-    @routes.operation("signed.content", "GET", "/content/<version_key>", who=ANYONE)
+    @routes.operation("signed.content", "GET", "/content/<version>", who=ANYONE)
     @routes.content(redirects=False)
     @routes.doc(parameters=_parameters("filename"))
-    def get_content(version_key: str) -> flask.Response:
+    def get_content(version: str) -> flask.Response:
         """Send content to whoever holds its signed address."""
         query = context.signed_query()
         with context.read() as session:
-            version = session.scalar(
-                select(Version).join(Organization).where(Version.key == version_key, Organization.status != DELETING)
+            # Addresses that were given before content was shared name the key, of what is the oldest version now.
+            named = or_(Version.uid == version, Version.key == version)
+            row = session.scalar(
+                select(Version)
+                .join(Organization)
+                .where(named, Organization.status != DELETING)
+                .order_by(Version.id)
+                .limit(1)
             )
-        if version is None or not tree.is_readable(version):
+        if row is None or not tree.is_readable(row):
             raise context.not_found("this content was replaced or deleted more than 24 hours ago; ask for the newest")
-        context.charge(version.organization_id)
-        return sending.answer(store, version, query["filename"])
+        context.charge(row.organization_id)
+        return sending.answer(store, row, query["filename"])
 
     @routes.operation("signed.part", "PUT", "/parts/<upload_id>/<int:n>", who=ANYONE)
     @routes.response(200)

@@ -6,10 +6,23 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, bindparam, delete, func, literal, select, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session, joinedload
 
-from edge_files.wire import Entry
+from edge_files.wire import Entry, FileVersion
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
 from edge_server.files import paths, quotas
@@ -89,6 +102,20 @@ def file_entry(name: str, uid: str, version: Version) -> Entry:
         size=version.size,
         sha256=version.sha256,
         version=version.uid,
+        source_mtime_ns=version.source_mtime_ns,
+    )
+
+
+def file_version(version: Version) -> FileVersion:
+    """A version as it goes out."""
+    return FileVersion(
+        version=version.uid,
+        size=version.size,
+        sha256=version.sha256,
+        modified_at=version.created_at,
+        source_mtime_ns=version.source_mtime_ns,
+        created_by=version.creator.user_name if version.creator.removed_at is None else None,
+        kept_until=None if version.removed_at is None else version.removed_at + GRACE,
     )
 
 
@@ -208,6 +235,48 @@ def is_readable(version: Version) -> bool:
     return version.removed_at is None or clock.now() < version.removed_at + GRACE
 
 
+def versions(session: Session, organization_id: int, segments: Segments) -> Select[Any]:
+    """What selects the versions that can be read or restored of the file that is, or was, at a path.
+
+    That are the newest one, those that it replaced wherever the file was then, and those of files that were
+    replaced, deleted or moved over at this path.
+
+    Args:
+        session: a transaction.
+        organization_id: whose file it is.
+        segments: its path.
+
+    Raises:
+        Refusal: a folder is there.
+    """
+    node = find(session, organization_id, segments)
+    if node is not None and node.version_id is None:
+        raise bad_entry(f"{show(segments)} is a folder and has no versions; name a file")
+    old = and_(
+        Version.organization_id == organization_id,
+        Version.removed_at > clock.now() - GRACE,
+        Version.collected_at.is_(None),
+        # Said once more, for SQLite to see that the index has these rows.
+        Version.removed_at.is_not(None),
+    )
+    chosen = [
+        select(Version.id).where(
+            old,
+            Version.removed_name.is_not(None),
+            Version.removed_name == segments[-1],
+            Version.removed_folder == paths.join(segments[:-1]),
+        )
+    ]
+    if node is not None:
+        chosen.append(select(Version.id).where(old, Version.file_uid == node.uid))
+    newest = None if node is None else node.version_id
+    return (
+        select(Version)
+        .where(or_(Version.id == newest, *(Version.id.in_(ids) for ids in chosen)))
+        .options(joinedload(Version.creator))
+    )
+
+
 class Tree:
     """What changes the tree: each change in the transaction of who makes it, and the names that search finds with it.
 
@@ -248,13 +317,56 @@ class Tree:
             node = self._add(session, parent, segments[-1], version)
         else:
             _check_replaceable(node, segments, overwrite)
-            _remove_version(session, node)
+            _remove_version(session, node, segments)
             node.version = version
             node.modified_at = version.created_at
+        version.file_uid = node.uid
         session.add(version)
         quotas.count(session, organization_id, version.size)
         session.flush()
         return node
+
+    def copy(
+        self,
+        session: Session,
+        organization_id: int,
+        source: Segments,
+        target: Segments,
+        *,
+        user_id: int,
+        overwrite: bool,
+    ) -> Node:
+        """Make a file at `target` with the content of the one at `source`, and no bytes moved.
+
+        Raises:
+            Refusal: there is no file at the source, or the target cannot take one.
+        """
+        node = get(session, organization_id, source)
+        if node.version is None:
+            raise bad_entry(f"{show(source)} is a folder; copy the files in it one by one")
+        if source == target and overwrite:
+            return node
+        version = _sharing(session, node.version, user_id)
+        return self.put_version(session, organization_id, target, version, overwrite=overwrite)
+
+    def restore(self, session: Session, organization_id: int, segments: Segments, uid: str, *, user_id: int) -> Node:
+        """Make an old version of a file the newest one again; it also restores a file that was deleted.
+
+        Raises:
+            Refusal: the version is not one of the file's, or not any more; or a folder has the path.
+        """
+        node = find(session, organization_id, segments)
+        if node is not None and node.version_id is None:
+            raise already_exists(f"{show(segments)} is a folder now; move it to another path first")
+        old: Version | None = session.scalar(versions(session, organization_id, segments).where(Version.uid == uid))
+        if old is None:
+            raise not_found(
+                f"there is no version {uid} of {show(segments)}, or it is no longer kept; list the versions of the file"
+            )
+        if node is not None and node.version_id == old.id:
+            return node
+        version = _sharing(session, old, user_id)
+        return self.put_version(session, organization_id, segments, version, overwrite=True)
 
     def move(
         self, session: Session, organization_id: int, source: Segments, target: Segments, *, overwrite: bool
@@ -281,7 +393,7 @@ class Tree:
                     f"{show(target)} exists already; choose another name"
                     + (" or set overwrite" if taken.version_id is not None and node.version_id is not None else "")
                 )
-            _remove_version(session, taken)
+            _remove_version(session, taken, target)
             self._files.remove(session, [taken.uid])
             session.delete(taken)
             session.flush()  # the name must be free before it is given again
@@ -311,8 +423,14 @@ class Tree:
                 "not_empty",
                 f"the folder {show(segments)} is not empty; delete what is in it first, or set recursive",
             )
+        if node.version is not None:
+            _remove_version(session, node, segments)
+            self._files.remove(session, [node.uid])
+            session.delete(node)
+            return
         node.parent_id = None
         node.removed_at = clock.now()
+        node.removed_path = paths.join(segments)
         session.flush()
         session.expunge(node)
         self._remove_from(session, node.id, node.removed_at, BATCH)
@@ -360,6 +478,7 @@ class Tree:
         """
         tops, emptied = [top], []
         while tops and limit > 0:
+            path = session.scalar(select(Node.removed_path).where(Node.id == tops[-1]))
             below = session.execute(
                 select(Node.id, Node.version_id).where(Node.parent_id == tops[-1]).limit(limit)
             ).all()
@@ -371,15 +490,29 @@ class Tree:
             folders = [node.id for node in below if node.version_id is None]
             parents = session.scalars(select(Node.parent_id).where(Node.parent_id.in_(folders)).distinct())
             filled = {parent for parent in parents if parent is not None}
-            self._remove_nodes(session, [node.id for node in below if node.id not in filled], removed_at)
+            self._remove_nodes(session, [node.id for node in below if node.id not in filled], removed_at, path)
+            # Removed by an older server, it has no path.
+            removed_path = null() if path is None else literal(f"{path}/") + Node.name
             session.execute(
-                update(Node).where(Node.id.in_(filled)).values(parent_id=None, removed_at=removed_at), **_UNSEEN
+                update(Node)
+                .where(Node.id.in_(filled))
+                .values(parent_id=None, removed_at=removed_at, removed_path=removed_path),
+                **_UNSEEN,
             )
             tops[:0] = filled
         self._remove_nodes(session, emptied, removed_at)
 
-    def _remove_nodes(self, session: Session, ids: list[int], removed_at: dt.datetime) -> None:
-        """Delete entries that hold none."""
+    def _remove_nodes(
+        self, session: Session, ids: list[int], removed_at: dt.datetime, folder: str | None = None
+    ) -> None:
+        """Delete entries that hold none.
+
+        Args:
+            session: a transaction that writes.
+            ids: of the entries.
+            removed_at: when they went out of the tree.
+            folder: path of the folder the files among them were in; None if it is not known.
+        """
         if not ids:
             return
         nodes = session.execute(select(Node.uid, Node.version_id).where(Node.id.in_(ids))).all()
@@ -393,7 +526,13 @@ class Tree:
         )
         for organization_id, size in sizes.all():
             quotas.count(session, organization_id, -size)
-        session.execute(update(Version).where(Version.id.in_(held)).values(removed_at=removed_at), **_UNSEEN)
+        name = select(Node.name).where(Node.version_id == Version.id).scalar_subquery()
+        session.execute(
+            update(Version)
+            .where(Version.id.in_(held))
+            .values(removed_at=removed_at, removed_folder=folder, removed_name=null() if folder is None else name),
+            **_UNSEEN,
+        )
         session.execute(delete(Node).where(Node.id.in_(ids)), **_UNSEEN)
 
 
@@ -438,7 +577,30 @@ def _parent_is_file(segments: Segments) -> Refusal:
     return conflict(f"{show(segments)} is a file, so nothing can be put below it; choose another path")
 
 
-def _remove_version(session: Session, node: Node) -> None:
+def _sharing(session: Session, source: Version, user_id: int) -> Version:
+    """A new version with the content of another, which `content` or `versions` gave in this transaction.
+
+    Who collects content locks the versions whose content is to go, and so does this: either sees what the
+    other has done, also where a database has several writers.
+    """
+    locked = select(Version).where(Version.id == source.id).with_for_update()
+    version = session.scalars(locked.execution_options(populate_existing=True)).one()
+    if version.collected_at is not None:
+        raise not_found("this version is no longer kept; choose another one")
+    return Version(
+        key=version.key,
+        organization_id=version.organization_id,
+        size=version.size,
+        sha256=version.sha256,
+        source_mtime_ns=version.source_mtime_ns,
+        created_at=clock.now(),
+        created_by=user_id,
+    )
+
+
+def _remove_version(session: Session, node: Node, segments: Segments) -> None:
     if node.version is not None:
         node.version.removed_at = clock.now()
+        node.version.removed_folder = paths.join(segments[:-1])
+        node.version.removed_name = segments[-1]
         quotas.count(session, node.organization_id, -node.version.size)

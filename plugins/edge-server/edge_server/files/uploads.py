@@ -80,6 +80,7 @@ class Uploads:
             organization_id=organization_id,
             path=paths.join(segments),
             size=start.size,
+            source_mtime_ns=start.source_mtime_ns,
             part_size=part_size(start.size),
             overwrite=start.overwrite,
             expires_at=clock.now() + LIFETIME,
@@ -196,6 +197,7 @@ class Uploads:
                     organization_id=organization_id,
                     size=expected.size,
                     sha256=expected.sha256,
+                    source_mtime_ns=upload.source_mtime_ns,
                     created_at=clock.now(),
                     created_by=upload.created_by,
                 )
@@ -246,11 +248,13 @@ class Uploads:
 
     def sweep(self) -> bool:
         """Drop some of the uploads that have expired; False when none is left."""
-        with self.context.read() as session:
-            expired = session.scalars(select(Upload).where(Upload.expires_at <= clock.now()).limit(SWEPT)).all()
-        if not expired:
-            return False
+        due = select(Upload).where(Upload.expires_at <= clock.now()).limit(SWEPT)
+        with self.context.read() as session:  # usually there is nothing, which needs no lock
+            if session.scalar(due) is None:
+                return False
         with self.context.write(self.context.SERVER) as session:
+            # Read under the lock: the content of one that was completed at the last moment is a file's.
+            expired = session.scalars(due.with_for_update()).all()
             session.execute(delete(Upload).where(Upload.id.in_([upload.id for upload in expired])))
         for upload in expired:
             if upload.version_id is None:

@@ -29,7 +29,8 @@ BINARY_TYPE = "application/octet-stream"
 BINARY_BODY = {"required": True, "content": {BINARY_TYPE: {"schema": BINARY_SCHEMA}}}
 """A request body of bytes, in the API description."""
 
-_NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_NUMBERS = range(-(1 << 63), 1 << 63)  # what a database can hold
 
 _BOOLEANS = {"true": True, "false": False}
 
@@ -49,8 +50,9 @@ class _StrictParser(FlaskParser):
             values[name] = texts[0]
             # In JSON a number in quotes is refused; a query has nothing but text.
             field = schema.fields.get(name)
-            if isinstance(field, marshmallow.fields.Integer) and _NUMBER.fullmatch(texts[0]):
-                values[name] = int(texts[0])
+            if isinstance(field, marshmallow.fields.Integer):
+                if _NUMBER.fullmatch(texts[0]) and int(texts[0]) in _NUMBERS:
+                    values[name] = int(texts[0])
             elif isinstance(field, marshmallow.fields.Boolean):
                 values[name] = _BOOLEANS.get(texts[0], texts[0])
         return values

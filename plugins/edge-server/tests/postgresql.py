@@ -1,0 +1,55 @@
+"""A scratch database on the machine's PostgreSQL, for what the server will keep there as well."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+import sqlalchemy as sa
+
+from edge_server.data.database import Database
+
+VARIABLE = "EDGE_TEST_POSTGRES"
+
+
+class PostgreSQL(Database):
+    """A database on PostgreSQL with the two kinds of transaction.
+
+    Args:
+        url: address of the database.
+    """
+
+    def __init__(self, url: sa.URL) -> None:
+        self.engine = sa.create_engine(url)
+        self.before_commit = lambda session: None
+        self._writing = self.engine
+
+
+@contextlib.contextmanager
+def scratch_postgresql() -> Iterator[PostgreSQL]:
+    """An empty database; the test is skipped only where nobody listens at the server's address."""
+    address = os.environ.get(VARIABLE, "postgres@127.0.0.1:5432")
+    parts = urlsplit(f"//{address}")
+    host, port = parts.hostname or "127.0.0.1", parts.port or 5432
+    try:
+        socket.create_connection((host, port), 5).close()
+    except OSError:
+        pytest.skip(f"nobody answers for PostgreSQL at {host}:{port}; name another in {VARIABLE}")
+    name = f"edge_server_{secrets.token_hex(6)}"
+    url = sa.URL.create("postgresql+psycopg", parts.username, parts.password, host, port, "postgres")
+    outside = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with outside.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    opened = PostgreSQL(url.set(database=name))
+    try:
+        yield opened
+    finally:
+        opened.close()
+        with outside.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        outside.dispose()
