@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy
 import pytest
+import tifffile
 from PIL import Image
 
 from edge_vfs.openers import InexactWarning, UnreadableContent
@@ -153,3 +154,82 @@ def test_a_single_picture_comes_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert opened("a.gif", target.getvalue()).size == (3, 2)
+
+
+def written(image: Any, kind: str, **options: Any) -> bytes:
+    target = io.BytesIO()
+    image.save(target, kind, **options)
+    return target.getvalue()
+
+
+def tiffs(*pictures: Any, **options: Any) -> bytes:
+    target = io.BytesIO()
+    with tifffile.TiffWriter(target) as writer:
+        for pixels in pictures:
+            writer.write(pixels, metadata=None, **options)
+    return target.getvalue()
+
+
+def test_pixels_that_are_as_they_look() -> None:
+    colors = numpy.arange(18, dtype="u1").reshape(2, 3, 3)
+    inks = numpy.arange(24, dtype="u1").reshape(2, 3, 4)
+    planar = tiffs(numpy.ascontiguousarray(colors.transpose(2, 0, 1)), photometric="rgb", planarconfig="separate")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert numpy.asarray(opened("a.tif", planar)).tolist() == colors.tolist()
+        assert opened("a.tif", planar, "imageio").tolist() == colors.transpose(2, 0, 1).tolist(), "as it is stored"
+        for content in (
+            tiffs(inks, photometric="separated"),
+            tiffs(inks, photometric="rgb", extrasamples=["unassalpha"]),
+        ):
+            assert numpy.asarray(opened("a.tif", content)).tolist() == inks.tolist()
+            assert opened("a.tif", content, "imageio").tolist() == inks.tolist()
+
+
+@pytest.mark.parametrize(("bits", "packed", "values"), [(2, b"\x1b", [0, 1, 2, 3]), (4, b"\x01\xef", [0, 1, 14, 15])])
+def test_grey_of_few_bits_is_stretched_to_8_by_pillow(bits: int, packed: bytes, values: list[int]) -> None:
+    content = tiff(numpy.frombuffer(packed, "u1").reshape(1, -1), 1)
+    for tag, value in ((256, 4), (258, bits)):
+        start = content.index(struct.pack("<HHI", tag, 3, 1))
+        content = content[: start + 8] + struct.pack("<I", value) + content[start + 12 :]
+    assert opened("a.tif", content, "imageio").tolist() == [values]
+    assert numpy.asarray(opened("a.tif", content)).tolist() == [[value * 255 // (2**bits - 1) for value in values]]
+
+
+def test_colors_multiplied_by_alpha_warn() -> None:
+    pixels = numpy.array([[[10, 20, 30, 100], [4, 5, 6, 255]]], "u1")
+    content = tiffs(pixels, photometric="rgb", extrasamples=["assocalpha"])
+    with pytest.warns(InexactWarning, match='multiplied by their alpha, .*open_with="imageio" gives them as they are'):
+        opened("a.tif", content)
+    assert opened("a.tif", content, "imageio").tolist() == pixels.tolist()
+
+
+def test_what_imageio_leaves_out_is_in_a_warning() -> None:
+    shades = [Image.new("RGB", (3, 2), (shade, 0, 0)) for shade in (0, 100, 200)]
+    moving = written(shades[0], "WEBP", save_all=True, append_images=shades[1:], lossless=True)
+    with pytest.warns(InexactWarning, match=r"a\.webp has 3 pictures, and the first came; index=1 opens the next"):
+        assert opened("a.webp", moving, "imageio").shape == (2, 3, 3)
+    assert opened("a.webp", moving, "imageio", index=2)[0, 0, 0] > 180
+    assert opened("a.webp", moving, "imageio", index=...).shape == (3, 2, 3, 3)
+    for kind, suffix in (("PNG", ".png"), ("GIF", ".gif"), ("TIFF", ".tif")):
+        content = written(shades[0], kind, save_all=True, append_images=shades[1:])
+        assert opened(f"a{suffix}", content, "imageio").shape == (3, 2, 3, 3), "all came"
+    several = tiffs(numpy.zeros((2, 3), "u1"), numpy.ones((4, 5), "u2"))
+    with pytest.warns(InexactWarning, match=r"a\.tif has 2 series of pictures .*, and the first came; index=1 opens"):
+        assert opened("a.tif", several, "imageio").shape == (2, 3)
+    assert opened("a.tif", several, "imageio", index=1).shape == (4, 5)
+
+
+def test_transparency_and_palettes_that_imageio_leaves_out_are_in_a_warning() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putdata([0, 1])
+    for kind, suffix in (("PNG", ".png"), ("GIF", ".gif")):
+        content = written(image, kind, transparency=0)
+        with pytest.warns(InexactWarning, match='has transparent pixels, which came without that; open_with="pil"'):
+            opened(f"a{suffix}", content, "imageio")
+        assert opened(f"a{suffix}", content).info["transparency"] == 0
+        opened(f"a{suffix}", written(image, kind), "imageio")
+    colors = numpy.zeros((3, 256), "u2")
+    with pytest.warns(InexactWarning, match='has a palette, whose indices came without its colors; open_with="pil"'):
+        opened("a.tif", tiffs(numpy.array([[0, 1]], "u1"), photometric="palette", colormap=colors), "imageio")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
+from collections.abc import Collection
 from typing import IO, Any, ClassVar
 
 from edge_vfs.file import File
 from edge_vfs.openers.opener import Content, UnreadableContent, UnsavableValue, head_of, need, suffix_of, warn
+from edge_vfs.openers.unpacking import MAX_UNPACKED_SIZE, OPTION
 
 
 class NumPyOpener:
@@ -22,12 +25,17 @@ class NumPyOpener:
         name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
         return head.startswith(b"\x93NUMPY") or (head.startswith(b"PK\3\4") and name.endswith(b".npy"))
 
-    def open(self, file: File) -> Any:
+    def options(self, file: File) -> Collection[str]:
+        return () if suffix_of(file.basename) == ".npy" else {OPTION}
+
+    def open(self, file: File, max_unpacked_size: int = MAX_UNPACKED_SIZE) -> Any:
         numpy = need("arrays", file, "numpy")
         if head_of(file).startswith((b"PK\3\4", b"PK\5\6")):
-            return _archive(numpy, file)
+            return _archive(numpy, file, max_unpacked_size)
         with file:
             try:
+                _check_length(numpy, file.basename, file, file.size)
+                file.seek(0)
                 array = numpy.load(file, allow_pickle=False)
             except ValueError as error:
                 raise _refused(file.basename, error) from error
@@ -71,15 +79,53 @@ def _write(numpy: Any, file: IO[bytes], array: Any, what: str) -> None:
         raise UnsavableValue(f"{what} has Python objects, which only pickles hold; use numbers or texts") from error
 
 
-def _archive(numpy: Any, file: File) -> Any:
-    """Return an archive as `numpy.load` does, that refuses arrays of objects by a sentence of ours."""
+def _check_length(numpy: Any, name: str, content: IO[bytes] | File, size: int) -> None:
+    """Raise `UnreadableContent` if the header of an array claims more bytes than follow it.
+
+    Args:
+        numpy: the package.
+        name: name of the array or file, for the error.
+        content: the array's file.
+        size: its size in bytes.
+    """
+    layout = numpy.lib.format
+    try:
+        version = layout.read_magic(content)
+        header = layout.read_array_header_1_0 if version == (1, 0) else layout.read_array_header_2_0
+        shape, _, dtype = header(content)
+    except ValueError:
+        return  # numpy.load says why
+    needed, following = math.prod(shape) * dtype.itemsize, size - content.tell()
+    if needed > following and not dtype.hasobject:
+        raise UnreadableContent(
+            f"{name} is cut short or damaged: its header announces {needed} bytes, and {following} follow; "
+            'open_with="file" gives its bytes'
+        )
+
+
+def _archive(numpy: Any, file: File, limit: int) -> Any:
+    """Return an archive as `numpy.load` does, that refuses what cannot be read by sentences of ours."""
 
     class NpzFile(numpy.lib.npyio.NpzFile):  # type: ignore[misc]  # numpy is only known inside the call
         def __getitem__(self, key: str) -> Any:
+            if self.zip is None:
+                raise UnreadableContent(f"{file.basename} is closed; take its arrays before, or open it again")
+            member = key if key in self.zip.namelist() else f"{key}.npy"
+            if member.endswith(".npy") and member in self.zip.namelist():
+                self._check(key, self.zip.getinfo(member))
             try:
                 return super().__getitem__(key)
             except ValueError as error:
                 raise _refused(f"{key} of {file.basename}", error) from error
+
+        def _check(self, key: str, member: zipfile.ZipInfo) -> None:
+            if member.file_size > limit and member.file_size > 100 * member.compress_size:
+                raise UnreadableContent(
+                    f"{key} of {file.basename} unpacks to {member.file_size} bytes, more than {limit}; "
+                    f"{OPTION}={member.file_size} opens it"
+                )
+            with self.zip.open(member) as content:
+                _check_length(numpy, f"{key} of {file.basename}", content, member.file_size)
 
     archive = NpzFile(file, allow_pickle=False)
     members = archive.zip.namelist()

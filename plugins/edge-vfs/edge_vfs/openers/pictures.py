@@ -170,8 +170,8 @@ def _has_deep_channels(content: bytes) -> bool:
 
 def _check_tiff(file: File, image: Any) -> None:
     """Load a TIFF; raise `UnreadableContent` if its pixels are not those that its header (TIFF 6.0) states."""
-    bits_tag, channels_tag, kinds_tag = 258, 277, 339
-    unsigned, signed = 1, 2
+    bits_tag, channels_tag, alpha_tag, kinds_tag = 258, 277, 338, 339
+    unsigned, signed, multiplied = 1, 2, 1
     bits = max(image.tag_v2.get(bits_tag, (1,)))
     channels = image.tag_v2.get(channels_tag, 1)
     kind = max(image.tag_v2.get(kinds_tag, (unsigned,)))
@@ -182,6 +182,11 @@ def _check_tiff(file: File, image: Any) -> None:
     if channels > 1 and kind == signed:
         raise _inexact(file, f"signed pixels in {channels} channels")
     image.load()
+    if image.mode == "RGBA" and image.tag_v2.get(alpha_tag) in (multiplied, (multiplied,)):
+        warn(
+            f"{file.basename} has colors that are multiplied by their alpha, and Pillow divides them by it and rounds; "
+            'open_with="imageio" gives them as they are'
+        )
     if channels == 1 and kind == unsigned and bits == 32 and image.getextrema()[0] < 0:
         raise _inexact(file, "pixels above 2147483647")
     if channels == 1 and kind == signed and bits == 8 and image.getextrema()[1] > 127:
@@ -214,7 +219,9 @@ class ImageIOOpener:
         if _has_deep_channels(content):
             # imageio reads it by Pillow, with 8 bits.
             return need("a picture of 16 bits a channel", file, "imagecodecs").png_decode(content)
-        return imageio.imread(content, extension=suffix_of(file.basename) or None, **options)
+        array = imageio.imread(content, extension=suffix_of(file.basename) or None, **options)
+        _warn_of_rest(file, content, array, whole="index" not in options)
+        return array
 
     def save(self, file: Content, value: Any) -> None:
         imageio = need("a picture", file, "imageio.v3", "imageio", "numpy", doing="saving")
@@ -235,3 +242,44 @@ class ImageIOOpener:
 
     def alternatives(self, basename: str) -> Iterator[tuple[str, str | None]]:
         yield from ((".png", "imageio"), (".tif", "imageio"))
+
+
+def _warn_of_rest(file: File, content: bytes, array: Any, *, whole: bool) -> None:
+    """Warn of what imageio leaves out: further pictures, transparency, the colors of a palette.
+
+    Args:
+        file: the file, for the warning.
+        content: its content.
+        array: what imageio gives.
+        whole: whether all pictures of the file could be in the array.
+    """
+    if content.startswith((b"II", b"MM")):
+        _warn_of_rest_of_tiff(file, content, whole=whole)
+        return
+    from PIL import Image
+
+    formats: list[str] = [name for name in ("PNG", "GIF", "WEBP") if name in Image.OPEN]
+    if not content.startswith((_PNG, b"GIF8", b"RIFF")):
+        return
+    with Image.open(io.BytesIO(content), formats=formats) as image:
+        pictures, has_alpha = getattr(image, "n_frames", 1), "transparency" in image.info
+    if whole and pictures > 1 and content.startswith(b"RIFF"):  # of PNG and GIF, all come
+        warn(f"{file.basename} has {pictures} pictures, and the first came; index=1 opens the next, index=... all")
+    if has_alpha and array.shape[-1] != 4:
+        warn(f'{file.basename} has transparent pixels, which came without that; open_with="pil" keeps it')
+
+
+def _warn_of_rest_of_tiff(file: File, content: bytes, *, whole: bool) -> None:
+    try:
+        import tifffile
+    except ModuleNotFoundError:
+        return  # imageio reads it by Pillow
+    with tifffile.TiffFile(io.BytesIO(content)) as tiff:
+        pictures, has_palette = len(tiff.series), tiff.pages.first.colormap is not None
+    if whole and pictures > 1:
+        warn(
+            f"{file.basename} has {pictures} series of pictures of one size and type each, and the first came; "
+            "index=1 opens the next"
+        )
+    if has_palette:
+        warn(f'{file.basename} has a palette, whose indices came without its colors; open_with="pil" has both')
