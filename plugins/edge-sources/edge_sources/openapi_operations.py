@@ -97,6 +97,9 @@ def operations(content: dict[str, Any], version: str, checks: Checks) -> Iterato
         except Flaw as flaw:
             yield path, flaw
             continue
+        for method in reader.methods if methods is not path_item else ():
+            if method in path_item:
+                yield f"{method.upper()} {path}", Flaw("its path has a reference, beside which nothing counts")
         known = [method for method in reader.methods if method in methods]
         for key in methods:
             if key not in (*known, *_BESIDE) and not key.startswith("x-"):
@@ -281,6 +284,8 @@ def _node_at(content: dict[str, Any], steps: tuple[str, ...]) -> Any:
     node: Any = content
     for step in steps:
         try:
+            if isinstance(node, list) and not step.isdecimal():
+                raise KeyError(step)  # -1 is no place in a list
             node = node[int(step)] if isinstance(node, list) else node[step]
         except (KeyError, IndexError, TypeError, ValueError):
             raise Flaw(f"it refers to {clipped('#/' + '/'.join(steps))!r}, which the document does not have") from None

@@ -152,6 +152,15 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str]] = {
     "a path that is a host": (with_path("@other.example/plates"), "path"),
     "an operation that is a list": (with_path_item({"get": []}), "not an object"),
     "a path item that is null": (with_path_item(None), "not an object"),
+    "an operation beside a reference": (
+        with_path_item({"$ref": "#/components/pathItems/None", "get": operation()})
+        | {"components": {"pathItems": {"None": {}}}},
+        "reference, beside which",
+    ),
+    "a reference from the end of a list": (
+        document(bad=operation(parameter("plate"), {"$ref": "#/paths/~1bad/get/parameters/-2"})),
+        "does not have",
+    ),
     "a method in capitals": (with_path_item({"GET": operation()}), "not a method"),
     "a misspelled field": (document(bad=operation(paramters=[])), "paramters"),
     "an operationId that is a number": (document(bad=operation(operationId=7)), "operationId"),
