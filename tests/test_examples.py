@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h5py
 import numpy
 import pytest
 from PIL import Image
@@ -122,6 +123,10 @@ def with_secret(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str,
 
 def with_store(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     edge.files.upload("plate-7.csv", b"sample,volume\nA,1.5\n")
+    hdf5 = io.BytesIO()
+    with h5py.File(hdf5, "w") as file:
+        file["volume"] = [1.5]
+    edge.files.upload("plate-7.h5", hdf5.getvalue())
     return {"my_store": edge.files._store, "mask": numpy.eye(3, dtype=bool)}
 
 

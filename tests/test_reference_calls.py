@@ -145,6 +145,7 @@ def test_the_session(edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import h5py
     import numpy
     import pandas
     from PIL import Image
@@ -181,11 +182,20 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
         ("array.npy", array.getvalue(), "numpy", [0, 1, 2]),
         ("data.json", b'{"a": 1}', "json", {"a": 1}),
         ("notes.txt", b"abc", "text", "abc"),
+        ("plate.yaml", b"a: 1", "yaml", {"a": 1}),
     ):
         root.upload(name, content)
         for array in (root.open(name), root.open(name, open_with=opener)):
             assert getattr(array, "tolist", lambda array=array: array)() == expected
         root.delete(name)
+    hdf5 = io.BytesIO()
+    with h5py.File(hdf5, "w") as file:
+        file["x"] = numpy.arange(3)
+    root.upload("array.h5", hdf5.getvalue())
+    for file in (root.open("array.h5"), root.open("array.h5", "h5py"), root.open("array.h5", "xarray")):
+        assert file["x"][2] == 2
+        file.close()
+    root.delete("array.h5")
     assert isinstance(root.open("this"), Folder)
     Path("mydata.csv").unlink()
     root.download("mydata.csv")

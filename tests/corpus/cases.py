@@ -70,12 +70,21 @@ def plain(opened: Any) -> Any:
     """Return what was opened as values of Python.
 
     Frames are lists by column, with None for a gap; a second column of a name has (2) after it. Pictures are pairs of
-    mode and pixels, arrays of dtype and values, archives and dictionaries dictionaries, and files their bytes.
+    mode and pixels, arrays of dtype and values, archives, dictionaries, HDF5 and netCDF files dictionaries, and files
+    their bytes.
     """
     kind = type(opened).__module__.partition(".")[0], type(opened).__name__
     match kind:
         case "pandas", "DataFrame":
             return _frame(opened)
+        case "edge_vfs", "HDF5File":
+            with opened:
+                paths: list[str] = []
+                opened.visit(paths.append)
+                return {path: _values(opened[path][()]) for path in paths if hasattr(opened[path], "dtype")}
+        case "xarray", "Dataset":
+            with opened:
+                return {name: _values(variable.values) for name, variable in opened.variables.items()}
         case "PIL", _:
             import numpy
 
@@ -90,6 +99,10 @@ def plain(opened: Any) -> Any:
         with opened:
             return opened.readall()
     return opened
+
+
+def _values(array: Any) -> Any:
+    return str(array.dtype), array.tolist()
 
 
 def _frame(frame: Any) -> dict[Any, list[Any]]:

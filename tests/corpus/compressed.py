@@ -5,11 +5,22 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import sys
 from collections.abc import Callable, Iterator
 
 from .cases import Case
 
-PACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstd.compress,
+}
 
 
 def cases() -> Iterator[Case]:
@@ -28,7 +39,7 @@ def cases() -> Iterator[Case]:
             f"members.csv{suffix}", pack(csv[:10]) + pack(csv[10:]), "several members, one after the other", table
         )
         yield Case(f"truncated.csv{suffix}", pack(csv)[:-6], "cut short", error='open_with="file"')
-        yield Case(f"half.csv{suffix}", pack(csv * 999)[:60], "cut short within the content", error='open_with="file"')
+        yield Case(f"half.csv{suffix}", pack(csv * 999)[:30], "cut short within the content", error='open_with="file"')
         yield Case(f"not.csv{suffix}", csv, "a table that is not packed", error='open_with="file"')
         yield Case(f"nothing.csv{suffix}", "", "no content", error="is empty|No columns|ended before")
         yield Case(f"empty.txt{suffix}", pack(b""), "an empty text, packed", "")

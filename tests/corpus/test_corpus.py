@@ -16,10 +16,25 @@ from edge_core.session import EdgeSession
 from edge_server.testing.local_server import EdgeServer
 from edge_vfs import Folder, openers
 
-from . import arrays, columnar, compressed, delimited, json_files, pictures, spreadsheets, texts, unlike_their_names
+from . import (
+    arrays,
+    columnar,
+    compressed,
+    delimited,
+    hdf5_files,
+    json_files,
+    pictures,
+    spreadsheets,
+    texts,
+    unlike_their_names,
+    yaml_files,
+)
 from .cases import ANYTHING, Case, differences, outcome
 
-MODULES = (arrays, columnar, compressed, delimited, json_files, pictures, spreadsheets, texts, unlike_their_names)
+MODULES = (
+    *(arrays, columnar, compressed, delimited, hdf5_files, json_files, pictures, spreadsheets, texts),
+    *(unlike_their_names, yaml_files),
+)
 CASES = [case for module in MODULES for case in module.cases()]
 
 

@@ -208,7 +208,10 @@ FILES = Section(
         Opener("imageio", "", SEEN),
         Opener("pil", ".png", INFERRED),  # the class is documented, and what it makes of a PNG
         Opener("numpy", ".npy .npz", OURS),
+        Opener("h5py", ".h5 .hdf5", OURS),
+        Opener("xarray", ".nc", OURS),
         Opener("json", ".json", OURS),
+        Opener("yaml", ".yaml .yml", OURS),
         Opener("text", ".txt .md", OURS),
     ),
 )

@@ -21,6 +21,11 @@ from edge_vfs.openers import UnreadableContent, choosing
 
 from . import spreadsheets
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 CSV = "sample,volume\nA,1.5\nB,2.5\n"
 
 
@@ -77,7 +82,7 @@ def test_every_table_format_gives_the_frame(files: Folder, frame: Any) -> None:
     }
     for name, content in texts.items():
         contents |= {f"{name}.gz": gzip.compress(content), f"{name}.bz2": bz2.compress(content)}
-        contents[f"{name}.xz"] = lzma.compress(content)
+        contents |= {f"{name}.xz": lzma.compress(content), f"{name}.zst": zstd.compress(content)}
     assert {name.removeprefix("a") for name in contents} == set(openers.PandasOpener.suffixes)
     for name, content in contents.items():
         files.upload(name, content)
@@ -99,6 +104,36 @@ def test_arrays_are_read_and_objects_in_them_are_not(files: Folder) -> None:
     files.upload("code.npy", packed(np.save, np.array([{"a": 1}], dtype=object), allow_pickle=True))
     with pytest.raises(UnreadableContent, match=r"code\.npy has Python objects"):
         files.open("code.npy")
+
+
+@pytest.mark.slow
+def test_hdf5_netcdf_and_yaml_are_opened_as_what_they_hold(files: Folder, tmp_path: Path) -> None:
+    import h5py
+    import numpy as np
+
+    def write(target: Any) -> None:
+        with h5py.File(target, "w") as file:
+            file["volumes"] = np.arange(300_000)
+            file["volumes"].attrs["unit"] = "µl"
+
+    for name in ("a.h5", "a.hdf5", "a.nc"):
+        files.upload(name, packed(write))
+        with files.open(name) as opened:
+            assert opened["volumes"][-1] == 299_999
+            assert opened["volumes"].attrs["unit"] == "µl"
+    files.upload("a.yaml", "volume: 1.5\nunit: µl\n".encode())
+    assert files.open("a.yaml") == {"volume": 1.5, "unit": "µl"}
+
+    config = tmp_path / "config.ini"
+    config.write_text("api_token = edg_local")
+    with h5py.File(tmp_path / "foreign.h5", "w") as foreign:
+        foreign.create_dataset("x", (21,), "u1", external=[(config, 0, 21)])
+    for name in ("foreign.h5", "foreign.nc"):
+        files.upload(name, (tmp_path / "foreign.h5").read_bytes())
+        with pytest.raises(UnreadableContent, match="is in another file"):
+            files.open(name)
+        with pytest.raises(UnreadableContent):
+            files.open(name, "pandas")
 
 
 def test_imageio_gives_an_array_when_named(files: Folder) -> None:
@@ -210,7 +245,7 @@ def test_a_folder_of_parquet_files_is_a_table_by_name(files: Folder, tmp_path: P
 
 def test_an_unknown_opener_says_which_there_are(files: Folder) -> None:
     files.upload("a.csv", b"")
-    with pytest.raises(BadEntry, match="use one of file, imageio, json, numpy, pandas, pil, text"):
+    with pytest.raises(BadEntry, match="use one of file, h5py, imageio, json, numpy, pandas, pil, text, xarray, yaml"):
         files.open("a.csv", open_with="excel")
 
 

@@ -7,11 +7,13 @@ import itertools
 import os
 import socket
 import ssl
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import h5py
 import pandas
 import pytest
 import trustme
@@ -28,8 +30,14 @@ from edge_core.errors import (
 from edge_sources import s3_store
 from edge_sources.connection import ConnectionStatus
 from edge_sources.s3 import S3Connection, S3File, S3Folder
+from edge_vfs.openers import UnreadableContent
 
 from .engines import Store, free_port
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 def put(bucket: S3Connection, *keys: str) -> None:
@@ -56,6 +64,26 @@ def test_a_parquet_file_and_a_picture_come_back_as_they_were(bucket: S3Connectio
     assert bucket.root.open("x.csv").to_dict("list") == {"a": [1], "b": [2]}
     assert bucket.open("x.csv", usecols=["b"]).to_dict("list") == {"b": [2]}
     assert bucket.open("x.csv", open_with="file").read() == b"a,b\n1,2\n"
+
+
+@pytest.mark.slow
+def test_further_formats_are_opened_as_in_files(bucket: S3Connection, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as local:
+        local["volumes"] = range(100_000)
+    for name in ("a.h5", "a.nc"):
+        bucket.root.upload(name, (tmp_path / "a.h5").read_bytes())
+        with bucket.open(name) as opened:
+            assert opened["volumes"][-1] == 99_999
+    bucket.root.upload("a.yml", b"volume: 1.5\n")
+    assert bucket.root.open("a.yml") == {"volume": 1.5}
+    bucket.root.upload("a.csv.zst", zstd.compress(b"a,b\n1,2\n"))
+    assert bucket.root.open("a.csv.zst").to_dict("list") == {"a": [1], "b": [2]}
+    with h5py.File(tmp_path / "foreign.h5", "w") as foreign:
+        foreign["x"] = h5py.ExternalLink(str(tmp_path / "a.h5"), "/volumes")
+    for name in ("foreign.h5", "foreign.nc"):
+        bucket.root.upload(name, (tmp_path / "foreign.h5").read_bytes())
+        with pytest.raises(UnreadableContent, match="is in another file"):
+            bucket.open(name)
 
 
 def test_prefixes_and_keys_as_documented(bucket: S3Connection) -> None:

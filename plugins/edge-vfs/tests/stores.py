@@ -19,9 +19,10 @@ class Stat(NamedTuple):
 
 
 class Stream:
-    def __init__(self, content: bytes, breaks_after: int | None) -> None:
+    def __init__(self, content: bytes, breaks_after: int | None, reader: Reader) -> None:
         self._inner = io.BytesIO(content)
         self._left = breaks_after
+        self._reader = reader
 
     def read(self, size: int, /) -> bytes:
         if self._left is not None:
@@ -29,19 +30,22 @@ class Stream:
                 raise ConnectionFailed("the answer broke off")
             size = min(size, self._left)
             self._left -= size
-        return self._inner.read(size)
+        chunk = self._inner.read(size)
+        self._reader.sent += len(chunk)
+        return chunk
 
     def close(self) -> None:
         pass
 
 
 class Reader:
-    """Counts its requests; each stream breaks after `breaks_after` bytes."""
+    """Counts its requests and the bytes that it sends; each stream breaks after `breaks_after` bytes."""
 
     def __init__(self, content: bytes, breaks_after: int | None) -> None:
         self._content = content
         self._breaks_after = breaks_after
         self.ranges: list[tuple[int, int]] = []
+        self.sent = 0
 
     @property
     def starts(self) -> list[int]:
@@ -49,7 +53,7 @@ class Reader:
 
     def open(self, start: int, stop: int, /) -> Stream:
         self.ranges.append((start, stop))
-        return Stream(self._content[start:stop], self._breaks_after)
+        return Stream(self._content[start:stop], self._breaks_after, self)
 
     def url(self, expires_in: int, /) -> str:
         return f"https://store.example.com/k?expires_in={expires_in}"

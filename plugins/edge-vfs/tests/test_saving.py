@@ -67,7 +67,20 @@ def again_or_refusal(name: str, value: Any) -> tuple[Any, str]:
         return None, str(error)
 
 
-TABLES = ["csv", "tsv", "tab", "csv.gz", "tsv.bz2", "jsonl", "ndjson.xz", "parquet", "feather", "xlsx", "ods"]
+TABLES = [
+    "csv",
+    "tsv",
+    "tab",
+    "csv.gz",
+    "tsv.bz2",
+    "csv.zst",
+    "jsonl",
+    "ndjson.xz",
+    "parquet",
+    "feather",
+    "xlsx",
+    "ods",
+]
 
 
 @pytest.mark.parametrize("suffix", TABLES)
@@ -345,7 +358,7 @@ def test_a_refusal_comes_without_warnings_of_what_was_tried() -> None:
 
 
 def test_a_saver_that_is_not_known_and_a_package_that_is_missing_are_named(monkeypatch: Any) -> None:
-    with pytest.raises(BadEntry, match="the opener 'excel' is not known; use one of file, imageio, json"):
+    with pytest.raises(BadEntry, match="the opener 'excel' is not known; use one of file, h5py, imageio, json"):
         folder().save("a.csv", PLATE, "excel")
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(MissingPackage, match=r"saving a\.xlsx as a spreadsheet needs openpyxl"):

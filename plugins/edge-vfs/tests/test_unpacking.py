@@ -5,17 +5,28 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import sys
 from collections.abc import Callable
 
 import pytest
 
-from edge_core.errors import BadEntry
+from edge_core.errors import BadEntry, MissingPackage
 from edge_vfs.file import File
 from edge_vfs.openers import UnreadableContent
 
 from .opening import opened
 
-PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstd.compress,
+}
 each_compression = pytest.mark.parametrize(("suffix", "pack"), PACK.items())
 
 
@@ -39,8 +50,11 @@ def test_options_and_repairs_are_those_of_the_format() -> None:
     assert opened("a.csv.gz", gzip.compress(b"a;b\n1;2\n"), sep=";").to_dict("list") == {"a": [1], "b": [2]}
     assert opened("a.csv.gz", gzip.compress(b"a,b\n1,2\n3,4,\n")).to_dict("list") == {"a": [1, 3], "b": [2, 4]}
     assert opened("a.csv.gz", gzip.compress(b"a,b\n9007199254740993,1\n,1\n"))["a"][0] == 9007199254740993
-    several = gzip.compress(b"a\n1\n") + gzip.compress(b"2\n")
-    assert opened("a.csv.gz", several)["a"].tolist() == [1, 2]
+
+
+@each_compression
+def test_several_compressed_pieces_are_read_on(suffix: str, pack: Callable[[bytes], bytes]) -> None:
+    assert opened(f"a.csv{suffix}", pack(b"a\n1\n") + pack(b"2\n"))["a"].tolist() == [1, 2]
 
 
 @each_compression
@@ -60,8 +74,29 @@ def test_what_unpacks_to_more_than_the_limit_is_refused(suffix: str, pack: Calla
 @each_compression
 def test_damaged_and_other_content(suffix: str, pack: Callable[[bytes], bytes]) -> None:
     content = pack(bytes(range(256)) * 40)
-    for damaged in (b"a,b\n1,2\n", content[:-9], content[: len(content) // 2]):
+    for damaged in (b"a,b\n1,2\n", content[:-9], content[:9], content[: len(content) // 2]):
         with pytest.raises(UnreadableContent, match='open_with="file" gives its bytes'):
             opened(f"a.csv{suffix}", damaged)
     assert isinstance(opened(f"a{suffix}", content), File)
     assert isinstance(opened(f"a.tar{suffix}", content), File)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("a.csv.zst", "backports.zstd"),
+        ("a.txt.zst", "backports.zstd"),
+        ("a.csv.zst", "pandas"),
+        ("a.csv.gz", "pandas"),
+        ("a.tab", "pandas"),
+    ],
+)
+def test_a_name_that_was_a_file_stays_a_file_where_the_package_is_missing(
+    monkeypatch: pytest.MonkeyPatch, name: str, missing: str
+) -> None:
+    if missing.startswith("backports") and sys.version_info >= (3, 14):
+        pytest.skip("Python unpacks it by itself")
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert isinstance(opened(name, b"?"), File)
+    with pytest.raises(MissingPackage, match=f"needs {missing}.*; run: python -m pip install"):
+        opened(name, b"?", "pandas" if missing == "pandas" or ".csv" in name else "text")

@@ -13,6 +13,8 @@ from edge_vfs.openers.choosing import run as run
 from edge_vfs.openers.choosing import run_for_folder as run_for_folder
 from edge_vfs.openers.documents import JSONOpener as JSONOpener
 from edge_vfs.openers.documents import TextOpener as TextOpener
+from edge_vfs.openers.hdf5 import H5PyOpener as H5PyOpener
+from edge_vfs.openers.netcdf import XarrayOpener as XarrayOpener
 from edge_vfs.openers.opener import HEAD as HEAD
 from edge_vfs.openers.opener import Content as Content
 from edge_vfs.openers.opener import InexactWarning as InexactWarning
@@ -23,6 +25,8 @@ from edge_vfs.openers.opener import UnsavableValue as UnsavableValue
 from edge_vfs.openers.pictures import ImageIOOpener as ImageIOOpener
 from edge_vfs.openers.pictures import PILOpener as PILOpener
 from edge_vfs.openers.saving import saved as saved
+from edge_vfs.openers.self_contained import check_self_contained as check_self_contained
 from edge_vfs.openers.tables import PandasOpener as PandasOpener
+from edge_vfs.openers.yaml_documents import YAMLOpener as YAMLOpener
 
 plugin_api = 1

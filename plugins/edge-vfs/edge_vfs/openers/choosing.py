@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from edge_core.errors import BadEntry, EdgeError, PluginError
 from edge_core.registry import Registry
 from edge_vfs.file import File
-from edge_vfs.openers.opener import Opener, UnreadableContent, head_of, refuse_unknown, suffix_of
+from edge_vfs.openers.opener import (
+    Opener,
+    UnreadableContent,
+    edge_error,
+    head_of,
+    is_installed,
+    refuse_unknown,
+    suffix_of,
+)
 
 if TYPE_CHECKING:
     from edge_vfs.folder import Folder
@@ -34,8 +42,11 @@ def choose(file: File, open_with: str | None) -> Opener | None:
     if open_with is not None:
         return named(open_with)
     opener = by_suffix(file.basename)
-    if opener is not None or suffix_of(file.basename):
-        return opener
+    if opener is not None:
+        modules_of: Callable[[File], Collection[str]] = getattr(opener, "modules", lambda file: ())
+        return opener if all(map(is_installed, modules_of(file))) else None
+    if suffix_of(file.basename):
+        return None
     head = head_of(file)
     recognizing = (opener for opener in working() if getattr(opener, "recognizes", lambda head: False)(head))
     return next(recognizing, None)
@@ -117,7 +128,7 @@ def run(opener: Opener, file: File, options: Mapping[str, Any] | None = None) ->
     except EdgeError:
         raise
     except Exception as error:
-        cause = _edge_error(error)
+        cause = edge_error(error)
         if cause is not None:
             raise cause from None
         raise _unreadable(file, name, known, error) from error
@@ -165,24 +176,13 @@ def run_for_folder(open_with: str, folder: Folder[Any], options: Mapping[str, An
     except EdgeError:
         raise
     except Exception as error:
-        cause = _edge_error(error)
+        cause = edge_error(error)
         if cause is not None:
             raise cause from None
         raise UnreadableContent(
             f"the folder {folder.basename} could not be opened by {name} ({type(error).__name__}: {error}); "
             "leave open_with out to open its files one by one"
         ) from error
-
-
-def _edge_error(error: BaseException | None) -> EdgeError | None:
-    """Return the `EdgeError` that a library wrapped in an error of its own, or None."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:  # a context can lead back to itself, as in zipfile's errors
-        if isinstance(error, EdgeError):
-            return error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return None
 
 
 @functools.cache

@@ -54,6 +54,9 @@ class TextOpener:
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".md", ".rst", ".log", *unpacking.compressed(".txt", ".log"))
 
+    def modules(self, file: File) -> Collection[str]:
+        return unpacking.modules_of(file)
+
     def options(self, file: File) -> Collection[str]:
         return {"encoding", "errors", unpacking.OPTION} if unpacking.is_compressed(file) else {"encoding", "errors"}
 

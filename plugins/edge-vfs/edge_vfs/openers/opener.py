@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import importlib
+import importlib.util
 import posixpath
 import sys
 import tempfile
@@ -23,6 +24,8 @@ class Opener(Protocol):
 
     - a method ``options(file: File) -> Collection[str]``, which returns the names of the keyword arguments
       that its `open` takes for this file. Others are refused before `open` is called; without it, all are.
+    - a method ``modules(file: File) -> Collection[str]``, which returns the modules without which a file of
+      this name is a `File` unless the opener is asked for by name: those of a suffix that was a `File` before.
     - a method ``recognizes(head: bytes) -> bool``, which is called for a file whose name has no suffix:
       it returns whether content that begins with `head`, at most its first `HEAD` bytes, is of its kind.
     - a method ``open_folder(folder: Folder, **options)``, which returns a folder as an object where `open_with` names
@@ -142,6 +145,14 @@ def refuse_unknown(
     raise BadEntry(f"{entry.basename} is {done} by {opener}, which does not take the option {names} for it; {offer}")
 
 
+def is_installed(module: str) -> bool:
+    """Return whether a module can be imported, without importing it; its package is imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # it is in a package that is not installed
+        return False
+
+
 def suffix_of(name: str) -> str:
     return posixpath.splitext(name)[1].lower()
 
@@ -153,7 +164,18 @@ def head_of(file: File) -> bytes:
     return head
 
 
-_PIP_NAMES = {"PIL": "pillow", "odf": "odfpy", "python_calamine": "python-calamine"}
+def edge_error(error: BaseException | None) -> EdgeError | None:
+    """Return the `EdgeError` that a library wrapped in an error of its own, or None."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # a context can lead back to itself, as in zipfile's errors
+        if isinstance(error, EdgeError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+_PIP_NAMES = {"PIL": "pillow", "odf": "odfpy", "python_calamine": "python-calamine", "yaml": "pyyaml"}
 
 
 def need(what: str, entry: Named, *modules: str, doing: str = "opening") -> Any:
@@ -162,11 +184,12 @@ def need(what: str, entry: Named, *modules: str, doing: str = "opening") -> Any:
         first, *_ = [importlib.import_module(module) for module in modules]
         return first
     except ModuleNotFoundError as error:
-        if error.name not in modules:
+        missing = next((module for module in modules if f"{module}.".startswith(f"{error.name}.")), None)
+        if missing is None:
             raise
         names = " ".join(_PIP_NAMES.get(module, module) for module in modules)
         raise MissingPackage(
-            f"{doing} {entry.basename} as {what} needs {_PIP_NAMES.get(error.name, error.name)}, "
+            f"{doing} {entry.basename} as {what} needs {_PIP_NAMES.get(missing, missing)}, "
             f"which is not installed; run: python -m pip install {names}",
-            name=error.name,
+            name=missing,
         ) from None

@@ -41,6 +41,11 @@ class PandasOpener:
     def recognizes(self, head: bytes) -> bool:
         return self._suffix_of(head) is not None
 
+    def modules(self, file: File) -> Collection[str]:
+        if unpacking.is_compressed(file) or suffix_of(file.basename) == ".tab":
+            return {"pandas", *unpacking.modules_of(file)}
+        return ()
+
     def options(self, file: File) -> Collection[str]:
         suffix = self._format(file)
         if suffix in spreadsheets.SUFFIXES:
@@ -59,6 +64,7 @@ class PandasOpener:
                 return spreadsheets.read(file, options)
             if suffix in columnar.OPTIONS:
                 return columnar.read(file, suffix, options)
+            need("a table", file, "pandas", *unpacking.modules_of(file))
             content = unpacking.unpacked(file, options.pop(unpacking.OPTION, None))
             if suffix in _JSON_LINES:
                 return json_lines.read(content, options)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import posixpath
+import sys
 from collections.abc import Iterator
 from typing import IO, cast
 
 from edge_vfs.file import File
-from edge_vfs.openers.opener import Content, UnreadableContent, suffix_of
+from edge_vfs.openers.opener import Content, UnreadableContent, need, suffix_of
 
-# Imported when they are needed: Python can be built without the last two.
-_UNPACKERS = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
+# Not zstandard: it returns what there is of a file that was cut off, without an error.
+_ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+
+# Imported when they are needed: Python can be built without bz2 and lzma.
+_UNPACKERS = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma", ".zst": _ZSTD}
 
 MAX_UNPACKED_SIZE = 2 << 30
 """Bytes that a file may unpack to, unless the option ``max_unpacked_size`` says otherwise."""
@@ -29,6 +32,11 @@ def compressed(*suffixes: str) -> tuple[str, ...]:
 def is_compressed(file: File) -> bool:
     """Return whether a file's name says that it is compressed."""
     return suffix_of(file.basename) in _UNPACKERS
+
+
+def modules_of(file: File) -> tuple[str, ...]:
+    """Return the modules beyond Python's own that unpack a file, by its name."""
+    return (_ZSTD,) if suffix_of(file.basename) == ".zst" and sys.version_info < (3, 14) else ()
 
 
 def format_of(name: str) -> str:
@@ -57,7 +65,7 @@ def packing(file: Content) -> Iterator[IO[bytes]]:
     if module is None:
         yield file
         return
-    with importlib.import_module(module).open(file, "wb") as stream:
+    with need("packed", file, module, doing="saving").open(file, "wb") as stream:
         yield stream
 
 
@@ -71,7 +79,7 @@ def unpacked(file: File, limit: int | None = None) -> File:
         return file
     limit = MAX_UNPACKED_SIZE if limit is None else limit
     content = io.BytesIO()
-    stream: IO[bytes] = importlib.import_module(_UNPACKERS[suffix_of(file.basename)]).open(file)
+    stream: IO[bytes] = need("unpacked", file, _UNPACKERS[suffix_of(file.basename)]).open(file)
     while block := stream.read(1 << 20):
         content.write(block)
         if content.tell() > limit:
