@@ -180,6 +180,11 @@ def _cells() -> Iterator[Case]:
         warns="1 formula",
     )
     book = openpyxl.Workbook()
+    for row in (["a", "b"], ["x", 1], [None, 2]):
+        book.active.append(row)
+    book.active.merge_cells("A2:A3")
+    yield Case("merged.xlsx", written(book), "merged cells: the first has the value", {"a": ["x", None], "b": [1, 2]})
+    book = openpyxl.Workbook()
     book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
     for row in (["when"], [WHEN]):
         book.active.append(row)
@@ -369,6 +374,16 @@ def _open_documents() -> Iterator[Case]:
         {"v": [5, 5], "v.1": [5, 5], "v.2": [5, 5]},
     )
     yield Case(
+        "far.ods",
+        ods(
+            '<table:table-row table:number-rows-repeated="1000000">'
+            '<table:table-cell table:number-columns-repeated="10000"/>'
+            '<table:table-cell office:value-type="float" office:value="5"/></table:table-row>'
+        ),
+        "a cell ten thousand million away",
+        error="spans .* cells.*max_cells=",
+    )
+    yield Case(
         "spaces.ods",
         ods_column('office:value-type="string"><text:p>a<text:s text:c="3"/>b<text:tab/>c<text:line-break/>d</text:p>'),
         "blanks, tabs and line ends as elements",
@@ -445,6 +460,10 @@ def _binary() -> Iterator[Case]:
     )
     yield Case("durations.xls", xls(1.25, style="[h]:mm:ss"), "30 hours", {"v": [pandas.Timedelta(hours=30)]})
     yield Case("unicode.xls", xls("größe 試料"), "texts of 16 bits", {"v": ["größe 試料"]})
+    unicode, windows = b"\x42\0\2\0\xb0\4", b"\x42\0\2\0\xe4\4"
+    content = xls("größe 試料")
+    assert content.count(unicode) == 1
+    yield Case("code_page.xls", content.replace(unicode, windows), "a code page beside Unicode", {"v": ["größe 試料"]})
     book = xlwt.Workbook()
     for name, visibility in (("h", 1), ("v", 0)):
         sheet = book.add_sheet(name)

@@ -62,7 +62,7 @@ def read(file: File, options: dict[str, Any]) -> Any:
     pandas = need("a table", file, "pandas", "python_calamine")
     import python_calamine
 
-    content = file.readall()
+    content = workbook_parts.with_unicode(file.readall())
     sheets = _checked(file, content, options)
     try:
         workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))

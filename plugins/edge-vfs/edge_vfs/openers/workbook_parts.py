@@ -10,6 +10,7 @@ import html
 import io
 import posixpath
 import re
+import struct
 import zipfile
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -71,6 +72,23 @@ def is_encrypted(content: bytes) -> bool:
         if first.start() % 512 == 0 and content[following : following + 2] == b"\x2f\x00":
             return True
     return False
+
+
+def with_unicode(content: bytes) -> bytes:
+    """Return an xls whose code page is Unicode, which its texts have always been since Excel 97; others as they are.
+
+    calamine decodes texts by the code page ([MS-XLS], section 2.4.52), and some programs write another one there.
+    """
+    begin, code_page, unicode = b"\x09\x08\x10\0\0\6\5\0", 0x42, struct.pack("<H", 1200)
+    position = content.find(begin) if content.startswith(b"\xd0\xcf\x11\xe0") else -1
+    sector_end = position - position % 512 + 512
+    while 0 <= position <= sector_end - 6:
+        kind, size = struct.unpack_from("<HH", content, position)
+        position += 4
+        if kind == code_page and size == 2:
+            return content[:position] + unicode + content[position + 2 :]
+        position += size
+    return content
 
 
 def _attribute(tag: bytes, name: bytes) -> bytes | None:
