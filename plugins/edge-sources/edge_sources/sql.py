@@ -132,7 +132,10 @@ class SQLConnection(Connection):
             know_types(engine)
             return engine
         url = sqlalchemy.URL.create(dialect, self.username, self.password, self.host, self.port, self.db_name or None)
-        engine = sqlalchemy.create_engine(url, connect_args=dict.fromkeys(_TIMEOUT_NAMES[driver], timeout), **options)
+        settings: dict[str, Any] = dict.fromkeys(_TIMEOUT_NAMES[driver], timeout)
+        if driver == "psycopg":
+            settings["client_encoding"] = "utf8"  # else all texts of a database in SQL_ASCII would be bytes
+        engine = sqlalchemy.create_engine(url, connect_args=settings, **options)
         if driver == "pymysql":
             from sqlalchemy import event
 
@@ -352,7 +355,9 @@ class SQLTable:
             raise BadEntry(f"limit must not be negative ({limit}); leave it out for all rows")
         if isinstance(columns, str):
             raise BadEntry(f"columns must be a list of names; write [{columns!r}]")
-        names = self.columns if columns is None else columns
+        names = self.columns if columns is None else list(columns)
+        if not names:
+            raise BadEntry("columns is empty; name one column or more, or leave it out for all")
         dialect = self.engine.dialect.name
         readers = [reader(self._column(name), self._stored.get(name), dialect) for name in names]
         query = sqlalchemy.select(*(reader.expression.label(reader.name) for reader in readers))

@@ -147,8 +147,10 @@ class _Bound:
             whole = int(value) if math.isfinite(value) else None
             limit = 2**64 if self._family == "mysql" else 2**63
             return [whole] if whole is not None and whole == value and -limit <= whole < limit else []
-        if isinstance(kind, sqlalchemy.Boolean) and isinstance(value, (bool, int)) and self._dialect == "sqlite":
-            return {0: ["0", "false"], 1: ["1", "true"]}.get(value, [])
+        if isinstance(kind, sqlalchemy.Boolean) and number:
+            if value not in (0, 1):
+                return []
+            return [str(int(value)), str(bool(value)).lower()] if self._dialect == "sqlite" else [bool(value)]
         if isinstance(value, (dt.datetime, dt.date, dt.time)):
             return self._times(value)
         if isinstance(value, dt.timedelta) and self._family == "mysql":
@@ -206,7 +208,8 @@ def _plain(column: Any, value: Any) -> Any:
     if value is pandas.NaT:
         return None
     if isinstance(value, (pandas.Timestamp, pandas.Timedelta)):
-        nanoseconds = value.nanosecond if isinstance(value, pandas.Timestamp) else value.components.nanoseconds
+        precise: Any = value
+        nanoseconds = precise.nanosecond if isinstance(value, pandas.Timestamp) else precise.nanoseconds
         if nanoseconds:
             raise BadEntry(
                 f"where: {value} has nanoseconds, and databases have microseconds; round the values of {column.name!r}"

@@ -77,8 +77,10 @@ def _translated(error: object, what: str) -> EdgeError:
         return Unauthenticated(f"{what}: the database rejects the credentials; correct the connector")
     if state == "42501" or number == 1142:
         return Forbidden(f"{what}: the connector's user may not read it; ask the database's administrator")
+    if state == "22021":
+        return _not_utf8(what, None)
     refused = type(original).__name__ == "ProgrammingError" and not (state or number)  # by the driver itself
-    if refused or state in ("42703", "42601", "42883", "22P02") or number in (1054, 1064):
+    if refused or state in ("42703", "42601", "42883", "22P02", "22P05", "22007") or number in (1054, 1064):
         return _refused_condition(original, what)
     if _is_connection(error, state, number):
         return ConnectionFailed(
@@ -96,7 +98,9 @@ def _of_sqlite(original: object, text: str, what: str) -> EdgeError:
     if "unable to open database" in text:
         return ConnectionFailed(f"{what}: the file cannot be opened ({_first_line(original)}); correct db_name")
     binding = type(original).__name__ in ("ProgrammingError", "InterfaceError")
-    if binding or any(reason in text for reason in ("no such column", "no such function", "syntax error")):
+    if binding or any(
+        reason in text for reason in ("no such column", "no such function", "syntax error", "too many SQL")
+    ):
         return _refused_condition(original, what)
     return SourceError(f"{what}: SQLite failed ({_first_line(original)}); check the file, and try again")
 

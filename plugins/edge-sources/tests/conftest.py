@@ -72,15 +72,15 @@ def bucket_of(store: Store) -> S3Connection:
     return connection
 
 
-def _postgres() -> Server:
+def postgres_server() -> Server:
     return engines.server("postgresql", "EDGE_TEST_POSTGRES", "postgres@127.0.0.1:5432")
 
 
-def _mariadb() -> Server:
+def mariadb_server() -> Server:
     return engines.server("mariadb", "EDGE_TEST_MARIADB", "root@127.0.0.1:3306")
 
 
-def _admin(server: Server, database: str | None) -> sqlalchemy.Engine:
+def admin(server: Server, database: str | None) -> sqlalchemy.Engine:
     connection = SQLConnection(
         "admin", "", server.host, server.port, server.kind, database, server.admin, server.admin_password
     )
@@ -90,10 +90,10 @@ def _admin(server: Server, database: str | None) -> sqlalchemy.Engine:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Database]:
     """A scratch database on PostgreSQL."""
-    server = _postgres()
+    server = postgres_server()
     mark, password = secrets.token_hex(6), secrets.token_hex(12)
     database = Database(server.kind, server.host, server.port, f"edge_{mark}", f"user_{mark}", password)
-    engine = _admin(server, "postgres")
+    engine = admin(server, "postgres")
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE USER {database.username} PASSWORD '{password}'")
         connection.exec_driver_sql(f"CREATE DATABASE {database.name} OWNER {database.username}")
@@ -107,10 +107,10 @@ def postgres() -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[Database]:
     """A scratch database on MariaDB."""
-    server = _mariadb()
+    server = mariadb_server()
     mark, password = secrets.token_hex(6), secrets.token_hex(12)
     database = Database(server.kind, server.host, server.port, f"edge_{mark}", f"user_{mark}", password)
-    engine = _admin(server, None)
+    engine = admin(server, None)
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {database.name}")
         connection.exec_driver_sql(f"CREATE USER {database.username}@'%%' IDENTIFIED BY '{password}'")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pandas
 import pyarrow
 import pyarrow.parquet
@@ -18,10 +19,11 @@ import pytest
 import sqlalchemy as sa
 
 from edge.api import InexactWarning
+from edge_core.errors import BadEntry
 from edge_sources.connection import SourceError
 from edge_sources.sql import SQLConnection, SQLTable
 
-from .conftest import connection_of
+from .conftest import admin, connection_of, postgres_server
 from .engines import Database
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "sql-types.md"
@@ -312,6 +314,7 @@ def test_a_parquet_file_takes_all_chunks_with_the_schema_of_the_first(types: SQL
     pandas.testing.assert_frame_equal(read, whole)
 
 
+@pytest.mark.slow
 def test_the_values_of_a_frame_select_their_rows(types: SQLTable, database: SQLConnection) -> None:
     for number, (name, _, _, *expected) in enumerate(cases_of(database)):
         for value in [*expected, None]:
@@ -329,6 +332,9 @@ def test_columns_that_are_never_null_have_the_dtypes_of_numpy(database: SQLConne
         table.create(connection)
         connection.execute(table.insert(), [{"id": 7, "a": 1, "b": 2, "c": 2**62, "flag": True}])
     read = database.tables["exact"].to_dataframe()
+    for value in (True, 1, numpy.True_):
+        assert database.tables["exact"].to_dataframe(where={"flag": value}).equals(read)
+    assert database.tables["exact"].to_dataframe(where={"flag": 2}).empty
     flag = "int64" if database.db_kind in ("mysql", "mariadb") else "bool"
     assert [str(dtype) for dtype in read.dtypes] == ["int64"] * 4 + [flag]
     assert read.iloc[0].tolist() == [7, 1, 2, 2**62, 1]
@@ -537,6 +543,42 @@ def test_text_that_is_not_utf8_is_an_error_with_a_way(tmp_path: Path) -> None:
     read = SQLTable(database, "runs", sa.Column("label", sa.LargeBinary)).to_dataframe()
     assert read["label"].tolist() == ["Gü".encode("latin-1")]
     assert database.tables["runs"].to_dataframe(["n"])["n"].tolist() == [1]
+
+
+@pytest.fixture(params=["SQL_ASCII", "LATIN1"])
+def encoded(request: pytest.FixtureRequest, postgres: Database) -> Iterator[SQLConnection]:
+    """A database of PostgreSQL whose encoding is not UTF-8."""
+    name = f"{postgres.name}_encoded"
+    engine = admin(postgres_server(), "postgres")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(
+            f"CREATE DATABASE {name} OWNER {postgres.username} "
+            f"ENCODING '{request.param}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        )
+    database = connection_of(postgres, db_name=name)
+    yield database
+    database.engine.dispose()
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    engine.dispose()
+
+
+def test_a_database_of_another_encoding_is_read(encoded: SQLConnection) -> None:
+    run(encoded, "CREATE TABLE runs (n int, label text)", "INSERT INTO runs VALUES (1, 'Grüße')")
+    runs = encoded.tables["runs"]
+    assert runs.to_dataframe(where={"label": "Grüße"})["label"].tolist() == ["Grüße"]
+    with encoded.engine.connect() as connection:
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding == "LATIN1":
+        with pytest.raises(BadEntry, match="refuses the condition"):
+            runs.to_dataframe(where={"label": "雪"})
+        return
+    run(encoded, r"INSERT INTO runs VALUES (2, convert_from('\x47fc', 'SQL_ASCII'))")
+    for read in (runs.to_dataframe, lambda: list(runs.iter_dataframes())):
+        with pytest.raises(SourceError, match=r"text that is not UTF-8; .* sqlalchemy\.LargeBinary"):
+            read()
+    as_bytes = SQLTable(encoded, "runs", sa.Column("label", sa.LargeBinary)).to_dataframe()
+    assert as_bytes["label"].tolist() == ["Grüße".encode(), b"G\xfc"]
 
 
 def test_columns_are_read_as_the_types_that_a_user_gives(database: SQLConnection) -> None:
