@@ -75,6 +75,14 @@ def test_a_small_file_of_many_rows_is_refused_by_its_footer() -> None:
     assert len(opened("a.parquet", content)) == 500_000
 
 
+def test_a_small_feather_file_of_many_rows_is_refused_before_it_is_a_frame() -> None:
+    content = written(".feather", a=pyarrow.nulls(500_000))
+    assert len(content) < 2_000
+    with pytest.raises(UnreadableContent, match="has 500000 rows, which take at least 4000000 bytes of memory"):
+        opened("a.feather", content, max_unpacked_size=1_000_000)
+    assert len(opened("a.feather", content, max_unpacked_size=4_000_000)) == 500_000
+
+
 NS = 1700000000123456789
 WHEN = pandas.Timestamp(NS)
 IN_BERLIN = pandas.Timestamp(NS, tz="Europe/Berlin")
