@@ -43,6 +43,7 @@ PARTS = {
     ("edge_core", "_format_error"): Part("marshmallow", "5"),
     ("edge_server", "MAX_REQUEST_LINE"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.arbiter"): Part("gunicorn", "28"),
+    ("edge_server", "gunicorn.glogging"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.http"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.http.message"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.workers.gthread"): Part("gunicorn", "28"),

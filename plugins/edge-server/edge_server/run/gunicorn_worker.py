@@ -13,7 +13,6 @@ from urllib.parse import quote
 import gunicorn.arbiter  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
-from gunicorn.http.body import ChunkedReader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
@@ -55,8 +54,8 @@ class Log(Logger):  # type: ignore[misc]
         return atoms
 
 
-class _Chunks:
-    """The chunks of a body; one that is no chunk breaks the body off, and ends the connection after the answer."""
+class _Reader:
+    """Reads a body; a chunk that is none breaks it off, and ends the connection after the answer."""
 
     def __init__(self, request: Any) -> None:
         self._request = request
@@ -82,8 +81,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        if isinstance(req.body.reader, ChunkedReader):
-            req.body.reader = _Chunks(req)
+        req.body.reader = _Reader(req)
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
