@@ -7,14 +7,17 @@ import datetime as dt
 import hashlib
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
 
+import edge_vfs
 from edge_core.session import EdgeSession
 from edge_server.testing.local_server import EdgeServer
-from edge_vfs import Folder, openers
+from edge_vfs import Folder, InexactWarning, openers
+from edge_vfs.openers import UnreadableContent, UnsavableValue
 
 from . import (
     arrays,
@@ -29,7 +32,7 @@ from . import (
     unlike_their_names,
     yaml_files,
 )
-from .cases import ANYTHING, Case, differences, outcome
+from .cases import ANYTHING, Case, differences, outcome, plain
 
 MODULES = (
     *(arrays, columnar, compressed, delimited, hdf5_files, json_files, pictures, spreadsheets, texts),
@@ -69,6 +72,9 @@ class LocalStore:
     def open(self, start: int, stop: int, /) -> io.BytesIO:
         return io.BytesIO(self._entry.content[start:stop])
 
+    def write(self, path: str, source: edge_vfs.Source, /, *, overwrite: bool) -> None:
+        self._entry = Entry(path, b"".join(part.read() for part in source.parts(1 << 20)))
+
 
 @pytest.fixture(scope="module")
 def files(edge_server: EdgeServer) -> Iterator[Folder[Any]]:
@@ -95,6 +101,37 @@ def test_a_file_is_opened_exactly_or_says_why_not(case: Case, files: Folder[Any]
         warned = [] if case.warns is None else [f"InexactWarning: .*{case.warns}"]
         assert len(result.warnings) == len(warned), (case.why, result.warnings)
         assert all(map(re.search, warned, result.warnings)), (case.why, result.warnings)
+
+
+REFUSED = (
+    *("nothing here writes", "cannot save, as", "no opener has the suffix", "its name has no suffix"),
+    *("JPEG changes the values", "it has [0-9] pictures, of which one is saved", "it is a file already"),
+    *("JSON has texts, numbers", "which JSON does not", "its columns need names", "Duplicate column names"),
+    r"give (dtype|index_col)=.* here and to open",  # opened with options, and saved without
+    "comes back",
+    "an npz holds a dict of arrays",
+    r"the array 'readme.txt' must be a numpy.ndarray, not bytes",
+    "has Python objects or is no array",
+)
+"""Reasons for which some files of the corpus are not saved, as regular expressions."""
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.error is None], ids=lambda case: case.name)
+def test_what_was_opened_is_saved_and_opened_again_or_refused(case: Case) -> None:
+    store: Any = LocalStore(case.name, case.payload)
+    folder: Folder = Folder(store)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InexactWarning)
+        before = plain(folder.open(case.name, case.open_with, **case.options))
+        try:
+            folder.save(case.name, folder.open(case.name, case.open_with, **case.options), case.open_with)
+        except (UnsavableValue, UnreadableContent) as refusal:
+            sentence = str(refusal)
+        else:
+            assert not differences(before, plain(folder.open(case.name, case.open_with)))
+            return
+    assert folder.read_bytes(case.name) == case.payload
+    assert any(re.search(reason, sentence) for reason in REFUSED), sentence
 
 
 def test_the_corpus_has_every_suffix_and_each_name_once() -> None:

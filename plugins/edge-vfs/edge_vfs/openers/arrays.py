@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import IO, Any, ClassVar
 
 from edge_vfs.file import File
@@ -56,7 +56,7 @@ class NumPyOpener:
 
 def _write_archive(numpy: Any, file: Content, arrays: Any) -> None:
     # Not numpy.savez: it takes the names as arguments, so that some names cannot be given.
-    if not isinstance(arrays, dict) or not all(isinstance(name, str) for name in arrays):
+    if not isinstance(arrays, Mapping) or not all(isinstance(name, str) for name in arrays):
         raise UnsavableValue(
             f"an npz holds a dict of arrays by their names, not {type(arrays).__name__}; npy holds one"
         )

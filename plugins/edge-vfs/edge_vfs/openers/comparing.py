@@ -12,8 +12,9 @@ def difference(value: Any, opened: Any, place: str = "it") -> str | None:
     Returns:
         None if all is the same. Objects of a class without ``==`` are the same if their classes are.
     """
-    if type(value) is dict and isinstance(opened, Mapping):
-        return _in_dict(value, dict(opened), place)  # also of an archive, which reads its items when they are accessed
+    if isinstance(opened, Mapping) and _type(value) in ("dict", _type(opened)):
+        # Also archives, which read their items when they are accessed.
+        return _in_dict(dict(value), dict(opened), place)
     if type(value) is not type(opened):
         return f"{place} is of type {_type(value)}, and comes back as {_type(opened)}"
     if type(value) in (list, tuple):
@@ -47,6 +48,8 @@ def _in_array(value: Any, opened: Any, place: str) -> str | None:
     for what in ("dtype", "shape"):
         if getattr(value, what) != getattr(opened, what):
             return f"{place} has the {what} {getattr(value, what)}, and comes back with {getattr(opened, what)}"
+    if value.dtype.hasobject:
+        return difference(value.tolist(), opened.tolist(), place)
     # By their bytes, since NaN is not equal to itself; a True of Pillow's has the byte 255.
     same = bool((value == opened).all()) if value.dtype == bool else value.tobytes() == opened.tobytes()
     return None if same else f"{place} comes back with other values"

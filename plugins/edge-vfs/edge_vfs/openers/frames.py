@@ -91,7 +91,7 @@ def _example(column: Any, opened: Any) -> str:
 
 
 def _short(cell: Any) -> str:
-    shown = repr(cell.item() if hasattr(cell, "item") else cell)
+    shown = repr(cell.item() if getattr(cell, "ndim", None) == 0 else cell)
     return shown if len(shown) <= 50 else f"{shown[:50]}..."
 
 

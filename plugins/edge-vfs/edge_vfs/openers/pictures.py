@@ -104,7 +104,7 @@ class PILOpener:
             return "some of its pixels come back with other values"
         if image.info.get("icc_profile") != opened.info.get("icc_profile"):
             return "its colour profile does not come back; remove image.info['icc_profile'] if it is not needed"
-        if not _tags(_exif(image)).items() <= _tags(_exif(opened)).items():
+        if any(_tags(opened).get(tag) != value for tag, value in _tags(image).items()):
             return "its Exif tags do not come back as they are; image.getexif().clear() removes them"
         return None
 
@@ -137,24 +137,30 @@ _LAYOUT = frozenset({*range(254, 260), 262, 263, 266, 273, *range(277, 280), 282
 """Tags of a TIFF that say how its pixels are stored, which Pillow gives among those of Exif."""
 
 
+_GROUPS = (0x8769, 0x8825)
+"""Tags of Exif that lead to more tags: those of the camera and of the place."""
+
+
 def _exif(image: Any) -> Any:
-    """Return a copy of the Exif tags of an image, without those about the layout of a TIFF; None if there are none."""
+    """Return the Exif tags of an image, without those about the layout of a TIFF; None if there are none."""
     from PIL import Image
 
     exif = Image.Exif()
-    exif.load(image.getexif().tobytes())
-    for tag in _LAYOUT & set(exif):
-        del exif[tag]
-    return exif if set(exif) else None
+    for place, value in _tags(image).items():
+        if isinstance(place, tuple):
+            exif.get_ifd(place[0])[place[1]] = value
+        else:
+            exif[place] = value
+    loaded = Image.Exif()
+    loaded.load(exif.tobytes())  # which adds the tags that lead to the groups
+    return loaded if _tags(image) else None
 
 
-def _tags(exif: Any) -> dict[Any, Any]:
-    pointers = (0x8769, 0x8825, 0xA005)  # to the groups of tags for the camera, the place and interoperability
-    if exif is None:
-        return {}
-    tags = {tag: value for tag, value in exif.items() if tag not in pointers}
-    groups = {pointer: exif.get_ifd(pointer) for pointer in pointers if pointer in exif}
-    return tags | {(pointer, tag): value for pointer in groups for tag, value in groups[pointer].items()}
+def _tags(image: Any) -> dict[Any, Any]:
+    """Return the Exif tags of an image by their number, or by the numbers of their group and their own."""
+    exif = image.getexif()
+    tags = {tag: value for tag, value in exif.items() if tag not in _LAYOUT and tag not in _GROUPS}
+    return tags | {(group, tag): value for group in _GROUPS for tag, value in exif.get_ifd(group).items()}
 
 
 def _pixels(image: Any) -> tuple[bytes, bytes | None]:

@@ -49,14 +49,20 @@ def _write_workbook(file: Content, sheet_name: str, rows: Iterator[Sequence[Any]
         cells = []
         for cell in row:
             if isinstance(cell, str | float):
-                # As its digits: openpyxl writes 16 of a float, and some floats need 17.
-                typed = openpyxl.cell.WriteOnlyCell(sheet, cell if isinstance(cell, str) else repr(float(cell)))
+                # A float as its digits: openpyxl writes 16, and some floats need 17.
+                text = _escaped(cell) if isinstance(cell, str) else repr(float(cell))
+                typed = openpyxl.cell.WriteOnlyCell(sheet, text)
                 typed.data_type = "s" if isinstance(cell, str) else "n"
                 cells.append(typed)
             else:
                 cells.append(cell.to_pydatetime(warn=False) if hasattr(cell, "to_pydatetime") else cell)
         sheet.append(cells)
     workbook.save(file)
+
+
+def _escaped(text: str) -> str:
+    """Return a text with escapes for what Office Open XML changes: returns, and what looks like an escape."""
+    return re.sub(r"_(?=x[0-9A-Fa-f]{4}_)", "_x005F_", text).replace("\r", "_x000D_")
 
 
 _CELLS = (str, int, float, dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal)

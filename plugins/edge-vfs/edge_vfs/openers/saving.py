@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from edge_core.errors import BadEntry, EdgeError, MissingPackage
 from edge_vfs.file import File
-from edge_vfs.openers import choosing, comparing
+from edge_vfs.openers import choosing, comparing, unpacking
 from edge_vfs.openers.opener import Content, Saver, UnsavableValue, held_warnings, refuse_unknown, suffix_of, warn
 from edge_vfs.store import FileStore
 
@@ -73,6 +73,8 @@ def _write_bytes(content: Content, value: Any, save_with: str | None, options: M
     if not isinstance(value, bytes | bytearray | memoryview):
         suffix = suffix_of(basename)
         why = f"no opener has the suffix {suffix}" if suffix else "its name has no suffix, which would say the format"
+        if hasattr(value, "read"):
+            raise UnsavableValue(f"{basename} was not saved: it is a file already; upload stores what a file gives")
         if save_with == "file":
             why = f'save_with="file" takes bytes, not {type(value).__name__}'
         raise UnsavableValue(f"{basename} was not saved: {why}; {SAVED}, and bytes that you write can be uploaded")
@@ -154,9 +156,7 @@ def _by_format(saver: Saver, basename: str, value: Any) -> str:
     alternatives: Callable[[str], Iterator[tuple[str, str | None]]]
     alternatives = getattr(saver, "alternatives", lambda basename: iter(()))
     package = "json" if isinstance(value, dict | list) else type(value).__module__.partition(".")[0]
-    stem = basename
-    while (shorter := posixpath.splitext(stem)[0]) != stem:
-        stem = shorter
+    stem = posixpath.splitext(unpacking.unpacked_name(basename))[0]
     for suffix, save_with in [*alternatives(basename), *_ALTERNATIVES.get(package, ())]:
         with contextlib.suppress(EdgeError):
             other = _saver(stem + suffix, save_with)

@@ -45,6 +45,12 @@ def format_of(name: str) -> str:
     return suffix_of(stem) if suffix.lower() in _UNPACKERS else suffix.lower()
 
 
+def unpacked_name(name: str) -> str:
+    """Return a name without the suffix of a compression."""
+    stem, suffix = posixpath.splitext(name)
+    return stem if suffix.lower() in _UNPACKERS else name
+
+
 class Unpacked(io.BytesIO):
     """Unpacked content, with what openers use of a `File`."""
 
