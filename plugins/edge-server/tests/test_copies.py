@@ -224,6 +224,21 @@ def test_a_deleted_file_is_restored_with_its_folders(api: Api, deleted: str) -> 
     assert api.get("a/b/c.csv").content == b"1,2\n"
 
 
+def test_the_files_of_a_large_folder_that_goes_in_steps_are_restored(
+    own: Api, cleaner: Housekeeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "BATCH", 2)
+    paths = ["runs/a/1/x", "runs/a/1/y", "runs/a/2/deep/x", "runs/a/z", "runs/b/x", "runs/x"]
+    for path in paths:
+        own.put(path, path.encode())
+    own.files("DELETE", "/entry", params={"path": "runs", "recursive": "true"})
+    cleaner.run()
+    for path in paths:
+        (old,) = versions(own, path)
+        restore(own, path, old["version"])
+    assert [own.get(path).content for path in paths] == [path.encode() for path in paths]
+
+
 def test_a_file_that_was_moved_over_is_restored(api: Api) -> None:
     api.put("a", b"one")
     version = api.put("b", b"two").json()["version"]

@@ -16,8 +16,8 @@ from sqlalchemy import (
     func,
     literal,
     null,
-    or_,
     select,
+    union,
     update,
 )
 from sqlalchemy.orm import Session, joinedload
@@ -253,28 +253,24 @@ def versions(session: Session, organization_id: int, segments: Segments) -> Sele
     if node is not None and node.version_id is None:
         raise bad_entry(f"{show(segments)} is a folder and has no versions; name a file")
     old = and_(
-        Version.organization_id == organization_id,
         Version.removed_at > clock.now() - GRACE,
         Version.collected_at.is_(None),
         # Said once more, for SQLite to see that the index has these rows.
         Version.removed_at.is_not(None),
     )
-    chosen = [
-        select(Version.id).where(
-            old,
-            Version.removed_name.is_not(None),
-            Version.removed_name == segments[-1],
-            Version.removed_folder == paths.join(segments[:-1]),
-        )
-    ]
-    if node is not None:
-        chosen.append(select(Version.id).where(old, Version.file_uid == node.uid))
-    newest = None if node is None else node.version_id
-    return (
-        select(Version)
-        .where(or_(Version.id == newest, *(Version.id.in_(ids) for ids in chosen)))
-        .options(joinedload(Version.creator))
+    here = and_(
+        Version.organization_id == organization_id,
+        Version.removed_name.is_not(None),
+        Version.removed_name == segments[-1],
+        Version.removed_folder == paths.join(segments[:-1]),
     )
+    chosen = [select(Version.id).where(old, here)]
+    if node is not None:
+        # By the file alone, whose versions are its organization's: SQLite would take the index of organizations.
+        chosen.append(select(Version.id).where(old, Version.file_uid == node.uid))
+        chosen.append(select(Version.id).where(Version.id == node.version_id))
+    ids = union(*chosen).subquery()
+    return select(Version).join(ids, Version.id == ids.c.id).options(joinedload(Version.creator))
 
 
 class Tree:
