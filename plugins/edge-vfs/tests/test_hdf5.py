@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -183,19 +182,3 @@ def test_it_is_not_read_as_a_table_and_takes_no_options(monkeypatch: pytest.Monk
     assert isinstance(opened("a.h5", b"?"), File)
     with pytest.raises(MissingPackage, match="python -m pip install h5py"):
         opened("a.h5", b"?", "h5py")
-
-
-@pytest.mark.slow
-def test_a_program_ends_well_with_files_still_open() -> None:
-    program = (
-        "import importlib\n"
-        f"opened = importlib.import_module('{__package__}.opening').opened\n"
-        f"written = importlib.import_module('{__package__}.hdf5_files').written\n"
-        "content = written(lambda file: file.create_dataset('x', data=[1, 2]))\n"
-        "file = opened('a.h5', content)\n"
-        "dataset = opened('b.h5', content)['x']\n"
-        "print(file['x'][:].tolist())\n"
-    )
-    root = Path(__file__).parents[__package__.count(".") + 1]
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[1, 2]\n", "")

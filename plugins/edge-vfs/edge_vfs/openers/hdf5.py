@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import collections
 import functools
 import importlib
 import io
 import os
-import weakref
 from collections.abc import Collection
 from typing import Any, ClassVar
 
@@ -116,7 +114,6 @@ class _Blocks(io.RawIOBase):
 @functools.cache
 def _file_class() -> Any:
     h5py: Any = importlib.import_module("h5py")
-    atexit.register(_close_all)
 
     class HDF5File(h5py.File):  # type: ignore[misc]  # h5py is only known inside the call
         """An ``h5py.File`` of a stored file, open for reading."""
@@ -124,7 +121,6 @@ def _file_class() -> Any:
         def __init__(self, blocks: _Blocks) -> None:
             super().__init__(blocks, "r")
             self._stored = blocks.file
-            _open_blocks.add(blocks)
 
         def close(self) -> None:
             """Close the file, and with it its groups and datasets."""
@@ -138,19 +134,3 @@ def _file_class() -> Any:
             )
 
     return HDF5File
-
-
-_open_blocks: weakref.WeakSet[_Blocks] = weakref.WeakSet()
-
-
-def _close_all() -> None:
-    """Close what is still open while Python runs: HDF5 would do so afterwards, which crashes the interpreter."""
-    h5py: Any = importlib.import_module("h5py")
-    names = {repr(blocks).encode() for blocks in _open_blocks}
-    for identifier in h5py.h5f.get_obj_ids(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_ALL):
-        try:
-            file = h5py.h5i.get_file_id(identifier)
-        except (TypeError, ValueError):  # it is in no file, or was closed with its file
-            continue
-        if file.name in names:
-            h5py.File(file).close()
