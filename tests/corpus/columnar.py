@@ -96,6 +96,10 @@ def cases() -> Iterator[Case]:
         "UUIDs",
         {"v": [marker]},
     )
+    for kind in ("duration[us]", "timestamp[ns]"):
+        least = pyarrow.array([-(2**63), 0]).cast(kind)
+        name = f"least_{kind.partition('[')[0]}.feather"
+        yield Case(name, feather(v=least), "a value that NumPy takes for missing", warns="'v'.*dtype_backend")
     yield Case("no_rows.parquet", parquet(a=pyarrow.array([], "int64")), "no rows", {"a": []})
     yield Case("no_columns.parquet", parquet(), "no columns", {})
     yield Case("no_rows.feather", feather(a=pyarrow.array([], "string")), "no rows", {"a": []})

@@ -43,6 +43,15 @@ def cases() -> Iterator[Case]:
         yield Case(f"not.csv{suffix}", csv, "a table that is not packed", error='open_with="file"')
         yield Case(f"nothing.csv{suffix}", "", "no content", error="is empty|No columns|ended before")
         yield Case(f"empty.txt{suffix}", pack(b""), "an empty text, packed", "")
+        yield Case(f"garbage.csv{suffix}", pack(csv) + b"garbage", "bytes after the end", error='open_with="file"')
+        damaged = pack(csv[10:])
+        damaged = bytes([damaged[0] ^ 1]) + damaged[1:]
+        yield Case(
+            f"damaged.csv{suffix}",
+            pack(csv[:10]) + damaged,
+            "a second member that is damaged",
+            error='open_with="file"',
+        )
         yield Case(
             f"bomb.txt{suffix}",
             pack(bytes(3_000_000)),
@@ -51,7 +60,7 @@ def cases() -> Iterator[Case]:
             options={"max_unpacked_size": 1_000_000},
         )
         yield Case(f"other{suffix}", pack(csv), "no format before the compression: bytes", pack(csv))
-    yield Case("zeros.csv.gz", gzip.compress(csv) + bytes(512), "padded with zeros, as tape archives are", table)
+        yield Case(f"zeros.csv{suffix}", pack(csv) + bytes(512), "padded with zeros, as of tapes", table)
     yield Case("PLATE.2.CSV.GZ", gzip.compress(csv.decode().encode("utf-16")), "UTF-16, packed, upper-case", table)
     yield Case(
         "ids.csv.gz", gzip.compress(b"id\n1234567890123456789\nNA\n"), "ids", {"id": [1234567890123456789, None]}

@@ -105,6 +105,11 @@ def _exact(pandas: Any, name: str, column_name: str, column: Any, *, nullable: b
         return whole_numbers.series(pandas, column.to_pylist())
     whole = column.combine_chunks()
     chunks = whole.chunks if isinstance(whole, pyarrow.ChunkedArray) else [whole]  # a text above 2 GiB stays in several
+    if _has_least_time(column):
+        warn(
+            f"the column {column_name!r} of {name} has the least value of its type, which pandas takes for missing; "
+            'dtype_backend="pyarrow" keeps it'
+        )
     if not any(_changes(chunk) for chunk in chunks):
         return None
     if "time64[ns]" in str(column.type):
@@ -114,6 +119,15 @@ def _exact(pandas: Any, name: str, column_name: str, column: Any, *, nullable: b
         )
     cells = numpy.concatenate([_cells(pandas, chunk) for chunk in chunks])
     return pandas.Series(cells, dtype=cells.dtype)
+
+
+def _has_least_time(column: Any) -> bool:
+    """Return whether a column of times has the number that is NumPy's NaT."""
+    from pyarrow import types
+
+    if not types.is_timestamp(column.type) and not types.is_duration(column.type):
+        return False
+    return bool(compute("min_max", column.cast("int64")).as_py()["min"] == -(2**63))
 
 
 def _is_inexact(column: Any) -> bool:

@@ -54,6 +54,8 @@ class PILOpener:
             raise _inexact(file, "16 bits for each of several channels")
         try:
             image = Image.open(io.BytesIO(content), formats=[name for name in _FORMATS if name in Image.OPEN])
+        except Image.DecompressionBombError as error:
+            raise _too_large(file) from error
         except UnidentifiedImageError as error:
             if content.startswith((b"II", b"MM")):
                 raise UnreadableContent(
@@ -199,6 +201,13 @@ def _check_tiff(file: File, image: Any) -> None:
         raise _inexact(file, "pixels below 0 in 8 bits")
 
 
+def _too_large(file: File) -> UnreadableContent:
+    return UnreadableContent(
+        f"{file.basename} has more pixels than Pillow opens, since they could fill the memory; "
+        "PIL.Image.MAX_IMAGE_PIXELS = None before it is opened lifts the limit"
+    )
+
+
 def _inexact(file: File, what: str) -> UnreadableContent:
     return UnreadableContent(
         f'{file.basename} has {what}, which a Pillow image cannot hold; open_with="imageio" gives them as an array'
@@ -225,7 +234,10 @@ class ImageIOOpener:
         if _has_deep_channels(content):
             # imageio reads it by Pillow, with 8 bits.
             return need("a picture of 16 bits a channel", file, "imagecodecs").png_decode(content)
-        array = imageio.imread(content, extension=suffix_of(file.basename) or None, **options)
+        try:
+            array = imageio.imread(content, extension=suffix_of(file.basename) or None, **options)
+        except Exception as error:
+            raise _too_large(file) if type(error).__name__ == "DecompressionBombError" else error
         _warn_of_rest(file, content, array, whole="index" not in options)
         return array
 

@@ -18,6 +18,8 @@ _ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 # Imported when they are needed: Python can be built without bz2 and lzma.
 _UNPACKERS = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma", ".zst": _ZSTD}
 
+_DECOMPRESSORS = ("BZ2Decompressor", "LZMADecompressor", "ZstdDecompressor")
+
 MAX_UNPACKED_SIZE = 2 << 30
 """Bytes that a file may unpack to, unless the option ``max_unpacked_size`` says otherwise."""
 
@@ -75,6 +77,32 @@ def packing(file: Content) -> Iterator[IO[bytes]]:
         yield stream
 
 
+def _unpacked_blocks(file: File) -> Iterator[bytes]:
+    """Iterate over the content of all members, at most 1 MiB at a time.
+
+    Python's own files of bz2 and xz leave out, without an error, what follows the first member and is damaged.
+    """
+    module = need("unpacked", file, _UNPACKERS[suffix_of(file.basename)])
+    decompressor_class = next((name for name in _DECOMPRESSORS if hasattr(module, name)), None)
+    if decompressor_class is None:  # gzip, which refuses damaged members
+        stream: IO[bytes] = module.open(file)
+        while block := stream.read(1 << 20):
+            yield block
+        return
+    decompressor = getattr(module, decompressor_class)()
+    while True:
+        packed = b""
+        if decompressor.eof:
+            packed = decompressor.unused_data
+            while not (packed := packed.lstrip(b"\0")):  # padding, as of tapes and in the format xz
+                if not (packed := file.read(1 << 16)):
+                    return
+            decompressor = getattr(module, decompressor_class)()
+        elif decompressor.needs_input and not (packed := file.read(1 << 16)):
+            raise EOFError("it ends before the end of what is compressed")
+        yield decompressor.decompress(packed, 1 << 20)
+
+
 def unpacked(file: File, limit: int | None = None) -> File:
     """Return a file to read, with its content unpacked if its name says that it is compressed.
 
@@ -85,8 +113,7 @@ def unpacked(file: File, limit: int | None = None) -> File:
         return file
     limit = MAX_UNPACKED_SIZE if limit is None else limit
     content = io.BytesIO()
-    stream: IO[bytes] = need("unpacked", file, _UNPACKERS[suffix_of(file.basename)]).open(file)
-    while block := stream.read(1 << 20):
+    for block in _unpacked_blocks(file):
         content.write(block)
         if content.tell() > limit:
             raise UnreadableContent(
