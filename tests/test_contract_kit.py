@@ -113,6 +113,25 @@ PLUGINS = [
     ),
     Plugin("its_names_follow_the_rules", "one of ours, of three names", kit="first_party = True"),
     Plugin(
+        "its_openers_can_be_used",
+        "a save that takes the value first and nothing else",
+        points="[edge.openers]\nfasta = lab_plugin.openers:FastaOpener\n",
+        site={
+            "lab_plugin/openers.py": """
+plugin_api = 1
+
+class FastaOpener:
+    suffixes = (".fasta",)
+
+    def open(self, file, encoding="ascii"):
+        return file.read().decode(encoding)
+
+    def save(self, value):
+        pass
+"""
+        },
+    ),
+    Plugin(
         "it_is_typed", "a method without types", change=("def read(self) -> Note", "def read(self, which=None) -> Note")
     ),
     Plugin("it_is_typed", "installed without py.typed", site={"lab_plugin/py.typed": None}),

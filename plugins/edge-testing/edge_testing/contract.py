@@ -43,7 +43,7 @@ from edge_core.plugin import PLUGIN_API
 from edge_core.registry import Registry
 from edge_core.session import RESERVED, EdgeSession, namespace_registry
 from edge_testing.calls import FAULTS, ITEMS, TOMORROW, Call, Listing, good, refuse
-from edge_testing.inspection import imports, namespace_packages, probed, unannotated
+from edge_testing.inspection import imports, namespace_packages, probed, takes, unannotated
 from edge_testing.wheels import wheel_files
 from edge_testing.wire import Wire, closed_url
 
@@ -56,6 +56,12 @@ HEAVY = frozenset(
     }
 )
 """Modules that cost a user seconds or megabytes, so that importing a plugin must not load them."""
+
+_METHODS_OF_OPENERS = {
+    **{"open": ("file",), "options": ("file",), "recognizes": ("head",)},
+    **{"save": ("file", "value"), "save_options": ("basename",), "difference": ("value", "opened")},
+}
+"""Methods that an opener has or may have, and their arguments by position."""
 
 PAGE_SIZES = (1, 2, 3, 7, 1000)
 
@@ -122,6 +128,21 @@ class PluginContract:
         assert len(self._points("edge.namespaces")) == self.has_namespace, (
             "it must give one attribute, or say it has none"
         )
+
+    def test_its_openers_can_be_used(self) -> None:
+        """Each opener is made without arguments, lists its suffixes, and has methods that take what they are given."""
+        for point in self._points("edge.openers"):
+            opener = Registry(point.group).load(point.name, lambda target: target())
+            suffixes = getattr(opener, "suffixes", None)
+            assert isinstance(suffixes, tuple), f"{point.name} has no tuple of suffixes"
+            for suffix in suffixes:
+                assert suffix == suffix.lower() and suffix.startswith("."), (  # noqa: PT018
+                    f"{point.name} lists {suffix!r}, which is not a dot and lower case, and would never be found"
+                )
+            assert hasattr(opener, "open"), f"{point.name} has no method open"
+            for name, arguments in _METHODS_OF_OPENERS.items():
+                if hasattr(opener, name) and not takes(getattr(opener, name), *arguments):
+                    pytest.fail(f"{point.name}: {name} does not take ({', '.join(arguments)})", pytrace=False)
 
     def test_it_is_typed(self) -> None:
         """`py.typed` is there, and everything public on the session's object is annotated."""

@@ -53,6 +53,15 @@ def namespace_packages() -> set[str]:
     }
 
 
+def takes(method: Any, *arguments: str) -> bool:
+    """Return whether a method can be called with so many arguments by position."""
+    try:
+        inspect.signature(method).bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Line and module of each import that runs; what is for type checkers alone does not."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))

@@ -93,6 +93,14 @@ def test_a_table_comes_back_as_it_was(suffix: str) -> None:
     [
         ("a.json", {"größe": [1, 2.5, None, True, {"n": 2**70}], "t": ""}),
         ("a.json", [1, "x", "\ud800"]),
+        (
+            "a.yaml",
+            {"on": ["no", "1e-5", "0o7", "010", "", "~", "<<", "2024-01-02", "ä\nb"], 1: None, 1.5: [True, 2**70]},
+        ),
+        (
+            "a.yml",
+            {"when": dt.datetime(2024, 1, 2, 3, 4, 5, 6), "day": dt.date(2024, 1, 2), "x": [1e300, float("nan")]},
+        ),
         ("a.txt", "grün\r\n\ttext"),
         ("a.md", ""),
         ("a.log.gz", "line\n" * 1000),
@@ -126,6 +134,10 @@ def test_nothing_that_pickles_is_saved_by_its_suffix() -> None:
 
 def frame(**columns: Any) -> pandas.DataFrame:
     return pandas.DataFrame(columns)
+
+
+SELF: list[Any] = []
+SELF.append(SELF)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +191,12 @@ def frame(**columns: Any) -> pandas.DataFrame:
         ("a.json", {"x": numpy.float64(1)}, "it['x'] is of type float64, and comes back as float", ""),
         ("a.json", PLATE, "type DataFrame is not JSON serializable", "save it as a.parquet"),
         ("a.json", numpy.arange(3), "type ndarray is not JSON serializable", "save it as a.npy"),
+        ("a.yaml", {"t": (1, 2)}, "it['t'] is of type tuple, and comes back as list", ""),
+        ("a.yaml", {"p": decimal.Decimal("0.1")}, "YAML has texts, numbers, dates, None, lists and dicts, and", ""),
+        ("a.yaml", SELF, "it holds itself, or is nested too deep to be compared", ""),
+        ("a.json", SELF, "Circular reference", ""),
+        ("a.h5", {"a": 1}, "cannot save, as", ""),
+        ("a.nc", {"a": 1}, "an xarray.Dataset is needed, not dict", "save it as a.json"),
         ("a.txt", b"x", "a text is needed, not bytes", "upload bytes that you write yourself"),
         ("a.txt", "\ufeffx", "comes back as 'x'", ""),
         ("a.txt", "\ud800", "lacks a character of it", ""),
@@ -237,6 +255,33 @@ def test_an_option_that_is_not_listed_is_refused(name: str, value: Any, option: 
         BadEntry, match=f"{name} is saved by .*, which does not take the option {option} for it; .*{offers}"
     ):
         folder().save(name, value, **{option: "x"})
+
+
+def test_a_yaml_says_its_version() -> None:
+    files = folder()
+    files.save("a.yaml", {"no": 0o10}, version="1.2")
+    assert files.read_text("a.yaml") == "%YAML 1.2\n---\n'no': 8\n"
+    assert "comes back as str" in refusal("a.yaml", {"day": dt.date(2024, 1, 2)}, version="1.2")
+
+
+def test_a_dataset_comes_back_as_it_was_or_is_refused() -> None:
+    xarray = pytest.importorskip("xarray")
+    values = numpy.array([[1.5, float("nan")], [2.5, -1.0]], dtype="float32")
+    coordinates = {"row": ["ä", "b"], "t": numpy.array(["2024-01-02", "2024-01-03"], "M8[ns]")}
+    plate = xarray.Dataset({"od": (("row", "t"), values, {"unit": "AU"})}, coordinates, {"title": "plate 7"})
+    opened = again("a.nc", plate)
+    assert opened.identical(plate)
+    assert opened.od.dtype == "float32"
+    lasting = xarray.Dataset({"d": ("x", pandas.to_timedelta(["1s", "2h"]).to_numpy())})
+    assert "the variable 'd' is of type timedelta64" in refusal("a.nc", lasting)
+    assert "an xarray.Dataset is needed, not DataArray; to_dataset makes one" in refusal("a.nc", plate.od)
+    mixed = xarray.Dataset({"n": ("x", numpy.array([1, "x"], dtype=object))})
+    assert "XarrayOpener cannot write it" in refusal("a.nc", mixed)
+    packed = plate.copy()
+    packed.od.encoding = {"scale_factor": 1.0, "dtype": "int16", "_FillValue": -1}
+    assert again("a.nc", packed).identical(plate), "an encoding that would round is left out"
+    coarse = plate.assign_coords(t=plate.t.astype("datetime64[s]"))
+    assert "comes back as datetime64[ns]; astype converts it" in refusal("a.nc", coarse)
 
 
 def test_a_text_of_a_spreadsheet_is_no_formula() -> None:

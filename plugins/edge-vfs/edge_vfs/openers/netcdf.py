@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import pathlib
+import shutil
+import tempfile
 from collections.abc import Collection
 from typing import Any, ClassVar
 
 from edge_vfs.file import File
 from edge_vfs.openers import hdf5, whole_numbers
-from edge_vfs.openers.opener import UnreadableContent, head_of, need, warn
+from edge_vfs.openers.opener import Content, UnreadableContent, UnsavableValue, head_of, need, warn
 
 _NETCDF_3 = (b"CDF\1", b"CDF\2")
 _CDF_5 = b"CDF\5"
@@ -58,6 +61,39 @@ class XarrayOpener:
         need("netCDF", file, "xarray", "h5netcdf", "h5py")
         return _netcdf_4(file, group, options)
 
+    def save_options(self, basename: str) -> Collection[str]:
+        return {"decode_timedelta", "use_cftime"}
+
+    def save(self, file: Content, value: Any, **options: Any) -> None:
+        xarray = need("netCDF", file, "xarray", "h5netcdf", "h5py", doing="saving")
+        if type(value) is not xarray.Dataset:
+            raise UnsavableValue(f"an xarray.Dataset is needed, not {type(value).__name__}; to_dataset makes one")
+        with tempfile.TemporaryDirectory() as folder:
+            written = pathlib.Path(folder) / "saved.nc"
+            # Without the encoding of the file that it came from, which may round.
+            value.drop_encoding().to_netcdf(written, engine="h5netcdf")
+            with written.open("rb") as content:
+                shutil.copyfileobj(content, file)
+
+    def difference(self, value: Any, opened: Any, **options: Any) -> str | None:
+        with opened:
+            for name, variable in value.variables.items():
+                if name not in opened.variables:
+                    return f"the variable {name!r} does not come back"
+                comes_back = opened.variables[name]
+                if variable.dtype != comes_back.dtype and not (_holds_texts(variable) and _holds_texts(comes_back)):
+                    clause = f"the variable {name!r} is of type {variable.dtype}, and comes back as {comes_back.dtype}"
+                    return f"{clause}; astype converts it" if variable.dtype.kind == "M" else clause
+                if not variable.identical(comes_back):
+                    return f"the variable {name!r} comes back with other values or attributes"
+            return None if value.identical(opened) else "its attributes or coordinates do not come back as they are"
+
+
+def _holds_texts(variable: Any) -> bool:
+    """Return whether a variable is of texts, in NumPy's type or in that of Python."""
+    kind = variable.dtype.kind
+    return kind in "UT" or (kind == "O" and all(isinstance(text, str) for text in variable.values.flat))
+
 
 def _netcdf_3(file: File, options: dict[str, Any]) -> Any:
     import xarray
@@ -80,7 +116,7 @@ def _netcdf_4(file: File, group: str | None, options: dict[str, Any]) -> Any:
     hdf5_file = hdf5.opened(file)
     try:
         # Dimensions that have no names are numbered as the netCDF library does.
-        netcdf = h5netcdf.File(hdf5_file, "r", phony_dims="sort")
+        netcdf = h5netcdf.File(hdf5_file, "r", phony_dims="sort", decode_vlen_strings=True)
         groups = sorted(netcdf.groups)
         if group is not None and not isinstance(netcdf.get(group), h5netcdf.Group):
             offer = f"use one of {', '.join(groups)}" if groups else "leave group out"

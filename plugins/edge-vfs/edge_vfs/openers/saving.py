@@ -124,6 +124,8 @@ def _change(saver: Saver, content: Content, value: Any, options: Mapping[str, An
             sentence = difference(value, opened, **options)
     except MissingPackage:
         raise
+    except RecursionError as error:
+        return Change("it holds itself, or is nested too deep to be compared", cause=error)
     except EdgeError as error:
         return Change(f"what was written cannot be opened again ({_reason(error)})", cause=error)
     return None if sentence is None else Change(sentence, opened)

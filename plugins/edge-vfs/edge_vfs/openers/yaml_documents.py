@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from edge_core.errors import BadEntry
 from edge_vfs.file import File
-from edge_vfs.openers.opener import UnreadableContent, need, warn
+from edge_vfs.openers.opener import Content, UnreadableContent, UnsavableValue, need, warn
 from edge_vfs.openers.text import encoding_of
 from edge_vfs.openers.unpacking import OPTION
 
@@ -92,6 +92,21 @@ class YAMLOpener:
                 'open_with="text" gives its text'
             )
         return value
+
+    def save_options(self, basename: str) -> Collection[str]:
+        return {"version"}
+
+    def save(self, file: Content, value: Any, version: str | None = None) -> None:
+        yaml = need("YAML", file, "yaml", doing="saving")
+        if version not in (None, "1.1", "1.2"):
+            raise BadEntry(f'version must be "1.1" or "1.2", not {version!r}')
+        stated = None if version is None else (1, int(version[2]))
+        try:
+            text = yaml.dump(value, Dumper=_dumper_class(), allow_unicode=True, sort_keys=False, version=stated)
+        except yaml.representer.RepresenterError as error:
+            kind = type(error.args[-1]).__name__
+            raise UnsavableValue(f"YAML has texts, numbers, dates, None, lists and dicts, and no {kind}") from error
+        file.write(text.encode())
 
 
 def _chosen(file: File, nodes: list[Any], document: int | None) -> Any:
@@ -251,6 +266,21 @@ def _loader_class() -> Any:
         Loader.add_constructor(_TAG + name, getattr(Loader, f"construct_{name}"))
     Loader.add_constructor(f"{_TAG}value", base.construct_yaml_str)
     return Loader
+
+
+@functools.cache
+def _dumper_class() -> Any:
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+    class Dumper(base):  # type: ignore[misc]  # known inside the call alone
+        def represent_text(self, text: str) -> Any:
+            # PyYAML quotes what is no text in YAML 1.1; this does so for YAML 1.2.
+            return self.represent_scalar(f"{_TAG}str", text, style="'" if _CORE_TAG.fullmatch(text) else None)
+
+    Dumper.add_representer(str, Dumper.represent_text)
+    return Dumper
 
 
 def _is_octal(text: str) -> bool:
