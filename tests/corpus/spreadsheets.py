@@ -239,7 +239,10 @@ def _raw_cells() -> Iterator[Case]:
     blank = f'<c r="A3" s="0"/><c r="B3" t="str"><f>A1</f><v>{ID}</v></c>'
     beside_blank = raw_xlsx(f'{column(ids[1])}<row r="3">{blank}</row>')
     yield Case(
-        "blank.xlsx", beside_blank, "an id as a text, beside a blank cell", {"v": [str(ID), None], "n": [2, str(ID)]}
+        "id_beside_blank.xlsx",
+        beside_blank,
+        "an id as a text, beside a blank cell",
+        {"v": [str(ID), None], "n": [2, str(ID)]},
     )
     yield case("digits", "all digits of a float", ['<c r="@"><v>0.30000000000000004</v></c>'], [0.1 + 0.2])
     yield case(
