@@ -576,12 +576,12 @@ def check_random_tables(suffix: str, examples: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", openers.InexactWarning)
         equal_or_refused()
-    assert saved > examples / 10
+    assert saved >= examples / 10
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_random_table_comes_back_as_it_was_or_is_refused(suffix: str) -> None:
-    check_random_tables(suffix, 15)
+    check_random_tables(suffix, 10)
 
 
 @pytest.mark.slow

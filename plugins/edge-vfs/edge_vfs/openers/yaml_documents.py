@@ -100,9 +100,9 @@ class YAMLOpener:
         yaml = need("YAML", file, "yaml", doing="saving")
         if version not in (None, "1.1", "1.2"):
             raise BadEntry(f'version must be "1.1" or "1.2", not {version!r}')
-        stated = None if version is None else (1, int(version[2]))
+        directive = None if version is None else (1, int(version[2]))
         try:
-            text = yaml.dump(value, Dumper=_dumper_class(), allow_unicode=True, sort_keys=False, version=stated)
+            text = yaml.dump(value, Dumper=_dumper_class(), allow_unicode=True, sort_keys=False, version=directive)
         except yaml.representer.RepresenterError as error:
             kind = type(error.args[-1]).__name__
             raise UnsavableValue(f"YAML has texts, numbers, dates, None, lists and dicts, and no {kind}") from error
