@@ -353,6 +353,8 @@ def test_a_jpg_changes_pixels_only_with_a_quality() -> None:
     files = folder()
     files.save("a.jpg", picture, quality=90)
     assert (files.open("a.jpg").format, files.open("a.jpg").size) == ("JPEG", (20, 10))
+    files.save("b.jpg", numpy.asarray(picture), quality=90)
+    assert (files.open("b.jpg").mode, files.open("b.jpg").size) == ("L", (20, 10))
     assert "cannot write mode RGBA as JPEG" in refusal("a.jpg", picture.convert("RGBA"), quality=90)
     assert "it has the mode 'I', and comes back with" in refusal("a.webp", picture.convert("I"), quality=90)
 
@@ -397,6 +399,12 @@ def test_imageio_saves_arrays_when_it_is_named() -> None:
     for name in ("a.png", "a.tif"):
         assert comparing.difference(deep, again(name, deep, "imageio")) is None
     assert "an array of pixels is needed, not Image" in refusal("a.png", Image.new("L", (1, 1)), "imageio")
+
+
+def test_options_that_cannot_be_used_are_to_be_left_out() -> None:
+    sentence = refusal("a.xlsx", PLATE, sheet_name="a/b")
+    assert sentence.endswith("Invalid character / found in sheet title); leave sheet_name out")
+    assert "unknown encoding" in refusal("a.csv", PLATE, encoding="nope")
 
 
 def test_an_existing_file_is_replaced_only_if_it_may_be() -> None:

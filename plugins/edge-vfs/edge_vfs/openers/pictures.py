@@ -95,7 +95,7 @@ class PILOpener:
 
     def difference(self, value: Any, opened: Any, quality: int | None = None) -> str | None:
         image = _image(value)
-        if image is not value:
+        if image is not value and quality is None:
             import numpy
 
             return comparing.difference(value, numpy.asarray(opened))

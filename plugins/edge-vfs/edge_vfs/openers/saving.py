@@ -138,7 +138,7 @@ def _reason(error: Exception) -> str:
 
 def _advice(saver: Saver, basename: str, value: Any, change: Change, options: Mapping[str, Any]) -> str:
     """Return what to do instead, as a clause: options, or another format, of those that are tried and work."""
-    clauses = [_by_options(saver, basename, value, change, options), _by_format(saver, basename, value)]
+    clauses = [_by_options(saver, basename, value, change, options), _by_format(saver, basename, value, options)]
     return ", or ".join(filter(None, clauses)) or "change the value, or upload bytes that you write yourself"
 
 
@@ -154,7 +154,7 @@ def _by_options(saver: Saver, basename: str, value: Any, change: Change, options
     return ""
 
 
-def _by_format(saver: Saver, basename: str, value: Any) -> str:
+def _by_format(saver: Saver, basename: str, value: Any, options: Mapping[str, Any]) -> str:
     alternatives: Callable[[str], Iterator[tuple[str, str | None]]]
     alternatives = getattr(saver, "alternatives", lambda basename: iter(()))
     package = "json" if isinstance(value, dict | list) else type(value).__module__.partition(".")[0]
@@ -163,6 +163,8 @@ def _by_format(saver: Saver, basename: str, value: Any) -> str:
         with contextlib.suppress(EdgeError):
             other = _saver(stem + suffix, save_with)
             if other is not None and _is_exact(other, stem + suffix, value, {}):
+                if stem + suffix == basename and options:
+                    return f"leave {', '.join(options)} out"
                 return f"save it as {stem + suffix}" + (f" with save_with={save_with!r}" if save_with else "")
     return ""
 
