@@ -98,7 +98,6 @@ def with_icon(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, o
 
 def with_files(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     Path("plate-7.csv").write_text("sample,volume\nA,1.5\n")
-    edge.files.upload("runs/plate-7.csv", b"sample,volume\n")  # so that it has an older version
     return {}
 
 
