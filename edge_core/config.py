@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from edge_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from configparser import ConfigParser
+    from configparser import ConfigParser, SectionProxy
 
 ENVIRONMENT = {
     "api_token": ("EDGE_API_TOKEN", "JUPYTERHUB_API_TOKEN"),
@@ -78,7 +78,8 @@ def resolve(
     if not all(values.values()):
         note = _fill_from_hooks(values, profile)
     if profile is not None or not all(values.values()):
-        note += _fill_from_profile(values, profile)
+        ambient = {name for name, value in values.items() if value and not arguments[name]}
+        note += _fill_from_profile(values, profile, ambient)
     missing = [name for name, value in values.items() if not value]
     if missing:
         ways = "; ".join(f"{name} (argument {name}= or {' or '.join(ENVIRONMENT[name])})" for name in missing)
@@ -147,8 +148,14 @@ def _fill_from_hooks(values: dict[str, str | None], profile: str | None) -> str:
     return f" ({'; '.join(remarks)})" if remarks else ""
 
 
-def _fill_from_profile(values: dict[str, str | None], profile: str | None) -> str:
-    """Fill what is missing from the profile; returns a remark for the error, should one follow."""
+def _fill_from_profile(values: dict[str, str | None], profile: str | None, ambient: set[str]) -> str:
+    """Fill what is missing from the profile; returns a remark for the error, should one follow.
+
+    Args:
+        values: the settings so far.
+        profile: name of the profile, if the caller named it.
+        ambient: the settings that came from the environment, or from a credential hook.
+    """
     parser = _read_config()
     name = profile or "default"
     if parser is None or not parser.has_section(name):
@@ -164,6 +171,8 @@ def _fill_from_profile(values: dict[str, str | None], profile: str | None) -> st
             f"profile [{name}] in {config_path()} has no setting {unknown[0]!r}; it may hold {', '.join(values)}"
         )
     own_url = section.get("service_url", "").strip().rstrip("/")
+    if profile is not None:
+        _warn_of_overridden(section, values, ambient)
     for key in ("service_url", "organization"):
         values[key] = values[key] or section.get(key, "").strip()
     if values["api_token"]:
@@ -173,6 +182,22 @@ def _fill_from_profile(values: dict[str, str | None], profile: str | None) -> st
         values["api_token"] = section.get("api_token", "").strip()
         return ""
     return f" (profile [{name}] has a token, but for another service_url)" if section.get("api_token") else ""
+
+
+def _warn_of_overridden(section: "SectionProxy", values: dict[str, str | None], ambient: set[str]) -> None:
+    """Warn that a profile that was named has settings that the environment overrides."""
+    overridden = [
+        name
+        for name in sorted(ambient)
+        if section.get(name) and section[name].strip().rstrip("/") != (values[name] or "").rstrip("/")
+    ]
+    if overridden:
+        variables = " and ".join(next((v for v in ENVIRONMENT[name] if os.environ.get(v)), name) for name in overridden)
+        warnings.warn(
+            f"profile [{section.name}] is used without its {', '.join(overridden)}, since {variables} of the "
+            "environment come first; unset them to use the profile alone",
+            stacklevel=_outside(),
+        )
 
 
 def _from_environment(name: str) -> str | None:

@@ -72,6 +72,19 @@ def test_a_profile_fills_what_is_missing(profiles: Path) -> None:
     assert settings(profile="other")[:3] == ("edg_other", "https://other.example.com", "far")
 
 
+def test_a_profile_that_is_named_and_overridden_says_so(profiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_API_TOKEN", "edg_environment")
+    monkeypatch.setenv("EDGE_API_SERVICE_URL", f"{URL}/")
+    with pytest.warns(UserWarning, match=r"profile \[default\] is used without its api_token, since EDGE_API_TOKEN"):
+        assert settings(profile="default").api_token == "edg_environment"
+    with pytest.warns(UserWarning, match="without its api_token, service_url, since EDGE_API_TOKEN and EDGE_API_SERV"):
+        settings(profile="other")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert settings(api_token="edg_a", profile="default").api_token == "edg_a", "an argument is meant to win"
+        assert settings(organization="lab", service_url=URL).api_token == "edg_environment"
+
+
 def test_a_profile_file_may_begin_with_a_byte_order_mark(profiles: Path) -> None:
     profiles.write_text(profiles.read_text(), encoding="utf-8-sig")
     assert settings()[:3] == ("edg_profile", URL, "lab")
