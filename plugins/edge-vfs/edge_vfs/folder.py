@@ -242,7 +242,8 @@ class Folder(Generic[FileT]):
             BadEntry: no opener has the name `open_with`, the opener does not take an option, or `name` is a
                 folder and the opener opens none.
             MissingPackage: the opener needs a package that is not installed.
-            UnreadableContent: the opener could not read the content.
+            UnreadableContent: the opener could not read the content, or the name's suffix is that of another opener
+                and `open_with` is ``"pandas"``.
         """
         openers.refuse_mode(options.get("mode") if open_with is None else open_with)
         path = self._join(name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import random
 import struct
 import warnings
@@ -188,3 +190,50 @@ def test_a_regular_table_is_as_by_pandas(content: str) -> None:
     plain = pandas.read_csv(io.StringIO(content))
     assert list(frame) == list(plain)
     assert frame.equals(plain)
+
+
+RECORDS = '[{"a": 1, "b": 2}, {"a": 3, "b": 4}]'
+
+
+@pytest.mark.parametrize(
+    ("name", "opener"),
+    [("a.json", "json"), ("a.h5", "h5py"), ("a.PNG", "pil"), ("a.npz", "numpy"), ("a.yml", "yaml"), ("a.nc", "xarray")],
+)
+@pytest.mark.parametrize("options", [{}, {"orient": "records"}])
+def test_a_suffix_of_another_opener_names_it(name: str, opener: str, options: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableContent, match=f"{name} is opened by '{opener}', .*; leave open_with out"):
+        opened(name, RECORDS, "pandas", **options)
+
+
+@pytest.mark.parametrize("name", ["a", "a.dat", "a.txt", "a.csv"])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (RECORDS, r'is no csv but JSON, which open_with="json" opens'),
+        ("\n [1, 2, 3]\n", "is no csv but JSON"),
+        (json.dumps([{"name": "x" * 90, "n": n} for n in range(12_000)]), "is no csv but JSON"),
+        (RECORDS[1:17] + "\n" + RECORDS[1:17], "is JSON lines and no csv; under a name that ends in .jsonl"),
+        (b"\x89HDF\r\n\x1a\n\0\0\0", r"has zero bytes; give its encoding .*, or open_with=\"file\""),
+        (b"CDF\1\0\0\0\0", "has zero bytes"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "has zero bytes"),
+    ],
+)
+def test_what_is_no_csv_is_not_read_as_one(name: str, content: bytes | str, sentence: str) -> None:
+    with pytest.raises(UnreadableContent, match=f"{name} .*{sentence}"):
+        opened(name, content, "pandas")
+    if isinstance(content, str):
+        with pytest.raises(UnreadableContent, match=sentence):
+            opened(name, content, "pandas", encoding="utf-8", usecols=["a"])
+
+
+def test_a_packed_json_is_no_csv() -> None:
+    with pytest.raises(UnreadableContent, match=r"a\.json\.gz is no csv but JSON, .*the packed bytes"):
+        opened("a.json.gz", gzip.compress(RECORDS.encode()), "pandas")
+
+
+@pytest.mark.parametrize("name", ["a", "a.dat", "a.txt"])
+@pytest.mark.parametrize("header", ["a,b", "[1],{}", "{a},[b", '"[1, 2]",b', "[[1],b", "[" * 5000 + ",b"])
+def test_a_csv_under_an_unknown_suffix_is_a_table(name: str, header: str) -> None:
+    assert opened(name, f"{header}\n1,2\n", "pandas").to_numpy().tolist() == [[1, 2]]
+    text = f"{header}\n1,2\n".encode("utf-16-le")
+    assert opened(name, text, "pandas", encoding="utf-16-le").to_numpy().tolist() == [[1, 2]]

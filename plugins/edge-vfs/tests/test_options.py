@@ -79,7 +79,7 @@ def test_an_option_that_is_not_listed_is_refused_and_the_others_are_named(
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.txt"])
 def test_a_text_in_another_encoding_names_the_option(name: str) -> None:
-    content = '{"größe":1}\n'.encode("latin-1")
+    content = ('{"größe":1}\n' if name == "a.jsonl" else "größe\n1\n").encode("latin-1")
     with pytest.raises(
         UnreadableContent, match=f"{name} is not a text in utf-8; give its encoding, such as encoding='latin-1'"
     ):

@@ -359,6 +359,23 @@ def test_a_jpg_changes_pixels_only_with_a_quality() -> None:
     assert "it has the mode 'I', and comes back with" in refusal("a.webp", picture.convert("I"), quality=90)
 
 
+@pytest.mark.parametrize("quality", [10, 50, 95, 100])
+@pytest.mark.parametrize(("name", "shape", "mode"), [
+    ("a.jpg", (4, 5, 3), "RGB"), ("a.jpeg", (4, 5), "L"), ("a.webp", (4, 5, 3), "RGB"), ("a.webp", (4, 5, 4), "RGBA"),
+])  # fmt: skip
+def test_an_array_is_saved_with_a_quality(name: str, shape: tuple[int, ...], mode: str, quality: int) -> None:
+    files = folder()
+    files.save(name, numpy.arange(numpy.prod(shape), dtype="uint8").reshape(shape), quality=quality)
+    assert (files.open(name).mode, files.open(name).size) == (mode, (5, 4))
+
+
+@pytest.mark.parametrize("quality", [-1, 101, "x", 50.5, True])
+def test_a_quality_is_a_whole_number_up_to_100(quality: Any) -> None:
+    for name in ("a.jpg", "a.webp"):
+        sentence = refusal(name, numpy.ones((4, 5, 3), dtype="uint8"), quality=quality)
+        assert f"quality must be a whole number from 0 to 100, not {quality!r}" in sentence
+
+
 def test_what_a_picture_has_besides_pixels_is_not_lost() -> None:
     picture = Image.new("RGB", (3, 2))
     picture.getexif()[0x010E] = "plate 7"

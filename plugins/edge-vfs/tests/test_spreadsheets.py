@@ -136,6 +136,9 @@ def test_the_first_visible_worksheet_comes_with_a_warning_about_the_others() -> 
         assert list(opened("a.xlsx", several(), sheet_name="hidden")) == ["secret"]
         assert list(opened("a.xlsx", several(), sheet_name=2)) == ["second"]
         assert list(opened("a.xlsx", several(), sheet_name=["first", "second"])) == ["first", "second"]
+        sheets = opened("a.xlsx", several(), sheet_name=None)
+        columns = {name: list(sheet) for name, sheet in sheets.items()}
+        assert columns == {"hidden": ["secret"], "first": ["first"], "second": ["second"]}
         opened("a.xlsx", xlsx(["a"]))
     for wrong in ("third", "chart", 3):
         with pytest.raises(UnreadableContent, match="use one of .*hidden.*first.*second"):

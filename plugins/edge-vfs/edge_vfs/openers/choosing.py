@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -73,6 +74,16 @@ def by_suffix(basename: str) -> Opener | None:
     name = basename.lower()
     openers = list(working())
     return next((opener for opener in openers if opener.suffixes and name.endswith(tuple(opener.suffixes))), None)
+
+
+def name_of(opener: Opener) -> str:
+    """Return the name by which an opener is asked for."""
+    registry = _registry()
+    for name in registry.names():
+        with contextlib.suppress(PluginError):
+            if type(registry.load(name, lambda target: target())) is type(opener):
+                return name
+    return type(opener).__name__
 
 
 def refuse_mode(open_with: object) -> None:

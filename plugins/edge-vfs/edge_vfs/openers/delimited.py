@@ -5,9 +5,11 @@ Which cells are numbers is pandas' guess, since the format does not state it; `d
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
+import json
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -15,8 +17,9 @@ from typing import IO, Any
 
 from edge_vfs.file import File
 from edge_vfs.openers import whole_numbers
-from edge_vfs.openers.opener import UnreadableContent, UnsavableValue, need, warn
+from edge_vfs.openers.opener import HEAD, UnreadableContent, UnsavableValue, need, warn
 from edge_vfs.openers.text import encoding_of
+from edge_vfs.openers.unpacking import is_compressed
 
 OPTIONS = frozenset(
     {
@@ -70,6 +73,8 @@ _UNLIKE_CSV = frozenset({"comment", "header", "lineterminator", "names", "on_bad
 
 _PAGE = re.compile(r"\ufeff?\s*<(!doctype html|html)\b", re.IGNORECASE)
 
+_CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
+
 _OTHER_SEPARATORS = {",": (";", "\t"), "\t": (";", ",")}
 
 
@@ -77,7 +82,11 @@ def read(file: File, separator: str, options: dict[str, Any]) -> Any:
     pandas = need("a table", file, "pandas")
     buffered = io.BufferedReader(file, 1 << 20)
     head = buffered.peek()
+    if "encoding" not in options:
+        _refuse_zero_bytes(file, head)
     options = {"sep": separator, "encoding": encoding_of(head[:4]), **options}
+    if not {"comment", "header", "names", "skiprows"} & set(options):
+        _refuse_other_texts(file, head.decode(options["encoding"], "ignore"), is_whole=len(head) == file.size)
     regular = _is_regular(options)
     # The C reader guesses the types of a column by the piece, unless it has all of the column.
     options |= {"low_memory": False} if _for_c(options) else {"engine": "python"}
@@ -88,11 +97,6 @@ def read(file: File, separator: str, options: dict[str, Any]) -> Any:
     if not regular or "usecols" in options:
         return _read(pandas, file, buffered, options)
     text = head.decode(options["encoding"], "ignore")
-    if _PAGE.match(text):
-        raise UnreadableContent(
-            f"{file.basename} is a web page and no table: where it was downloaded, one had perhaps to sign in; "
-            'open_with="text" shows it'
-        )
     header, first = _first_rows(text, options)
     options |= _names(header, text)
     if options.get("index_col") is False and len(first) > len(header) > 0:
@@ -106,6 +110,71 @@ def read(file: File, separator: str, options: dict[str, Any]) -> Any:
         return _read_surplus(pandas, file, file.readall(), len(header), options)
     _look_for_separators(file, frame, options["sep"])
     return frame
+
+
+def _refuse_zero_bytes(file: File, head: bytes) -> None:
+    """Raise `UnreadableContent` for content that is binary, or a text in an encoding that it does not state."""
+    has_zeros = encoding_of(head[:4]) == "utf-8" and b"\0" in head[:HEAD]
+    if has_zeros and (_CONTROL.search(head[:16]) or not _is_utf_8(head[:HEAD])):
+        raise UnreadableContent(
+            f"{file.basename} has zero bytes, as no text in utf-8 has; give its encoding if it is a table, such as "
+            "encoding='utf-16', or open_with=\"file\" gives its bytes"
+        )
+
+
+def _is_utf_8(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _refuse_other_texts(file: File, text: str, *, is_whole: bool) -> None:
+    """Raise `UnreadableContent` for a web page and JSON, which pandas would read as a table.
+
+    Args:
+        file: the file, for the error.
+        text: what it begins with.
+        is_whole: whether that is all of it.
+    """
+    if _PAGE.match(text):
+        raise UnreadableContent(
+            f"{file.basename} is a web page and no table: where it was downloaded, one had perhaps to sign in; "
+            'open_with="text" shows it'
+        )
+    rest = _after_json(text, is_whole=is_whole)
+    if rest is None:
+        return
+    if rest.strip():
+        raise UnreadableContent(
+            f"{file.basename} is JSON lines and no csv; under a name that ends in .jsonl it is opened as a table"
+        )
+    if is_compressed(file):
+        advice = 'which is opened when it is not packed; open_with="file" gives the packed bytes'
+    else:
+        advice = 'which open_with="json" opens, and of which pandas.DataFrame makes a table'
+    raise UnreadableContent(f"{file.basename} is no csv but JSON, {advice}")
+
+
+def _after_json(text: str, *, is_whole: bool) -> str | None:
+    """Return what follows the JSON array or object that a text begins with; None if it begins with none.
+
+    Args:
+        text: the text.
+        is_whole: False if more of it follows, so that the JSON may be cut off.
+    """
+    text = text.lstrip("\ufeff \t\r\n")
+    if not text.startswith(("[", "{")):
+        return None
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except RecursionError:
+        return None
+    except json.JSONDecodeError as error:
+        return None if is_whole or error.pos < len(text) // 2 else ""
+    rest = text[end:].lstrip(" \t")
+    return rest if not rest or rest.startswith(("\r", "\n")) else None
 
 
 def _is_regular(options: dict[str, Any]) -> bool:

@@ -83,6 +83,8 @@ class PILOpener:
         suffix = suffix_of(file.basename)
         if suffix in (".jpg", ".jpeg") and quality is None:
             raise UnsavableValue("JPEG changes the values of pixels; quality=95 or less saves it with such changes")
+        if quality is not None and not (type(quality) is int and 0 <= quality <= 100):
+            raise UnsavableValue(f"quality must be a whole number from 0 to 100, not {quality!r}")
         if getattr(image, "n_frames", 1) > 1:
             raise UnsavableValue(f"it has {image.n_frames} pictures, of which one is saved; give image.copy() of one")
         besides = {"exif": _exif(image), "icc_profile": image.info.get("icc_profile")}

@@ -38,6 +38,8 @@ OPTIONS = _CONVERTING | {
     "usecols",
 }
 
+_FIRST_VISIBLE = object()
+
 MAX_CELLS = 20_000_000
 """Cells that a sheet may span if nine tenths of them are blank, unless the option of this name says otherwise."""
 
@@ -58,7 +60,7 @@ def read_text(file: File, options: dict[str, Any]) -> Any:
 
 
 def read(file: File, options: dict[str, Any]) -> Any:
-    """Return a sheet as a frame: by default, the first worksheet that is visible."""
+    """Return a sheet as a frame, by default the first worksheet that is visible; several as a dict by their names."""
     pandas = need("a table", file, "pandas", "python_calamine")
     import python_calamine
 
@@ -69,7 +71,8 @@ def read(file: File, options: dict[str, Any]) -> Any:
     except python_calamine.CalamineError as error:
         raise _not_a_workbook(file, content, error) from error
     with workbook:
-        names = options["sheet_name"] = _sheets(file, workbook, options.get("sheet_name"))
+        chosen_sheets = options.get("sheet_name", _FIRST_VISIBLE)
+        names = options["sheet_name"] = _sheets(file, workbook, chosen_sheets)
         for sheet in sheets:
             if sheet.name in (names if isinstance(names, list) else [names]):
                 _warn_of_cells(file, sheet)
@@ -115,18 +118,20 @@ def _duration(cell: Any, durations: dict[str, dt.timedelta]) -> Any:
 
 
 def _sheets(file: File, workbook: Any, chosen: Any) -> Any:
-    """Return the names of the sheets that `sheet_name` chooses; without it, the name of the first visible worksheet."""
+    """Return the name of the sheet that `sheet_name` chooses; of several, and for None of all, the list of names."""
     import python_calamine
 
     sheets = [sheet for sheet in workbook.sheets_metadata if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet]
     names = [sheet.name for sheet in sheets]
+    if chosen is None:
+        return names
     if isinstance(chosen, int):
         if not -len(names) <= chosen < len(names):
             raise UnreadableContent(f"{file.basename} has {len(names)} worksheets; use one of sheet_name={names}")
         return names[chosen]
     if isinstance(chosen, list | tuple):
         return [_sheets(file, workbook, sheet) for sheet in chosen]
-    if chosen is not None:
+    if chosen is not _FIRST_VISIBLE:
         if chosen not in names:
             raise UnreadableContent(f"{file.basename} has no worksheet {chosen!r}; use one of {', '.join(names)}")
         return chosen

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edge_vfs.file import File
 from edge_vfs.openers import (
+    choosing,
     columnar,
     delimited,
     frames,
@@ -16,7 +17,8 @@ from edge_vfs.openers import (
     spreadsheets,
     unpacking,
 )
-from edge_vfs.openers.opener import Content, UnsavableValue, head_of, need, suffix_of
+from edge_vfs.openers.documents import TextOpener
+from edge_vfs.openers.opener import Content, UnreadableContent, UnsavableValue, head_of, need, suffix_of
 
 if TYPE_CHECKING:
     from edge_vfs.folder import Folder
@@ -89,6 +91,9 @@ class PandasOpener:
         pandas = need("a table", file, "pandas", doing="saving")
         if type(value) is not pandas.DataFrame:
             raise UnsavableValue(f"a pandas.DataFrame is needed, not {type(value).__name__}")
+        other = _other_opener(file.basename)
+        if other is not None:
+            raise UnsavableValue(f"its name says a file for {other!r}, and no table")
         suffix = unpacking.format_of(file.basename)
         if suffix in spreadsheets.SUFFIXES:
             saved_sheets.write(file, value, options)
@@ -117,7 +122,15 @@ class PandasOpener:
         suffix = unpacking.format_of(file.basename)
         if suffix in self.suffixes:
             return suffix
-        return ".csv" if unpacking.is_compressed(file) else self._suffix_of(head_of(file)) or ".csv"
+        if unpacking.is_compressed(file):
+            return ".csv"
+        other = _other_opener(file.basename)
+        if other is not None:
+            raise UnreadableContent(
+                f"{file.basename} is opened by {other!r}, and no table for 'pandas'; leave open_with out, and "
+                "pandas.DataFrame makes a table of lists, dicts and arrays"
+            )
+        return self._suffix_of(head_of(file)) or ".csv"
 
     @staticmethod
     def _suffix_of(head: bytes) -> str | None:
@@ -130,3 +143,14 @@ class PandasOpener:
         if head.startswith(b"PK\3\4") and b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet" in head[:100]:
             return ".ods"
         return None
+
+
+def _other_opener(basename: str) -> str | None:
+    """Return the name of the opener here that a suffix belongs to, unless it is this one or the suffix is of texts.
+
+    Those of others are not asked: installing a package must not change what a line of code returns.
+    """
+    other = choosing.by_suffix(basename)
+    if other is None or isinstance(other, PandasOpener | TextOpener) or not type(other).__module__.startswith("edge_"):
+        return None
+    return choosing.name_of(other)
