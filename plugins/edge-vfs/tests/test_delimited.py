@@ -213,7 +213,10 @@ def test_a_suffix_of_another_opener_names_it(name: str, opener: str, options: di
         ("\n [1, 2, 3]\n", "is no csv but JSON"),
         (json.dumps([{"name": "x" * 90, "n": n} for n in range(12_000)]), "is no csv but JSON"),
         (RECORDS[1:17] + "\n" + RECORDS[1:17], "is JSON lines and no csv; under a name that ends in .jsonl"),
-        (b"\x89HDF\r\n\x1a\n\0\0\0", r"has zero bytes; give its encoding .*, or open_with=\"file\""),
+        (
+            b"\x89HDF\r\n\x1a\n\0\0\0",
+            r"has zero bytes, as no text in utf-8 has; give its encoding .*, or open_with=\"file\"",
+        ),
         (b"CDF\1\0\0\0\0", "has zero bytes"),
         ("a,b\n1,2\n".encode("utf-16-le"), "has zero bytes"),
     ],
