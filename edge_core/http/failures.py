@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3.exceptions
 from requests.exceptions import ConnectTimeout, ProxyError, ReadTimeout, SSLError
-from urllib3.exceptions import ConnectTimeoutError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """What the libraries below us raise where no answer comes, or only a part of one."""
@@ -27,6 +27,8 @@ def sentence_of(error: Exception, url: str) -> str:
             )
         case SSLError():
             return _of_tls(host, text)
+        case NewConnectionError():
+            pass  # a subclass of ConnectTimeoutError, though nothing timed out; the text says what happened
         case ConnectTimeout() | ConnectTimeoutError():
             return f"{host} did not take the connection in time; check the address and the network"
         case ReadTimeout() | ReadTimeoutError():

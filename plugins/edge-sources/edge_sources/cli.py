@@ -8,6 +8,7 @@ import click
 
 from edge_cli import output
 from edge_cli.input import json_object
+from edge_core.errors import BadEntry
 from edge_core.plugin import OpenSession
 
 plugin_api = 1
@@ -37,10 +38,10 @@ def list_sources(open_session: OpenSession, as_json: bool) -> None:
 @output.json_option
 @click.pass_obj
 def show(open_session: OpenSession, name: str, as_json: bool) -> None:
-    """Show a connector, by name or uid, without its secret fields."""
+    """Show a connector, by name or uid. Of its credentials it shows the names of those that are set."""
     with open_session() as edge:
         content = edge.sources.get(name).to_dict()
-    content["secret"] = sorted(content["secret"])
+    content["secret"] = sorted(field for field, value in content["secret"].items() if value is not None)
     if as_json:
         output.json(content)
         return
@@ -57,11 +58,14 @@ def show(open_session: OpenSession, name: str, as_json: bool) -> None:
 def test(open_session: OpenSession, name: str, timeout: float | None, as_json: bool) -> None:
     """Connect from this machine and print whether that works; the exit status is 0 only if it does."""
     with open_session() as edge:
-        status = edge.sources.get(name).test(timeout)
+        connection = edge.sources.get(name)
+        status = connection.test(timeout)
     if as_json:
-        output.json({"name": name, "status": status.value}, indent=None)
+        output.json({"name": name, "status": status.value, "reason": connection.reason}, indent=None)
     else:
         output.line(status.value)
+        if connection.reason is not None:
+            output.note(connection.reason)
     if status.value != "VALID_CONNECTION":
         raise SystemExit(1)
 
@@ -74,9 +78,10 @@ def test(open_session: OpenSession, name: str, timeout: float | None, as_json: b
 @output.json_option
 @click.pass_obj
 def add(open_session: OpenSession, file: IO[bytes], update: bool, as_json: bool) -> None:
-    """Add a connector from a JSON object, in the form of `to_dict()`.
+    """Add a connector from a JSON object, in the form of `to_dict()` or of `edge sources show --json`.
 
-    Credentials are under "secret" or beside the other fields, as in
+    With --update, credentials that the object does not give stay as they are; null removes one.
+    They are under "secret" or beside the other fields, as in
     {"kind": "sql", "name": "lims", "title": "LIMS", "host": "db.example.com", "password": "..."}
     """
     content = json_object(file, '{"kind": "sql", ...}')
@@ -85,7 +90,23 @@ def add(open_session: OpenSession, file: IO[bytes], update: bool, as_json: bool)
 
         # The uid may belong to another organization, or to a connector that was removed.
         content.pop("uid", None)
-        connection = class_of(str(content.get("kind"))).from_dict(content)
+        connection_class = class_of(str(content.get("kind")))
+        secret = content.get("secret", {})
+        if isinstance(secret, list):  # names alone, as `show` prints them
+            missing = [str(field) for field in secret if str(field) not in content]
+            if missing and not update:
+                raise BadEntry(
+                    f"secret: the values of {', '.join(missing)} are not there, as `show` prints none; "
+                    f'write them as in "secret": {{"{missing[0]}": "..."}}'
+                )
+            secret = {}
+        if update and isinstance(secret, dict):
+            stored = edge.sources.get(str(content.get("name")))
+            kept = {field: value for field, value in stored.to_dict()["secret"].items() if field not in content}
+            connection = connection_class.from_dict({**content, "secret": {**kept, **secret}})
+            connection.uid, connection._etag = stored.uid, stored._etag  # a change meanwhile is a conflict
+        else:
+            connection = connection_class.from_dict({**content, "secret": secret})
         if update:
             edge.sources.update(connection)
         else:

@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from edge_core.errors import BadEntry, EdgeError, MissingPackage, Unauthenticated
+from edge_core.errors import BadEntry, ConnectionFailed, EdgeError, MissingPackage, Unauthenticated
 from edge_core.registry import Registry
 
 if TYPE_CHECKING:
@@ -77,11 +77,13 @@ class Connection:
         uid: universally unique id, set by the server; None for a connection that is not stored.
         name: short name, for `EdgeData.get`.
         title: name for display.
+        reason: why the last `test` did not give VALID_CONNECTION, as a sentence; None if it did, or before the first.
     """
 
     kind: ClassVar[str]
     fields: ClassVar[tuple[str, ...]] = ()
     secret_fields: ClassVar[tuple[str, ...]] = ()
+    reason: str | None = None
 
     def __init__(self, name: str, title: str) -> None:
         self.uid: str | None = None
@@ -107,7 +109,7 @@ class Connection:
         raise NotImplementedError(f"{type(self).__name__} has no check")
 
     def test(self, timeout: float | None = None) -> ConnectionStatus:
-        """Test whether the connection works from this machine.
+        """Test whether the connection works from this machine; if it does not, `reason` says why.
 
         Args:
             timeout: time limit in seconds; 10 by default.
@@ -123,11 +125,10 @@ class Connection:
         thread = threading.Thread(target=self._check_into, args=(outcome, seconds), daemon=True)
         thread.start()
         thread.join(seconds)
-        if not outcome:
-            return ConnectionStatus.NO_CONNECTION
-        error = outcome[0]
+        error = outcome[0] if outcome else _no_answer(self.name, seconds)
         if isinstance(error, MissingPackage):
             raise error
+        self.reason = None if error is None else _reason(self.name, error)
         if isinstance(error, Unauthenticated):
             return ConnectionStatus.BAD_CREDENTIALS
         return ConnectionStatus.VALID_CONNECTION if error is None else ConnectionStatus.NO_CONNECTION
@@ -159,7 +160,10 @@ class Connection:
         Raises:
             BadEntry: a field is missing or not valid.
         """
-        flat = {**content, **content.get("secret", {})}
+        secret = content.get("secret", {})
+        if not isinstance(secret, Mapping):
+            raise BadEntry('secret holds no values; write it as in "secret": {"password": "..."}, or leave it out')
+        flat = {**content, **secret}
         names = ("name", "title", *cls.fields, *cls.secret_fields)
         try:
             # Fields of a newer version are ignored here; `EdgeData.update` leaves them unchanged.
@@ -199,6 +203,17 @@ class Connection:
             **{name: value for name, value in state.items() if name not in ("uid", "_etag")}
         )
         self.uid, self._etag = state["uid"], state["_etag"]
+
+
+def _no_answer(name: str, seconds: float) -> ConnectionFailed:
+    return ConnectionFailed(f"{name}: nothing answered within {seconds:g} s; check the address, or give more time")
+
+
+def _reason(name: str, error: BaseException) -> str:
+    if isinstance(error, EdgeError):
+        return str(error)
+    # The text of another library's error may hold credentials.
+    return f"{name}: the test failed ({type(error).__name__}); check the connector"
 
 
 def class_of(kind: str) -> type[Connection]:

@@ -66,6 +66,8 @@ def exchange(
     """
     import requests
 
+    from edge_core.http.failures import FAILURES, sentence_of
+
     parts_of(url)
     shown = bare(url)
     try:
@@ -93,7 +95,9 @@ def exchange(
         raise BadEntry(
             f"{shown}: this cannot be sent ({type(error).__name__}); check server_url and the parameters"
         ) from None
-    except (requests.RequestException, ValueError, OSError) as error:
+    except FAILURES as error:
+        raise ConnectionFailed(f"{shown}: {sentence_of(error, url)}") from None
+    except ValueError as error:
         raise ConnectionFailed(f"{shown} gave no answer ({type(error).__name__}); try again") from None
 
 

@@ -60,6 +60,8 @@ def translated(what: str) -> Iterator[None]:
     import botocore.exceptions
     import urllib3.exceptions
 
+    from edge_core.http.failures import sentence_of
+
     try:
         yield
     except EdgeError:
@@ -69,6 +71,14 @@ def translated(what: str) -> Iterator[None]:
     except (botocore.exceptions.ParamValidationError, UnicodeEncodeError):
         raise BadEntry(f"{what}: the name is not valid in an object store; check it") from None
     except (botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:
+        details = getattr(error, "kwargs", {})
+        if (
+            "endpoint_url" in details
+            and isinstance(details.get("error"), Exception)
+            and "SSL" not in type(error).__name__
+        ):
+            sentence = sentence_of(details["error"], details["endpoint_url"])
+            raise ConnectionFailed(f"{what}: {sentence}") from None
         # The error's own sentence may hold a signed address.
         why = "its certificate is not trusted" if "SSL" in type(error).__name__ else type(error).__name__
         raise ConnectionFailed(f"{what}: the store gave no answer ({why}); check the endpoint, and try again") from None

@@ -116,6 +116,9 @@ class SQLConnection(Connection):
         engine = self._make_engine(max(1, int(timeout)), poolclass=NullPool)
         with translated(f"the database {self.db_name}"), engine.connect() as connection:
             connection.execute(sqlalchemy.select(sqlalchemy.literal(1)))
+            if self.db_kind == "sqlite":
+                # It opens any file, and looks into it when a table is read. The others log in to a database.
+                connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
 
     def _make_engine(self, timeout: int, **options: Any) -> sqlalchemy.Engine:
         dialect, driver, extra = DRIVERS[self.db_kind]

@@ -95,6 +95,8 @@ def _of_sqlite(original: object, text: str, what: str) -> EdgeError:
         return _missing(what)
     if undecodable := _NOT_UTF8.match(text):
         return _not_utf8(what, undecodable[1])
+    if "is not a database" in text:
+        return ConnectionFailed(f"{what}: the file is not an SQLite database; correct db_name")
     if "unable to open database" in text:
         return ConnectionFailed(f"{what}: the file cannot be opened ({_first_line(original)}); correct db_name")
     binding = type(original).__name__ in ("ProgrammingError", "InterfaceError")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import socket
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from edge_core import registry
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, Forbidden, NotFound
@@ -24,6 +26,8 @@ from edge_sources.connection import Connection, ConnectionStatus, class_of, kind
 from edge_sources.openapi import OpenAPIConnection
 from edge_sources.s3 import S3Connection
 from edge_sources.sql import SQLConnection
+
+from .engines import free_port
 
 PASSWORD = "connector-pass-4b1d2c"
 
@@ -293,12 +297,100 @@ def test_a_port_that_swallows_packets_is_no_connection() -> None:
             assert time.monotonic() - started < 120
 
 
-def test_the_command(dev: EdgeSession, tmp_path: Path) -> None:
-    def run(*arguments: str, **options: Any) -> Any:
-        import contextlib
+@pytest.fixture
+def run(dev: EdgeSession) -> Callable[..., Result]:
+    """Calls `edge sources` as a developer."""
 
+    def call(*arguments: str, **options: Any) -> Result:
         return CliRunner().invoke(command, arguments, obj=lambda: contextlib.nullcontext(dev), **options)
 
+    return call
+
+
+def test_what_show_prints_is_what_add_takes(dev: EdgeSession, run: Callable[..., Result], tmp_path: Path) -> None:
+    dev.sources.add(SQLConnection("semi", "Semi", db_kind="sqlite", db_name="semi.sqlite3"))
+    shown = run("show", "semi", "--json").stdout
+    dev.sources.remove("semi")
+    assert run("add", input=shown).exit_code == 0
+    assert dev.sources.get("semi").to_dict() | {"uid": None} == json.loads(shown) | {
+        "uid": None,
+        "secret": {"password": None},
+    }
+
+    dev.sources.add(lims())
+    shown = run("show", "lims", "--json").stdout
+    changed = {**json.loads(shown), "host": "db2.example.com"}
+    assert run("add", "--update", input=json.dumps(changed)).exit_code == 0
+    kept = dev.sources.get("lims", kind=SQLConnection)
+    assert (kept.host, kept.password) == ("db2.example.com", PASSWORD)
+
+    refused = run("add", input=json.dumps({**changed, "name": "lims-2"}))
+    assert 'write them as in "secret": {"password": "..."}' in str(refused.exception)
+    assert dev.sources.list() == ["lims", "semi"]
+    assert run("add", input=json.dumps({**changed, "name": "lims-2", "password": "new"})).exit_code == 0
+    assert isinstance(run("add", input=json.dumps({**changed, "secret": "password"})).exception, BadEntry)
+
+
+def test_an_update_keeps_the_credentials_that_it_does_not_give(dev: EdgeSession, run: Callable[..., Result]) -> None:
+    dev.sources.add(lims())
+    content = {name: value for name, value in lims().to_dict().items() if name not in ("secret", "uid")}
+    for more, password in (
+        ({}, PASSWORD),
+        ({"secret": {}}, PASSWORD),
+        ({"password": "beside"}, "beside"),
+        ({"secret": {"password": "new"}}, "new"),
+        ({"secret": {"password": None}}, None),
+    ):
+        assert run("add", "--update", input=json.dumps({**content, **more})).exit_code == 0
+        assert dev.sources.get("lims", kind=SQLConnection).password == password
+
+
+def test_a_test_that_fails_says_why(dev: EdgeSession, run: Callable[..., Result], tmp_path: Path) -> None:
+    table = tmp_path / "semi.csv"
+    table.write_text("plate;value\n" * 200)
+    dev.sources.add(SQLConnection("semi", "Semi", db_kind="sqlite", db_name=str(table)))
+    failed = run("test", "semi", "--timeout", "60")
+    assert (failed.exit_code, failed.stdout) == (1, "NO_CONNECTION\n")
+    assert "the file is not an SQLite database; correct db_name" in failed.stderr
+    assert "not an SQLite database" in json.loads(run("test", "semi", "--json").stdout)["reason"]
+    semi = dev.sources.get("semi", kind=SQLConnection)
+    assert semi.reason is None
+    assert semi.test(60) is ConnectionStatus.NO_CONNECTION
+    assert "not an SQLite database" in str(semi.reason)
+    (tmp_path / "empty.sqlite3").touch()
+    semi.db_name = str(tmp_path / "empty.sqlite3")
+    assert semi.test(60) is ConnectionStatus.VALID_CONNECTION
+    assert semi.reason is None
+
+
+@pytest.mark.parametrize(
+    "connection_at",
+    [
+        lambda url: OpenAPIConnection("pets", "Pets", f"{url}/openapi.json"),
+        lambda url: S3Connection("plates", "Plates", "plates", url, "key", PASSWORD),
+    ],
+    ids=["openapi", "s3"],
+)
+def test_an_address_where_nothing_listens_is_named(connection_at: Callable[[str], Connection]) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    connection = connection_at(f"http://{host}")
+    assert connection.test(60) is ConnectionStatus.NO_CONNECTION
+    assert f"nothing listens at {host}" in str(connection.reason)
+
+
+def test_the_reason_of_a_failed_test_holds_no_text_of_another_library() -> None:
+    class Leaks(Connection):
+        kind = "leaks"
+
+        def check(self, timeout: float) -> None:
+            raise RuntimeError(f"no connection with {PASSWORD}")
+
+    leaks = Leaks("x", "X")
+    assert leaks.test(60) is ConnectionStatus.NO_CONNECTION
+    assert leaks.reason == "x: the test failed (RuntimeError); check the connector"
+
+
+def test_the_command(dev: EdgeSession, run: Callable[..., Result], tmp_path: Path) -> None:
     path = tmp_path / "runs.sqlite3"
     path.touch()
     content = {"kind": "sql", "name": "lims", "title": "LIMS", "db_kind": "sqlite", "db_name": str(path)}
