@@ -33,15 +33,20 @@ def replacing(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[Binar
     # In the folder of the file, since a rename cannot cross file systems.
     beside = os.path.join(folder, f".{name[:40]}.{os.urandom(8).hex()}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(beside, flags, mode)
     try:
-        with open(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
+        handle = os.open(beside, flags, mode)
+        try:
+            with open(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            os.unlink(beside)
+            raise
+    except OSError as error:
+        if error.filename == beside:  # a name that means nothing to whoever reads the error
+            error.filename, error.filename2 = os.fspath(path), None
         raise
     sync_folder(folder or os.curdir)
 

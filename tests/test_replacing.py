@@ -52,8 +52,10 @@ def test_a_name_that_cannot_be_taken_leaves_nothing_beside(tmp_path: Path) -> No
     with pytest.raises(OSError, match="folder"), replacing(tmp_path / "folder"):
         pass
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
-    with pytest.raises(FileNotFoundError), replacing(tmp_path / "missing" / "plate.csv"):
+    missing = tmp_path / "missing" / "plate.csv"
+    with pytest.raises(FileNotFoundError) as caught, replacing(missing):
         pass
+    assert caught.value.filename == str(missing), "the name that the caller knows"
 
 
 def test_a_long_name_has_room_for_the_new_file(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_folders_are_created_and_files_moved_and_deleted(online: Run) -> None:
     says("overwrite", "mv", "b.txt", "runs/2025/a.txt")
     quiet("mv", "--overwrite", "b.txt", "runs/2025/a.txt")
     assert online("files", "cat", "runs/2025/a.txt").stdout == "b"
-    says("recursive", "rm", "runs")
+    says("-r deletes it", "rm", "runs")
     says("nothing.txt", "rm", "nothing.txt")
     quiet("rm", "edge:runs/2025/a.txt", "old/")
     quiet("rm", "-r", "runs")

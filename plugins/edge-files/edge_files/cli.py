@@ -8,103 +8,140 @@ import pathlib
 import posixpath
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from edge_cli import output
-from edge_core.errors import NotFound
+from edge_core.errors import BadEntry, NotFound
 from edge_core.plugin import OpenSession
 from edge_core.session import EdgeSession
+from edge_files.file import File
 from edge_files.store import COMMAND_PREFIX as REMOTE
 from edge_files.store import OrganizationStore
-from edge_files.wire import Entry
+from edge_files.wire import Entry, FileVersion
 from edge_vfs import local_names, patterns
+from edge_vfs.advice import worded
 
 plugin_api = 1
+
+_T = TypeVar("_T")
 
 _WILDCARD = re.compile(r"[*?\[]")
 
 
+_human_option = click.option("-h", "--human", is_flag=True, help="Print sizes as 1.5K or 2.0M, in powers of 1024.")
+
+_ADVICE = {
+    "exist_ok": "-p accepts a folder that exists",
+    "localpath": "give another name as the target",
+    "merge": "leave --no-overwrite out to copy into it, where files of the same names are replaced",
+    "overwrite": "--overwrite replaces it",
+    "recursive": "-r deletes it and everything in it",
+    "strict": "leave --strict out to skip it",
+}
+
+
 @click.group()
-def files() -> None:
+@click.pass_context
+def files(context: click.Context) -> None:
     """List, copy, move, delete and print the organization's files."""
+    context.with_resource(worded(_ADVICE))
 
 
 @files.command()
 @click.argument("paths", nargs=-1)
 @click.option("-l", "--long", "long", is_flag=True, help="Show size and time of each entry.")
+@_human_option
 @output.json_option
 @click.pass_obj
-def ls(open_session: OpenSession, paths: tuple[str, ...], long: bool, as_json: bool) -> None:
+def ls(open_session: OpenSession, paths: tuple[str, ...], long: bool, human: bool, as_json: bool) -> None:
     """List folders and files; the root by default. Names may have wildcards: * ? [abc] and ** for any folders."""
     with open_session() as edge:
         store = OrganizationStore(edge)
-        matches = _matches(store, paths or ("",))
+        matches, complete = _present(store, paths or ("",))
         single = [(path, entry) for path, entry in matches if entry.kind == "file"]
         folders = [path for path, entry in matches if entry.kind == "folder"]
         if as_json:
             output.json([entry for _, entry in single] + [entry for path in folders for entry in store.children(path)])
-            return
+            _exit(complete)
         for path, entry in single:
-            _print_entry(path if len(matches) > 1 else entry.name, entry, long)
+            _print_entry(path if len(paths) > 1 or len(matches) > 1 else entry.name, entry, long, human)
         for path in folders:
-            if len(matches) > 1:
+            if len(paths) > 1 or len(matches) > 1:
                 output.line(f"{path}/:")
             for entry in store.children(path):
-                _print_entry(entry.name, entry, long)
+                _print_entry(entry.name, entry, long, human)
+    _exit(complete)
 
 
-def _print_entry(name: str, entry: Entry, long: bool) -> None:
+def _print_entry(name: str, entry: Entry, long: bool, human: bool) -> None:
     name = name + "/" if entry.kind == "folder" else name
     if long:
-        size = "-" if entry.size is None else str(entry.size)
+        size = "-" if entry.size is None else _size(entry.size, human)
         output.line(f"{size:>14}", f"{entry.modified_at:%Y-%m-%d %H:%M:%S}Z", name)
     else:
         output.line(name)
 
 
-@files.command()
-@click.argument("path", default="")
-@click.option("--name", metavar="PATTERN", help="Only entries whose name matches, with the wildcards * ? [abc].")
-@click.option("--kind", type=click.Choice(["file", "folder"]), help="Only entries of this kind.")
-@output.json_option
-@click.pass_obj
-def find(open_session: OpenSession, path: str, name: str | None, kind: str | None, as_json: bool) -> None:
-    """Print the paths of everything in a folder and below it; in the root by default."""
-    with open_session() as edge:
-        matches = (
-            (child, entry)
-            for child, entry in _below(OrganizationStore(edge), _remote(path))
-            if (kind is None or entry.kind == kind) and (name is None or fnmatch.fnmatchcase(entry.name, name))
-        )
-        if as_json:
-            output.json([{"path": child, **entry.to_dict()} for child, entry in matches])
-            return
-        for child, entry in matches:
-            output.line(child + "/" if entry.kind == "folder" else child)
+def _size(size: int, human: bool) -> str:
+    """Return a number of bytes, or to one decimal what it is in the largest unit that it fills.
+
+    >>> _size(1536, True), _size(1536, False)
+    ('1.5K', '1536')
+    """
+    power = min((size.bit_length() - 1) // 10, 6)
+    return f"{size / 1024**power:.1f}{' KMGTPE'[power]}" if human and power > 0 else str(size)
 
 
 @files.command()
 @click.argument("paths", nargs=-1)
+@click.option("--name", metavar="PATTERN", help="Only entries whose name matches, with the wildcards * ? [abc].")
+@click.option("--kind", type=click.Choice(["file", "folder"]), help="Only entries of this kind.")
 @output.json_option
 @click.pass_obj
-def du(open_session: OpenSession, paths: tuple[str, ...], as_json: bool) -> None:
+def find(open_session: OpenSession, paths: tuple[str, ...], name: str | None, kind: str | None, as_json: bool) -> None:
+    """Print the paths of files, and of everything in folders and below them; in the root by default."""
+    with open_session() as edge:
+        store = OrganizationStore(edge)
+        tops, complete = _present(store, paths or ("",))
+        matches = (
+            (child, entry)
+            for top in tops
+            for child, entry in _below(store, *top)
+            if (kind is None or entry.kind == kind) and (name is None or fnmatch.fnmatchcase(entry.name, name))
+        )
+        if as_json:
+            output.json([{"path": child, **entry.to_dict()} for child, entry in matches])
+            _exit(complete)
+        for child, entry in matches:
+            output.line(child + "/" if entry.kind == "folder" else child)
+    _exit(complete)
+
+
+@files.command()
+@click.argument("paths", nargs=-1)
+@_human_option
+@output.json_option
+@click.pass_obj
+def du(open_session: OpenSession, paths: tuple[str, ...], human: bool, as_json: bool) -> None:
     """Print how many bytes and files folders hold, with everything below them; the root by default."""
     with open_session() as edge:
         store = OrganizationStore(edge)
-        rows = []
-        for path, _ in _matches(store, paths or ("",)):
-            sizes = [entry.size or 0 for _, entry in _below(store, path) if entry.kind == "file"]
+        rows: list[dict[str, Any]] = []
+        matches, complete = _present(store, paths or ("",))
+        for path, top in matches:
+            sizes = [entry.size or 0 for _, entry in _below(store, path, top) if entry.kind == "file"]
             rows.append({"path": path, "size": sum(sizes), "files": len(sizes)})
     output.records(
         rows,
-        lambda row: [row["size"], row["files"], row["path"] or "/"],
+        lambda row: [_size(row["size"], human), row["files"], row["path"] or "/"],
         as_json=as_json,
         columns=["bytes", "files", "path"],
         numeric=["bytes", "files"],
     )
+    _exit(complete)
 
 
 @files.command()
@@ -115,14 +152,16 @@ def stat(open_session: OpenSession, paths: tuple[str, ...], as_json: bool) -> No
     """Show what is known of files and folders: size in bytes, times in UTC, SHA-256, version."""
     with open_session() as edge:
         store = OrganizationStore(edge)
-        entries = [{"path": path, **entry.to_dict()} for path, entry in _matches(store, paths)]
+        matches, complete = _present(store, paths)
+    entries = [{"path": path, **entry.to_dict()} for path, entry in matches]
     if as_json:
         output.json(entries)
-        return
+        _exit(complete)
     for number, entry in enumerate(entries):
         if number:
             output.line()
         output.fields(entry)
+    _exit(complete)
 
 
 @files.command()
@@ -139,8 +178,11 @@ def stat(open_session: OpenSession, paths: tuple[str, ...], as_json: bool) -> No
 def url(open_session: OpenSession, paths: tuple[str, ...], expires_in: int) -> None:
     """Print an address for each file, from which anyone who has it can fetch the file without a token."""
     with open_session() as edge:
-        for path in paths:
-            output.value(edge.files.open(_remote(path), open_with="file").download_url(expires_in))
+        store = OrganizationStore(edge)
+        matches, complete = _present(store, paths, files_only=True)
+        for path, entry in matches:
+            output.value(File(store, path, entry).download_url(expires_in))
+    _exit(complete)
 
 
 @files.command()
@@ -149,12 +191,15 @@ def url(open_session: OpenSession, paths: tuple[str, ...], expires_in: int) -> N
 def cat(open_session: OpenSession, paths: tuple[str, ...]) -> None:
     """Print the bytes of files to standard output, one after another."""
     with open_session() as edge:
-        for path in paths:
-            _print_content(edge, path.removeprefix(REMOTE))
+        store = OrganizationStore(edge)
+        matches, complete = _present(store, paths, files_only=True)
+        for path, entry in matches:
+            _print_content(File(store, path, entry))
+    _exit(complete)
 
 
-def _print_content(edge: EdgeSession, path: str) -> None:
-    with edge.files.open(path, open_with="file") as file:
+def _print_content(file: File) -> None:
+    with file:
         output.content(iter(lambda: file.read(1 << 20), b""))
 
 
@@ -204,43 +249,55 @@ def cp(
         raise click.UsageError("--portable is for downloads; leave it out")
     if (strict or portable) and not recursive:
         raise click.UsageError(f"{'--strict' if strict else '--portable'} is for folders; add -r, or leave it out")
-    with open_session() as edge:
+    with worded({"overwrite": "leave --no-overwrite out to replace it"}), open_session() as edge:
         store = OrganizationStore(edge)
         if up:
+            folders = {source for source in sources if source != "-" and os.path.isdir(source)}
+            _check_folders(folders, recursive)
             for source, path in _targets(store, sources, _relative(target)):
-                if os.path.isdir(source):
-                    _require_recursive(source, recursive)
+                if source in folders:
                     edge.files.upload_folder(path, source, overwrite=not no_overwrite, strict=strict)
                 else:
                     content = sys.stdin.buffer if source == "-" else source
                     edge.files.upload(path, content, overwrite=not no_overwrite)
             return
         matches = _matches(store, sources)
+        _check_folders([path for path, entry in matches if entry.kind == "folder"], recursive, target)
         if not down:
-            for path, entry in matches:
-                if entry.kind == "folder":
-                    _require_recursive(path, recursive)
             for path, new_path in _targets(store, [path for path, _ in matches], _relative(target)):
                 edge.files.copy(path, new_path, recursive=recursive, overwrite=not no_overwrite)
             return
-        if len(matches) > 1 and target != "-" and not os.path.isdir(target):
-            raise click.UsageError(
-                f"there are {len(matches)} sources, and {target!r} is no folder to put them in; make it"
-            )
+        if len(matches) > 1 and target != "-":
+            if not os.path.isdir(target):
+                raise click.UsageError(
+                    f"there are {len(matches)} sources, and {target!r} is no folder to put them in; make it"
+                )
+            _check_distinct(entry.name for _, entry in matches)
         for path, entry in matches:
             if entry.kind == "folder":
-                _require_recursive(path, recursive)
                 folder = _local_folder(target, entry.name)
                 edge.files.download_folder(path, folder, names="portable" if portable else "local")
             elif target == "-":
-                _print_content(edge, path)
+                _print_content(File(store, path, entry))
             else:
                 edge.files.download(path, target)
 
 
-def _require_recursive(name: str, recursive: bool) -> None:
-    if not recursive:
-        raise click.UsageError(f"{name!r} is a folder; add -r")
+def _check_folders(names: Iterable[str], recursive: bool, target: str = "") -> None:
+    for name in names:
+        if target == "-":
+            raise click.UsageError(f"{name!r} is a folder, which does not go to standard output; name a local folder")
+        if not recursive:
+            raise click.UsageError(f"{name!r} is a folder; add -r")
+
+
+def _check_distinct(names: Iterable[str]) -> None:
+    """Refuse two sources of a name, of which the second would replace the first."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise click.UsageError(f"several sources have the name {name!r}; copy or move them one by one")
+        seen.add(name)
 
 
 def _targets(store: OrganizationStore, sources: Sequence[str], target: str) -> list[tuple[str, str]]:
@@ -255,42 +312,67 @@ def _targets(store: OrganizationStore, sources: Sequence[str], target: str) -> l
                 f"there are {len(sources)} sources, and {target!r} is no folder; end it with a slash to make it one"
             )
         target += "/"
-    return [(source, _remote_target(store, source, target)) for source in sources]
+    targets = [(source, _remote_target(store, source, target)) for source in sources]
+    _check_distinct(posixpath.basename(path) for _, path in targets)
+    return targets
 
 
 @files.command()
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True)
 @click.argument("target")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.pass_obj
-def mv(open_session: OpenSession, source: str, target: str, overwrite: bool) -> None:
-    """Move or rename a file or folder of the organization; into TARGET if that is a folder."""
+def mv(open_session: OpenSession, sources: tuple[str, ...], target: str, overwrite: bool) -> None:
+    """Move or rename files and folders of the organization; into TARGET if that is a folder."""
     with open_session() as edge:
-        name = _remote(source)
-        path = _remote_target(OrganizationStore(edge), name, _relative(target))
-        edge.files.move(name, path, overwrite=overwrite)
+        store = OrganizationStore(edge)
+        paths = [path for path, _ in _matches(store, sources)]
+        targets = _targets(store, paths, _relative(target))
+        for path, new_path in targets:
+            if new_path.startswith(f"{path}/"):
+                raise click.ClickException(f"{path!r} cannot be moved into itself; leave it out, nothing was moved")
+        for path, new_path in targets:
+            edge.files.move(path, new_path, overwrite=overwrite)
 
 
 @files.command()
-@click.argument("path")
+@click.argument("paths", nargs=-1, required=True)
 @output.json_option
 @click.pass_obj
-def versions(open_session: OpenSession, path: str, as_json: bool) -> None:
-    """List the versions of a file that can be restored, the newest first; the file may be deleted."""
+def versions(open_session: OpenSession, paths: tuple[str, ...], as_json: bool) -> None:
+    """List the versions of files that can be restored, the newest first; a file may be deleted.
+
+    Wildcards match files that are there.
+    """
     with open_session() as edge:
-        kept = edge.files.versions(_remote(path))
+        store = OrganizationStore(edge)
+        kept, complete = _of_each(paths, lambda name: _versions(edge, store, name))
     if as_json:
-        output.json(kept)
-        return
-    for version in kept:
-        until = "newest" if version.kept_until is None else f"until {version.kept_until:%Y-%m-%d %H:%M:%S}Z"
-        output.line(
-            version.version,
-            f"{version.size:>14}",
-            f"{version.modified_at:%Y-%m-%d %H:%M:%S}Z",
-            f"{until:<26}",
-            version.created_by or "-",
-        )
+        output.json([{"path": path, **version.to_dict()} for path, file in kept for version in file])
+        _exit(complete)
+    for path, file in kept:
+        if len(paths) > 1 or len(kept) > 1:
+            output.line(f"{path}:")
+        for version in file:
+            until = "newest" if version.kept_until is None else f"until {version.kept_until:%Y-%m-%d %H:%M:%S}Z"
+            output.line(
+                version.version,
+                f"{version.size:>14}",
+                f"{version.modified_at:%Y-%m-%d %H:%M:%S}Z",
+                f"{until:<26}",
+                version.created_by or "-",
+            )
+    _exit(complete)
+
+
+def _versions(edge: EdgeSession, store: OrganizationStore, name: str) -> list[tuple[str, list[FileVersion]]]:
+    """Return the versions of a file or, if none is kept of the name, of the files that match it."""
+    try:
+        return [(name, edge.files.versions(name))]
+    except NotFound:
+        if not _WILDCARD.search(name):
+            raise
+    return [(path, edge.files.versions(path)) for path, entry in _matching(store, name) if entry.kind == "file"]
 
 
 @files.command()
@@ -326,7 +408,7 @@ def rm(open_session: OpenSession, paths: tuple[str, ...], recursive: bool) -> No
 @click.option("-p", "--parents", "exist_ok", is_flag=True, help="Do not fail if the folder exists.")
 @click.pass_obj
 def mkdir(open_session: OpenSession, paths: tuple[str, ...], exist_ok: bool) -> None:
-    """Make folders in the organization, including missing parents."""
+    """Make folders in the organization, including missing parents; wildcards stand for themselves."""
     with open_session() as edge:
         for path in paths:
             edge.files.make_folder(_remote(path), exist_ok=exist_ok)
@@ -346,6 +428,43 @@ def _matches(store: OrganizationStore, names: Iterable[str]) -> list[tuple[str, 
     return [match for name in names for match in _matching(store, _remote(name))]
 
 
+def _present(
+    store: OrganizationStore, names: Sequence[str], *, files_only: bool = False
+) -> tuple[list[tuple[str, Entry]], bool]:
+    """Return what has the names, and whether all of them were found; each that was not is an error's line."""
+
+    def matching(name: str) -> list[tuple[str, Entry]]:
+        matches = _matching(store, name)
+        if not files_only:
+            return matches
+        matching_files = [match for match in matches if match[1].kind == "file"]
+        if not matching_files:
+            raise click.ClickException(f"{name!r} is a folder, which has no content; give the path of a file")
+        return matching_files
+
+    return _of_each(names, matching)
+
+
+def _of_each(names: Sequence[str], ask: Callable[[str], list[_T]]) -> tuple[list[_T], bool]:
+    """Return what `ask` gives for the names, and whether it did for all; of several, one that fails is a line."""
+    answers: list[_T] = []
+    complete = True
+    for name in names:
+        try:
+            answers += ask(_remote(name))
+        except (NotFound, BadEntry, click.ClickException) as error:
+            if len(names) == 1:
+                raise
+            output.error(error.format_message() if isinstance(error, click.ClickException) else str(error))
+            complete = False
+    return answers, complete
+
+
+def _exit(complete: bool) -> NoReturn:
+    """End the command, with 1 if something that was named is missing."""
+    click.get_current_context().exit(0 if complete else 1)
+
+
 def _matching(store: OrganizationStore, name: str) -> list[tuple[str, Entry]]:
     """Return what has a name or, if nothing has it, what matches it."""
     try:
@@ -359,9 +478,8 @@ def _matching(store: OrganizationStore, name: str) -> list[tuple[str, Entry]]:
     return matches
 
 
-def _below(store: OrganizationStore, top: str) -> Iterator[tuple[str, Entry]]:
+def _below(store: OrganizationStore, top: str, entry: Entry) -> Iterator[tuple[str, Entry]]:
     """Iterate over a file, or over everything in a folder and below it: paths from the root, and entries."""
-    entry = store.stat(top)
     if entry.kind == "file":
         yield top, entry
         return

@@ -60,5 +60,13 @@ class Folder(edge_vfs.Folder[File]):
             NotFound: the version is not one of this file, or no longer kept.
             AlreadyExists: a folder has the name by now.
             QuotaExceeded: the organization's files may not hold as much.
+            TypeError: `version` is neither.
         """
-        self._store.restore(self._join(name), version if isinstance(version, str) else version.version)
+        if isinstance(version, FileVersion):
+            version = version.version
+        if not isinstance(version, str):
+            raise TypeError(
+                f"a version is what versions() returns, or the id in it, not {type(version).__name__}; "
+                f"list them: versions({str(name)!r})"
+            )
+        self._store.restore(self._join(name), version)

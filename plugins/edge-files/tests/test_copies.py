@@ -104,6 +104,8 @@ def test_old_versions_are_listed_and_restored(files: Folder, edge_session: EdgeS
     assert files.read_text("runs/a.txt") == "newest"
     with pytest.raises(NotFound, match="no version nonsense of 'runs/a.txt'"):
         files.restore("runs/a.txt", "nonsense")
+    with pytest.raises(TypeError, match="a version is what versions.* not int"):
+        files.restore("runs/a.txt", 2)  # type: ignore[arg-type]
     with pytest.raises(NotFound):
         files.versions("runs/never")
     with pytest.raises(BadEntry, match="is a folder"):

@@ -259,8 +259,10 @@ def test_a_download_lands_under_its_name_or_at_localpath(
     assert files.download("runs/a.txt", localpath=tmp_path / "old.txt").read_bytes() == b"new"
     (tmp_path / "usual").touch(0o666)
     assert os.stat("a.txt").st_mode == os.stat("usual").st_mode
-    with pytest.raises(NotADirectoryError, match="make it first"):
+    with pytest.raises(FileNotFoundError, match="make it first"):
         files.download("runs/a.txt", "no/such/folder.txt")
+    with pytest.raises(NotADirectoryError, match="old.txt is not a folder"):
+        files.download("runs/a.txt", "old.txt/a.txt")
     with pytest.raises(BadEntry, match="is a folder"):
         files.download("runs")
     os.mkfifo("pipe")

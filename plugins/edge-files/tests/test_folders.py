@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from edge_core.errors import AlreadyExists, BadEntry, NotFound
+from edge_core.errors import AlreadyExists, BadEntry, Conflict, NotFound
 from edge_core.session import EdgeSession
 from edge_files.folder import Folder
 from edge_vfs.folder import SHOWN
@@ -231,11 +231,11 @@ def test_what_cannot_be_written_or_read_changes_nothing(
     Path("a.csv").write_text("a local file")
     files.write_bytes("a.csv", b"gr\xfcn")
     files.make_folder("runs")
-    with pytest.raises(UnicodeDecodeError):
+    with pytest.raises(UnicodeDecodeError, match="the encoding of 'a.csv', such as encoding='latin-1'"):
         files.read_text("a.csv")
     with pytest.raises(UnicodeEncodeError):
         files.write_text("a.csv", "文件", encoding="latin-1")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="not str; for text use write_text"):
         files.write_bytes("a.csv", "a.csv")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="write_bytes"):
         files.write_text("a.csv", b"x")  # type: ignore[arg-type]
@@ -258,10 +258,45 @@ def test_touch_never_empties_a_file(files: Folder) -> None:
     files.touch("runs/new.txt")
     assert files.stat("runs/new.txt").version == before.version
     assert files.read_bytes("runs/new.txt") == b"content"
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(
+        AlreadyExists, match="'runs/new.txt' exists already; choose another name, or leave exist_ok out"
+    ):
         files.touch("runs/new.txt", exist_ok=False)
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(AlreadyExists, match="'runs' is a folder"):
         files.touch("runs")
+
+
+def test_a_name_that_is_taken_says_by_what_and_which_argument_writes_it(files: Folder, tmp_path: Path) -> None:
+    files.upload("runs/a.csv", b"a")
+    files.upload("b.csv", b"b")
+    files.make_folder("kept")
+    (tmp_path / "sub").mkdir()
+    replaces = "exists already; choose another name, or overwrite=True replaces it"
+    for write, sentence in (
+        (lambda: files.make_folder("runs"), "'runs' exists already; choose another name, or exist_ok=True returns"),
+        (lambda: files.make_folder("b.csv", exist_ok=True), "'b.csv' is a file; choose another name"),
+        (lambda: files.upload_folder("b.csv", tmp_path / "sub"), "'b.csv' is a file; choose another name"),
+        (lambda: files.move("runs", "b.csv"), "'b.csv' is a file; choose another name"),
+        (lambda: files.upload("runs", b"", overwrite=False), "'runs' is a folder; give a path in it"),
+        (lambda: files.move("b.csv", "runs", overwrite=True), "'runs' is a folder; give a path in it"),
+        (lambda: files.copy("b.csv", "runs"), "'runs' is a folder; give a path in it"),
+        (
+            lambda: files.rename("runs", "kept"),
+            "'kept' is a folder; to move 'runs' into it, give the new path 'kept/runs'",
+        ),
+        (lambda: files.upload("b.csv", b"", overwrite=False), f"'b.csv' {replaces}"),
+        (lambda: files.move("runs/a.csv", "b.csv"), f"'b.csv' {replaces}"),
+        (lambda: files.copy("runs/a.csv", "b.csv"), f"'b.csv' {replaces}"),
+        (
+            lambda: files.copy("runs", "kept", recursive=True),
+            "'kept' exists already; choose another name, or overwrite=True copies into it",
+        ),
+    ):
+        with pytest.raises(AlreadyExists) as caught:
+            write()
+        assert str(caught.value).startswith(sentence)
+    with pytest.raises(Conflict, match="'runs' is not empty; recursive=True deletes it"):
+        files.delete("runs")
 
 
 # --- notebooks ------------------------------------------------------------------------------------
@@ -359,8 +394,12 @@ def test_a_tree_comes_down_and_goes_up_whole(tree: Folder, tmp_path: Path, monke
     assert local(tmp_path / "again") == expected
     with pytest.raises(AlreadyExists):
         tree.upload_folder("copies/first", tmp_path / "runs", overwrite=False)
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(FileNotFoundError, match="does not exist; check the path"):
         tree.upload_folder("copies", tmp_path / "nothing")
+    with pytest.raises(NotADirectoryError, match="is not a folder; upload it with upload$"):
+        tree.upload_folder("copies", tmp_path / "runs" / "mine.txt")
+    with pytest.raises(IsADirectoryError, match="is a folder; upload it with upload_folder"):
+        tree.upload("copies", tmp_path / "runs")
     with pytest.raises(BadEntry, match="download_folder"):
         tree.download("runs", tmp_path)
     with pytest.raises(NotFound):

@@ -275,7 +275,7 @@ def test_members_read_the_organizations_secrets_and_admins_write_them(
             lambda kept: kept.update_organization_secret("shared", {}),
             lambda kept: kept.delete_organization_secret("shared"),
         ):
-            with pytest.raises(Forbidden, match="this is for its admins"):
+            with pytest.raises(Forbidden, match="this is for the organization's admins"):
                 call(member.secrets)
     assert admin.secrets.read_organization_secret("shared") == {"a": 1}
 

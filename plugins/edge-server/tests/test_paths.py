@@ -58,6 +58,12 @@ def test_what_cannot_be_a_path_is_refused_in_a_printable_sentence(path: str) -> 
     assert len(str(caught.value)) < 400
 
 
+def test_a_slash_at_the_end_is_named() -> None:
+    for path, sentence in (("up/", "the path 'up/' ends with a slash; leave it out"), ("a//b", "leave out doubled")):
+        with pytest.raises(BadPath, match=sentence):
+            parse(path)
+
+
 @given(st.text())
 def test_whatever_is_sent_is_a_path_or_refused(text: str) -> None:
     sentence = ""

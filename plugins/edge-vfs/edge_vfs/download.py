@@ -74,14 +74,17 @@ def target_of(name: str, localpath: str | os.PathLike[str] | None) -> pathlib.Pa
 
     Raises:
         BadEntry: `name` cannot be a local name, or something other than a file has the path.
-        NotADirectoryError: the folder to download to does not exist.
+        FileNotFoundError: the folder to download to does not exist.
+        NotADirectoryError: the folder to download to is a file.
     """
     target = pathlib.Path(localpath if localpath is not None else ".")
     if target.is_dir():
         local_names.check(name)
         target = target / name
     if not target.parent.is_dir():
-        raise NotADirectoryError(f"the local folder {target.parent} to download to does not exist; make it first")
+        if target.parent.exists():
+            raise NotADirectoryError(f"{target.parent} is not a folder to download to; choose another local path")
+        raise FileNotFoundError(f"the local folder {target.parent} to download to does not exist; make it first")
     check_ordinary(target)
     return target
 
@@ -94,7 +97,7 @@ def check_ordinary(target: pathlib.Path) -> None:
     """
     if target.exists() and not target.is_file():
         # Renaming over a device or a pipe would remove it for everyone.
-        raise BadEntry(f"{target} is not an ordinary file and will not be replaced; choose another localpath")
+        raise BadEntry(f"{target} is not an ordinary file and will not be replaced; choose another local path")
 
 
 class Planned(NamedTuple):
@@ -159,7 +162,7 @@ def _children(store: FileStore, path: str, *, gone: bool) -> Iterator[Stat]:
 
 def _checked(name: str, folder: str, *, portable: bool) -> str:
     try:
-        local_names.check(name, portable=portable)
+        local_names.check(name, portable=portable, remedy="rename it, or download the files one by one")
     except BadEntry as error:
         raise BadEntry(f"in {'/' + folder!r}: {error}") from None
     return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import itertools
 import os
 import pathlib
@@ -26,6 +27,7 @@ from typing import (
 
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, EdgeError, NotFound
 from edge_vfs import download, local_names, local_tree, openers, patterns, table
+from edge_vfs.advice import advice
 from edge_vfs.file import File
 from edge_vfs.source import Source
 from edge_vfs.store import CopyingStore, FileStore, Stat
@@ -373,17 +375,18 @@ class Folder(Generic[FileT]):
                 a file while `overwrite` is False.
             BadEntry: a local name is not valid on the server, or the same as another there; or `strict` is
                 True, and something cannot be uploaded.
-            NotADirectoryError: the local folder does not exist.
+            FileNotFoundError: the local folder does not exist.
+            NotADirectoryError: `localpath` is a file.
             OSError: a local file cannot be read.
         """
         top = pathlib.Path(localpath)
         if not top.is_dir():
-            raise NotADirectoryError(f"the local folder {top} does not exist; check the path")
+            if top.exists():
+                raise NotADirectoryError(f"{str(top)!r} is not a folder; upload it with upload")
+            raise FileNotFoundError(f"the local folder {str(top)!r} does not exist; check the path")
         tree = local_tree.scan(top, normalized=self._normalizes_names)
         if tree.skipped and strict:
-            raise BadEntry(
-                f"{tree.sentence(top)}; nothing was uploaded: remove what is named, or leave strict out to skip it"
-            )
+            raise BadEntry(f"{tree.sentence(top)}; nothing was uploaded: remove what is named, or {advice('strict')}")
         if tree.skipped:
             warnings.warn(f"{tree.sentence(top)}; skipped", UserWarning, stacklevel=2)
         folder = self.make_folder(name, exist_ok=True)
@@ -421,10 +424,11 @@ class Folder(Generic[FileT]):
             AlreadyExists: a folder has the name, or a file has it and `overwrite` is False.
             BadEntry: the name is not valid, or the file object stands at the end of its content, as after
                 writing to it; call its ``seek(0)`` first.
+            IsADirectoryError: the local path is a folder; `upload_folder` uploads it.
             OSError: the local file cannot be opened.
         """
         path = self._join(name)
-        with Source(fileobj) as source:
+        with Source(fileobj) as source, self._naming_taken(path, "file", advice("overwrite")):
             self._store.write(path, source, overwrite=overwrite)
 
     @overload
@@ -525,7 +529,12 @@ class Folder(Generic[FileT]):
             UnicodeDecodeError: the content is not text in this encoding.
             LookupError: the encoding is unknown.
         """
-        return self.read_bytes(name).decode(encoding, errors)
+        content = self.read_bytes(name)
+        try:
+            return content.decode(encoding, errors)
+        except UnicodeDecodeError as error:
+            error.reason += f"; give the encoding of {str(name)!r}, such as encoding='latin-1', or use read_bytes"
+            raise
 
     def write_bytes(self, name: Name, content: bytes | bytearray | memoryview, *, overwrite: bool = True) -> int:
         """Upload bytes as a file, and return their number; raises like `upload`.
@@ -535,7 +544,12 @@ class Folder(Generic[FileT]):
             content: the content.
             overwrite: False refuses to replace an existing file.
         """
-        block = memoryview(content)  # refuses a str, which `upload` would take for the path of a local file
+        try:
+            block = memoryview(content)  # refuses a str, which `upload` would take for the path of a local file
+        except TypeError:
+            raise TypeError(
+                f"the content must be bytes, not {type(content).__name__}; for text use write_text"
+            ) from None
         self.upload(name, block.cast("B") if block.contiguous else block.tobytes(), overwrite=overwrite)
         return block.nbytes
 
@@ -572,10 +586,12 @@ class Folder(Generic[FileT]):
             AlreadyExists: a folder has the name, or a file has it and `exist_ok` is False.
             BadEntry: the name is not valid.
         """
+        path = self._join(name)
         try:
-            self.upload(name, b"", overwrite=False)
+            with Source(b"") as source, self._naming_taken(path, "file", "leave exist_ok out to keep it"):
+                self._store.write(path, source, overwrite=False)
         except AlreadyExists:
-            if not exist_ok or self.stat(name).kind != "file":
+            if not exist_ok or self._store.stat(path).kind != "file":
                 raise
 
     def _files(self, enters: Callable[[str], bool]) -> Iterator[tuple[str, FileT]]:
@@ -613,7 +629,8 @@ class Folder(Generic[FileT]):
             BadEntry: the name is not valid.
         """
         path = self._join(name)
-        self._store.make_folder(path, exist_ok=exist_ok)
+        with self._naming_taken(path, "folder", advice("exist_ok")):
+            self._store.make_folder(path, exist_ok=exist_ok)
         return type(self)(self._store, path)
 
     def move(self, name: Name, new_path: Name, *, overwrite: bool = False) -> None:
@@ -629,7 +646,19 @@ class Folder(Generic[FileT]):
             AlreadyExists: the new path is taken.
             Conflict: a folder would be moved into itself.
         """
-        self._store.move(self._join(name), self._join(new_path), overwrite=overwrite)
+        self._move(self._join(name), self._join(new_path), overwrite=overwrite)
+
+    def _move(self, path: str, new: str, *, overwrite: bool) -> None:
+        try:
+            self._store.move(path, new, overwrite=overwrite)
+        except AlreadyExists as error:
+            kind = self._kind(path)
+            if kind == "folder" and self._kind(new) == "folder":
+                inside = f"{new}/{path.rpartition('/')[2]}"
+                error.args = (f"{new!r} is a folder; to move {path!r} into it, give the new path {inside!r}",)
+            elif kind:
+                self._name_taken(error, new, kind, advice("overwrite"))
+            raise
 
     def copy(self, name: Name, new_path: Name, *, recursive: bool = False, overwrite: bool = False) -> None:
         """Copy a file or folder within the store, which moves no bytes through this machine.
@@ -654,7 +683,8 @@ class Folder(Generic[FileT]):
         if not isinstance(self._store, CopyingStore):
             raise BadEntry("this store cannot copy; download the file and upload it under the new name")
         if self._store.stat(path).kind == "file":
-            self._store.copy(path, new, overwrite=overwrite)
+            with self._naming_taken(new, "file", advice("overwrite")):
+                self._store.copy(path, new, overwrite=overwrite)
             return
         if not recursive:
             raise BadEntry(f"{str(name)!r} is a folder; recursive=True copies it and everything in it")
@@ -670,10 +700,12 @@ class Folder(Generic[FileT]):
             folders.append(below)
             files += [f"{below}/{file}" for file in names]
         for below in folders:
-            self._store.make_folder(new + below, exist_ok=overwrite or below != "")
+            with self._naming_taken(new + below, "folder", advice("merge")):
+                self._store.make_folder(new + below, exist_ok=overwrite or below != "")
         for done, below in enumerate(files):
             try:
-                store.copy(path + below, new + below, overwrite=overwrite)
+                with self._naming_taken(new + below, "file", advice("overwrite")):
+                    store.copy(path + below, new + below, overwrite=overwrite)
             except BaseException as error:
                 before = f"{done} of {len(files)} files had been copied before {'/' + path + below!r}"
                 local_tree.tell(error, before)
@@ -691,7 +723,7 @@ class Folder(Generic[FileT]):
             raise BadEntry(f"{new_name!r} is not a name; to change the folder as well, use move")
         path = self._join(name)
         parent, slash, _ = path.rpartition("/")
-        self._store.move(path, f"{parent}{slash}{new_name}", overwrite=overwrite)
+        self._move(path, f"{parent}{slash}{new_name}", overwrite=overwrite)
 
     def delete(self, name: Name, *, recursive: bool = False) -> None:
         """Delete a file or folder.
@@ -704,7 +736,44 @@ class Folder(Generic[FileT]):
             NotFound: the file or folder does not exist.
             Conflict: the folder is not empty, and `recursive` is False.
         """
-        self._store.delete(self._join(name), recursive=recursive)
+        path = self._join(name)
+        try:
+            self._store.delete(path, recursive=recursive)
+        except Conflict as error:
+            if error.code == "not_empty":
+                error.args = (f"the folder {path!r} is not empty; {advice('recursive')}",)
+            raise
+
+    @contextlib.contextmanager
+    def _naming_taken(self, path: str, kind: str, remedy: str) -> Iterator[None]:
+        """Say of a path that is taken what has it, and what to do.
+
+        Args:
+            path: the path to write.
+            kind: what is written.
+            remedy: how to write it in spite of what has the path, if that is of the same kind.
+        """
+        try:
+            yield
+        except AlreadyExists as error:
+            self._name_taken(error, path, kind, remedy)
+            raise
+
+    def _name_taken(self, error: AlreadyExists, path: str, kind: str, remedy: str) -> None:
+        taken_by = self._kind(path)
+        if taken_by == kind:
+            error.args = (f"{path!r} exists already; choose another name, or {remedy}",)
+        elif taken_by == "folder":
+            error.args = (f"{path!r} is a folder; give a path in it, or choose another name for the file",)
+        elif taken_by:
+            error.args = (f"{path!r} is a file; choose another name for the folder",)
+
+    def _kind(self, path: str) -> str:
+        """Return the kind of an entry; empty if nobody can tell, as of one that is gone by now."""
+        try:
+            return self._store.stat(path).kind
+        except EdgeError:
+            return ""
 
     def _join(self, name: Name) -> str:
         if isinstance(name, Folder):

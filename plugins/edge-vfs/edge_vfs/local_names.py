@@ -19,6 +19,7 @@ import unicodedata
 from collections.abc import Collection
 
 from edge_core.errors import BadEntry
+from edge_vfs.advice import advice
 
 # Naming Files, Paths, and Namespaces (Windows): these, and these with any extension, are devices.
 _DEVICE = re.compile(
@@ -34,8 +35,13 @@ STRICT = sys.platform == "win32"
 """Whether the portable rules, which are those of Windows, are this system's own."""
 
 
-def check(name: str, *, portable: bool = False) -> None:
+def check(name: str, *, portable: bool = False, remedy: str | None = None) -> None:
     """Check that `name` can be the name of a local file, on this system or, if `portable`, on every system.
+
+    Args:
+        name: the name.
+        portable: whether every system must be able to hold it.
+        remedy: what an error advises; by default to give another local name.
 
     >>> check("plate-7.csv")
     >>> check("con.txt", portable=True)
@@ -47,7 +53,7 @@ def check(name: str, *, portable: bool = False) -> None:
     """
     reason = _reason(name, portable=portable or STRICT)
     if reason is not None:
-        raise BadEntry(f"{name!r} cannot be a local file's name, as it {reason}; give another name by localpath=")
+        raise BadEntry(f"{name!r} cannot be a local file's name, as it {reason}; {remedy or advice('localpath')}")
 
 
 def is_portable(name: str) -> bool:
@@ -162,7 +168,7 @@ def check_folder(path: pathlib.Path) -> None:
     if os.path.lexists(path) and (not stat.S_ISDIR(os.lstat(path).st_mode) or _is_junction(path)):
         raise BadEntry(
             f"{path} is a link or a file, and a folder is to be downloaded there; move it away or choose "
-            "another localpath"
+            "another local path"
         )
 
 

@@ -39,6 +39,7 @@ class Source:
 
     Raises:
         BadEntry: the file object stands at the end of its content, so that nothing would be uploaded.
+        IsADirectoryError: the path is a folder's.
         OSError: the local file cannot be opened.
         TypeError: `fileobj` is of another type, or gives text.
     """
@@ -49,6 +50,8 @@ class Source:
         self._owned = False
         self.mtime_ns: int | None = None
         if isinstance(fileobj, (str, os.PathLike)):
+            if os.path.isdir(fileobj):
+                raise IsADirectoryError(f"{os.fspath(fileobj)!r} is a folder; upload it with upload_folder")
             self._file: Any = open(fileobj, "rb", buffering=0)  # noqa: SIM115  # closed by this object
             self._owned = True
             self.mtime_ns = _mtime_ns(os.fstat(self._file.fileno()), fileobj)

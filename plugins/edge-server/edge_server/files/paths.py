@@ -30,6 +30,8 @@ def parse(path: str) -> tuple[str, ...]:
     segments = tuple(unicodedata.normalize("NFC", segment) for segment in relative.split("/"))
     if len(segments) > MAX_DEPTH:
         raise BadPath(f"the path has {len(segments)} segments; at most {MAX_DEPTH} are allowed")
+    if not segments[-1] and all(segments[:-1]):
+        raise BadPath(f"the path {show(path)} ends with a slash; leave it out")
     for segment in segments:
         _check(segment, path)
     return segments
@@ -42,7 +44,7 @@ def join(segments: tuple[str, ...]) -> str:
 
 def _check(segment: str, path: str) -> None:
     if not segment:
-        raise BadPath(f"the path {show(path)} has an empty segment; leave out doubled slashes and the one at the end")
+        raise BadPath(f"the path {show(path)} has an empty segment; leave out doubled slashes")
     if segment in (".", ".."):
         raise BadPath(f"the path {show(path)} holds {segment!r}; write it from the root, without steps")
     for character in segment:

@@ -39,9 +39,9 @@ PEOPLE = {
     ANYONE: "anyone",
     USER: "any user, for what is their own",
     MEMBER: "members of the organization",
-    DEVELOPER: "its developers and admins",
-    ORG_ADMIN: "its admins",
-    APPOINTER: "its admins, or a server admin while it has none",
+    DEVELOPER: "the organization's developers and admins",
+    ORG_ADMIN: "the organization's admins",
+    APPOINTER: "the organization's admins, or a server admin while it has none",
     SERVER_ADMIN: "server admins",
 }
 """Whom a rule lets in, for people."""
