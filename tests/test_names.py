@@ -47,6 +47,8 @@ def attempt(files: Any, name: str, top: pathlib.Path) -> str:
         (stored,) = [entry for entry in (work / path).parent.scan() if entry.name == path.rpartition("/")[2]]
         assert stored.size == len(CONTENT)
         work.move(name, "plain.txt")
+        if "/" in path:
+            work.delete(path.partition("/")[0], recursive=True)  # it can have the name, as in "0/0"
         work.rename("plain.txt", stored.name)
         assert work.exists(stored.name)
         work._repr_html_()
