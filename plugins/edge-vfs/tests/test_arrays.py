@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 import warnings
@@ -128,3 +129,23 @@ def test_an_archive_that_is_closed_says_so() -> None:
         pass
     with pytest.raises(UnreadableContent, match=r"a\.npz is closed; take its arrays before, or open it again"):
         members["a"]
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+@pytest.mark.parametrize("content", [b"nothing", b"\0" * 100, b"\x89HDF\r\n\x1a\n"])
+def test_content_that_is_no_file_of_numpy_is_an_error_that_says_it(name: str, content: bytes) -> None:
+    with pytest.raises(UnreadableContent, match=f"{name} is damaged or no file of NumPy's, as its first bytes say"):
+        opened(name, content)
+
+
+def test_an_archive_that_was_cut_short_is_an_error_that_says_it() -> None:
+    with pytest.raises(UnreadableContent, match=r"a\.npz is damaged or cut short: it begins as an archive of arrays"):
+        opened("a.npz", archive(a=numpy.ones(9))[:100])
+
+
+@pytest.mark.parametrize("function", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_an_open_archive_says_what_can_be_pickled(function: Any) -> None:
+    with opened("a.npz", archive(a=numpy.ones(2))) as members:
+        with pytest.raises(TypeError, match=r"a\.npz is an open archive, which cannot be pickled or copied; dict\("):
+            function(members)
+        assert list(dict(members)) == ["a"]

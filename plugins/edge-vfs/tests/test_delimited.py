@@ -221,7 +221,7 @@ def test_a_suffix_of_another_opener_names_it(name: str, opener: str, options: di
         ("a,b\n1,2\n".encode("utf-16-le"), "has zero bytes"),
     ],
 )
-def test_what_is_no_csv_is_not_read_as_one(name: str, content: bytes | str, sentence: str) -> None:
+def test_json_and_binary_content_are_not_read_as_csv(name: str, content: bytes | str, sentence: str) -> None:
     with pytest.raises(UnreadableContent, match=f"{name} .*{sentence}"):
         opened(name, content, "pandas")
     if isinstance(content, str):
@@ -240,3 +240,25 @@ def test_a_csv_under_an_unknown_suffix_is_a_table(name: str, header: str) -> Non
     assert opened(name, f"{header}\n1,2\n", "pandas").to_numpy().tolist() == [[1, 2]]
     text = f"{header}\n1,2\n".encode("utf-16-le")
     assert opened(name, text, "pandas", encoding="utf-16-le").to_numpy().tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("content", ["# by hand\n# again\na,b\n1,2\n", "\ufeff# by hand\na,b,c\n1,2,3\n"])
+def test_rows_below_a_comment_name_the_option(content: str) -> None:
+    with pytest.raises(UnreadableContent, match='and its header 1; give comment="#" if lines that begin so are'):
+        opened("a.csv", content)
+    assert opened("a.csv", content, comment="#")["a"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "content", ["# by hand\na\n1\n", "# a, b, c\na,b\n1,2\n", "# by, hand\n# on, monday\na,b\n1,2\n"]
+)
+def test_a_comment_that_became_the_header_gives_a_warning(content: str) -> None:
+    with pytest.warns(InexactWarning, match="the first line of a.csv begins with '#'.*give comment=\"#\""):
+        opened("a.csv", content)
+
+
+@pytest.mark.parametrize("content", ["#,plate\n1,2\n", "#a,b\n1,2\n", "#\n1\n", "# a,b\n1,2\n", "#a\n"])
+def test_a_name_of_a_column_can_begin_with_a_number_sign(content: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert opened("a.csv", content).columns[0].startswith("#")

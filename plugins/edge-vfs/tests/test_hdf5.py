@@ -182,3 +182,10 @@ def test_it_is_not_read_as_a_table_and_takes_no_options(monkeypatch: pytest.Monk
     assert isinstance(opened("a.h5", b"?"), File)
     with pytest.raises(MissingPackage, match="python -m pip install h5py"):
         opened("a.h5", b"?", "h5py")
+
+
+def test_it_is_shown_by_its_name() -> None:
+    with opened("runs/a.h5", written(plate)) as first, opened("runs/a.h5", written(plate)) as second:
+        assert repr(first) == '<HDF5 file "a.h5" (mode r)>'
+        assert first.filename == second.filename == "a.h5"
+    assert repr(first) == "<Closed HDF5 file>"

@@ -131,3 +131,23 @@ def test_an_opener_lists_its_options(monkeypatch: Any) -> None:
 def test_nothing_that_pickles_has_an_opener() -> None:
     for name in ("a.pkl", "a.pickle", "a.joblib", "a.dill", "a.pt", "a.pkl.gz"):
         assert isinstance(opened(name, b"cos\nsystem\n"), File)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("a.csv", "a,b\n1,2\n", {"usecols": ["zzz"]}),
+        ("a.csv", "a,b\n1,2\n", {"dtype": {"a": "nope"}, "sep": ","}),
+        ("a.csv", "a,b\nx,2\n", {"dtype": int}),
+        ("a.csv", "a,b\n1,2\n", {"encoding": "nope"}),
+        ("a.jsonl", '{"a": 1}\n', {"nrows": "x"}),
+        ("a.txt", "x", {"encoding": "nope"}),
+        ("a.json", "1.5", {"parse_float": 3}),
+        ("a.yaml", "x", {"document": "x"}),
+    ],
+)
+def test_an_option_that_does_not_fit_is_named(name: str, content: str, options: dict[str, Any]) -> None:
+    named = f"the option {next(iter(options))}" if len(options) == 1 else f"the options {', '.join(options)}"
+    with pytest.raises(UnreadableContent, match=rf"{name} could not be opened by \w+ with {named} \(") as raised:
+        opened(name, content, **options)
+    assert str(raised.value).endswith("; change what you gave, or leave it out")

@@ -135,8 +135,10 @@ def test_files_of_the_writers_are_left_out_and_parts_are_ordered_by_number() -> 
 
 
 def test_what_is_not_a_folder_of_parquet_files_is_a_sentence() -> None:
-    with pytest.raises(UnreadableContent, match=r"t\.parquet has no Parquet files"):
-        opened({"_SUCCESS": b""})
+    others: list[dict[str, bytes]] = [{"_SUCCESS": b""}, {"a.csv": b"a,b", "b.png": b""}, {"a": b"PAR", "b": b"x" * 99}]
+    for files in others:
+        with pytest.raises(UnreadableContent, match=r"t\.parquet has no Parquet files; leave open_with out"):
+            opened(files)
     with pytest.raises(UnreadableContent, match="a table of Delta Lake, whose log says which of its files still count"):
         opened({"part-0.parquet": part(a=[1]), "_delta_log/00000.json": b"{}"})
     with pytest.raises(UnreadableContent, match=r"part-1\.parquet could not be read as a Parquet file"):

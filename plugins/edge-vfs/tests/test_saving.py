@@ -157,14 +157,18 @@ SELF.append(SELF)
         ("a.csv", pandas.DataFrame([[1, 2]]), "the name 0 of a column comes back as '0'", "give header=None here"),
         ("a.csv", pandas.DataFrame([[1, 2]], columns=["a", "a"]), "the name 'a' of a column comes back as 'a.1'", ""),
         ("a.csv", pandas.DataFrame([[1]], columns=[["a"], ["b"]]), "comes back as 'a'", "save it as a.parquet"),
-        ("a.csv", pandas.DataFrame(), "what was written cannot be opened again", "save it as a.parquet"),
+        ("a.csv", pandas.DataFrame(), "it has no columns, so that nothing would be written; save it as a.parquet", ""),
         ("a.csv", frame(z=[1 + 2j]), "is of type complex128", "give dtype={'z': 'complex128'} here and to open"),
         ("a.csv", frame(p=pandas.interval_range(0, 1)), "is of type interval", "save it as a.parquet"),
         ("a.jsonl", frame(x=[float("inf")]), "it has an infinite number, which JSON does not", "save it as a.parquet"),
         ("a.jsonl", frame(d=[dt.date(2024, 1, 2)]), "type date is not JSON serializable", "save it as a.parquet"),
         ("a.jsonl", pandas.DataFrame([[1]], columns=[1]), "its columns need names that are texts", "a.parquet"),
         ("a.parquet", frame(n=[1, "x"]), "Could not convert 'x'", "save it as a.jsonl"),
-        ("a.parquet", frame(v=[[1, 2]]), "is of type list, and comes back as ndarray", "save it as a.jsonl"),
+        ("a.parquet", frame(v=[[1, 2.5]]), "'v'[0] is of type int, and comes back as float", "save it as a.jsonl"),
+        ("a.parquet", frame(v=[[1, None]]), "'v'[0] is of type int, and comes back as float", "save it as a.jsonl"),
+        ("a.feather", frame(v=[[1], [2.5]]), "'v'[0] is of type int, and comes back as float", "save it as a.jsonl"),
+        ("a.parquet", frame(v=[(1, 2)]), "is of type tuple, and comes back as ndarray", ""),
+        ("a.parquet", frame(v=[[dt.datetime(2024, 1, 2)]]), "is of type datetime, and comes back as datetime64", ""),
         ("a.parquet", frame(t=numpy.array(["2024-01-02"], "M8[s]")), "and comes back as datetime64[ms]", "a.feather"),
         ("a.xlsx", frame(n=[2**53 + 1]), "and comes back as 9007199254740992", "save it as a.parquet"),
         ("a.xlsx", frame(t=pandas.to_datetime(["2024-01-02T00Z"])), "has a time zone, which a sp", "a.parquet"),
@@ -181,7 +185,7 @@ SELF.append(SELF)
         ("a.ods", frame(t=["x" * 32_768]), "a text of 32768 characters", "save it as a.parquet"),
         ("a.xls", PLATE, "nothing here writes .xls", "save it as a.xlsx"),
         ("a.odt", PLATE, "nothing here writes .odt", "save it as a.xlsx"),
-        ("a.csv", PLATE["n"], "a pandas.DataFrame is needed, not Series", ""),
+        ("a.csv", PLATE["n"], "a pandas.DataFrame is needed, not Series; to_frame() makes one", ""),
         ("a.csv", {"a": [1]}, "a pandas.DataFrame is needed, not dict", "save it as a.json"),
         ("a.json", {"x": float("nan")}, "it has NaN or an infinite number, which JSON does not", "use None instead"),
         ("a.json", {"p": {1: "x"}}, "the key 1 of it['p'] is of type int, and comes back as str", ""),
@@ -195,7 +199,7 @@ SELF.append(SELF)
         ("a.yaml", {"p": decimal.Decimal("0.1")}, "YAML has texts, numbers, dates, None, lists and dicts, and", ""),
         ("a.yaml", SELF, "it holds itself, or is nested too deep to be compared", ""),
         ("a.json", SELF, "Circular reference", ""),
-        ("a.h5", {"a": 1}, "cannot save, as", ""),
+        ("a.h5", {"a": 1}, "names that end in .h5 are opened here, but not saved; names that end in .parquet, ", ""),
         ("a.nc", {"a": 1}, "an xarray.Dataset is needed, not dict", "save it as a.json"),
         ("a.txt", b"x", "a text is needed, not bytes", "upload bytes that you write yourself"),
         ("a.txt", "\ufeffx", "comes back as 'x'", ""),
@@ -306,6 +310,36 @@ def test_an_archive_and_lists_of_a_table_that_were_opened_are_saved() -> None:
     assert frames.difference(texts, again("a.parquet", texts)) is None
     with files.open("a.npz", "file") as file:
         assert "it is a file already; upload stores what a file gives" in refusal("a.bin", file)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [[1, 2], [], None],
+        [["a", None]],
+        [[1.5, float("nan"), -0.0]],
+        [[True, False]],
+        [[[1], [2, 3]]],
+        [[{"a": 1}]],
+        [[dt.date(2024, 1, 2), None]],
+        [[2**53 + 1, None]],
+        [[numpy.int64(1)], [numpy.int64(2)]],
+        [[numpy.float32(0.1)]],
+        [[b"x"]],
+    ],
+)
+def test_lists_come_back_as_arrays_of_the_same_elements(cells: list[Any]) -> None:
+    lists = pandas.DataFrame({"v": cells})
+    for name in ("a.parquet", "a.feather"):
+        opened = again(name, lists)
+        assert isinstance(opened["v"][0], numpy.ndarray)
+        assert frames.difference(opened, again(name, opened)) is None
+
+
+def test_a_list_that_changed_is_no_list_of_the_same_elements() -> None:
+    saved = frame(v=[[1, 2]])
+    for changed in ([1, 3], [1, 2, 3], [1.0, 2.0], [True, True], numpy.array([1, 2], "int8"), ["1", "2"]):
+        assert frames.difference(saved, frame(v=[numpy.asarray(changed)])) is not None
 
 
 def test_floats_keep_all_their_digits_in_a_spreadsheet() -> None:
@@ -419,8 +453,11 @@ def test_imageio_saves_arrays_when_it_is_named() -> None:
 
 
 def test_options_that_cannot_be_used_are_to_be_left_out() -> None:
-    sentence = refusal("a.xlsx", PLATE, sheet_name="a/b")
-    assert sentence.endswith("Invalid character / found in sheet title); leave sheet_name out")
+    for name in ("a/b", "a" * 32, "", "'a'", "[1]", "a\0"):
+        sentence = refusal("a.xlsx", PLATE, sheet_name=name)
+        assert f"{name!r} is no name for a sheet, which has 1 to 31 characters" in sentence
+        assert sentence.endswith("; leave sheet_name out")
+    assert frames.difference(PLATE, again("a.xlsx", PLATE, sheet_name="ä" * 31)) is None
     assert "unknown encoding" in refusal("a.csv", PLATE, encoding="nope")
 
 
@@ -493,9 +530,20 @@ def test_an_opener_of_a_third_party_that_closes_its_file_is_named(fasta: type[Le
     assert "Letters cannot write it (ValueError: I/O operation on closed file" in refusal("a.fasta", [])
 
 
-def test_an_opener_that_cannot_save_is_named_with_those_that_can(fasta: type[Letters], monkeypatch: Any) -> None:
+def test_a_name_that_is_only_opened_says_which_are_saved(fasta: type[Letters], monkeypatch: Any) -> None:
     monkeypatch.delattr(fasta, "save")
-    assert "Letters, which opens it, cannot save, as JSONOpener can" in refusal("a.fasta", ["ACGT"])
+    assert "names that end in .fasta are opened here, but not saved; names that" in refusal("a.fasta", ["ACGT"])
+
+
+def test_an_opener_that_only_opens_is_named() -> None:
+    assert "files of 'h5py' are opened here, but not saved; names that end in .parq" in refusal("a", b"", "h5py")
+
+
+def test_a_refusal_has_no_advice_about_a_file_that_does_not_exist(monkeypatch: Any) -> None:
+    monkeypatch.setattr(openers.JSONOpener, "save", lambda self, file, value: file.write(b"{"))
+    sentence = refusal("a.json", {})
+    assert "what was written cannot be opened again, as a.json could not be opened by JSONOpener (JSON" in sentence
+    assert "gives its bytes" not in sentence
 
 
 class Plate:

@@ -116,6 +116,19 @@ def test_other_values_are_the_same_in_both(text: str, value: Any) -> None:
         assert (again, type(again)) == (value, type(value))
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("[no]", "'no' would be another value in 1.2"),
+        ("[no, 2024-01-02]", "'no' and 1 other would be other values in 1.2"),
+        ("[2024-01-02, no, 1e-5, 2024-01-02 10:00:00]", "'no' and 3 others would be other values in 1.2"),
+    ],
+)
+def test_all_values_that_would_be_others_are_counted(content: str, sentence: str) -> None:
+    with pytest.warns(InexactWarning, match=sentence):
+        opened("a.yaml", content)
+
+
 def test_dates_are_texts_in_the_newer_version() -> None:
     assert opened("a.yaml", "2024-01-02", version="1.2") == "2024-01-02"
 

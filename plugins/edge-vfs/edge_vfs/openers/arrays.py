@@ -38,6 +38,12 @@ class NumPyOpener:
                 file.seek(0)
                 array = numpy.load(file, allow_pickle=False)
             except ValueError as error:
+                file.seek(0)
+                if not head_of(file).startswith((b"\x93NUMPY", b"\x80")):  # the second is that of a pickle
+                    raise UnreadableContent(
+                        f"{file.basename} is damaged or no file of NumPy's, as its first bytes say; "
+                        'open_with="file" gives its bytes'
+                    ) from error
                 raise _refused(file.basename, error) from error
             if file.tell() < file.size:
                 warn(
@@ -127,7 +133,19 @@ def _archive(numpy: Any, file: File, limit: int) -> Any:
             with self.zip.open(member) as content:
                 _check_length(numpy, f"{key} of {file.basename}", content, member.file_size)
 
-    archive = NpzFile(file, allow_pickle=False)
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            raise TypeError(
+                f"{file.basename} is an open archive, which cannot be pickled or copied; dict(archive) has its arrays, "
+                "which can"
+            )
+
+    try:
+        archive = NpzFile(file, allow_pickle=False)
+    except zipfile.BadZipFile as error:
+        raise UnreadableContent(
+            f"{file.basename} is damaged or cut short: it begins as an archive of arrays, and its list of them is "
+            'missing; open_with="file" gives its bytes'
+        ) from error
     members = archive.zip.namelist()
     if members and not any(member.endswith(".npy") for member in members):
         raise UnreadableContent(

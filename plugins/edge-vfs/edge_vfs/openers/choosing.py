@@ -134,7 +134,7 @@ def run(opener: Opener, file: File, options: Mapping[str, Any] | None = None) ->
         return opener.open(file, **options)
     except UnreadableContent as error:
         if file.size == 0:
-            raise _unreadable(file, name, known, error) from error
+            raise _unreadable(file, name, known, options, error) from error
         raise
     except EdgeError:
         raise
@@ -142,16 +142,18 @@ def run(opener: Opener, file: File, options: Mapping[str, Any] | None = None) ->
         cause = edge_error(error)
         if cause is not None:
             raise cause from None
-        raise _unreadable(file, name, known, error) from error
+        raise _unreadable(file, name, known, options, error) from error
 
 
-def _unreadable(file: File, opener: str, options: Collection[str], error: Exception) -> UnreadableContent:
-    """Return the error that says why `opener` failed."""
+def _unreadable(
+    file: File, opener: str, known: Collection[str], options: Collection[str], error: Exception
+) -> UnreadableContent:
+    """Return the error that says why `opener` failed, which takes the options `known`, with `options`."""
     if file.size == 0:
         return UnreadableContent(f'{file.basename} is empty; upload its content, or open_with="file" gives its bytes')
     if isinstance(error, RecursionError):
         sentence = f"{file.basename} is nested more deeply than {opener} can read"
-    elif isinstance(error, UnicodeDecodeError) and "encoding" in options:
+    elif isinstance(error, UnicodeDecodeError) and "encoding" in known:
         return UnreadableContent(
             f"{file.basename} is not a text in {error.encoding}; give its encoding, such as encoding='latin-1', "
             'or open_with="file" gives its bytes'
@@ -159,7 +161,14 @@ def _unreadable(file: File, opener: str, options: Collection[str], error: Except
     else:
         # An object's address says nothing about the file.
         reason = re.sub(r"<[\w.]+ object at 0x[0-9a-fA-F]+>", "the content", str(error).strip())
-        sentence = f"{file.basename} could not be opened by {opener} ({type(error).__name__}: {reason})"
+        failure = f"({type(error).__name__}: {' '.join(reason.split())})"
+        if options:
+            which = f"the option {next(iter(options))}" if len(options) == 1 else f"the options {', '.join(options)}"
+            return UnreadableContent(
+                f"{file.basename} could not be opened by {opener} with {which} {failure}; change what you gave, or "
+                "leave it out"
+            )
+        sentence = f"{file.basename} could not be opened by {opener} {failure}"
     return UnreadableContent(f'{sentence}; open_with="file" gives its bytes')
 
 

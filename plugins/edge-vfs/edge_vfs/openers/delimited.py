@@ -109,6 +109,11 @@ def read(file: File, separator: str, options: dict[str, Any]) -> Any:
         file.seek(0)
         return _read_surplus(pandas, file, file.readall(), len(header), options)
     _look_for_separators(file, frame, options["sep"])
+    if _is_comment(header, first):
+        warn(
+            f"the first line of {file.basename} begins with '#' and was read as the names of the columns; "
+            'give comment="#" if it is a comment'
+        )
     return frame
 
 
@@ -208,6 +213,14 @@ def _first_rows(text: str, options: dict[str, Any]) -> tuple[list[str], list[str
         return [], []
 
 
+def _is_comment(header: Sequence[str], first: Sequence[str]) -> bool:
+    """Return whether the first row is rather a comment than names, of which the first can be ``#`` or ``#plate``."""
+    if not header or not header[0].startswith("#"):
+        return False
+    is_sentence = len(header) == 1 and header[0][1:2].isspace()
+    return is_sentence or (bool(first) and (len(first) != len(header) or first[0].startswith("#")))
+
+
 def _names(header: Sequence[str], text: str) -> dict[str, Any]:
     """Return options that name the columns of a header which repeats many names as pandas does; else none.
 
@@ -237,7 +250,9 @@ def _read_surplus(pandas: Any, file: File, content: bytes, width: int, options: 
         if any(row[width:]):
             others = [other for other in _OTHER_SEPARATORS.get(options["sep"], ()) if other in text.partition("\n")[0]]
             advice = "give index_col=0 if the first column has names of rows, or usecols= to choose columns"
-            if width == 1 and others:
+            if text.lstrip("\ufeff\r\n").startswith("#"):
+                advice = 'give comment="#" if lines that begin so are comments'
+            elif width == 1 and others:
                 advice = f"give sep={others[0]!r} if that separates its cells"
             raise UnreadableContent(
                 f"row {number} of {file.basename} has {len(row)} cells and its header {width}; {advice}"
@@ -360,6 +375,8 @@ def write(file: IO[bytes], frame: Any, separator: str, options: dict[str, Any]) 
     header = options.get("header", 0)
     if header not in (0, None):
         raise UnsavableValue(f"header must be 0 for a row of names or None for none, not {header!r}")
+    if frame.shape[1] == 0 and not _is_kept(options):
+        raise UnsavableValue("it has no columns, so that nothing would be written")
     text = io.TextIOWrapper(file, encoding=options.get("encoding") or "utf-8", newline="")
     frame.to_csv(
         text,

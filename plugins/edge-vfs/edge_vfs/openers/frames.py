@@ -12,8 +12,8 @@ from edge_vfs.openers import comparing
 def difference(frame: Any, opened: Any) -> str | None:
     """Return a clause that says what differs in `opened`, or None.
 
-    Equal are values, their types, and which are missing. Texts may be of another type of pandas for texts, and an
-    index may be a range or the same numbers.
+    Equal are values, their types, and which are missing. Texts may be of another type of pandas for texts, an
+    index may be a range or the same numbers, and a list may be an array of its elements.
     """
     if frame.shape[1] != opened.shape[1]:
         return f"it has {_count(frame.shape[1], 'column')}, and comes back with {opened.shape[1]}"
@@ -66,10 +66,23 @@ def _in_column(column: Any, opened: Any, place: str) -> str | None:
         if _is_missing(comes_back) and not _is_missing(cell):
             return f"{_short(cell)} in {place} comes back as a missing value"
         if not _is_missing(cell):
-            clause = comparing.difference(cell, comes_back, f"{_short(cell)} in {place}")
+            clause = comparing.difference(cell, _as_list(cell, comes_back), f"{_short(cell)} in {place}")
             if clause is not None:
                 return clause
     return None
+
+
+def _as_list(cell: Any, opened: Any) -> Any:
+    """Return an array as a list where a list was saved: pandas has no lists, and gives those of Arrow as arrays.
+
+    Its elements are of the types that they have in the list, so that they are compared as well.
+    """
+    if type(cell) is not list or type(opened).__name__ != "ndarray" or len(cell) != len(opened):
+        return opened
+    # Whole numbers, floats and booleans of Python are these types of NumPy, and no others.
+    plain = opened.dtype in ("int64", "float64", "bool") and not any(hasattr(element, "dtype") for element in cell)
+    elements = opened.tolist() if plain else list(opened)
+    return [_as_list(element, comes_back) for element, comes_back in zip(cell, elements, strict=True)]
 
 
 def _holds_objects(column: Any) -> bool:

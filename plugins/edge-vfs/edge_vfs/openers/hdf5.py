@@ -108,7 +108,7 @@ class _Blocks(io.RawIOBase):
         return block
 
     def __repr__(self) -> str:
-        return f"<HDF5 of {self.file!r}>"  # which is the file's name for h5py
+        return self.file.basename  # h5py takes it for the file's name
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edge_core.errors import BadEntry, EdgeError
 from edge_vfs.file import File
 from edge_vfs.openers import arrow_columns, columnar
-from edge_vfs.openers.opener import UnreadableContent, warn
+from edge_vfs.openers.opener import UnreadableContent, head_of, warn
 from edge_vfs.openers.unpacking import OPTION
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def _parts(folder: Folder[Any]) -> list[Part]:
         if not name.startswith(("_", ".")):
             parts.append(Part(path, file, dict(_partition(name) for name in folders if "=" in name)))
     named = [part for part in parts if part.path.lower().endswith(_SUFFIXES)]
-    if not parts:
+    parts = sorted(parts, key=_order)
+    if not parts or (not named and not head_of(parts[0].file).startswith(b"PAR1")):
         raise UnreadableContent(f"{folder.basename} has no Parquet files; leave open_with out to open it as a Folder")
     if named and len(named) < len(parts):
         others = [part.path for part in parts if part not in named]

@@ -22,6 +22,11 @@ def write(file: Content, frame: Any, options: dict[str, Any]) -> None:
         raise UnsavableValue(f"nothing here writes {suffix}, and of the spreadsheets xlsx and ods can be saved")
     if not isinstance(sheet_name, str) or header not in (0, None):
         raise UnsavableValue("sheet_name must be a text, and header 0 for a row of names or None for none")
+    if suffix == ".xlsx" and not _is_sheet_name(sheet_name):
+        raise UnsavableValue(
+            f"{sheet_name!r} is no name for a sheet, which has 1 to 31 characters, none of them one of []:*?/\\, and "
+            "no apostrophe at an end"
+        )
     with_index = options.get("index_col") is not None and options["index_col"] is not False
     columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
     names = list(frame.columns)
@@ -71,6 +76,12 @@ _CELLS = (str, int, float, dt.datetime, dt.date, dt.time, dt.timedelta, decimal.
 _MAX_ROWS, _MAX_COLUMNS, _MAX_TEXT = 1 << 20, 1 << 14, 32_767
 
 _NOT_IN_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def _is_sheet_name(name: str) -> bool:
+    length = len(name.encode("utf-16-le", "surrogatepass")) // 2  # as Excel counts
+    is_quoted = name.startswith("'") or name.endswith("'")
+    return 1 <= length <= 31 and not is_quoted and not re.search(r"[\[\]:*?/\\]", name) and not _NOT_IN_XML.search(name)
 
 
 def _check_columns(rows: int, names: Sequence[Any], columns: Sequence[Any]) -> None:

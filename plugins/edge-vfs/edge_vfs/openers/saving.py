@@ -60,10 +60,10 @@ def _saver(basename: str, save_with: str | None) -> Saver | None:
         return None
     opener = choosing.by_suffix(basename) if save_with is None else choosing.named(save_with)
     if opener is not None and not hasattr(opener, "save"):
-        able = ", ".join(sorted({type(other).__name__ for other in choosing.working() if hasattr(other, "save")}))
+        what = f"names that end in {suffix_of(basename)}" if save_with is None else f"files of {save_with!r}"
         raise UnsavableValue(
-            f"{basename} was not saved: {type(opener).__name__}, which opens it, cannot save, as {able} can; "
-            "write the bytes yourself and upload them"
+            f"{basename} was not saved: {what} are opened here, but not saved; {SAVED}, and bytes that you write can "
+            "be uploaded"
         )
     return cast("Saver | None", opener)
 
@@ -127,7 +127,9 @@ def _change(saver: Saver, content: Content, value: Any, options: Mapping[str, An
     except RecursionError as error:
         return Change("it holds itself, or is nested too deep to be compared", cause=error)
     except EdgeError as error:
-        return Change(f"what was written cannot be opened again ({_reason(error)})", cause=error)
+        reason = _reason(error)
+        clause = reason.rpartition("; ")[0] or reason  # without what to do with a file, since there is none
+        return Change(f"what was written cannot be opened again, as {clause}", cause=error)
     return None if sentence is None else Change(sentence, opened)
 
 

@@ -90,7 +90,8 @@ class PandasOpener:
     def save(self, file: Content, value: Any, **options: Any) -> None:
         pandas = need("a table", file, "pandas", doing="saving")
         if type(value) is not pandas.DataFrame:
-            raise UnsavableValue(f"a pandas.DataFrame is needed, not {type(value).__name__}")
+            advice = "; to_frame() makes one" if isinstance(value, pandas.Series) else ""
+            raise UnsavableValue(f"a pandas.DataFrame is needed, not {type(value).__name__}{advice}")
         other = _other_opener(file.basename)
         if other is not None:
             raise UnsavableValue(f"its name says a file for {other!r}, and no table")

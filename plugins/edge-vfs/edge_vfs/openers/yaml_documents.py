@@ -85,7 +85,7 @@ class YAMLOpener:
         finally:
             loader.dispose()
         if not chosen and loader.ambiguous:
-            _warn_of_versions(file, loader.ambiguous)
+            _warn_of_versions(file, loader.ambiguous, loader.dates)
         if loader.shortened:
             warn(
                 f"{file.basename} has {loader.shortened[0]}, which Python holds with fewer digits; "
@@ -120,13 +120,15 @@ def _chosen(file: File, nodes: list[Any], document: int | None) -> Any:
     return nodes[document]
 
 
-def _warn_of_versions(file: File, texts: list[str]) -> None:
-    text = texts[0]
-    others = f" and {len(texts) - 1} others" if len(texts) > 1 else ""
+def _warn_of_versions(file: File, texts: list[str], dates: int) -> None:
+    text, others = texts[0], len(texts) - 1 + dates
+    values = f"{text!r} would be another value"
+    if others:
+        values = f"{text!r} and {others} {'other' if others == 1 else 'others'} would be other values"
     older, newer = (_value_of(text, version) for version in ("1.1", "1.2"))
     warn(
-        f"{file.basename} does not state its version of YAML, and was read as 1.1: {text!r}{others} would be another "
-        f'value in 1.2 ({older!r} and {newer!r}); version="1.2" or version="1.1" chooses'
+        f"{file.basename} does not state its version of YAML, and was read as 1.1: {values} in 1.2 "
+        f'({older!r} and {newer!r}); version="1.2" or version="1.1" chooses'
     )
 
 
@@ -208,6 +210,7 @@ def _loader_class() -> Any:
         def __init__(self, text: str) -> None:
             super().__init__(text)
             self.ambiguous: list[str] = []
+            self.dates = 0
             self.shortened: list[str] = []
 
         def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
@@ -218,6 +221,7 @@ def _loader_class() -> Any:
             newer = _TAG + (core.lastgroup if core and core.lastgroup else "str")
             if older not in _ALIKE and (older != newer or (newer == f"{_TAG}int" and _is_octal(value))):
                 self.ambiguous.append(value)
+            self.dates += older == f"{_TAG}timestamp"
             if older in (f"{_TAG}merge", f"{_TAG}value"):
                 newer = older
             return newer if self.version == "1.2" else older
