@@ -221,7 +221,7 @@ _CONNECTION = (
     method("test", "timeout=None", SEEN),
     TO_DICT,
 )
-_ANY_KIND = (*attributes("fields secret_fields", OURS), *methods("check from_dict route", OURS))
+_ANY_KIND = (*attributes("reason fields secret_fields", OURS), *methods("check from_dict route", OURS))
 
 SOURCES = Section(
     "session.sources",

@@ -32,20 +32,41 @@ _REMARKS = 20
 """Most warnings about one document."""
 
 
-class Client:
+class _Holder:
+    """What has operations as attributes, and knows which were left out."""
+
+    # Apart from the operations, which may have any name.
+    __slots__ = ("__dict__", "__weakref__", "_left_out")
+
+    def __init__(self) -> None:
+        self._left_out: dict[str, str] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_left_out":  # such as those that `copy` looks for
+            raise AttributeError(name)
+        if name in self._left_out:
+            raise AttributeError(
+                f"{name} was left out when the client was made: {self._left_out[name]}; correct the document if you can"
+            )
+        raise AttributeError(f"the API description has no operation {name!r} here; print this to see what it has")
+
+
+class Client(_Holder):
     """The operations of a service; those without a tag are methods of the client, the others of its groups."""
 
     def __init__(self, title: str) -> None:
+        super().__init__()
         self._title = title
 
     def __repr__(self) -> str:
         return f"<client of {self._title!r}: {', '.join(name for name in vars(self) if name != '_title')}>"
 
 
-class Group:
+class Group(_Holder):
     """The operations of one tag."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self._name = name
 
     def __repr__(self) -> str:
@@ -94,7 +115,10 @@ class Operation:
             ]
         )
 
-    def __call__(self, /, **values: Any) -> Any:
+    def __call__(self, /, *unnamed: Any, **values: Any) -> Any:
+        if unnamed:
+            names = ", ".join(f"{name}=" for name in self.__signature__.parameters) or "nothing"
+            raise BadEntry(f"{self.__name__} takes its values by name; give {names}")
         body = values.pop("body", None) if self._body is not None else None
         values = self._by_label(values)
         self._check(values, body)
@@ -312,6 +336,7 @@ def make_client(connection: DescribedService) -> Client:
     client = Client(document.title)
     remarks = [f"has {clipped(key)!r} twice in one object, so both are ignored" for key in document.repeated]
     callables: list[tuple[str, Described, Operation]] = []
+    left_out: list[tuple[str, dict[str, Any], str]] = []
     for label, described in operations(document.content, document.version, service.checks):
         try:
             if isinstance(described, Flaw):
@@ -319,10 +344,12 @@ def make_client(connection: DescribedService) -> Client:
             name = _name(described.content.get("operationId") or f"{described.method}_{described.path}")
             callables.append((label, described, Operation(service, described, name)))
         except Flaw as flaw:
-            remarks.append(f"has the operation {clipped(label)}, which is left out: {flaw}")
+            content = flaw.content if isinstance(described, Flaw) else described.content
+            left_out.append((label, content, str(flaw)))
         else:
             remarks += [f"has the operation {clipped(label)}: {remark}" for remark in described.remarks]
-    remarks += _placed(client, callables)
+    remarks += _placed(client, callables, left_out)
+    remarks += [f"has the operation {clipped(label)}, which is left out: {reason}" for label, _, reason in left_out]
     if patterns := service.checks.unchecked:
         remarks.append(
             f"has patterns that are not checked before a call ({len(patterns)}, such as {clipped(patterns[0])!r}); "
@@ -332,8 +359,18 @@ def make_client(connection: DescribedService) -> Client:
     return client
 
 
-def _placed(client: Client, callables: list[tuple[str, Described, Operation]]) -> list[str]:
-    """Put the operations into the client and its groups, and return what is wrong with their names."""
+def _placed(
+    client: Client,
+    callables: list[tuple[str, Described, Operation]],
+    left_out: list[tuple[str, dict[str, Any], str]],
+) -> list[str]:
+    """Put the operations into the client and its groups, and return what is wrong with their names.
+
+    Args:
+        client: the client.
+        callables: the operations: label, description and method.
+        left_out: label, content and flaw of the others; those whose names are taken are added.
+    """
     remarks: list[str] = []
     ids: dict[str, str] = {}
     for _, described, _ in callables:
@@ -342,17 +379,15 @@ def _placed(client: Client, callables: list[tuple[str, Described, Operation]]) -
     for label, described, operation in callables:
         operation_id = described.content.get("operationId")
         if operation_id and ids.setdefault(operation_id, label) != label:
-            remarks.append(
-                f"has the operation {clipped(label)}, which is left out: "
-                f"{clipped(ids[operation_id])} has its operationId {clipped(operation_id)!r}"
-            )
+            flaw = f"{clipped(ids[operation_id])} has its operationId {clipped(operation_id)!r}"
+            left_out.append((label, described.content, flaw))
             continue
         holders = {id(holder): holder for holder in _holders(client, described)}.values()
         name = operation.__name__
         if any(name in vars(holder) for holder in holders):
             name = _name(f"{described.method}_{described.path}")
             if any(name in vars(holder) for holder in holders):
-                remarks.append(f"has the operation {clipped(label)}, which is left out: its name is that of another")
+                left_out.append((label, described.content, "its name is that of another"))
                 continue
             remarks.append(f"has another {operation.__name__!r}, so the operation {clipped(label)} is {name!r}")
             operation.__name__ = operation.__qualname__ = name
@@ -361,7 +396,25 @@ def _placed(client: Client, callables: list[tuple[str, Described, Operation]]) -
     for name, group in list(vars(client).items()):
         if isinstance(group, Group) and len(vars(group)) == 1:
             delattr(client, name)
+    for label, content, flaw in left_out:
+        _mark(client, label, content, flaw)
     return remarks
+
+
+def _mark(client: Client, label: str, content: dict[str, Any], flaw: str) -> None:
+    """Let the client or the groups of an operation say why it was left out."""
+    operation_id, tags = content.get("operationId"), content.get("tags")
+    method, _, path = label.partition(" ")
+    name = _name(operation_id if isinstance(operation_id, str) and operation_id else f"{method.lower()}_{path}")
+    groups = [_name(tag) for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+    for group in groups:
+        holder = vars(client).get(group)
+        if isinstance(holder, Group):
+            holder._left_out[name] = flaw
+        else:  # none of the group's operations is left
+            client._left_out[group] = f"{name}: {flaw}"
+    if not groups:
+        client._left_out[name] = flaw
 
 
 def _holders(client: Client, described: Described) -> list[Client | Group]:

@@ -58,7 +58,15 @@ STYLES = {
 
 
 class Flaw(Exception):
-    """What is wrong with an operation; the end of a sentence."""
+    """What is wrong with an operation; the end of a sentence.
+
+    Attributes:
+        content: the operation in the document; empty if it is not known which it is.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.content: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -109,9 +117,15 @@ def operations(content: dict[str, Any], version: str, checks: Checks) -> Iterato
             try:
                 yield label, reader.described(method, path, methods)
             except Flaw as flaw:
-                yield label, flaw
+                yield label, _of(methods[method], flaw)
             except RecursionError:
-                yield label, Flaw("it nests too deep to be read")
+                yield label, _of(methods[method], Flaw("it nests too deep to be read"))
+
+
+def _of(operation: Any, flaw: Flaw) -> Flaw:
+    if isinstance(operation, dict):
+        flaw.content = operation
+    return flaw
 
 
 class _Reader:

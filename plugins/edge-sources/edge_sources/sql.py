@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import numbers
 import pathlib
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -152,6 +153,10 @@ def _remove_read_timeout(connection: Any, _: object) -> None:
     connection._read_timeout = None
 
 
+def _is_whole(number: object) -> bool:
+    return isinstance(number, numbers.Integral) and not isinstance(number, bool)
+
+
 class Tables(Mapping[str, "SQLTable"]):
     """The tables of a database by name; every access looks them up anew."""
 
@@ -165,7 +170,10 @@ class Tables(Mapping[str, "SQLTable"]):
             NotFound: the table does not exist; the error is also a KeyError.
         """
         if name not in self._names():
-            raise NoSuchTable(f"the table {name!r} does not exist; list(connection.tables) shows the tables")
+            raise NoSuchTable(
+                f"the table {name!r} does not exist; list(connection.tables) shows the tables, and "
+                "SQLTable(connection, name, schema=...) reads one of another schema"
+            )
         return SQLTable(self._connection, name)
 
     def __iter__(self) -> Iterator[str]:
@@ -275,7 +283,8 @@ class SQLTable:
             columns: names of the columns, in the order of the DataFrame; all by default.
             where: condition of the rows. A dictionary maps columns to values: ``{"plate": 7}``; a list, set,
                 range, array or Series matches any of its values; None, NaN and NaT match NULL, alone and among
-                others. SQLAlchemy expressions work as well, such as ``table.table.c.value > 0.5``, and
+                others. A value is of the column's type: a str for texts, ``datetime.date(2024, 1, 31)`` for dates.
+                SQLAlchemy expressions work as well, such as ``table.table.c.value > 0.5``, and
                 ``sqlalchemy.text("value > :least").bindparams(least=0.5)``. A plain str is refused, since
                 values must not be written into SQL.
             limit: maximum number of rows.
@@ -310,8 +319,8 @@ class SQLTable:
 
         The database sends the rows as they are read (a server-side cursor). The connection is held until
         the last row, or until the iterator is closed; MySQL and MariaDB then still send the rest, which is
-        discarded. An empty table gives no DataFrame. All of them have the same types, and errors and warnings
-        are those of `to_dataframe`.
+        discarded. An empty table gives no DataFrame; ``to_dataframe(limit=0)`` gives its columns. All of them
+        have the same types, and errors and warnings are those of `to_dataframe`.
 
         Args:
             chunksize: maximum number of rows of a DataFrame.
@@ -319,8 +328,8 @@ class SQLTable:
             where: condition of the rows; see `to_dataframe`.
             limit: maximum number of rows in all.
         """
-        if chunksize < 1:
-            raise BadEntry(f"chunksize must be at least 1 row, not {chunksize}")
+        if not _is_whole(chunksize) or chunksize < 1:
+            raise BadEntry(f"chunksize must be a number of rows, at least 1, not {chunksize!r}")
         need("a table as DataFrames", "sql", "pandas", "pyarrow")
         return self._chunks(*self._select(columns, where, limit), chunksize)
 
@@ -354,8 +363,8 @@ class SQLTable:
 
         from edge_sources.sql_frames import reader
 
-        if limit is not None and limit < 0:
-            raise BadEntry(f"limit must not be negative ({limit}); leave it out for all rows")
+        if limit is not None and (not _is_whole(limit) or limit < 0):
+            raise BadEntry(f"limit must be a number of rows, not {limit!r}; leave it out for all rows")
         if isinstance(columns, str):
             raise BadEntry(f"columns must be a list of names; write [{columns!r}]")
         names = self.columns if columns is None else list(columns)

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import NullType
 
 from edge_core.errors import BadEntry
-from edge_sources.sql_frames import is_shown_as_text, is_single, text_of, without_domain
+from edge_sources.sql_frames import BINARY, INTERVALS, is_shown_as_text, is_single, text_of, without_domain
 from edge_sources.sql_reflection import NamedType
 
 _MANY = 1000
@@ -28,6 +28,8 @@ _MANY = 1000
 _SINGLE = (str, bytes, bytearray, memoryview, Mapping, ipaddress.IPv4Network, ipaddress.IPv6Network)
 """What can be iterated over, and is a value."""
 
+
+_TIMES = (sqlalchemy.DateTime, sqlalchemy.Date, sqlalchemy.Time)
 
 _NUMBERS = (sqlalchemy.Integer, sqlalchemy.Numeric, sqlalchemy.Float, mysql.YEAR, mysql.BIT, postgresql.OID)
 
@@ -113,7 +115,7 @@ class _Bound:
     def _compared(self) -> Any:
         """Return the column in the type of which the values are bound."""
         if self._dialect == "sqlite":
-            if isinstance(self._type, (sqlalchemy.DateTime, sqlalchemy.Date, sqlalchemy.Time)):
+            if isinstance(self._type, _TIMES):
                 return sqlalchemy.type_coerce(self._column, sqlalchemy.String())
             if isinstance(self._type, sqlalchemy.Boolean):
                 return sqlalchemy.func.lower(sqlalchemy.type_coerce(self._column, sqlalchemy.String()))
@@ -133,16 +135,12 @@ class _Bound:
     def _forms(self, value: Any) -> list[Any]:
         """Return what the database may have for a value; nothing, if no column of this type can have it."""
         kind = self._type
-        number = isinstance(value, (int, float, decimal.Decimal))
         if isinstance(value, sqlalchemy.ClauseElement):
             return [value]
-        # To MySQL, a text that is no number equals 0.
-        if isinstance(kind, _NUMBERS) and not number:
-            raise BadEntry(
-                f"where: the column {self._column.name!r} has numbers, and {value!r} is not one; give a number"
-            )
-        if isinstance(kind, sqlalchemy.String) and number and self._family == "mysql":
-            raise BadEntry(f"where: the column {self._column.name!r} has texts, and {value!r} is not one; give a str")
+        self._check(value)
+        number = isinstance(value, (int, float, decimal.Decimal))
+        if isinstance(kind, _NUMBERS) and isinstance(value, bool):
+            value = int(value)
         if isinstance(kind, (sqlalchemy.Integer, mysql.YEAR, mysql.BIT, postgresql.OID)) and number:
             whole = int(value) if math.isfinite(value) else None
             limit = 2**64 if self._family == "mysql" else 2**63
@@ -168,6 +166,37 @@ class _Bound:
             return [float(numpy.float32(value))]
         return [value]
 
+    def _check(self, value: Any) -> None:
+        """Refuse a value that no column of this type can have; databases would fail, or find nothing, or too much."""
+        kind = self._type
+        number = isinstance(value, (int, float, decimal.Decimal))
+        content, advice = "", ""
+        # To MySQL, a text that is no number equals 0.
+        if isinstance(kind, _NUMBERS) and not number:
+            content, advice = "numbers", "a number"
+        elif isinstance(kind, sqlalchemy.Boolean) and not number:
+            content, advice = "booleans", "True or False"
+        elif isinstance(kind, (sqlalchemy.String, sqlalchemy.Uuid)) and not isinstance(value, (str, uuid.UUID)):
+            content, advice = "texts", f"a str, as in {str(value)!r}" if number else "a str"
+        elif self._as_text and not isinstance(kind, JSONB) and number:
+            content, advice = f"values of the type {kind}", "a str, as the database shows them"
+        elif isinstance(kind, sqlalchemy.DateTime) and not isinstance(value, dt.date):
+            content, advice = "times", "a datetime.datetime, as in datetime.datetime(2024, 1, 31, 12, 0)"
+        elif isinstance(kind, sqlalchemy.Date) and not isinstance(value, dt.date):
+            content, advice = "dates", "a datetime.date, as in datetime.date(2024, 1, 31)"
+        elif isinstance(kind, sqlalchemy.Time) and not self._as_text and not isinstance(value, (dt.time, dt.timedelta)):
+            length = self._family == "mysql"
+            content = "times of day"
+            advice = "a datetime.timedelta, as in datetime.timedelta(hours=12)" if length else "a datetime.time"
+        elif isinstance(kind, INTERVALS) and not self._as_text and not isinstance(value, dt.timedelta):
+            content, advice = "lengths of time", "a datetime.timedelta"
+        elif isinstance(kind, BINARY) and not self._as_text and not isinstance(value, (bytes, bytearray, memoryview)):
+            content, advice = "bytes", "bytes"
+        if content:
+            raise BadEntry(
+                f"where: the column {self._column.name!r} has {content}, and {value!r} is none of them; give {advice}"
+            )
+
     def _times(self, value: dt.datetime | dt.date | dt.time) -> list[Any]:
         kind, name = self._type, self._column.name
         if isinstance(kind, sqlalchemy.DateTime):
@@ -180,7 +209,7 @@ class _Bound:
             if value.tzinfo is not None or value.time() != dt.time():
                 raise BadEntry(f"where: the column {name!r} has dates, and {value} is not one; give its date()")
             value = value.date()
-        if self._dialect == "sqlite" and isinstance(kind, (sqlalchemy.DateTime, sqlalchemy.Date, sqlalchemy.Time)):
+        if self._dialect == "sqlite" and isinstance(kind, _TIMES):
             return _sqlite_texts(value)
         return [value]
 

@@ -132,7 +132,10 @@ def _is_connection(error: object, state: str, number: int) -> bool:
 
 
 def _missing(what: str) -> NoSuchTable:
-    return NoSuchTable(f"{what} does not exist (any more); list(connection.tables) shows the tables")
+    return NoSuchTable(
+        f"{what} does not exist (any more); list(connection.tables) shows the tables, and "
+        "SQLTable(connection, name, schema=...) reads one of another schema"
+    )
 
 
 def _first_line(error: object) -> str:

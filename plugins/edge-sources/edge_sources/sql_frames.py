@@ -29,7 +29,7 @@ Inexact: TypeAlias = Callable[[str, Sequence[Any]], None]
 Convert: TypeAlias = Callable[[Any, Inexact], Any]
 """Makes an array of a dtype from a numpy array of the driver's objects."""
 
-_BINARY = (
+BINARY = (
     sqlalchemy.LargeBinary,
     sqlalchemy.BINARY,
     sqlalchemy.VARBINARY,
@@ -37,7 +37,7 @@ _BINARY = (
     mysql.MEDIUMBLOB,
     mysql.LONGBLOB,
 )
-_INTERVAL = (sqlalchemy.Interval, postgresql.INTERVAL)
+INTERVALS = (sqlalchemy.Interval, postgresql.INTERVAL)
 _TEXT = (sqlalchemy.String, sqlalchemy.Uuid)
 
 MISSING = "that pandas cannot hold are missing"
@@ -81,7 +81,7 @@ def reader(column: Any, stored: TypeEngine[Any] | None, dialect: str) -> Reader:
     kind = without_domain(column.type)
     name, type_name = str(column.name), str(column.type) if not isinstance(kind, NullType) else "any type"
     actual = kind if stored is None else without_domain(stored)
-    if stored is not None and not (_has_rule(kind) or (isinstance(kind, _INTERVAL) and isinstance(actual, _INTERVAL))):
+    if stored is not None and not (_has_rule(kind) or (isinstance(kind, INTERVALS) and isinstance(actual, INTERVALS))):
         return Reader(name, type_name, column, _objects, native=True)
     if dialect == "postgresql" and isinstance(kind, sqlalchemy.DateTime) and isinstance(actual, sqlalchemy.DateTime):
         kind = actual
@@ -176,7 +176,7 @@ def _has_rule(kind: TypeEngine[Any]) -> bool:
         sqlalchemy.Date,
         sqlalchemy.Time,
         sqlalchemy.String,
-        *_BINARY,
+        *BINARY,
     )
     return isinstance(kind, plain) and not isinstance(kind, sqlalchemy.Enum)
 
@@ -185,7 +185,7 @@ def _expression(column: Any, kind: TypeEngine[Any], actual: TypeEngine[Any], dia
     mysql_family = dialect in ("mysql", "mariadb")
     if isinstance(kind, sqlalchemy.String) and not isinstance(actual, sqlalchemy.String):
         return text_of(column, dialect)
-    if isinstance(kind, _BINARY) and isinstance(actual, sqlalchemy.String):
+    if isinstance(kind, BINARY) and isinstance(actual, sqlalchemy.String):
         if dialect == "postgresql":
             return sqlalchemy.func.convert_to(column, "SQL_ASCII")
         return sqlalchemy.cast(column, sqlalchemy.BINARY if mysql_family else sqlalchemy.BLOB)
@@ -237,11 +237,11 @@ def _converter(kind: TypeEngine[Any], actual: TypeEngine[Any], dialect: str, *, 
         return functools.partial(_datetimes, utc=bool(kind.timezone), typed=typed)
     if isinstance(kind, sqlalchemy.Date):
         return functools.partial(_datetimes, utc=False, typed=typed)
-    if isinstance(kind, _INTERVAL) or (mysql_family and isinstance(kind, sqlalchemy.Time)):
+    if isinstance(kind, INTERVALS) or (mysql_family and isinstance(kind, sqlalchemy.Time)):
         return _timedeltas
     if isinstance(kind, sqlalchemy.Time) and not kind.timezone:
         return _times
-    if isinstance(kind, _BINARY) or (isinstance(kind, NamedType) and kind.binary):
+    if isinstance(kind, BINARY) or (isinstance(kind, NamedType) and kind.binary):
         return _bytes
     if isinstance(kind, sqlalchemy.ARRAY):
         return functools.partial(_arrays, element=without_domain(kind.item_type))
@@ -393,7 +393,7 @@ def _moment(value: Any, *, utc: bool, typed: bool) -> Any:
     return moment.replace(tzinfo=moment.tzinfo or dt.UTC).astimezone(dt.UTC) if utc else moment
 
 
-_INTERVAL_TEXT = re.compile(
+INTERVALS_TEXT = re.compile(
     r"(?:(?P<days>[+-]?\d+) days? ?)?(?:(?P<sign>[+-])?(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d)"
     r"(?:\.(?P<fraction>\d{1,6}))?)?"
 )
@@ -414,7 +414,7 @@ def _timedelta(value: Any) -> dt.timedelta:
     if not isinstance(value, str):
         raise Unfit(value)
     # A month has no length, so that an interval with months or years is no timedelta.
-    match = _INTERVAL_TEXT.fullmatch(value)
+    match = INTERVALS_TEXT.fullmatch(value)
     if not match or not value:
         raise _Lost
     fraction = (match["fraction"] or "").ljust(6, "0")
@@ -496,7 +496,7 @@ def _element_parser(element: TypeEngine[Any]) -> Callable[[Any], Any] | None:
         return lambda value: _moment(value, utc=False, typed=True).date()
     if isinstance(element, sqlalchemy.Time) and not element.timezone:
         return _time
-    return _timedelta if isinstance(element, _INTERVAL) else None
+    return _timedelta if isinstance(element, INTERVALS) else None
 
 
 def _objects(values: Any, _: Inexact) -> Any:

@@ -189,6 +189,40 @@ def test_an_operation_that_is_wrong_is_left_out_and_the_others_stay(flaw: str) -
     assert str(warning.message).isprintable()
 
 
+def test_an_operation_that_was_left_out_says_why_when_it_is_used() -> None:
+    wrong = operation("plate")  # type: ignore[arg-type]
+    content = document(
+        a=wrong | {"operationId": "broken"},
+        b=wrong | {"operationId": "broken", "tags": ["plates"]},
+        c=operation(operationId="fine", tags=["plates"]),
+        d=wrong | {"operationId": "broken", "tags": ["runs"]},
+        e=operation(operationId="fine", tags=["samples"]),
+    )
+    with pytest.warns(InexactWarning):
+        client = OpenAPIConnection("lab", "Lab", json.dumps(content), NOBODY).generate_new_client()
+    assert names_in(client) == ["good", "plates"]
+    for holder, name, reason in (
+        (client, "broken", "broken was left out .* not an object"),
+        (client.plates, "broken", "broken was left out .* not an object"),
+        (client, "runs", "runs was left out .* broken: .* not an object"),
+        (client, "samples", "GET /c has its operationId 'fine'"),
+        (client, "nothing", "no operation 'nothing'"),
+    ):
+        with pytest.raises(AttributeError, match=reason):
+            getattr(holder, name)
+    assert not hasattr(client, "broken")
+    assert repr(copy.copy(client)) == repr(client)
+
+
+def test_values_without_names_are_refused_by_the_names_to_give() -> None:
+    content = document(bad=operation(parameter("plate"), requestBody={"content": {"application/json": {}}}))
+    client = OpenAPIConnection("lab", "Lab", json.dumps(content), NOBODY).generate_new_client()
+    with pytest.raises(BadEntry, match="bad takes its values by name; give plate=, body="):
+        client.bad({"id": 1})
+    with pytest.raises(BadEntry, match="good takes its values by name; give nothing"):
+        client.good(7)
+
+
 #: Documents that are sloppy, of which nothing is left out: the names of the client, and a warning or none.
 KEPT: dict[str, tuple[Any, list[str], str | None]] = {
     "no info": ({key: value for key, value in document().items() if key != "info"}, ["good"], None),

@@ -181,6 +181,9 @@ def test_invalid_arguments_are_refused(runs: SQLTable) -> None:
         {"where": "plate = 1"},
         {"where": {"nothing": 1}},
         {"limit": -1},
+        {"limit": "3"},
+        {"limit": 2.5},
+        {"limit": True},
         {"where": {"plate": FRAME[["plate"]]}},
         {"where": {"seen": pandas.Timestamp("2024-01-01 12:00", tz="UTC")}},
         {"where": {"seen": pandas.Timestamp("2024-01-01 12:00:00.000000001")}},
@@ -189,8 +192,10 @@ def test_invalid_arguments_are_refused(runs: SQLTable) -> None:
             runs.to_dataframe(**arguments)  # type: ignore[arg-type]
     with pytest.raises(EdgeError):
         runs.to_dataframe(where=sa.text("no_such_column > 0"))
-    with pytest.raises(BadEntry):
-        runs.iter_dataframes(chunksize=0)
+    for chunksize in (0, "3", 2.5):
+        with pytest.raises(BadEntry, match="chunksize"):
+            runs.iter_dataframes(chunksize=chunksize)  # type: ignore[arg-type]
+    assert len(runs.to_dataframe(limit=numpy.int64(2))) == 2  # type: ignore[arg-type]
 
 
 def test_chunks_are_the_whole_in_order(runs: SQLTable) -> None:
@@ -280,6 +285,10 @@ def test_a_table_of_another_schema(postgres: Database) -> None:
         assert len(table) == 1
         with pytest.raises(NotFound):
             SQLTable(connection, "runs", schema="lab").to_dataframe()
+        with pytest.raises(NotFound, match=r"schema=\.\.\."):
+            SQLTable(connection, "runs").to_dataframe()
+        with pytest.raises(NotFound, match=r"schema=\.\.\."):
+            connection.tables["runs"]
     finally:
         with connection.engine.begin() as begun:
             begun.exec_driver_sql('DROP SCHEMA "Lab 1" CASCADE')
@@ -440,6 +449,78 @@ def test_identifiers_and_days_select_rows(database: SQLConnection) -> None:
         assert named.to_dataframe(where=where)["label"].tolist() == [str(second)], where
     with pytest.raises(BadEntry, match="'day' has dates"):
         named.to_dataframe(where={"day": pandas.Timestamp("9999-12-31 12:00")})
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({"label": 5}, "has texts, and 5 is none of them; give a str, as in '5'"),
+        ({"label": ["a", True]}, "give a str, as in 'True'"),
+        ({"label": numpy.float64(1.5)}, "give a str, as in '1.5'"),
+        ({"label": dt.date(2024, 1, 1)}, "has texts"),
+        ({"label": b"a"}, "has texts"),
+        ({"value": "0.5"}, "has numbers"),
+        ({"day": "2024-01-01"}, r"has dates, .* give a datetime.date, as in datetime.date\(2024, 1, 31\)"),
+        ({"day": 20240101}, "has dates"),
+        ({"day": dt.time(12)}, "has dates"),
+        ({"seen": "2024-01-01 12:00:00"}, r"has times, .* give a datetime.datetime, as in datetime.datetime\(2024"),
+        ({"seen": 0}, "has times"),
+        ({"clock": "12:00"}, "has times of day"),
+        ({"clock": dt.datetime(2024, 1, 1, 12)}, "has times of day"),
+        ({"raw": "ab"}, "has bytes, and 'ab' is none of them; give bytes"),
+    ],
+)
+def test_a_value_that_no_column_of_the_type_can_have_is_refused(
+    typed: SQLTable, value: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(BadEntry, match=sentence):
+        typed.to_dataframe(where=value)
+
+
+def test_a_value_of_the_columns_type_selects_its_rows(typed: SQLTable) -> None:
+    noon = dt.timedelta(hours=12) if typed.engine.dialect.name in ("mysql", "mariadb") else dt.time(12)
+    for where in (
+        {"label": "5"},
+        {"day": dt.date(2024, 1, 1)},
+        {"seen": dt.datetime(2024, 1, 1, 12)},
+        {"clock": noon},
+        {"raw": b"ab"},
+        {"value": True},  # which is 1, as in Python
+    ):
+        assert len(typed.to_dataframe(where=where)) == 1, where
+
+
+@pytest.fixture
+def typed(database: SQLConnection) -> SQLTable:
+    """A table with a row, of texts, numbers, times and bytes."""
+    columns = [
+        sa.Column("label", sa.Text),
+        sa.Column("value", sa.Float),
+        sa.Column("day", sa.Date),
+        sa.Column("seen", sa.DateTime),
+        sa.Column("clock", sa.Time),
+        sa.Column("raw", sa.LargeBinary),
+    ]
+    table = sa.Table("typed", sa.MetaData(), *columns)
+    moment = dt.datetime(2024, 1, 1, 12)
+    row = {"label": "5", "value": 1.0, "day": moment.date(), "seen": moment, "clock": moment.time(), "raw": b"ab"}
+    with database.engine.begin() as connection:
+        table.create(connection)
+        connection.execute(table.insert(), [row])
+    return database.tables["typed"]
+
+
+def test_numbers_are_no_values_of_types_that_come_as_texts(postgres: Database) -> None:
+    connection = connection_of(postgres)
+    with connection.engine.begin() as begun:
+        begun.exec_driver_sql("CREATE TABLE shown (cost money, host inet, took interval, id uuid)")
+    try:
+        for name in ("cost", "host", "took", "id"):
+            with pytest.raises(BadEntry, match="and 5 is none of them; give a"):
+                connection.tables["shown"].to_dataframe(where={name: 5})
+    finally:
+        with connection.engine.begin() as begun:
+            begun.exec_driver_sql("DROP TABLE shown")
 
 
 def test_what_the_driver_refuses_is_a_bad_condition(runs: SQLTable) -> None:

@@ -314,6 +314,22 @@ def test_a_parquet_file_takes_all_chunks_with_the_schema_of_the_first(types: SQL
     pandas.testing.assert_frame_equal(read, whole)
 
 
+@pytest.mark.parametrize("rows", [0, 2])
+def test_the_example_writes_a_parquet_file_of_a_table_with_and_without_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    (tmp_path / "runs.sqlite3").touch()
+    database = SQLConnection("lims", "LIMS", db_kind="sqlite", db_name=str(tmp_path / "runs.sqlite3"))
+    run(database, "CREATE TABLE runs (plate INTEGER, label TEXT)", *["INSERT INTO runs VALUES (7, 'a')"] * rows)
+    (example,) = [
+        block for block in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.S) if "parquet" in block
+    ]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, DOCUMENT.name, "exec"), {"db": database})
+    read = pyarrow.parquet.read_table(tmp_path / "runs.parquet").to_pandas()
+    pandas.testing.assert_frame_equal(read, database.tables["runs"].to_dataframe())
+
+
 @pytest.mark.slow
 def test_the_values_of_a_frame_select_their_rows(types: SQLTable, database: SQLConnection) -> None:
     for number, (name, _, _, *expected) in enumerate(cases_of(database)):
