@@ -9,9 +9,11 @@ import random
 import struct
 import warnings
 
+import pandas
 import pytest
 
-from edge_vfs.openers import InexactWarning, UnreadableContent
+from edge_vfs import openers
+from edge_vfs.openers import InexactWarning, UnreadableContent, json_lines
 
 from .opening import opened
 
@@ -122,3 +124,43 @@ def test_half_a_surrogate_pair_is_kept() -> None:
     assert opened("a.json", r'{"a": "\ud800"}') == {"a": "\ud800"}
     assert opened("a.jsonl", r'{"a": "\ud800", "b": "x"}')["a"].tolist() == ["\ud800"]
     assert list(opened("a.jsonl", r'{"\ud800": 1, "b": 2}')) == ["\ud800", "b"]
+
+
+def test_the_line_is_named_wherever_it_is() -> None:
+    lines = ['{"text": "' + "x" * 100 + '"}'] * 5000
+    assert len(opened("a.jsonl", "\n".join(lines))) == 5000
+    for number in (1, 613, 1500, 5000):
+        broken = [*lines[: number - 1], "{", *lines[number:]]
+        with pytest.raises(UnreadableContent, match=rf"line {number} of a\.jsonl is not JSON"):
+            opened("a.jsonl", "\n".join(broken))
+
+
+def written(table: pandas.DataFrame) -> str:
+    """The lines that are saved of a table."""
+    with openers.Content("a.jsonl") as file:
+        openers.PandasOpener().save(file, table)
+        file.seek(0)
+        return file.read().decode()
+
+
+def test_each_row_is_written_as_the_json_of_its_names_and_cells() -> None:
+    table = pandas.DataFrame(
+        {
+            "100 %s": ["a\nb", '"', "\u2028", "ä\r\x00", "%d"],
+            "n": [1, 2**60, -3, 0, 5],
+            "mixed": [None, True, 1.5, "x", 2**70],
+            "nested": [["a\n", [1]], {"k": "\n"}, None, 1, []],
+            '"\n': [0.1, 1e300, None, -0.0, 5e-324],
+        }
+    )
+    table["n"] = table["n"].astype("Int64")
+    rows = [dict(zip(table, row, strict=True)) for row in zip(*(table[name] for name in table), strict=True)]
+    rows[2]['"\n'] = None  # pandas has NaN for it
+    assert written(table) == "".join(json.dumps(row, ensure_ascii=False, default=int) + "\n" for row in rows)
+
+
+def test_more_rows_than_are_encoded_at_once_are_all_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "_ROWS", 3)
+    for length in (0, 1, 3, 7):
+        lines = written(pandas.DataFrame({"n": range(length)})).splitlines()
+        assert [json.loads(line)["n"] for line in lines] == list(range(length))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from edge_vfs.openers.opener import warn
@@ -31,7 +32,11 @@ class Decoder:
 
     def decode(self, text: str) -> Any:
         """Return the value of a JSON text; raise `ValueError` if it is none."""
-        return (self._decoder_of_extremes if _EXTREME.search(text) else self._decoder).decode(text)
+        return self.function_for(text)(text)
+
+    def function_for(self, text: str) -> Callable[[str], Any]:
+        """Return the function that decodes each JSON text in `text`, which several share so that it is chosen once."""
+        return (self._decoder_of_extremes if _EXTREME.search(text) else self._decoder).decode
 
     def warn(self) -> None:
         """Show an `InexactWarning` of what the values that were decoded so far do not have."""
