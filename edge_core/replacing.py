@@ -46,7 +46,8 @@ def replacing(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[Binar
             raise
     except OSError as error:
         if error.filename == beside:  # a name that means nothing to whoever reads the error
-            error.filename, error.filename2 = os.fspath(path), None
+            error.filename = os.fspath(path)
+            del error.filename2  # None would be shown
         raise
     sync_folder(folder or os.curdir)
 

@@ -331,6 +331,8 @@ def test_a_license_is_managed_by_the_admins_of_the_home(root: EdgeSession, lab: 
 def test_roles_take_effect_at_once(lab: str, person: Person) -> None:
     ada = person(lab, "admin")
     bob = person(lab, by=ada)
+    with pytest.raises(Forbidden, match="this is for the organization's admins"):
+        bob.admin.set_roles(name_of(bob), ["admin"])
     with pytest.raises(Forbidden):
         bob.admin.list_members()
     ada.admin.set_roles(name_of(bob), ["admin"])

@@ -372,7 +372,7 @@ def _versions(edge: EdgeSession, store: OrganizationStore, name: str) -> list[tu
     except NotFound:
         if not _WILDCARD.search(name):
             raise
-    return [(path, edge.files.versions(path)) for path, entry in _matching(store, name) if entry.kind == "file"]
+    return [(path, edge.files.versions(path)) for path, _ in _matching_files(store, name)]
 
 
 @files.command()
@@ -432,17 +432,7 @@ def _present(
     store: OrganizationStore, names: Sequence[str], *, files_only: bool = False
 ) -> tuple[list[tuple[str, Entry]], bool]:
     """Return what has the names, and whether all of them were found; each that was not is an error's line."""
-
-    def matching(name: str) -> list[tuple[str, Entry]]:
-        matches = _matching(store, name)
-        if not files_only:
-            return matches
-        matching_files = [match for match in matches if match[1].kind == "file"]
-        if not matching_files:
-            raise click.ClickException(f"{name!r} is a folder, which has no content; give the path of a file")
-        return matching_files
-
-    return _of_each(names, matching)
+    return _of_each(names, lambda name: (_matching_files if files_only else _matching)(store, name))
 
 
 def _of_each(names: Sequence[str], ask: Callable[[str], list[_T]]) -> tuple[list[_T], bool]:
@@ -475,6 +465,14 @@ def _matching(store: OrganizationStore, name: str) -> list[tuple[str, Entry]]:
     matches = list(patterns.matching(name, store.children))
     if not matches:
         raise click.ClickException(f"nothing in the organization matches {name!r}; check it with: edge files ls")
+    return matches
+
+
+def _matching_files(store: OrganizationStore, name: str) -> list[tuple[str, Entry]]:
+    """Return the files that have a name or match it, without folders."""
+    matches = [(path, entry) for path, entry in _matching(store, name) if entry.kind == "file"]
+    if not matches:
+        raise click.ClickException(f"{name!r} is a folder, which has no content; give the path of a file")
     return matches
 
 

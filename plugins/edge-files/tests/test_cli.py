@@ -119,6 +119,7 @@ def test_errors_advise_by_options(run: Run, files: Folder, tmp_path: Path) -> No
         (["rm", "runs"], "'runs' is not empty; -r deletes it and everything in it"),
         (["cp", "-r", "--strict", "odd", "edge:"], "or leave --strict out to skip it"),
         (["cat", "runs"], "'runs' is a folder, which has no content; give the path of a file"),
+        (["versions", "run?"], "'run?' is a folder, which has no content; give the path of a file"),
         (["url", "runs"], "'runs' is a folder, which has no content; give the path of a file"),
     ):
         sentence = refusal(run(*words))

@@ -233,7 +233,7 @@ def test_what_cannot_be_written_or_read_changes_nothing(
     files.make_folder("runs")
     with pytest.raises(UnicodeDecodeError, match="the encoding of 'a.csv', such as encoding='latin-1'"):
         files.read_text("a.csv")
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(UnicodeEncodeError, match="nothing was uploaded: leave encoding out"):
         files.write_text("a.csv", "文件", encoding="latin-1")
     with pytest.raises(TypeError, match="not str; for text use write_text"):
         files.write_bytes("a.csv", "a.csv")  # type: ignore[arg-type]

@@ -572,7 +572,12 @@ class Folder(Generic[FileT]):
         """
         if not isinstance(text, str):
             raise TypeError(f"the text must be a str, not {type(text).__name__}; for bytes use write_bytes")
-        self.upload(name, text.encode(encoding, errors), overwrite=overwrite)
+        try:
+            content = text.encode(encoding, errors)
+        except UnicodeEncodeError as error:
+            error.reason += "; nothing was uploaded: leave encoding out, for utf-8, or name one that has the character"
+            raise
+        self.upload(name, content, overwrite=overwrite)
         return len(text)
 
     def touch(self, name: Name, *, exist_ok: bool = True) -> None:
