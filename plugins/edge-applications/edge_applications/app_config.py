@@ -53,27 +53,87 @@ class AppConfig:
         """The reference of the image, which is `repository/organisation/app_id:app_version`.
 
         Files of 2024 have the registry in `repo_server` and the organisation in `repository`, or both in `repository`,
-        and name the image in `image_name`. A repository that ends with the image's name, or has a tag or digest, is
-        whole.
+        and name the image in `image_name`. A repository that ends with the id of the application, or has a tag or
+        digest, is whole.
 
         Raises:
-            BadEntry: the entries do not tell the image.
+            BadEntry: the entries do not tell the image, or tell more than one.
         """
-        if self.repository is None:
-            raise BadEntry(f"repository: {FILE_NAME} does not have it; add it, or give --image")
-        parts = [part for part in (self.repo_server, self.repository, self.organisation) if part]
-        name = self.image_name or self.app_id
-        if len(parts) > 1 or self.image_name:
-            return f"{'/'.join([*parts, name])}:{self.version}"
-        place, _, last = self.repository.rpartition("/")
-        if place and ("@" in last or ":" in last):
+        if self.repository is not None and _has_tag(self.repository):
+            self._check_alone()
             return self.repository
-        if place and last == name:
-            return f"{self.repository}:{self.version}"
-        raise BadEntry(
-            f"organisation: {FILE_NAME} does not have it, and {self.repository} alone does not tell the image; "
-            "add it, or give the whole image reference as link or --image"
-        )
+        server = self.repo_server or (self.repository or "").partition("/")[0]
+        if not server:
+            advice = "add the registry's host, as in repository: quay.io, or give --image"
+            if self.image_name and _is_host(self.image_name.partition("/")[0]):
+                advice = f"write the whole image reference as link: {self.image_name}:{self.version}"
+            raise BadEntry(f"repository: {FILE_NAME} does not have it; {advice}")
+        if not _is_host(server) or "/" in server:
+            entry = "repo_server" if self.repo_server else "repository"
+            raise BadEntry(
+                f"{entry}: {server!r} is not the host of a registry; write it as in quay.io, with the organisation in "
+                f"{'repository' if self.repo_server else 'organisation'}"
+            )
+        entry, organisation = self._organisation(server)
+        name = (self.image_name or self.app_id).rpartition("/")[2]
+        if entry == "repository":
+            *place, last = organisation.split("/")
+            if last == name and place and not (self.image_name or self.repo_server):
+                return f"{self.repository}:{self.version}"
+            if last == name or (place and not self.image_name):
+                raise BadEntry(
+                    f"organisation: {FILE_NAME} does not have it, and {self.repository} alone does not tell the image; "
+                    "add it, with the host alone in repository, or give the whole image reference as link or --image"
+                )
+        return f"{server}/{organisation}/{name}:{self.version}"
+
+    def _organisation(self, server: str) -> tuple[str, str]:
+        """Return the registry's organisation, and the name of the entry that has it."""
+        repository, image_name = self.repository or "", self.image_name or ""
+        organisations = {
+            "repository": repository if self.repo_server else repository.partition("/")[2],
+            "organisation": self.organisation,
+            "image_name": image_name.rpartition("/")[0],
+        }
+        stated = [(entry, organisation) for entry, organisation in organisations.items() if organisation]
+        if not stated:
+            raise BadEntry(
+                f"organisation: {FILE_NAME} does not have it, and {server} alone does not tell the image; "
+                "add it, or give the whole image reference as link or --image"
+            )
+        if len(stated) > 1:
+            raise BadEntry(
+                f"{stated[0][0]}: {FILE_NAME} has an organisation of the registry in "
+                f"{' and in '.join(f'{entry} ({organisation})' for entry, organisation in stated)}; leave it in one of "
+                "them, or give the whole image reference as link or --image"
+            )
+        entry, organisation = stated[0]
+        first, slash, _ = organisation.partition("/")
+        # An organisation may have a dot, such as my.lab.
+        if first == server or (slash and entry != "organisation" and _is_host(first)):
+            raise BadEntry(
+                f"{entry}: {organisation} begins with the host of a registry, and {server} is one too; leave one of "
+                "them out, or give the whole image reference as link or --image"
+            )
+        return entry, organisation
+
+    def _check_alone(self) -> None:
+        others = [name for name in ("repo_server", "organisation", "image_name") if getattr(self, name)]
+        if others:
+            raise BadEntry(
+                f"repository: {self.repository} is a whole image reference, and {FILE_NAME} has {', '.join(others)} "
+                "too; leave out what does not count"
+            )
+
+
+def _is_host(text: str) -> bool:
+    """Return whether the first part of an image reference is a registry, by the rule of Docker."""
+    return "." in text or ":" in text or text == "localhost"
+
+
+def _has_tag(repository: str) -> bool:
+    _, slash, path = repository.partition("/")
+    return bool(slash) and (":" in path or "@" in path)
 
 
 def read(path: Path, app_id: str | None = None) -> AppConfig:

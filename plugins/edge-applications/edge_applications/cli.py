@@ -50,6 +50,8 @@ def list_applications(open_session: OpenSession, builtin: bool, as_json: bool) -
         ),
         as_json=as_json,
     )
+    if not applications and not as_json:
+        output.note("You see no applications; add one with: edge app add APP_ID")
 
 
 @app.command()
@@ -159,6 +161,8 @@ def versions(open_session: OpenSession, app_id: str | None, as_json: bool) -> No
     if as_json:
         output.json([{**version.to_dict(), "visible": version.version in visible} for version in versions])
         return
+    if not versions:
+        output.note(f"{app_id} has no versions; register one with: edge app publish")
     output.table([(f"{'*' if row.version in visible else ' '} {row.version}", row.link) for row in versions])
 
 
@@ -177,13 +181,20 @@ def approve(open_session: OpenSession, app_id: str | None, as_json: bool) -> Non
 
 
 @app.command()
-@click.argument("app_id")
+@click.argument("app_id", required=False)
 @click.option("--version", "version", metavar="VERSION", help="Only this version.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output.json_option
 @click.pass_obj
-def remove(open_session: OpenSession, app_id: str, version: str | None, yes: bool, as_json: bool) -> None:
-    """Remove an application with all its versions, or one version. Images stay in their registries."""
+def remove(open_session: OpenSession, app_id: str | None, version: str | None, yes: bool, as_json: bool) -> None:
+    """Remove an application with all its versions, or one version. Images stay in their registries.
+
+    With --yes, APP_ID can only be left out together with --version.
+    """
+    if app_id is None:
+        if version is None and yes:
+            raise click.UsageError("APP_ID is missing; name the application that is removed without a question")
+        app_id = _here()
     target = app_id if version is None else f"{app_id} {version}"
     if not yes:
         output.confirm(f"Remove {target}?")

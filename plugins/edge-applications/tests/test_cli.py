@@ -14,10 +14,12 @@ from PIL import Image
 from edge.apps.app_version import AppFrameworkEnum, AppKindEnum
 from edge_applications import app_config
 from edge_applications.cli import app
-from edge_core.errors import AlreadyExists
+from edge_core.errors import AlreadyExists, BadEntry
 from edge_core.session import EdgeSession
 
 Run = Callable[..., Result]
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "applications.md").read_text()
 
 CONFIG = """\
 app_id: viewer
@@ -120,7 +122,6 @@ def test_options_and_further_entries_say_more(run: Run, folder: Path, developer:
         ("app_id: viewer\napp_version: '1'\nkind: toy\n", "kind: 'toy' is unknown"),
         ("app_id: null\nimage_name: viewer\napp_version: '1'\n", "app_id: app_config.yaml does not have it"),
         ("app_id: viewer\napp_version: '1'\nrepository: quay.io\n", "organisation: .* quay.io alone does not tell"),
-        ("app_id: viewer\napp_version: '1'\nrepository: quay.io/lab\n", "organisation: .*link or --image"),
         ("app_id: viewer\napp_version: '1'\nrepository: q.io\norganisation: 7\n", "organisation: it is not a text"),
         (
             "app_id: viewer\napp_version: '1'\nkind: kubernetes\nrepository: q.io/a/viewer\n",
@@ -200,25 +201,85 @@ def test_a_skipped_version_that_differs_says_in_what(run: Run, folder: Path, dev
     assert developer.applications.get_app_version("viewer", "1.0.0").link == "quay.io/lab/viewer:1.0.0"
 
 
+def image_of(folder: Path, *entries: str) -> str:
+    lines = ["app_id: viewer", "app_version: 1.0.0", *entries]
+    (folder / "app_config.yaml").write_text("\n".join(lines))
+    return app_config.read(folder).image()
+
+
+EXAMPLES = re.findall(r"^\| ((?:`\w+: \S+`(?:, )?)+) \| `(\S+)` \|$", DOCUMENT, flags=re.M)
+
+
+def test_the_document_has_examples() -> None:
+    assert len(EXAMPLES) == 11
+
+
+@pytest.mark.parametrize(("entries", "image"), EXAMPLES)
+def test_the_image_is_what_the_document_says(tmp_path: Path, entries: str, image: str) -> None:
+    assert image_of(tmp_path, *re.findall("`(.*?)`", entries)) == image
+
+
 @pytest.mark.parametrize(
     ("entries", "image"),
     [
-        ("repository: quay.io\norganisation: enthought", "quay.io/enthought/viewer:1.0.0"),
         ("repository: quay.io\norganization: enthought", "quay.io/enthought/viewer:1.0.0"),
+        ("repository: quay.io\norganisation: my.lab", "quay.io/my.lab/viewer:1.0.0"),
+        ("repo_server: quay.io\nrepository: my.lab", "quay.io/my.lab/viewer:1.0.0"),
         ("repository: localhost:5000\norganisation: lab/team", "localhost:5000/lab/team/viewer:1.0.0"),
-        ("repository: quay.io\norganisation: lab\nimage_name: plates", "quay.io/lab/plates:1.0.0"),
-        ("repo_server: quay.io\nrepository: enthought\nimage_name: plates", "quay.io/enthought/plates:1.0.0"),
-        ("repo_server: quay.io\nrepository: enthought", "quay.io/enthought/viewer:1.0.0"),
-        ("repository: quay.io/enthought\nimage_name: plates", "quay.io/enthought/plates:1.0.0"),
-        ("repository: quay.io/lab/viewer", "quay.io/lab/viewer:1.0.0"),
-        ("repository: quay.io/lab/plates:7", "quay.io/lab/plates:7"),
+        ("repository: quay.io/lab/team\nimage_name: plates", "quay.io/lab/team/plates:1.0.0"),
+        ("repository: quay.io\nimage_name: lab/plates", "quay.io/lab/plates:1.0.0"),
         (f"repository: quay.io/lab/plates@sha256:{'0' * 64}", f"quay.io/lab/plates@sha256:{'0' * 64}"),
     ],
 )
 def test_the_image_is_what_the_entries_say(tmp_path: Path, entries: str, image: str) -> None:
-    (tmp_path / "app_config.yaml").write_text(f"app_id: viewer\napp_version: 1.0.0\n{entries}\n")
+    assert image_of(tmp_path, entries) == image
 
-    assert app_config.read(tmp_path).image() == image
+
+@pytest.mark.parametrize(
+    ("entries", "sentence"),
+    [
+        ("repo_server: quay.io", "organisation: .* does not have it, and quay.io alone"),
+        ("repo_server: quay.io\nimage_name: plates", "organisation: .* does not have it, and quay.io alone"),
+        ("repo_server: quay.io/lab", "repo_server: 'quay.io/lab' is not the host .* organisation in repository"),
+        ("repository: lab\nimage_name: plates", "repository: 'lab' is not the host .* in organisation"),
+        ("image_name: quay.io/lab/p3", "repository: .* write the whole image reference as link: quay.io/lab/p3:1.0.0"),
+        ("image_name: p3", "repository: .* add the registry's host, as in repository: quay.io"),
+        ("repository: quay.io/lab/p3", "quay.io/lab/p3 alone does not tell the image"),
+        ("repository: quay.io/viewer", "quay.io/viewer alone does not tell the image"),
+        ("repository: quay.io/lab/p3\nimage_name: p3", "quay.io/lab/p3 alone does not tell the image"),
+        ("repo_server: quay.io\nrepository: lab/viewer", "lab/viewer alone does not tell the image"),
+        (
+            "repository: quay.io/lab/p3\nimage_name: lab/p3",
+            r"repository: .* in repository \(lab/p3\) and in image_name \(lab\); leave it in one of them",
+        ),
+        (
+            "repo_server: quay.io\nrepository: p3\norganisation: lab",
+            r"repository: .* in repository \(p3\) and in organisation \(lab\)",
+        ),
+        ("repository: quay.io/lab\norganisation: lab", r"in repository \(lab\) and in organisation \(lab\)"),
+        ("repository: quay.io\norganisation: lab\nimage_name: lab/p3", r"in organisation \(lab\) and in image_name"),
+        ("repo_server: quay.io\nrepository: quay.io/lab", "repository: quay.io/lab begins with the host"),
+        ("repository: quay.io\norganisation: quay.io/lab", "organisation: quay.io/lab begins with the host"),
+        ("repo_server: quay.io\nimage_name: quay.io/lab/p3", "image_name: quay.io/lab begins with the host"),
+        ("repository: quay.io/lab/p3:7\nimage_name: p3", "is a whole image reference, and .* has image_name too"),
+    ],
+)
+def test_entries_that_do_not_tell_one_image_are_refused(tmp_path: Path, entries: str, sentence: str) -> None:
+    with pytest.raises(BadEntry, match=sentence):
+        image_of(tmp_path, entries)
+
+
+def test_the_documents_file_is_published(run: Run, folder: Path, developer: EdgeSession) -> None:
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", DOCUMENT, flags=re.M | re.S)
+    (folder / "app_config.yaml").write_text(example)
+    assert run("publish").exit_code == 0
+    (version,) = developer.applications.list_app_versions("viewer")
+    assert (version.version, version.link) == ("1.0.0", "quay.io/lab/viewer:1.0.0")
+
+
+def test_the_document_lists_the_frameworks() -> None:
+    listed = re.findall("`framework` is one of (.*?)[.;]", DOCUMENT, flags=re.S)[0]
+    assert re.findall("`(.*?)`", listed) == [framework.value for framework in AppFrameworkEnum if framework.value]
 
 
 def test_a_link_wins_over_the_image(run: Run, folder: Path, developer: EdgeSession) -> None:
@@ -258,6 +319,23 @@ def test_outside_a_folder_the_id_is_required(run: Run, tmp_path: Path, monkeypat
 
     assert done.exit_code == 2
     assert "APP_ID is missing" in done.output
+
+
+def test_in_a_folder_the_id_can_be_left_out(run: Run, folder: Path, admin: EdgeSession) -> None:
+    empty = run("list")
+    assert (empty.stdout, empty.stderr) == ("", "You see no applications; add one with: edge app add APP_ID\n")
+    assert run("list", "--json").stdout == "[]\n"
+    assert run("add", by=admin).exit_code == 0
+    assert run("versions").stderr == "viewer has no versions; register one with: edge app publish\n"
+    assert run("publish").exit_code == 0
+    assert run("approve", by=admin).exit_code == 0
+    assert run("remove", "--version", "1.0.0", "--yes").stderr == "Removed viewer 1.0.0.\n"
+
+    refused = run("remove", "--yes", by=admin)
+    assert refused.exit_code == 2
+    assert "APP_ID is missing; name the application" in refused.output
+    assert run("remove", by=admin).exit_code == 1  # nobody says yes
+    assert admin.applications.list_application_ids() == ["viewer"]
 
 
 def test_nothing_is_removed_without_a_yes(run: Run, folder: Path, developer: EdgeSession) -> None:

@@ -31,6 +31,8 @@ def list_sources(open_session: OpenSession, as_json: bool) -> None:
         return
     for connector in connectors:
         output.line(connector.name, connector.kind, connector.title, separator="\t")
+    if not connectors:
+        output.note("There are no connectors; a developer adds one with: edge sources add --file FILE")
 
 
 @sources.command()

@@ -391,6 +391,8 @@ def test_the_reason_of_a_failed_test_holds_no_text_of_another_library() -> None:
 
 
 def test_the_command(dev: EdgeSession, run: Callable[..., Result], tmp_path: Path) -> None:
+    assert run("list").stdout == ""
+    assert "There are no connectors" in run("list").stderr
     path = tmp_path / "runs.sqlite3"
     path.touch()
     content = {"kind": "sql", "name": "lims", "title": "LIMS", "db_kind": "sqlite", "db_name": str(path)}
