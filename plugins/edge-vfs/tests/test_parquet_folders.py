@@ -128,10 +128,10 @@ def test_files_of_the_writers_are_left_out_and_parts_are_ordered_by_number() -> 
         assert opened({"000000_0": part(n=[1]), "000001_0": part(n=[2])})["n"].tolist() == [1, 2]
         assert opened({"_x=1/a.parquet": part(n=[1])})["_x"].tolist() == ["1"]
     assert frame["n"].tolist() == [2, 3, 9, 10]
-    with pytest.warns(
-        InexactWarning, match=r"1 files of t\.parquet are no Parquet files and were left out: notes\.txt"
-    ):
+    with pytest.warns(InexactWarning, match=r"1 file of t\.parquet is no Parquet file and was left out: notes\.txt"):
         assert opened({**files, "notes.txt": b"by hand"})["n"].tolist() == [2, 9, 10]
+    with pytest.warns(InexactWarning, match=r"2 files of t\.parquet are no Parquet files and were left out: a\.md, b"):
+        assert opened({**files, "b.txt": b"", "a.md": b""})["n"].tolist() == [2, 9, 10]
 
 
 def test_what_is_not_a_folder_of_parquet_files_is_a_sentence() -> None:

@@ -167,7 +167,7 @@ SELF.append(SELF)
         ("a.parquet", frame(v=[[1, 2.5]]), "'v'[0] is of type int, and comes back as float", "save it as a.jsonl"),
         ("a.parquet", frame(v=[[1, None]]), "'v'[0] is of type int, and comes back as float", "save it as a.jsonl"),
         ("a.feather", frame(v=[[1], [2.5]]), "'v'[0] is of type int, and comes back as float", "save it as a.jsonl"),
-        ("a.parquet", frame(v=[(1, 2)]), "is of type tuple, and comes back as ndarray", ""),
+        ("a.parquet", frame(v=[(1, 2)]), "comes back as ndarray; map(list) makes lists of tuples, which are", ""),
         ("a.parquet", frame(v=[[dt.datetime(2024, 1, 2)]]), "is of type datetime, and comes back as datetime64", ""),
         ("a.parquet", frame(t=numpy.array(["2024-01-02"], "M8[s]")), "and comes back as datetime64[ms]", "a.feather"),
         ("a.xlsx", frame(n=[2**53 + 1]), "and comes back as 9007199254740992", "save it as a.parquet"),

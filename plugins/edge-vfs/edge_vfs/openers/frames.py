@@ -68,7 +68,8 @@ def _in_column(column: Any, opened: Any, place: str) -> str | None:
         if not _is_missing(cell):
             clause = comparing.difference(cell, _as_list(cell, comes_back), f"{_short(cell)} in {place}")
             if clause is not None:
-                return clause
+                is_array = type(cell) is tuple and type(comes_back).__name__ == "ndarray"
+                return f"{clause}; map(list) makes lists of tuples, which are saved" if is_array else clause
     return None
 
 

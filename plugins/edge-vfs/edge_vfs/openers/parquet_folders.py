@@ -113,9 +113,10 @@ def _parts(folder: Folder[Any]) -> list[Part]:
         raise UnreadableContent(f"{folder.basename} has no Parquet files; leave open_with out to open it as a Folder")
     if named and len(named) < len(parts):
         others = [part.path for part in parts if part not in named]
-        warn(
-            f"{len(others)} files of {folder.basename} are no Parquet files and were left out: {', '.join(others[:5])}"
-        )
+        are_left_out = f"{len(others)} files of {folder.basename} are no Parquet files and were left out"
+        if len(others) == 1:
+            are_left_out = f"1 file of {folder.basename} is no Parquet file and was left out"
+        warn(f"{are_left_out}: {', '.join(others[:5])}")
     return sorted(named or parts, key=_order)
 
 
