@@ -95,19 +95,19 @@ class AppConfig:
             "organisation": self.organisation,
             "image_name": image_name.rpartition("/")[0],
         }
-        stated = [(entry, organisation) for entry, organisation in organisations.items() if organisation]
-        if not stated:
+        places = [(entry, organisation) for entry, organisation in organisations.items() if organisation]
+        if not places:
             raise BadEntry(
                 f"organisation: {FILE_NAME} does not have it, and {server} alone does not tell the image; "
                 "add it, or give the whole image reference as link or --image"
             )
-        if len(stated) > 1:
+        if len(places) > 1:
             raise BadEntry(
-                f"{stated[0][0]}: {FILE_NAME} has an organisation of the registry in "
-                f"{' and in '.join(f'{entry} ({organisation})' for entry, organisation in stated)}; leave it in one of "
+                f"{places[0][0]}: {FILE_NAME} has an organisation of the registry in "
+                f"{' and in '.join(f'{entry} ({organisation})' for entry, organisation in places)}; leave it in one of "
                 "them, or give the whole image reference as link or --image"
             )
-        entry, organisation = stated[0]
+        entry, organisation = places[0]
         first, slash, _ = organisation.partition("/")
         # An organisation may have a dot, such as my.lab.
         if first == server or (slash and entry != "organisation" and _is_host(first)):
@@ -146,22 +146,8 @@ def read(path: Path, app_id: str | None = None) -> AppConfig:
     Raises:
         BadEntry: the file is missing or not YAML, or an entry is missing or not valid; the message names it.
     """
-    import yaml
-
     file = path / FILE_NAME if path.is_dir() else path
-    try:
-        content = file.read_bytes()
-        if len(content) > MAX_SIZE:
-            raise BadEntry(f"{file} has more than {MAX_SIZE} bytes; it is not an {FILE_NAME}")
-        entries = yaml.safe_load(content)
-    except FileNotFoundError:
-        raise BadEntry(f"{file} does not exist; run this in the application's folder, or name it") from None
-    except OSError as error:
-        raise BadEntry(f"{file} cannot be read ({error.strerror}); make it readable") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise BadEntry(f"{file} is not YAML ({_first_line(error)}); correct it") from None
-    if not isinstance(entries, dict):
-        raise BadEntry(f"{file} holds no entries; write them as in app_id: viewer")
+    entries = _entries(file)
     if entries.get("app_id") is None:
         entries["app_id"] = app_id
     app_id = _required(entries, "app_id")
@@ -182,6 +168,30 @@ def read(path: Path, app_id: str | None = None) -> AppConfig:
         icon=None if icon is None else file.parent / icon,
         recommended_profile=_text(entries, "recommended_profile"),
     )
+
+
+def read_app_id(path: Path) -> str:
+    """Read the id of the application in a folder, whatever else the file says; for errors see `read`."""
+    return _required(_entries(path / FILE_NAME), "app_id")
+
+
+def _entries(file: Path) -> dict[Any, Any]:
+    import yaml
+
+    try:
+        content = file.read_bytes()
+        if len(content) > MAX_SIZE:
+            raise BadEntry(f"{file} has more than {MAX_SIZE} bytes; it is not an {FILE_NAME}")
+        entries = yaml.safe_load(content)
+    except FileNotFoundError:
+        raise BadEntry(f"{file} does not exist; run this in the application's folder, or name it") from None
+    except OSError as error:
+        raise BadEntry(f"{file} cannot be read ({error.strerror}); make it readable") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise BadEntry(f"{file} is not YAML ({_first_line(error)}); correct it") from None
+    if not isinstance(entries, dict):
+        raise BadEntry(f"{file} holds no entries; write them as in app_id: viewer")
+    return entries
 
 
 def _first_line(error: Exception) -> str:

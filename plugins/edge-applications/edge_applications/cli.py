@@ -210,7 +210,7 @@ def _here() -> str:
     """The application whose folder this is."""
     if not Path(app_config.FILE_NAME).exists():
         raise click.UsageError("APP_ID is missing; give it, or run this in an application's folder")
-    return app_config.read(Path()).app_id
+    return app_config.read_app_id(Path())
 
 
 def _link(config: app_config.AppConfig, kind: AppKindEnum) -> str:

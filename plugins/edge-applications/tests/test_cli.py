@@ -264,7 +264,7 @@ def test_the_image_is_what_the_entries_say(tmp_path: Path, entries: str, image: 
         ("repository: quay.io/lab/p3:7\nimage_name: p3", "is a whole image reference, and .* has image_name too"),
     ],
 )
-def test_entries_that_do_not_tell_one_image_are_refused(tmp_path: Path, entries: str, sentence: str) -> None:
+def test_entries_that_could_mean_several_images_are_refused(tmp_path: Path, entries: str, sentence: str) -> None:
     with pytest.raises(BadEntry, match=sentence):
         image_of(tmp_path, entries)
 
@@ -336,6 +336,15 @@ def test_in_a_folder_the_id_can_be_left_out(run: Run, folder: Path, admin: EdgeS
     assert "APP_ID is missing; name the application" in refused.output
     assert run("remove", by=admin).exit_code == 1  # nobody says yes
     assert admin.applications.list_application_ids() == ["viewer"]
+
+
+def test_the_id_of_a_folder_needs_no_other_entry(run: Run, folder: Path, developer: EdgeSession) -> None:
+    (folder / "app_config.yaml").write_text(
+        "app_id: viewer\napp_version: 1.10\n"
+    )  # a number, which cannot be published
+
+    assert run("add").exit_code == 0
+    assert developer.applications.list_application_ids() == ["viewer"]
 
 
 def test_nothing_is_removed_without_a_yes(run: Run, folder: Path, developer: EdgeSession) -> None:

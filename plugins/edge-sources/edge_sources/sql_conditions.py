@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import enum
 import ipaddress
 import json
 import math
@@ -122,6 +123,8 @@ class _Bound:
         if self._family == "mysql":
             if isinstance(self._type, (mysql.BIT, mysql.YEAR)):
                 return sqlalchemy.type_coerce(self._column, sqlalchemy.BigInteger())
+            if isinstance(self._type, sqlalchemy.Enum) and self._type.enum_class is not None:
+                return self._column
             if isinstance(self._type, (sqlalchemy.Uuid, sqlalchemy.Enum, mysql.SET, sqlalchemy.Time)):
                 return sqlalchemy.type_coerce(self._column, sqlalchemy.String())
             if is_single(self._type):
@@ -169,6 +172,8 @@ class _Bound:
     def _check(self, value: Any) -> None:
         """Refuse a value that no column of this type can have; databases would fail, or find nothing, or too much."""
         kind = self._type
+        if isinstance(kind, sqlalchemy.Enum) and isinstance(value, enum.Enum):
+            return  # of a class of the user's own
         number = isinstance(value, (int, float, decimal.Decimal))
         content, advice = "", ""
         # To MySQL, a text that is no number equals 0.
