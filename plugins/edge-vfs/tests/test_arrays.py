@@ -149,3 +149,17 @@ def test_an_open_archive_says_what_can_be_pickled(function: Any) -> None:
         with pytest.raises(TypeError, match=r"a\.npz is an open archive, which cannot be pickled or copied; dict\("):
             function(members)
         assert list(dict(members)) == ["a"]
+
+
+def test_members_that_are_no_arrays_unpack_to_no_more_than_the_limit() -> None:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("a.npy", "w") as member:
+            numpy.lib.format.write_array(member, numpy.arange(3))
+        archive.writestr("notes.txt", bytes(500_000))
+        archive.writestr("short.txt", b"text")
+    with opened("a.npz", target.getvalue(), max_unpacked_size=1000) as arrays:
+        assert arrays["a"].tolist() == [0, 1, 2]
+        assert arrays["short.txt"] == b"text"
+        with pytest.raises(UnreadableContent, match=r"notes\.txt of a\.npz unpacks to 500000 bytes, more than 1000"):
+            arrays["notes.txt"]

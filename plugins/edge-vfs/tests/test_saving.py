@@ -8,6 +8,7 @@ import io
 import re
 import sys
 import warnings
+import zoneinfo
 from typing import Any
 
 import numpy
@@ -661,3 +662,38 @@ def test_a_random_table_comes_back_as_it_was_or_is_refused(suffix: str) -> None:
 @pytest.mark.parametrize("suffix", ["csv", "tsv.gz", "jsonl", "parquet", "feather", "xlsx", "ods"])
 def test_many_random_tables_come_back_as_they_were_or_are_refused(suffix: str) -> None:
     check_random_tables(suffix, 60)
+
+
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+SECOND_HOUR = dt.datetime(2024, 10, 27, 2, 30, fold=1)
+
+
+@pytest.mark.parametrize(
+    "time", [SECOND_HOUR, SECOND_HOUR.replace(tzinfo=BERLIN), dt.datetime(2024, 7, 1, tzinfo=BERLIN)]
+)
+def test_of_times_that_are_equal_but_not_the_same_none_stands_for_another(time: dt.datetime) -> None:
+    assert "comes back as datetime.datetime(2024, " in refusal("a.yaml", {"at": time})
+
+
+def test_a_time_with_its_offset_comes_back() -> None:
+    at = dt.datetime(2024, 7, 1, 12, tzinfo=dt.UTC)
+    assert again("a.yaml", {"at": at}) == {"at": at}
+
+
+def test_the_sign_of_zero_is_kept_or_the_value_refused() -> None:
+    frame = pandas.DataFrame({"x": [-0.0, 1.5]})
+    assert "-0.0 in the column 'x' comes back as 0.0" in refusal("a.xlsx", frame)
+    assert numpy.signbit(again("a.csv", frame)["x"]).tolist() == [True, False]
+    assert comparing.difference([-0.0], [0.0]) == "it[0] is -0.0, and comes back as 0.0"
+
+
+def test_a_missing_text_does_not_come_back_as_a_text() -> None:
+    frame = pandas.DataFrame({"x": ["a", None], "y": [1, 2]})
+    assert "a missing value in the column 'x' comes back as ''" in refusal("a.csv", frame, keep_default_na=False)
+
+
+def test_nan_does_not_come_back_as_a_missing_value_where_these_differ() -> None:
+    floats = pandas.arrays.FloatingArray(numpy.array([float("nan"), 1.0]), numpy.array([False, True]))
+    frame = pandas.DataFrame({"x": floats})
+    opened = pandas.DataFrame({"x": pandas.array([None, None], "Float64")})
+    assert frames.difference(frame, opened) is not None

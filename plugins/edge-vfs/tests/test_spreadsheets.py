@@ -19,7 +19,7 @@ from odf.text import P
 from edge_vfs.openers import InexactWarning, UnreadableContent
 
 from .opening import opened
-from .workbooks import TABLE_CELL, ods, office, repeated, xlsb
+from .workbooks import TABLE_CELL, ods, office, repeated, with_size, xlsb, zipped
 
 
 def saved(book: Any) -> bytes:
@@ -172,6 +172,39 @@ def test_a_small_file_that_spans_the_whole_sheet_is_refused_before_it_is_read() 
     with pytest.raises(UnreadableContent, match="max_cells=30000 opens it"):
         opened("a.xlsx", saved(book), max_cells=20_000)
     assert opened("a.xlsx", saved(book), max_cells=30_000).shape == (299, 100)
+
+
+ROW = '<row r="1"><c r="A1" t="s"><v>0</v></c></row>'
+LONG = office(ROW, strings="<si><t>" + "x" * 500_000 + "</t></si>")
+
+
+@pytest.mark.parametrize("summed", [200, 201])
+def test_a_workbook_that_unpacks_to_more_than_its_archive_says_is_refused(summed: int) -> None:
+    assert len(opened("a.xlsx", LONG).columns[0]) == 500_000
+    hidden = with_size(LONG, "xl/sharedStrings.xml", 200, summed)
+    with pytest.raises(UnreadableContent, match=r"BadZipFile: .*xl/sharedStrings\.xml"):
+        opened("a.xlsx", hidden, max_unpacked_size=100_000)
+
+
+@pytest.mark.parametrize("before", [b"", b"\xd0\xcf\x11\xe0" + bytes(600), b"text"], ids=["nothing", "xls", "text"])
+@pytest.mark.parametrize(
+    "behind", [b"", b"PK\5\6" + b"\xff" * 17, b"PK\5\6" + bytes(18)], ids=["nothing", "cut", "empty"]
+)
+def test_the_archive_that_is_read_is_what_was_looked_at(before: bytes, behind: bytes) -> None:
+    content = before + LONG + behind
+    with pytest.raises(UnreadableContent, match="is not a spreadsheet|unpacks to"):
+        opened("a.xlsx", content, max_unpacked_size=100_000)
+
+
+def test_the_extent_of_a_sheet_is_looked_at_whatever_the_name_of_its_part() -> None:
+    far = office('<row r="1"><c r="A1"><v>1</v></c></row>', '<row r="300"><c r="CV300"><v>1</v></c></row>')
+    with zipfile.ZipFile(io.BytesIO(far)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["xl/sheet.txt"] = parts.pop("xl/worksheet.xml")
+    related = "xl/_rels/workbook.xml.rels"
+    parts[related] = parts[related].replace(b"worksheet.xml", b"sheet.txt")
+    with pytest.raises(UnreadableContent, match="spans 30000 cells"):
+        opened("a.xlsx", zipped(dict(parts)), max_cells=20_000)
 
 
 def test_a_workbook_that_unpacks_to_more_than_the_limit_is_refused() -> None:

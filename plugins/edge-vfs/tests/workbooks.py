@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 
 _SCHEMAS = "http://schemas.openxmlformats.org"
 _KINDS = f"{_SCHEMAS}/officeDocument/2006/relationships"
@@ -21,6 +22,19 @@ def zipped(parts: dict[str, str | bytes]) -> bytes:
         for name, part in parts.items():
             archive.writestr(name, part)
     return target.getvalue()
+
+
+def with_size(content: bytes, name: str, size: int, summed: int) -> bytes:
+    """The archive, which says of the member `name` that it unpacks to `size` bytes, its sum being of `summed`."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        member = archive.getinfo(name)
+        crc = zlib.crc32(archive.read(name)[:summed])
+    changed = bytearray(content)
+    directory = content.index(b"PK\1\2", content.rindex(name.encode()) - 46)
+    for header, place in ((member.header_offset, 14), (directory, 16)):
+        struct.pack_into("<L", changed, header + place, crc)
+        struct.pack_into("<L", changed, header + place + 8, size)
+    return bytes(changed)
 
 
 def _relationship(identifier: str, kind: str, target: str) -> str:

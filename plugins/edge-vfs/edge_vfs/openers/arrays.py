@@ -116,22 +116,28 @@ def _archive(numpy: Any, file: File, limit: int) -> Any:
         def __getitem__(self, key: str) -> Any:
             if self.zip is None:
                 raise UnreadableContent(f"{file.basename} is closed; take its arrays before, or open it again")
-            member = key if key in self.zip.namelist() else f"{key}.npy"
-            if member.endswith(".npy") and member in self.zip.namelist():
-                self._check(key, self.zip.getinfo(member))
+            name = key if key in self.zip.namelist() else f"{key}.npy"
+            if name in self.zip.namelist():
+                member = self.zip.getinfo(name)
+                self._check_size(key, member)
+                with self.zip.open(member) as content:
+                    prefix = content.read(len(numpy.lib.format.MAGIC_PREFIX))
+                    if prefix != numpy.lib.format.MAGIC_PREFIX:
+                        # Not by `ZipFile.read`, which unpacks all there is, whatever the size should be.
+                        return prefix + content.read(member.file_size - len(prefix))
+                with self.zip.open(member) as content:
+                    _check_length(numpy, f"{key} of {file.basename}", content, member.file_size)
             try:
                 return super().__getitem__(key)
             except ValueError as error:
                 raise _refused(f"{key} of {file.basename}", error) from error
 
-        def _check(self, key: str, member: zipfile.ZipInfo) -> None:
+        def _check_size(self, key: str, member: zipfile.ZipInfo) -> None:
             if member.file_size > limit and member.file_size > 100 * member.compress_size:
                 raise UnreadableContent(
                     f"{key} of {file.basename} unpacks to {member.file_size} bytes, more than {limit}; "
                     f"{OPTION}={member.file_size} opens it"
                 )
-            with self.zip.open(member) as content:
-                _check_length(numpy, f"{key} of {file.basename}", content, member.file_size)
 
         def __reduce_ex__(self, protocol: Any) -> Any:
             raise TypeError(

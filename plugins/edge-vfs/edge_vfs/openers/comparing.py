@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,7 +62,18 @@ def _has_equality(value: Any) -> bool:
 
 
 def _is_equal(value: Any, opened: Any) -> bool:
-    return bool(value == opened) or (value != value and opened != opened)
+    if value != value:
+        return bool(opened != opened)
+    return bool(value == opened) and _unseen(value) == _unseen(opened)
+
+
+def _unseen(value: Any) -> Any:
+    """Return what ``==`` leaves out: the sign of zero, which of two hours a clock shows, and the time zone."""
+    if isinstance(value, float):
+        return math.copysign(1, value)
+    if isinstance(value, dt.datetime | dt.time):
+        return value.fold, value.utcoffset(), value.tzname()
+    return None
 
 
 def _type(value: Any) -> str:

@@ -58,13 +58,18 @@ def _in_index(index: Any, opened: Any) -> str | None:
 
 def _in_column(column: Any, opened: Any, place: str) -> str | None:
     if column.dtype == opened.dtype and column.dtype != object:
+        # NaN is another value than NA in some types of pandas.
+        if _is_of_floats(column) and (column.isna().to_numpy() != opened.isna().to_numpy()).any():
+            return f"NaN or a missing value in {place} comes back as another of them"
         if column.reset_index(drop=True).equals(opened.reset_index(drop=True)):
-            return None
+            return f"-0.0 in {place} comes back as 0.0" if _negative_zeros(column) != _negative_zeros(opened) else None
     elif not (_holds_objects(column) and _holds_objects(opened)):
         return f"{place} is of type {column.dtype}, and comes back as {opened.dtype}{_example(column, opened)}"
     for cell, comes_back in zip(column, opened, strict=True):
         if _is_missing(comes_back) and not _is_missing(cell):
             return f"{_short(cell)} in {place} comes back as a missing value"
+        if _is_missing(cell) and not _is_missing(comes_back):
+            return f"a missing value in {place} comes back as {_short(comes_back)}"
         if not _is_missing(cell):
             clause = comparing.difference(cell, _as_list(cell, comes_back), f"{_short(cell)} in {place}")
             if clause is not None:
@@ -84,6 +89,20 @@ def _as_list(cell: Any, opened: Any) -> Any:
     plain = opened.dtype in ("int64", "float64", "bool") and not any(hasattr(element, "dtype") for element in cell)
     elements = opened.tolist() if plain else list(opened)
     return [_as_list(element, comes_back) for element, comes_back in zip(cell, elements, strict=True)]
+
+
+def _is_of_floats(column: Any) -> bool:
+    return getattr(column.dtype, "kind", None) == "f"
+
+
+def _negative_zeros(column: Any) -> list[int]:
+    """Return the positions of -0.0, which equals 0.0, in a column of floats."""
+    if not _is_of_floats(column):
+        return []
+    import numpy
+
+    floats = column.to_numpy(dtype=float, na_value=float("nan"))
+    return numpy.flatnonzero((floats == 0) & numpy.signbit(floats)).tolist()
 
 
 def _holds_objects(column: Any) -> bool:

@@ -40,6 +40,8 @@ OPTIONS = _CONVERTING | {
 
 _FIRST_VISIBLE = object()
 
+_OLE = b"\xd0\xcf\x11\xe0"
+
 MAX_CELLS = 20_000_000
 """Cells that a sheet may span if nine tenths of them are blank, unless the option of this name says otherwise."""
 
@@ -156,7 +158,7 @@ def _not_a_workbook(file: File, content: bytes, error: Exception) -> UnreadableC
         return UnreadableContent(
             f'{file.basename} is encrypted; save it without a password to open it, or open_with="file" gives its bytes'
         )
-    is_text = not content.startswith((b"PK", b"\xd0\xcf\x11\xe0")) and b"\0" not in content
+    is_text = not content.startswith((b"PK", _OLE)) and b"\0" not in content
     advice = 'open_with="text" shows its text, ' if is_text and content else ""
     return UnreadableContent(
         f'{file.basename} is not a spreadsheet ({error}); {advice}open_with="file" gives its bytes'
@@ -173,9 +175,13 @@ def _checked(file: File, content: bytes, options: dict[str, Any]) -> list[workbo
         options.pop("max_unpacked_size", MAX_UNPACKED_SIZE),
         options.pop("max_cells", MAX_CELLS),
     )
+    if content.startswith(_OLE) and _is_xls(content):
+        return []
     try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    except zipfile.BadZipFile:
+        archive = workbook_parts.opened(content)
+    except zipfile.BadZipFile as error:
+        raise _not_a_workbook(file, content, error) from error
+    if archive is None:
         return []
     with archive:
         unpacked = sum(member.file_size for member in archive.infolist())
@@ -192,6 +198,17 @@ def _checked(file: File, content: bytes, options: dict[str, Any]) -> list[workbo
                 f"max_cells={sheet.spanned} opens it, if the memory is enough"
             )
     return sheets
+
+
+def _is_xls(content: bytes) -> bool:
+    """Return whether content that begins as an xls is one; other workbooks may be behind its beginning."""
+    import python_calamine
+
+    try:
+        python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(workbook_parts.without_archive(content))).close()
+    except python_calamine.CalamineError:
+        return False
+    return True
 
 
 def _warn_of_cells(file: File, sheet: workbook_parts.Sheet) -> None:

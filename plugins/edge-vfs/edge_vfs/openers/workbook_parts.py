@@ -6,6 +6,7 @@ formulas whose results were not saved, are blank for them.
 
 from __future__ import annotations
 
+import copy
 import html
 import io
 import posixpath
@@ -40,20 +41,64 @@ class Sheet(NamedTuple):
     long_numbers: tuple[str, ...] = ()
 
 
+_END = b"PK\5\6"
+"""What the record at the end of an archive begins with."""
+
+
+def opened(content: bytes) -> zipfile.ZipFile | None:
+    """Return the archive of a workbook, or None if it has none, such as an xls.
+
+    Raises:
+        BadZipFile: it is damaged, or more than the archive, in which another reader may find another archive.
+    """
+    if _END not in content:
+        return None
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    end = content.rfind(_END)
+    directory, comment = struct.unpack_from("<LH", content, end + 16)
+    if end + 22 + comment != len(content) or directory not in (archive.start_dir, 0xFFFFFFFF):  # of Zip64
+        archive.close()
+        raise zipfile.BadZipFile("there are bytes before or behind its archive")
+    return archive
+
+
+def without_archive(content: bytes) -> bytes:
+    """Return content in which no reader finds an archive."""
+    return content.replace(_END, bytes(len(_END)))
+
+
 def sheets(archive: zipfile.ZipFile) -> Iterator[Sheet]:
-    """Iterate over the sheets of an xlsx, xlsm, xlsb or ods; an xls is no archive, and 65536 rows are its most."""
+    """Iterate over the sheets of an xlsx, xlsm, xlsb or ods; an xls is no archive, and 65536 rows are its most.
+
+    All members are unpacked, whatever their names, which the workbook chooses.
+
+    Raises:
+        BadZipFile: a member unpacks to another size than the archive says.
+    """
     names = _names(archive)
-    for member in archive.namelist():
-        if member == "content.xml":
-            yield from _open_document(archive.read(member))
-        elif member.endswith(".xml"):
-            part = archive.read(member)
-            if re.search(rb"<(?:\w+:)?sheetData\b", part):
-                yield _office(names.get(member), part)
-        elif member.endswith(".bin"):
-            part = archive.read(member)
-            if part.startswith(b"\x81\x01"):  # the record that a worksheet begins with
-                yield _binary(names.get(member), part)
+    for member in archive.infolist():
+        part = _unpacked(archive, member)
+        if member.filename == "content.xml":
+            yield from _open_document(part)
+        elif re.search(rb"<(?:\w+:)?sheetData\b", part):
+            yield _office(names.get(member.filename), part)
+        elif part.startswith(b"\x81\x01"):  # the record that a worksheet begins with
+            yield _binary(names.get(member.filename), part)
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return a member; `ZipFile.read` unpacks all that there is before it compares this with the size it should have.
+
+    Raises:
+        BadZipFile: it unpacks to another size than the archive says.
+    """
+    beyond = copy.copy(member)
+    beyond.file_size += 1
+    with archive.open(beyond) as stream:
+        content = stream.read(beyond.file_size)
+    if len(content) != member.file_size:
+        raise zipfile.BadZipFile(f"{member.filename} unpacks to another size than the archive says")
+    return content
 
 
 def is_encrypted(content: bytes) -> bool:
@@ -61,7 +106,7 @@ def is_encrypted(content: bytes) -> bool:
     if content.startswith(b"PK"):
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                return b"encryption-data" in archive.read("META-INF/manifest.xml")
+                return b"encryption-data" in _unpacked(archive, archive.getinfo("META-INF/manifest.xml"))
         except (zipfile.BadZipFile, KeyError):
             return False
     if "EncryptedPackage".encode("utf-16-le") in content:
@@ -109,9 +154,9 @@ def _names(archive: zipfile.ZipFile) -> dict[str, str]:
             continue
         targets = {
             _text(_attribute(tag, b"Id")): posixpath.join("/xl", _text(_attribute(tag, b"Target"))).lstrip("/")
-            for tag in re.findall(rb"<(?:\w+:)?Relationship\s([^>]*)>", archive.read(related))
+            for tag in re.findall(rb"<(?:\w+:)?Relationship\s([^>]*)>", _unpacked(archive, archive.getinfo(related)))
         }
-        content = archive.read(book)
+        content = _unpacked(archive, archive.getinfo(book))
         identified = _binary_names(content) if book.endswith(".bin") else _office_names(content)
         return {targets[id]: name for id, name in identified if id in targets}
     return {}
