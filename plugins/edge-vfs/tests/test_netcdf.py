@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from edge_vfs.folder import Folder
 from edge_vfs.openers import InexactWarning, UnreadableContent, netcdf
 
 from . import hdf5_files
+from .memory import MemoryStore
 from .opening import SingleFile, opened
 
 
@@ -176,3 +178,12 @@ def test_where_a_package_is_missing_it_is_a_file(
 def test_options_that_choose_a_reader_are_refused(option: str) -> None:
     with pytest.raises(BadEntry, match=f"does not take the option {option} for it; use only .*mask_and_scale"):
         opened("a.nc", written(), **{option: "x"})
+
+
+def test_a_dataset_is_saved_without_a_file_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    store: Any = MemoryStore()
+    dataset = xarray.Dataset({"x": ("t", numpy.arange(3.0))}, attrs={"unit": "µM"})
+    Folder(store).save("a.nc", dataset)
+    with Folder(store).open("a.nc") as back:
+        assert back.identical(dataset)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import pathlib
-import shutil
-import tempfile
 from collections.abc import Collection
 from typing import Any, ClassVar
 
@@ -68,12 +65,15 @@ class XarrayOpener:
         xarray = need("netCDF", file, "xarray", "h5netcdf", "h5py", doing="saving")
         if type(value) is not xarray.Dataset:
             raise UnsavableValue(f"an xarray.Dataset is needed, not {type(value).__name__}; to_dataset makes one")
-        with tempfile.TemporaryDirectory() as folder:
-            written = pathlib.Path(folder) / "saved.nc"
+        import h5netcdf
+        from xarray.backends import H5NetCDFStore
+
+        # In memory: where a disk is full, HDF5 ends the whole process.
+        written = io.BytesIO()
+        with h5netcdf.File(written, "w") as netcdf:
             # Without the encoding of the file that it came from, which may round.
-            value.drop_encoding().to_netcdf(written, engine="h5netcdf")
-            with written.open("rb") as content:
-                shutil.copyfileobj(content, file)
+            value.drop_encoding().dump_to_store(H5NetCDFStore(netcdf))
+        file.write(written.getbuffer())
 
     def difference(self, value: Any, opened: Any, **options: Any) -> str | None:
         with opened:
