@@ -197,22 +197,28 @@ def error_from(
         )
     code = problem.get("code") if problem else None
     if code == "checksum_mismatch":
-        return ChecksumError(str(problem["detail"]) if problem else "")
+        return ChecksumError(_one_line(problem.get("detail") or "") if problem else "")
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
     if code == "already_exists":
         kind = AlreadyExists
     elif code == "quota_exceeded":
         kind = QuotaExceeded
     detail = problem.get("detail") if problem else None
-    message = str(detail)[:LONGEST_DETAIL] if detail else _advice(kind, status)
+    message = _one_line(detail) if detail else _advice(kind, status)
     return kind(
         message,
         status=status,
         code=str(code) if code else None,
-        request_id=request_id,
+        request_id=_one_line(request_id) if request_id else None,
         method=method,
         url=url,
     )
+
+
+def _one_line(text: object) -> str:
+    """What a server says, in which a terminal finds no commands and no line of its own."""
+    said = str(text)[:LONGEST_DETAIL]
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in said)
 
 
 def _advice(kind: type[ApiError], status: int) -> str:

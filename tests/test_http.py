@@ -374,6 +374,20 @@ def test_an_answer_in_a_stream_is_as_limited_when_it_is_read_as_json(
         client.stream("GET", "/v1/things")
 
 
+def test_a_refusal_is_read_no_further_than_a_reason_can_be_long(fake: Fake) -> None:
+    fake.answer(404, b'{"code": "not_found", "detail": "' + b"x" * (2 << 20) + b'"}', "application/problem+json")
+    with pytest.raises(BadResponse, match="more than 1 MiB"):
+        session(fake.url).whoami()
+
+
+def test_no_terminal_obeys_what_a_server_says(fake: Fake) -> None:
+    detail = "\x1b[2Jgone\nTraceback \u202e"
+    fake.answer(403, problem(403, "forbidden", detail), "application/problem+json", X_Request_ID="\x1b[2J")
+    with pytest.raises(Forbidden) as raised:
+        session(fake.url).whoami()
+    assert str(raised.value) == r"\x1b[2Jgone\nTraceback \u202e [request \x1b[2J]"
+
+
 def test_an_answer_nested_without_end_is_no_json_of_ours(fake: Fake) -> None:
     fake.answer(200, b"[" * 100_000)
     with pytest.raises(BadResponse, match="JSON"):

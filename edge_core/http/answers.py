@@ -104,11 +104,12 @@ def read_body(response: requests.Response) -> None:
     """Read the whole body, so that an answer that breaks off, in its body or its head, fails here.
 
     Raises:
-        BadResponse: the body is packed, which nobody asked for, or larger than `LARGEST`.
+        BadResponse: the body is packed, which nobody asked for, or larger than `LARGEST`, or `LARGEST_REFUSAL` if it
+            refuses.
     """
     if is_redirect(response):
         return
-    content = _whole(response, LARGEST)
+    content = _whole(response, LARGEST if response.status_code < 400 else min(LARGEST, LARGEST_REFUSAL))
     if not content and _ends_with_connection(response):
         raise urllib3.exceptions.ProtocolError("IncompleteRead")
 
