@@ -197,28 +197,28 @@ def error_from(
         )
     code = problem.get("code") if problem else None
     if code == "checksum_mismatch":
-        return ChecksumError(_one_line(problem.get("detail") or "") if problem else "")
+        return ChecksumError(_on_a_line(problem.get("detail") or "") if problem else "")
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
     if code == "already_exists":
         kind = AlreadyExists
     elif code == "quota_exceeded":
         kind = QuotaExceeded
     detail = problem.get("detail") if problem else None
-    message = _one_line(detail) if detail else _advice(kind, status)
+    message = _on_a_line(detail) if detail else _advice(kind, status)
     return kind(
         message,
         status=status,
         code=str(code) if code else None,
-        request_id=_one_line(request_id) if request_id else None,
+        request_id=_on_a_line(request_id) if request_id else None,
         method=method,
         url=url,
     )
 
 
-def _one_line(text: object) -> str:
+def _on_a_line(text: object) -> str:
     """What a server says, in which a terminal finds no commands and no line of its own."""
-    said = str(text)[:LONGEST_DETAIL]
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in said)
+    sentence = str(text)[:LONGEST_DETAIL]
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in sentence)
 
 
 def _advice(kind: type[ApiError], status: int) -> str:

@@ -351,6 +351,12 @@ def test_an_answer_that_was_packed_unasked_is_not_unpacked(fake: Fake, status: i
     assert fake.seen[0][2].get("Accept-Encoding") == "identity"
 
 
+@pytest.mark.parametrize("packing", ["", " ", "Identity"])
+def test_an_answer_that_is_not_packed_may_say_so(fake: Fake, packing: str) -> None:
+    fake.answer(200, ME, Content_Encoding=packing)
+    assert session(fake.url).whoami().user_name == "ada"
+
+
 @pytest.mark.parametrize("status", [200, 404])
 def test_an_answer_without_end_is_not_read_to_it(fake: Fake, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_core.http.answers.LARGEST", 1 << 20)

@@ -383,6 +383,7 @@ def use_connection(conn: Any, kind: str, name: str, title: str, status: Any) -> 
     assert "proxies" in conn.route("https://example.com")
     conn.check(30)
     assert conn.test(timeout=60) is status
+    assert conn.reason is None
 
 
 def use_bucket(conn: Any, store: Any, folder_class: type, file_class: type) -> None:

@@ -126,7 +126,7 @@ def _whole(response: requests.Response, most: int) -> bytes:
 
 
 def _read(response: requests.Response, most: int) -> bytes:
-    packing = response.headers.get("Content-Encoding", "identity")
+    packing = response.headers.get("Content-Encoding", "").strip() or "identity"
     if packing.lower() != "identity":
         response.close()
         raise BadResponse(

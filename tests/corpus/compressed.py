@@ -66,4 +66,4 @@ def cases() -> Iterator[Case]:
         "ids.csv.gz", gzip.compress(b"id\n1234567890123456789\nNA\n"), "ids", {"id": [1234567890123456789, None]}
     )
     yield Case("checksum.csv.gz", gzip.compress(csv)[:-8] + bytes(8), "a wrong checksum", error='open_with="file"')
-    yield Case("twice.csv.gz", gzip.compress(gzip.compress(csv)), "packed twice", error="not a text|packed|gzip")
+    yield Case("twice.csv.gz", gzip.compress(gzip.compress(csv)), "packed twice", error="has zero bytes")

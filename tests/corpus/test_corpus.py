@@ -104,7 +104,7 @@ def test_a_file_is_opened_exactly_or_says_why_not(case: Case, files: Folder[Any]
 
 
 REFUSED = (
-    *("nothing here writes", "cannot save, as", "no opener has the suffix", "its name has no suffix"),
+    *("nothing here writes", "are opened here, but not saved", "no opener has the suffix", "its name has no suffix"),
     *("JPEG changes the values", "it has [0-9] pictures, of which one is saved", "it is a file already"),
     *("JSON has texts, numbers", "which JSON does not", "its columns need names", "Duplicate column names"),
     r"give (dtype|index_col)=.* here and to open",  # opened with options, and saved without

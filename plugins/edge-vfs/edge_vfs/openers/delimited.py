@@ -73,7 +73,7 @@ _UNLIKE_CSV = frozenset({"comment", "header", "lineterminator", "names", "on_bad
 
 _PAGE = re.compile(r"\ufeff?\s*<(!doctype html|html)\b", re.IGNORECASE)
 
-_CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 
 _OTHER_SEPARATORS = {",": (";", "\t"), "\t": (";", ",")}
 
@@ -119,8 +119,10 @@ def read(file: File, separator: str, options: dict[str, Any]) -> Any:
 
 def _refuse_zero_bytes(file: File, head: bytes) -> None:
     """Raise `UnreadableContent` for content that is binary, or a text in an encoding that it does not state."""
-    has_zeros = encoding_of(head[:4]) == "utf-8" and b"\0" in head[:HEAD]
-    if has_zeros and (_CONTROL.search(head[:16]) or not _is_utf_8(head[:HEAD])):
+    head = head[:HEAD]
+    zeros = head.count(b"\0") if encoding_of(head[:4]) == "utf-8" else 0
+    # A cell may hold a zero byte; of a text in UTF-16, half of the bytes are.
+    if zeros and (zeros * 4 >= len(head) or _CONTROL.search(head[:16]) or not _is_utf_8(head)):
         raise UnreadableContent(
             f"{file.basename} has zero bytes, as no text in utf-8 has; give its encoding if it is a table, such as "
             "encoding='utf-16', or open_with=\"file\" gives its bytes"
