@@ -46,7 +46,7 @@ class _Holder:
             raise AttributeError(name)
         if name in self._left_out:
             raise AttributeError(
-                f"{name} was left out when the client was made: {self._left_out[name]}; correct the document if you can"
+                f"{name} was left out of this client: {self._left_out[name]}; correct the document if you can"
             )
         raise AttributeError(f"the API description has no operation {name!r} here; print this to see what it has")
 

@@ -30,7 +30,7 @@ COLLECTED = 500
 """Versions whose content one transaction drops at most."""
 
 COLLECTING = 0.2
-"""Seconds after which it leaves the rest to the next one: large files take longer, and others want to write."""
+"""Seconds after which a transaction leaves the rest to its successor, since others want to write."""
 
 PAUSE = 0.01
 """Seconds between two transactions, for others who want to write."""

@@ -13,7 +13,7 @@ from edge_server.web.fence import lifted
 class Names:
     """Names of one kind in the index that search looks into.
 
-    Each change is made in the transaction that changes the name, so that the index is never behind.
+    The index changes in the same transaction as the name, so that the index is never behind.
 
     Args:
         index: the index.
