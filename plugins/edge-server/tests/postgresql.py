@@ -29,6 +29,9 @@ class PostgreSQL(Database):
         self.before_commit = lambda session: None
         self._writing = self.engine
 
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()  # rows have their locks here
+
 
 @contextlib.contextmanager
 def scratch_postgresql() -> Iterator[PostgreSQL]:

@@ -79,6 +79,43 @@ def test_a_writer_has_the_lock_from_the_start_and_readers_do_not_wait(migrated: 
     assert order == ["first", "second"]
 
 
+def test_a_writer_asks_sqlite_for_its_lock_only_when_no_other_of_its_process_has_it(migrated: Database) -> None:
+    begun: list[bool] = []
+    sa.event.listen(
+        migrated.engine,
+        "begin",
+        lambda connection: begun.append(connection.get_execution_options().get("write", False)),
+    )
+
+    def write() -> None:
+        with migrated.write(SERVER):
+            pass
+
+    waiting = [threading.Thread(target=write) for _ in range(4)]
+    with migrated.write(SERVER):
+        for thread in waiting:
+            thread.start()
+        waiting[0].join(0.2)
+        assert begun == [True]
+    for thread in waiting:
+        thread.join()
+    assert begun == [True] * 5
+
+
+def test_a_writer_that_waits_too_long_finds_the_database_locked(
+    migrated: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 10)
+    with (
+        migrated.write(SERVER),
+        pytest.raises(sa.exc.OperationalError, match="database is locked"),
+        migrated.write(SERVER),
+    ):
+        pass
+    with migrated.write(SERVER):  # the lock is free again
+        pass
+
+
 def test_a_transaction_that_raises_leaves_nothing(migrated: Database) -> None:
     with contextlib.suppress(RuntimeError), migrated.write(SERVER) as session:
         directory.create_organization(session, [tree.plant], "gone")

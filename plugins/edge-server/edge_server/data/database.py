@@ -8,6 +8,8 @@ the lock later without reading anew, and SQLite would fail it at once instead.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -69,6 +71,7 @@ class Database:
         sa.event.listen(self.engine, "begin", _begin)
         self.before_commit: Callable[[Session], None] = _nothing_more
         self._writing = self.engine.execution_options(write=True)
+        self._writer = threading.Lock()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
@@ -84,7 +87,7 @@ class Database:
             organization_id: whose data it touches; `SERVER` for what belongs to none, or to several.
                 SQLite has one writer, so that here they all wait for each other.
         """
-        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+        with self._alone(), Session(self._writing, expire_on_commit=False) as session, session.begin():
             # The lock is taken here, not at the first statement: what a caller looks at in this
             # block is what is true until it commits.
             session.connection()
@@ -94,8 +97,23 @@ class Database:
     @contextlib.contextmanager
     def write_connection(self) -> Iterator[sa.Connection]:
         """A bare connection in a transaction that writes, for migrations."""
-        with self._writing.begin() as connection:
+        with self._alone(), self._writing.begin() as connection:
             yield connection
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The turn of one writer among those of this process.
+
+        SQLite waits for its lock by looking again after ever longer pauses, so that whoever has
+        waited longest is the last to see that it is free. Writers of other processes are still met
+        that way.
+        """
+        if not self._writer.acquire(timeout=BUSY_TIMEOUT / 1000):
+            raise sa.exc.OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def revision(self, table: str = VERSION_TABLE) -> str | None:
         """The migration that the tables are at whose history is kept in `table`; None if there are none yet."""
