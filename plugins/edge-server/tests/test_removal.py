@@ -238,12 +238,12 @@ def test_what_cannot_be_removed_is_logged_and_tried_again_later(
 ) -> None:
     gone, following = fill(opened, store, "gone"), fill(opened, store, "next")
     close(opened, gone)
-    remove_some = Removals._remove_some
+    remove_rows = Removals._remove_rows
 
-    def refuse(self: Removals, table: sa.Table, owned: sa.ColumnElement[bool]) -> bool:
-        return table.name != "memberships" and remove_some(self, table, owned)
+    def refuse(self: Removals, table: sa.Table, keys: removal.Keys) -> int:
+        return 0 if table.name == "memberships" else remove_rows(self, table, keys)
 
-    monkeypatch.setattr(Removals, "_remove_some", refuse)
+    monkeypatch.setattr(Removals, "_remove_rows", refuse)
     removals.run()
     assert "removing the organization gone failed and is tried again" in caplog.text
     assert "rows of memberships cannot be removed" in caplog.text
@@ -322,20 +322,19 @@ def test_what_a_request_under_way_still_stores_goes_as_well(
     gone = fill(opened, store, "gone")
     close(opened, gone)
     late = iter([True])
-    remove_some = Removals._remove_some
+    remove_row = Removals._remove_row
 
-    def slow(self: Removals, table: sa.Table, owned: sa.ColumnElement[bool]) -> bool:
-        removed = remove_some(self, table, owned)
-        if table.name == "memberships" and not removed and next(late, False):
+    def slow(self: Removals, to_organizations: list[sa.ForeignKey], organization_id: int) -> str | None:
+        if next(late, False):
             with opened.write(SERVER) as session:
                 user = directory.find_user(session, "user-of-gone")
                 assert user is not None
                 key = store.new_key()
                 store.write(key, [b"late"])
                 session.add(Version(key=key, organization_id=gone, size=4, sha256="0" * 64, created_by=user.id))
-        return removed
+        return remove_row(self, to_organizations, organization_id)
 
-    monkeypatch.setattr(Removals, "_remove_some", slow)
+    monkeypatch.setattr(Removals, "_remove_row", slow)
     removals.run()
     with opened.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Version)) == 0

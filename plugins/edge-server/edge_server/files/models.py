@@ -12,6 +12,10 @@ from edge_server.base import clock
 from edge_server.data.declarative import Base, ByteOrdered, RowId, new_uid
 from edge_server.identity.models import User
 
+# Without the plus, which changes nothing, SQLite would take the index on version_id, and walk over the folders of all
+# organizations.
+IS_FOLDER = "+version_id IS NULL"
+
 
 class Version(Base):
     """Content that was or is visible under some name; it never changes.
@@ -90,6 +94,14 @@ class Node(Base):
             sqlite_where=text("removed_at IS NOT NULL"),
             postgresql_where=text("removed_at IS NOT NULL"),
         ),
+        Index(
+            "ix_nodes_folders",
+            "organization_id",
+            "parent_id",
+            "name",
+            sqlite_where=text(IS_FOLDER),
+            postgresql_where=text(IS_FOLDER),
+        ),
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
@@ -122,7 +134,7 @@ class Upload(Base):
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[dt.datetime] = mapped_column(index=True)
     created_by: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
-    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"), index=True)
     node_uid: Mapped[str | None] = mapped_column(String(36))
 
     version: Mapped[Version | None] = relationship()

@@ -17,6 +17,7 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    text,
     union,
     update,
 )
@@ -26,7 +27,7 @@ from edge_files.wire import Entry, FileVersion
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
 from edge_server.files import paths, quotas
-from edge_server.files.models import Node, Version
+from edge_server.files.models import IS_FOLDER, Node, Version
 from edge_server.web.names import Names
 
 GRACE = dt.timedelta(hours=24)
@@ -165,7 +166,7 @@ def children(session: Session, organization_id: int, segments: Segments, *, kind
         raise not_found(f"{show(segments)} is a file, not a folder; list the folder it is in")
     nodes = select(Node).where(Node.organization_id == organization_id, Node.parent_id == folder.id)
     if kind is not None:
-        nodes = nodes.where(Node.version_id.is_not(None) if kind == "file" else Node.version_id.is_(None))
+        nodes = nodes.where(Node.version_id.is_not(None) if kind == "file" else text(IS_FOLDER))
     return nodes.options(joinedload(Node.version))
 
 

@@ -52,7 +52,9 @@ class User(Revised, Base):
     email: Mapped[str | None] = mapped_column(String(320))
     server_admin: Mapped[bool] = mapped_column(default=False)
     license_name: Mapped[str | None] = mapped_column(String(100))
-    home_organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id", ondelete="SET NULL"))
+    home_organization_id: Mapped[int | None] = mapped_column(
+        ForeignKey("organizations.id", ondelete="SET NULL"), index=True
+    )
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
     activated_at: Mapped[dt.datetime | None]
     removed_at: Mapped[dt.datetime | None]

@@ -1,0 +1,162 @@
+"""What an organization's size must not cost: others who want to write, and more than its share of work."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from edge_files.wire import ListQuery
+from edge_server.accounts import removal
+from edge_server.accounts.removal import Removals
+from edge_server.base import pages
+from edge_server.data import database, ownership
+from edge_server.data.database import SERVER, Database
+from edge_server.data.declarative import Base
+from edge_server.data.migration import own_history
+from edge_server.files import tree
+from edge_server.files.models import Node
+from edge_server.identity import directory
+from edge_server.identity.models import Organization
+from edge_server.keys.signing import Signer
+from edge_server.run import app
+from edge_server.web.context import OwnContext
+from edge_server.web.engines import Engines
+
+from .grown import grow, organization
+from .postgresql import scratch_postgresql
+from .work import Watch
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with contextlib.ExitStack() as stack:
+        if request.param == "sqlite":
+            opened = stack.enter_context(contextlib.closing(Database(tmp_path / database.FILE_NAME)))
+        else:
+            opened = stack.enter_context(scratch_postgresql())
+        own_history().upgrade(opened)
+        yield opened
+
+
+@pytest.fixture
+def engines(opened: Database, tmp_path: Path) -> Engines:
+    """What a server runs on, with its subsystems loaded."""
+    engines = app.engines_at(tmp_path, Signer(b""), database=opened)
+    engines.store.create()
+    app.load(engines, plugins=False)
+    return engines
+
+
+# --- removing an organization
+
+
+def remove(engines: Engines, organization_id: int) -> tuple[int, int, int, int]:
+    """Remove an organization: how many transactions and steps that takes, and the most statements and rows of one."""
+    with engines.database.write(SERVER) as session:
+        session.get_one(Organization, organization_id).status = directory.DELETING
+    with Watch(engines.database).watching() as done:
+        Removals(OwnContext("accounts", engines, ())).run()
+    with engines.database.read() as session:
+        assert session.get(Organization, organization_id) is None
+    written = [work for work in done if work.writes] or done
+    return (
+        len(done),
+        sum(work.steps for work in done),
+        max(work.statements for work in written),
+        max(work.rows for work in written),
+    )
+
+
+def test_an_organization_of_four_times_as_many_files_takes_four_times_the_work_to_remove(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "BATCH", 20)
+    monkeypatch.setattr(removal, "PAUSE", 0.0)
+    small, large = organization(engines.database, "small"), organization(engines.database, "large")
+    grow(engines.database, organization(engines.database, "other"), "kept", 400)
+    grow(engines.database, small, "files", 200)
+    grow(engines.database, large, "files", 800)
+    transactions, steps, statements, rows = remove(engines, small)
+    more_transactions, more_steps, more_statements, more_rows = remove(engines, large)
+    assert more_transactions < 5 * transactions
+    assert more_steps <= 5 * steps
+    # In one transaction, however many there are: while it lasts, nobody else can write.
+    assert more_rows <= rows <= 20
+    assert more_statements <= statements < 40
+
+
+def test_organizations_are_removed_in_turns(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removal, "BATCH", 5)
+    monkeypatch.setattr(removal, "SLICE", 0.0)
+    large, small = organization(engines.database, "large"), organization(engines.database, "small")
+    grow(engines.database, large, "files", 100)
+    with engines.database.write(SERVER) as session:
+        session.execute(sa.update(Organization).values(status=directory.DELETING))
+    left: list[list[int]] = []
+    remove_row = Removals._remove_row
+
+    def note(self: Removals, to_organizations: list[sa.ForeignKey], organization_id: int) -> str | None:
+        table = remove_row(self, to_organizations, organization_id)
+        with engines.database.read() as session:
+            left.append(list(session.scalars(sa.select(Organization.id))))
+        return table
+
+    monkeypatch.setattr(Removals, "_remove_row", note)
+    Removals(OwnContext("accounts", engines, ())).run()
+    assert left == [[large], []]
+    assert small > large
+
+
+def test_what_refers_to_rows_that_go_is_found_by_an_index() -> None:
+    """A database looks for such rows at each row that is removed."""
+    tables = Base.metadata
+    removed = {"organizations"} | {
+        key.parent.table.name
+        for table in tables.sorted_tables
+        for key in table.foreign_keys
+        if ownership.owned_by(table, "organizations", 1) is not None
+    }
+    unindexed = []
+    for table in tables.sorted_tables:
+        leading = {next(iter(table.primary_key)).name}
+        leading |= {
+            next(iter(each.columns)).name for each in table.constraints if isinstance(each, sa.UniqueConstraint)
+        }
+        for index in table.indexes:
+            (column, *_) = index.columns
+            where = index.dialect_options["sqlite"]["where"]
+            if where is None or str(where) == f"{column.name} IS NOT NULL":
+                leading.add(column.name)
+        unindexed += [
+            f"{table.name}.{key.parent.name}"
+            for key in table.foreign_keys
+            if key.column.table.name in removed and key.parent.name not in leading
+        ]
+    assert unindexed == []
+
+
+# --- listing
+
+
+def test_listing_folders_costs_what_it_returns_whatever_else_there_is(engines: Engines) -> None:
+    mine, other = organization(engines.database, "mine"), organization(engines.database, "other")
+    grow(engines.database, mine, "files", 60, indexed=False)
+    query = ListQuery(path="files", kind="folder", limit=2)
+
+    def work() -> int:
+        with Watch(engines.database).watching() as done, engines.database.read() as session:
+            nodes = tree.children(session, mine, ("files",), kind="folder")
+            page, _ = pages.page(session, nodes, Node.name, query)
+            assert [node.name for node in page] == ["run-00000", "run-00001"]
+        return done[-1].steps
+
+    before = work()
+    grow(engines.database, other, "files", 500, each=1, indexed=False)
+    grow(engines.database, mine, "files/the same folder", 300, each=1, indexed=False)
+    for n in range(5):
+        grow(engines.database, mine, f"elsewhere-{n}", 100, each=1, indexed=False)
+    assert work() <= before + 2
