@@ -29,7 +29,7 @@ LONGEST = 20.0
 """Seconds. No bound grows beyond."""
 
 RETRY_AFTER_EXTRA = 5.0
-"""Seconds. How much longer than our own wait a ``Retry-After`` may make us wait."""
+"""Seconds. How much longer than our own wait a ``Retry-After`` may make us wait where a server or a proxy fails."""
 
 CAPACITY = 500
 COST = 14
@@ -78,7 +78,8 @@ def wait(attempt: int, status: int | None, retry_after: str | None) -> float:
     later = _seconds(retry_after)
     if later is None:
         return own
-    return min(max(own, later), own + RETRY_AFTER_EXTRA)
+    # Of a limit (429) the server knows when it ends: who comes earlier is refused again.
+    return min(max(own, later), LONGEST if status == 429 else own + RETRY_AFTER_EXTRA)
 
 
 def _seconds(retry_after: str | None) -> float | None:

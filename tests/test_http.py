@@ -202,6 +202,21 @@ def test_a_call_that_may_be_repeated_is_tried_again(fake: Fake, no_waiting: list
     assert len({headers["X-Request-ID"] for _, _, headers, _ in fake.seen}) == 1
 
 
+def test_a_limit_is_waited_for_until_it_ends(fake: Fake, no_waiting: list[float]) -> None:
+    fake.answer(429, problem(429, "too_many_requests"), "application/problem+json", Retry_After="10")
+    fake.answer(200, ME)
+    assert session(fake.url).whoami().user_name == "ada"
+    assert no_waiting == [10.0]
+
+
+def test_a_limit_that_does_not_end_is_not_waited_for_forever(fake: Fake, no_waiting: list[float]) -> None:
+    fake.answer(429, problem(429, "too_many_requests"), "application/problem+json", Retry_After="3600")
+    with pytest.raises(ServerError, match="The thing is so") as refused:
+        _ = session(fake.url, retries=5).whoami().user_name
+    assert refused.value.code == "too_many_requests"
+    assert no_waiting == [retries.LONGEST] * 5
+
+
 def test_a_post_is_tried_again_under_the_same_idempotency_key(fake: Fake) -> None:
     fake.answer(503, b"", "text/plain")
     fake.answer(409, problem(409, "idempotency_in_progress"), "application/problem+json", Retry_After="1")

@@ -30,6 +30,13 @@ def test_retry_after_is_obeyed_within_its_cap(attempt: int, status: int | None, 
 
 
 @at_any_speed
+@given(st.integers(1, 100), st.integers(0, 10**12))
+def test_a_limit_is_waited_for_to_its_end_within_the_longest_wait(attempt: int, seconds: int) -> None:
+    waited = retries.wait(attempt, 429, str(seconds))
+    assert min(seconds, retries.LONGEST) <= waited <= retries.LONGEST
+
+
+@at_any_speed
 @given(st.text())
 def test_no_header_breaks_it(text: str) -> None:
     assert 0 <= retries.wait(1, 503, text) <= retries.LONGEST + retries.RETRY_AFTER_EXTRA

@@ -16,9 +16,10 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal, conflict
 from edge_server.identity import directory, token_values
 from edge_server.identity.models import Invitation, Membership, Organization, Token, User
-from edge_server.web import idempotency
+from edge_server.web import idempotency, throttling
 from edge_server.web.context import Context
 from edge_server.web.permissions import ANYONE, APPOINTER, Caller
+from edge_server.web.rates import INVITING
 from edge_server.web.routes import Routes
 from edge_tokens.wire import Accepted, AcceptInvitation
 
@@ -50,7 +51,9 @@ def add(routes: Routes, context: Context) -> None:
 
     # An invitation makes a user and their membership, so that writers wait for the server's lock.
 
-    @routes.operation("invitations.create", "POST", "/orgs/<org>/invitations", secret_answer=True, who=APPOINTER)
+    @routes.operation(
+        "invitations.create", "POST", "/orgs/<org>/invitations", secret_answer=True, who=APPOINTER, limit=INVITING
+    )
     @routes.arguments(Invite.schema())
     @routes.response(201, InvitationRecord.schema())
     def invite(request: Invite, org: str) -> flask.Response:
@@ -118,10 +121,12 @@ def add(routes: Routes, context: Context) -> None:
         me = context.optional_caller()
         header = flask.request.headers.get(idempotency.HEADER)
         key = None if header is None else hashlib.sha256(header.encode("utf-8", "surrogateescape")).hexdigest()
+        with context.read() as session:
+            # Looked for before anything is locked, so that guessing keeps nobody waiting.
+            if _of_code(session, request.code) is None:
+                throttling.failed()
         with context.write() as session:
-            invitation = session.scalar(
-                select(Invitation).where(Invitation.digest == token_values.digest(request.code))
-            )
+            invitation = _of_code(session, request.code)
             if invitation is None or _is_closed(invitation.organization):
                 raise context.not_found("the invitation cannot be found, or it was withdrawn; ask for a new one")
             if invitation.accepted_at is not None:
@@ -209,6 +214,10 @@ def _accepted_before(session: Session, invitation: Invitation, key: str | None) 
 
 def _is_closed(organization: Organization) -> bool:
     return organization.status == directory.DELETING or not organization.active
+
+
+def _of_code(session: Session, code: str) -> Invitation | None:
+    return session.scalar(select(Invitation).where(Invitation.digest == token_values.digest(code)))
 
 
 def _find(session: Session, organization_id: int, uid: str) -> Invitation | None:

@@ -24,9 +24,11 @@ from edge_server.keys.signing import Signer
 from edge_server.run import server_routes
 from edge_server.search import index
 from edge_server.web import bodies, counting, engines, idempotency, permissions, subsystems
+from edge_server.web.client_address import ProxySettings, TrustedProxies
 from edge_server.web.description import describe
 from edge_server.web.engines import Engines
 from edge_server.web.lifecycle import Lifecycle
+from edge_server.web.rates import Rates, RateSettings
 from edge_server.web.routes import refuse_unreadable_query
 from edge_server.web.subsystems import Own, Subsystem
 
@@ -54,6 +56,7 @@ def engines_at(data: Path, signer: Signer, **others: Any) -> Engines:
     Raises:
         CannotStart: the operator's settings cannot be used.
     """
+    settings = configuration.Configuration(data / configuration.FILE_NAME)
     own = Engines(
         folder=data,
         database=Database(data / database.FILE_NAME),
@@ -61,13 +64,15 @@ def engines_at(data: Path, signer: Signer, **others: Any) -> Engines:
         signer=signer,
         sealer=sealing.at(data),
         audit=audit.AuditLog(data / "logs" / audit.FILE_NAME),
-        configuration=configuration.Configuration(data / configuration.FILE_NAME),
+        configuration=settings,
         names=index,
         kinds={},
         stored=[],
         token_use=TokenUse(),
         background=Background(data),
         lifecycle=Lifecycle(),
+        rates=Rates(settings.section("limits", RateSettings())),
+        proxies=TrustedProxies(settings.section("network", ProxySettings())["trusted_proxies"]),
     )
     return dataclasses.replace(own, **others)
 

@@ -101,6 +101,7 @@ def serve_with_waitress(app: flask.Flask, listener: socket.socket, threads: int,
         threads=threads,
         max_request_body_size=1 << 50,  # the app has its own limits
         max_request_header_size=2 * LONGEST_ADDRESS,
+        clear_untrusted_proxy_headers=False,  # the app knows which proxies to trust
         ident=None,
     )
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

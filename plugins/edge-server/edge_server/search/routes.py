@@ -18,6 +18,7 @@ from edge_server.search.records import SearchPage, SearchQuery
 from edge_server.web.context import OwnContext
 from edge_server.web.engines import Paths
 from edge_server.web.permissions import MEMBER
+from edge_server.web.rates import SEARCH
 from edge_server.web.routes import Routes
 
 
@@ -25,7 +26,7 @@ def routes(context: OwnContext) -> Routes:
     """Below ``/v1/orgs/<org>/search``."""
     routes = context.routes()
 
-    @routes.operation("search", "GET", "", who=MEMBER)
+    @routes.operation("search", "GET", "", who=MEMBER, limit=SEARCH)
     @routes.arguments(SearchQuery.schema(), location="query")
     @routes.response(200, SearchPage.schema())
     def find(query: SearchQuery, org: str) -> flask.Response:

@@ -46,7 +46,7 @@ from edge_server.data.database import SERVER
 from edge_server.data.store import Store
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.sealing import Place
-from edge_server.web import answers, counting, idempotency, permissions, updates
+from edge_server.web import answers, counting, idempotency, permissions, throttling, updates
 from edge_server.web.answers import Revised
 from edge_server.web.counting import Counter
 from edge_server.web.engines import Engines, Paths
@@ -55,6 +55,7 @@ from edge_server.web.lifecycle import Afterwards, InTransaction
 from edge_server.web.names import Names
 from edge_server.web.parts import Parts
 from edge_server.web.permissions import Caller, Member
+from edge_server.web.rates import SIGNING
 from edge_server.web.routes import Routes
 from edge_server.web.stored_content import StoredContent
 
@@ -419,9 +420,13 @@ class Context:
 
         Raises:
             ValueError: the path is not the subsystem's.
+            Refusal: the user asks for too many in a short time.
         """
         if not self._owns(re.sub("^v1/orgs/[^/]+/", "v1/orgs/<org>/", path)):
             raise ValueError(f"{path} is not an address of {self.name}; sign one of its own")
+        if flask.has_request_context():
+            user = permissions.caller_at_hand()
+            throttling.spend(SIGNING, None if user is None else user.user_name)
         return self._engines.signer.address(method, path, expires_at, query or {})
 
     def signed_query(self) -> dict[str, str]:
@@ -432,7 +437,12 @@ class Context:
         """
         request = flask.request
         method = "GET" if request.method == "HEAD" else request.method
-        return self._engines.signer.check(method, request.path.lstrip("/"), request.args.to_dict(flat=False))
+        try:
+            return self._engines.signer.check(method, request.path.lstrip("/"), request.args.to_dict(flat=False))
+        except Refusal as refusal:
+            if refusal.code == "bad_signature":
+                throttling.failed()
+            raise
 
     def charge(self, organization_id: int) -> None:
         """Count this request for an organization; for one whose address is signed, and so names none."""

@@ -18,7 +18,9 @@ from edge_server.data.store import FolderStore
 from edge_server.identity.token_use import TokenUse
 from edge_server.keys.sealing import Sealer
 from edge_server.keys.signing import Signer
+from edge_server.web.client_address import TrustedProxies
 from edge_server.web.lifecycle import Lifecycle
+from edge_server.web.rates import Rates
 from edge_server.web.stored_content import StoredContent
 
 _NAME = "edge_server.engines"
@@ -62,6 +64,8 @@ class Engines:
         token_use: the uses of tokens that are not written yet.
         background: what goes on beside answering.
         lifecycle: what happens when an organization or a user comes or goes.
+        rates: how often what is limited was asked for.
+        proxies: the proxies that are believed where a request comes from.
     """
 
     folder: Path
@@ -77,6 +81,8 @@ class Engines:
     token_use: TokenUse
     background: Background
     lifecycle: Lifecycle
+    rates: Rates
+    proxies: TrustedProxies
 
 
 def install(app: flask.Flask, engines: Engines) -> None:

@@ -17,8 +17,9 @@ import sqlalchemy.exc
 from edge_server.base import problems
 from edge_server.base.problems import CannotStart, Refusal, not_found
 from edge_server.identity import directory, token_values
-from edge_server.web import counting
+from edge_server.web import counting, throttling
 from edge_server.web.engines import engines
+from edge_server.web.rates import Limit
 
 
 class Rule(enum.StrEnum):
@@ -76,6 +77,7 @@ class Operation(Protocol):
     operation_id: str
     who: Rule
     secret_answer: bool
+    limit: Limit | None
 
 
 def caller() -> Caller:
@@ -139,6 +141,7 @@ def install(app: flask.Flask) -> None:
                 f"{route.rule} ({route.endpoint}) has no rule; say in its operation, by who=, who may do it"
             )
     app.before_request(_guard)
+    app.before_request(_within_limits)
     # A request that was let in may find the organization's rows going from under it.
     for error in (sqlalchemy.exc.NoResultFound, sqlalchemy.exc.IntegrityError):
         app.register_error_handler(error, _from_vanished)
@@ -170,6 +173,16 @@ def _guard() -> None:
         raise _forbidden(rule)
 
 
+def _within_limits() -> None:
+    request = flask.request
+    if request.endpoint is None:
+        return
+    limit = _operation(flask.current_app, request.endpoint).limit
+    if limit is not None:
+        me = caller_at_hand()
+        throttling.spend(limit, None if me is None else me.user_name)
+
+
 def _authenticate(header: str | None) -> Caller:
     scheme, _, value = (header or "").strip().partition(" ")
     value = value.strip()
@@ -177,6 +190,7 @@ def _authenticate(header: str | None) -> Caller:
     if scheme.lower() not in ("bearer", "token") or not value:
         raise _unauthenticated("this needs an API token; send it in the header Authorization: Bearer TOKEN")
     if value.startswith(token_values.PREFIX) and not token_values.is_well_formed(value):
+        throttling.failed()
         raise _unauthenticated("the API token is mistyped or cut off; copy it again, or make a new one")
     if token_values.is_well_formed(value):
         with engines().database.read() as session:
@@ -184,6 +198,7 @@ def _authenticate(header: str | None) -> Caller:
         if holder is not None:
             engines().token_use.note(holder.token_id)
             return Caller(holder.user.id, holder.user.user_name, holder.user.server_admin)
+    throttling.failed()
     raise _unauthenticated("the API token is unknown, expired or removed; make a new one")
 
 

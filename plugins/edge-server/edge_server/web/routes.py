@@ -20,6 +20,7 @@ from edge_core.records import Record
 from edge_server.base.problems import Refusal, bad_entry
 from edge_server.web import bodies, updates
 from edge_server.web.permissions import Rule
+from edge_server.web.rates import Limit
 
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
 """Bytes, in the API description."""
@@ -86,7 +87,14 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
     ARGUMENTS_PARSER = _StrictParser()
 
     def operation(
-        self, operation_id: str, method: str, address: str, *, who: Rule | str, secret_answer: bool = False
+        self,
+        operation_id: str,
+        method: str,
+        address: str,
+        *,
+        who: Rule | str,
+        secret_answer: bool = False,
+        limit: Limit | None = None,
     ) -> Callable[[_View], _View]:
         """Decorator: the view answers `method` at `address`.
 
@@ -98,6 +106,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
                 address, each of them including the next; "user" for any user, "server_admin", or
                 "anyone".
             secret_answer: it answers with a secret or a signature, so the answer is never kept.
+            limit: how often a user may ask for it, if that is limited.
 
         Raises:
             ValueError: the role is not known.
@@ -110,6 +119,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
             documented.operation_id = operation_id
             documented.who = Rule(who)
             documented.secret_answer = secret_answer
+            documented.limit = limit
             # An endpoint's name cannot hold a dot.
             endpoint = operation_id.replace(".", ":")
             self.route(address, methods=[method], endpoint=endpoint)(documented)

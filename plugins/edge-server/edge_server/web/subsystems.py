@@ -28,8 +28,8 @@ from edge_server.web.permissions import OF_AN_ORGANIZATION
 
 GROUP = "edge.server"
 
-_SERVERS = {"healthz", "meta", "orgs", "server"}
-"""Names in addresses and operations that belong to no subsystem."""
+_SERVERS = {"healthz", "limits", "meta", "network", "orgs", "server", "storage"}
+"""Names in addresses, operations and sections of settings that belong to no subsystem."""
 
 
 @dataclasses.dataclass(frozen=True)
