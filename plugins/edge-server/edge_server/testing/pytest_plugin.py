@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def edge_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeServer]:
     """A running Edge server, the same one for all tests."""
+    from edge_server.base import configuration
     from edge_server.testing.local_server import EdgeServer
 
     server = EdgeServer(tmp_path_factory.mktemp("edge-server") / "data")
+    server.data.mkdir(mode=0o700)
+    # All tests come from one address, and some of them try token after token.
+    (server.data / configuration.FILE_NAME).write_text('[limits]\nfailures = "1000 per second"\n')
     try:
         server.start()
         yield server
