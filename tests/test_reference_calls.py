@@ -750,6 +750,8 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     own = edge_session.admin
     own.add_user_to_organization(bob)
     assert own.set_roles(bob, ["developer"]) == own.get_roles(bob) == ["developer"]
+    assert own.revoke_member_addresses(bob) is None  # type: ignore[func-returns-value]
+    assert admin.revoke_user_addresses(bob) is None  # type: ignore[func-returns-value]
     own.remove_user_from_organization(bob)
     assert own.invite_to_organization(bob, roles=["developer"])
     (invitation,) = own.list_invitations()

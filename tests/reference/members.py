@@ -591,6 +591,7 @@ ADMIN = Section(
                 *methods("list_user_names list_users", OURS),
                 *methods("list_members get_member add_user_to_organization update_member", OURS),
                 *methods("get_roles set_roles remove_user_from_organization", OURS),
+                *methods("revoke_member_addresses revoke_user_addresses", OURS),
                 *methods("list_invitations remove_invitation", OURS),
             ),
         ),

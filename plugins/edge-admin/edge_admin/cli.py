@@ -178,6 +178,15 @@ def remove_user(open_session: OpenSession, user_name: str) -> None:
         edge.admin.remove_user(user_name)
 
 
+@users.command(name="revoke-addresses")
+@click.argument("user_name")
+@click.pass_obj
+def revoke_user_addresses(open_session: OpenSession, user_name: str) -> None:
+    """End all addresses a user has signed, and their open uploads, in all organizations."""
+    with open_session() as edge:
+        edge.admin.revoke_user_addresses(user_name)
+
+
 # --- members
 
 
@@ -247,6 +256,16 @@ def remove_member(open_session: OpenSession, user_name: str, organization: str |
     """Take a user out of the organization."""
     with open_session() as edge:
         edge.admin.remove_user_from_organization(user_name, organization)
+
+
+@members.command(name="revoke-addresses")
+@click.argument("user_name")
+@_where
+@click.pass_obj
+def revoke_member_addresses(open_session: OpenSession, user_name: str, organization: str | None) -> None:
+    """End all addresses a member has signed, and their open uploads."""
+    with open_session() as edge:
+        edge.admin.revoke_member_addresses(user_name, organization)
 
 
 # --- invitations

@@ -173,6 +173,19 @@ class EdgeAdmin(Namespace):
         """
         self.http.delete(_user(user_name))
 
+    def revoke_user_addresses(self, user_name: str) -> None:
+        """End all addresses that a user has signed, and their open uploads, in all organizations; for server admins.
+
+        The user stays what they are, and can sign others.
+
+        Args:
+            user_name: name of the user.
+
+        Raises:
+            NotFound: the user does not exist.
+        """
+        self.http.delete(f"{_user(user_name)}/addresses")
+
     # --- members
 
     def list_members(self, organization_name: str | None = None) -> list[Member]:
@@ -265,6 +278,20 @@ class EdgeAdmin(Namespace):
             NotFound: the user is not a member of the organization.
         """
         self.http.delete(self._member(user_name, organization_name))
+
+    def revoke_member_addresses(self, user_name: str, organization_name: str | None = None) -> None:
+        """End all addresses that a member has signed in an organization, and their open uploads there.
+
+        The member stays one, and can sign others.
+
+        Args:
+            user_name: name of the user.
+            organization_name: short name; None for the session's organization.
+
+        Raises:
+            NotFound: the user is not a member of the organization.
+        """
+        self.http.delete(f"{self._member(user_name, organization_name)}/addresses")
 
     # --- invitations
 

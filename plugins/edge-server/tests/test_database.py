@@ -309,6 +309,7 @@ def test_a_filled_database_keeps_every_row_and_learns_what_goes_with_whom(empty:
     assert rules(empty) == {
         str(key.parent): key.ondelete
         for table in Base.metadata.sorted_tables
+        if table.name != "audit_lines"  # of a later revision
         for key in table.foreign_keys
         if key.column.table.name in ownership.OWNERS
     }
@@ -420,6 +421,10 @@ def test_content_can_be_shared_in_a_filled_database_that_keeps_every_row(engine:
     with pytest.raises(RuntimeError, match="some files share their content with a copy"):
         move(engine, "0011")
     assert not is_unique(engine)
+    move(engine, edge_server.data.migrations.HEAD)
+    with engine.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
+        assert compare_metadata(context, Base.metadata) == []
 
 
 def test_a_connection_that_is_open_meanwhile_sees_the_index(empty: Database) -> None:

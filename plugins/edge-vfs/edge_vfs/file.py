@@ -87,6 +87,8 @@ class File(io.RawIOBase):
     def download_url(self, expires_in: int | dt.timedelta = 900) -> str:
         """Return an address from which anyone who has it can fetch this file without a token.
 
+        It ends earlier if you leave the organization, or if the token of this session expires or is removed.
+
         Args:
             expires_in: how long the address works, in seconds or as a timedelta; at most 7 days.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from edge_server.accounts import standing
 from edge_server.accounts.models import Departure
 from edge_server.base.problems import log
 from edge_server.data import ownership
@@ -42,6 +43,7 @@ class Departures:
             session: a writing transaction; once it is committed, the task `TASK` can be woken.
             user: who goes.
         """
+        standing.end_all(session, self._lifecycle, user.id)
         lifecycle.tell(self._lifecycle.user_removed, session, user.id)
         tables = ownership.tables_of(session.connection())
         for table in reversed(tables.sorted_tables):

@@ -11,16 +11,18 @@ from sqlalchemy.orm import Session, joinedload
 
 from edge_admin.member import Member as MemberRecord
 from edge_admin.wire import AddMember, AdminQuery, MemberPage
+from edge_server.accounts import standing
 from edge_server.base.problems import already_exists, not_found
 from edge_server.identity import directory
 from edge_server.identity.models import Membership, Organization, User
-from edge_server.web.context import Context
-from edge_server.web.permissions import APPOINTER
+from edge_server.web.context import OwnContext
+from edge_server.web.permissions import APPOINTER, ORG_ADMIN
 from edge_server.web.routes import Routes
 
 
-def add(routes: Routes, context: Context) -> None:
+def add(routes: Routes, context: OwnContext) -> None:
     """Add the addresses below ``/v1/orgs/<org>/members``."""
+    events = context.engines.lifecycle
 
     @routes.operation("members.list", "GET", "/orgs/<org>/members", who=APPOINTER)
     @routes.arguments(AdminQuery.schema(), location="query")
@@ -82,7 +84,17 @@ def add(routes: Routes, context: Context) -> None:
         with context.write(context.SERVER) as session:
             row = _get(session, context.member().organization_id, user_name)
             context.require_unchanged(row)
+            standing.end(session, events, row)
             session.delete(row)
+        return context.nothing()
+
+    @routes.operation("members.revoke_addresses", "DELETE", "/orgs/<org>/members/<user_name>/addresses", who=ORG_ADMIN)
+    @routes.response(204)
+    def revoke_addresses(org: str, user_name: str) -> flask.Response:
+        """End all addresses that a member has signed in the organization, and their open uploads there."""
+        with context.write(context.SERVER) as session:
+            standing.revoke(session, events, _get(session, context.member().organization_id, user_name))
+            context.audit(user_name=user_name)
         return context.nothing()
 
 

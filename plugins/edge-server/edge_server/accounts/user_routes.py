@@ -11,17 +11,17 @@ from sqlalchemy.orm import Session, joinedload
 
 from edge_admin.user import User as UserRecord
 from edge_admin.wire import AdminQuery, UserPage
-from edge_server.accounts import departures
+from edge_server.accounts import departures, standing
 from edge_server.accounts.departures import Departures
 from edge_server.base.problems import Refusal, conflict, not_found
 from edge_server.identity import directory
 from edge_server.identity.models import User
-from edge_server.web.context import Context
+from edge_server.web.context import OwnContext
 from edge_server.web.permissions import SERVER_ADMIN
 from edge_server.web.routes import Routes
 
 
-def add(routes: Routes, context: Context, leaving: Departures) -> None:
+def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
     """Add the addresses below ``/v1/admin/users``."""
 
     @routes.operation("admin.users.list", "GET", "/users", who=SERVER_ADMIN)
@@ -87,6 +87,17 @@ def add(routes: Routes, context: Context, leaving: Departures) -> None:
                 raise _last_server_admin()
             leaving.remove(session, row)
         context.wake(departures.TASK)
+        return context.nothing()
+
+    @routes.operation("admin.users.revoke_addresses", "DELETE", "/users/<user_name>/addresses", who=SERVER_ADMIN)
+    @routes.response(204)
+    def revoke_addresses(user_name: str) -> flask.Response:
+        """End all addresses that a user has signed, and their open uploads, in all organizations."""
+        with context.write() as session:
+            row = _get(session, user_name)
+            standing.revoke_all(session, context.engines.lifecycle, row.id)
+            places = [organization for _, organization in directory.memberships(session, row.id)]
+            context.audit_in(*places, server=True, user_name=user_name)
         return context.nothing()
 
 

@@ -1,8 +1,8 @@
-"""Who saw which secret, and when: a line for each, and never what was in it.
+"""Who saw which secret and made which change, and when: a line for each, and never what was in it.
 
 The line is in `logs/audit.log` of the data folder before the answer goes out; one that cannot be
-written keeps the secret from being read. It also goes to the logger ``edge_server.audit``, for
-those who collect a server's log elsewhere.
+written keeps the secret from being read, or the change from being made. It also goes to the logger
+``edge_server.audit``, for those who collect a server's log elsewhere.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import flask
-
 from edge_server.base import clock
 from edge_server.base.problems import request_id
 
@@ -24,7 +22,7 @@ FILE_NAME = "audit.log"
 
 
 class AuditLog:
-    """Takes down what callers do with secrets.
+    """Takes down what callers do.
 
     The file is opened for each line, so that it can be moved away at any time, and each line is one
     write, so that those of several processes do not mix.
@@ -36,12 +34,13 @@ class AuditLog:
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
-    def note(self, user: str, action: str, **what: str) -> None:
+    def note(self, user: str, action: str, organization: str | None, **what: str) -> None:
         """Take down what is done in the request at hand.
 
         Args:
             user: name of the user who does it.
             action: the operation, as in the permission table.
+            organization: short name of the organization it is done in; None for the server.
             what: to which thing; never its content.
 
         Raises:
@@ -51,7 +50,7 @@ class AuditLog:
             "at": clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "user": user,
             "action": action,
-            "organization": (flask.request.view_args or {}).get("org"),
+            "organization": organization,
             **what,
             "request_id": request_id(),
         }

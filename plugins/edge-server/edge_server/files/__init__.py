@@ -34,6 +34,7 @@ def server(context: OwnContext) -> Parts:
     # In the store itself, which had the content of files before subsystems had stores of their own.
     context.engines.stored.extend(StoredContent(column, store) for column in (Version.key, Upload.key))
     context.on_organization_removed(uploads.drop_files)
+    context.on_member_left(uploads.end)
     context.before_start(uploads.drop_orphans)
     context.every(housekeeping.INTERVAL, "housekeeping", cleaner.run, alone=True)
     return context.subsystem(

@@ -6,14 +6,12 @@ import datetime as dt
 from collections.abc import Iterator
 
 import flask
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from edge_server.data.store import Store
 from edge_server.files import sending, tree
 from edge_server.files.models import Version
 from edge_server.files.uploads import Uploads, etag
-from edge_server.identity.directory import DELETING
-from edge_server.identity.models import Organization
 from edge_server.web import bodies
 from edge_server.web.context import Context
 from edge_server.web.permissions import ANYONE
@@ -24,7 +22,7 @@ def content_address(
     context: Context, version: Version, filename: str, lifetime: dt.timedelta
 ) -> tuple[str, dt.datetime]:
     """The address of a version's content, relative to the service URL, and when it expires."""
-    expires_at = (context.now() + lifetime).replace(microsecond=0)
+    expires_at = context.address_expiry(lifetime)
     return context.signed_address("GET", f"v1/content/{version.uid}", expires_at, {"filename": filename}), expires_at
 
 
@@ -44,15 +42,7 @@ def routes(context: Context, store: Store, uploads: Uploads) -> Routes:
         """Send content to whoever holds its signed address."""
         query = context.signed_query()
         with context.read() as session:
-            # Addresses that were given before content was shared name the key, of what is the oldest version now.
-            named = or_(Version.uid == version, Version.key == version)
-            row = session.scalar(
-                select(Version)
-                .join(Organization)
-                .where(named, Organization.status != DELETING)
-                .order_by(Version.id)
-                .limit(1)
-            )
+            row = session.scalar(select(Version).where(Version.uid == version))
         if row is None or not tree.is_readable(row):
             raise context.not_found("this content was replaced or deleted more than 24 hours ago; ask for the newest")
         context.charge(row.organization_id)
@@ -85,5 +75,5 @@ def _parameters(*names: str) -> list[dict[str, object]]:
             "schema": {"type": "string"},
             "description": "Part of the address as it was given; to be sent unchanged.",
         }
-        for name in ("expires", *names, "signature")
+        for name in ("expires", *names, "signature", "signer")
     ]

@@ -53,7 +53,7 @@ def routes(context: Context, uploads: Uploads) -> Routes:
     def sign(chosen: SignParts, org: str, upload_id: str) -> flask.Response:
         """Give the addresses that parts go to, by PUT."""
         upload = uploads.read(context.member().organization_id, upload_id)
-        expires_at = (context.now() + ADDRESS_LIFETIME).replace(microsecond=0)
+        expires_at = context.address_expiry(ADDRESS_LIFETIME)
         return context.answer(SignedParts(parts=[signed(upload.id, part, expires_at) for part in chosen.parts]))
 
     @routes.operation("files.uploads.complete", "POST", "/<upload_id>/complete", who=MEMBER)

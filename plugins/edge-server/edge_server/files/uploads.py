@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from sqlalchemy import Delete, delete, select
+from sqlalchemy import Delete, delete, select, update
 from sqlalchemy.orm import Session
 
 from edge_files.wire import MAX_PARTS, PART_SIZE, CompleteUpload, Entry, HeldPart, StartUpload
@@ -22,6 +22,7 @@ from edge_server.data.store import FolderStore, Written, WrongContent
 from edge_server.files import paths, quotas, tree
 from edge_server.files.models import Upload, UploadPart, Version
 from edge_server.files.tree import Tree
+from edge_server.identity.models import Membership
 from edge_server.web.context import OwnContext
 
 LIFETIME = dt.timedelta(days=7)
@@ -246,6 +247,19 @@ class Uploads:
         for uid in set(self.store.uploads()) - known:
             self.store.drop_upload(uid)
 
+    def end(self, session: Session, organization_id: int, user_id: int) -> None:
+        """End the open uploads of a user in an organization; the next `sweep` drops their bytes.
+
+        Args:
+            session: a writing transaction.
+            organization_id: where.
+            user_id: whose.
+        """
+        own = (Upload.organization_id == organization_id, Upload.created_by == user_id, Upload.version_id.is_(None))
+        session.execute(
+            update(Upload).where(*own).values(expires_at=clock.now()), execution_options={"synchronize_session": False}
+        )
+
     def sweep(self) -> bool:
         """Drop some of the uploads that have expired; False when none is left."""
         due = select(Upload).where(Upload.expires_at <= clock.now()).limit(SWEPT)
@@ -299,8 +313,11 @@ def _record(upload: Upload, parts: Iterable[UploadPart]) -> UploadRecord:
 
 
 def _find(session: Session, uid: str, organization_id: int | None = None) -> Upload:
-    """The upload, which a signed address names without its organization."""
-    uploads = select(Upload).where(Upload.uid == uid, Upload.expires_at > clock.now())
+    """The upload, which a signed address names without its organization; none of somebody who left that."""
+    membership = select(Membership.id).where(
+        Membership.user_id == Upload.created_by, Membership.organization_id == Upload.organization_id
+    )
+    uploads = select(Upload).where(Upload.uid == uid, Upload.expires_at > clock.now(), membership.exists())
     if organization_id is not None:
         uploads = uploads.where(Upload.organization_id == organization_id)
     upload = session.scalar(uploads)

@@ -23,7 +23,7 @@ SHOWN_FOR = dt.timedelta(days=30)
 
 # Asked with every request, so built once.
 _USER_OF_TOKEN = (
-    select(User, Token.id, Token.expires_at)
+    select(User, Token.id, Token.uid, Token.expires_at)
     .join(Token, Token.user_id == User.id)
     .where(Token.digest == bindparam("digest"), Token.removed_at.is_(None))
 )
@@ -40,10 +40,12 @@ _MEMBERSHIP = (
 
 
 class TokenUser(NamedTuple):
-    """The user a token acts for, and the token's row."""
+    """The user a token acts for, and what tells of the token: its row, its uid, and when it expires."""
 
     user: User
     token_id: int
+    token_uid: str
+    expires_at: dt.datetime | None
 
 
 def create_user(session: Session, user_name: str, *, server_admin: bool = False) -> User:
@@ -162,11 +164,11 @@ def find_organization(session: Session, name: str) -> Organization | None:
 
 
 def token_user(session: Session, value: str) -> TokenUser | None:
-    """The user a token acts for, and the token's row; None if it is unknown, removed or expired."""
+    """The user a token acts for, and the token; None if it is unknown, removed or expired."""
     row = session.execute(_USER_OF_TOKEN, {"digest": token_values.digest(value)}).first()
     if row is None or (row.expires_at is not None and row.expires_at <= clock.now()):
         return None
-    return TokenUser(row.User, row.id)
+    return TokenUser(row.User, row.id, row.uid, row.expires_at)
 
 
 def membership(session: Session, user_id: int, organization: str) -> Membership | None:

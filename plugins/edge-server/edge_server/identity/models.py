@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import BigInteger
 
@@ -66,7 +66,10 @@ class Membership(Revised, Base):
     """That a user belongs to an organization, and in which roles."""
 
     __tablename__ = "memberships"
-    __table_args__ = (UniqueConstraint("user_id", "organization_id"),)
+    __table_args__ = (
+        UniqueConstraint("user_id", "organization_id"),
+        Index("uq_memberships_signing_uid", "signing_uid", unique=True),
+    )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), default=new_uid)
@@ -74,6 +77,8 @@ class Membership(Revised, Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     developer: Mapped[bool] = mapped_column(default=False)
     admin: Mapped[bool] = mapped_column(default=False)
+    # What the addresses name that the user has signed in the organization: with another one they all end.
+    signing_uid: Mapped[str] = mapped_column(String(36), default=new_uid, server_default="")
 
     organization: Mapped[Organization] = relationship()
     user: Mapped[User] = relationship()
@@ -111,6 +116,8 @@ class Invitation(Base):
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     user_name: Mapped[str] = mapped_column(String(100))
+    # Who had that name when the invitation was made. A user who comes later under it has not been invited.
+    user_uid: Mapped[str | None] = mapped_column(String(36), index=True)
     email: Mapped[str | None] = mapped_column(String(320))
     developer: Mapped[bool] = mapped_column(default=False)
     admin: Mapped[bool] = mapped_column(default=False)

@@ -64,7 +64,8 @@ class Signer:
 
     def _signature(self, method: str, path: str, values: Mapping[str, str]) -> str:
         # JSON, since joined texts could be cut elsewhere and still be the same text.
-        signed = json.dumps([method, path, sorted(values.items())]).encode()
+        # Those of the first kind named no signer, and count no more.
+        signed = json.dumps(["2", method, path, sorted(values.items())]).encode()
         return base64.urlsafe_b64encode(hmac.digest(self._key, signed, hashlib.sha256)).decode().rstrip("=")
 
 

@@ -29,7 +29,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import flask
 import marshmallow
@@ -44,14 +44,15 @@ from edge_server.base.operator_files import OperatorFile
 from edge_server.base.problems import Refusal
 from edge_server.data.database import SERVER
 from edge_server.data.store import Store
+from edge_server.identity.models import Organization
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.sealing import Place
-from edge_server.web import answers, counting, idempotency, permissions, throttling, updates
+from edge_server.web import answers, auditing, counting, idempotency, permissions, signers, throttling, updates
 from edge_server.web.answers import Revised
 from edge_server.web.counting import Counter
 from edge_server.web.engines import Engines, Paths
 from edge_server.web.fence import fenced
-from edge_server.web.lifecycle import Afterwards, InTransaction
+from edge_server.web.lifecycle import Afterwards, InTransaction, OfMember
 from edge_server.web.names import Names
 from edge_server.web.parts import Parts
 from edge_server.web.permissions import Caller, Member
@@ -61,7 +62,7 @@ from edge_server.web.stored_content import StoredContent
 
 _R = TypeVar("_R", bound=Record)
 _T = TypeVar("_T")
-_Subject = TypeVar("_Subject")
+_P = ParamSpec("_P")
 
 
 class Context:
@@ -220,6 +221,13 @@ class Context:
         """
         self._engines.lifecycle.organization_removed.append(run)
 
+    def on_member_left(self, run: OfMember) -> None:
+        """Do something in the transaction in which a user leaves an organization; called with it and both ids.
+
+        It is also called when an admin revokes what a member has signed: what goes on in their name ends then.
+        """
+        self._engines.lifecycle.member_left.append(self._keeping_to_own(run))
+
     def on_user_removed(self, run: InTransaction) -> None:
         """Do something in the transaction that removes a user; called with it and the user's id."""
         self._engines.lifecycle.user_removed.append(self._keeping_to_own(run))
@@ -286,7 +294,7 @@ class Context:
         if organization_id is None:
             membership = permissions.member_at_hand()
             organization_id = SERVER if membership is None else membership.organization_id
-        with self._engines.database.write(organization_id) as session, self._fenced(session):
+        with self._engines.database.write(organization_id) as session, self._fenced(session), auditing.within(session):
             yield session
 
     @property
@@ -304,12 +312,12 @@ class Context:
         """Keep a plugin's statements to its own tables during a block, so that a slip shows at once."""
         return fenced(session, self.name, set(self._metadata.tables) if self._metadata is not None else set())
 
-    def _keeping_to_own(self, run: Callable[[Session, _Subject], _T]) -> Callable[[Session, _Subject], _T]:
+    def _keeping_to_own(self, run: Callable[Concatenate[Session, _P], _T]) -> Callable[Concatenate[Session, _P], _T]:
         """What the server calls with a transaction of its own, kept to the plugin's tables meanwhile."""
 
-        def run_fenced(session: Session, subject: _Subject, /) -> _T:
+        def run_fenced(session: Session, /, *subjects: _P.args, **more: _P.kwargs) -> _T:
             with self._fenced(session):
-                return run(session, subject)
+                return run(session, *subjects, **more)
 
         return run_fenced
 
@@ -392,10 +400,12 @@ class Context:
         return updates.patched(current, patch, fixed=fixed)
 
     def audit(self, **about: str) -> None:
-        """Write a line into the audit log: who does what, at which time, in which request.
+        """Write an audit line: who does what, at which time, in which request.
 
-        The action is the operation at hand. The line is written before this returns. In an operation for
-        anyone the user is ``(anyone)``, unless a token came with the request.
+        The action is the operation at hand. The line is in the audit log (``logs/audit.log``) before this
+        returns. In a transaction that writes it is part of that as well, so that admins read it
+        (``edge admin audit``) exactly if the change was made. In an operation for anyone the user is
+        ``(anyone)``, unless a token came with the request.
 
         Args:
             about: to which thing, never its content.
@@ -403,19 +413,20 @@ class Context:
         Raises:
             OSError: the line cannot be written, so what it tells of must not happen.
         """
-        user = permissions.caller_at_hand()
-        name = "(anyone)" if user is None else user.user_name
-        self._engines.audit.note(name, permissions.operation_at_hand(), **about)
+        auditing.note(self._engines.audit, about)
 
     def signed_address(
         self, method: str, path: str, expires_at: dt.datetime, query: Mapping[str, str] | None = None
     ) -> str:
         """An address that anyone can use for one thing until it expires, relative to the service URL.
 
+        It ends earlier with what allowed to sign it: the token of the request at hand, and the membership
+        and role that the operation at hand needs.
+
         Args:
             method: HTTP method.
             path: of an operation of this subsystem with ``who="anyone"``, such as ``v1/lab/plots/UID``.
-            expires_at: when it ends.
+            expires_at: when it ends; see `address_expiry`.
             query: parameters, which are signed as well.
 
         Raises:
@@ -427,22 +438,32 @@ class Context:
         if flask.has_request_context():
             user = permissions.caller_at_hand()
             throttling.spend(SIGNING, None if user is None else user.user_name)
-        return self._engines.signer.address(method, path, expires_at, query or {})
+        return self._engines.signer.address(method, path, expires_at, {**(query or {}), **signers.parameter()})
+
+    def address_expiry(self, lifetime: dt.timedelta) -> dt.datetime:
+        """When an address ends that is signed now for `lifetime`: no later than the token of the request at hand."""
+        expires_at = self.now() + lifetime
+        caller = permissions.caller_at_hand()
+        if caller is not None and caller.token_expires_at is not None:
+            expires_at = min(expires_at, caller.token_expires_at)
+        return expires_at.replace(microsecond=0)
 
     def signed_query(self) -> dict[str, str]:
         """The parameters of the signed address that this request came to.
 
         Raises:
-            Refusal: it is not as it was signed, or it has expired.
+            Refusal: it is not as it was signed, it has expired, or who signed it may not do so any more.
         """
         request = flask.request
         method = "GET" if request.method == "HEAD" else request.method
         try:
-            return self._engines.signer.check(method, request.path.lstrip("/"), request.args.to_dict(flat=False))
+            query = self._engines.signer.check(method, request.path.lstrip("/"), request.args.to_dict(flat=False))
         except Refusal as refusal:
             if refusal.code == "bad_signature":
                 throttling.failed()
             raise
+        signers.require_standing(query)
+        return query
 
     def charge(self, organization_id: int) -> None:
         """Count this request for an organization; for one whose address is signed, and so names none."""
@@ -515,6 +536,16 @@ class OwnContext(Context):
         """The engines themselves, for what runs the server rather than an organization's data."""
         return self._engines
 
+    def audit_in(self, *organizations: Organization, server: bool = False, **about: str) -> None:
+        """Write an audit line for organizations that the address does not name, or for the server, or both.
+
+        Args:
+            organizations: those whose admins are to read it.
+            server: whether server admins are to read it.
+            about: to which thing, never its content.
+        """
+        auditing.note(self._engines.audit, about, [*organizations, *([None] if server else [])])
+
     def settings(self, schema: marshmallow.Schema, section: str | None = None) -> Any:
         """What the operator has set in a section of `server.toml`, by default the one called as the subsystem."""
         return self._engines.configuration.section(section or self.name, schema)
@@ -528,7 +559,7 @@ class OwnContext(Context):
     def _may_read(self, file: str) -> bool:
         return True
 
-    def _keeping_to_own(self, run: Callable[[Session, _Subject], _T]) -> Callable[[Session, _Subject], _T]:
+    def _keeping_to_own(self, run: Callable[Concatenate[Session, _P], _T]) -> Callable[Concatenate[Session, _P], _T]:
         return run
 
     def _fenced(self, session: Session) -> AbstractContextManager[None]:

@@ -8,6 +8,7 @@ does not read the files of an organization without being in it.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import enum
 from typing import Protocol, cast
 
@@ -53,11 +54,13 @@ OF_AN_ORGANIZATION = frozenset({MEMBER, DEVELOPER, ORG_ADMIN, APPOINTER})
 
 @dataclasses.dataclass(frozen=True)
 class Caller:
-    """The user a request acts for."""
+    """The user a request acts for, and the token it came with."""
 
     id: int
     user_name: str
     server_admin: bool
+    token_uid: str
+    token_expires_at: dt.datetime | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Member:
     organization_id: int
     developer: bool
     admin: bool
+    signing_uid: str | None = None
+    """What the caller's signed addresses name; None for a server admin who is no member."""
     appointing: bool = False
     """A server admin, in the one thing they may do in an organization that has no admin."""
 
@@ -86,8 +91,8 @@ def caller() -> Caller:
 
 
 def caller_at_hand() -> Caller | None:
-    """The user this request acts for; None if that is not known."""
-    return cast(Caller | None, flask.g.get("caller"))
+    """The user this request acts for; None outside a request, or where that is not known."""
+    return cast(Caller | None, flask.g.get("caller")) if flask.has_request_context() else None
 
 
 def optional_caller() -> Caller | None:
@@ -116,6 +121,11 @@ def member_at_hand() -> Member | None:
 def operation_at_hand() -> str:
     """The id of the operation that the request asks for."""
     return _operation(flask.current_app, flask.request.endpoint or "").operation_id
+
+
+def rule_at_hand() -> Rule:
+    """The rule of the operation that the request asks for."""
+    return _operation(flask.current_app, flask.request.endpoint or "").who
 
 
 def rules_of(app: flask.Flask) -> dict[str, Rule]:
@@ -163,13 +173,7 @@ def _guard() -> None:
         return
     flask.g.member = membership = _member((request.view_args or {})["org"], rule)
     counting.charge(membership.organization_id)
-    allowed = {
-        MEMBER: True,
-        DEVELOPER: membership.developer or membership.admin,
-        ORG_ADMIN: membership.admin,
-        APPOINTER: membership.admin or membership.appointing,
-    }
-    if not allowed[rule]:
+    if not allows(rule, membership.developer, membership.admin) and not membership.appointing:
         raise _forbidden(rule)
 
 
@@ -181,6 +185,13 @@ def _within_limits() -> None:
     if limit is not None:
         me = caller_at_hand()
         throttling.spend(limit, None if me is None else me.user_name)
+
+
+def allows(rule: Rule, developer: bool, admin: bool) -> bool:
+    """Whether a rule lets in a member who has these roles."""
+    if rule is DEVELOPER:
+        return developer or admin
+    return rule is MEMBER or admin
 
 
 def _authenticate(header: str | None) -> Caller:
@@ -197,7 +208,8 @@ def _authenticate(header: str | None) -> Caller:
             holder = directory.token_user(session, value)
         if holder is not None:
             engines().token_use.note(holder.token_id)
-            return Caller(holder.user.id, holder.user.user_name, holder.user.server_admin)
+            user = holder.user
+            return Caller(user.id, user.user_name, user.server_admin, holder.token_uid, holder.expires_at)
     throttling.failed()
     raise _unauthenticated("the API token is unknown, expired or removed; make a new one")
 
@@ -219,7 +231,9 @@ def _member(organization_name: str, rule: Rule) -> Member:
                 appointing = True
     if membership is None:
         raise no_organization()
-    return Member(membership.organization_id, membership.developer, membership.admin, appointing)
+    return Member(
+        membership.organization_id, membership.developer, membership.admin, membership.signing_uid, appointing
+    )
 
 
 def no_organization() -> Refusal:

@@ -1,0 +1,79 @@
+"""Audit lines: of changes in the transaction that makes them, and of everything in the audit log.
+
+What admins read is the lines of changes (`audit_lines`), each of which is there exactly if its change
+is. The log (`base.audit`) also has who read which secret, which changes nothing; a line of it may tell
+of a change that failed in the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import flask
+from sqlalchemy.orm import Session
+
+from edge_server.base.audit import AuditLog
+from edge_server.base.problems import request_id
+from edge_server.identity.models import Organization
+from edge_server.web import permissions
+from edge_server.web.audit_lines import AuditLine
+
+ANYONE = "(anyone)"
+"""The user of a line whose request came without a token."""
+
+
+@contextlib.contextmanager
+def within(session: Session) -> Iterator[None]:
+    """Make lines that are noted during the block part of a transaction that writes."""
+    if not flask.has_request_context():
+        yield
+        return
+    outer = flask.g.get("audited_in")
+    flask.g.audited_in = session
+    try:
+        yield
+    finally:
+        flask.g.audited_in = outer
+
+
+def note(log: AuditLog, about: Mapping[str, str], places: Sequence[Organization | None] | None = None) -> None:
+    """Write a line of what is done in the request at hand.
+
+    Args:
+        log: the audit log.
+        about: to which thing, never its content.
+        places: the organizations whose admins are to read it, and None for server admins. By default the
+            organization of the request, or the server where its address names none; and both of what a
+            server admin does in an organization.
+
+    Raises:
+        OSError: it cannot be written, so what it tells of must not happen.
+    """
+    caller, member, action = permissions.caller_at_hand(), permissions.member_at_hand(), permissions.operation_at_hand()
+    user = ANYONE if caller is None else caller.user_name
+    own = (flask.request.view_args or {}).get("org")
+    scopes: list[tuple[int | None, str | None]]
+    if places is not None:
+        scopes = [(None, None) if place is None else (place.id, place.name) for place in places]
+    elif member is None:
+        scopes = [(None, None)]
+    else:
+        scopes = [(member.organization_id, own), *([(None, own)] if member.appointing else [])]
+    log.note(user, action, own if places is None else next((name for _, name in scopes if name), None), **about)
+    session: Session | None = flask.g.get("audited_in")
+    if session is None:
+        return
+    for organization_id, name in scopes:
+        session.add(
+            AuditLine(
+                organization_id=organization_id,
+                organization_name=name,
+                user_name=user,
+                token_uid=None if caller is None else caller.token_uid,
+                action=action,
+                about=json.dumps(dict(about)),
+                request_id=request_id(),
+            )
+        )
