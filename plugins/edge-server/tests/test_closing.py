@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import random
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,16 +17,18 @@ from sqlalchemy.orm import Session
 from edge_server.base import clock, operator_files
 from edge_server.base.operator_files import BadOperatorFile, OperatorFile
 from edge_server.billing import closing, usage
-from edge_server.billing.models import BillingMonth, BillingUsage
+from edge_server.billing.models import BillingMonth, BillingReading, BillingUsage
 from edge_server.billing.prices import FILE_NAME as PRICES_NAME
 from edge_server.billing.prices import NONE, PriceFile, Prices, PricesSchema
 from edge_server.billing.usage import Key
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import migrate, own_history
 from edge_server.files import tree
-from edge_server.files.models import Version
+from edge_server.files.models import Upload, Version
 from edge_server.identity import directory
 from edge_server.identity.models import Organization, User
+
+from .work import Watch
 
 UTC = dt.UTC
 MARCH = dt.date(2031, 3, 1)
@@ -103,6 +106,8 @@ def store(database: Database, size: int, created_at: dt.datetime, removed_at: dt
             created_by=user,
         )
         session.add(version)
+        if removed_at is None:
+            session.execute(sa.update(Organization).values(used_bytes=Organization.used_bytes + size))
 
 
 def count(database: Database, day: dt.date, requests: int) -> None:
@@ -138,8 +143,155 @@ def test_storage_is_measured_by_lifetimes_split_at_midnight(database: Database, 
 
 
 def test_what_is_read_of_files_is_there() -> None:
-    for column in usage.VERSIONS.columns:
-        assert isinstance(column.type, type(Version.__table__.c[column.name].type))
+    for table, model in ((usage.VERSIONS, Version), (usage.UPLOADS, Upload)):
+        for column in table.columns:
+            assert isinstance(column.type, type(model.__table__.c[column.name].type))
+
+
+def test_a_measure_is_the_sum_of_what_each_version_lasted(database: Database, time: Clock) -> None:
+    chance = random.Random(7)
+    versions = []
+    for size in range(1, 200):
+        created_at = at(1) + dt.timedelta(microseconds=chance.randrange(12 * 24 * 3600 * 10**6))
+        lasted = dt.timedelta(microseconds=chance.randrange(-(10**10), 4 * 24 * 3600 * 10**6))
+        versions.append((size, created_at, created_at + lasted if chance.random() < 0.7 else None))
+    for hour in range(3):  # on the stroke of midnight
+        versions.append((1000 + hour, at(2), at(3)))
+        versions.append((2000 + hour, at(5), None))
+    versions.append((3000, at(25), None))  # by a clock that was wrong
+    for version in versions:
+        store(database, *version)
+    for moment in (at(3, 7), at(6), at(6, 0.5), at(11, 23)):
+        now = moment
+        time.pass_to(now)
+        with database.write(SERVER) as session:
+            # What is removed later is stored now, and the other way round.
+            for row in session.scalars(sa.select(Version)):
+                (row.removed_at,) = [end for size, _, end in versions if size == row.size]
+                if row.removed_at is not None and row.removed_at >= now:
+                    row.removed_at = None
+            session.flush()
+            held = session.scalar(sa.select(sa.func.sum(Version.size)).where(Version.removed_at.is_(None)))
+            session.execute(sa.update(Organization).values(used_bytes=held))
+        measure(database)
+        for day in usage.days(at(1).date(), now.date()):
+            start = dt.datetime.combine(day, dt.time(), UTC)
+            end = min(start + usage.DAY, now)
+            expected = sum(
+                size * max(0, (min(removed_at or end, end) - max(created_at, start)) // dt.timedelta(microseconds=1))
+                for size, created_at, removed_at in versions
+            )
+            with database.read() as session:
+                row = session.scalar(sa.select(BillingUsage).where(BillingUsage.billing_date == day))
+                assert (0 if row is None else row.amount) == expected, day
+
+
+def test_days_that_nobody_measured_take_one_pass_over_the_versions(database: Database, time: Clock) -> None:
+    for n in range(100):
+        store(database, 1, at(1) + dt.timedelta(minutes=n), at(2) if n % 2 else None)
+
+    def steps_of_measure(moment: dt.datetime) -> tuple[int, int]:
+        time.pass_to(moment)
+        with Watch(database).watching() as done:
+            measure(database)
+        reading = next(work for work in done if not work.writes)
+        return reading.statements, reading.steps
+
+    def forget() -> None:
+        with database.write(SERVER) as session:
+            session.execute(sa.delete(BillingReading))
+
+    statements, steps = steps_of_measure(at(3))
+    forget()
+    assert steps_of_measure(at(3, 300 * 24)) == (statements, steps)
+    # And days that were measured take none over what was there before.
+    statements, steps = steps_of_measure(at(3, 300 * 24 + 2))
+    for n in range(400):
+        store(database, 1, at(1, n / 60), at(3) if n % 2 else None)
+    more_statements, more_steps = steps_of_measure(at(3, 300 * 24 + 4))
+    assert (more_statements, more_steps) <= (statements, steps + 2)
+
+
+def test_rows_of_versions_are_kept_until_their_last_month_is_closed(
+    database: Database, time: Clock, prices: PriceFile
+) -> None:
+    store(database, 1, at(1), at(20))
+    store(database, 2, at(1), at(2, month=4))
+    store(database, 3, at(1), at(20))
+    store(database, 4, at(1), at(20))
+    store(database, 5, at(1))
+    with database.write(SERVER) as session:
+        organization, user = ids(session)
+        session.execute(sa.update(Version).where(Version.size.in_([1, 2, 4])).values(collected_at=at(21)))
+        whole = session.scalars(sa.select(Version.id).where(Version.size == 4)).one()
+        session.add(
+            Upload(
+                key="x",
+                organization_id=organization,
+                path="x",
+                part_size=1,
+                overwrite=True,
+                expires_at=at(22),
+                created_by=user,
+                version_id=whole,
+            )
+        )
+
+    def left() -> list[int]:
+        closing.prune(database)
+        with database.read() as session:
+            return list(session.scalars(sa.select(Version.size).order_by(Version.size)))
+
+    time.pass_to(at(3, month=4))
+    assert left() == [1, 2, 3, 4, 5]
+    assert closing.close_ended(database, prices, clock.now()) == [MARCH]
+    final = rows(database)
+    # One has content still, and one is what the answer to a repeated request tells of.
+    assert left() == [2, 3, 4, 5]
+    measure(database)
+    assert rows(database) == final
+
+
+def test_what_a_closed_organization_stored_counts_up_to_then(
+    database: Database, time: Clock, prices: PriceFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "PRUNED", 1)
+    store(database, 10, at(29))
+    with database.read() as session:
+        organization, _ = ids(session)
+    time.pass_to(at(30))
+    measure(database)
+    time.pass_to(at(30, 12))
+    with Watch(database).watching() as done, database.write(SERVER) as session:
+        session.get_one(Organization, organization).status = directory.DELETING
+        usage.note_end(session, organization, clock.now())
+    assert [work.rows for work in done] == [2]
+    # The server was off for a while.
+    time.pass_to(at(2, month=4))
+    assert closing.close_ended(database, prices, clock.now()) == [MARCH]
+    assert hours(database) == {29: 240, 30: 120}
+    with database.write(SERVER) as session:
+        session.execute(sa.delete(Version))  # the removal has begun
+    measure(database)
+    assert hours(database) == {29: 240, 30: 120}
+
+
+def test_a_measure_that_is_late_does_not_undo_the_last_one_of_a_closed_organization(
+    database: Database, time: Clock
+) -> None:
+    store(database, 10, at(1))
+    time.pass_to(at(1, 3))
+    with database.read() as session:
+        organization, _ = ids(session)
+        late = usage.measure(session, organization, clock.now())
+    time.pass_to(at(1, 5))
+    with database.write(SERVER) as session:
+        session.get_one(Organization, organization).status = directory.DELETING
+        usage.note_end(session, organization, clock.now())
+    measure(database)
+    with database.write(SERVER) as session:
+        usage.keep_measured(session, organization, late)
+    assert hours(database) == {1: 50}
 
 
 def test_a_day_grows_until_it_is_over_and_days_without_a_server_are_not_missing(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_server.base import clock
-from edge_server.billing import closing, meter, prices, routes
+from edge_server.billing import closing, meter, prices, routes, usage
 from edge_server.web.context import Context
 from edge_server.web.parts import Parts
 
@@ -21,7 +21,15 @@ def server(context: Context) -> Parts:
             closing.close_ended(context, price_file, clock.now())
 
     context.every(closing.INTERVAL, "closing of months", close_months)
-    # What it stored shall be known when its versions are gone; what is counted later finds none to count for.
-    context.on_organization_closing(closing.measure_now)
-    context.on_organization_removed(lambda _organization_id: counts.flush())
+    context.every(closing.PRUNING_INTERVAL, "pruning of versions", lambda: closing.prune(context), alone=True)
+    context.on_organization_closing(
+        lambda session, organization_id: usage.note_end(session, organization_id, clock.now())
+    )
+
+    def measure_last(organization_id: int) -> None:
+        # What it stored shall be known when its versions are gone; what is counted later finds none to count for.
+        counts.flush()
+        closing.measure_up_to(context, organization_id, clock.now())
+
+    context.on_organization_removed(measure_last)
     return context.subsystem(routes.routes(context, price_file, counts))

@@ -14,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+import time
 
+import sqlalchemy as sa
 import sqlalchemy.exc
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -25,7 +27,7 @@ from edge_server.billing import usage
 from edge_server.billing.models import BillingMonth, BillingReading, BillingUsage
 from edge_server.billing.prices import PriceFile, Prices
 from edge_server.data.database import SERVER, Transactions
-from edge_server.identity.directory import DELETING
+from edge_server.identity import directory
 from edge_server.identity.models import Organization
 
 INTERVAL = 10.0
@@ -34,11 +36,17 @@ INTERVAL = 10.0
 EVEN_SECONDS = 600.0
 """How long the clock must have run evenly."""
 
+PRUNING_INTERVAL = 3600.0
+"""Seconds between two looks for rows that nothing needs any more."""
+
+PRUNED = 1000
+"""Rows that one transaction deletes at most."""
+
+PAUSE = 0.01
+"""Seconds between two transactions, for others who want to write."""
+
 JUMP_SECONDS = 60.0
 """What it may be off by between two looks at it."""
-
-# What an organization that is being removed stored was measured when it was closed.
-_THERE = select(Organization.id).where(Organization.status != DELETING)
 
 log = logging.getLogger("edge_server")
 
@@ -80,7 +88,7 @@ def close_ended(database: Transactions, prices: PriceFile, now: dt.datetime) -> 
     while True:
         with database.read() as session:
             month = next_to_close(session, now)
-            organizations = session.scalars(_THERE).all() if month is not None else []
+            organizations = session.scalars(select(Organization.id)).all() if month is not None else []
         if month is None:
             return closed
         try:
@@ -122,20 +130,39 @@ def close(database: Transactions, month: dt.date, prices: Prices, now: dt.dateti
     return True
 
 
-def measure_now(session: Session, organization_id: int) -> None:
-    """Bring an organization's stored content up to now, in a writing transaction."""
-    usage.keep_measured(session, organization_id, usage.measure(session, organization_id, clock.now()))
-
-
 def measure_up_to(
     database: Transactions, organization_id: int, now: dt.datetime, *, fresh: dt.timedelta | None = None
 ) -> None:
-    """Bring an organization's stored content up to `now`; not if that was done less than `fresh` ago."""
+    """Bring an organization's stored content up to `now`; not if that was done less than `fresh` ago.
+
+    One that is closed is measured up to that moment, once: afterwards its versions go.
+    """
     with database.read() as session:
         reading = session.get(BillingReading, organization_id)
-        if fresh is not None and reading is not None and dt.timedelta() <= now - reading.measured_until < fresh:
+        if reading is not None and reading.closed_at is not None:
+            if reading.measured_until == reading.closed_at:
+                return
+            now = reading.closed_at
+        elif not directory.is_open(session, organization_id):
+            return  # an older server has closed and measured it
+        elif fresh is not None and reading is not None and dt.timedelta() <= now - reading.measured_until < fresh:
             return
         measured = usage.measure(session, organization_id, now)
     # Another worker may have written the same day's first row just now, and then it has measured.
     with contextlib.suppress(sqlalchemy.exc.IntegrityError), database.write(organization_id) as session:
         usage.keep_measured(session, organization_id, measured)
+
+
+def prune(database: Transactions) -> None:
+    """Delete the rows of versions that were kept for months that are closed now."""
+    with database.read() as session:
+        organizations = session.scalars(select(Organization.id)).all()
+    for organization in organizations:
+        while True:
+            with database.read() as session:
+                ids = usage.unneeded(session, organization, PRUNED)
+            if not ids:
+                break
+            with database.write(organization) as session:
+                session.execute(sa.delete(usage.VERSIONS).where(usage.VERSIONS.c.id.in_(ids)))
+            time.sleep(PAUSE)

@@ -80,7 +80,7 @@ class BillingMonth(Base):
 
 
 class BillingReading(Base):
-    """Up to when an organization's stored content has been measured."""
+    """Up to when an organization's stored content has been measured, and when it was closed for good."""
 
     __tablename__ = "billing_readings"
 
@@ -88,3 +88,4 @@ class BillingReading(Base):
         ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     measured_until: Mapped[dt.datetime]
+    closed_at: Mapped[dt.datetime | None]

@@ -9,16 +9,16 @@ final stays as it is.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, and_, func, not_, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from edge_billing.usage_types import APP_HOURS, INTERNAL, OBJECT_STORAGE, USAGE_TYPES, UsageType
 from edge_server.billing.models import BillingMonth, BillingReading, BillingUsage
-from edge_server.data.declarative import UtcDateTime
+from edge_server.data.declarative import RowId, UtcDateTime
 from edge_server.identity.models import Organization
 
 DAY = dt.timedelta(days=1)
@@ -27,19 +27,23 @@ SETTLING = dt.timedelta(hours=1)
 """How long after a day its numbers may still grow: a transaction dates what it writes before it commits."""
 
 _MICROSECOND = dt.timedelta(microseconds=1)
+_DAY_LENGTH = DAY // _MICROSECOND
 _AT_ONCE = 500
 
 
-# The table of versions, which files write, by its name: subsystems do not import each other. These columns
-# are all there is to agree on. A function of files that measures would have to know what a day is here,
+# The tables of versions and uploads, which files write, by their names: subsystems do not import each other. These
+# columns are all there is to agree on. A function of files that measures would have to know what a day is here,
 # which months are closed and what was measured before.
 VERSIONS = sa.table(
     "versions",
+    sa.column("id", RowId),
     sa.column("organization_id", sa.BigInteger()),
     sa.column("size", sa.BigInteger()),
     sa.column("created_at", UtcDateTime()),
     sa.column("removed_at", UtcDateTime()),
+    sa.column("collected_at", UtcDateTime()),
 )
+UPLOADS = sa.table("uploads", sa.column("version_id", RowId))
 _version = VERSIONS.c
 
 
@@ -144,15 +148,49 @@ def measure(session: Session, organization_id: int, now: dt.datetime) -> Measure
 
     A version counts from `created_at` to `removed_at`. That replaced or deleted content can be read
     for another 24 hours is the server's courtesy and counts for nobody.
+
+    What is stored now is known (`Organization.used_bytes`), and leads back to what was stored when these days began.
+    So the versions that came or went since are gone through, once, and no others.
+
+    Args:
+        session: a reading transaction, which sees one state of the database.
+        organization_id: whose content.
+        now: up to when.
     """
     reading = session.get(BillingReading, organization_id)
     today = now.date()
     # A reading of the future was taken while the clock was wrong.
     before = None if reading is None else min(reading.measured_until, now)
     since = _first_day(session, organization_id) if before is None else (before - SETTLING).date()
-    since = max(since or today, first_open_day(session))
-    amounts = {day: _stored(session, organization_id, day, now) for day in days(since, today)}
-    return Measured(since, now, {day: amount for day, amount in amounts.items() if amount})
+    since = min(max(since or today, first_open_day(session)), today)
+    start, _ = _bounds(since)
+    count = (today - since).days + 1
+    amounts = [0] * count
+    grown = [0] * (count + 1)  # by how much a day begins with more bytes than the day before
+
+    def change(size: int, moment: dt.datetime) -> None:
+        passed = moment - start
+        amounts[passed.days] += size * (_DAY_LENGTH - passed.seconds * 1_000_000 - passed.microseconds)
+        grown[passed.days + 1] += size
+
+    stored = session.scalar(select(Organization.used_bytes).where(Organization.id == organization_id)) or 0
+    for size, created_at, removed_at in session.execute(_changes(organization_id, start)):
+        if created_at <= start:
+            stored += size
+        elif removed_at is None:
+            stored -= size
+        if removed_at is not None and removed_at <= created_at:
+            continue  # by a clock that was set back
+        if start < created_at < now:
+            change(size, created_at)
+        if removed_at is not None and removed_at < now and created_at < now:
+            change(-size, removed_at)
+    for n in range(count):
+        stored += grown[n]
+        amounts[n] += stored * _DAY_LENGTH
+    # What is stored now counts to the end of the day above.
+    amounts[-1] -= (stored + grown[count]) * ((_bounds(today)[1] - now) // _MICROSECOND)
+    return Measured(since, now, {since + n * DAY: amount for n, amount in enumerate(amounts) if amount})
 
 
 def keep_measured(session: Session, organization_id: int, measured: Measured) -> None:
@@ -170,6 +208,9 @@ def keep_measured(session: Session, organization_id: int, measured: Measured) ->
     if reading is None:
         reading = BillingReading(organization_id=organization_id, measured_until=measured.until)
         session.add(reading)
+    elif reading.closed_at is not None:
+        if measured.until != reading.closed_at:
+            return  # it was measured before it was closed, by a request that is late
     elif measured.until < reading.measured_until and (reading.measured_until - measured.until) < SETTLING:
         return  # another worker has measured later
     reading.measured_until = measured.until
@@ -192,30 +233,45 @@ def keep_measured(session: Session, organization_id: int, measured: Measured) ->
         session.delete(row)
 
 
+def note_end(session: Session, organization_id: int, now: dt.datetime) -> None:
+    """Note that an organization stores nothing from `now` on, in the transaction that closes it."""
+    reading = session.get(BillingReading, organization_id)
+    if reading is None:
+        created_at = session.get_one(Organization, organization_id).created_at
+        reading = BillingReading(organization_id=organization_id, measured_until=created_at)
+        session.add(reading)
+    reading.closed_at = now
+
+
+def unneeded(session: Session, organization_id: int, limit: int) -> Sequence[int]:
+    """The ids of versions whose rows nothing needs any more: the content is gone, and the last day's month closed."""
+    open_from = first_open_day(session)
+    if open_from == dt.date.min:
+        return []
+    rows = select(_version.id).where(
+        _version.organization_id == organization_id,
+        _version.removed_at.is_not(None),
+        _version.removed_at < _bounds(open_from)[0],
+        _version.collected_at.is_not(None),
+        ~sa.exists().where(UPLOADS.c.version_id == _version.id),
+    )
+    return session.scalars(rows.limit(limit)).all()
+
+
 def _first_day(session: Session, organization_id: int) -> dt.date | None:
     first = session.scalar(select(func.min(_version.created_at)).where(_version.organization_id == organization_id))
     return None if first is None else first.date()
 
 
-def _stored(session: Session, organization_id: int, day: dt.date, now: dt.datetime) -> int:
-    """Bytes times microseconds that were stored on `day`, up to `now`."""
-    start, end = _bounds(day)
-    end = min(end, now)
-    mine = _version.organization_id == organization_id
-    lived_through = and_(_version.created_at <= start, or_(_version.removed_at.is_(None), _version.removed_at >= end))
-    whole = session.scalar(select(func.sum(_version.size)).where(mine, lived_through))
-    amount = int(whole or 0) * ((end - start) // _MICROSECOND)
-    # The others one by one, as databases do not agree on how to subtract moments.
-    overlapping: ColumnElement[bool] = and_(
-        _version.created_at < end, or_(_version.removed_at.is_(None), _version.removed_at > start)
+def _changes(organization_id: int, start: dt.datetime) -> sa.CompoundSelect[Any]:
+    """What selects size, beginning and end of the versions that came or went after `start`."""
+    mine = select(_version.size, _version.created_at, _version.removed_at).where(
+        _version.organization_id == organization_id
     )
-    others = select(_version.size, _version.created_at, _version.removed_at).where(
-        mine, overlapping, not_(lived_through)
+    return sa.union_all(
+        mine.where(_version.created_at > start),
+        mine.where(_version.created_at <= start, _version.removed_at > start, _version.removed_at.is_not(None)),
     )
-    for size, created_at, removed_at in session.execute(others):
-        lasted = min(removed_at or end, end) - max(created_at, start)
-        amount += size * max(0, lasted // _MICROSECOND)
-    return amount
 
 
 # --- rows ----------------------------------------------------------------------------------------

@@ -27,6 +27,15 @@ class Version(Base):
     __tablename__ = "versions"
     __table_args__ = (
         CheckConstraint("size >= 0", name="size"),
+        # What came and what went in some time.
+        Index("ix_versions_created", "organization_id", "created_at"),
+        Index(
+            "ix_versions_removed",
+            "organization_id",
+            "removed_at",
+            sqlite_where=text("removed_at IS NOT NULL"),
+            postgresql_where=text("removed_at IS NOT NULL"),
+        ),
         Index(
             "ix_versions_to_collect",
             "removed_at",
@@ -52,11 +61,11 @@ class Version(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
     key: Mapped[str] = mapped_column(String(64), index=True)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
-    removed_at: Mapped[dt.datetime | None] = mapped_column(index=True)
+    removed_at: Mapped[dt.datetime | None]
     collected_at: Mapped[dt.datetime | None]
     created_by: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     # When the uploaded local file was last modified, as its uploader tells: nanoseconds since 1970, UTC.
