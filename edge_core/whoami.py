@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from edge_core.records import PLAIN_TEXT, Record, field
 
 
@@ -13,6 +15,15 @@ class Organization(Record):
     roles: list[str] = field(default_factory=list, doc='"admin", "developer", both or neither.')
 
 
+class CurrentToken(Record):
+    """The token that a session uses."""
+
+    id: str = field(doc="The token's id, which is not secret.")
+    scopes: list[str] | None = field(default=None, doc="What it is limited to; null if it is not.")
+    expires_at: dt.datetime | None = field(default=None, doc="UTC; null if it never expires.")
+    renewable: bool = field(default=False, doc="Whether `edge login --renew` moves its end.")
+
+
 class WhoAmI(Record):
     """The user a token belongs to."""
 
@@ -22,7 +33,10 @@ class WhoAmI(Record):
     email: str | None = field(default=None, doc="Null if it is not set.")
     server_admin: bool = field(default=False, doc="Whether they run the server.")
     license_name: str | None = field(default=None, doc="Of the license they have; null for none.")
-    organizations: list[Organization] = field(default_factory=list, doc="Those the user is a member of.")
+    organizations: list[Organization] = field(
+        default_factory=list, doc="Those the user is a member of, and the token is not kept from."
+    )
+    token: CurrentToken | None = field(default=None, doc="The token at hand; null if the server does not tell.")
 
 
 class Profile(Record):

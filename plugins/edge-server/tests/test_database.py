@@ -475,3 +475,19 @@ def references_to(owner: str) -> list[sa.ForeignKey]:
     return [
         key for table in Base.metadata.sorted_tables for key in table.foreign_keys if key.column.table.name == owner
     ]
+
+
+def test_older_code_finds_no_limited_token(engine: Database) -> None:
+    move(engine, "0015")
+    fill(engine)
+    before = contents(engine)
+    move(engine, "0016")
+    tokens = sa.table("tokens", *map(sa.column, ("id", "uid", "scopes")))
+    with engine.write_connection() as connection:
+        reflected = sa.Table("tokens", sa.MetaData(), autoload_with=connection)
+        row = connection.execute(sa.select(reflected)).mappings().one()
+        limited = {**row, "id": 2, "uid": "limited", "digest": "d2", "scopes": ["files"]}
+        connection.execute(reflected.insert(), limited)
+        assert connection.execute(sa.select(tokens.c.scopes).where(tokens.c.id == row["id"])).scalar_one() is None
+    move(engine, "0015")
+    assert contents(engine) == before

@@ -31,25 +31,38 @@ def show(open_session: OpenSession, as_json: bool) -> None:
     if as_json:
         output.json([_public(token) for token in tokens])
     else:
-        output.table([(row.id, f"{row.prefix}…", _expiry(row), _last_use(row), row.note) for row in tokens])
+        output.table(
+            [(row.id, f"{row.prefix}…", _expiry(row), _last_use(row), _limits(row), row.note) for row in tokens]
+        )
 
 
 @tokens.command()
 @click.option("--note", help="What it is for.")
 @click.option("--expires-in", type=int, metavar="SECONDS", help="Seconds it is valid; for ever by default.")
 @click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help="What it is limited to: read, org:NAME, or a part of the API such as files or files:read; can be repeated.",
+)
+@click.option(
     "--output", "target", type=click.Path(path_type=Path), help="New file for the value, which only you can read."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all of the token as JSON, its value included.")
 @click.pass_obj
 def create(
-    open_session: OpenSession, note: str | None, expires_in: int | None, target: Path | None, as_json: bool
+    open_session: OpenSession,
+    note: str | None,
+    expires_in: int | None,
+    scopes: tuple[str, ...],
+    target: Path | None,
+    as_json: bool,
 ) -> None:
     """Create a token and print its value, which is shown only now."""
     handle = None if target is None else os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open_session() as edge:
-            token = edge.tokens.create(note=note, expires_in=expires_in)
+            token = edge.tokens.create(note=note, expires_in=expires_in, scopes=scopes or None)
         if handle is not None:
             os.write(handle, f"{token.token}\n".encode())
     except BaseException:
@@ -85,6 +98,10 @@ def _expiry(token: Token) -> str:
         return "never expires"
     expired = token.expires_at <= dt.datetime.now(dt.UTC)
     return f"{'expired' if expired else 'expires'} {token.expires_at:%Y-%m-%d %H:%M}Z"
+
+
+def _limits(token: Token) -> str:
+    return "" if token.scopes is None else ", ".join(token.scopes)
 
 
 def _last_use(token: Token) -> str:

@@ -23,4 +23,5 @@ class Token(Record):
     prefix: str = field(default="", doc="The beginning of its value, to tell it from others.")
     expires_at: dt.datetime | None = field(default=None, doc="UTC; null if it never expires.")
     last_used_at: dt.datetime | None = field(default=None, doc="UTC, to the minute or so; null if never.")
+    scopes: list[str] | None = field(default=None, doc="What it is limited to; null if it is not.")
     token: str | None = field(default=None, doc="Its value; only in the answer that creates it.")

@@ -19,7 +19,13 @@ class CreateToken(Record):
         default=None,
         minimum=0,
         maximum=LONGEST_LIFE,
-        doc="Seconds the token is valid; null for ever, 0 not at all.",
+        doc="Seconds the token is valid; null for ever, 0 not at all. No longer than the token it is made with.",
+    )
+    scopes: list[str] | None = field(
+        default=None,
+        max_length=100,
+        doc='What it is limited to: "read", "org:NAME", or parts of the API such as "files" or "files:read"; null for '
+        "what the token it is made with is.",
     )
 
 

@@ -47,7 +47,7 @@ def test_a_tokens_value_is_there_once(edge_session: EdgeSession, open_session: A
     again = edge_session.tokens.get(token.id)
     assert again.token is None
     assert {**again.to_dict(), "token": token.token} == token.to_dict()
-    assert open_session(token.token).whoami() == edge_session.whoami()
+    assert open_session(token.token).whoami().user_name == edge_session.whoami().user_name
 
 
 def test_a_tokens_life_can_be_a_timedelta(edge_session: EdgeSession) -> None:
@@ -149,12 +149,12 @@ def test_tokens_work_whatever_the_clock_of_the_client_says(
     for skew in (-10 * 365 * DAY, 10 * 365 * DAY):
         monkeypatch.setattr(time, "time", lambda skew=skew: real() + skew)
         token = edge_session.tokens.create(expires_in=60)
-        assert open_session(token.token).whoami() == edge_session.whoami()
+        assert open_session(token.token).whoami().user_name == edge_session.whoami().user_name
 
 
 def test_a_newer_servers_fields_are_kept() -> None:
-    answer = {"id": "1", "created_at": "2024-01-01T00:00:00Z", "scopes": ["files"]}
-    assert Token.from_answer(answer).to_dict()["scopes"] == ["files"]
+    answer = {"id": "1", "created_at": "2024-01-01T00:00:00Z", "colour": "blue"}
+    assert Token.from_answer(answer).to_dict()["colour"] == "blue"
 
 
 def test_a_request_sent_again_gives_the_same_token_another_value(edge_session: EdgeSession, open_session: Any) -> None:
@@ -171,7 +171,7 @@ def test_a_request_sent_again_gives_the_same_token_another_value(edge_session: E
     assert [token.note for token in edge_session.tokens.list()] == ["edge_session", "once"]
     with pytest.raises(Unauthenticated):
         open_session(first.token).whoami()
-    assert open_session(second.token).whoami() == edge_session.whoami()
+    assert open_session(second.token).whoami().user_name == edge_session.whoami().user_name
     edge_session.tokens.remove(first.id)
     with pytest.raises(Conflict, match="removed"):
         create()

@@ -16,6 +16,7 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal, conflict
 from edge_server.identity import directory, token_values
 from edge_server.identity.models import Invitation, Membership, Organization, Token, User
+from edge_server.identity.token_scopes import UNLIMITED
 from edge_server.web import idempotency, throttling
 from edge_server.web.context import Context
 from edge_server.web.permissions import ANYONE, APPOINTER, Caller
@@ -88,6 +89,7 @@ def add(routes: Routes, context: Context) -> None:
                     digest=token_values.digest(code),
                     created_at=now,
                     creator=session.get_one(User, context.caller().id),
+                    limited=context.caller().scopes != UNLIMITED,
                     expires_at=now + INVITATION_LIFETIME,
                 )
                 session.add(invitation)
@@ -182,7 +184,7 @@ def _may_have_first_token(session: Session, user: User, invitation: Invitation) 
     if user.activated_at is not None:
         return False
     creator = invitation.creator
-    if creator.server_admin and creator.removed_at is None:
+    if creator.server_admin and creator.removed_at is None and not invitation.limited:
         return True
     elsewhere = select(Membership.id).where(
         Membership.user_id == user.id, Membership.organization_id != invitation.organization_id
@@ -208,7 +210,7 @@ def _accepted_before(session: Session, invitation: Invitation, key: str | None) 
     return Accepted(
         user_name=invitation.user_name,
         organization_name=invitation.organization.name,
-        token=None if token is None else directory.renew_token(session, token),
+        token=None if token is None else directory.replace_value(session, token),
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import flask
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from edge_core.whoami import Organization, Profile, WhoAmI
+from edge_core.whoami import CurrentToken, Organization, Profile, WhoAmI
 from edge_server.identity import directory
-from edge_server.identity.models import User
+from edge_server.identity.models import Token, User
 from edge_server.web.context import Context
-from edge_server.web.permissions import USER
+from edge_server.web.permissions import USER, Caller
 from edge_server.web.routes import Routes
 
 
@@ -20,9 +21,9 @@ def routes(context: Context) -> Routes:
     @routes.operation("whoami.read", "GET", "", who=USER)
     @routes.response(200, WhoAmI.schema())
     def read() -> flask.Response:
-        """Tell whom the token acts for, and where."""
+        """Tell whom the token acts for, where, and what it is limited to."""
         with context.read() as session:
-            return context.answer(_whoami(session, session.get_one(User, context.caller().id)))
+            return context.answer(_whoami(session, context.caller()))
 
     @routes.operation("whoami.update", "PUT", "", who=USER)
     @routes.arguments(Profile.schema())
@@ -34,12 +35,15 @@ def routes(context: Context) -> Routes:
             user.first_name = profile.first_name
             user.last_name = profile.last_name
             user.email = profile.email
-            return context.answer(_whoami(session, user))
+            session.flush()
+            return context.answer(_whoami(session, context.caller()))
 
     return routes
 
 
-def _whoami(session: Session, user: User) -> WhoAmI:
+def _whoami(session: Session, caller: Caller) -> WhoAmI:
+    user = session.get_one(User, caller.id)
+    token = session.scalars(select(Token).where(Token.uid == caller.token_uid)).one()
     return WhoAmI(
         user_name=user.user_name,
         first_name=user.first_name,
@@ -47,6 +51,9 @@ def _whoami(session: Session, user: User) -> WhoAmI:
         email=user.email,
         server_admin=user.server_admin,
         license_name=user.license_name,
+        token=CurrentToken(
+            id=token.uid, scopes=token.scopes, expires_at=token.expires_at, renewable=token.lifetime is not None
+        ),
         organizations=[
             Organization(
                 organization_name=organization.name,
@@ -54,5 +61,6 @@ def _whoami(session: Session, user: User) -> WhoAmI:
                 roles=directory.roles_of(membership),
             )
             for membership, organization in directory.memberships(session, user.id)
+            if caller.scopes.lacking_organization(organization.name) is None
         ],
     )

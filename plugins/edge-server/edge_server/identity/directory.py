@@ -6,12 +6,13 @@ import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy import bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock
-from edge_server.identity import token_values
+from edge_server.identity import token_scopes, token_values
 from edge_server.identity.models import Membership, Organization, Token, User
+from edge_server.identity.token_scopes import UNLIMITED, Scopes
 
 ROLES = ("admin", "developer")
 
@@ -23,7 +24,7 @@ SHOWN_FOR = dt.timedelta(days=30)
 
 # Asked with every request, so built once.
 _USER_OF_TOKEN = (
-    select(User, Token.id, Token.uid, Token.expires_at)
+    select(User, Token.id, Token.uid, Token.expires_at, Token.scopes, Token.replaces)
     .join(Token, Token.user_id == User.id)
     .where(Token.digest == bindparam("digest"), Token.removed_at.is_(None))
 )
@@ -40,12 +41,14 @@ _MEMBERSHIP = (
 
 
 class TokenUser(NamedTuple):
-    """The user a token acts for, and what tells of the token: its row, its uid, and when it expires."""
+    """The user a token acts for, and what the request needs to know of the token's row."""
 
     user: User
     token_id: int
     token_uid: str
     expires_at: dt.datetime | None
+    scopes: Scopes
+    replaces: str | None
 
 
 def create_user(session: Session, user_name: str, *, server_admin: bool = False) -> User:
@@ -115,9 +118,28 @@ def create_token(
 
 
 def add_token(
-    session: Session, user: User, *, note: str | None = None, expires_in: dt.timedelta | None = None
+    session: Session,
+    user: User,
+    *,
+    note: str | None = None,
+    expires_in: dt.timedelta | None = None,
+    not_after: dt.datetime | None = None,
+    scopes: Scopes = UNLIMITED,
+    parent: str | None = None,
+    renewable: bool = False,
 ) -> tuple[Token, str]:
-    """Add an API token, and return its row and its value; see `create_token`."""
+    """Add an API token, and return its row and its value.
+
+    Args:
+        session: a writing transaction.
+        user: whom it acts for.
+        note: what it is for.
+        expires_in: how long it is good for; forever by default.
+        not_after: when it ends at the latest.
+        scopes: what it is limited to.
+        parent: uid of the limited token that it goes with.
+        renewable: whether it can be renewed for as long again.
+    """
     created_at = clock.now()
     # Each new one pays for the old ones.
     forgotten = or_(Token.expires_at <= created_at - SHOWN_FOR, Token.removed_at <= created_at - SHOWN_FOR)
@@ -125,6 +147,7 @@ def add_token(
         delete(Token).where(Token.user_id == user.id, forgotten), execution_options={"synchronize_session": False}
     )
     user.activated_at = user.activated_at or created_at
+    own_end = None if expires_in is None else created_at + expires_in
     value = token_values.new_token()
     token = Token(
         user_id=user.id,
@@ -132,19 +155,64 @@ def add_token(
         prefix=token_values.public_prefix(value),
         digest=token_values.digest(value),
         created_at=created_at,
-        expires_at=None if expires_in is None else created_at + expires_in,
+        expires_at=min((end for end in (own_end, not_after) if end is not None), default=None),
+        scopes=scopes.texts(),
+        parent=parent,
+        lifetime=int(expires_in.total_seconds()) if renewable and expires_in is not None else None,
     )
     session.add(token)
     session.flush()
     return token, value
 
 
-def renew_token(session: Session, token: Token) -> str:
+def replace_value(session: Session, token: Token) -> str:
     """Give a token another value, which is returned; the one before is void."""
     value = token_values.new_token()
     token.prefix, token.digest = token_values.public_prefix(value), token_values.digest(value)
     session.flush()
     return value
+
+
+def renew_token(session: Session, token: Token) -> tuple[Token, str]:
+    """Add the token that takes the place of another once it is used, and return its row and its value.
+
+    Until then both are good, so that whoever fails to keep the new one still has the old one. It is limited as the
+    old one is. A token that can be renewed gets as long again as it had; any other ends when it would have.
+    Renewed again before that, it gets another successor, and the one before is void.
+    """
+    session.execute(delete(Token).where(Token.replaces == token.uid))
+    lifetime = None if token.lifetime is None else dt.timedelta(seconds=token.lifetime)
+    successor, value = add_token(
+        session,
+        token.user,
+        note=token.note,
+        expires_in=lifetime,
+        not_after=token.expires_at if lifetime is None else None,
+        scopes=UNLIMITED if token.scopes is None else token_scopes.parse(token.scopes),
+        parent=token.parent,
+        renewable=lifetime is not None,
+    )
+    successor.replaces = token.uid
+    session.flush()
+    return successor, value
+
+
+def finish_renewal(session: Session, successor: str) -> None:
+    """Void the token that another one, which is used for the first time, was renewed from."""
+    token = session.scalar(select(Token).where(Token.uid == successor, Token.replaces.is_not(None)))
+    if token is not None:
+        session.execute(update(Token).where(Token.uid == token.replaces).values(removed_at=clock.now()))
+        session.execute(update(Token).where(Token.parent == token.replaces).values(parent=token.uid))
+        token.replaces = None
+
+
+def remove_token(session: Session, token: Token) -> None:
+    """Void a token with the unused one that it was renewed to, and if it is limited those that were made with it."""
+    token.removed_at = clock.now()
+    session.flush()
+    heirs = or_(Token.parent == token.uid, Token.replaces == token.uid)
+    for heir in session.scalars(select(Token).where(heirs, Token.removed_at.is_(None))).all():
+        remove_token(session, heir)
 
 
 def prune_tokens(session: Session, user: User, note: str) -> None:
@@ -168,7 +236,8 @@ def token_user(session: Session, value: str) -> TokenUser | None:
     row = session.execute(_USER_OF_TOKEN, {"digest": token_values.digest(value)}).first()
     if row is None or (row.expires_at is not None and row.expires_at <= clock.now()):
         return None
-    return TokenUser(row.User, row.id, row.uid, row.expires_at)
+    scopes = UNLIMITED if row.scopes is None else token_scopes.parse(row.scopes)
+    return TokenUser(row.User, row.id, row.uid, row.expires_at, scopes, row.replaces)
 
 
 def membership(session: Session, user_id: int, organization: str) -> Membership | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+import sqlalchemy as sa
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import BigInteger
 
@@ -99,6 +100,13 @@ class Token(Base):
     expires_at: Mapped[dt.datetime | None]
     removed_at: Mapped[dt.datetime | None]
     last_used_at: Mapped[dt.datetime | None]
+    # What it is limited to, in words; null if it is not.
+    scopes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    # The limited token that it was made with, and goes with.
+    parent: Mapped[str | None] = mapped_column(String(36), index=True)
+    # Seconds that it is good for, of one that can be renewed; and the one it was renewed from, until its first use.
+    lifetime: Mapped[int | None]
+    replaces: Mapped[str | None] = mapped_column(String(36), index=True, unique=True)
 
     user: Mapped[User] = relationship()
 
@@ -128,6 +136,8 @@ class Invitation(Base):
     accepted_at: Mapped[dt.datetime | None]
     accepted_key: Mapped[str | None] = mapped_column(String(64))
     token_uid: Mapped[str | None] = mapped_column(String(36))
+    # Whether a limited token made it, which has none of a server admin's power.
+    limited: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
 
     organization: Mapped[Organization] = relationship()
     creator: Mapped[User] = relationship()

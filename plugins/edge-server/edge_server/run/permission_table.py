@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from edge_server.identity import token_scopes
 from edge_server.run import kept_page
-from edge_server.web.permissions import PEOPLE, Rule, rules_of
+from edge_server.web.permissions import EVERYWHERE, FOR_EVERY_TOKEN, PEOPLE, READING, Rule, namespaces_of, rules_of
 
 _HEAD = """# Permissions
 
@@ -12,6 +13,12 @@ Who may do what: every operation of the server, with the rule that stands on it.
 
 Each role of an organization includes the ones before it: member, developer, admin. An organization that the caller is
 not in answers 404, to a server admin as well.
+
+A token can be limited by scopes, and then does less than its user may. The last column has the scope of each operation:
+a token limited to `files` does what says `files` or `files:read`, one limited to `files:read` only the latter, one
+limited to `read` all that says `:read`, and one limited to `org:NAME` what is in that organization. {every} is for
+every token. {everywhere} is open to a token of an organization as well, and keeps to tokens that may do nothing that it
+may not. What a token lacks is refused with 403 and the code `insufficient_scope`, before anything is looked up.
 
 """
 
@@ -28,7 +35,7 @@ def text(*, plugins: bool = False) -> str:
         plugins: whether to show what the installed plugins add as well.
     """
     built = kept_page.application(plugins=plugins)
-    table = rules_of(built)
+    table, namespaces = rules_of(built), namespaces_of(built)
     addresses = {
         built.view_functions[route.endpoint].operation_id: (  # type: ignore[union-attr]
             next(method for method in route.methods or () if method not in ("HEAD", "OPTIONS")),
@@ -41,13 +48,21 @@ def text(*, plugins: bool = False) -> str:
         operations = [operation for operation, declared in table.items() if declared is rule]
         lines += [
             f"\n## {PEOPLE[rule][0].upper()}{PEOPLE[rule][1:]}\n\n",
-            "| operation | method | address |\n| --- | --- | --- |\n",
+            "| operation | method | address | scope |\n| --- | --- | --- | --- |\n",
             *(
-                f"| `{operation}` | {addresses[operation][0]} | `{addresses[operation][1]}` |\n"
+                f"| `{operation}` | {addresses[operation][0]} | `{addresses[operation][1]}` "
+                f"| {_scope(operation, addresses[operation][0], namespaces)} |\n"
                 for operation in operations
             ),
         ]
-    return _HEAD + "".join(lines)
+    every, everywhere = (", ".join(f"`{name}`" for name in sorted(names)) for names in (FOR_EVERY_TOKEN, EVERYWHERE))
+    return _HEAD.format(every=every, everywhere=everywhere) + "".join(lines)
+
+
+def _scope(operation: str, method: str, namespaces: dict[str, str]) -> str:
+    if operation not in namespaces or operation in FOR_EVERY_TOKEN:
+        return "-"
+    return f"`{namespaces[operation]}{token_scopes.READING if method in READING else ''}`"
 
 
 main = kept_page.command("edge_server.run.permission_table", "Write the rules in force to PATH.", text)

@@ -324,7 +324,7 @@ class Context:
     # --- in a request -----------------------------------------------------------------------------
 
     def caller(self) -> Caller:
-        """The user this request acts for: ``id``, ``user_name``, ``server_admin``."""
+        """The user this request acts for: ``id``, ``user_name``, ``server_admin``, and what its token may do."""
         return permissions.caller()
 
     def optional_caller(self) -> Caller | None:

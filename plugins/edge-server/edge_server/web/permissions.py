@@ -3,6 +3,9 @@
 An organization that does not exist and one the caller is not in are the same answer, 404, so that
 nobody learns which names are taken. That holds for a server admin too, who runs the server and
 does not read the files of an organization without being in it.
+
+A token may be limited: to reading, to organizations, to parts of the API (`token_scopes`). What it lacks is told before
+anything is looked up, so that the answer is the same whether or not there is such an organization.
 """
 
 from __future__ import annotations
@@ -17,7 +20,10 @@ import sqlalchemy.exc
 
 from edge_server.base import problems
 from edge_server.base.problems import CannotStart, Refusal, not_found
-from edge_server.identity import directory, token_values
+from edge_server.data.database import SERVER
+from edge_server.identity import directory, token_scopes, token_values
+from edge_server.identity.models import Token
+from edge_server.identity.token_scopes import UNLIMITED, Scopes
 from edge_server.web import counting, throttling
 from edge_server.web.engines import engines
 from edge_server.web.rates import Limit
@@ -52,15 +58,35 @@ OF_AN_ORGANIZATION = frozenset({MEMBER, DEVELOPER, ORG_ADMIN, APPOINTER})
 """The rules that need an organization in the address."""
 
 
+FOR_EVERY_TOKEN = frozenset({"whoami.read"})
+"""The operations that no limit keeps a token from: to tell whom it acts for, and what it is limited to."""
+
+EVERYWHERE = frozenset({"tokens"})
+"""The namespaces that are no organization's and still open to a token of one: they keep to what is `within_reach`."""
+
+READING = frozenset({"GET", "HEAD"})
+"""The methods that change nothing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Caller:
-    """The user a request acts for, and the token it came with."""
+    """The user a request acts for, and the token it came with.
+
+    Attributes:
+        id: the user's row.
+        user_name: the user's name.
+        server_admin: whether the user runs the server.
+        token_uid: uid of the token.
+        token_expires_at: when the token ends; None for never.
+        scopes: what the token is limited to.
+    """
 
     id: int
     user_name: str
     server_admin: bool
     token_uid: str
     token_expires_at: dt.datetime | None
+    scopes: Scopes = UNLIMITED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +109,7 @@ class Operation(Protocol):
     who: Rule
     secret_answer: bool
     limit: Limit | None
+    namespace: str
 
 
 def caller() -> Caller:
@@ -105,7 +132,13 @@ def optional_caller() -> Caller | None:
     if header is None:
         return None
     flask.g.caller = _authenticate(header)
+    _require_scopes(_operation(flask.current_app, flask.request.endpoint or ""))
     return caller()
+
+
+def within_reach(token: Token) -> bool:
+    """Whether a token of the caller's may do nothing that the one at hand may not."""
+    return (UNLIMITED if token.scopes is None else token_scopes.parse(token.scopes)).within(caller().scopes)
 
 
 def member() -> Member:
@@ -132,6 +165,31 @@ def rules_of(app: flask.Flask) -> dict[str, Rule]:
     """The rule of each operation of `app`, by the operation's id, in alphabetical order."""
     operations = [_operation(app, endpoint) for endpoint in app.view_functions]
     return {view.operation_id: view.who for view in sorted(operations, key=lambda view: view.operation_id)}
+
+
+def namespaces_of(app: flask.Flask) -> dict[str, str]:
+    """The namespace of each operation of `app` that needs a token, by the operation's id."""
+    operations = [_operation(app, endpoint) for endpoint in app.view_functions]
+    return {view.operation_id: view.namespace for view in operations if view.who is not ANYONE}
+
+
+def namespaces() -> list[str]:
+    """What a token can be limited to, in alphabetical order."""
+    return sorted(set(namespaces_of(flask.current_app).values()))
+
+
+def require_scopes_within(scopes: Scopes) -> None:
+    """See that what a token is to be limited to is within what the one at hand is.
+
+    Raises:
+        Refusal: it is not.
+    """
+    mine = caller().scopes
+    if not scopes.within(mine):
+        raise _insufficient(
+            f"this token is limited to {_in_words(mine)}, and makes only tokens as limited; leave the scopes out, or "
+            "use a token without limits"
+        )
 
 
 def _operation(app: flask.Flask, endpoint: str) -> Operation:
@@ -161,10 +219,12 @@ def _guard() -> None:
     request = flask.request
     if request.endpoint is None:
         return  # an address that is not known, as Flask says next
-    rule = _operation(flask.current_app, request.endpoint).who
+    operation = _operation(flask.current_app, request.endpoint)
+    rule = operation.who
     if rule is ANYONE:
         return
     flask.g.caller = _authenticate(request.headers.get("Authorization"))
+    _require_scopes(operation)
     if rule is USER:
         return
     if rule is SERVER_ADMIN:
@@ -194,6 +254,40 @@ def allows(rule: Rule, developer: bool, admin: bool) -> bool:
     return rule is MEMBER or admin
 
 
+def _require_scopes(operation: Operation) -> None:
+    """See that the token at hand is not limited to other things.
+
+    Raises:
+        Refusal: it is.
+    """
+    scopes = caller().scopes
+    if scopes == UNLIMITED or operation.operation_id in FOR_EVERY_TOKEN:
+        return
+    namespace = getattr(operation, "namespace", "")
+    lacking = scopes.lacking(namespace, writes=flask.request.method not in READING)
+    if lacking is None and operation.who in OF_AN_ORGANIZATION:
+        lacking = scopes.lacking_organization((flask.request.view_args or {})["org"])
+    elif lacking is None and scopes.organizations is not None and namespace not in EVERYWHERE:
+        raise _insufficient(
+            f"this token is limited to {_in_words(scopes)}, and this is outside of organizations; use a token without "
+            f"a scope {token_scopes.ORGANIZATION}NAME"
+        )
+    if lacking is not None:
+        raise _insufficient(
+            f"this token is limited to {_in_words(scopes)} and lacks the scope {lacking}; use a token that has it, or "
+            "one without limits"
+        )
+
+
+def _in_words(scopes: Scopes) -> str:
+    return f"the scopes {', '.join(scopes.texts() or ())}"
+
+
+def _insufficient(detail: str) -> Refusal:
+    # RFC 6750, section 3.1
+    return Refusal(403, "insufficient_scope", detail, {"WWW-Authenticate": 'Bearer error="insufficient_scope"'})
+
+
 def _authenticate(header: str | None) -> Caller:
     scheme, _, value = (header or "").strip().partition(" ")
     value = value.strip()
@@ -207,9 +301,14 @@ def _authenticate(header: str | None) -> Caller:
         with engines().database.read() as session:
             holder = directory.token_user(session, value)
         if holder is not None:
+            if holder.replaces is not None:
+                with engines().database.write(SERVER) as session:
+                    directory.finish_renewal(session, holder.token_uid)
             engines().token_use.note(holder.token_id)
             user = holder.user
-            return Caller(user.id, user.user_name, user.server_admin, holder.token_uid, holder.expires_at)
+            return Caller(
+                user.id, user.user_name, user.server_admin, holder.token_uid, holder.expires_at, holder.scopes
+            )
     throttling.failed()
     raise _unauthenticated("the API token is unknown, expired or removed; make a new one")
 

@@ -21,6 +21,7 @@ from edge_server.base.problems import CannotStart, log
 from edge_server.data import ownership
 from edge_server.data.database import PLUGIN_TABLE, Database
 from edge_server.data.migration import History
+from edge_server.identity import token_scopes
 from edge_server.web.context import Context, OwnContext, address_is_within
 from edge_server.web.engines import Engines
 from edge_server.web.parts import Parts
@@ -28,7 +29,7 @@ from edge_server.web.permissions import OF_AN_ORGANIZATION
 
 GROUP = "edge.server"
 
-_SERVERS = {"healthz", "limits", "meta", "network", "orgs", "server", "storage"}
+_SERVERS = {"healthz", "limits", "meta", "network", "orgs", "server", "storage", *token_scopes.WORDS}
 """Names in addresses, operations and sections of settings that belong to no subsystem."""
 
 
@@ -71,6 +72,13 @@ class Subsystem:
         if self.plugin is not None:
             return [self.name]
         return [name for name in (self.name, *self.claims) if name in {*NAMESPACES, "search", "whoami"}]
+
+    def namespace_of(self, operation: str) -> str:
+        """What a token is limited to that may do an operation: where a client's session has it."""
+        first = operation.partition(".")[0]
+        if self.plugin is None and first in self.offers:
+            return first
+        return "admin" if "admin" in self.offers else self.name
 
     def broken(self, reason: str) -> CannotStart:
         """The error that says why it cannot be used."""
@@ -220,6 +228,7 @@ def _check_routes(app: flask.Flask, subsystem: Subsystem, before: Collection[str
             raise subsystem.broken(f"has the operation {operation} twice; each has an id of its own")
         if view.who in OF_AN_ORGANIZATION and "org" not in route.arguments:
             raise subsystem.broken(f"wants a role in an organization for {operation}, and {route.rule} names none")
+        view.namespace = subsystem.namespace_of(operation)
         operations.add(operation)
 
 
