@@ -33,6 +33,7 @@ from edge_core.errors import (
     ServerError,
     Unauthenticated,
 )
+from edge_core.hooks import hookimpl
 from edge_core.session import EdgeSession
 from edge_core.whoami import WhoAmI
 
@@ -217,6 +218,41 @@ def test_a_limit_that_does_not_end_is_not_waited_for_forever(fake: Fake, no_wait
     assert no_waiting == [retries.LONGEST] * 5
 
 
+@pytest.fixture
+def chosen_waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int | None, str | None]]:
+    """What each wait was chosen by; it is of 1.5 s."""
+    chosen: list[tuple[int, int | None, str | None]] = []
+
+    def wait(*reasons: Any) -> float:
+        chosen.append(reasons)
+        return 1.5
+
+    monkeypatch.setattr(retries, "wait", wait)
+    return chosen
+
+
+def test_each_wait_is_chosen_by_the_attempt_its_status_and_what_the_server_asks_for(
+    fake: Fake, no_waiting: list[float], chosen_waits: list[tuple[int, int | None, str | None]]
+) -> None:
+    fake.answer(503, b"", "text/plain", Retry_After="7")
+    fake.answer(429, b"", "text/plain")
+    fake.answer(409, problem(409, "idempotency_in_progress"), "application/problem+json", Retry_After="1")
+    fake.answer(502, b"", "text/plain")
+    with pytest.raises(ServerError):
+        session(fake.url, retries=3).whoami()
+    assert chosen_waits == [(1, 503, "7"), (2, 429, None), (3, 409, "1")]
+    assert no_waiting == [1.5, 1.5, 1.5]
+    assert len(fake.seen) == 4
+
+
+def test_a_wait_for_a_server_that_gave_no_answer_knows_only_the_attempt(
+    chosen_waits: list[tuple[int, int | None, str | None]],
+) -> None:
+    with pytest.raises(ConnectionFailed):
+        session(f"http://127.0.0.1:{free_port()}").whoami()
+    assert chosen_waits == [(1, None, None), (2, None, None)]
+
+
 def test_a_post_is_tried_again_under_the_same_idempotency_key(fake: Fake) -> None:
     fake.answer(503, b"", "text/plain")
     fake.answer(409, problem(409, "idempotency_in_progress"), "application/problem+json", Retry_After="1")
@@ -320,7 +356,7 @@ def test_a_redirect_loop_ends(fake: Fake) -> None:
     fake.answer(302, b"", Location="/v1/users/me")
     with pytest.raises(BadResponse):
         session(fake.url).whoami()
-    assert len(fake.seen) < 10
+    assert len(fake.seen) == 6, "the call and five redirects"
 
 
 def test_a_netrc_file_changes_nothing(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -555,3 +591,95 @@ def test_errors_show_neither_token_nor_query(fake: Fake, caplog: pytest.LogCaptu
     assert "edg_secret" not in shown
     assert "edg_secret" not in "".join(record.getMessage() for record in caplog.records if record.name == "edge")
     assert "signature-like" not in f"{raised.value!r} {raised.value.__dict__}"
+
+
+class Clock:
+    """Time that goes on by a quarter of a second each time that it is read."""
+
+    def __init__(self) -> None:
+        self._now = 100.0
+
+    def monotonic(self) -> float:
+        self._now += 0.25
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        pass
+
+
+def test_each_attempt_is_a_line_of_the_log(
+    fake: Fake, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_core.http.client.time", Clock())
+    caplog.set_level("DEBUG", "edge")
+    fake.answer(503, b"busy", "text/plain")
+    fake.answer(200, ME)
+    session(fake.url).http.core.put("/v1/things", json={"a": 1})
+    with pytest.raises(ConnectionFailed) as raised:
+        session(f"http://127.0.0.1:{(port := free_port())}", retries=0).http.core.signed(
+            "GET", "v1/c?signature=private"
+        )
+    lines = [record.getMessage() for record in caplog.records if record.name == "edge"]
+    sent = f"[request {fake.seen[0][2]['X-Request-ID']}, token edg_secr***]"
+    assert lines == [
+        f"PUT {fake.url}/v1/things -> 503 in 250 ms, 8 bytes sent, 4 received {sent}",
+        f"PUT {fake.url}/v1/things -> 200 in 250 ms, 8 bytes sent, {len(ME)} received {sent}",
+        f"GET http://127.0.0.1:{port}/v1/c -> {raised.value} in 250 ms, 0 bytes sent, ? received "
+        f"[request {raised.value.request_id}, token none]",
+    ]
+
+
+def test_hooks_hear_of_each_attempt_and_its_outcome(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listener:
+        @hookimpl
+        def edge_response(self, request: Any, response: Any) -> None:
+            heard.append((request, response))
+
+    heard: list[tuple[Any, Any]] = []
+    monkeypatch.setattr("edge_core.http.client.time", Clock())
+    fake.answer(503, b"busy", "text/plain")
+    fake.answer(200, ME)
+    edge = session(fake.url)
+    edge.hooks.register(Listener())
+    edge.whoami()
+    assert [response.status for _, response in heard] == [503, 200]
+    assert [response.seconds for _, response in heard] == [0.25, 0.25]
+    assert [response.error for _, response in heard] == [None, None]
+    assert heard[1][1].headers["Content-Length"] == str(len(ME))
+    assert {(request.method, request.url) for request, _ in heard} == {("GET", f"{fake.url}/v1/users/me")}
+    heard.clear()
+    gone = session(f"http://127.0.0.1:{free_port()}", retries=0)
+    gone.hooks.register(Listener())
+    with pytest.raises(ConnectionFailed) as raised:
+        gone.whoami()
+    ((_, response),) = heard
+    assert (response.status, response.headers, response.seconds) == (None, {}, 0.25)
+    assert response.error is raised.value
+
+
+REFUSED_BY_PROXY = (
+    "the proxy on the way to edge.localhost wants another user name or password; write them into HTTP_PROXY and "
+    "HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128"
+)
+
+
+@pytest.mark.parametrize("status", [407, 401])
+def test_a_proxy_that_refuses_its_password_is_called_once(
+    fake: Fake,
+    raw_server: Callable[[bytes], str],
+    status: int,
+    no_waiting: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake.answer(status, HTML, "text/html")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", fake.url)
+    monkeypatch.setenv("HTTPS_PROXY", raw_server(b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\n\r\n" % status))
+    for scheme in ("http", "https"):
+        edge = EdgeSession("edg_secret", f"{scheme}://edge.localhost", "default")
+        with pytest.raises(ConnectionFailed) as raised:
+            edge.whoami()
+        assert str(raised.value).startswith(REFUSED_BY_PROXY)
+    assert len(fake.seen) == 1
+    assert no_waiting == []

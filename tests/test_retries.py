@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from email.utils import format_datetime
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,10 +43,47 @@ def test_no_header_breaks_it(text: str) -> None:
     assert 0 <= retries.wait(1, 503, text) <= retries.LONGEST + retries.RETRY_AFTER_EXTRA
 
 
+def test_what_is_repeated_and_how_long_is_what_is_published() -> None:
+    assert sorted(retries.STATUSES) == [429, 502, 503, 504]
+    assert sorted(retries.IDEMPOTENT) == ["DELETE", "GET", "HEAD", "OPTIONS", "PUT"]
+    assert (retries.SCALE, retries.THROTTLED_SCALE, retries.LONGEST) == (0.05, 1.0, 20.0)
+    assert (retries.CAPACITY, retries.COST, retries.RETRY_AFTER_EXTRA) == (500, 14, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "bounds"),
+    [
+        (None, [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20.0, 20.0]),
+        (503, [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20.0, 20.0]),
+        (429, [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0]),
+    ],
+)
+def test_the_bound_of_a_wait_doubles_up_to_the_longest(
+    status: int | None, bounds: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lowest = []
+
+    def longest(low: float, high: float) -> float:
+        lowest.append(low)
+        return high
+
+    monkeypatch.setattr(retries.random, "uniform", longest)
+    assert [retries.wait(attempt, status, None) for attempt in range(1, len(bounds) + 1)] == pytest.approx(bounds)
+    assert set(lowest) == {0}
+
+
 def test_a_date_is_understood() -> None:
     moment = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
     assert retries.wait(1, 503, format_datetime(moment, usegmt=True)) >= retries.RETRY_AFTER_EXTRA
     assert retries.wait(1, 503, "Wed, 21 Oct 2015 07:28:00 GMT") <= retries.SCALE
+
+
+def test_a_date_is_of_its_own_zone_and_of_utc_without() -> None:
+    """RFC 9110 has servers write GMT, and clients read the old form of C's asctime too, which names no zone."""
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    assert retries.wait(1, 503, later.strftime("%a %b %d %H:%M:%S %Y")) >= retries.RETRY_AFTER_EXTRA
+    past = dt.datetime.now(dt.timezone(dt.timedelta(hours=12))) - dt.timedelta(hours=1)
+    assert retries.wait(1, 503, format_datetime(past)) <= retries.SCALE
 
 
 @at_any_speed
@@ -61,3 +99,16 @@ def test_the_budget_is_never_negative_and_never_above_its_capacity(calls: list[b
             spent += retries.COST
         assert 0 <= budget.left <= retries.CAPACITY
     assert spent <= retries.CAPACITY + earned
+
+
+def test_a_retry_costs_14_and_a_success_gives_back_1() -> None:
+    budget = retries.Budget()
+    budget.give_back()
+    assert budget.left == 500, "it begins full"
+    assert [budget.take() for _ in range(40)] == [True] * 35 + [False] * 5
+    assert budget.left == 10
+    for left in (11, 12, 13):
+        budget.give_back()
+        assert (budget.take(), budget.left) == (False, left), "what is not enough is not taken"
+    budget.give_back()
+    assert (budget.take(), budget.left) == (True, 0), "what is just enough is"

@@ -1,7 +1,8 @@
 """Renew `constraints.txt`, the versions that the README's commands and every test run install: `python -m tools.lock`.
 
 All that is declared is resolved at once, for every platform and Python that we support: what the distributions
-need with all their extras, what a contributor works with, what runs the tests, and what builds the wheels.
+need with all their extras, what a contributor works with, what single environments need beside that, what runs
+the tests, and what builds the wheels.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ def build_requirements() -> list[str]:
     return requires
 
 
+def environment_requirements() -> list[str]:
+    """What single environments of tox.ini need beside the others."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / "tox.ini")
+    texts = [config[section].get("deps", "") for section in config.sections()]
+    return sorted({line for text in texts for line in text.splitlines() if line and not line.startswith("-")})
+
+
 def distributions(root: Path = ROOT) -> list[str]:
     """The names of our own distributions, which are never pinned."""
     names = []
@@ -49,7 +58,7 @@ def compile_constraints(root: Path = ROOT) -> str:
         *(f"--no-emit-package={name}" for name in distributions(root)),
         *(*sources, "requirements-dev.txt", "-"),
     ]
-    lines = "".join(f"{line}\n" for line in [*RUNNERS, *build_requirements()])
+    lines = "".join(f"{line}\n" for line in [*RUNNERS, *build_requirements(), *environment_requirements()])
     done = subprocess.run(command, cwd=root, input=lines, stdout=subprocess.PIPE, text=True, check=True)
     return HEADER + done.stdout
 

@@ -58,10 +58,40 @@ def test_what_cannot_be_a_path_is_refused_in_a_printable_sentence(path: str) -> 
     assert len(str(caught.value)) < 400
 
 
-def test_a_slash_at_the_end_is_named() -> None:
-    for path, sentence in (("up/", "the path 'up/' ends with a slash; leave it out"), ("a//b", "leave out doubled")):
-        with pytest.raises(BadPath, match=sentence):
-            parse(path)
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("up/", "the path 'up/' ends with a slash; leave it out"),
+        ("a//b", "the path 'a//b' has an empty segment; leave out doubled slashes"),
+        ("a//", "the path 'a//' has an empty segment; leave out doubled slashes"),
+        ("a/..", "the path 'a/..' holds '..'; write it from the root, without steps"),
+        ("a\x1f", r"the path 'a\x1f' holds the control character U+001F; rename it"),
+        ("\ud800", r"the path '\ud800' is not valid Unicode; rename it"),
+        ("a/" + "ä" * 128, f"the name '{'ä' * 128}' is longer than 255 bytes of UTF-8; shorten it"),
+        ("/".join("x" * 101), "the path has 101 segments; at most 100 are allowed"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_what_to_do(path: str, sentence: str) -> None:
+    with pytest.raises(BadPath) as caught:
+        parse(path)
+    assert str(caught.value) == sentence
+
+
+def test_a_path_is_joined_by_slashes() -> None:
+    assert (join(("a", "b", "c")), join(())) == ("a/b/c", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("grün 1", "'grün 1'"),
+        ("x" * 198, f"'{'x' * 198}'"),
+        ("x" * 199, f"'{'x' * 199}..."),
+        ("a\x1b[2J", r"'a\x1b[2J'"),
+    ],
+)
+def test_a_path_is_shown_as_it_is_up_to_200_characters(path: str, shown: str) -> None:
+    assert show(path) == shown
 
 
 @given(st.text())

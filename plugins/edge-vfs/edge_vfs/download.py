@@ -139,7 +139,7 @@ def plan(store: FileStore, path: str, top: pathlib.Path, *, portable: bool) -> t
             names.add(entry.name)
             local = target / _checked(entry.name, source, portable=portable)
             local_names.check_length(local)
-            place = f"{source}/{entry.name}" if source else entry.name
+            place = f"{source}/{entry.name}"
             if entry.kind == "folder":
                 local_names.check_folder(local)
                 folders.append(local)

@@ -115,7 +115,7 @@ def check_held(names: Collection[str], folder: pathlib.Path) -> None:
                     "that the second would replace the first; rename one of them, or download them one by one"
                 ) from None
             except OSError as error:
-                raise _not_held(name, folder, error.strerror or "") from None
+                raise _not_held(name, folder, error.strerror or str(error)) from None
         held = {unicodedata.normalize("NFC", name) for name in os.listdir(place)}
         for name in names:
             if unicodedata.normalize("NFC", name) not in held:

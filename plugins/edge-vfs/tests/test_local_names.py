@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import types
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_core.errors import BadEntry, EdgeError
+from edge_core.errors import BadEntry, EdgeError, NotFound
 from edge_vfs import Folder, download, local_names
+from edge_vfs.advice import advice
 from tests.hostile import HOSTILE, names
 
 from .stores import Reader, Stat
@@ -140,6 +142,32 @@ def test_an_accepted_name_is_a_single_name_on_every_system(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "portable", "reason"),
+    [
+        ("", False, "names no file"),
+        (".", False, "names no file"),
+        ("..", False, "names no file"),
+        ("a/b", False, "holds /, which separates folders"),
+        ("a\0b", False, "holds characters that are not text"),
+        ("\ud800", False, "holds characters that are not text"),
+        ("ä" * 128, False, "is longer than 255 bytes"),
+        ("a:b", True, "holds :, which some systems do not allow"),
+        ("a ", True, "ends with a space or dot, which some systems drop"),
+        ("a.", True, "ends with a space or dot, which some systems drop"),
+        ("Nul.txt", True, "is a device's name on some systems"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_with_a_name(name: str, portable: bool, reason: str) -> None:
+    sentence = f"{name!r} cannot be a local file's name, as it {reason}; "
+    with pytest.raises(BadEntry) as caught:
+        local_names.check(name, portable=portable, remedy="rename it")
+    assert str(caught.value) == sentence + "rename it"
+    with pytest.raises(BadEntry) as caught:
+        local_names.check(name, portable=portable)
+    assert str(caught.value) == f"{sentence}{advice('localpath')}"
+
+
+@pytest.mark.parametrize(
     ("name", "variant"),
     [
         ("A.txt", "a.txt"),
@@ -152,11 +180,34 @@ def test_two_names_that_are_the_same_elsewhere_do_not_replace_each_other(
     tmp_path: pathlib.Path, name: str, variant: str
 ) -> None:
     root = folder_of(("first.txt", "file"), (name, "file"), (variant, "file"))
-    with pytest.raises(BadEntry, match="the same name on some systems"):
+    first, second = sorted((name, variant))
+    with pytest.raises(BadEntry) as caught:
         root.download_folder("folder", tmp_path, names="portable")
+    assert str(caught.value) == (
+        f"in '/folder': {first!r} and {second!r} are the same name on some systems, so that the second would replace "
+        "the first; rename one of them, or download them one by one"
+    )
     assert list(tmp_path.iterdir()) == [], "found before the first byte"
     root.download_folder("folder", tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"first.txt", name, variant}
+
+
+def test_of_many_names_that_are_the_same_elsewhere_two_are_named(tmp_path: pathlib.Path) -> None:
+    root = folder_of(("caf\u00e9", "file"), ("cafe\u0301", "file"), ("CAF\u00c9", "file"))
+    with pytest.raises(BadEntry, match="'CAF\u00c9' and 'cafe\u0301' are the same name on some systems"):
+        root.download_folder("folder", tmp_path, names="portable")
+
+
+def test_a_name_of_255_bytes_can_be_held_everywhere() -> None:
+    local_names.check("x" * 255)
+    local_names.check("x" * 255, portable=True)
+
+
+@pytest.mark.skipif(local_names.STRICT, reason="every name is checked by the portable rules here")
+def test_names_are_checked_for_this_system_alone_by_default() -> None:
+    local_names.check("a:b")
+    with pytest.raises(BadEntry):
+        local_names.check("a:b", portable=True)
 
 
 @pytest.mark.skipif(local_names.STRICT, reason="every name is checked by the portable rules here")
@@ -190,12 +241,35 @@ def _without_dots(path: str, mode: str) -> Any:
     return open(path.rstrip("."), mode)  # as vfat does
 
 
+def _without_reason(path: str, mode: str) -> Any:
+    raise OSError("the stick was pulled out")
+
+
+def _without_folder(path: str, mode: str) -> Any:
+    os.rmdir(os.path.dirname(path))
+    raise OSError(22, "Invalid argument")
+
+
+_REMEDY = "; choose another local folder, or download the file by itself under another name"
+
+
 @pytest.mark.parametrize(
     ("opening", "names", "sentence"),
     [
-        (_without_colons, ["12:30.csv"], "Invalid argument"),
-        (_without_case, ["A.txt", "a.txt"], "the same name in"),
-        (_without_dots, ["plate."], "becomes another name"),
+        (
+            _without_colons,
+            ["12:30.csv"],
+            "'12:30.csv' cannot be a local file's name in {} (Invalid argument)" + _REMEDY,
+        ),
+        (
+            _without_case,
+            ["A.txt", "a.txt"],
+            "'a.txt' and another of 'A.txt', 'a.txt' are the same name in {}, so that the second would replace the "
+            "first; rename one of them, or download them one by one",
+        ),
+        (_without_dots, ["plate."], "'plate.' cannot be a local file's name in {} (it becomes another name)" + _REMEDY),
+        (_without_reason, ["a:b"], "'a:b' cannot be a local file's name in {} (the stick was pulled out)" + _REMEDY),
+        (_without_folder, ["a:b"], "'a:b' cannot be a local file's name in {} (Invalid argument)" + _REMEDY),
     ],
 )
 def test_what_this_file_system_cannot_hold_is_refused_before_the_first_byte(
@@ -206,17 +280,85 @@ def test_what_this_file_system_cannot_hold_is_refused_before_the_first_byte(
     root = folder_of(
         ("a.bin", "file"), ("sub", "folder"), below={"folder/sub": [(name, "file") for name in ("x.txt", *names)]}
     )
-    target = tmp_path / "target"
-    with pytest.raises(BadEntry, match=sentence):
-        root.download_folder("folder", target)
+    with pytest.raises(BadEntry) as caught:
+        root.download_folder("folder", tmp_path / "target")
+    assert str(caught.value) == sentence.format(repr(str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_names_are_tried_where_they_are_to_be_out_of_sight(
+    tmp_path: pathlib.Path, exists: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[pathlib.Path] = []
+
+    def opening(path: str, mode: str) -> Any:
+        tried.append(pathlib.Path(path))
+        return open(path, mode)
+
+    monkeypatch.setattr(local_names, "open", opening, raising=False)
+    target = tmp_path / "target"
+    if exists:
+        target.mkdir()
+    folder_of(("plain", "file"), ("a:b", "file"), ("A", "file"), ("a", "file")).download_folder("folder", target)
+    assert [path.name for path in tried] == ["A", "a", "a:b"], "and only those that a file system may not hold"
+    (place,) = {path.parent for path in tried}
+    assert place.parent == (target if exists else tmp_path)
+    assert place.name.startswith(".edge-")
 
 
 def test_a_file_and_a_folder_of_the_same_name_are_refused_before_the_first_byte(tmp_path: pathlib.Path) -> None:
     root = folder_of(("a.txt", "file"), ("runs", "file"), ("runs", "folder"), below={"folder/runs": [("b", "file")]})
-    with pytest.raises(BadEntry, match="no local folder can hold both"):
+    with pytest.raises(BadEntry) as caught:
         root.download_folder("folder", tmp_path)
+    assert str(caught.value) == (
+        "in '/folder': a file and a folder both have the name 'runs', and no local folder can hold both; rename one "
+        "of them"
+    )
     assert list(tmp_path.iterdir()) == []
+
+
+class Changing(Hostile):
+    """A store from which somebody deletes a folder while it is listed."""
+
+    def children(self, path: str, /, kind: str | None = None) -> Iterable[Stat]:
+        if path not in self._entries:
+            raise NotFound(f"{path} cannot be found", status=404)
+        return super().children(path, kind)
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_empty_but_not_the_downloaded_folder_itself(
+    tmp_path: pathlib.Path,
+) -> None:
+    root = Folder(Changing({"folder": [("gone", "folder"), ("a.txt", "file")]}))  # type: ignore[arg-type]
+    root.download_folder("folder", tmp_path)
+    assert {path.name for path in tmp_path.rglob("*")} == {"gone", "a.txt"}
+    with pytest.raises(NotFound):
+        root.download_folder("folder 2", tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_file_is_downloaded_into_an_existing_folder_only(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert download.target_of("a.txt", None) == pathlib.Path("a.txt")
+    assert download.target_of("a.txt", tmp_path) == tmp_path / "a.txt"
+    assert download.target_of("a.txt", tmp_path / "b.txt") == tmp_path / "b.txt"
+    missing, file = tmp_path / "missing", tmp_path / "file"
+    with pytest.raises(FileNotFoundError) as absent:
+        download.target_of("a.txt", missing / "a.txt")
+    assert str(absent.value) == f"the local folder {missing} to download to does not exist; make it first"
+    file.touch()
+    with pytest.raises(NotADirectoryError) as taken:
+        download.target_of("a.txt", file / "a.txt")
+    assert str(taken.value) == f"{file} is not a folder to download to; choose another local path"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadEntry) as special:
+        download.target_of("a.txt", tmp_path / "pipe")
+    assert str(special.value) == (
+        f"{tmp_path / 'pipe'} is not an ordinary file and will not be replaced; choose another local path"
+    )
 
 
 def test_a_download_that_fails_says_what_was_done(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,8 +385,14 @@ def test_a_path_that_is_too_long_is_refused_before_the_first_byte(tmp_path: path
     for _ in range(30):
         below[path] = [("d" * 200, "folder"), ("a.txt", "file")]
         path += "/" + "d" * 200
-    with pytest.raises(BadEntry, match="too long for this system; choose a shorter localpath"):
+    with pytest.raises(BadEntry) as caught:
         folder_of(below=below).download_folder("folder", tmp_path)
+    before, path, after = str(caught.value).split("'")
+    assert before == "the local path "
+    assert path.startswith(f"{tmp_path}{'/' + 'd' * 200}/")
+    assert after == (
+        " is too long for this system; choose a shorter localpath, or download a folder that is further down"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -306,6 +454,29 @@ def test_a_link_may_be_the_users_own_localpath(tmp_path: pathlib.Path, outside: 
 
 def test_a_link_or_file_in_a_folders_place_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "sub").write_bytes(b"a file")
-    with pytest.raises(EdgeError, match="link or a file"):
+    with pytest.raises(BadEntry) as caught:
         folder_of(("sub", "folder")).download_folder("folder", tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'sub'} is a link or a file, and a folder is to be downloaded there; move it away or choose "
+        "another local path"
+    )
     assert (tmp_path / "sub").read_bytes() == b"a file"
+
+
+def test_windows_other_kind_of_link_is_refused_in_a_folders_place(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A junction is a folder to all but its reparse tag, which only Windows has."""
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    lstat = os.lstat
+
+    def with_tag(path: Any) -> Any:
+        if pathlib.Path(path) == folder:
+            return types.SimpleNamespace(st_mode=lstat(path).st_mode, st_reparse_tag=0xA0000003)
+        return lstat(path)
+
+    local_names.check_folder(folder)
+    monkeypatch.setattr(local_names.os, "lstat", with_tag)
+    with pytest.raises(BadEntry, match="is a link or a file"):
+        local_names.check_folder(folder)
