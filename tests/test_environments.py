@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools.lock import CONSTRAINTS, RUNNERS, distributions
+from tools.lock import CONSTRAINTS, RUNNERS, THIRD_PARTY, distributions
 from tools.set_version import ROOT, setup_files
 
 PLUGIN_TESTS = [str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/tests")]
@@ -117,6 +117,54 @@ def test_the_lock_pins_versions_of_others_and_names_no_registry() -> None:
     assert not set(distributions()) & set(_locked())
     assert "://" not in text
     assert "--" not in text
+
+
+def test_what_others_make_is_fetched_by_hash_and_in_the_locked_version() -> None:
+    lines = (ROOT / THIRD_PARTY).read_text().replace("\\\n", " ").splitlines()
+    pins = [line.partition(" --hash")[0].strip() for line in lines if line[0] != "#"]
+    locked = {(name, pin.specifier) for name, pins in _locked().items() for pin in pins}
+
+    assert all("--hash=sha256:" in line for line in lines if line[0] != "#")
+    chosen = {(canonicalize_name(pin.name), pin.specifier) for pin in map(Requirement, pins)}
+    assert chosen <= locked, "tox -e lock renews third-party.txt"
+    names = {name for name, _ in chosen}
+    assert not set(distributions()) & names
+    needed = {Requirement(line) for file, line in _declared() if file.endswith("setup.cfg")}
+    assert {canonicalize_name(requirement.name) for requirement in needed} - set(distributions()) <= names
+
+
+def _own_requirements(folder: str) -> set[str]:
+    """The distributions of ours that one of ours needs, with the extras in the brackets behind its folder."""
+    path, _, extras = folder.rstrip("]").partition("[")
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / path / "setup.cfg")
+    texts = [config["options"].get("install_requires", "")]
+    texts += [config["options.extras_require"][extra] for extra in filter(None, extras.split(","))]
+    requirements = [Requirement(line) for text in texts for line in text.splitlines() if line]
+    return {requirement.name for requirement in requirements} & set(distributions())
+
+
+def _installs() -> Iterator[tuple[str, list[str]]]:
+    """Every place that says which of our folders to install together, and the folders."""
+    for path in sorted(ROOT.glob("requirements*.txt")):
+        yield path.name, re.findall(r"^(?:-e )?(\.\S*)$", path.read_text(), re.MULTILINE)
+    everything = re.findall(r"^(\.\S*)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        commands = re.findall(r"pip install (.*\./plugins.*)$", text, re.MULTILINE)
+        commands += re.findall(r"^\|[^|]*\| `(\. .*?)` \|$", text, re.MULTILINE)
+        for command in commands:
+            folders = [word for word in shlex.split(command) if word.startswith(".")]
+            yield f"{path.name}: {command}", folders + (everything if "-r requirements.txt" in command else [])
+
+
+def test_whoever_installs_from_folders_asks_no_index_for_a_name_of_ours() -> None:
+    places = list(_installs())
+    assert len(places) > 12
+    for place, folders in places:
+        own = {"edge-core" if folder == "." else folder.partition("[")[0].rpartition("/")[2] for folder in folders}
+        missing = set().union(*map(_own_requirements, folders)) - own
+        assert missing == set(), f"{place}: pip would look for {missing} in an index, where anyone may have put it"
 
 
 ENVIRONMENTS_WITHOUT_LOCK = {"testenv:lock", "testenv:newest"}

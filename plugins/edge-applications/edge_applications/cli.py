@@ -136,7 +136,8 @@ def publish(
             added, skipped = edge.applications.get_app_version(version.app_id, version.version), True
     different = [name for name, value in added.to_dict().items() if skipped and value != version.to_dict()[name]]
     if as_json:
-        output.json({**added.to_dict(), "status": status.value, "skipped": skipped, "different": different})
+        name = status.value if isinstance(status, AppStatusEnum) else status  # a newer server's is text
+        output.json({**added.to_dict(), "status": name, "skipped": skipped, "different": different})
         return
     if skipped:
         output.line(f"Skipped {added.app_id} {added.version}, which is registered already with {added.link}.")

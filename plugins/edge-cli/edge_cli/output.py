@@ -134,7 +134,9 @@ def done(sentence: str, outcome: Mapping[str, object], *, as_json: bool) -> None
 
 def value(content: str) -> None:
     """Print a value that a script takes over, exactly; on a terminal its control characters are escaped."""
-    click.echo(_escaped(content, "\n\t") if sys.stdout.isatty() else content)
+    # Half of a surrogate pair, which JSON can hold and UTF-8 cannot, is escaped in a pipe as well.
+    exact = content.encode(errors="backslashreplace").decode()
+    click.echo(_escaped(exact, "\n\t") if sys.stdout.isatty() else exact)
 
 
 def content(blocks: Iterable[bytes]) -> None:

@@ -6,11 +6,13 @@ import ast
 import contextlib
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from edge_cli import main, output
@@ -95,6 +97,11 @@ def test_a_value_and_content_are_exact_in_a_pipe(capfdbinary: pytest.CaptureFixt
     sys.stdout.flush()
     output.content([b"\x1b]0;", b"owned\x07\xff\r\n"])
     assert capfdbinary.readouterr().out == f"-----BEGIN-----\n{TITLE}\n\x1b]0;owned\x07".encode() + b"\xff\r\n"
+
+
+def test_a_value_that_is_no_text_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    output.value("edg_\ud800")
+    assert capsys.readouterr().out == "edg_\\ud800\n"
 
 
 def test_on_a_terminal_a_value_and_content_keep_their_lines_alone() -> None:
@@ -184,6 +191,212 @@ def test_what_a_server_sends_cannot_steer_the_terminal(
     assert "owned" in printed
     # The tab stands between the columns of `edge sources list`; one in a name is escaped.
     assert [line for line in printed.split("\n") if not line.replace("\t", "").isprintable()] == []
+
+
+# --- every command, and every field that a server may fill ----------------------------------------
+
+DESCRIPTION = json.loads((PLUGINS.parent / "docs" / "openapi.json").read_text())
+
+CALLS = {
+    "admin audit": "",
+    "admin invitations list": "",
+    "admin invitations remove": "i",
+    "admin invite": "ada",
+    "admin members add": "ada",
+    "admin members list": "",
+    "admin members remove": "ada",
+    "admin members revoke-addresses": "ada",
+    "admin members roles": "ada",
+    "admin organizations add": "lab",
+    "admin organizations list": "",
+    "admin organizations quota": "lab",
+    "admin organizations remove": "lab --yes",
+    "admin organizations update": "lab --title x",
+    "admin users add": "ada",
+    "admin users list": "",
+    "admin users remove": "ada --yes",
+    "admin users revoke-addresses": "ada",
+    "admin users update": "ada --license x",
+    "app add": "viewer",
+    "app approve": "viewer",
+    "app list": "",
+    "app publish": "viewer --folder {folder}",
+    "app remove": "viewer --yes",
+    "app versions": "viewer",
+    "billing costs": "",
+    "billing usage": "",
+    "compute backend": "",
+    "compute instances": "",
+    "compute placeholders create": "p --profile x --quantity 1",
+    "compute placeholders list": "",
+    "compute placeholders remove": "p",
+    "compute profiles create": "p --instance m5.large",
+    "compute profiles list": "",
+    "compute profiles remove": "p",
+    "files cp": "edge:a edge:b",
+    "files du": "",
+    "files find": "",
+    "files ls": "",
+    "files mkdir": "a",
+    "files mv": "a b",
+    "files restore": "a v",
+    "files rm": "a",
+    "files stat": "a",
+    "files url": "a",
+    "files versions": "a",
+    "login": "{url} --token-file {token}",
+    "search": "plate",
+    "secrets delete": "db",
+    "secrets list": "",
+    "secrets read": "db",
+    "secrets set": "db --file {secret}",
+    "sources add": "--file {connector}",
+    "sources list": "",
+    "sources remove": "lims",
+    "sources show": "lims",
+    "sources test": "lims",
+    "template add": "centrifuge text",
+    "template list": "",
+    "tokens create": "",
+    "tokens list": "",
+    "tokens remove": "t",
+    "whoami": "",
+}
+"""Every command that talks to a server, with arguments that it takes."""
+
+EXACT = ("admin invite", "tokens create")
+"""What prints a value that a script takes over, exactly; see above."""
+
+OTHERS = {
+    "billing plot": "writes a picture",
+    "billing report": "writes a file of the server's bytes",
+    "demo": "prints of a server of its own",
+    "files cat": "writes content, exactly; see above",
+    **dict.fromkeys(("plugins doctor", "plugins list"), "prints of what is installed"),
+    **dict.fromkeys(("plugins migration", "plugins new"), "prints of what it wrote"),
+}
+"""What prints nothing that a server sent, and why. So do all of `edge server`, which run on its machine."""
+
+
+def commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """All commands below a group, by their words."""
+    if not isinstance(command, click.Group):
+        yield " ".join(words), command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None, name
+        yield from commands(below, (*words, name))
+
+
+COMMANDS = dict(commands(main.cli))
+
+
+def sample(schema: dict[str, Any]) -> Any:
+    """A value that fits a schema, in which every text is hostile."""
+    if "$ref" in schema:
+        return sample(DESCRIPTION["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    for several in ("anyOf", "oneOf", "allOf"):
+        if several in schema:
+            return sample(next(choice for choice in schema[several] if choice != {"type": "object", "nullable": True}))
+    kind = schema.get("type")
+    if kind == "array":
+        return [sample(schema["items"])]
+    if kind == "object":
+        fields = {name: sample(about) for name, about in schema.get("properties", {}).items()}
+        if "path" in fields:
+            fields["kind"] = "file"  # of an entry, which the client looks at
+        if "properties" not in schema:
+            fields[HOSTILE] = sample(schema.get("additionalProperties") or {"type": "string"})
+        return {**fields, **({"next": None} if "next" in fields else {})}
+    if kind in ("integer", "number"):
+        return 1
+    if kind == "boolean":
+        return True
+    return {"date-time": TIME, "date": TIME[:10], "decimal": "1"}.get(schema.get("format", ""), HOSTILE)
+
+
+def describe(request: Request) -> tuple[int, Any]:
+    """The answer that the API description has for a request."""
+    for path, operations in DESCRIPTION["paths"].items():
+        pattern = re.sub(r"\{[^}]*\}", "[^/]+", path)
+        if re.fullmatch(pattern, request.path) and request.method.lower() in operations:
+            responses = operations[request.method.lower()]["responses"]
+            status = min(status for status in responses if status.startswith("2"))
+            content = responses[status].get("content", {}).get("application/json")
+            return int(status), None if content is None else sample(content["schema"])
+    return 404, {"title": "t", "status": 404, "code": "not_found", "detail": HOSTILE}
+
+
+def test_every_command_is_tried() -> None:
+    tried = {words for words in COMMANDS if not words.startswith("server ") and words not in OTHERS}
+    assert tried == {words for words in CALLS if words in COMMANDS}, "give CALLS arguments for it"
+
+
+def variants(words: str) -> Iterator[str]:
+    """A command, and the same with each option that changes how it prints."""
+    options = {name for parameter in COMMANDS[words].params for name in parameter.opts}
+    yield words
+    yield from (f"{words} {option}" for option in ("--json", "--csv", "-l", "--builtin") if option in options)
+
+
+@pytest.mark.parametrize("call", [call for words in CALLS if words in COMMANDS for call in variants(words)])
+def test_no_field_of_any_answer_can_steer_the_terminal(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = next(words for words in sorted(CALLS, key=len, reverse=True) if call.startswith(words))
+    sent = []
+
+    def reply(request: Request) -> tuple[int, dict[str, str], bytes]:
+        status, answer = describe(request)
+        sent.append(answer)
+        return status, {"Content-Type": "application/json"}, b"" if answer is None else json.dumps(answer).encode()
+
+    files = {
+        "secret": '{"a": "b"}',
+        "token": "edg_x",
+        "connector": '{"name": "lims", "kind": "s3", "title": "t", "bucket": "b"}',
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "app_config.yaml").write_text("app_id: viewer\napp_version: 1.0.0\nlink: quay.io/lab/viewer:1.0.0\n")
+    monkeypatch.setenv("EDGE_CONFIG_FILE", str(tmp_path / "config.ini"))
+    with Wire(reply) as wire:
+        for name, value in (("TOKEN", "edg_x"), ("SERVICE_URL", wire.url), ("ORG", "lab")):
+            monkeypatch.setenv(f"EDGE_API_{name}", value)
+        places = {name: str(tmp_path / name) for name in files}
+        arguments = CALLS[words].format(url=wire.url, folder=tmp_path, **places)
+        code, printed = run(monkeypatch, capsys, *call.split(), *arguments.split())
+    assert sent, printed
+    assert code in (0, 1), printed
+    assert "unexpected" not in printed
+    if words in EXACT and "--json" not in call:
+        return
+    # The tab stands between the columns of `edge sources list`; one in a name is escaped.
+    assert [line for line in printed.split("\n") if not line.replace("\t", "").isprintable()] == []
+    if "--json" in call and code == 0 and "owned" in printed:
+        assert "owned" in json.dumps(list(documents(printed)))
+        assert HOSTILE in set(texts(list(documents(printed))))
+
+
+def documents(printed: str) -> Iterator[Any]:
+    """The JSON documents that stand one after another."""
+    while printed := printed.strip():
+        document, end = json.JSONDecoder().raw_decode(printed)
+        yield document
+        printed = printed[end:]
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All texts in a value, names of fields included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for name, field in value.items() for text in (name, *texts(field)))
+    elif isinstance(value, list):
+        yield from (text for element in value for text in texts(element))
 
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["sentence", "traceback"])
