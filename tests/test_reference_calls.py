@@ -689,6 +689,7 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     from edge.admin.organization import Organization, OrganizationStatusEnum
     from edge.admin.user import User
     from edge.api import EdgeAdmin
+    from edge_admin.audit_line import AuditLine
     from edge_admin.invitation import Invitation
     from edge_admin.member import Member
     from edge_admin.quota import Quota
@@ -763,6 +764,14 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     assert invitation.to_dict()["roles"] == invitation.roles == ["developer"]
     own.remove_invitation(invitation.id)
     assert own.list_invitations() == []
+    line = own.list_audit_lines()[0]
+    assert isinstance(line, AuditLine)
+    assert (line.action, line.user_name) == ("invitations.remove", edge_session.whoami().user_name)
+    assert (line.about["user_name"], line.organization_name) == (bob, edge_session.organization)
+    assert line.at >= invitation.created_at
+    assert line.token_id == edge_session.tokens.list()[0].id
+    assert line.to_dict()["request_id"] == line.request_id
+    assert admin.list_server_audit_lines(action="admin.users.revoke_addresses")[0].organization_name is None
     admin.remove_user(bob)
     assert admin.remove_organization(name).status is OrganizationStatusEnum.Deleting
 

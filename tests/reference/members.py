@@ -592,6 +592,7 @@ ADMIN = Section(
                 *methods("list_members get_member add_user_to_organization update_member", OURS),
                 *methods("get_roles set_roles remove_user_from_organization", OURS),
                 *methods("revoke_member_addresses revoke_user_addresses", OURS),
+                *methods("list_audit_lines list_server_audit_lines", OURS),
                 *methods("list_invitations remove_invitation", OURS),
             ),
         ),
@@ -626,6 +627,14 @@ ADMIN = Section(
             (
                 *attributes("id user_name organization_name created_at expires_at email roles", OURS),
                 *attributes("created_by accepted_at code", OURS),
+                method("to_dict", "", OURS),
+            ),
+        ),
+        Class(
+            ("edge_admin.audit_line.AuditLine",),
+            OURS,
+            (
+                *attributes("at user_name action about organization_name token_id request_id", OURS),
                 method("to_dict", "", OURS),
             ),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import click
@@ -17,6 +18,16 @@ _where = click.option("--organization", metavar="NAME", help="Short name; by def
 _roles = click.option(
     "--role", "roles", multiple=True, type=click.Choice(["admin", "developer"]), help="May be repeated."
 )
+
+
+def _moment(_context: click.Context, _option: click.Parameter, text: str | None) -> dt.datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter("write a time such as 2026-01-31 or 2026-01-31T08:00Z") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
 
 
 @click.group()
@@ -314,6 +325,44 @@ def remove_invitation(open_session: OpenSession, invitation_id: str, organizatio
     """Void an invitation."""
     with open_session() as edge:
         edge.admin.remove_invitation(invitation_id, organization)
+
+
+# --- audit
+
+
+@admin.command()
+@_where
+@click.option("--server", is_flag=True, help="Changes of users, tokens, organizations and quotas; for server admins.")
+@click.option(
+    "--since", callback=_moment, metavar="TIME", help="From then on, such as 2026-01-31 or 2026-01-31T08:00Z."
+)
+@click.option("--until", callback=_moment, metavar="TIME", help="Changes before then.")
+@click.option("--user", "user_name", metavar="NAME", help="What this user did.")
+@click.option("--action", metavar="NAME", help="An operation, such as members.remove, or a group, such as members.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most lines.")
+@output.json_option
+@click.pass_obj
+def audit(
+    open_session: OpenSession, /, organization: str | None, server: bool, limit: int, as_json: bool, **query: Any
+) -> None:
+    """Show who changed what, the newest change first; times are in UTC."""
+    if server and organization is not None:
+        raise click.UsageError("--server shows what belongs to no organization; leave it or --organization out")
+    with open_session() as edge:
+        if server:
+            lines = edge.admin.list_server_audit_lines(max_lines=limit, **query)
+        else:
+            lines = edge.admin.list_audit_lines(organization, max_lines=limit, **query)
+    output.records(
+        lines,
+        lambda line: [
+            f"{line.at:%Y-%m-%d %H:%M:%S}Z",
+            line.user_name,
+            line.action,
+            *(f"{name}={value}" for name, value in line.about.items() if value),
+        ],
+        as_json=as_json,
+    )
 
 
 def _status(organization: Organization) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import ClassVar
 
+from edge_admin.audit_line import AuditLine
 from edge_admin.invitation import Invitation
 from edge_admin.member import Member
 from edge_admin.names import is_organization_name, is_user_name
@@ -343,6 +345,62 @@ class EdgeAdmin(Namespace):
             raise NotFound(f"there is no invitation {invitation_id!r}; list_invitations() lists the existing ones")
         self.http.delete(self._in(organization_name, f"/invitations/{invitation_id}"))
 
+    # --- audit
+
+    def list_audit_lines(
+        self,
+        organization_name: str | None = None,
+        *,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        user_name: str | None = None,
+        action: str | None = None,
+        max_lines: int | None = 1000,
+    ) -> list[AuditLine]:
+        """Who changed what in an organization, the newest change first; for its admins.
+
+        Args:
+            organization_name: short name; None for the session's organization.
+            since: only changes at this moment or later; a datetime with a time zone.
+            until: only changes before this moment; a datetime with a time zone.
+            user_name: only what this user did.
+            action: only this operation, such as "members.remove", or all of a group, such as "members".
+            max_lines: the most lines to return; None for all.
+
+        Raises:
+            BadEntry: a moment has no time zone.
+        """
+        query = _audit_query(since, until, user_name, action)
+        path = self._in(organization_name, "/audit")
+        return list(self.http.items(path, params=query, make=AuditLine.from_answer, max_items=max_lines))
+
+    def list_server_audit_lines(
+        self,
+        *,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        user_name: str | None = None,
+        action: str | None = None,
+        max_lines: int | None = 1000,
+    ) -> list[AuditLine]:
+        """Who changed what of the server's, the newest change first; for server admins.
+
+        These are changes of users, tokens, organizations and quotas, and what server admins did in an
+        organization; not what its own people change in it.
+
+        Args:
+            since: only changes at this moment or later; a datetime with a time zone.
+            until: only changes before this moment; a datetime with a time zone.
+            user_name: only what this user did.
+            action: only this operation, such as "tokens.create", or all of a group, such as "tokens".
+            max_lines: the most lines to return; None for all.
+
+        Raises:
+            BadEntry: a moment has no time zone.
+        """
+        query = _audit_query(since, until, user_name, action)
+        return list(self.http.items("/admin/audit", params=query, make=AuditLine.from_answer, max_items=max_lines))
+
     def _in(self, organization_name: str | None, path: str) -> str:
         name = self.session.organization if organization_name is None else organization_name
         if not is_organization_name(name):
@@ -370,6 +428,17 @@ def _user(name: str) -> str:
     if not is_user_name(name):
         raise NotFound(f"there is no user {name!r}; list_user_names() lists the existing ones")
     return f"/admin/users/{name}"
+
+
+def _audit_query(
+    since: dt.datetime | None, until: dt.datetime | None, user_name: str | None, action: str | None
+) -> dict[str, str | None]:
+    query = {"user_name": user_name, "action": action}
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and moment.utcoffset() is None:
+            raise BadEntry(f"{name}: the moment has no time zone; give one, as in datetime.now(UTC)")
+        query[name] = None if moment is None else moment.isoformat()
+    return query
 
 
 def _roles(roles: Iterable[str]) -> list[str]:

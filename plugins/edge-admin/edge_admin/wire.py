@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+from edge_admin.audit_line import AuditLine
 from edge_admin.invitation import Invitation
 from edge_admin.member import ROLE, Member
 from edge_admin.names import USER_NAME
@@ -15,6 +18,24 @@ class AdminQuery(Record):
 
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before this.")
+
+
+class AuditQuery(Record):
+    """Query for a page of audit lines, the newest first."""
+
+    limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before this.")
+    since: dt.datetime | None = field(default=None, doc="This moment and later ones.")
+    until: dt.datetime | None = field(default=None, doc="Moments before this one.")
+    user_name: str | None = field(default=None, max_length=100, doc="Lines of what this user did.")
+    action: str | None = field(default=None, max_length=100, doc='An operation, or a group such as "members".')
+
+
+class AuditPage(Record):
+    """One page of audit lines."""
+
+    items: list[AuditLine]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
 
 
 class OrganizationPage(Record):

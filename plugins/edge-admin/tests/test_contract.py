@@ -27,6 +27,16 @@ def _invitation(n: int) -> dict[str, object]:
     }
 
 
+def _audit_line(n: int) -> dict[str, object]:
+    return {
+        "at": "2024-05-01T12:00:00Z",
+        "user_name": f"ada-{n}",
+        "action": "members.remove",
+        "about": {},
+        "request_id": "r",
+    }
+
+
 class TestContract(PluginContract):
     distribution = "edge-admin"
     kind = EdgeAdmin
@@ -48,5 +58,6 @@ class TestContract(PluginContract):
         Listing("list_members", lambda admin: admin.list_members(), _user, lazy=False),
         Call("set_roles", lambda admin: admin.set_roles("ada-1", ["admin"]), {**_user(1), "roles": ["admin"]}),
         Listing("list_invitations", lambda admin: admin.list_invitations(), _invitation, lazy=False),
+        Listing("list_audit_lines", lambda admin: admin.list_audit_lines(), _audit_line, lazy=False),
         Call("remove_invitation", lambda admin: admin.remove_invitation("i1")),
     ]

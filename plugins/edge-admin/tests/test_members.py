@@ -380,3 +380,30 @@ def test_a_user_without_any_organization(
 def test_many_members_come_in_pages(root: EdgeSession, lab: str, edge_server: EdgeServer) -> None:
     names = sorted(edge_server.create_user(organization=lab) for _ in range(230))
     assert [member.user_name for member in root.admin.list_members(lab)] == names
+
+
+# --- audit
+
+
+def test_admins_read_who_changed_what(root: EdgeSession, lab: str, person: Person) -> None:
+    ada = person(lab, "admin")
+    bob = name_of(person(lab, by=ada))
+    before = dt.datetime.now(dt.UTC)
+    ada.admin.set_roles(bob, ["developer"])
+    ada.admin.remove_user_from_organization(bob)
+    removed, changed, *earlier = ada.admin.list_audit_lines()
+    assert (removed.action, removed.user_name, removed.about) == ("members.remove", name_of(ada), {"user_name": bob})
+    assert (changed.action, changed.about["roles"]) == ("members.update", "developer")
+    assert removed.organization_name == lab
+    assert removed.token_id == ada.tokens.list()[0].id
+    assert removed.at >= changed.at >= before - dt.timedelta(minutes=1)
+    assert {line.action for line in earlier} == {"admin.organizations.add", "invitations.create", "invitations.accept"}
+    assert ada.admin.list_audit_lines(lab, action="members.remove", user_name=name_of(ada), since=before) == [removed]
+    assert ada.admin.list_audit_lines(until=before - dt.timedelta(days=1)) == []
+    assert ada.admin.list_audit_lines(max_lines=1) == [removed]
+    invited = root.admin.list_server_audit_lines(action="invitations", max_lines=10)
+    assert "invitations.create" in {line.action for line in invited}
+    with pytest.raises(BadEntry, match="since: the moment has no time zone"):
+        ada.admin.list_audit_lines(since=dt.datetime(2026, 1, 1))
+    with pytest.raises(Forbidden):
+        ada.admin.list_server_audit_lines()

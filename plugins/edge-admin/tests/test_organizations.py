@@ -167,7 +167,7 @@ def test_a_removed_organization_is_closed_at_once_and_its_data_goes(
     with pytest.raises(NotFound):
         ada.files.list()
     assert ada.whoami().organizations == []
-    assert requests.get(link, timeout=60).status_code == 404
+    assert requests.get(link, timeout=60).status_code == 403
     deadline = time.monotonic() + 60
     while lab in root.admin.list_organization_names():
         assert time.monotonic() < deadline

@@ -95,6 +95,20 @@ def test_login_by_an_invitation(root: Run, edge_server: EdgeServer, run: Run, tm
     invitations = json.loads(good(run("--profile", "ada", "admin", "invitations", "list", "--json")))
     good(run("--profile", "ada", "admin", "invitations", "remove", invitations[-1]["id"]))
     assert len(good(run("--profile", "ada", "admin", "invitations", "list")).splitlines()) == 1
+    shown = good(run("--profile", "ada", "admin", "audit", "--since", "2024-01-31", "--limit", "2")).splitlines()
+    assert [line.split()[3:5] for line in shown] == [
+        ["invitations.remove", f"invitation={invitations[-1]['id']}"],
+        ["invitations.create", f"invitation={invitations[-1]['id']}"],
+    ]
+    lines = json.loads(good(run("--profile", "ada", "admin", "audit", "--action", "invitations.remove", "--json")))
+    assert [(line["user_name"], line["organization_name"]) for line in lines] == [(ada, lab)]
+    assert good(run("--profile", "ada", "admin", "audit", "--until", "2024-01-31T08:00Z")) == ""
+    wrong = run("--profile", "ada", "admin", "audit", "--since", "yesterday")
+    assert "write a time such as" in wrong.stderr
+    good(root("admin", "users", "revoke-addresses", ada))
+    good(run("--profile", "ada", "admin", "members", "revoke-addresses", ada))
+    (line,) = json.loads(good(root("admin", "audit", "--server", "--limit", "1", "--json")))
+    assert (line["action"], line["about"]) == ("admin.users.revoke_addresses", {"user_name": ada})
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+import marshmallow
+
 from edge_server.accounts import (
+    audit_routes,
     departures,
     invitation_routes,
     member_routes,
@@ -19,11 +24,21 @@ from edge_server.web.context import OwnContext
 from edge_server.web.parts import Parts
 
 
+class AuditSettings(marshmallow.Schema):
+    """What the operator can set under [audit]."""
+
+    keep_days = marshmallow.fields.Integer(
+        load_default=365, strict=True, validate=marshmallow.validate.Range(1, 3650, error="write 1 to 3650 days")
+    )
+
+
 def server(context: OwnContext) -> Parts:
-    """Accounts: who there is, what they belong to, and what goes with them."""
+    """Accounts: who there is, what they belong to, what goes with them, and who changed what."""
     removals, leaving = Removals(context), Departures(context)
     context.every(removal.INTERVAL, removal.TASK, removals.run, alone=True)
     context.every(departures.INTERVAL, departures.TASK, leaving.run, alone=True)
+    kept = dt.timedelta(days=context.settings(AuditSettings(), "audit")["keep_days"])
+    context.every(audit_routes.INTERVAL, "audit", lambda: audit_routes.forget(context, kept), alone=True)
 
     def write_use() -> None:
         seen = context.engines.token_use.take()
@@ -39,4 +54,6 @@ def server(context: OwnContext) -> Parts:
     members = context.routes("/v1", group="members")
     member_routes.add(members, context)
     invitation_routes.add(members, context)
-    return context.subsystem(whoami_routes.routes(context), token_routes.routes(context), admin, members)
+    audit = context.routes("/v1", group="audit")
+    audit_routes.add(audit, context)
+    return context.subsystem(whoami_routes.routes(context), token_routes.routes(context), admin, members, audit)

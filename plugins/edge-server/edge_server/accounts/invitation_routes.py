@@ -18,7 +18,7 @@ from edge_server.identity import directory, token_values
 from edge_server.identity.models import Invitation, Membership, Organization, Token, User
 from edge_server.identity.token_scopes import UNLIMITED
 from edge_server.web import idempotency, throttling
-from edge_server.web.context import Context
+from edge_server.web.context import OwnContext
 from edge_server.web.permissions import ANYONE, APPOINTER, Caller
 from edge_server.web.rates import INVITING
 from edge_server.web.routes import Routes
@@ -30,7 +30,7 @@ INVITED_NOTE = "invitation"
 """The note of a token that was the first one."""
 
 
-def add(routes: Routes, context: Context) -> None:
+def add(routes: Routes, context: OwnContext) -> None:
     """Add the addresses below ``/v1/orgs/<org>/invitations``, and ``/v1/invitations/accept``."""
 
     @routes.operation("invitations.list", "GET", "/orgs/<org>/invitations", who=APPOINTER)
@@ -96,6 +96,7 @@ def add(routes: Routes, context: Context) -> None:
                 session.flush()
                 context.issued(invitation.uid)
             session.flush()
+            context.audit(**_audited(invitation))
             return context.secret_answer(_record(invitation, code), status=201)
 
     @routes.operation("invitations.remove", "DELETE", "/orgs/<org>/invitations/<invitation_id>", who=APPOINTER)
@@ -106,6 +107,7 @@ def add(routes: Routes, context: Context) -> None:
             invitation = _find(session, context.member().organization_id, invitation_id)
             if invitation is None:
                 raise context.not_found("the invitation cannot be found; list them to see which there are")
+            context.audit(**_audited(invitation))
             session.delete(invitation)
         return context.nothing()
 
@@ -132,7 +134,9 @@ def add(routes: Routes, context: Context) -> None:
             if invitation is None or _is_closed(invitation.organization):
                 raise context.not_found("the invitation cannot be found, or it was withdrawn; ask for a new one")
             if invitation.accepted_at is not None:
-                return context.secret_answer(_accepted_before(session, invitation, key))
+                accepted = _accepted_before(session, invitation, key)
+                context.audit_in(invitation.organization, about=_audited(invitation))
+                return context.secret_answer(accepted)
             if invitation.expires_at <= context.now():
                 raise Refusal(410, "expired", "this invitation has expired; ask for a new one")
             user = _invited_user(session, invitation, me)
@@ -145,6 +149,7 @@ def add(routes: Routes, context: Context) -> None:
                 invitation.token_uid = token.uid
             invitation.accepted_at, invitation.accepted_key = context.now(), key
             session.flush()
+            context.audit_in(invitation.organization, about=_audited(invitation), server=value is not None)
             accepted = Accepted(user_name=user.user_name, organization_name=invitation.organization.name, token=value)
             return context.secret_answer(accepted)
 
@@ -236,6 +241,12 @@ def _sweep(session: Session, user_name: str, organization: Organization) -> None
         delete(Invitation).where(Invitation.organization_id == organization.id, or_(same, old)),
         execution_options={"synchronize_session": False},
     )
+
+
+def _audited(row: Invitation) -> dict[str, str]:
+    """What an audit line tells of an invitation."""
+    roles = ", ".join(role for role in directory.ROLES if getattr(row, role))
+    return {"invitation": row.uid, "user_name": row.user_name, "roles": roles}
 
 
 def _record(row: Invitation, code: str | None = None) -> InvitationRecord:

@@ -49,6 +49,7 @@ def add(routes: Routes, context: OwnContext) -> None:
             refuse_member(session, user, organization)
             directory.add_member(session, user, organization, set(addition.roles))
             row = _get(session, organization.id, addition.user_name)
+            context.audit(user_name=user.user_name, roles=_roles(row))
             return context.answer(_record(row), row, 201)
 
     @routes.operation("members.read", "GET", "/orgs/<org>/members/<user_name>", who=APPOINTER)
@@ -75,6 +76,7 @@ def add(routes: Routes, context: OwnContext) -> None:
                 row.user.license_name = record.license_name
             row.admin, row.developer = "admin" in record.roles, "developer" in record.roles
             session.flush()
+            context.audit(user_name=user_name, roles=_roles(row), license_name=record.license_name or "")
             return context.answer(_record(row), row)
 
     @routes.operation("members.remove", "DELETE", "/orgs/<org>/members/<user_name>", who=APPOINTER)
@@ -86,6 +88,7 @@ def add(routes: Routes, context: OwnContext) -> None:
             context.require_unchanged(row)
             standing.end(session, events, row)
             session.delete(row)
+            context.audit(user_name=user_name)
         return context.nothing()
 
     @routes.operation("members.revoke_addresses", "DELETE", "/orgs/<org>/members/<user_name>/addresses", who=ORG_ADMIN)
@@ -121,6 +124,11 @@ def _get(session: Session, organization_id: int, user_name: str) -> Membership:
     if row is None:
         raise not_found("the member cannot be found; check the name")
     return row
+
+
+def _roles(row: Membership) -> str:
+    """A member's roles, in an audit line."""
+    return ", ".join(directory.roles_of(row))
 
 
 def _record(row: Membership) -> MemberRecord:

@@ -48,6 +48,7 @@ def add(routes: Routes, context: OwnContext) -> None:
             row = directory.create_organization(session, events.organization_added, record.name, record.title)
             _apply(row, record)
             session.flush()
+            context.audit_in(row, about={"organization": row.name}, server=True)
             return context.answer(_record(row), row, 201)
 
     @routes.operation("admin.organizations.read", "GET", "/organizations/<organization_name>", who=SERVER_ADMIN)
@@ -70,6 +71,14 @@ def add(routes: Routes, context: OwnContext) -> None:
                 raise context.conflict(f"the organization {organization_name} is being removed, which cannot be undone")
             _apply(row, context.patched(_record(row), patch, fixed=["uid", "name"]))
             session.flush()
+            about = {
+                "organization": row.name,
+                "status": row.status,
+                "active": str(row.active).lower(),
+                "disable_launch": str(row.disable_launch).lower(),
+                "shutdown_apps": str(row.shutdown_apps).lower(),
+            }
+            context.audit_in(row, about=about, server=True)
             return context.answer(_record(row), row)
 
     @routes.operation("admin.organizations.remove", "DELETE", "/organizations/<organization_name>", who=SERVER_ADMIN)
@@ -86,6 +95,7 @@ def add(routes: Routes, context: OwnContext) -> None:
                 lifecycle.tell(events.organization_closing, session, row.id)
             row.status = directory.DELETING
             session.flush()
+            context.audit_in(row, about={"organization": row.name}, server=True)
             response = context.answer(_record(row), row, 202)
         context.wake(removal.TASK)
         return response
@@ -108,6 +118,8 @@ def add(routes: Routes, context: OwnContext) -> None:
             context.require_unchanged(row)
             row.quota_bytes = context.patched(_quota(row), patch, fixed=["used_bytes"]).storage_bytes
             session.flush()
+            limit = "default" if row.quota_bytes is None else str(row.quota_bytes)
+            context.audit_in(row, about={"organization": row.name, "storage_bytes": limit}, server=True)
             return context.answer(_quota(row), row)
 
 

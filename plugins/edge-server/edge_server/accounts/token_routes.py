@@ -78,6 +78,7 @@ def routes(context: Context) -> Routes:
                         "with a new key"
                     )
                 token, value = issued, directory.replace_value(session, issued)
+            context.audit(token=token.uid, scopes=", ".join(token.scopes or ()))
             return context.secret_answer(_record(token, value), status=201)
 
     @routes.operation("tokens.renew", "POST", "/renew", secret_answer=True, who=USER)
@@ -94,6 +95,7 @@ def routes(context: Context) -> Routes:
             if current is None:
                 raise context.conflict("this token was removed at the same moment; log in with another one")
             token, value = directory.renew_token(session, current)
+            context.audit(token=token.uid, renewed=current.uid)
             return context.secret_answer(_record(token, value), status=201)
 
     @routes.operation("tokens.read", "GET", "/<token_id>", who=USER)
@@ -109,6 +111,7 @@ def routes(context: Context) -> Routes:
         """Remove a token; it is refused from now on, and if it is limited, so are those that were made with it."""
         with context.write() as session:
             directory.remove_token(session, get(session, token_id))
+            context.audit(token=token_id)
         return context.nothing()
 
     def get(session: Session, uid: str) -> Token:

@@ -45,6 +45,7 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
             _apply_profile(row, record)
             _apply_account(session, row, record)
             session.flush()
+            context.audit(**_audited(row))
             return context.answer(_record(row), row, 201)
 
     @routes.operation("admin.users.read", "GET", "/users/<user_name>", who=SERVER_ADMIN)
@@ -74,6 +75,7 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
             _apply_profile(row, record)
             _apply_account(session, row, record)
             session.flush()
+            context.audit(**_audited(row))
             return context.answer(_record(row), row)
 
     @routes.operation("admin.users.remove", "DELETE", "/users/<user_name>", who=SERVER_ADMIN)
@@ -85,6 +87,8 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
             context.require_unchanged(row)
             if row.server_admin and directory.is_last_server_admin(session, row):
                 raise _last_server_admin()
+            places = [organization for _, organization in directory.memberships(session, row.id)]
+            context.audit_in(*places, about={"user_name": user_name}, server=True)
             leaving.remove(session, row)
         context.wake(departures.TASK)
         return context.nothing()
@@ -97,7 +101,7 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
             row = _get(session, user_name)
             standing.revoke_all(session, context.engines.lifecycle, row.id)
             places = [organization for _, organization in directory.memberships(session, row.id)]
-            context.audit_in(*places, server=True, user_name=user_name)
+            context.audit_in(*places, about={"user_name": user_name}, server=True)
         return context.nothing()
 
 
@@ -138,6 +142,16 @@ def _record(row: User) -> UserRecord:
         home_org=None if row.home is None else row.home.name,
         license_name=row.license_name,
     )
+
+
+def _audited(row: User) -> dict[str, str]:
+    """What an audit line tells of a user: nothing of their profile."""
+    return {
+        "user_name": row.user_name,
+        "server_admin": str(row.server_admin).lower(),
+        "home_org": "" if row.home is None else row.home.name,
+        "license_name": row.license_name or "",
+    }
 
 
 def _last_server_admin() -> Refusal:

@@ -69,6 +69,7 @@ def _applications(routes: Routes, context: Context) -> None:
         """Add an application, In Review. A `status` or `built_in` that is sent is not taken."""
         with context.write() as session:
             row = catalogue.add(session, context.member().organization_id, application)
+            context.audit(application=row.app_id)
             return context.answer(catalogue.record(row), row, 201)
 
     @routes.operation("applications.read", "GET", "/applications/<app_id>", who=MEMBER)
@@ -93,6 +94,7 @@ def _applications(routes: Routes, context: Context) -> None:
             fixed = ["app_id", "built_in", "status"]
             catalogue.apply(session, row, context.patched(catalogue.record(row), patch, fixed=fixed))
             session.flush()
+            context.audit(application=app_id)
             return context.answer(catalogue.record(row), row)
 
     @routes.operation("applications.remove", "DELETE", "/applications/<app_id>", who=ORG_ADMIN)
@@ -144,6 +146,7 @@ def _versions(routes: Routes, context: Context) -> None:
             application = catalogue.get(session, context.member(), app_id)
             row = catalogue.add_version(session, application, version)
             session.flush()
+            context.audit(application=app_id, version=row.version)
             return context.answer(catalogue.version_record(app_id, row), row, 201)
 
     @routes.operation("applications.versions.read", "GET", "/applications/<app_id>/versions/<version>", who=MEMBER)
@@ -174,6 +177,7 @@ def _versions(routes: Routes, context: Context) -> None:
             current = catalogue.version_record(app_id, row)
             catalogue.change_version(application, row, context.patched(current, patch, fixed=["app_id", "version"]))
             session.flush()
+            context.audit(application=app_id, version=version)
             return context.answer(catalogue.version_record(app_id, row), row)
 
     @routes.operation(
@@ -186,6 +190,7 @@ def _versions(routes: Routes, context: Context) -> None:
             application = catalogue.get(session, context.member(), app_id)
             row = catalogue.get_version(session, context.member(), application, version)
             context.require_unchanged(row)
+            context.audit(application=app_id, version=version)
             session.delete(row)
             application.visible_versions = [name for name in application.visible_versions if name != version]
         return context.nothing()
@@ -339,6 +344,7 @@ def _oauth_clients(routes: Routes, context: Context) -> None:
             catalogue.check_redirect_uri(client.redirect_uri)
             row.redirect_uri = client.redirect_uri
             session.flush()
+            context.audit(application=app_id)
             return context.answer(_oauth_client(row), row)
 
     @routes.operation("applications.oauth.remove", "DELETE", "/applications/<app_id>/oauth-client", who=DEVELOPER)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,14 @@ class AuditLog:
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
-    def note(self, user: str, action: str, organization: str | None, **what: str) -> None:
+    def note(self, user: str, action: str, organization: str | None, about: Mapping[str, str]) -> None:
         """Take down what is done in the request at hand.
 
         Args:
             user: name of the user who does it.
             action: the operation, as in the permission table.
             organization: short name of the organization it is done in; None for the server.
-            what: to which thing; never its content.
+            about: to which thing; never its content.
 
         Raises:
             OSError: the line cannot be written.
@@ -51,7 +52,7 @@ class AuditLog:
             "user": user,
             "action": action,
             "organization": organization,
-            **what,
+            **about,
             "request_id": request_id(),
         }
         text = json.dumps(line)

@@ -20,7 +20,7 @@ class Query(Protocol):
 
 
 def page(
-    session: Session, rows: sa.Select[Any], key: InstrumentedAttribute[Any], query: Query
+    session: Session, rows: sa.Select[Any], key: InstrumentedAttribute[Any], query: Query, *, descending: bool = False
 ) -> tuple[list[Any], str | None]:
     """The rows of one page in the order of `key`, and the cursor of the page after it, if there is one.
 
@@ -29,13 +29,16 @@ def page(
         rows: what selects all rows.
         key: a column that no two of them share; a number or text.
         query: the size of the page, and where it begins.
+        descending: the largest key comes first.
 
     Raises:
         Refusal: the cursor is none that `page` gave.
     """
     if query.cursor is not None:
-        rows = rows.where(key > key_of(query.cursor, key.type.python_type))
-    both = session.execute(rows.add_columns(key.label("page_key")).order_by(key).limit(query.limit + 1)).all()
+        last = key_of(query.cursor, key.type.python_type)
+        rows = rows.where(key < last if descending else key > last)
+    order = key.desc() if descending else key
+    both = session.execute(rows.add_columns(key.label("page_key")).order_by(order).limit(query.limit + 1)).all()
     page = [row[0] for row in both[: query.limit]]
     more = len(both) > query.limit
     return page, cursor_of(both[query.limit - 1].page_key) if more else None

@@ -88,6 +88,7 @@ def _profiles(routes: Routes, context: Context, app_profiles: AppProfiles) -> No
         """Make an app profile, which is pending at first. A `uid`, `status` or `built_in` that is sent is not taken."""
         with context.write() as session:
             row = app_profiles.create(session, context.member().organization_id, profile)
+            context.audit(profile=row.profile_id)
             response = context.answer(profiles.profile_record(row), row, 201)
         context.wake(profiles.TASK)
         return response
@@ -116,6 +117,7 @@ def _profiles(routes: Routes, context: Context, app_profiles: AppProfiles) -> No
             fixed = ["uid", "profile_id", "built_in", "status"]
             app_profiles.apply(row, context.patched(profiles.profile_record(row), patch, fixed=fixed))
             session.flush()
+            context.audit(profile=profile_id)
             response = context.answer(profiles.profile_record(row), row)
         context.wake(profiles.TASK)
         return response
@@ -128,6 +130,7 @@ def _profiles(routes: Routes, context: Context, app_profiles: AppProfiles) -> No
             row = profiles.get_profile(session, context.member().organization_id, profile_id)
             context.require_unchanged(row)
             profiles.remove_profile(session, row)
+            context.audit(profile=profile_id)
         return context.nothing()
 
 
@@ -150,6 +153,7 @@ def _placeholders(routes: Routes, context: Context) -> None:
         """Ask for machines of an app profile to be kept running. A `uid` that is sent is not taken."""
         with context.write() as session:
             row = profiles.create_placeholder(session, context.member().organization_id, placeholder)
+            context.audit(placeholder=row.name)
             return context.answer(profiles.placeholder_record(row), row, 201)
 
     @routes.operation("compute.placeholders.read", "GET", "/placeholders/<placeholder_id>", who=ORG_ADMIN)
@@ -170,6 +174,7 @@ def _placeholders(routes: Routes, context: Context) -> None:
             context.require_unchanged(row)
             placeholder = context.patched(profiles.placeholder_record(row), patch, fixed=["uid"])
             profiles.apply_placeholder(session, row, placeholder)
+            context.audit(placeholder=row.name)
             return context.answer(profiles.placeholder_record(row), row)
 
     @routes.operation("compute.placeholders.remove", "DELETE", "/placeholders/<placeholder_id>", who=ORG_ADMIN)
@@ -179,5 +184,6 @@ def _placeholders(routes: Routes, context: Context) -> None:
         with context.write() as session:
             row = profiles.get_placeholder(session, context.member().organization_id, placeholder_id)
             context.require_unchanged(row)
+            context.audit(placeholder=row.name)
             session.delete(row)
         return context.nothing()

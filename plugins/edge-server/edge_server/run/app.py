@@ -33,7 +33,7 @@ from edge_server.web.routes import refuse_unreadable_query
 from edge_server.web.subsystems import Own, Subsystem
 
 OWN = (
-    Own("accounts", accounts.server, ("admin", "invitations", "members", "tokens", "users", "whoami")),
+    Own("accounts", accounts.server, ("admin", "audit", "invitations", "members", "tokens", "users", "whoami")),
     Own("files", files.server, ("content", "parts", "signed")),
     Own("search", search.server),
     Own("secrets", secrets.server),

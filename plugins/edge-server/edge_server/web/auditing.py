@@ -61,7 +61,7 @@ def note(log: AuditLog, about: Mapping[str, str], places: Sequence[Organization 
         scopes = [(None, None)]
     else:
         scopes = [(member.organization_id, own), *([(None, own)] if member.appointing else [])]
-    log.note(user, action, own if places is None else next((name for _, name in scopes if name), None), **about)
+    log.note(user, action, own if places is None else next((name for _, name in scopes if name), None), about)
     session: Session | None = flask.g.get("audited_in")
     if session is None:
         return

@@ -536,13 +536,13 @@ class OwnContext(Context):
         """The engines themselves, for what runs the server rather than an organization's data."""
         return self._engines
 
-    def audit_in(self, *organizations: Organization, server: bool = False, **about: str) -> None:
+    def audit_in(self, *organizations: Organization, about: Mapping[str, str], server: bool = False) -> None:
         """Write an audit line for organizations that the address does not name, or for the server, or both.
 
         Args:
             organizations: those whose admins are to read it.
-            server: whether server admins are to read it.
             about: to which thing, never its content.
+            server: whether server admins are to read it.
         """
         auditing.note(self._engines.audit, about, [*organizations, *([None] if server else [])])
 
