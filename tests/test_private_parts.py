@@ -45,8 +45,10 @@ PARTS = {
     ("edge_server", "gunicorn.arbiter"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.glogging"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.http"): Part("gunicorn", "28"),
+    ("edge_server", "gunicorn.http.body"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.http.message"): Part("gunicorn", "28"),
-    ("edge_server", "gunicorn.workers.gthread"): Part("gunicorn", "28"),
+    ("edge_server", "gunicorn.http.parser"): Part("gunicorn", "28"),
+    ("edge_server", "gunicorn.workers"): Part("gunicorn", "28"),
     ("edge_sources", "_read_timeout"): Part("pymysql", "2"),
 }
 

@@ -214,13 +214,13 @@ def test_an_upload_expires_and_is_cleared_away(api: Api, edge_server: EdgeServer
 
 
 def test_a_part_still_arriving_holds_complete_back(api: Api, edge_server: EdgeServer) -> None:
-    content = b"1" * 1000
-    upload = api.start("a", 1000)["id"]
+    content = b"1" * 100_000
+    upload = api.start("a", 100_000)["id"]
     parts = [api.part(upload, 1, content)]
     where = urlsplit(api.url)
     with socket.create_connection((where.hostname, where.port)) as wire:
-        head = f"PUT /{api.address(upload, 1)} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
-        wire.sendall(head.encode() + b"2" * 500)
+        head = f"PUT /{api.address(upload, 1)} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+        wire.sendall(head.encode() + b"2" * 50_000)
         deadline = time.monotonic() + 60
         while api.files("GET", f"/uploads/{upload}").json()["parts"]:
             assert time.monotonic() < deadline, "the part that arrives anew does not void the old one"
@@ -229,7 +229,7 @@ def test_a_part_still_arriving_holds_complete_back(api: Api, edge_server: EdgeSe
         thread.start()
         thread.join(0.3)
         assert not done
-        wire.sendall(b"2" * 500)
+        wire.sendall(b"2" * 50_000)
         assert b" 200 " in wire.recv(1000).partition(b"\r\n")[0]
         thread.join()
     refused(done[0], 400, "checksum_mismatch")

@@ -13,7 +13,6 @@ from edge_server.base.problems import Refusal
 from edge_server.data.store import BLOCK, Content, FileContent, MissingContent, Store
 from edge_server.files.models import Version
 from edge_server.web import counting
-from edge_server.web.bodies import with_timeout
 
 # More digits than any size has are no number we have to read.
 _RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.IGNORECASE)
@@ -58,7 +57,6 @@ def answer(store: Store, version: Version, filename: str | None = None) -> flask
     if request.method == "HEAD":
         return flask.Response(status=status, headers=headers)
     content = _opened(store, version, start, length)
-    with_timeout()
     return flask.Response(_body(content), status, headers, direct_passthrough=True)
 
 

@@ -23,6 +23,7 @@ from edge_server.files import paths, quotas, tree
 from edge_server.files.models import Upload, UploadPart, Version
 from edge_server.files.tree import Tree
 from edge_server.identity.models import Membership
+from edge_server.web import transfers
 from edge_server.web.context import OwnContext
 
 LIFETIME = dt.timedelta(days=7)
@@ -120,12 +121,15 @@ class Uploads:
                 they break off.
 
         Raises:
-            Refusal: the upload cannot be found, it is completed, or the part has not the size it must have.
+            Refusal: the upload cannot be found, it is completed, or the part has not the size it must have; or too
+                many others come.
         """
         with self.context.read() as session:
-            organization_id = _find(session, uid).organization_id
+            upload = _find(session, uid)
+            organization_id, user_id = upload.organization_id, upload.created_by
         try:
-            with self._held(organization_id, uid, exclusive=False):
+            # Before anything changes for a part that may not come.
+            with transfers.of(user_id), self._held(organization_id, uid, exclusive=False):
                 with self.context.write(organization_id) as session:
                     upload = _open(session, uid)
                     self.context.charge(organization_id)

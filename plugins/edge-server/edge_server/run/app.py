@@ -23,7 +23,7 @@ from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
 from edge_server.run import server_routes
 from edge_server.search import index
-from edge_server.web import bodies, counting, engines, idempotency, permissions, subsystems
+from edge_server.web import bodies, counting, engines, idempotency, permissions, subsystems, transfers
 from edge_server.web.client_address import ProxySettings, TrustedProxies
 from edge_server.web.description import describe
 from edge_server.web.engines import Engines
@@ -122,6 +122,7 @@ def build(parts: Engines, loaded: Sequence[Subsystem] | None = None) -> flask.Fl
     api.register_blueprint(server_routes.routes(parts, sorted(name for each in loaded for name in each.offers)))
     subsystems.register(app, api, loaded)
     problems.install(app)  # after `describe`, to answer in place of flask-smorest
+    transfers.install(app, transfers.Transfers())
     app.after_request(bodies.drain)
     app.before_request(refuse_unreadable_query)
     permissions.install(app)

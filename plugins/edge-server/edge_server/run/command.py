@@ -49,8 +49,15 @@ def server() -> None:
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
 @click.option("--threads", type=click.IntRange(1, 512), default=16, show_default=True, help="Threads of each process.")
+@click.option(
+    "--uploads",
+    type=click.IntRange(1, 512),
+    default=64,
+    show_default=True,
+    help="Bodies that each process receives at once beside that; a quarter of them from one user.",
+)
 @click.option("--access-log", is_flag=True, help="Write a line for each request to logs/access.log in the data folder.")
-def run(data: Path, host: str, port: int, workers: int, threads: int, access_log: bool) -> None:
+def run(data: Path, host: str, port: int, workers: int, threads: int, uploads: int, access_log: bool) -> None:
     """Start the server; on an empty folder with an organization, an admin and a token.
 
     It stops on Ctrl-C, after the requests it is answering.
@@ -78,6 +85,7 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, access_log
             folder,
             workers=workers,
             threads=threads,
+            uploads=uploads,
             access_log=log,
             ready=lambda: _greet(folder, url, token),
         )

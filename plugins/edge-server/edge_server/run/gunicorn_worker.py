@@ -1,27 +1,56 @@
-"""gunicorn with Ctrl-C as a polite stop, and with refusals like everybody else's here."""
+"""gunicorn with a worker that slow clients cannot stop, Ctrl-C as a polite stop, and refusals as everywhere here.
+
+Of gunicorn we use the parent process, the parser of requests and the writer of answers. A worker's
+main thread is a `Poller`; its other threads get a request once its header, and a small body, have
+come, and never wait for the other side to take an answer. What a thread waits for is a larger body,
+of which the application admits only so many at once (`web.transfers`).
+"""
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import http
 import json
+import os
 import secrets
 import signal
-import socket
+import threading
+import time
+from collections.abc import Generator
+from concurrent import futures
 from typing import Any
 from urllib.parse import quote
 
 import gunicorn.arbiter  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
-from gunicorn.http import errors  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+from gunicorn.http import errors, wsgi  # type: ignore[import-untyped]
+from gunicorn.http.body import ChunkedReader, LengthReader  # type: ignore[import-untyped]
+from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
+from gunicorn.workers import base  # type: ignore[import-untyped]
+
+from edge_server.run.connection import Connection
+from edge_server.run.poller import Poller
+from edge_server.web import transfers
+from edge_server.web.transfers import ARRIVING, Body
 
 _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.LimitRequestLine, 414, "the address is too long; shorten the path"),
     (errors.LimitRequestHeaders, 431, "the headers are too large; send fewer or shorter ones"),
+    (errors.NoMoreData, 431, "the headers are too large; send fewer or shorter ones"),  # than `LONGEST_HEADER`
     (errors.ParseException, 400, "the request is not HTTP as it should be; check what sends it"),
 )
 
 _STOP = {signal.SIGTERM, signal.SIGINT}
+
+DECIDING = 2
+"""Requests with a body to be waited for that are looked at at once; the others' threads are left to work meanwhile."""
+
+SENDERS = 4
+"""Threads that go on with the answers that were not taken at once."""
+
+DISCARDED = 64 << 10
+"""Bytes that are thrown away of a body that was refused, so that its sender gets to read why."""
 
 
 class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
@@ -54,14 +83,18 @@ class Log(Logger):  # type: ignore[misc]
         return atoms
 
 
-class _Reader:
-    """Reads a body; a chunk that is none breaks it off, and ends the connection after the answer."""
+class _Body(Body):
+    """The body of a request, as the application finds it in `web.transfers.ARRIVING`."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, unreader: Any, connection: Connection) -> None:
         self._request = request
+        self._unreader = unreader
+        self._connection = connection
         self._reader = request.body.reader
+        request.body.reader = self
 
     def read(self, size: int) -> bytes:
+        """What gunicorn's body reads; a chunk that is none breaks it off, and ends the connection after the answer."""
         try:
             content: bytes = self._reader.read(size)
         except errors.ParseException:
@@ -70,8 +103,21 @@ class _Reader:
             raise OSError("the body is not in chunks, as its headers say") from None
         return content
 
+    def has_arrived(self) -> bool:
+        match self._reader:
+            case LengthReader():
+                here = len(self._unreader.buf.getvalue()) + len(self._connection.received)
+                return bool(self._reader.length <= here)
+            case ChunkedReader():
+                return self._reader.parser is None
+            case _:
+                return False
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+    def discard(self, most: int) -> None:
+        self._connection.discardable = most
+
+
+class Worker(base.Worker):  # type: ignore[misc]
     """A process that answers requests in threads."""
 
     def init_signals(self) -> None:
@@ -80,32 +126,152 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
 
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        req.body.reader = _Reader(req)
-        return super().handle_request(req, conn)
-
-    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
-        """Answer what could not even be read; what was sent may hold a token and goes into no log."""
-        refusal = next(((status, detail) for kind, status, detail in _STATUS if isinstance(exc, kind)), None)
-        if refusal is None:
-            self.log.error("a request failed outside of the application: %s", type(exc).__name__)
-        status, detail = refusal or (500, "the server failed; try again later")
-        title = http.HTTPStatus(status).phrase
-        request_id = secrets.token_hex(8)
-        document = {
-            "type": "about:blank",
-            "title": title,
-            "status": status,
-            "detail": detail,
-            "code": "internal" if status == 500 else "bad_entry",
-            "request_id": request_id,
-        }
-        body = json.dumps(document).encode() + b"\n"
-        head = (
-            f"HTTP/1.1 {status} {title}\r\nContent-Type: application/problem+json\r\nX-Request-ID: {request_id}\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    def run(self) -> None:
+        answering = futures.ThreadPoolExecutor(self.cfg.threads, "answering")
+        receiving = futures.ThreadPoolExecutor(transfers.installed(self.wsgi).at_once + DECIDING, "receiving")
+        sending = futures.ThreadPoolExecutor(SENDERS, "sending")
+        self._deciding = threading.Semaphore(DECIDING)
+        self._poller = poller = Poller(
+            self.sockets,
+            self.PIPE,  # which signals write into as well
+            self.cfg.worker_connections,
+            answer=lambda connection: answering.submit(self._answer, connection),
+            receive=lambda connection: receiving.submit(self._receive, connection),
+            proceed=lambda connection: sending.submit(self._answer, connection),
+            abandon=lambda connection: sending.submit(self._abandon, connection),
+            too_slow=lambda: _refusal(408, "the request did not come to its end in time; send it again"),
         )
+        while self.alive and self.ppid == os.getppid():
+            self.notify()
+            poller.poll(1.0)
+        poller.stop()
+        until = time.monotonic() + self.cfg.graceful_timeout
+        while not poller.is_empty() and time.monotonic() < until:
+            self.notify()
+            poller.poll(0.1)
+        for pool in (answering, receiving, sending):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    # --- in other threads -------------------------------------------------------------------------
+
+    def _answer(self, connection: Connection) -> None:
+        """Begin an answer, or go on with it, as far as the other side takes it."""
+        if connection.steps is None:
+            connection.steps = self._steps(connection)
         try:
-            client.sendall(head.encode() + body)
-        except OSError:
-            self.log.debug("the other side is gone")
+            connection.context.run(next, connection.steps)
+        except StopIteration:
+            connection.steps = None
+        except Exception as error:  # a thread must give its connection back
+            self.log.error("a request failed outside of the application: %s", type(error).__name__)
+            connection.steps = None
+            connection.keeps = False
+        self._poller.give_back(connection)
+
+    def _receive(self, connection: Connection) -> None:
+        """Answer a request whose body is waited for, once it is its turn."""
+        self._deciding.acquire()
+        decided = contextlib.ExitStack()
+        decided.callback(self._deciding.release)
+        # From then on the thread has little to do.
+        connection.before_body = decided.close
+        with decided:
+            self._answer(connection)
+
+    def _abandon(self, connection: Connection) -> None:
+        try:
+            if connection.steps is not None:
+                connection.context.run(connection.steps.close)
+        finally:
+            connection.close()
+
+    def _steps(self, connection: Connection) -> Generator[None]:
+        """Answer a request; each step ends where the other side has to take something first."""
+        connection.keeps = False
+        sent = connection.sent
+        parser = RequestParser(self.cfg, connection, connection.address)
+        try:
+            yield from self._handle(next(parser), parser, connection)
+        except (StopIteration, OSError) as error:
+            self.log.debug("the other side is gone: %s", type(error).__name__)
+        except Exception as error:  # to be answered all the same
+            refusal = _refusal_of(error) or self._failure(error)
+            connection.clear()
+            if connection.sent > sent:
+                return  # in the middle of an answer, which ends here
+            connection.sendall(refusal)
+            connection.discardable = DISCARDED
+            with contextlib.suppress(OSError):
+                while not connection.flush():
+                    yield
+        if connection.keeps:
+            connection.received[:0] = parser.unreader.buf.getvalue()
+
+    def _handle(self, request: Any, parser: Any, connection: Connection) -> Generator[None]:
+        body = _Body(request, parser.unreader, connection)
+        response, environ = wsgi.create(request, connection, connection.address, connection.server, self.cfg)
+        environ["wsgi.multithread"] = True
+        environ[ARRIVING] = body
+        if not self.alive:
+            response.force_close()
+        begun = dt.datetime.now()
+        connection.may_wait = not connection.is_whole
+        answer = self.wsgi(environ, response.start_response)
+        try:
+            connection.may_wait = False
+            if body.has_arrived():
+                body.discard(0)
+            else:
+                # What is left is not waited for.
+                response.force_close()
+                connection.discardable = connection.discardable or DISCARDED
+            if isinstance(answer, environ["wsgi.file_wrapper"]):
+                response.write_file(answer)
+            else:
+                for block in answer:
+                    response.write(block)
+                    while not connection.flush():
+                        yield
+            response.close()
+            while not connection.flush():
+                yield
+        finally:
+            self.log.access(response, request, environ, dt.datetime.now() - begun)
+            if hasattr(answer, "close"):
+                answer.close()
+        if not response.should_close():
+            while request.body.read(DISCARDED):
+                pass  # the rest of the body, which is here
+            connection.keeps = True
+
+    def _failure(self, error: Exception) -> bytes:
+        # What was sent may hold a token and goes into no log.
+        self.log.error("a request failed outside of the application: %s", type(error).__name__)
+        return _refusal(500, "the server failed; try again later")
+
+
+def _refusal_of(error: Exception) -> bytes | None:
+    """The answer to what could not even be read."""
+    for kind, status, detail in _STATUS:
+        if isinstance(error, kind):
+            return _refusal(status, detail)
+    return None
+
+
+def _refusal(status: int, detail: str) -> bytes:
+    title = http.HTTPStatus(status).phrase
+    request_id = secrets.token_hex(8)
+    document = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": {408: "timeout", 500: "internal"}.get(status, "bad_entry"),
+        "request_id": request_id,
+    }
+    body = json.dumps(document).encode() + b"\n"
+    head = (
+        f"HTTP/1.1 {status} {title}\r\nContent-Type: application/problem+json\r\nX-Request-ID: {request_id}\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_server.base.problems import CannotStart
+from edge_server.web import transfers
 from edge_server.web.engines import engines_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 LONGEST_ADDRESS = 128 << 10
 """Bytes of a request line. A path of full length and depth, escaped, has 77,000."""
+
+MOST_CONNECTIONS = 10_000
+"""Connections of a process; beyond, the oldest that are idle are closed."""
+
+OWN_FILES = 256
+"""File descriptors that are kept for what is no connection: the database, content that is written, logs."""
+
+MOST_FILES = 2 * MOST_CONNECTIONS + OWN_FILES
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -71,6 +80,7 @@ def serve(
     *,
     workers: int,
     threads: int,
+    uploads: int,
     access_log: Path | None,
     ready: Callable[[], None],
 ) -> None:
@@ -81,11 +91,13 @@ def serve(
         listener: where it listens; closed in the end.
         data: the data folder.
         workers: processes.
-        threads: threads of each process.
+        threads: threads of each process, whatever clients do.
+        uploads: bodies that each process waits for at once; there is a thread more for each.
         access_log: file for one line per request.
         ready: called once requests will be answered.
     """
     if os.name == "posix":
+        transfers.install(app, transfers.Transfers(uploads))
         _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready)
     else:
         serve_with_waitress(app, listener, threads, ready)
@@ -102,6 +114,8 @@ def serve_with_waitress(app: flask.Flask, listener: socket.socket, threads: int,
         max_request_body_size=1 << 50,  # the app has its own limits
         max_request_header_size=2 * LONGEST_ADDRESS,
         clear_untrusted_proxy_headers=False,  # the app knows which proxies to trust
+        connection_limit=500,  # select() on Windows knows 512
+        channel_timeout=30,
         ident=None,
     )
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -150,13 +164,13 @@ def _serve_with_gunicorn(
         "worker_class": Worker,
         "workers": workers,
         "threads": threads,
-        "worker_connections": 1000 + threads,
+        "worker_connections": _connections(),
         "preload_app": True,
         # The heartbeat is for workers that handle one request at a time; here it could only kill
         # one whose disk is slow.
         "timeout": 0,
         "graceful_timeout": 30,
-        "keepalive": 75,
+        "keepalive": 75,  # any but 0: the poller has its own
         "limit_request_line": LONGEST_ADDRESS,
         "loglevel": "warning",
         "logger_class": Log,
@@ -192,6 +206,21 @@ def _serve_with_gunicorn(
             os._exit(int(stop.code or 0))
         if stop.code:
             raise
+
+
+def _connections() -> int:
+    """Connections that a process may have at once; raises its limit of open files as far as that goes."""
+    import resource
+
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY or most > MOST_FILES:
+        most = max(limit, MOST_FILES)
+    # macOS allows less than it says.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Who reads a file has two open. What the server itself has open is well below the rest.
+    return max(64, min(MOST_CONNECTIONS, (limit - OWN_FILES) // 2))
 
 
 def log_to_stderr() -> None:

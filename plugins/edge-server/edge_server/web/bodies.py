@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
 
 import flask
 from werkzeug.exceptions import ClientDisconnected
-from werkzeug.wsgi import get_input_stream
 
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, too_large
 from edge_server.data.store import BLOCK
+from edge_server.web import counting, permissions, transfers
 
-STALLED = 60.0
-"""Seconds without a byte after which a connection is given up, since it keeps a thread busy."""
-
-DRAINED = 16 << 20
-"""Bytes of a refused body that are read all the same."""
+DRAINED = 1 << 20
+"""Bytes of a refused body that are read all the same, if its sender is known."""
 
 LARGEST_JSON = 8 << 20
 """Bytes. The parts of the largest upload, stated at its completion, take a third of it."""
@@ -29,7 +25,7 @@ _SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
 
 
 def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
-    """The request's body in blocks.
+    """The request's body in blocks, which counts as a transfer of the caller's (`transfers.of`) while it is read.
 
     Args:
         limit: most bytes taken.
@@ -37,7 +33,8 @@ def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
         digests: what the body must have, in hexadecimal, by the name of the algorithm.
 
     Raises:
-        Refusal: the body is longer than that, ends before its stated length, or has another digest.
+        Refusal: the body is longer than that, ends before its stated length, comes too slowly, or has another
+            digest; or too many others come.
     """
     request = flask.request
     length = request.content_length
@@ -46,15 +43,15 @@ def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
     size = 0
     expected = {name: digest for name, digest in digests.items() if digest is not None}
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
-    with_timeout()
     try:
-        while block := request.stream.read(min(BLOCK, limit + 1 - size)):
-            size += len(block)
-            if size > limit:
-                raise too_large(too_long)
-            for hashed in hashes.values():
-                hashed.update(block)
-            yield block
+        with transfers.of(_sender()):
+            while block := request.stream.read(min(BLOCK, limit + 1 - size)):
+                size += len(block)
+                if size > limit:
+                    raise too_large(too_long)
+                for hashed in hashes.values():
+                    hashed.update(block)
+                yield block
     except TimeoutError:
         raise _stalled() from None
     except OSError:
@@ -75,9 +72,9 @@ def whole() -> bytes:
     """
     request = flask.request
     request.max_content_length = LARGEST_JSON
-    with_timeout()
     try:
-        raw = request.get_data()
+        with transfers.of(_sender()):
+            raw = request.get_data()
     except ClientDisconnected as error:
         # Werkzeug's word for whatever keeps a body of limited length from coming.
         if isinstance(error.__context__, TimeoutError):
@@ -89,32 +86,23 @@ def whole() -> bytes:
 
 
 def drain(response: flask.Response) -> flask.Response:
-    """Read what a refusal left unread, within reason, so that the connection can be used again.
+    """Let what a refusal left unread come, within reason, if its sender is known.
 
-    gunicorn would close it, having said that it stays open, and the client's next request would
-    break.
+    Whoever is cut off while sending may never read the answer.
     """
-    request = flask.request
-    left = DRAINED
-    with contextlib.suppress(OSError, ClientDisconnected):
-        if request.content_length or "Transfer-Encoding" in request.headers:
-            with_timeout()
-            # Not the request's own, which keeps to the limit that was set for it.
-            stream = get_input_stream(request.environ)
-            while left > 0 and (block := stream.read(min(BLOCK, left))):
-                left -= len(block)
+    body = transfers.arriving()
+    if body is not None and (permissions.caller_at_hand() is not None or counting.is_charged()):
+        body.discard(DRAINED)
     return response
 
 
+def _sender() -> int:
+    caller = permissions.caller_at_hand()
+    return transfers.NOBODY if caller is None else caller.id
+
+
 def _stalled() -> Refusal:
-    return Refusal(408, "timeout", f"no byte came for {STALLED:.0f} seconds; send it again")
-
-
-def with_timeout() -> None:
-    """Give up on the other side if it stalls, where the server lets us say so."""
-    connection = flask.request.environ.get("gunicorn.socket")
-    if connection is not None:
-        connection.settimeout(STALLED)
+    return Refusal(408, "timeout", "the body came too slowly; send it again over a faster line, or in smaller parts")
 
 
 def content_digest() -> str | None:

@@ -89,6 +89,12 @@ def charge(organization_id: int) -> None:
         reading.organization_id = organization_id
 
 
+def is_charged() -> bool:
+    """Whether the request at hand counts for an organization."""
+    reading = _reading()
+    return reading is not None and reading.organization_id is not None
+
+
 def sending(file: BinaryIO, length: int) -> BinaryIO:
     """A file for the server to send `length` bytes of from here on, which counts those that are sent."""
     reading = _reading()

@@ -1,0 +1,120 @@
+"""How many bodies a process waits for at once, and how many of them for one user.
+
+A thread that reads a body waits for its sender. So that slow senders, honest or not, never take the
+threads that answer everything else, there are threads more for them, and no more of them than that
+may be reading; each user gets a share. Who may send a body at all was looked at before.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Protocol, cast
+
+import flask
+
+from edge_server.base.problems import Refusal
+
+AT_ONCE = 64
+"""Bodies that a process waits for at once."""
+
+SHARE = 4
+"""One user gets no more than one in so many."""
+
+RETRY_AFTER = "2"
+"""Seconds."""
+
+NOBODY = 0
+"""Whoever is not known; no user has this id."""
+
+ARRIVING = "edge_server.arriving"
+"""Where a server that waits for bodies puts the request's `Body` into the environment."""
+
+_NAME = "edge_server.transfers"
+
+
+class Body(Protocol):
+    """The body of a request on a server that waits for it."""
+
+    def has_arrived(self) -> bool:
+        """Whether it is here, so that nobody has to wait for it any more."""
+        ...
+
+    def discard(self, most: int) -> None:
+        """Let up to `most` bytes more of it come after the answer, so that the sender gets to read that."""
+        ...
+
+
+class Transfers:
+    """Who sends a body now.
+
+    Args:
+        at_once: bodies at once; of one user, a quarter of that.
+    """
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self.at_once = at_once
+        self._share = max(1, at_once // SHARE)
+        self._lock = threading.Lock()
+        self._sending: collections.Counter[int] = collections.Counter()
+
+    @contextlib.contextmanager
+    def of(self, user_id: int) -> Iterator[None]:
+        """Count a body of a user during the block.
+
+        Raises:
+            Refusal: the user sends as many as one may already, or all together do.
+        """
+        with self._lock:
+            if self._sending[user_id] >= self._share:
+                detail = f"you are sending {self._share} large bodies at once, which is what one user may; try again"
+                raise Refusal(429, "busy", detail, {"Retry-After": RETRY_AFTER})
+            if self._sending.total() >= self.at_once:
+                detail = f"{self.at_once} large bodies are being sent at once, which is all that may; try again"
+                raise Refusal(503, "busy", detail, {"Retry-After": RETRY_AFTER})
+            self._sending[user_id] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._sending[user_id] -= 1
+                self._sending += collections.Counter()  # forgets those who send none
+
+
+def install(app: flask.Flask, transfers: Transfers) -> None:
+    """Have `app` count by `transfers`."""
+    app.extensions[_NAME] = transfers
+
+
+def installed(app: flask.Flask) -> Transfers:
+    """What `app` counts by."""
+    return cast(Transfers, app.extensions[_NAME])
+
+
+@contextlib.contextmanager
+def of(user_id: int) -> Iterator[None]:
+    """Count the body of the request at hand for a user during the block, unless all of it has come already.
+
+    Args:
+        user_id: whose body it is; `NOBODY` for all who are not known together.
+
+    Raises:
+        Refusal: the user sends as many as one may already, or all together do.
+    """
+    body = arriving()
+    if body is None or body.has_arrived() or flask.g.get("transfers"):
+        yield
+        return
+    with installed(flask.current_app).of(user_id):
+        flask.g.transfers = True
+        try:
+            yield
+        finally:
+            flask.g.transfers = False
+
+
+def arriving() -> Body | None:
+    """The body of the request at hand; None where the server has all of it before it asks the application."""
+    return cast("Body | None", flask.request.environ.get(ARRIVING))
