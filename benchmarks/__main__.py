@@ -1,6 +1,8 @@
 """`python -m benchmarks [startup calls lists slow-clients]` prints the table; exit code 1 if a figure is far too high.
 
 That is above twice its bar. Without names it is the first three, as slow clients take minutes.
+
+`python -m benchmarks growth [FILES ...]` prints another table, see `benchmarks.growth`.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks import calls, lists, slow_clients, startup
+from benchmarks import calls, growth, lists, slow_clients, startup
 from benchmarks.measuring import Row
 
 PARTS: dict[str, Callable[[], Iterable[Row]]] = {
@@ -23,6 +25,9 @@ USUAL = ["startup", "calls", "lists"]
 
 def main() -> int:
     parts = sys.argv[1:] or USUAL
+    if parts[0] == "growth":
+        growth.main([int(files) for files in parts[1:]] or growth.FILES)
+        return 0
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; warm\n")
     print("| row | what | bar | median (min..max) |")
     print("|---|---|---|---|")

@@ -168,9 +168,16 @@ class EdgeSession:
         Raises:
             Unauthenticated: the token is not valid.
         """
-        from edge_core.whoami import WhoAmI
+        from edge_core.whoami import Organization, WhoAmI
 
-        return WhoAmI.from_answer(self.http.core.get("/v1/users/me"))
+        answer = self.http.core.get("/v1/users/me")
+        following = answer.pop("organizations_next", None) if isinstance(answer, dict) else None
+        me = WhoAmI.from_answer(answer)
+        if following is not None:
+            address = "/v1/users/me/organizations"
+            pages = self.http.core.items(address, params={"limit": 1000}, make=Organization.from_answer)
+            me.organizations = [*me.organizations, *(each for page in pages.by_page(following) for each in page.items)]
+        return me
 
     def set_whoami(self, first_name: str | None = None, last_name: str | None = None, email: str | None = None) -> None:
         """Set the profile of the current user; what is left at None is erased.

@@ -39,6 +39,30 @@ class WhoAmI(Record):
     token: CurrentToken | None = field(default=None, doc="The token at hand; null if the server does not tell.")
 
 
+class WhoAmIAnswer(WhoAmI):
+    """What the server sends of it: the first organizations, and where the others begin."""
+
+    organizations_next: str | None = field(
+        default=None, doc="Cursor of the page of organizations after these; null if there are no more."
+    )
+
+
+class OwnOrganizationQuery(Record):
+    """Query for a page of the organizations the user is a member of, by name."""
+
+    limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(
+        default=None, doc="The `next` of the page before this, or the `organizations_next` of the user's record."
+    )
+
+
+class OwnOrganizationPage(Record):
+    """One page of the organizations the user is a member of."""
+
+    items: list[Organization]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
+
+
 class Profile(Record):
     """What a user may change of their own record; None erases."""
 

@@ -57,12 +57,13 @@ def grow(
         node = (session.scalar(sa.select(sa.func.max(Node.id))) or 0) + 1
         top, folder = node, node
         node += 1
-        nodes = [_node(top, organization_id, parent, name)]
+        nodes = [_node(top, organization_id, parent, name, height=2)]
+        session.execute(sa.update(Node).where(Node.id == parent).values(height=3))
         versions = []
         for n in range(count):
             if n % each == 0:
                 folder = node
-                nodes.append(_node(folder, organization_id, top, f"run-{n // each:05}"))
+                nodes.append(_node(folder, organization_id, top, f"run-{n // each:05}", height=1))
                 node += 1
             nodes.append(_node(node, organization_id, folder, f"plate_{n:06}.csv", version + n))
             node += 1
@@ -80,6 +81,11 @@ def grow(
             )
         session.execute(sa.insert(Version), versions)
         session.execute(sa.insert(Node), nodes)
+        if database.engine.dialect.name == "postgresql":
+            for table in ("versions", "nodes"):
+                session.execute(
+                    sa.text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))")
+                )
         session.execute(
             sa.update(Organization)
             .where(Organization.id == organization_id)
@@ -90,7 +96,9 @@ def grow(
             index.add(session, organization_id, kind, str(row["uid"]), str(row["name"]))
 
 
-def _node(id: int, organization_id: int, parent: int, name: str, version: int | None = None) -> dict[str, object]:
+def _node(
+    id: int, organization_id: int, parent: int, name: str, version: int | None = None, *, height: int = 0
+) -> dict[str, object]:
     return {
         "id": id,
         "uid": new_uid(),
@@ -98,4 +106,5 @@ def _node(id: int, organization_id: int, parent: int, name: str, version: int | 
         "parent_id": parent,
         "name": name,
         "version_id": version,
+        "height": height,
     }

@@ -491,3 +491,31 @@ def test_older_code_finds_no_limited_token(engine: Database) -> None:
         assert connection.execute(sa.select(tokens.c.scopes).where(tokens.c.id == row["id"])).scalar_one() is None
     move(engine, "0015")
     assert contents(engine) == before
+
+
+def test_folders_learn_how_many_levels_are_below_them(engine: Database) -> None:
+    move(engine, "0016")
+    with engine.write_connection() as connection:
+        tables = ownership.tables_of(connection).tables
+        connection.execute(
+            tables["organizations"].insert(),
+            {"id": 1, "name": "lab", "title": "Lab", "status": "active", "created_at": DAY, "revision": 1}
+            | dict.fromkeys(["disable_launch", "shutdown_apps", "active"], False)
+            | {"uid": "o"},
+        )
+        # By id: parent. The file is in 5, and folders that were moved are older than those they are in.
+        parents = {9: None, 5: 9, 2: 5, 3: 2, 1: 3, 8: 9}
+        rows = [
+            {"id": folder, "uid": str(folder), "organization_id": 1, "parent_id": None, "name": str(folder)}
+            | {"modified_at": DAY, "removed_at": DAY if folder != 9 else None}
+            for folder in parents
+        ]
+        connection.execute(tables["nodes"].insert(), rows)
+        for folder, parent in parents.items():
+            place = tables["nodes"].update().where(tables["nodes"].c.id == folder)
+            connection.execute(place.values(parent_id=parent, removed_at=None))
+    move(engine, "0017")
+    with engine.engine.connect() as connection:
+        heights = {row.id: row.height for row in connection.execute(sa.text("SELECT id, height FROM nodes"))}
+    assert heights == {9: 4, 5: 3, 2: 2, 3: 1, 1: 0, 8: 0}
+    move(engine, "0016")

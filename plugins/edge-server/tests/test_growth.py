@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from edge_files.wire import ListQuery
 from edge_server.accounts import removal
 from edge_server.accounts.removal import Removals
 from edge_server.base import pages
+from edge_server.base.problems import Refusal
 from edge_server.data import database, ownership
 from edge_server.data.database import SERVER, Database
 from edge_server.data.declarative import Base
@@ -28,6 +30,7 @@ from edge_server.web.engines import Engines
 
 from .grown import grow, organization
 from .postgresql import scratch_postgresql
+from .trees import TREE
 from .work import Watch
 
 
@@ -160,3 +163,61 @@ def test_listing_folders_costs_what_it_returns_whatever_else_there_is(engines: E
     for n in range(5):
         grow(engines.database, mine, f"elsewhere-{n}", 100, each=1, indexed=False)
     assert work() <= before + 2
+
+
+# --- moving
+
+
+def heights(session: Session) -> dict[str, tuple[int, int]]:
+    """How many levels each folder has below it, and how many it says it has, by its path."""
+    nodes = {node.id: node for node in session.scalars(sa.select(Node).where(Node.removed_at.is_(None)))}
+    levels = dict.fromkeys(nodes, 0)
+    for node in nodes.values():
+        depth, above = 1, node.parent_id
+        while above is not None:
+            levels[above] = max(levels[above], depth)
+            depth, above = depth + 1, nodes[above].parent_id
+    shown = tree.paths_of(session, [node.uid for node in nodes.values()])
+    return {shown[node.uid]: (levels[node.id], node.height) for node in nodes.values()}
+
+
+def test_a_folder_knows_how_many_levels_are_below_it(engines: Engines) -> None:
+    lab = organization(engines.database, "lab")
+    steps: list[Callable[[Session], object]] = [
+        lambda session: TREE.make_folder(session, lab, ("a", "b", "c"), exist_ok=False),
+        lambda session: TREE.make_folder(session, lab, ("x", "y"), exist_ok=False),
+        lambda session: TREE.move(session, lab, ("a", "b"), ("x", "y", "z", "b"), overwrite=False),
+        lambda session: TREE.make_folder(session, lab, ("x", "y", "z", "b", "c", "d"), exist_ok=False),
+        lambda session: TREE.make_folder(session, lab, ("x", "y", "e"), exist_ok=False),
+    ]
+    expected = [
+        {"": 3, "a": 2, "a/b": 1, "a/b/c": 0},
+        {"": 3, "a": 2, "a/b": 1, "a/b/c": 0, "x": 1, "x/y": 0},
+        {"": 5, "a": 0, "x": 4, "x/y": 3, "x/y/z": 2, "x/y/z/b": 1, "x/y/z/b/c": 0},
+        {"": 6, "a": 0, "x": 5, "x/y": 4, "x/y/z": 3, "x/y/z/b": 2, "x/y/z/b/c": 1, "x/y/z/b/c/d": 0},
+    ]
+    expected.append(expected[-1] | {"x/y/e": 0})
+    for step, levels in zip(steps, expected, strict=True):
+        with engines.database.write(lab) as session:
+            step(session)
+        with engines.database.read() as session:
+            known = heights(session)
+        assert {path: exact for path, (exact, _) in known.items()} == levels
+        # What was moved away counts on: nobody looks for what is deepest then.
+        assert {path for path, (exact, height) in known.items() if height != exact} <= {"a"}
+        assert all(height >= exact for exact, height in known.values())
+
+
+def test_what_a_folder_once_held_is_said_to_be_in_the_way(engines: Engines) -> None:
+    lab = organization(engines.database, "lab")
+    with engines.database.write(lab) as session:
+        TREE.make_folder(session, lab, ("a", *"b" * 98), exist_ok=False)
+        TREE.remove(session, lab, ("a", "b"), recursive=True)
+        TREE.make_folder(session, lab, ("a", "c"), exist_ok=False)
+    with (
+        pytest.raises(Refusal, match="or once was, would lie more than 100 segments deep"),
+        engines.database.write(lab) as session,
+    ):
+        TREE.move(session, lab, ("a",), ("x", "y", "z", "a"), overwrite=False)
+    with engines.database.write(lab) as session:  # as the sentence says
+        TREE.move(session, lab, ("a", "c"), ("x", "y", "z", "a", "c"), overwrite=False)

@@ -57,7 +57,7 @@ def allowed(scopes: list[str], operation: str, method: str, organization: str | 
         method: HTTP method.
         organization: short name of the one in the address; None if there is none.
     """
-    if operation == "whoami.read":
+    if operation in ("whoami.read", "whoami.organizations"):
         return True
     namespace, reads = namespace_of(operation), method == "GET"
     organizations = [scope[4:] for scope in scopes if scope.startswith("org:")]

@@ -6,8 +6,17 @@ import flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from edge_core.whoami import CurrentToken, Organization, Profile, WhoAmI
+from edge_core.whoami import (
+    CurrentToken,
+    Organization,
+    OwnOrganizationPage,
+    OwnOrganizationQuery,
+    Profile,
+    WhoAmIAnswer,
+)
+from edge_server.base import pages
 from edge_server.identity import directory
+from edge_server.identity.models import Organization as OrganizationRow
 from edge_server.identity.models import Token, User
 from edge_server.web.context import Context
 from edge_server.web.permissions import USER, Caller
@@ -19,7 +28,7 @@ def routes(context: Context) -> Routes:
     routes = context.routes("/v1/users/me", group="whoami")
 
     @routes.operation("whoami.read", "GET", "", who=USER)
-    @routes.response(200, WhoAmI.schema())
+    @routes.response(200, WhoAmIAnswer.schema())
     def read() -> flask.Response:
         """Tell whom the token acts for, where, and what it is limited to."""
         with context.read() as session:
@@ -27,7 +36,7 @@ def routes(context: Context) -> Routes:
 
     @routes.operation("whoami.update", "PUT", "", who=USER)
     @routes.arguments(Profile.schema())
-    @routes.response(200, WhoAmI.schema())
+    @routes.response(200, WhoAmIAnswer.schema())
     def update(profile: Profile) -> flask.Response:
         """Replace the caller's profile; what is null or left out is erased."""
         with context.write() as session:
@@ -38,13 +47,38 @@ def routes(context: Context) -> Routes:
             session.flush()
             return context.answer(_whoami(session, context.caller()))
 
+    @routes.operation("whoami.organizations", "GET", "/organizations", who=USER)
+    @routes.arguments(OwnOrganizationQuery.schema(), location="query")
+    @routes.response(200, OwnOrganizationPage.schema())
+    def organizations(query: OwnOrganizationQuery) -> flask.Response:
+        """List the organizations that the token may be used in, by name."""
+        with context.read() as session:
+            items, following = _organizations(session, context.caller(), query)
+            return context.answer(OwnOrganizationPage(items=items, next=following))
+
     return routes
 
 
-def _whoami(session: Session, caller: Caller) -> WhoAmI:
+def _organizations(
+    session: Session, caller: Caller, query: OwnOrganizationQuery
+) -> tuple[list[Organization], str | None]:
+    memberships = directory.select_memberships(caller.id, caller.scopes)
+    rows, following = pages.page(session, memberships, OrganizationRow.name, query)
+    return [
+        Organization(
+            organization_name=membership.organization.name,
+            title=membership.organization.title,
+            roles=directory.roles_of(membership),
+        )
+        for membership in rows
+    ], following
+
+
+def _whoami(session: Session, caller: Caller) -> WhoAmIAnswer:
     user = session.get_one(User, caller.id)
     token = session.scalars(select(Token).where(Token.uid == caller.token_uid)).one()
-    return WhoAmI(
+    organizations, following = _organizations(session, caller, OwnOrganizationQuery())
+    return WhoAmIAnswer(
         user_name=user.user_name,
         first_name=user.first_name,
         last_name=user.last_name,
@@ -54,13 +88,6 @@ def _whoami(session: Session, caller: Caller) -> WhoAmI:
         token=CurrentToken(
             id=token.uid, scopes=token.scopes, expires_at=token.expires_at, renewable=token.lifetime is not None
         ),
-        organizations=[
-            Organization(
-                organization_name=organization.name,
-                title=organization.title,
-                roles=directory.roles_of(membership),
-            )
-            for membership, organization in directory.memberships(session, user.id)
-            if caller.scopes.lacking_organization(organization.name) is None
-        ],
+        organizations=organizations,
+        organizations_next=following,
     )

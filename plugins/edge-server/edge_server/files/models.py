@@ -120,6 +120,8 @@ class Node(Base):
     name: Mapped[str] = mapped_column(ByteOrdered)
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"), unique=True)
     modified_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    # How many levels are below a folder, or once were: what moves looks at this instead of at all that is below.
+    height: Mapped[int] = mapped_column(default=0, server_default="0")
     removed_at: Mapped[dt.datetime | None]
     removed_path: Mapped[str | None]  # where a folder was that is out of the tree
 

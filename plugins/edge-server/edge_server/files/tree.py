@@ -7,7 +7,6 @@ from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
-    CTE,
     ColumnElement,
     Select,
     and_,
@@ -380,9 +379,12 @@ class Tree:
             return node
         if target[: len(source)] == source:
             raise Refusal(409, "cycle", f"{show(source)} cannot be moved into itself; choose a path outside of it")
-        if len(target) > len(source):
-            _check_depth(session, node, target)
-        parent = self._make_parents(session, organization_id, target)
+        if len(target) > len(source) and len(target) + node.height > paths.MAX_DEPTH:
+            raise bad_entry(
+                f"what is in the folder, or once was, would lie more than {paths.MAX_DEPTH} segments deep; "
+                "move it less far down, or move what is in it into a new folder there"
+            )
+        parent = self._make_parents(session, organization_id, target, height=node.height)
         taken = _child(session, parent, target[-1])
         if taken is not None:
             if not overwrite or taken.version_id is None or node.version_id is None:
@@ -458,13 +460,17 @@ class Tree:
         (self._folders if version is None else self._files).add(session, node.organization_id, node.uid, name)
         return node
 
-    def _make_parents(self, session: Session, organization_id: int, segments: Segments) -> Node:
-        """The folder that the last segment is to stand in."""
+    def _make_parents(self, session: Session, organization_id: int, segments: Segments, *, height: int = 0) -> Node:
+        """The folder that the last segment is to stand in, with `height` levels below it."""
         node = _root(session, organization_id)
+        above = [node]
         for depth, name in enumerate(segments[:-1], 1):
             node = _child(session, node, name) or self._add(session, node, name)
             if node.version_id is not None:
                 raise _parent_is_file(segments[:depth])
+            above.append(node)
+        for depth, folder in enumerate(above):
+            folder.height = max(folder.height, len(segments) - depth + height)
         return node
 
     def _remove_from(self, session: Session, top: int, removed_at: dt.datetime, limit: int) -> None:
@@ -546,21 +552,6 @@ def _removed(organization_id: int | None) -> ColumnElement[bool]:
     """The condition on nodes to be folders that are out of the tree and not empty yet."""
     condition = Node.removed_at.is_not(None)
     return condition if organization_id is None else and_(condition, Node.organization_id == organization_id)
-
-
-def _below(node: Node) -> CTE:
-    """A node and all below it, with how deep below it they are."""
-    below = select(Node.id, literal(0).label("depth")).where(Node.id == node.id).cte("below", recursive=True)
-    return below.union_all(select(Node.id, below.c.depth + 1).where(Node.parent_id == below.c.id))
-
-
-def _check_depth(session: Session, node: Node, target: Segments) -> None:
-    """Raise if something in `node` would come to lie deeper than a path can say."""
-    deepest = session.scalars(select(func.max(_below(node).c.depth))).one()
-    if len(target) + deepest > paths.MAX_DEPTH:
-        raise bad_entry(
-            f"what is in the folder would lie more than {paths.MAX_DEPTH} segments deep; move it less far down"
-        )
 
 
 def _check_replaceable(node: Node, segments: Segments, overwrite: bool) -> None:

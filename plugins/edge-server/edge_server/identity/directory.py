@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, bindparam, delete, or_, select, update
+from sqlalchemy.orm import Session, contains_eager
 
 from edge_server.base import clock
 from edge_server.identity import token_scopes, token_values
@@ -245,15 +245,26 @@ def membership(session: Session, user_id: int, organization: str) -> Membership 
     return session.scalars(_MEMBERSHIP, {"user": user_id, "organization": organization}).first()
 
 
+def select_memberships(user_id: int, scopes: Scopes = UNLIMITED) -> Select[Any]:
+    """What selects all that a user is a member of, each with its organization.
+
+    Args:
+        user_id: of the user.
+        scopes: of a token, which may be limited to some of these organizations.
+    """
+    rows = (
+        select(Membership)
+        .join(Membership.organization)
+        .options(contains_eager(Membership.organization))
+        .where(Membership.user_id == user_id, Organization.status != DELETING, Organization.active)
+    )
+    return rows if scopes.organizations is None else rows.where(Organization.name.in_(scopes.organizations))
+
+
 def memberships(session: Session, user_id: int) -> list[tuple[Membership, Organization]]:
     """All that a user is a member of, by the organizations' names."""
-    rows = session.execute(
-        select(Membership, Organization)
-        .join(Organization)
-        .where(Membership.user_id == user_id, Organization.status != DELETING, Organization.active)
-        .order_by(Organization.name)
-    )
-    return [(row.Membership, row.Organization) for row in rows]
+    rows = session.scalars(select_memberships(user_id).order_by(Organization.name))
+    return [(membership, membership.organization) for membership in rows]
 
 
 def roles_of(membership: Membership) -> list[str]:

@@ -16,9 +16,9 @@ not in answers 404, to a server admin as well.
 
 A token can be limited by scopes, and then does less than its user may. The last column has the scope of each operation:
 a token limited to `files` does what says `files` or `files:read`, one limited to `files:read` only the latter, one
-limited to `read` all that says `:read`, and one limited to `org:NAME` what is in that organization. {every} is for
-every token. {everywhere} is open to a token of an organization as well, and keeps to tokens that may do nothing that it
-may not. What a token lacks is refused with 403 and the code `insufficient_scope`, before anything is looked up.
+limited to `read` all that says `:read`, and one limited to `org:NAME` what is in that organization. Every token may do
+what has none. {everywhere} is open to a token of an organization as well, and keeps to tokens that may do nothing that
+it may not. What a token lacks is refused with 403 and the code `insufficient_scope`, before anything is looked up.
 
 """
 
@@ -55,8 +55,8 @@ def text(*, plugins: bool = False) -> str:
                 for operation in operations
             ),
         ]
-    every, everywhere = (", ".join(f"`{name}`" for name in sorted(names)) for names in (FOR_EVERY_TOKEN, EVERYWHERE))
-    return _HEAD.format(every=every, everywhere=everywhere) + "".join(lines)
+    everywhere = ", ".join(f"`{name}`" for name in sorted(EVERYWHERE))
+    return _HEAD.format(everywhere=everywhere) + "".join(lines)
 
 
 def _scope(operation: str, method: str, namespaces: dict[str, str]) -> str:

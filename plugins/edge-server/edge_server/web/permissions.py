@@ -58,7 +58,7 @@ OF_AN_ORGANIZATION = frozenset({MEMBER, DEVELOPER, ORG_ADMIN, APPOINTER})
 """The rules that need an organization in the address."""
 
 
-FOR_EVERY_TOKEN = frozenset({"whoami.read"})
+FOR_EVERY_TOKEN = frozenset({"whoami.read", "whoami.organizations"})
 """The operations that no limit keeps a token from: to tell whom it acts for, and what it is limited to."""
 
 EVERYWHERE = frozenset({"tokens"})

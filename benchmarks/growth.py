@@ -1,0 +1,351 @@
+"""How the cost of operations grows with the files of an organization: `python -m benchmarks growth [FILES ...]`.
+
+The numbers of files are 1,000, 10,000 and 100,000, or those that are given, such as 1000000. The rows are put into the
+database directly, without content, in folders as laboratories have them: 100 files in each. The application is called
+within this process, and what is told is its CPU time, since wall time on a busy machine says little; beside it stands
+the most CPU time that one transaction took in which nobody else could write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+import sqlalchemy.event
+
+from edge_server.accounts.removal import Removals
+from edge_server.base import clock
+from edge_server.data.database import SERVER, Database
+from edge_server.data.declarative import new_uid
+from edge_server.files import tree
+from edge_server.identity import directory
+from edge_server.identity.models import Organization, User
+from edge_server.run import start
+from edge_server.run.app import build
+from edge_server.search import trigrams
+from edge_server.web.context import OwnContext
+
+FILES = (1_000, 10_000, 100_000)
+SIZE = 1000
+IN_FOLDER = 100
+_AT_ONCE = 2000
+
+
+class Cost(NamedTuple):
+    """What something took.
+
+    Attributes:
+        cpu: milliseconds of CPU.
+        locked: milliseconds of CPU of its longest writing transaction.
+    """
+
+    cpu: float
+    locked: float
+
+    def __str__(self) -> str:
+        return f"{self.cpu:,.0f} / {self.locked:,.1f}"
+
+
+class Site:
+    """A server's application with an organization of many files.
+
+    Args:
+        folder: an empty folder.
+        files: how many files the organization has.
+    """
+
+    def __init__(self, folder: Path, files: int) -> None:
+        self.engines, loaded, token = start.prepare(folder)
+        self._token = token
+        self._client = build(self.engines, loaded).test_client()
+        self.database = self.engines.database
+        self._clock = _Clock(dt.datetime.now(dt.UTC) - dt.timedelta(days=300))
+        clock.replace(self._clock.wall, self._clock.even)
+        with self.database.write(SERVER) as session:
+            admin = session.scalars(sa.select(User)).one()
+            self.user = admin.id
+            self.lab = _add_organization(session, self.engines, admin, "lab")
+            other = _add_organization(session, self.engines, admin, "other")
+            self.bin = _add_organization(session, self.engines, admin, "bin")
+        _fill(self.database, self.lab, self.user, files)
+        _fill(self.database, self.bin, self.user, files)
+        _fill_with_folders(self.database, other, files)
+
+    def pass_days(self, days: float) -> None:
+        self._clock.days += days
+
+    def call(self, method: str, address: str, **options: Any) -> Cost:
+        """What a request takes."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+
+        def send() -> None:
+            answer = self._client.open(address, method=method, headers=headers, **options)
+            assert answer.status_code < 300, answer.text
+
+        return self.cost(send)
+
+    def cost(self, run: Callable[[], object]) -> Cost:
+        """What a call takes."""
+        with _locked(self.database) as spans:
+            begun = time.process_time()
+            run()
+            cpu = time.process_time() - begun
+        return Cost(cpu * 1000, max(spans, default=0.0) * 1000)
+
+    def used(self) -> int:
+        """Bytes that count for the organization `bin`."""
+        with self.database.read() as session:
+            return session.scalars(sa.select(Organization.used_bytes).where(Organization.id == self.bin)).one()
+
+
+class _Clock:
+    def __init__(self, begin: dt.datetime) -> None:
+        self._begin = begin
+        self.days = 0.0
+
+    def wall(self) -> dt.datetime:
+        return self._begin + dt.timedelta(days=self.days)
+
+    def even(self) -> float:
+        return self.days * 86_400
+
+
+@contextlib.contextmanager
+def _locked(database: Database) -> Iterator[list[float]]:
+    """The CPU seconds of each transaction of a block that writes."""
+    begun: dict[int, float] = {}
+    spans: list[float] = []
+
+    def begin(connection: sa.Connection) -> None:
+        if connection.get_execution_options().get("write", False):
+            begun[id(connection)] = time.thread_time()
+
+    def end(connection: sa.Connection) -> None:
+        if id(connection) in begun:
+            spans.append(time.thread_time() - begun.pop(id(connection)))
+
+    for name, listener in (("begin", begin), ("commit", end), ("rollback", end)):
+        sa.event.listen(database.engine, name, listener)
+    yield spans
+    for name, listener in (("begin", begin), ("commit", end), ("rollback", end)):
+        sa.event.remove(database.engine, name, listener)
+
+
+# --- the rows of an organization
+
+
+def _add_organization(session: Any, engines: Any, admin: User, name: str) -> int:
+    organization = directory.create_organization(session, engines.lifecycle.organization_added, name)
+    directory.add_member(session, admin, organization, ["admin"])
+    return organization.id
+
+
+def _insert(database: Database, table: str, rows: Sequence[dict[str, Any]]) -> None:
+    reflected = sa.Table(table, sa.MetaData(), autoload_with=database.engine)
+    # An older server, measured for comparison, has fewer columns.
+    rows = [{name: row[name] for name in row.keys() & reflected.c.keys()} for row in rows]
+    with database.write(SERVER) as session:
+        for at in range(0, len(rows), _AT_ONCE):
+            session.execute(reflected.insert(), rows[at : at + _AT_ONCE])
+
+
+def _next(database: Database, table: str) -> int:
+    with database.read() as session:
+        return (session.scalar(sa.text(f"SELECT max(id) FROM {table}")) or 0) + 1
+
+
+def _root(database: Database, organization: int) -> int:
+    with database.read() as session:
+        return tree.get(session, organization, ()).id
+
+
+def _fill(database: Database, organization: int, user: int, files: int) -> None:
+    """Put files into ``screens``, and their names into the index of search."""
+    node, version, now = _next(database, "nodes"), _next(database, "versions"), clock.now()
+    nodes: list[dict[str, Any]] = []
+    versions: list[dict[str, Any]] = []
+
+    def add(parent: int, name: str, version: int | None = None, *, height: int = 0) -> int:
+        nonlocal node
+        nodes.append(
+            {
+                "id": node,
+                "uid": new_uid(),
+                "organization_id": organization,
+                "parent_id": parent,
+                "name": name,
+                "version_id": version,
+                "modified_at": now,
+                "height": height,
+            }
+        )
+        node += 1
+        return node - 1
+
+    top = add(_root(database, organization), "screens", height=3)
+    plate = run = top
+    for n in range(files):
+        if n % (10 * IN_FOLDER) == 0:
+            plate = add(top, f"plate-{n // (10 * IN_FOLDER):05}", height=2)
+        if n % IN_FOLDER == 0:
+            run = add(plate, f"run-{n // IN_FOLDER % 10}", height=1)
+        add(run, f"2024-05-15_plate-{n // 1000:05}_run-{n // 100 % 10}_G{n % 24:02}_DAPI_S{n:07}.tif", version)
+        versions.append(
+            {
+                "id": version,
+                "uid": new_uid(),
+                "key": new_uid(),
+                "organization_id": organization,
+                "size": SIZE,
+                "sha256": "0" * 64,
+                # No two at the same moment, over a day.
+                "created_at": now + dt.timedelta(microseconds=n * 86_000),
+                "created_by": user,
+            }
+        )
+        version += 1
+    _insert(database, "versions", versions)
+    _insert(database, "nodes", nodes)
+    with database.write(SERVER) as session:
+        session.execute(
+            sa.update(Organization).where(Organization.id == organization).values(used_bytes=files * SIZE),
+            execution_options={"synchronize_session": False},
+        )
+    _index(database, organization, nodes)
+
+
+def _index(database: Database, organization: int, nodes: list[dict[str, Any]]) -> None:
+    names, places, trigram_rows = [], [], []
+    words: dict[str, int] = {}
+    first = _next(database, "search_words")
+    for name_id, node in enumerate(nodes, _next(database, "search_names")):
+        kind = "folder" if node["version_id"] is None else "file"
+        names.append(
+            {
+                "id": name_id,
+                "organization_id": organization,
+                "kind": kind,
+                "uid": node["uid"],
+                "name": node["name"],
+            }
+        )
+        for word in set(trigrams.words(node["name"])):
+            if word not in words:
+                words[word] = first + len(words)
+                trigram_rows += [
+                    {"organization_id": organization, "trigram": trigram, "word_id": words[word]}
+                    for trigram in set(trigrams.of_words([word]))
+                ]
+            places.append({"word_id": words[word], "name_id": name_id})
+    _insert(
+        database,
+        "search_words",
+        [{"id": word_id, "organization_id": organization, "word": word} for word, word_id in words.items()],
+    )
+    _insert(database, "search_names", names)
+    _insert(database, "search_trigrams", trigram_rows)
+    _insert(database, "search_places", places)
+
+
+def _fill_with_folders(database: Database, organization: int, count: int) -> None:
+    root, first = _root(database, organization), _next(database, "nodes")
+    rows = [
+        {
+            "id": first + n,
+            "uid": new_uid(),
+            "organization_id": organization,
+            "parent_id": root,
+            "name": f"folder-{n:07}",
+            "modified_at": clock.now(),
+        }
+        for n in range(count)
+    ]
+    _insert(database, "nodes", rows)
+
+
+def _join_many(site: Site, count: int) -> None:
+    with site.database.write(SERVER) as session:
+        admin = session.get_one(User, site.user)
+        for n in range(count):
+            _add_organization(session, site.engines, admin, f"member-{n:05}")
+
+
+# --- what is measured
+
+
+def _costs(files: int) -> Iterator[tuple[str, Cost | str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        site = Site(Path(folder), files)
+        with contextlib.closing(site.database):
+            yield from _of_requests(site)
+            yield from _of_billing(site)
+            yield from _of_removing(site, files)
+
+
+def _of_requests(site: Site) -> Iterator[tuple[str, Cost | str]]:
+    files = "/v1/orgs/lab/files"
+    run = f"{files}/entry?path=screens/plate-00000/run-0"
+    for address in ("/v1/users/me", run):
+        site.call("GET", address)  # what is done once in a process
+    yield "stat", site.call("GET", run)
+    yield "whoami of a member of 4 organizations", site.call("GET", "/v1/users/me")
+    _join_many(site, 1000)
+    yield "whoami of a member of 1,004", site.call("GET", "/v1/users/me")
+    folders = f"{files}/entries?path=screens/plate-00000&kind=folder"
+    yield "list the 10 folders of a folder, while another organization has as many as files", site.call("GET", folders)
+    down = {"path": "screens", "new_path": "deep/er/screens"}
+    yield "move the top folder two levels down", site.call("POST", f"{files}/move", json=down)
+    up = {"path": "deep/er/screens", "new_path": "screens"}
+    yield "move it back", site.call("POST", f"{files}/move", json=up)
+
+
+def _of_billing(site: Site) -> Iterator[tuple[str, Cost | str]]:
+    usage = "/v1/orgs/lab/billing/usage?limit=10"
+    site.pass_days(1.5)  # until all files are there
+    site.call("GET", usage)
+    site.pass_days(2)
+    site.call("GET", usage)
+    site.pass_days(0.01)
+    yield "billing usage, a quarter of an hour after the last", site.call("GET", usage)
+    with site.database.write(SERVER) as session:
+        for table in ("billing_readings", "billing_usage"):
+            session.execute(sa.text(f"DELETE FROM {table}"))
+    site.pass_days(296.5)
+    yield "billing usage, after 300 days that nobody measured", site.call("GET", usage)
+
+
+def _of_removing(site: Site, files: int) -> Iterator[tuple[str, Cost | str]]:
+    yield (
+        "delete a folder with all files: the answer",
+        site.call("DELETE", "/v1/orgs/bin/files/entry?path=screens&recursive=true"),
+    )
+    yield "bytes that count after the answer", f"{site.used():,}"
+    with site.database.write(SERVER) as session:
+        session.execute(sa.text("DELETE FROM billing_readings"))
+    yield "remove an organization, unmeasured: the answer", site.call("DELETE", "/v1/admin/organizations/lab")
+    removal = site.cost(Removals(OwnContext("accounts", site.engines, ())).run)
+    yield "remove it", removal
+    yield "remove it, microseconds for each file", f"{1000 * removal.cpu / files:,.0f}"
+
+
+def main(sizes: Sequence[int] = FILES) -> None:
+    """Print the table."""
+    columns = []
+    for files in sizes:
+        column = {}
+        for name, cost in _costs(files):
+            column[name] = str(cost)
+            print(f"{files:,}: {name}: {cost}", file=sys.stderr, flush=True)
+        columns.append(column)
+    print("CPU milliseconds, and of the longest transaction in which nobody else could write\n")
+    print(f"| operation | {' | '.join(f'{files:,} files' for files in sizes)} |")
+    print("|---" * (len(sizes) + 1) + "|")
+    for name in columns[0]:
+        print(f"| {name} | {' | '.join(column[name] for column in columns)} |")
