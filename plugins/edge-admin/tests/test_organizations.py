@@ -22,6 +22,7 @@ from edge_server.files.models import Version
 from edge_server.identity import models
 from edge_server.run import data_folder
 from edge_server.testing.local_server import EdgeServer
+from edge_tokens.login import accept_invitation
 
 Person = Callable[..., EdgeSession]
 
@@ -331,24 +332,27 @@ def test_the_last_server_admin_stays(tmp_path: Any) -> None:
             root.admin.update_user(me)
             with pytest.raises(Forbidden):
                 root.admin.list_user_names()
-            root.admin.remove_user_from_organization("admin")
         # A server whose first admin and organization are gone starts all the same, and makes no new ones.
         token = data_folder.local_access(server.data).token
         with EdgeSession(token, server.url, "default") as second:
             assert second.whoami().user_name == "second"
-            second.admin.remove_user("admin")
             second.admin.remove_organization("default")
+            second.admin.remove_user("admin")
             deadline = time.monotonic() + 60
             while second.admin.list_organization_names():
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             second.admin.add_organization(Organization(name="lab"))
-            second.admin.add_user_to_organization("second", ["admin"], "lab")
+            code = second.admin.invite_to_organization("third", roles=["admin"], organization_name="lab")
+            third_token = accept_invitation(server.url, code).token
+            with EdgeSession(third_token, server.url, "lab") as third:
+                code = third.admin.invite_to_organization("second")
+            accept_invitation(server.url, code, token)
         server.restart()
         access = data_folder.local_access(server.data)
         assert access.organization == "lab"
         with EdgeSession(access.token, access.url, "lab") as second:
-            assert second.admin.list_user_names() == ["second"]
+            assert second.admin.list_user_names() == ["second", "third"]
             assert second.admin.list_organization_names() == ["lab"]
     finally:
         server.close()

@@ -81,15 +81,15 @@ class World:
 
     def thing(self, folder: str) -> tuple[str, str]:
         """A thing of `THINGS` that is there: its folder, and its address."""
-        (made,) = [entry for entry in THINGS if entry[0] == folder]
+        (known,) = [entry for entry in THINGS if entry[0] == folder]
         for parent in THINGS:
             if folder.startswith(f"{parent[0]}/{parent[1]}/") or (folder, parent[0]) == (
                 "compute/placeholders",
                 "compute/app-profiles",
             ):
                 self.thing(parent[0])
-        assert self.own("POST", made[0], hidden(made[2])).status_code in (201, 409)
-        return made[0], f"{made[0]}/{made[1]}"
+        assert self.own("POST", known[0], hidden(known[2])).status_code in (201, 409)
+        return known[0], f"{known[0]}/{known[1]}"
 
     def invitation(self, user_name: str | None = None) -> dict[str, Any]:
         body = {"user_name": user_name or f"new-{secrets.token_hex(4)}", "email": f"{HIDDEN}@example.org"}
@@ -117,10 +117,10 @@ Recipe = Callable[[World], requests.Response]
 
 def add(folder: str) -> Recipe:
     def recipe(world: World) -> requests.Response:
-        (made,) = [entry for entry in THINGS if entry[0] == folder]
+        (known,) = [entry for entry in THINGS if entry[0] == folder]
         world.thing(folder)
-        assert world.own("DELETE", f"{made[0]}/{made[1]}").status_code == 204
-        return world.own("POST", made[0], hidden(made[2]))
+        assert world.own("DELETE", f"{known[0]}/{known[1]}").status_code == 204
+        return world.own("POST", known[0], hidden(known[2]))
 
     return recipe
 

@@ -43,7 +43,7 @@ DAY = 24 * 3600
 def namespace_of(operation: str) -> str:
     """Where the operation stands in a client's session, written down apart from the server's own answer to that."""
     first, _, rest = operation.partition(".")
-    if first in ("members", "invitations"):
+    if first in ("members", "invitations", "audit"):
         return "admin"
     return "billing" if first == "admin" and rest.startswith("billing.") else first
 
@@ -471,11 +471,12 @@ def test_a_limited_token_accepts_no_invitation(edge_server: EdgeServer, everythi
 def test_an_invitation_by_a_limited_token_is_no_way_into_another_organization(
     edge_server: EdgeServer, everything: tuple[Api, str, str]
 ) -> None:
-    """What a server admin invites to gives a first token to who has none, in all of that user's organizations."""
-    root, own, other = everything
+    """What a server admin invites to gives a first token to who has none, in all organizations they may appoint in."""
+    root, own, taken = everything
+    other = edge_server.create_organization()
 
-    def code(api: Api) -> str:
-        name = edge_server.create_user(organization=other, roles=["admin"])
+    def code(api: Api, where: str = other) -> str:
+        name = edge_server.create_user(organization=where, roles=["admin"])
         invited = api.call("POST", f"/v1/orgs/{own}/invitations", json={"user_name": name})
         assert invited.status_code == 201, invited.text
         return str(invited.json()["code"])
@@ -484,6 +485,7 @@ def test_an_invitation_by_a_limited_token_is_no_way_into_another_organization(
     accepted = nobody.call("POST", "/v1/invitations/accept", json={"code": code(limited(root, f"org:{own}"))})
     refused(accepted, 401, "unauthenticated")
     assert nobody.call("POST", "/v1/invitations/accept", json={"code": code(root)}).json()["token"]
+    refused(nobody.call("POST", "/v1/invitations/accept", json={"code": code(root, taken)}), 401, "unauthenticated")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from edge_admin.invitation import Invitation as InvitationRecord
 from edge_admin.wire import AdminQuery, InvitationPage, Invite
-from edge_server.accounts.member_routes import refuse_member
+from edge_server.accounts.member_routes import refuse_member, refuse_own_appointment
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, conflict
 from edge_server.identity import directory, token_values
@@ -78,6 +78,8 @@ def add(routes: Routes, context: OwnContext) -> None:
             else:
                 user = directory.find_user(session, request.user_name)
                 if user is not None:
+                    refuse_own_appointment(user)
+                if user is not None and user.activated_at is not None:
                     refuse_member(session, user, organization)
                 _sweep(session, request.user_name, organization)
                 invitation = Invitation(
@@ -139,10 +141,12 @@ def add(routes: Routes, context: OwnContext) -> None:
                 return context.secret_answer(accepted)
             if invitation.expires_at <= context.now():
                 raise Refusal(410, "expired", "this invitation has expired; ask for a new one")
+            if not _may_invite(session, invitation):
+                raise context.not_found(
+                    "this invitation has ended, as who made it may not invite any more; ask an admin for a new one"
+                )
             user = _invited_user(session, invitation, me)
-            refuse_member(session, user, invitation.organization)
-            roles = [role for role in directory.ROLES if getattr(invitation, role)]
-            directory.add_member(session, user, invitation.organization, roles)
+            _join(session, user, invitation)
             value = None
             if me is None:
                 token, value = directory.add_token(session, user, note=INVITED_NOTE)
@@ -180,21 +184,53 @@ def _invited_user(session: Session, invitation: Invitation, me: Caller | None) -
     return user
 
 
+def _may_invite(session: Session, invitation: Invitation) -> bool:
+    """Whether who made an invitation could make it now: it ends with their right, as signed addresses do.
+
+    So nobody keeps a way back into an organization that they have left, and no server admin one into an
+    organization that has an admin now.
+    """
+    creator = invitation.creator
+    admin = select(Membership.id).where(
+        Membership.user_id == creator.id, Membership.organization_id == invitation.organization_id, Membership.admin
+    )
+    if session.scalar(admin) is not None:
+        return True
+    return creator.server_admin and not directory.has_admin(session, invitation.organization_id)
+
+
+def _join(session: Session, user: User, invitation: Invitation) -> None:
+    """Make an invited user a member; one who was one before their first token stays as they are."""
+    if user.activated_at is None:
+        own = select(Membership.id).where(
+            Membership.user_id == user.id, Membership.organization_id == invitation.organization_id
+        )
+        if session.scalar(own) is not None:
+            return
+    refuse_member(session, user, invitation.organization)
+    roles = [role for role in directory.ROLES if getattr(invitation, role)]
+    directory.add_member(session, user, invitation.organization, roles)
+
+
 def _may_have_first_token(session: Session, user: User, invitation: Invitation) -> bool:
     """Whether an invitation is enough to act for a user who exists.
 
     Otherwise whoever may invite could invite someone else's user, accept it, and be that user. So
-    they must never have had a token, and have nothing that the inviter could not have given them.
+    they must never have had a token, and have nothing that the inviter could not have given them: a
+    server admin makes others server admins, and members where there is no admin, and no more.
     """
     if user.activated_at is not None:
         return False
-    creator = invitation.creator
-    if creator.server_admin and creator.removed_at is None and not invitation.limited:
-        return True
-    elsewhere = select(Membership.id).where(
+    by_server_admin = invitation.creator.server_admin and not invitation.limited
+    if user.server_admin and not by_server_admin:
+        return False
+    elsewhere = select(Membership.organization_id).where(
         Membership.user_id == user.id, Membership.organization_id != invitation.organization_id
     )
-    return not user.server_admin and session.scalar(elsewhere.limit(1)) is None
+    return all(
+        by_server_admin and not directory.has_admin(session, organization_id)
+        for organization_id in session.scalars(elsewhere)
+    )
 
 
 def _accepted_before(session: Session, invitation: Invitation, key: str | None) -> Accepted:

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session, joinedload
 from edge_admin.member import Member as MemberRecord
 from edge_admin.wire import AddMember, AdminQuery, MemberPage
 from edge_server.accounts import standing
-from edge_server.base.problems import already_exists, not_found
+from edge_server.base.problems import Refusal, already_exists, conflict, not_found
 from edge_server.identity import directory
 from edge_server.identity.models import Membership, Organization, User
+from edge_server.web import permissions
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import APPOINTER, ORG_ADMIN
 from edge_server.web.routes import Routes
@@ -46,6 +47,7 @@ def add(routes: Routes, context: OwnContext) -> None:
             user = directory.find_user(session, addition.user_name)
             if user is None:
                 raise context.not_found("the user cannot be found; invite them")
+            refuse_own_appointment(user)
             refuse_member(session, user, organization)
             directory.add_member(session, user, organization, set(addition.roles))
             row = _get(session, organization.id, addition.user_name)
@@ -68,12 +70,15 @@ def add(routes: Routes, context: OwnContext) -> None:
         with context.write(context.SERVER) as session:
             row = _get(session, context.member().organization_id, user_name)
             context.require_unchanged(row)
+            refuse_own_appointment(row.user)
             fixed = ["user_name", "first_name", "last_name", "email", "home"]
             record = context.patched(_record(row), patch, fixed=fixed)
             if record.license_name != row.user.license_name:
                 if row.user.home_organization_id != row.organization_id:
                     raise context.bad_entry("license_name: only the admins of the user's home organization change it")
                 row.user.license_name = record.license_name
+            if "admin" not in record.roles and directory.is_last_admin(session, row):
+                raise _last_admin(user_name)
             row.admin, row.developer = "admin" in record.roles, "developer" in record.roles
             session.flush()
             context.audit(user_name=user_name, roles=_roles(row), license_name=record.license_name or "")
@@ -86,6 +91,8 @@ def add(routes: Routes, context: OwnContext) -> None:
         with context.write(context.SERVER) as session:
             row = _get(session, context.member().organization_id, user_name)
             context.require_unchanged(row)
+            if directory.is_last_admin(session, row):
+                raise _last_admin(user_name)
             standing.end(session, events, row)
             session.delete(row)
             context.audit(user_name=user_name)
@@ -112,6 +119,20 @@ def refuse_member(session: Session, user: User, organization: Organization) -> N
     )
     if session.scalar(membership) is not None:
         raise already_exists(f"{user.user_name} is a member already; change their roles instead")
+
+
+def refuse_own_appointment(user: User) -> None:
+    """See that a server admin, who appoints where there is no admin, appoints somebody else.
+
+    Raises:
+        Refusal: it is themselves; running the server opens no organization's data.
+    """
+    if permissions.member().appointing and user.id == permissions.caller().id:
+        raise Refusal(403, "forbidden", "a server admin appoints others, not themselves; make somebody else its admin")
+
+
+def _last_admin(user_name: str) -> Refusal:
+    return conflict(f"{user_name} is the last admin of the organization; make another member admin first")
 
 
 def _of(organization_id: int) -> sa.Select[Any]:

@@ -15,7 +15,7 @@ from edge_server.accounts import departures, standing
 from edge_server.accounts.departures import Departures
 from edge_server.base.problems import Refusal, conflict, not_found
 from edge_server.identity import directory
-from edge_server.identity.models import User
+from edge_server.identity.models import Membership, Organization, User
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import SERVER_ADMIN
 from edge_server.web.routes import Routes
@@ -87,6 +87,7 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
             context.require_unchanged(row)
             if row.server_admin and directory.is_last_server_admin(session, row):
                 raise _last_server_admin()
+            refuse_last_admin(session, row)
             places = [organization for _, organization in directory.memberships(session, row.id)]
             context.audit_in(*places, about={"user_name": user_name}, server=True)
             leaving.remove(session, row)
@@ -103,6 +104,22 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
             places = [organization for _, organization in directory.memberships(session, row.id)]
             context.audit_in(*places, about={"user_name": user_name}, server=True)
         return context.nothing()
+
+
+def refuse_last_admin(session: Session, user: User) -> None:
+    """See that no organization is left without an admin when a user is removed.
+
+    Raises:
+        Refusal: the user is the last admin of one.
+    """
+    memberships = select(Membership).join(Organization).where(Membership.user_id == user.id)
+    for membership in session.scalars(memberships.where(Organization.status != directory.DELETING)):
+        if directory.is_last_admin(session, membership):
+            raise conflict(
+                f"{user.user_name} is the last admin of {membership.organization.name}; remove that organization, or "
+                f"make another member admin first: {user.user_name} can, or on the server's machine its operator in "
+                f"their name, with `edge server env --user {user.user_name}`"
+            )
 
 
 def _present() -> sa.Select[Any]:

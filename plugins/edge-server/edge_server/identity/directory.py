@@ -278,10 +278,30 @@ def is_open(session: Session, organization_id: int) -> bool:
     return session.scalar(row) is not None
 
 
-def has_admin(session: Session, organization_id: int) -> bool:
-    """Whether an organization has an admin."""
-    admin = select(Membership.id).where(Membership.organization_id == organization_id, Membership.admin).limit(1)
-    return session.scalar(admin) is not None
+def has_admin(session: Session, organization_id: int, *, besides: User | None = None) -> bool:
+    """Whether an organization has an admin; one who has never had a token has not taken it over yet.
+
+    Args:
+        session: a transaction; a writing one for `SERVER`, if it is to stay true.
+        organization_id: which.
+        besides: an admin who does not count.
+    """
+    admin = (
+        select(Membership.id)
+        .join(Membership.user)
+        .where(Membership.organization_id == organization_id, Membership.admin, User.activated_at.is_not(None))
+    )
+    if besides is not None:
+        admin = admin.where(User.id != besides.id)
+    return session.scalar(admin.limit(1)) is not None
+
+
+def is_last_admin(session: Session, membership: Membership) -> bool:
+    """Whether nobody would look after an organization without this member."""
+    user = membership.user
+    if not membership.admin or user.activated_at is None:
+        return False
+    return not has_admin(session, membership.organization_id, besides=user)
 
 
 def server_admins(session: Session) -> list[User]:

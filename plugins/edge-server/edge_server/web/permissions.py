@@ -49,7 +49,7 @@ PEOPLE = {
     MEMBER: "members of the organization",
     DEVELOPER: "the organization's developers and admins",
     ORG_ADMIN: "the organization's admins",
-    APPOINTER: "the organization's admins, or a server admin while it has none",
+    APPOINTER: "the organization's admins, or a server admin for others while it has none",
     SERVER_ADMIN: "server admins",
 }
 """Whom a rule lets in, for people."""
