@@ -14,8 +14,10 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urljoin
 
 import pytest
+import requests.adapters
 
 from edge_core import retries
 from edge_core.errors import (
@@ -59,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         if headers.get("Connection") == "close":
             self.close_connection = True
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = handle_any
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = handle_any
 
     def log_message(self, *args: object) -> None:
         pass
@@ -110,6 +112,42 @@ def test_a_call_carries_token_request_id_and_user_agent(fake: Fake) -> None:
     assert headers["Authorization"] == "Bearer edg_secret"
     assert len(headers["X-Request-ID"]) == 16
     assert headers["User-Agent"].startswith("myapp/1.2 edge-core/")
+
+
+def test_a_call_of_a_plugin_names_it_also_to_a_signed_address(fake: Fake) -> None:
+    fake.answer(200, ME)
+    plugin = session(fake.url).http.for_plugin("edge_core.whoami")
+    plugin.get("/v1/users/me")
+    plugin.signed("GET", "v1/content/k?signature=s").close()
+    for _, _, headers, _ in fake.seen:
+        assert re.fullmatch(r"edge-core/\S+ requests/\S+ edge-core/\S+", headers["User-Agent"])
+
+
+def test_a_call_to_a_signed_address_has_the_callers_headers_and_body_and_no_further(fake: Fake) -> None:
+    fake.answer(200, b"")
+    session(fake.url).http.core.signed("PUT", "v1/parts/1?signature=s", headers={"Content-MD5": "x"}, body=b"part")
+    ((method, _, headers, body),) = fake.seen
+    assert (method, body) == ("PUT", b"part")
+    assert (headers["Content-MD5"], headers["Content-Length"]) == ("x", "4")
+    sent = set(headers) - {"Host", "Accept-Encoding"}  # by http.client
+    assert sent == {"Content-MD5", "Content-Length", "User-Agent"}
+
+
+def test_a_call_may_wait_longer_for_bytes_than_its_session(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    timeouts: list[Any] = []
+    send = requests.adapters.HTTPAdapter.send
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        timeouts.append(options["timeout"])
+        return send(*arguments, **options)
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", noting)
+    fake.answer(200, ME)
+    client = session(fake.url, timeout=(1, 2)).http.core
+    for timeout in (None, 7):
+        client.fetch("GET", "/v1/x", timeout=timeout)
+        client.fetch_signed("GET", "v1/x", timeout=timeout)
+    assert timeouts == [(1, 2), (1, 2), (1, 7), (1, 7)]
 
 
 def test_set_whoami_overwrites_with_none_what_is_left_out(fake: Fake) -> None:
@@ -259,7 +297,8 @@ def test_a_post_is_tried_again_under_the_same_idempotency_key(fake: Fake) -> Non
     fake.answer(201, {"made": True})
     edge = session(fake.url)
     assert edge.http.core.post("/v1/things", json={"a": 1}) == {"made": True}
-    assert len({headers["Idempotency-Key"] for _, _, headers, _ in fake.seen}) == 1
+    (key,) = {headers["Idempotency-Key"] for _, _, headers, _ in fake.seen}
+    assert re.fullmatch("[0-9a-f]{32}", key)
     assert {body for _, _, _, body in fake.seen} == {b'{"a": 1}'}
     edge.http.core.post("/v1/things", json={"a": 1})
     assert fake.seen[-1][2]["Idempotency-Key"] != fake.seen[0][2]["Idempotency-Key"]
@@ -342,13 +381,38 @@ def test_redirects_within_the_service_are_followed(fake: Fake) -> None:
     fake.answer(200, ME)
     assert session(fake.url).whoami().user_name == "ada"
     assert fake.seen[1][1] == "/v1/users/you"
+    assert fake.seen[1][2]["Authorization"] == "Bearer edg_secret"
+
+
+def test_a_redirect_to_nowhere_leads_to_the_same_address(fake: Fake) -> None:
+    fake.answer(301, b"")
+    fake.answer(200, ME)
+    assert session(fake.url).whoami().user_name == "ada"
+    assert [path for _, path, _, _ in fake.seen] == ["/v1/users/me"] * 2
+
+
+@pytest.mark.parametrize(("method", "followed"), [("GET", True), ("HEAD", True), ("PUT", False), ("POST", False)])
+def test_a_redirect_is_followed_by_what_only_reads(fake: Fake, method: str, followed: bool) -> None:
+    fake.answer(301, b"", Location="/v1/you")
+    fake.answer(200, b"")
+    client = session(fake.url).http.core
+    if followed:
+        assert client.fetch(method, "/v1/me").status == 200
+    else:
+        with pytest.raises(BadResponse, match="redirects to"):
+            client.fetch(method, "/v1/me")
+    assert [path for _, path, _, _ in fake.seen] == ["/v1/me", "/v1/you"][: 1 + followed]
 
 
 @pytest.mark.parametrize("target", ["http://127.0.0.1:1/", "//evil.example.com/v1", "https://127.0.0.1/"])
 def test_the_token_follows_no_redirect_elsewhere(fake: Fake, target: str) -> None:
     fake.answer(302, b"", Location=target)
-    with pytest.raises(BadResponse, match="redirects to"):
+    with pytest.raises(BadResponse) as raised:
         session(fake.url).whoami()
+    assert str(raised.value) == (
+        f"{fake.url}/v1/users/me redirects to {urljoin(fake.url, target)}, where the token must not go; if that is the "
+        "right address, make it the service URL"
+    )
     assert len(fake.seen) == 1
 
 
@@ -389,6 +453,26 @@ def test_a_signed_address_is_of_http(fake: Fake, url: str) -> None:
         with pytest.raises(BadResponse, match="not of HTTP"):
             use(url)
     assert fake.seen == []
+
+
+def test_a_signed_address_has_tls_where_the_service_has_it(fake: Fake) -> None:
+    absolute = session("https://edge.example.com/api").http.core.absolute
+    assert absolute("v1/content/k?signature=s") == "https://edge.example.com/api/v1/content/k?signature=s"
+    assert absolute("https://store.example.com/k") == "https://store.example.com/k"
+    with pytest.raises(BadResponse) as raised:
+        absolute("http://store.example.com/k?signature=s")
+    assert str(raised.value) == (
+        "https://edge.example.com/api gives an address without TLS (http://store.example.com/k), where content would "
+        "travel in clear; tell the server's operator"
+    )
+    with pytest.raises(BadResponse) as raised:
+        absolute("ftp://store.example.com/k")
+    assert str(raised.value) == (
+        "https://edge.example.com/api gives an address that is not of HTTP; tell the server's operator"
+    )
+    absolute = session(fake.url).http.core.absolute
+    for url in ("http://store.example.com/k", "https://store.example.com/k"):
+        assert absolute(url) == url
 
 
 @pytest.mark.parametrize("status", [200, 400])
@@ -619,6 +703,7 @@ def test_each_attempt_is_a_line_of_the_log(
         session(f"http://127.0.0.1:{(port := free_port())}", retries=0).http.core.signed(
             "GET", "v1/c?signature=private"
         )
+    assert re.fullmatch("[0-9a-f]{16}", raised.value.request_id or "")
     lines = [record.getMessage() for record in caplog.records if record.name == "edge"]
     sent = f"[request {fake.seen[0][2]['X-Request-ID']}, token edg_secr***]"
     assert lines == [
