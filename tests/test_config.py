@@ -90,20 +90,81 @@ def test_a_profile_file_may_begin_with_a_byte_order_mark(profiles: Path) -> None
     assert settings()[:3] == ("edg_profile", URL, "lab")
 
 
+def refused(**arguments: object) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        settings(**arguments)
+    return str(raised.value)
+
+
+MISSING = (
+    "missing settings: api_token (argument api_token= or EDGE_API_TOKEN or JUPYTERHUB_API_TOKEN); a profile in {} can "
+    "give them as well"
+)
+
+
 def test_a_profiles_token_goes_to_that_profiles_service_only(profiles: Path) -> None:
-    with pytest.raises(ConfigurationError, match="has a token, but for another service_url"):
-        EdgeSession(service_url="https://evil.example.com")
+    for profile in (None, "default"):
+        assert refused(service_url="https://evil.example.com", profile=profile) == (
+            f"{MISSING.format(profiles)} (profile [default] has a token, but for another service_url)"
+        )
+    same = settings(service_url=f"{URL}/", profile="default")
+    assert same.api_token == "edg_profile", "a slash at the end makes no other service"
+    assert settings(service_url=URL, organization="far")[:3] == ("edg_profile", URL, "far")
+
+
+def test_a_profiles_token_without_its_service_goes_nowhere(profiles: Path) -> None:
+    profiles.write_text("[default]\napi_token = edg_profile\norganization = lab\n")
+    assert refused(service_url="https://evil.example.com") == (
+        f"{MISSING.format(profiles)} (profile [default] has a token, but for another service_url)"
+    )
+    assert "missing settings: api_token (" in refused()
+
+
+def test_a_profile_without_a_token_is_not_blamed_for_its_service(profiles: Path) -> None:
+    assert refused(profile="tokenless", organization="lab") == MISSING.format(profiles)
+    assert refused(profile="tokenless", organization="lab", service_url=URL) == MISSING.format(profiles)
+    assert settings(api_token="edg_a", profile="tokenless", organization="lab")[:2] == (
+        "edg_a",
+        "https://third.example.com",
+    )
+
+
+def test_a_profile_may_be_indented_and_spaced(profiles: Path) -> None:
+    profiles.write_text(f"[default]\napi_token:   edg_profile  \nservice_url = {URL}//  \norganization = lab \n")
+    assert settings()[:3] == ("edg_profile", URL, "lab")
+
+
+def test_without_a_profile_nothing_is_missed_but_what_is_missing(profiles: Path) -> None:
+    profiles.write_text("[other]\n")
+    assert refused(service_url=URL, organization="lab") == MISSING.format(profiles)
+    profiles.unlink()
+    assert refused(service_url=URL, organization="lab") == MISSING.format(profiles)
+    sentence = f"there is no profile [other] in {profiles}; add it or leave profile= out"
+    assert refused(service_url=URL, organization="lab", profile="other") == sentence
+
+
+def test_a_setting_that_a_profile_cannot_have_is_named(profiles: Path) -> None:
+    profiles.write_text("[default]\nzeal = 1\ntoken = edg_secret\n")
+    assert refused() == (
+        f"profile [default] in {profiles} has no setting 'token'; it may hold api_token, service_url, organization"
+    )
 
 
 def test_a_profile_that_is_named_must_exist(profiles: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"no profile \[nowhere\]"):
-        EdgeSession("edg_a", URL, "lab", profile="nowhere")
+    assert refused(api_token="edg_a", service_url=URL, organization="lab", profile="nowhere") == (
+        f"there is no profile [nowhere] in {profiles}; add it or leave profile= out"
+    )
 
 
 def test_a_profile_file_others_can_read_is_refused(profiles: Path) -> None:
-    profiles.chmod(0o644)
-    with pytest.raises(ConfigurationError, match="chmod 600"):
-        EdgeSession()
+    for mode in (0o644, 0o640, 0o620, 0o601, 0o777):
+        profiles.chmod(mode)
+        assert refused() == (f"{profiles} may hold a token but other users can read it; run: chmod 600 {profiles}"), (
+            oct(mode)
+        )
+    for mode in (0o600, 0o400, 0o700):
+        profiles.chmod(mode)
+        assert settings().api_token == "edg_profile"
 
 
 @pytest.mark.parametrize(
@@ -271,3 +332,75 @@ def test_a_timeout_is_two_positive_numbers_or_refused(timeout: Any) -> None:
     except ConfigurationError:
         return
     assert all(isinstance(part, float) and 0 < part <= 86_400 for part in seconds)
+
+
+REMEDY = "use an address such as https://edge.example.com/services/api"
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("https://edge.example.com:port", f"the service URL is not valid; {REMEDY}"),
+        ("https://[::1", f"the service URL is not valid; {REMEDY}"),
+        *(
+            (url, f"the service URL holds a user name or password, which would show in logs; {REMEDY}")
+            for url in ("https://ada@edge.example.com", "https://:secret@edge.example.com", "https://@edge.example.com")
+        ),
+        *(
+            (url, f"the service URL {url!r} is not valid; {REMEDY}")
+            for url in (
+                "edge.example.com",
+                "ftp://edge.example.com",
+                "https:///services/api",
+                "https://edge.example.com/a b",
+                "https://edge.example.com\\evil.example.com",
+                "https://edge.example.com/\x7f",
+            )
+        ),
+        *(
+            (url, f"the service URL has a query or fragment, which no service has; {REMEDY}")
+            for url in ("https://edge.example.com?a=1", "https://edge.example.com#a")
+        ),
+    ],
+)
+def test_a_service_url_that_is_refused_says_why(url: str, sentence: str) -> None:
+    assert refused(api_token="edg_a", service_url=url, organization="lab") == sentence
+
+
+@pytest.mark.parametrize("url", ["https://edge.example.com/", "http://127.0.0.1:8000//", "http://[::1]:8000"])
+def test_a_service_url_is_kept_without_the_slash_at_its_end(url: str) -> None:
+    assert settings(api_token="edg_a", service_url=url, organization="lab").service_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("edge.localhost", True),
+        ("[::1]", True),
+        ("127.0.0.1", True),
+        ("127.255.0.9", True),
+        ("notlocalhost", False),
+        ("localhost.example.com", False),
+        ("127.0.0.1.example.com", False),
+        ("127.0.0", False),
+        ("128.0.0.1", False),
+    ],
+)
+def test_a_token_in_clear_is_warned_of_unless_it_stays_on_this_machine(host: str, loopback: bool) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        EdgeSession("edg_a", f"http://{host}:8000", "lab")
+    assert [str(warning.message) for warning in caught] == [
+        f"the API token travels in clear to {host}, since the service URL begins with http://; use https://"
+    ] * (not loopback)
+
+
+@pytest.mark.parametrize("token", ["edg_a b", "edg_\x7f", "edg_\x1fa", "edg_\u00e4", "edg_a\nb"])
+def test_a_token_with_a_character_that_no_token_has_is_refused(token: str) -> None:
+    sentence = "the API token has a space or a character no token has; copy it again"
+    assert refused(api_token=token, service_url=URL, organization="lab") == sentence
+
+
+def test_a_token_of_another_server_may_have_any_visible_character() -> None:
+    assert settings(api_token="!~", service_url=URL, organization="lab").api_token == "!~"

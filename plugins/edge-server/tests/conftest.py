@@ -9,9 +9,10 @@ import pytest
 from edge_server.testing.local_server import EdgeServer
 
 from .bringing import bring
+from .guarded import place
 from .wire import Api, client, close_all
 
-__all__ = ["bring"]
+__all__ = ["bring", "place"]
 
 
 @pytest.fixture(autouse=True)

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import flask
 import pytest
 import sqlalchemy as sa
-from werkzeug.test import TestResponse
 
 from edge_server.base import clock, problems
 from edge_server.base.problems import CannotStart
 from edge_server.data.database import SERVER
-from edge_server.data.declarative import Base
-from edge_server.identity import directory, token_use, token_values
+from edge_server.identity import directory, token_scopes, token_use, token_values
 from edge_server.identity.models import Membership, Organization, Token, User
-from edge_server.keys.signing import Signer
-from edge_server.run.app import engines_at
-from edge_server.web import counting, engines, permissions
-from edge_server.web.engines import Engines
+from edge_server.web import permissions
 from edge_server.web.permissions import Rule
+
+from .guarded import USERS, Place, address, refusal
 
 NEEDS_TOKEN = "this needs an API token; send it in the header Authorization: Bearer TOKEN"
 MISTYPED = "the API token is mistyped or cut off; copy it again, or make a new one"
@@ -36,102 +29,6 @@ FORBIDDEN = {
     Rule.APPOINTER: "this is for the organization's admins, or a server admin while it has none; ask one of them",
     Rule.SERVER_ADMIN: "this is for server admins; ask one of them",
 }
-
-
-@dataclasses.dataclass
-class Place:
-    """An app with a view for each rule, over the organizations `lab`, which has an admin, and `orphan`, which has none.
-
-    Attributes:
-        tokens: of each user, by the user's name.
-        counted: the organizations that requests were counted for.
-        view: what every view does, beside saying what it learned.
-    """
-
-    app: flask.Flask
-    engines: Engines
-    tokens: dict[str, str]
-    counted: list[int]
-    view: Callable[[], object]
-
-    def get(self, path: str, user: str | None = None, **headers: str) -> TestResponse:
-        if user is not None:
-            headers["Authorization"] = f"Bearer {self.tokens[user]}"
-        return self.app.test_client().get(path, headers=headers, buffered=True)
-
-    def id_of(self, kind: type[User] | type[Organization], name: str) -> int:
-        column = User.user_name if kind is User else Organization.name
-        with self.engines.database.read() as session:
-            return session.scalars(sa.select(kind.id).where(column == name)).one()
-
-    def change(self, statement: Any) -> None:
-        with self.engines.database.write(SERVER) as session:
-            session.execute(statement)
-
-
-USERS = {
-    # name -> roles in `lab`, None for nobody there
-    "member": (),
-    "developer": ("developer",),
-    "admin": ("admin",),
-    "outsider": None,
-    "root": None,
-}
-
-
-def roles_of(member: permissions.Member) -> list[str]:
-    return [role for role in ("developer", "admin", "appointing") if getattr(member, role)]
-
-
-def view_of(name: str, rule: Rule, place: list[Place]) -> Callable[..., Any]:
-    def view(org: str | None = None) -> dict[str, Any]:
-        place[0].view()
-        caller, member = permissions.caller_at_hand(), permissions.member_at_hand()
-        return {
-            "operation": permissions.operation_at_hand(),
-            "caller": None if caller is None else [caller.id, caller.user_name, caller.server_admin],
-            "member": None if member is None else [member.organization_id, *roles_of(member)],
-            "signing_uid": None if member is None else member.signing_uid,
-        }
-
-    view.__dict__.update(operation_id=name, who=rule, secret_answer=False, limit=None, namespace="test")
-    return view
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    parts = engines_at(tmp_path, Signer(b""))
-    tokens = {}
-    with contextlib.closing(parts.database):
-        Base.metadata.create_all(parts.database.engine)
-        with parts.database.write(SERVER) as session:
-            lab = directory.create_organization(session, [], "lab")
-            directory.create_organization(session, [], "orphan")
-            for name, roles in USERS.items():
-                user = directory.create_user(session, name, server_admin=name == "root")
-                if roles is not None:
-                    directory.add_member(session, user, lab, roles)
-                tokens[name] = directory.create_token(session, user)
-        app = flask.Flask("test", static_folder=None)
-        engines.install(app, parts)
-        problems.install(app)
-        itself: list[Place] = []
-        for rule in Rule:
-            path = f"/v1/orgs/<org>/{rule}" if rule in permissions.OF_AN_ORGANIZATION else f"/v1/{rule}"
-            app.add_url_rule(path, view_func=view_of(f"test.{rule}", rule, itself), endpoint=rule.value)
-        permissions.install(app)
-        counted: list[int] = []
-        counting.install(app, [lambda request: counted.append(request.organization_id)])
-        itself.append(Place(app, parts, tokens, counted, lambda: None))
-        yield itself[0]
-
-
-def address(rule: Rule, organization: str = "lab") -> str:
-    return f"/v1/orgs/{organization}/{rule}" if rule in permissions.OF_AN_ORGANIZATION else f"/v1/{rule}"
-
-
-def refusal(answer: TestResponse) -> tuple[int, str, str]:
-    return answer.status_code, answer.json["code"], answer.json["detail"]
 
 
 LET_IN = {
@@ -341,8 +238,19 @@ def test_what_fails_since_the_organization_went_meanwhile_says_that(
 
 def test_the_rules_of_an_app_are_listed_by_operation(place: Place) -> None:
     rules = permissions.rules_of(place.app)
-    assert rules == {f"test.{rule}": rule for rule in Rule}
+    assert {name: rule for name, rule in rules.items() if name.startswith("test.")} == {
+        f"test.{rule}": rule for rule in Rule
+    }
     assert list(rules) == sorted(rules)
+
+
+def test_the_namespaces_of_an_app_are_those_that_need_a_token(place: Place) -> None:
+    assert permissions.namespaces_of(place.app)["test.member"] == "test"
+    assert set(permissions.namespaces_of(place.app)) == {
+        name for name, rule in permissions.rules_of(place.app).items() if rule is not Rule.ANYONE
+    }
+    with place.app.app_context():
+        assert permissions.namespaces() == ["lab", "limited", "test", "tokens", "whoami"]
 
 
 def test_a_route_without_a_rule_is_named(tmp_path: Path) -> None:
@@ -351,3 +259,150 @@ def test_a_route_without_a_rule_is_named(tmp_path: Path) -> None:
     with pytest.raises(CannotStart) as refused:
         permissions.install(app)
     assert str(refused.value) == "/v1/burn (burn) has no rule; say in its operation, by who=, who may do it"
+
+
+LACKING = (
+    "this token is limited to the scopes {} and lacks the scope {}; use a token that has it, or one without limits"
+)
+OUTSIDE_OF_ORGANIZATIONS = (
+    "this token is limited to the scopes {}, and this is outside of organizations; use a token without a scope org:NAME"
+)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "method", "path", "sentence"),
+    [
+        (["read"], "GET", address(Rule.MEMBER), None),
+        (["read"], "HEAD", address(Rule.MEMBER), None),
+        (["read"], "PUT", address(Rule.MEMBER), LACKING.format("read", "test")),
+        (["test:read"], "GET", address(Rule.MEMBER), None),
+        (["test:read"], "PUT", address(Rule.MEMBER), LACKING.format("test:read", "test")),
+        (["test"], "PUT", address(Rule.MEMBER), None),
+        (["lab", "tokens:read"], "GET", address(Rule.MEMBER), LACKING.format("lab, tokens:read", "test:read")),
+        (["org:lab"], "PUT", address(Rule.MEMBER), None),
+        (["org:orphan"], "GET", address(Rule.MEMBER), LACKING.format("org:orphan", "org:lab")),
+        (["org:lab"], "GET", address(Rule.MEMBER, "no-lab"), LACKING.format("org:lab", "org:no-lab")),
+        (["org:lab"], "GET", address(Rule.USER), OUTSIDE_OF_ORGANIZATIONS.format("org:lab")),
+        (["org:lab", "tokens"], "GET", "/v1/lab.list", LACKING.format("org:lab, tokens", "lab:read")),
+        (["org:lab"], "PUT", "/v1/tokens.list", None),
+        (["org:lab", "test"], "GET", "/v1/tokens.list", LACKING.format("org:lab, test", "tokens:read")),
+        (["org:orphan", "lab:read"], "PUT", "/v1/whoami.read", None),
+    ],
+)
+def test_a_limited_token_is_kept_to_its_scopes(
+    place: Place, scopes: list[str], method: str, path: str, sentence: str | None
+) -> None:
+    place.limit("member", *scopes)
+    answer = place.call(method, path, "member")
+    if sentence is None:
+        assert answer.status_code == 200, answer.text
+    else:
+        assert refusal(answer) == (403, "insufficient_scope", sentence)
+        assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope"'
+        assert place.counted == []
+
+
+def test_a_limited_token_is_as_limited_where_none_is_needed(place: Place) -> None:
+    place.view = lambda: permissions.optional_caller()
+    place.limit("member", "lab")
+    sentence = LACKING.format("lab", "test:read")
+    assert refusal(place.get("/v1/anyone", "member")) == (403, "insufficient_scope", sentence)
+    assert place.get("/v1/lab/things/1", "member").status_code == 200
+
+
+def test_a_token_makes_no_wider_ones_and_reaches_none(place: Place) -> None:
+    kinds: list[tuple[str, ...]] = [(), ("lab",), ("lab:read",), ("org:lab",), ("lab", "org:lab"), ("tokens",)]
+    parsed = {kind: token_scopes.parse(kind) if kind else token_scopes.UNLIMITED for kind in kinds}
+    refused: set[tuple[str, ...]] = set()
+
+    def compare() -> None:
+        for kind, scopes in parsed.items():
+            assert permissions.within_reach(Token(scopes=list(kind) or None)) is (kind not in refused)
+            if kind in refused:
+                with pytest.raises(problems.Refusal) as refusal:
+                    permissions.require_scopes_within(scopes)
+                assert (refusal.value.status, refusal.value.code) == (403, "insufficient_scope")
+                assert refusal.value.detail == (
+                    "this token is limited to the scopes lab, and makes only tokens as limited; leave the scopes out, "
+                    "or use a token without limits"
+                )
+            else:
+                permissions.require_scopes_within(scopes)
+
+    place.view = compare
+    assert place.get("/v1/lab.list", "member").status_code == 200
+    place.limit("member", "lab")
+    refused = {(), ("org:lab",), ("tokens",)}
+    assert place.get("/v1/lab.list", "member").status_code == 200
+
+
+def test_what_is_limited_is_limited_for_each_user(place: Place) -> None:
+    for user in ("member", "outsider"):
+        for _ in range(2):
+            assert place.get("/v1/limited/user", user).status_code == 200
+        answer = place.get("/v1/limited/user", user)
+        assert refusal(answer)[:2] == (429, "too_many_requests")
+        assert answer.json["detail"].startswith("you search more often than this server allows; wait ")
+    assert place.get(address(Rule.USER), "member").status_code == 200
+    for _ in range(2):
+        assert place.get("/v1/limited/anyone").status_code == 200
+    assert place.get("/v1/limited/anyone", "developer").status_code == 429, "nobody looked at the token: its address"
+
+
+def test_wrong_tokens_are_limited_for_each_address_and_right_ones_are_not(place: Place) -> None:
+    wrong = [f"Bearer {token_values.new_token()}", "Bearer edg_x", "Bearer x"]
+    for _ in range(20):
+        assert place.get("/v1/user").status_code == 401
+        assert place.get("/v1/user", Authorization="Basic x").status_code == 401
+    for number in range(100):
+        assert place.get("/v1/user", Authorization=wrong[number % 3]).status_code == 401
+    for header in wrong:
+        answer = place.get("/v1/user", Authorization=header)
+        assert refusal(answer)[:2] == (429, "too_many_requests")
+        assert answer.json["detail"].startswith("too many wrong tokens, invitation codes or signatures come from")
+    assert place.get("/v1/user", "member").status_code == 200
+
+
+def test_a_renewed_token_takes_the_place_of_the_former_when_it_is_first_used(place: Place) -> None:
+    with place.engines.database.write(SERVER) as session:
+        digest = token_values.digest(place.tokens["member"])
+        former = session.scalars(sa.select(Token).where(Token.digest == digest)).one()
+        successor, renewed = directory.renew_token(session, former)
+        uid = successor.uid
+    assert place.get("/v1/user", "member").status_code == 200, "both are good until then"
+    callers: list[permissions.Caller] = []
+    place.view = lambda: callers.append(permissions.caller())
+    assert place.get("/v1/user", Authorization=f"Bearer {renewed}").status_code == 200
+    assert refusal(place.get("/v1/user", "member")) == (401, "unauthenticated", UNKNOWN)
+    assert (callers[0].token_uid, callers[0].token_expires_at) == (uid, None)
+    assert callers[0].scopes == token_scopes.UNLIMITED
+
+
+def test_a_view_learns_what_the_token_is_limited_to_and_when_it_ends(place: Place) -> None:
+    place.limit("member", "test:read")
+    end = clock.now() + dt.timedelta(hours=1)
+    place.change(
+        sa.update(Token).where(Token.digest == token_values.digest(place.tokens["member"])).values(expires_at=end)
+    )
+    callers: list[permissions.Caller] = []
+    place.view = lambda: callers.append(permissions.caller())
+    place.get("/v1/user", "member")
+    assert callers[0].scopes == token_scopes.parse(["test:read"])
+    assert callers[0].token_expires_at == end
+
+
+@pytest.mark.parametrize(
+    ("rule", "developer", "admin", "allowed"),
+    [
+        (Rule.MEMBER, False, False, True),
+        (Rule.DEVELOPER, False, False, False),
+        (Rule.DEVELOPER, True, False, True),
+        (Rule.DEVELOPER, False, True, True),
+        *((rule, True, False, False) for rule in (Rule.ORG_ADMIN, Rule.APPOINTER)),
+        *((rule, False, True, True) for rule in (Rule.ORG_ADMIN, Rule.APPOINTER)),
+    ],
+)
+def test_a_rule_of_an_organization_lets_in_who_has_its_role(
+    rule: Rule, developer: bool, admin: bool, allowed: bool
+) -> None:
+    assert permissions.allows(rule, developer, admin) is allowed

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import secrets
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edge_server.base import clock
 from edge_server.data.database import SERVER
-from edge_server.identity import directory, token_scopes
-from edge_server.identity.token_scopes import UNLIMITED, Scopes
+from edge_server.identity import directory
 from edge_server.keys.signing import Signer
 from edge_server.run.app import build, engines_at
 from edge_server.testing.local_server import EdgeServer
@@ -157,54 +153,6 @@ def test_a_head_is_guarded_like_the_get_that_it_is(everything: tuple[Api, str, s
     content = f"/v1/orgs/{own}/files/content"
     assert limited(root, "files:read").call("HEAD", content, params={"path": "a"}).status_code == 200
     assert limited(root, "secrets").call("HEAD", content, params={"path": "a"}).status_code == 403
-
-
-# --- what the scopes say
-
-SOME = st.frozensets(st.sampled_from(["files", "secrets"]))
-
-
-@st.composite
-def scopes_(draw: st.DrawFn) -> list[str]:
-    texts = [f"org:{name}" for name in draw(st.frozensets(st.sampled_from(["lab", "shop"])))]
-    texts += draw(SOME)
-    texts += [f"{name}:read" for name in draw(SOME)]
-    texts += ["read"] if draw(st.booleans()) else []
-    return draw(st.permutations(texts))
-
-
-def acts(scopes: Scopes) -> set[tuple[str, bool, str]]:
-    """All that a token with these may do, among a few namespaces and organizations, "other" standing for the rest."""
-    return {
-        (namespace, writes, organization)
-        for namespace, writes, organization in itertools.product(
-            ("files", "secrets", "other"), (False, True), ("lab", "shop", "other")
-        )
-        if scopes.lacking(namespace, writes=writes) is None and scopes.lacking_organization(organization) is None
-    }
-
-
-@given(scopes_(), scopes_())
-def test_scopes_are_within_others_if_they_allow_nothing_more(texts: list[str], others: list[str]) -> None:
-    narrow = token_scopes.parse(texts) if texts else UNLIMITED
-    wide = token_scopes.parse(others) if others else UNLIMITED
-    assert narrow.within(wide) == (acts(narrow) <= acts(wide))
-    assert narrow.within(UNLIMITED)
-    kept = narrow.texts()
-    assert (UNLIMITED if kept is None else token_scopes.parse(kept)) == narrow, "kept as it was meant"
-
-
-@pytest.mark.parametrize(
-    ("texts", "kept"),
-    [
-        (["read", "files"], ["files:read"]),
-        (["files", "files:read"], ["files"]),
-        (["org:lab", "files", "files"], ["files", "org:lab"]),
-        (["org:read"], ["org:read"]),
-    ],
-)
-def test_each_limit_is_kept_once(texts: list[str], kept: list[str]) -> None:
-    assert token_scopes.parse(texts).texts() == kept
 
 
 @pytest.mark.parametrize(
