@@ -5,10 +5,12 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_server.files.paths import MAX_DEPTH, MAX_SEGMENT, BadPath, join, parse, show
+
+at_any_speed = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,7 @@ def test_a_path_is_shown_as_it_is_up_to_200_characters(path: str, shown: str) ->
     assert show(path) == shown
 
 
+@at_any_speed
 @given(st.text())
 def test_whatever_is_sent_is_a_path_or_refused(text: str) -> None:
     sentence = ""
@@ -114,6 +117,7 @@ def test_whatever_is_sent_is_a_path_or_refused(text: str) -> None:
         assert not any(unicodedata.category(character) in ("Cc", "Cs") for character in segment)
 
 
+@at_any_speed
 @given(st.text(max_size=300))
 def test_a_path_shows_without_what_could_mislead(text: str) -> None:
     shown = show(text)

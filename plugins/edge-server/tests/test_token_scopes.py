@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_server.identity import token_scopes
 from edge_server.identity.token_scopes import UNLIMITED, Scopes
+
+at_any_speed = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 SOME = st.frozensets(st.sampled_from(["files", "secrets"]))
 
@@ -34,6 +36,7 @@ def acts(scopes: Scopes) -> set[tuple[str, bool, str]]:
     }
 
 
+@at_any_speed
 @given(scopes_(), scopes_())
 def test_scopes_are_within_others_if_they_allow_nothing_more(texts: list[str], others: list[str]) -> None:
     narrow = token_scopes.parse(texts) if texts else UNLIMITED
