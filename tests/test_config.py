@@ -316,6 +316,7 @@ def test_each_value_comes_from_the_first_place_that_gives_it(
             assert {name: getattr(config, name) for name in VALUES} == expected
 
 
+@hypothesis.settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.one_of(
         st.none(),
