@@ -26,7 +26,9 @@ OUTSIDE = "the organization cannot be found, or you are not in it; check its sho
 FORBIDDEN = {
     Rule.DEVELOPER: "this is for the organization's developers and admins; ask one of them",
     Rule.ORG_ADMIN: "this is for the organization's admins; ask one of them",
-    Rule.APPOINTER: "this is for the organization's admins, or a server admin for others while it has none; ask one of them",
+    Rule.APPOINTER: (
+        "this is for the organization's admins, or a server admin for others while it has none; ask one of them"
+    ),
     Rule.SERVER_ADMIN: "this is for server admins; ask one of them",
 }
 
