@@ -7,12 +7,17 @@ import decimal
 import enum
 import functools
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 import marshmallow
 from marshmallow import ValidationError, validate
+from marshmallow.exceptions import SCHEMA
 
 from edge_core.records import MISSING, Field, Pattern, Record, fields_of, without_none
+
+MOST_ERRORS = 19
+"""Wrong items or fields of one thing that are told; of the rest it is said how many there are."""
 
 _schemas: dict[type, marshmallow.Schema] = {}
 _patch_schemas: dict[type, marshmallow.Schema] = {}
@@ -40,11 +45,84 @@ def patch_schema(cls: type[Record]) -> marshmallow.Schema:
     return _patch_schemas[cls]
 
 
-def _build_schema(cls: type[Record]) -> marshmallow.Schema:
-    class RecordSchema(marshmallow.Schema):
-        class Meta:
-            unknown = marshmallow.RAISE
+class _Strict(marshmallow.Schema):
+    """Refuses unknown fields; many of them all at once, which marshmallow would list one by one."""
 
+    class Meta:
+        unknown = marshmallow.RAISE
+
+    @marshmallow.pre_load
+    def _refuse_many(self, values: Any, **_: Any) -> Any:
+        if isinstance(values, Mapping) and len(values) > len(self.load_fields) + MOST_ERRORS:
+            unknown = [name for name in values if name not in self.load_fields]
+            told: dict[str, list[str]] = {name: ["Unknown field."] for name in unknown[:MOST_ERRORS]}
+            if len(unknown) > MOST_ERRORS:
+                told[SCHEMA] = [f"There are {len(unknown) - MOST_ERRORS} more unknown fields."]
+            raise ValidationError(told)
+        return values
+
+
+class _List(marshmallow.fields.List[Any]):
+    """A list that is refused by its length before its items are looked at, and after `MOST_ERRORS` wrong ones.
+
+    Args:
+        inner: the field of an item.
+        most: the most items.
+        options: marshmallow's.
+    """
+
+    def __init__(self, inner: Any, *, most: int | None = None, **options: Any) -> None:
+        super().__init__(inner, **options)
+        self._length = validate.Length(max=most)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, (list, tuple)):
+            raise self.make_error("invalid")
+        self._length(value)
+        items: list[Any] = []
+        errors: dict[Any, Any] = {}
+        for at, item in enumerate(value):
+            try:
+                items.append(self.inner.deserialize(item, **kwargs))
+            except ValidationError as error:
+                errors[at] = error.messages
+                if len(errors) == MOST_ERRORS:
+                    _say_what_is_left(errors, len(value) - at - 1)
+                    break
+        if errors:
+            raise ValidationError(errors)
+        return items
+
+
+class _Dict(marshmallow.fields.Dict):
+    """A dictionary that is refused after `MOST_ERRORS` wrong values."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[Any, Any]:
+        if not isinstance(value, Mapping):
+            raise self.make_error("invalid")
+        items: dict[Any, Any] = {}
+        errors: dict[Any, Any] = {}
+        for at, (key, item) in enumerate(value.items()):
+            try:
+                name = self.key_field.deserialize(key) if self.key_field else key
+                items[name] = self.value_field.deserialize(item, **kwargs) if self.value_field else item
+            except ValidationError as error:
+                errors[key] = error.messages
+                if len(errors) == MOST_ERRORS:
+                    _say_what_is_left(errors, len(value) - at - 1)
+                    break
+        if errors:
+            raise ValidationError(errors)
+        return items
+
+
+def _say_what_is_left(errors: dict[Any, Any], left: int) -> None:
+    if left:
+        errors[SCHEMA] = [f"{left} more were not looked at."]
+
+
+def _build_schema(cls: type[Record]) -> marshmallow.Schema:
+    class RecordSchema(_Strict):
         @marshmallow.post_load
         def _to_record(self, values: dict[str, Any], **_: Any) -> Record:
             return cls(**values)
@@ -56,10 +134,7 @@ def _build_schema(cls: type[Record]) -> marshmallow.Schema:
 
 
 def _build_patch_schema(cls: type[Record]) -> marshmallow.Schema:
-    class PatchSchema(marshmallow.Schema):
-        class Meta:
-            unknown = marshmallow.RAISE
-
+    class PatchSchema(_Strict):
         @marshmallow.post_load(pass_original=True)
         def _as_sent(self, _values: dict[str, Any], original: dict[str, Any], **_: Any) -> dict[str, Any]:
             return original
@@ -116,12 +191,11 @@ def _schema_field(hint: Any, declared: Field | None = None) -> marshmallow.field
         items = _schema_field(typing.get_args(hint)[0])
         if declared is not None and "item_pattern" in declared.limits:
             items.validators.append(_whole(declared.limits["item_pattern"]))
-        return marshmallow.fields.List(items, **options)
+        most = None if declared is None else declared.limits.get("max_length")
+        return _List(items, most=most, **options)
     if origin is dict or hint is dict:
         values = [_schema_field(inner) for inner in typing.get_args(hint)[1:]]
-        return marshmallow.fields.Dict(
-            keys=marshmallow.fields.String(), values=values[0] if values else None, **options
-        )
+        return _Dict(keys=marshmallow.fields.String(), values=values[0] if values else None, **options)
     if isinstance(hint, type) and issubclass(hint, Record):
         # By object: by name, nested schemas of plugins are not found when the API is described.
         return marshmallow.fields.Nested(schema(hint), **options)

@@ -135,11 +135,39 @@ def test_a_refusal_is_replayed_also_when_it_would_no_longer_be_refused(api: Api)
     assert again.json()["request_id"] != again.headers["X-Request-ID"]
     assert api.names() == []
     assert post(api, "/folders", new_key(), {"path": "a"}).status_code == 201
+
+
+def test_what_is_not_valid_leaves_no_key(api: Api, edge_server: EdgeServer) -> None:
     for body, status in (({"path": 1}, 422), ({"path": ".."}, 400), ({"path": "b", "more": 1}, 422)):
         key = new_key()
-        first = post(api, "/folders", key, body)
-        assert first.status_code == status
-        same(post(api, "/folders", key, body), first)
+        for _ in range(2):
+            answer = post(api, "/folders", key, body)
+            refused(answer, status, "bad_entry")
+            assert idempotency.REPLAYED not in answer.headers
+        with pytest.raises(sa.exc.NoResultFound):
+            row(edge_server, key)
+        assert post(api, "/folders", key, {"path": key}).status_code == 201, "it is free for what is valid"
+
+
+def test_a_user_has_so_many_keys_at_a_time(
+    inside: Inside, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "MOST_KEYS", 3)
+    keys = [new_key() for _ in range(4)]
+    for key in keys[:3]:
+        assert inside.make(key, key).status_code == 201
+    change(edge_server, keys[1], expires_at=clock.now() + dt.timedelta(hours=3))
+    answer = inside.make(keys[3], keys[3])
+    assert (answer.status_code, answer.json["code"]) == (429, "too_many_keys")
+    assert 3 * 3600 - 60 < int(answer.headers["Retry-After"]) <= 3 * 3600
+    # None is forgotten before its time.
+    for key in keys[:3]:
+        assert inside.make(key, key).headers[idempotency.REPLAYED] == "true"
+    # Without a key everything goes on, and with one again once an older one has expired.
+    headers = {"Authorization": f"Bearer {inside.token}"}
+    assert inside.http.post(inside.url, json={"path": "keyless"}, headers=headers).status_code == 201
+    change(edge_server, keys[1], expires_at=clock.now())
+    assert inside.make(keys[3], keys[3]).status_code == 201
 
 
 def test_a_query_in_another_order_is_the_same_request(api: Api) -> None:
@@ -305,12 +333,12 @@ class Inside:
 
     def __init__(self, server: EdgeServer, api: Api) -> None:
         self.http: FlaskClient = build(engines_at(server.data, Signer(b""), database=server.database)).test_client()
-        self._url = f"/v1/orgs/{api.organization}/files/folders"
-        self._token = api.token
+        self.url = f"/v1/orgs/{api.organization}/files/folders"
+        self.token = api.token
 
     def make(self, key: str, path: str, **options: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self._token}", idempotency.HEADER: key}
-        return self.http.post(self._url, json={"path": path}, headers=headers, **options)
+        headers = {"Authorization": f"Bearer {self.token}", idempotency.HEADER: key}
+        return self.http.post(self.url, json={"path": path}, headers=headers, **options)
 
 
 @pytest.fixture
@@ -413,11 +441,8 @@ def test_an_answer_with_signatures_is_signed_anew_and_never_kept(api: Api, edge_
         assert idempotency.REPLAYED not in answer.headers
         url = answer.json()["parts"][0]["url"]
         assert api.signed("PUT", url, data=b"%d" % n).status_code == 200
-    kept = row(edge_server, key)
-    assert (kept.claim, kept.status, kept.headers, kept.body) == (None, None, None, None)
-    refused(post(api, f"/uploads/{upload}/sign", key, {"parts": [{"n": 2}]}), 422, "idempotency_mismatch")
-    change(edge_server, key, claim="another", claimed_until=clock.now() + dt.timedelta(minutes=1))
-    refused(post(api, f"/uploads/{upload}/sign", key, body), 409, "idempotency_in_progress")
+    with pytest.raises(sa.exc.NoResultFound):
+        row(edge_server, key)
     signature = url.partition("signature=")[2].partition("&")[0].encode()
     assert len(signature) == 43
     for path in edge_server.data.glob(f"{FILE_NAME}*"):

@@ -113,7 +113,9 @@ def add(routes: Routes, context: OwnContext) -> None:
             session.delete(invitation)
         return context.nothing()
 
-    @routes.operation("invitations.accept", "POST", "/invitations/accept", secret_answer=True, who=ANYONE)
+    @routes.operation(
+        "invitations.accept", "POST", "/invitations/accept", secret_answer=True, who=ANYONE, max_json=4 << 10
+    )
     @routes.arguments(AcceptInvitation.schema())
     @routes.response(200, Accepted.schema())
     @routes.doc(parameters=["IdempotencyKey"])

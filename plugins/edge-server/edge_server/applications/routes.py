@@ -33,6 +33,12 @@ from edge_server.web.routes import Routes
 
 SECRET_PREFIX = "edo_"  # noqa: S105
 
+_MAX_APPLICATION = 256 << 10
+"""Bytes. The names of a thousand versions, each of a hundred characters."""
+
+_MAX_VERSION = 512 << 10
+"""Bytes. The largest icon in base64, beside the rest of the version."""
+
 
 def routes(context: Context, passwords: SealedColumn) -> Routes:
     """Below ``/v1/orgs/<org>/applications``, and the list of all ``oauth-clients``.
@@ -62,7 +68,7 @@ def _applications(routes: Routes, context: Context) -> None:
             items += builtin_apps.APPLICATIONS.values()
         return context.answer(ApplicationPage(items=items, next=following))
 
-    @routes.operation("applications.add", "POST", "/applications", who=DEVELOPER)
+    @routes.operation("applications.add", "POST", "/applications", who=DEVELOPER, max_json=_MAX_APPLICATION)
     @routes.arguments(ApplicationRecord.schema())
     @routes.response(201, ApplicationRecord.schema())
     def add_application(application: ApplicationRecord, org: str) -> flask.Response:
@@ -83,7 +89,9 @@ def _applications(routes: Routes, context: Context) -> None:
             row = catalogue.get(session, context.member(), app_id)
             return context.answer(catalogue.record(row), row)
 
-    @routes.operation("applications.update", "PATCH", "/applications/<app_id>", who=DEVELOPER)
+    @routes.operation(
+        "applications.update", "PATCH", "/applications/<app_id>", who=DEVELOPER, max_json=_MAX_APPLICATION
+    )
     @routes.merge_patch(ApplicationRecord)
     @routes.response(200, ApplicationRecord.schema())
     def update_application(patch: dict[str, Any], org: str, app_id: str) -> flask.Response:
@@ -136,7 +144,9 @@ def _versions(routes: Routes, context: Context) -> None:
         items = [catalogue.version_record(app_id, row) for row in rows]
         return context.answer(AppVersionPage(items=items, next=following))
 
-    @routes.operation("applications.versions.add", "POST", "/applications/<app_id>/versions", who=DEVELOPER)
+    @routes.operation(
+        "applications.versions.add", "POST", "/applications/<app_id>/versions", who=DEVELOPER, max_json=_MAX_VERSION
+    )
     @routes.arguments(AppVersionRecord.schema())
     @routes.response(201, AppVersionRecord.schema())
     def add_version(version: AppVersionRecord, org: str, app_id: str) -> flask.Response:
@@ -164,7 +174,11 @@ def _versions(routes: Routes, context: Context) -> None:
             return context.answer(catalogue.version_record(app_id, row), row)
 
     @routes.operation(
-        "applications.versions.update", "PATCH", "/applications/<app_id>/versions/<version>", who=DEVELOPER
+        "applications.versions.update",
+        "PATCH",
+        "/applications/<app_id>/versions/<version>",
+        who=DEVELOPER,
+        max_json=_MAX_VERSION,
     )
     @routes.merge_patch(AppVersionRecord)
     @routes.response(200, AppVersionRecord.schema())

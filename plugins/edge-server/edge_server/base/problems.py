@@ -23,6 +23,16 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 
 
+MOST_ERRORS = 20
+"""Fields that one answer says something of."""
+
+LONGEST_DETAIL = 1000
+"""Characters of a sentence in an answer; what a request has sent stands shortened in it."""
+
+LONGEST_NAME = 100
+"""Characters of a field's name in an answer, which may be one that the request has made up."""
+
+
 class CannotStart(Exception):
     """The server cannot start, or a command on its data cannot run; the message is one sentence for the operator."""
 
@@ -114,19 +124,29 @@ def problem(
     headers: dict[str, str] | None = None,
     errors: dict[str, list[str]] | None = None,
 ) -> flask.Response:
-    """A problem document as an answer."""
+    """A problem document as an answer, which is small whatever the request has sent."""
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": _shortened(detail, LONGEST_DETAIL),
         "code": code,
         "request_id": request_id(),
     }
     if errors:
-        document["errors"] = errors
+        told = list(errors.items())[:MOST_ERRORS]
+        document["errors"] = {
+            _shortened(name, LONGEST_NAME): [_shortened(text, LONGEST_DETAIL) for text in texts] for name, texts in told
+        }
+        if len(errors) > len(told):
+            document["more_errors"] = len(errors) - len(told)
     body = json.dumps(document) + "\n"
     return flask.Response(body, status, headers, content_type="application/problem+json")
+
+
+def _shortened(text: str, longest: int) -> str:
+    """A text that may hold what a request has sent, without the middle if it is long: its end says what to do."""
+    return text if len(text) <= longest else f"{text[: longest // 2]} … {text[-longest // 2 :]}"
 
 
 def install(app: flask.Flask) -> None:
@@ -160,6 +180,7 @@ def _from_http(error: HTTPException) -> flask.Response:
     errors = _flat(getattr(error, "data", {}).get("messages", {}))
     if errors:
         field, texts = next(iter(errors.items()))
+        field = _shortened(field, LONGEST_NAME)
         detail = f"{field}: {texts[0].rstrip('.')}; correct it and send it again"
     return problem(status, code, detail, headers=headers, errors=errors)
 
@@ -171,8 +192,8 @@ def _flat(messages: Any, name: str = "") -> dict[str, list[str]]:
         return {name: [str(text) for text in texts]}
     flat: dict[str, list[str]] = {}
     for key, inner in messages.items():
-        at_top = not name and key in ("json", "query", "_schema")
-        flat |= _flat(inner, name if at_top else f"{name}.{key}".lstrip("."))
+        of_the_whole = key == "_schema" or (not name and key in ("json", "query"))
+        flat |= _flat(inner, name if of_the_whole else f"{name}.{key}".lstrip("."))
     return {key or "body": texts for key, texts in flat.items()}
 
 

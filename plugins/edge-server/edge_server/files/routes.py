@@ -25,7 +25,7 @@ from edge_files.wire import (
     VersionQuery,
 )
 from edge_server.data.store import Store
-from edge_server.files import quotas, sending, tree
+from edge_server.files import paths, quotas, sending, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Node, Version
 from edge_server.files.signed_routes import content_address
@@ -139,7 +139,7 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
         address, expires_at = content_address(context, version, _filename(segments), lifetime)
         return context.answer(SignedAddress(url=address, expires_at=expires_at))
 
-    @routes.operation("files.make_folder", "POST", "/folders", who=MEMBER)
+    @routes.operation("files.make_folder", "POST", "/folders", who=MEMBER, max_json=paths.MAX_JSON)
     @routes.arguments(MakeFolder.schema())
     @routes.response(201, Entry.schema())
     def make_folder(folder: MakeFolder, org: str) -> flask.Response:
@@ -149,7 +149,7 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
             node = names.make_folder(session, context.member().organization_id, segments, exist_ok=folder.exist_ok)
             return context.answer(tree.entry(node), status=201)
 
-    @routes.operation("files.move", "POST", "/move", who=MEMBER)
+    @routes.operation("files.move", "POST", "/move", who=MEMBER, max_json=2 * paths.MAX_JSON)
     @routes.arguments(Move.schema())
     @routes.response(200, Entry.schema())
     def move(move: Move, org: str) -> flask.Response:
@@ -159,7 +159,7 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
             node = names.move(session, context.member().organization_id, source, target, overwrite=move.overwrite)
             return context.answer(tree.entry(node))
 
-    @routes.operation("files.copy", "POST", "/copy", who=MEMBER)
+    @routes.operation("files.copy", "POST", "/copy", who=MEMBER, max_json=2 * paths.MAX_JSON)
     @routes.arguments(Copy.schema())
     @routes.response(201, Entry.schema())
     def copy(copy: Copy, org: str) -> flask.Response:
@@ -184,7 +184,7 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
             items = [tree.file_version(version) for version in page]
         return context.answer(FileVersionPage(items=items, next=following))
 
-    @routes.operation("files.restore", "POST", "/restore", who=MEMBER)
+    @routes.operation("files.restore", "POST", "/restore", who=MEMBER, max_json=paths.MAX_JSON)
     @routes.arguments(Restore.schema())
     @routes.response(200, Entry.schema())
     def restore(restore: Restore, org: str) -> flask.Response:

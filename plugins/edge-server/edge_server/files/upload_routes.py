@@ -9,6 +9,7 @@ import datetime as dt
 import flask
 
 from edge_files.wire import CompleteUpload, Entry, PartToSign, SignedPart, SignedParts, SignParts, StartUpload, Upload
+from edge_server.files import paths
 from edge_server.files.signed_routes import part_path
 from edge_server.files.uploads import Uploads
 from edge_server.web.context import Context
@@ -22,7 +23,7 @@ def routes(context: Context, uploads: Uploads) -> Routes:
     """Below ``/v1/orgs/<org>/files/uploads``."""
     routes = context.routes("/v1/orgs/<org>/files/uploads", group="uploads")
 
-    @routes.operation("files.uploads.start", "POST", "", who=MEMBER)
+    @routes.operation("files.uploads.start", "POST", "", who=MEMBER, max_json=paths.MAX_JSON)
     @routes.arguments(StartUpload.schema())
     @routes.response(201, Upload.schema())
     def start(start: StartUpload, org: str) -> flask.Response:
@@ -47,7 +48,9 @@ def routes(context: Context, uploads: Uploads) -> Routes:
         uploads.abort(context.member().organization_id, upload_id)
         return context.nothing()
 
-    @routes.operation("files.uploads.sign", "POST", "/<upload_id>/sign", secret_answer=True, who=MEMBER)
+    @routes.operation(
+        "files.uploads.sign", "POST", "/<upload_id>/sign", secret_answer=True, who=MEMBER, max_json=256 << 10
+    )
     @routes.arguments(SignParts.schema())
     @routes.response(200, SignedParts.schema())
     def sign(chosen: SignParts, org: str, upload_id: str) -> flask.Response:
@@ -56,7 +59,7 @@ def routes(context: Context, uploads: Uploads) -> Routes:
         expires_at = context.address_expiry(ADDRESS_LIFETIME)
         return context.answer(SignedParts(parts=[signed(upload.id, part, expires_at) for part in chosen.parts]))
 
-    @routes.operation("files.uploads.complete", "POST", "/<upload_id>/complete", who=MEMBER)
+    @routes.operation("files.uploads.complete", "POST", "/<upload_id>/complete", who=MEMBER, max_json=4 << 20)
     @routes.arguments(CompleteUpload.schema())
     @routes.response(200, Entry.schema())
     def complete(completion: CompleteUpload, org: str, upload_id: str) -> flask.Response:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import flask
 
-from edge_secrets.wire import CreateSecret, ListSecrets, OpenSecret, ReplaceSecret, SecretEntry, SecretPage
+from edge_secrets.wire import MAX_BYTES, CreateSecret, ListSecrets, OpenSecret, ReplaceSecret, SecretEntry, SecretPage
 from edge_server.base.problems import Refusal
 from edge_server.secrets.models import Secret
 from edge_server.secrets.vault import Vault
 from edge_server.web.context import Context
 from edge_server.web.permissions import MEMBER, ORG_ADMIN
 from edge_server.web.routes import Routes
+
+_MAX_JSON = 6 * MAX_BYTES + (4 << 10)
+"""Bytes. A character of a secret's JSON has up to six times as many where it is escaped."""
 
 
 def routes(context: Context, vault: Vault) -> Routes:
@@ -25,7 +28,7 @@ def routes(context: Context, vault: Vault) -> Routes:
         """List the caller's secrets in the organization, in the order of their names."""
         return of_either.list(query, context.caller().id)
 
-    @routes.operation("secrets.user.create", "POST", "/user", who=MEMBER)
+    @routes.operation("secrets.user.create", "POST", "/user", who=MEMBER, max_json=_MAX_JSON)
     @routes.arguments(CreateSecret.schema())
     @routes.response(201, SecretEntry.schema())
     def create_of_user(secret: CreateSecret, org: str) -> flask.Response:
@@ -38,7 +41,7 @@ def routes(context: Context, vault: Vault) -> Routes:
         """Give the content of one of the caller's secrets. Each reading leaves a line in the audit log."""
         return of_either.read(name, context.caller().id)
 
-    @routes.operation("secrets.user.update", "PUT", "/user/<name>", who=MEMBER)
+    @routes.operation("secrets.user.update", "PUT", "/user/<name>", who=MEMBER, max_json=_MAX_JSON)
     @routes.arguments(ReplaceSecret.schema())
     @routes.response(200, SecretEntry.schema())
     def update_of_user(secret: ReplaceSecret, org: str, name: str) -> flask.Response:
@@ -58,7 +61,7 @@ def routes(context: Context, vault: Vault) -> Routes:
         """List the organization's secrets, in the order of their names."""
         return of_either.list(query, None)
 
-    @routes.operation("secrets.organization.create", "POST", "/organization", who=ORG_ADMIN)
+    @routes.operation("secrets.organization.create", "POST", "/organization", who=ORG_ADMIN, max_json=_MAX_JSON)
     @routes.arguments(CreateSecret.schema())
     @routes.response(201, SecretEntry.schema())
     def create_of_organization(secret: CreateSecret, org: str) -> flask.Response:
@@ -71,7 +74,7 @@ def routes(context: Context, vault: Vault) -> Routes:
         """Give the content of one of the organization's secrets. Each reading leaves a line in the audit log."""
         return of_either.read(name, None)
 
-    @routes.operation("secrets.organization.update", "PUT", "/organization/<name>", who=ORG_ADMIN)
+    @routes.operation("secrets.organization.update", "PUT", "/organization/<name>", who=ORG_ADMIN, max_json=_MAX_JSON)
     @routes.arguments(ReplaceSecret.schema())
     @routes.response(200, SecretEntry.schema())
     def update_of_organization(secret: ReplaceSecret, org: str, name: str) -> flask.Response:

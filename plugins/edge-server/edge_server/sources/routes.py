@@ -13,7 +13,17 @@ from edge_server.sources.models import Connector
 from edge_server.web.context import Context
 from edge_server.web.permissions import DEVELOPER, MEMBER
 from edge_server.web.routes import Routes
-from edge_sources.wire import ConnectorDefinition, ConnectorEntry, ConnectorPage, ListConnectors, OpenConnector
+from edge_sources.wire import (
+    MAX_BYTES,
+    ConnectorDefinition,
+    ConnectorEntry,
+    ConnectorPage,
+    ListConnectors,
+    OpenConnector,
+)
+
+_MAX_JSON = MAX_BYTES + (64 << 10)
+"""Bytes. A whole API description, beside the rest of the connector."""
 
 
 def routes(context: Context, connectors: Connectors) -> Routes:
@@ -30,7 +40,7 @@ def routes(context: Context, connectors: Connectors) -> Routes:
             rows, following = context.page(session, own, Connector.name, query)
         return context.answer(ConnectorPage(items=[_entry(row) for row in rows], next=following))
 
-    @routes.operation("sources.add", "POST", "", who=DEVELOPER)
+    @routes.operation("sources.add", "POST", "", who=DEVELOPER, max_json=_MAX_JSON)
     @routes.arguments(ConnectorDefinition.schema())
     @routes.response(201, ConnectorEntry.schema())
     def add(definition: ConnectorDefinition, org: str) -> flask.Response:
@@ -51,7 +61,7 @@ def routes(context: Context, connectors: Connectors) -> Routes:
         opened = {**_entry(row).to_dict(), "definition": definition.definition, "secret": definition.secret}
         return context.secret_answer(OpenConnector.from_answer(opened), row)
 
-    @routes.operation("sources.update", "PATCH", "/<connector>", who=DEVELOPER)
+    @routes.operation("sources.update", "PATCH", "/<connector>", who=DEVELOPER, max_json=_MAX_JSON)
     @routes.merge_patch(ConnectorDefinition)
     @routes.response(200, ConnectorEntry.schema())
     def update(patch: dict[str, Any], org: str, connector: str) -> flask.Response:

@@ -18,8 +18,8 @@ from edge_server.web import counting, permissions, transfers
 DRAINED = 1 << 20
 """Bytes of a refused body that are read all the same, if its sender is known."""
 
-LARGEST_JSON = 8 << 20
-"""Bytes. The parts of the largest upload, stated at its completion, take a third of it."""
+LARGEST_JSON = 64 << 10
+"""Bytes of the body of an operation that states no other limit."""
 
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
 
@@ -68,10 +68,13 @@ def whole() -> bytes:
     """The body of a request that is JSON; it can be asked for again.
 
     Raises:
-        Refusal: it has more than `LARGEST_JSON` bytes, or stopped coming.
+        Refusal: it has more bytes than its operation takes (`Routes.operation`), or stopped coming.
     """
     request = flask.request
-    request.max_content_length = LARGEST_JSON
+    limit = permissions.body_limit_at_hand()
+    if (request.content_length or 0) > limit:
+        raise _too_much(limit)
+    request.max_content_length = limit + 1
     try:
         with transfers.of(_sender()):
             raw = request.get_data()
@@ -80,8 +83,8 @@ def whole() -> bytes:
         if isinstance(error.__context__, TimeoutError):
             raise _stalled() from None
         raise
-    if len(raw) >= LARGEST_JSON:  # one of no stated length is cut there
-        raise too_large(f"the body has more than {LARGEST_JSON} bytes; send less at once")
+    if len(raw) > limit:  # one of no stated length is cut there
+        raise _too_much(limit)
     return raw
 
 
@@ -99,6 +102,10 @@ def drain(response: flask.Response) -> flask.Response:
 def _sender() -> int:
     caller = permissions.caller_at_hand()
     return transfers.NOBODY if caller is None else caller.id
+
+
+def _too_much(limit: int) -> Refusal:
+    return too_large(f"the body has more than {limit} bytes, which is the most at this address; send less at once")
 
 
 def _stalled() -> Refusal:

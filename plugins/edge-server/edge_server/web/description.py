@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 
 from edge_core.records import Record, field
 from edge_server.web import idempotency
-from edge_server.web.permissions import ANYONE, rules_of
+from edge_server.web.permissions import ANYONE, body_limits_of, rules_of
 
 _NAME = "edge_server.api"
 
@@ -45,7 +45,10 @@ class Problem(Record):
     detail: str = field(doc="One sentence: what happened and what to do.")
     code: str = field(doc="The problem's short name, for programs.")
     request_id: str = field(doc="What the server logged the request under.")
-    errors: dict[str, list[str]] = field(default_factory=dict, doc="What is wrong with which field.")
+    errors: dict[str, list[str]] = field(
+        default_factory=dict, doc="What is wrong with which field; at most 20 of them."
+    )
+    more_errors: int = field(default=0, doc="How many further fields are wrong, at the least.")
 
 
 class _Api(flask_smorest.Api):  # type: ignore[misc]
@@ -66,7 +69,7 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
     """The finished OpenAPI document."""
     api: flask_smorest.Api = app.extensions[_NAME]
     document: dict[str, Any] = api.spec.to_dict()
-    rules = rules_of(app)
+    rules, limits = rules_of(app), body_limits_of(app)
     for path in document["paths"].values():
         for method, operation in path.items():
             if method == "parameters":
@@ -81,6 +84,9 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
                 "description": "Refused; the problem says why.",
                 "content": {"application/problem+json": _PROBLEM},
             }
+            body = operation.get("requestBody", {})
+            if any(kind.endswith("json") for kind in body.get("content", ())):
+                body["x-max-bytes"] = limits[operation["operationId"]]
             if rules[operation["operationId"]] is not ANYONE:
                 operation["security"] = [{"token": []}]
                 operation["x-permission"] = rules[operation["operationId"]].value

@@ -3,7 +3,8 @@
 Works for every POST whose caller is known, before and after its view and without its help: a first
 request claims its key, and whoever sends the same again gets the answer of the first
 (draft-ietf-httpapi-idempotency-key-header). A key belongs to its user and to the request it first
-came with, for 24 hours.
+came with, for 24 hours. It is claimed once the request is known to be valid, and let go for good where
+the view itself finds that it is not: the key of a request that could never do anything leaves no row.
 
 The answer is committed in the same transaction as what it tells of: `keep`, which the views'
 `answer` calls, marks it for the commit that comes next, and `Database.before_commit` brings it
@@ -22,13 +23,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import json
+import math
 import re
 import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import flask
 import sqlalchemy.exc
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock
@@ -53,10 +58,18 @@ LEASE = dt.timedelta(seconds=120)
 SWEPT = 100
 """Most expired keys that a new one clears away."""
 
+MOST_KEYS = 20_000
+"""Keys that one user has at a time. A further one is refused: to forget one early would run its request twice."""
+
 _KEY = re.compile(KEY_PATTERN)
 
 # Refusals of the moment or of the caller, not of what was asked.
 _PASSING = (401, 403, 408, 429)
+
+# Refusals of what was sent, whatever the state of things.
+_INVALID = (400, 413, 415, 422)
+
+_View = TypeVar("_View", bound=Callable[..., Any])
 
 # Each answer has its own.
 _NOT_KEPT = ("content-length", "x-request-id")
@@ -85,8 +98,19 @@ class _Run:
 
 def install(app: flask.Flask) -> None:
     """Honour keys in `app`, behind everything else that looks at a request first."""
-    app.before_request(_before)
     app.after_request(_after)
+
+
+def once(view: _View) -> _View:
+    """The view, to be called with valid requests: where an earlier one had the key of this one, its answer is given."""
+
+    @functools.wraps(view)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        replay = _claimed()
+        return view(*args, **kwargs) if replay is None else replay
+
+    run.once = True  # type: ignore[attr-defined]
+    return cast(_View, run)
 
 
 def keep(response: flask.Response) -> flask.Response:
@@ -135,7 +159,8 @@ def _run() -> _Run | None:
     return flask.g.get("idempotency") if flask.has_request_context() else None
 
 
-def _before() -> flask.Response | None:
+def _claimed() -> flask.Response | None:
+    """Claim the request's key, if it comes with one; the answer, if an earlier one got it."""
     key = flask.request.headers.get(HEADER)
     if key is None or flask.request.method != "POST" or "caller" not in flask.g:
         return None
@@ -189,6 +214,7 @@ def _claim(session: Session, user_id: int, key: str, fingerprint: str) -> Idempo
         row = None
     if row is None:
         _sweep(session, now)
+        _require_room(session, user_id, now)
         row = IdempotencyKey(user_id=user_id, key=key, fingerprint=fingerprint, expires_at=now + LIFETIME)
         session.add(row)
     elif row.fingerprint != fingerprint:
@@ -212,18 +238,47 @@ def _sweep(session: Session, now: dt.datetime) -> None:
     )
 
 
+def _require_room(session: Session, user_id: int, now: dt.datetime) -> None:
+    """See that the user may have another key.
+
+    Raises:
+        Refusal: those there are good for hours yet.
+    """
+    of_user = IdempotencyKey.user_id == user_id
+    if (session.scalar(select(func.count()).where(of_user)) or 0) < MOST_KEYS:
+        return
+    first = session.scalar(select(func.min(IdempotencyKey.expires_at)).where(of_user))
+    if first is None or first <= now:  # the sweep gets to those
+        return
+    seconds = math.ceil((first - now).total_seconds())
+    raise Refusal(
+        429,
+        "too_many_keys",
+        f"you have sent {MOST_KEYS} requests with an {HEADER} in 24 hours; wait, or send fewer",
+        {"Retry-After": str(seconds)},
+    )
+
+
 def _settle(session: Session, run: _Run, response: flask.Response) -> bool:
-    """Let go of the key, with the answer if that is to be kept; False if another request has taken it over."""
-    values: dict[str, object] = {"claim": None, "claimed_until": None, "subject": run.subject}
-    if not run.secret and _is_final(response):
-        headers = [(name, value) for name, value in response.headers if name.lower() not in _NOT_KEPT]
-        values |= {"status": response.status_code, "headers": json.dumps(headers), "body": response.get_data()}
-    mine = or_(IdempotencyKey.claim == run.claim, IdempotencyKey.claim.is_(None))
+    """Let go of the key, with the answer if that is to be kept; False if another request has taken it over.
+
+    The key of a request that was not valid, or gave a secret and has issued nothing, is free again.
+    """
+    statement: Any
+    if run.subject is None and (run.secret or response.status_code in _INVALID):
+        statement = delete(IdempotencyKey)
+    else:
+        values: dict[str, object] = {"claim": None, "claimed_until": None, "subject": run.subject}
+        if not run.secret and _is_final(response):
+            headers = [(name, value) for name, value in response.headers if name.lower() not in _NOT_KEPT]
+            values |= {"status": response.status_code, "headers": json.dumps(headers), "body": response.get_data()}
+        statement = update(IdempotencyKey).values(**values)
     settled = session.execute(
-        update(IdempotencyKey)
-        .where(IdempotencyKey.id == run.row, IdempotencyKey.status.is_(None), mine)
-        .values(**values)
-        .returning(IdempotencyKey.id),
+        statement.where(
+            IdempotencyKey.id == run.row,
+            IdempotencyKey.status.is_(None),
+            or_(IdempotencyKey.claim == run.claim, IdempotencyKey.claim.is_(None)),
+        ).returning(IdempotencyKey.id),
         execution_options={"synchronize_session": False},
     )
     return settled.first() is not None

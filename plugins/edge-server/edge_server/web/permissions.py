@@ -110,6 +110,7 @@ class Operation(Protocol):
     secret_answer: bool
     limit: Limit | None
     namespace: str
+    max_json: int
 
 
 def caller() -> Caller:
@@ -161,6 +162,11 @@ def rule_at_hand() -> Rule:
     return _operation(flask.current_app, flask.request.endpoint or "").who
 
 
+def body_limit_at_hand() -> int:
+    """The most bytes of JSON that the operation takes that the request asks for."""
+    return _operation(flask.current_app, flask.request.endpoint or "").max_json
+
+
 def rules_of(app: flask.Flask) -> dict[str, Rule]:
     """The rule of each operation of `app`, by the operation's id, in alphabetical order."""
     operations = [_operation(app, endpoint) for endpoint in app.view_functions]
@@ -190,6 +196,12 @@ def require_scopes_within(scopes: Scopes) -> None:
             f"this token is limited to {_in_words(mine)}, and makes only tokens as limited; leave the scopes out, or "
             "use a token without limits"
         )
+
+
+def body_limits_of(app: flask.Flask) -> dict[str, int]:
+    """The most bytes of JSON that each operation of `app` takes, by the operation's id."""
+    operations = [_operation(app, endpoint) for endpoint in app.view_functions]
+    return {view.operation_id: view.max_json for view in operations}
 
 
 def _operation(app: flask.Flask, endpoint: str) -> Operation:

@@ -18,7 +18,7 @@ from webargs.flaskparser import FlaskParser, abort
 
 from edge_core.records import Record
 from edge_server.base.problems import Refusal, bad_entry
-from edge_server.web import bodies, updates
+from edge_server.web import bodies, idempotency, updates
 from edge_server.web.permissions import Rule
 from edge_server.web.rates import Limit
 
@@ -32,6 +32,15 @@ BINARY_BODY = {"required": True, "content": {BINARY_TYPE: {"schema": BINARY_SCHE
 
 _NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _NUMBERS = range(-(1 << 63), 1 << 63)  # what a database can hold
+
+MOST_PARAMETERS = 100
+"""Parameters of a query."""
+
+MOST_NESTED = 100
+"""Levels of lists and objects in a body."""
+
+MOST_CONTAINERS = 100_000
+"""Lists and objects in a body; brackets in its texts count as well. Each costs as much as a hundred bytes of text."""
 
 _BOOLEANS = {"true": True, "false": False}
 
@@ -66,8 +75,13 @@ class _StrictParser(FlaskParser):
         raw = bodies.whole()
         if not raw:
             return webargs.missing
+        containers = raw.count(b"[") + raw.count(b"{")
+        if containers > MOST_CONTAINERS:
+            raise bad_entry(f"the body has more than {MOST_CONTAINERS} lists and objects; send less at once")
         try:
             loaded = core.parse_json(raw)
+            if containers > MOST_NESTED:
+                _require_shallow(loaded)
             if b"\\u" in raw:
                 # An escaped half of a surrogate pair is JSON to Python and text to nobody else.
                 json.dumps(loaded, ensure_ascii=False).encode()
@@ -79,6 +93,24 @@ class _StrictParser(FlaskParser):
             # No JSON, no UTF-8, or a number of more digits than Python reads.
             abort(400, messages={"json": ["Invalid JSON body."]})
         return loaded
+
+
+def _require_shallow(body: Any) -> None:
+    """See that what looks into the body will not run out of stack.
+
+    Raises:
+        RecursionError: its lists and objects are nested deeper than `MOST_NESTED`.
+    """
+    level = [body]
+    for _ in range(MOST_NESTED):
+        below: list[Any] = []
+        for container in level:
+            items = container.values() if isinstance(container, dict) else container
+            below += [item for item in items if item and isinstance(item, (dict, list))]
+        if not below:
+            return
+        level = below
+    raise RecursionError
 
 
 class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
@@ -95,6 +127,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         who: Rule | str,
         secret_answer: bool = False,
         limit: Limit | None = None,
+        max_json: int = bodies.LARGEST_JSON,
     ) -> Callable[[_View], _View]:
         """Decorator: the view answers `method` at `address`.
 
@@ -107,6 +140,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
                 "anyone".
             secret_answer: it answers with a secret or a signature, so the answer is never kept.
             limit: how often a user may ask for it, if that is limited.
+            max_json: bytes of the largest JSON body it takes; what is sent to it is in memory whole.
 
         Raises:
             ValueError: the role is not known.
@@ -115,11 +149,13 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
             raise ValueError(f"there is no role {who!r}; the roles are {', '.join(Rule)}")
 
         def decorate(view: _View) -> _View:
-            documented = self.doc(operationId=operation_id)(view)
+            once = view if method != "POST" or hasattr(view, "once") else idempotency.once(view)
+            documented = self.doc(operationId=operation_id)(once)
             documented.operation_id = operation_id
             documented.who = Rule(who)
             documented.secret_answer = secret_answer
             documented.limit = limit
+            documented.max_json = max_json
             # An endpoint's name cannot hold a dot.
             endpoint = operation_id.replace(".", ":")
             self.route(address, methods=[method], endpoint=endpoint)(documented)
@@ -127,10 +163,17 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
 
         return decorate
 
+    def arguments(self, schema: marshmallow.Schema, **options: Any) -> Callable[[_View], _View]:
+        """Decorator: the view's first argument is what came, loaded by `schema`; options are flask-smorest's."""
+        decorate: Callable[[_View], _View] = super().arguments(schema, **options)
+        if options.get("location", "json") != "json":
+            return decorate
+        # A request that was not valid has not been asked for yet: it claims no key.
+        return lambda view: decorate(idempotency.once(view))
+
     def merge_patch(self, record: type[Record]) -> Callable[[_View], _View]:
         """Decorator: the view's first argument is a merge patch of such a record, for `changes.patched`."""
-        patch = self.arguments(record.patch_schema(), content_type=updates.MERGE_PATCH)
-        return typing.cast(Callable[[_View], _View], patch)
+        return self.arguments(record.patch_schema(), content_type=updates.MERGE_PATCH)
 
     def content(self, *, redirects: bool) -> Callable[[_View], _View]:
         """Decorator: the view answers with content, whole or a range of it.
@@ -152,7 +195,9 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
 
 
 def refuse_unreadable_query() -> None:
-    """Refuse a query that is not UTF-8; Werkzeug would take its bytes for the text of their escapes."""
+    """Refuse a query that is endless, or not UTF-8: Werkzeug would take its bytes for the text of their escapes."""
+    if flask.request.query_string.count(b"&") >= MOST_PARAMETERS:
+        raise bad_entry(f"the query has more than {MOST_PARAMETERS} parameters; leave out those that are not needed")
     try:
         unquote_to_bytes(flask.request.query_string).decode()
     except UnicodeDecodeError:
