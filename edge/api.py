@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         Unauthenticated as Unauthenticated,
     )
     from edge_core.search import SearchResult as SearchResult
+    from edge_core.search import SearchResults as SearchResults
     from edge_core.session import EdgeSession as EdgeSession
     from edge_core.whoami import WhoAmI as WhoAmI
     from edge_files.file import File as File

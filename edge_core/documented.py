@@ -40,6 +40,7 @@ EXPORTS = {
         "ServerError": "edge_core.errors",
         "WhoAmI": "edge_core.whoami",
         "SearchResult": "edge_core.search",
+        "SearchResults": "edge_core.search",
         "Folder": "edge_files.folder",
         "File": "edge_files.file",
         "InexactWarning": "edge_vfs.openers.opener",

@@ -55,10 +55,10 @@ class _Strict(marshmallow.Schema):
     def _refuse_many(self, values: Any, **_: Any) -> Any:
         if isinstance(values, Mapping) and len(values) > len(self.load_fields) + MOST_ERRORS:
             unknown = [name for name in values if name not in self.load_fields]
-            told: dict[str, list[str]] = {name: ["Unknown field."] for name in unknown[:MOST_ERRORS]}
+            errors: dict[str, list[str]] = {name: ["Unknown field."] for name in unknown[:MOST_ERRORS]}
             if len(unknown) > MOST_ERRORS:
-                told[SCHEMA] = [f"There are {len(unknown) - MOST_ERRORS} more unknown fields."]
-            raise ValidationError(told)
+                errors[SCHEMA] = [f"There are {len(unknown) - MOST_ERRORS} more unknown fields."]
+            raise ValidationError(errors)
         return values
 
 
@@ -75,15 +75,15 @@ class _List(marshmallow.fields.List[Any]):
         super().__init__(inner, **options)
         self._length = validate.Length(max=most)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, (list, tuple)):
             raise self.make_error("invalid")
         self._length(value)
         items: list[Any] = []
         errors: dict[Any, Any] = {}
-        for at, item in enumerate(value):
+        for at, element in enumerate(value):
             try:
-                items.append(self.inner.deserialize(item, **kwargs))
+                items.append(self.inner.deserialize(element, **kwargs))
             except ValidationError as error:
                 errors[at] = error.messages
                 if len(errors) == MOST_ERRORS:
@@ -97,15 +97,15 @@ class _List(marshmallow.fields.List[Any]):
 class _Dict(marshmallow.fields.Dict):
     """A dictionary that is refused after `MOST_ERRORS` wrong values."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[Any, Any]:
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         if not isinstance(value, Mapping):
             raise self.make_error("invalid")
         items: dict[Any, Any] = {}
         errors: dict[Any, Any] = {}
-        for at, (key, item) in enumerate(value.items()):
+        for at, (key, element) in enumerate(value.items()):
             try:
                 name = self.key_field.deserialize(key) if self.key_field else key
-                items[name] = self.value_field.deserialize(item, **kwargs) if self.value_field else item
+                items[name] = self.value_field.deserialize(element, **kwargs) if self.value_field else element
             except ValidationError as error:
                 errors[key] = error.messages
                 if len(errors) == MOST_ERRORS:

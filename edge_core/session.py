@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_core.http import HttpClient
     from edge_core.plugin import Namespace
     from edge_core.registry import PluginRecord, Registry
-    from edge_core.search import SearchResult
+    from edge_core.search import SearchResults
     from edge_core.whoami import WhoAmI
     from edge_files.folder import Folder
     from edge_secrets.namespace import EdgeSecrets
@@ -190,11 +190,12 @@ class EdgeSession:
         profile = Profile(first_name=first_name, last_name=last_name, email=email)
         self.http.core.put("/v1/users/me", json=profile.to_dict())
 
-    def search(self, query: str, kind: Literal["file", "folder", "connector"] | None = None) -> list[SearchResult]:
+    def search(self, query: str, kind: Literal["file", "folder", "connector"] | None = None) -> SearchResults:
         """Files, folders and connectors of the organization whose names resemble `query`, the best first.
 
         Names are compared by their trigrams, so that a misspelt word is found, and one or two
-        letters find the words that begin with them. There are at most 1,000 results.
+        letters find the words that begin with them. There are at most 1,000 results. A search takes a few seconds at
+        most; where that is too little to compare all names, the list's attribute ``partial`` is true.
 
         Args:
             query: text.
@@ -204,11 +205,21 @@ class EdgeSession:
         Raises:
             BadEntry: the query is longer than 255 characters, or the server does not know the kind; the error
                 names those it knows.
+            ServerError: others of the same user are running, and none of them has ended for a while.
         """
-        from edge_core.search import SearchResult
+        from edge_core.paging import Pages
+        from edge_core.search import SearchResult, SearchResults
 
-        path = f"/v1/orgs/{self.organization}/search"
-        return list(self.http.core.items(path, params={"query": query, "kind": kind}, make=SearchResult.from_answer))
+        results = SearchResults()
+
+        def fetch(cursor: str | None) -> Any:
+            path = f"/v1/orgs/{self.organization}/search"
+            answer = self.http.core.get(path, params={"query": query, "kind": kind, "cursor": cursor})
+            results.partial |= isinstance(answer, dict) and answer.get("partial") is True
+            return answer
+
+        results += Pages(fetch, SearchResult.from_answer)
+        return results
 
     def get(self, namespace: type[_N]) -> _N:
         """The namespace of a class, typed: ``session.get(Lab)`` is ``session.lab`` as a ``Lab``.

@@ -79,7 +79,7 @@ def join(edge_server: EdgeServer, edge_session: EdgeSession) -> Iterator[Join]:
 
 
 def test_the_session(edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge.api import EdgeSession, SearchResult
+    from edge.api import EdgeSession, SearchResult, SearchResults
 
     settings = edge_session.config
     token, url, organization = settings.api_token, settings.service_url, settings.organization
@@ -98,7 +98,10 @@ def test_the_session(edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch)
 
     edge = edge_session
     edge.files.upload("plates/plate-7.csv", b"a,b\n1,2\n")
-    result = edge.search("plate-7")[0]
+    results = edge.search("plate-7")
+    assert isinstance(results, SearchResults)
+    assert not results.partial
+    result = results[0]
     assert isinstance(result, SearchResult)
     assert (result.name, result.kind, result.path) == ("plate-7.csv", "file", "plates/plate-7.csv")
     assert result.uid

@@ -162,6 +162,7 @@ SESSION = Section(
             ("api_token=None, service_url=None, organization=None", "*, version_num=None"),
         ),
         Class(("edge.api.SearchResult",), OLD, (*attributes("name kind uid", OLD), *attributes("path score", OURS))),
+        Class(("edge.api.SearchResults",), OURS, attributes("partial", OURS)),
     ),
     (
         ("EDGE_API_TOKEN", SEEN),

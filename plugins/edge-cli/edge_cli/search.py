@@ -40,9 +40,13 @@ def search(
         lambda result: [f"{result.kind:<9}", result.name if result.path is None else result.path],
         as_json=as_json,
     )
+    if results.partial:
+        output.note(
+            "The server had no time to compare all names, so there may be better ones; search for more letters."
+        )
     if as_json:
         return
-    if not results:
+    if not results and not results.partial:
         output.note("Nothing has a name like that.")
     if len(results) > most:
         output.note(f"{len(results) - most} more; show them with --most {len(results)}, or search for more letters.")

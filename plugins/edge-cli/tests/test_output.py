@@ -16,6 +16,7 @@ import click
 import pytest
 
 from edge_cli import main, output
+from edge_core.session import EdgeSession
 from edge_testing.wire import Request, Wire
 
 PLUGINS = Path(__file__).parents[2]
@@ -191,6 +192,19 @@ def test_what_a_server_sends_cannot_steer_the_terminal(
     assert "owned" in printed
     # The tab stands between the columns of `edge sources list`; one in a name is escaped.
     assert [line for line in printed.split("\n") if not line.replace("\t", "").isprintable()] == []
+
+
+def test_a_search_that_had_no_time_for_all_names_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for partial in (True, False):
+        with answering(200, {"items": [], "next": None, "partial": partial}, monkeypatch):
+            with EdgeSession() as edge:
+                assert edge.search("plate").partial is partial
+            code, printed = run(monkeypatch, capsys, "search", "plate")
+        assert code == 0
+        assert ("no time to compare all names" in printed) is partial
+        assert ("Nothing has a name like that" in printed) is not partial
 
 
 # --- every command, and every field that a server may fill ----------------------------------------
@@ -382,8 +396,8 @@ def test_no_field_of_any_answer_can_steer_the_terminal(
 
 
 def documents(printed: str) -> Iterator[Any]:
-    """The JSON documents that stand one after another."""
-    while printed := printed.strip():
+    """The JSON documents that stand one after another; behind them is what went to standard error."""
+    while (printed := printed.strip()).startswith(("[", "{")):
         document, end = json.JSONDecoder().raw_decode(printed)
         yield document
         printed = printed[end:]

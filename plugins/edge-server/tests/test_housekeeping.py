@@ -401,7 +401,7 @@ def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
         TREE.remove(session, 1, ("large",), recursive=True)
     with alone.write(SERVER) as session:
         assert tree.find(session, 1, ("large",)) is None
-        hits = [match.uid for match in index.find(session, 1, "file")]
+        hits = [match.uid for match in index.find(session, 1, "file").best]
         assert tree.paths_of(session, hits) == {}
         TREE.make_folder(session, 1, ("large",), exist_ok=False)
     assert 50 < left(alone)[0] < 70

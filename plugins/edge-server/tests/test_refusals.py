@@ -238,7 +238,7 @@ def test_the_worst_address_of_each_operation_is_refused_for_little(
             assert costs.checks <= 200, url[:200]
 
 
-def test_at_most_20_errors_are_told_and_how_many_more(api: Api) -> None:
+def test_at_most_20_errors_are_listed_and_how_many_more(api: Api) -> None:
     problem = refused(api.files("POST", "/folders", json={f"a{n}": 1 for n in range(25)}), 422, "bad_entry")
     assert len(problem["errors"]) == 20
     assert problem["errors"]["body"] == ["There are 6 more unknown fields."]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import random
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +14,23 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from sqlalchemy.orm import Session
 
+from edge_server.base.problems import Refusal, is_interrupted
+from edge_server.data import budgets
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.declarative import Base
 from edge_server.data.migration import migrate, own_history
 from edge_server.files import tree
 from edge_server.files.models import Node
 from edge_server.identity import directory
+from edge_server.keys.signing import Signer
+from edge_server.run.app import build, engines_at
 from edge_server.search import index, trigrams
 from edge_server.search.models import SearchName, SearchPlace, SearchTrigram, SearchWord
 from edge_server.testing.local_server import EdgeServer
+from edge_server.web import work
+from edge_server.web.work import Slots
 
 from .test_trigrams import TABLE
 from .trees import TREE
@@ -175,7 +184,7 @@ def rows(database: Database) -> list[int]:
 @pytest.mark.parametrize("query", TABLE["queries"])
 def test_the_table_is_what_the_index_finds(query: str, indexed: Database) -> None:
     with indexed.read() as session:
-        result = index.find(session, 1, query)
+        result = index.find(session, 1, query).best
     assert [[match.name, round(1 - match.distance, 6)] for match in result] == TABLE["queries"][query]
 
 
@@ -202,7 +211,7 @@ def test_the_index_finds_what_comparing_with_every_name_finds(database: Database
         query_trigrams = set(trigrams.of_words(trigrams.words(query)))
         expected = [name for name in names if _similarity(query_trigrams, name) >= trigrams.THRESHOLD]
         with database.read() as session:
-            assert sorted(match.name for match in index.find(session, 1, query)) == sorted(expected)
+            assert sorted(match.name for match in index.find(session, 1, query).best) == sorted(expected)
 
 
 def _similarity(query_trigrams: set[str], name: str) -> float:
@@ -215,7 +224,7 @@ def test_no_more_than_the_best_are_returned(database: Database, monkeypatch: pyt
         for name in ("plates of 2023", "plates", "my plate", "plate"):
             index.add(session, 1, "file", name, name)
     with database.read() as session:
-        assert [match.name for match in index.find(session, 1, "plate")] == ["plate", "my plate"]
+        assert [match.name for match in index.find(session, 1, "plate").best] == ["plate", "my plate"]
 
 
 def test_a_removed_name_leaves_nothing_behind(database: Database) -> None:
@@ -231,8 +240,8 @@ def test_a_removed_name_leaves_nothing_behind(database: Database) -> None:
     with database.write(SERVER) as session:
         index.remove(session, "file", ["a"])
     with database.read() as session:
-        assert [match.uid for match in index.find(session, 2, "plate")] == ["b"]
-        assert index.find(session, 1, "plate") == []
+        assert [match.uid for match in index.find(session, 2, "plate").best] == ["b"]
+        assert index.find(session, 1, "plate").best == []
     with database.write(SERVER) as session:
         index.remove(session, "connector", ["b"])
     assert rows(database) == [0, 0, 0, 0]
@@ -257,5 +266,191 @@ def test_names_from_before_there_was_an_index_are_indexed(database: Database) ->
             move(config, target)
     assert rows(database) == before
     with database.read() as session:
-        (match,) = index.find(session, 1, "plate")
+        (match,) = index.find(session, 1, "plate").best
         assert (match.kind, match.uid) == ("folder", session.scalar(sa.select(Node.uid).where(Node.name == "plate")))
+
+
+# --- its time
+
+
+class Time:
+    """A clock that goes on by so much whenever somebody looks."""
+
+    def __init__(self, step: float) -> None:
+        self.now = 0.0
+        self.step = step
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+@pytest.fixture
+def crowded(database: Database) -> Database:
+    """Names that are costly to compare with a query: long ones of two letters."""
+    chance = random.Random(3)
+    with database.write(SERVER) as session:
+        for n in range(300):
+            index.add(session, 1, "folder", str(uuid.uuid4()), "".join(chance.choices("ab", k=200)) + f" {n}")
+    return database
+
+
+QUERY = "ab" * 100
+
+
+def test_a_search_ends_with_its_time_and_says_so(crowded: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with crowded.read() as session:
+        whole, partial = index.find(session, 1, QUERY)
+        assert not partial
+        compared: list[str] = []
+        of = index._Likeness.of
+
+        def counted(self: Any, name: str) -> float:
+            compared.append(name)
+            return of(self, name)
+
+        monkeypatch.setattr(index._Likeness, "of", counted)
+        monkeypatch.setattr(index, "clock", Time(0.01))
+        some, partial = index.find(session, 1, QUERY, seconds=1.0)
+    assert partial
+    assert 0 < len(compared) <= 100
+    assert {match.uid for match in some} < {match.uid for match in whole}
+
+
+def test_where_candidates_take_too_long_some_are_compared(crowded: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "STEPS", 1000)
+    crowded.close()  # so that its connections are made anew
+    with crowded.write(SERVER) as session:
+        index.add(session, 1, "folder", "wanted", "abbabba 7")
+    with crowded.read() as session:
+        with monkeypatch.context() as patched:
+            # The time is over at the first look, which is from within the database.
+            patched.setattr(index, "clock", Time(1.0))
+            assert index.find(session, 1, "abbabba", seconds=1.0) == ([], True)
+        monkeypatch.setattr(index, "_candidates", interrupted)
+        best, partial = index.find(session, 1, "abbabba")
+    assert partial
+    assert best[0].uid == "wanted", "its word has all of the query"
+
+
+def interrupted(*_: object) -> None:
+    raise index._Interrupted
+
+
+def test_names_that_were_not_looked_at_make_the_answer_partial(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.write(SERVER) as session:
+        for name in ("plate 1", "plate 2", "plate 3"):
+            index.add(session, 1, "file", name, name)
+    with database.read() as session:
+        assert not index.find(session, 1, "plate").partial
+        monkeypatch.setattr(index, "CANDIDATES", 2)
+        assert index.find(session, 1, "plate").partial
+
+
+def test_a_user_searches_twice_at_once_and_all_with_a_quarter_of_the_threads() -> None:
+    slots = Slots("you are searching")
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(slots.taken(1, 16))
+        with pytest.raises(Refusal, match="you are searching 2 times at once already") as raised, slots.taken(1, 16):
+            pass
+        assert (raised.value.status, raised.value.headers) == (429, {"Retry-After": "1"})
+        for _ in range(2):
+            stack.enter_context(slots.taken(2, 16))
+        with pytest.raises(Refusal, match="too many others") as raised, slots.taken(3, 16):
+            pass
+        assert (raised.value.status, raised.value.headers) == (503, {"Retry-After": "1"})
+    with slots.taken(1, 1), pytest.raises(Refusal, match="too many others"), slots.taken(2, 1):
+        pass
+    with slots.taken(1, 1):
+        pass
+
+
+def inside(server: EdgeServer) -> Any:
+    return build(engines_at(server.data, Signer(b""), database=server.database))
+
+
+def test_while_searches_run_the_server_answers_and_refuses_more_of_them(
+    api: Api, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = inside(edge_server)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(*_: object, **__: object) -> index.Matches:
+        begun.release()
+        assert go_on.wait(60)
+        return index.Matches([], True)
+
+    monkeypatch.setattr(index, "find", slow)
+    url, headers = f"/v1/orgs/{api.organization}/search?query=a", {"Authorization": f"Bearer {api.token}"}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(lambda: app.test_client().get(url, headers=headers)) for _ in range(2)]
+        try:
+            for _ in range(2):
+                assert begun.acquire(timeout=60)
+            third = app.test_client().get(url, headers=headers)
+            assert (third.status_code, third.json["code"], third.headers["Retry-After"]) == (
+                429,
+                "busy",
+                "1",
+            )
+            assert app.test_client().get("/healthz").status_code == 200
+        finally:
+            go_on.set()
+        assert [each.result().json for each in running] == [{"items": [], "next": None, "partial": True}] * 2
+
+
+# --- the budget of any request
+
+
+def test_a_request_that_asks_too_much_of_the_database_is_refused(
+    api: Api, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "STEPS", 1000)
+    monkeypatch.setattr(work, "MOST_STEPS", 50_000)
+    edge_server.database.close()
+    http = inside(edge_server).test_client()
+    counting = sa.text(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT max(i) FROM n"
+    )
+    children = tree.children
+
+    def endless(session: Session, *arguments: Any, **options: Any) -> Any:
+        session.execute(counting)
+        return children(session, *arguments, **options)
+
+    url, headers = f"/v1/orgs/{api.organization}/files/entries", {"Authorization": f"Bearer {api.token}"}
+    assert http.get(url, headers=headers).status_code == 200
+    with monkeypatch.context() as patched:
+        patched.setattr(tree, "children", endless)
+        answer = http.get(url, headers=headers)
+    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "too_much_work", "10")
+    # The next request has a budget of its own, and what is not a request has none.
+    assert http.get(url, headers=headers).status_code == 200
+    with edge_server.database.read() as session:
+        assert session.scalar(counting) == 100_000
+    edge_server.database.close()
+
+
+def test_a_write_that_asks_too_much_changes_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "STEPS", 1000)
+    database.close()
+    before = rows(database)
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) "
+    insertion = sa.text(
+        f"INSERT INTO search_names (organization_id, kind, uid, name) {numbers} SELECT 1, 'file', i, i FROM n"
+    )
+    with (
+        pytest.raises(sa.exc.OperationalError) as raised,
+        budgets.budget(budgets.steps(20_000)),
+        database.write(SERVER) as session,
+    ):
+        index.add(session, 1, "file", "first", "first")
+        session.execute(insertion)
+    assert is_interrupted(raised.value)
+    assert rows(database) == before
+    with database.write(SERVER) as session:
+        session.execute(insertion)
+    assert rows(database)[0] == before[0] + 10_000

@@ -134,12 +134,13 @@ def problem(
         "request_id": request_id(),
     }
     if errors:
-        told = list(errors.items())[:MOST_ERRORS]
+        first = list(errors.items())[:MOST_ERRORS]
         document["errors"] = {
-            _shortened(name, LONGEST_NAME): [_shortened(text, LONGEST_DETAIL) for text in texts] for name, texts in told
+            _shortened(name, LONGEST_NAME): [_shortened(text, LONGEST_DETAIL) for text in texts]
+            for name, texts in first
         }
-        if len(errors) > len(told):
-            document["more_errors"] = len(errors) - len(told)
+        if len(errors) > len(first):
+            document["more_errors"] = len(errors) - len(first)
     body = json.dumps(document) + "\n"
     return flask.Response(body, status, headers, content_type="application/problem+json")
 
@@ -207,12 +208,21 @@ def _from_failure(error: Exception) -> flask.Response:
     if isinstance(error, sqlalchemy.exc.OperationalError) and "locked" in str(error.orig):
         log.error("%s: the database stayed locked", where)
         return problem(503, "busy", "the server is busy writing; try again", headers={"Retry-After": "1"})
+    if is_interrupted(error):
+        log.error("%s: it asked more of the database than a request may", where)
+        detail = "the request asks more of the server's database than one may; ask for less at once, or try again later"
+        return problem(503, "too_much_work", detail, headers={"Retry-After": "10"})
     if isinstance(error, sqlalchemy.orm.exc.StaleDataError):
         return problem(
             409, "conflict", "someone else changed it at the same moment; get it again and repeat your change"
         )
     log.error("%s failed", where, exc_info=error)
     return problem(500, "internal", "the server failed; try again later, and give its operator the request id")
+
+
+def is_interrupted(error: BaseException) -> bool:
+    """Whether `error` says that the database was told to stop."""
+    return isinstance(error, sqlalchemy.exc.OperationalError) and "interrupted" in str(error.orig)
 
 
 def is_full(error: BaseException) -> bool:

@@ -26,6 +26,7 @@ from edge_server.base.operator_files import BadOperatorFile
 from edge_server.billing import usage
 from edge_server.billing.models import BillingMonth, BillingReading, BillingUsage
 from edge_server.billing.prices import PriceFile, Prices
+from edge_server.data import budgets
 from edge_server.data.database import SERVER, Transactions
 from edge_server.identity import directory
 from edge_server.identity.models import Organization
@@ -147,7 +148,8 @@ def measure_up_to(
             return  # an older server has closed and measured it
         elif fresh is not None and reading is not None and dt.timedelta() <= now - reading.measured_until < fresh:
             return
-        measured = usage.measure(session, organization_id, now)
+        with budgets.budget(None):
+            measured = usage.measure(session, organization_id, now)
     # Another worker may have written the same day's first row just now, and then it has measured.
     with contextlib.suppress(sqlalchemy.exc.IntegrityError), database.write(organization_id) as session:
         usage.keep_measured(session, organization_id, measured)

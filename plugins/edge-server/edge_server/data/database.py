@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from edge_server.base.problems import CannotStart
+from edge_server.data import budgets
 
 FILE_NAME = "edge.sqlite3"
 
@@ -146,6 +147,7 @@ def _configure(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+    budgets.watch(connection)
 
 
 def _begin(connection: sa.Connection) -> None:

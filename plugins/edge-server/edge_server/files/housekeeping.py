@@ -13,6 +13,7 @@ import time
 from sqlalchemy import and_, select, update
 
 from edge_server.base import clock
+from edge_server.data import budgets
 from edge_server.data.store import FolderStore
 from edge_server.files import tree
 from edge_server.files.models import Version
@@ -61,8 +62,9 @@ class Housekeeping:
     def remove_folders(self, organization_id: int, seconds: float) -> None:
         """Go on with deleting large folders of an organization, for so long at most."""
         deadline = time.monotonic() + seconds
-        while self._remove_more(organization_id) and time.monotonic() < deadline:
-            pass
+        with budgets.budget(None):
+            while self._remove_more(organization_id) and time.monotonic() < deadline:
+                pass
 
     def collect(self) -> bool:
         """Drop the content of some versions that can no longer be read; False when none is left.

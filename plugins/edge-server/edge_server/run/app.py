@@ -23,10 +23,10 @@ from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
 from edge_server.run import server_routes
 from edge_server.search import index
-from edge_server.web import bodies, counting, engines, idempotency, permissions, subsystems, transfers
+from edge_server.web import bodies, counting, engines, idempotency, permissions, subsystems, transfers, work
 from edge_server.web.client_address import ProxySettings, TrustedProxies
 from edge_server.web.description import describe
-from edge_server.web.engines import Engines
+from edge_server.web.engines import Engines, Threads
 from edge_server.web.lifecycle import Lifecycle
 from edge_server.web.rates import Rates, RateSettings
 from edge_server.web.routes import refuse_unreadable_query
@@ -71,6 +71,7 @@ def engines_at(data: Path, signer: Signer, **others: Any) -> Engines:
         token_use=TokenUse(),
         background=Background(data),
         lifecycle=Lifecycle(),
+        threads=Threads(),
         rates=Rates(settings.section("limits", RateSettings())),
         proxies=TrustedProxies(settings.section("network", ProxySettings())["trusted_proxies"]),
     )
@@ -124,6 +125,7 @@ def build(parts: Engines, loaded: Sequence[Subsystem] | None = None) -> flask.Fl
     problems.install(app)  # after `describe`, to answer in place of flask-smorest
     transfers.install(app, transfers.Transfers())
     app.after_request(bodies.drain)
+    work.install(app)
     app.before_request(refuse_unreadable_query)
     permissions.install(app)
     idempotency.install(app)

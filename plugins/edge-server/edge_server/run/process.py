@@ -96,6 +96,7 @@ def serve(
         access_log: file for one line per request.
         ready: called once requests will be answered.
     """
+    engines_of(app).threads.count = threads
     if os.name == "posix":
         transfers.install(app, transfers.Transfers(uploads))
         _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready)

@@ -8,16 +8,23 @@ new name of known words costs a few rows. A name that is similar enough to a que
 `trigrams.least_shared` of its trigrams. The rarest of them lead to the candidates, whose words have
 enough of those together; the most common ones may be left out, each of which a name then needs one
 less of. The candidates are compared with the query by `trigrams.word_similarity`.
+
+A query has so many seconds. Where collecting the candidates takes half of them, names with the words most like the
+query are compared instead, for the rest of the time. What it gives then is part of the answer, and says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+import sqlalchemy.exc
 from sqlalchemy.orm import Session
 
+from edge_server.base import clock, problems
+from edge_server.data import budgets
 from edge_server.search import trigrams
 from edge_server.search.models import SearchName, SearchPlace, SearchTrigram, SearchWord
 
@@ -29,6 +36,12 @@ CANDIDATES = 20_000
 
 COMMON = 2000
 """Words with a trigram are counted up to this number; beyond, it is not rare anyway."""
+
+LIKELY_WORDS = 1000
+"""Most words whose names are looked at where there is no time for all."""
+
+NAMES_OF_A_WORD = 1000
+"""Most names of each of them."""
 
 _CHUNK = 5000
 
@@ -56,6 +69,18 @@ class Match(NamedTuple):
     name: str
     uid: str
     kind: str
+
+
+class Matches(NamedTuple):
+    """What a query has found.
+
+    Attributes:
+        best: the names, the best first.
+        partial: not all names that may be similar were compared.
+    """
+
+    best: list[Match]
+    partial: bool
 
 
 # --- keeping the index
@@ -165,7 +190,9 @@ def _chunks(values: list[Any]) -> Iterator[list[Any]]:
 # --- asking it
 
 
-def find(transaction: Transaction, organization_id: int, query: str, kind: str | None = None) -> list[Match]:
+def find(
+    transaction: Transaction, organization_id: int, query: str, kind: str | None = None, *, seconds: float = 60.0
+) -> Matches:
     """The names of an organization that resemble `query`, the best first, at most `MOST`.
 
     Args:
@@ -173,17 +200,34 @@ def find(transaction: Transaction, organization_id: int, query: str, kind: str |
         organization_id: whose names.
         query: text.
         kind: only names of things of this kind.
+        seconds: how long it may take.
     """
     query_trigrams = frozenset(trigrams.of_words(trigrams.words(query)))
     if not query_trigrams:
-        return []
+        return Matches([], False)
+    begun = clock.monotonic()
+
+    def is_over(share: float = 1.0) -> bool:
+        return clock.monotonic() - begun > share * seconds
+
+    candidates: Iterable[Any]
+    try:
+        rows = _candidates(transaction, organization_id, query_trigrams, lambda: is_over(0.5))
+        candidates, partial = rows, len(rows) == CANDIDATES
+    except _Interrupted:
+        candidates, partial = _likely(transaction, organization_id, query_trigrams, is_over), True
     likeness = _Likeness(query_trigrams)
-    matches = []
-    for name, uid, candidate_kind in _candidates(transaction, organization_id, query_trigrams, kind):
+    matches = set()
+    for name, uid, candidate_kind in candidates:
+        if is_over():
+            partial = True
+            break
+        if kind is not None and candidate_kind != kind:
+            continue
         similarity = likeness.of(name)
         if similarity >= trigrams.THRESHOLD:
-            matches.append(Match(1.0 - similarity, len(name), name, uid, candidate_kind))
-    return sorted(matches)[:MOST]
+            matches.add(Match(1.0 - similarity, len(name), name, uid, candidate_kind))
+    return Matches(sorted(matches)[:MOST], partial)
 
 
 class _Shared(dict[str, frozenset[str]]):
@@ -232,16 +276,15 @@ class _Likeness:
 
 
 def _candidates(
-    transaction: Transaction, organization_id: int, query_trigrams: frozenset[str], kind: str | None
-) -> Iterable[Any]:
-    """Name, uid and kind of all that may be similar enough."""
+    transaction: Transaction, organization_id: int, query_trigrams: frozenset[str], is_over: Callable[[], bool]
+) -> Sequence[Any]:
+    """Name, uid and kind of all that may be similar enough.
+
+    Raises:
+        _Interrupted: the time was over before they were known.
+    """
     rare, least = _rarest(transaction, organization_id, query_trigrams)
-    touched = (
-        sa.select(_TRIGRAMS.c.word_id, sa.func.count().label("shares"))
-        .where(_TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram.in_(rare))
-        .group_by(_TRIGRAMS.c.word_id)
-        .subquery()
-    )
+    touched = _touched(organization_id, rare).subquery()
     # Words may share the same ones, so that this is rather too many names than too few.
     shares = sa.func.sum(touched.c.shares)
     places = (
@@ -254,9 +297,52 @@ def _candidates(
         .subquery()
     )
     rows = sa.select(_NAMES.c.name, _NAMES.c.uid, _NAMES.c.kind).join(places, places.c.name_id == _NAMES.c.id)
-    if kind is not None:
-        rows = rows.where(_NAMES.c.kind == kind)
-    return transaction.execute(rows)
+    return _within(transaction, rows, is_over)
+
+
+def _likely(
+    transaction: Transaction, organization_id: int, query_trigrams: frozenset[str], is_over: Callable[[float], bool]
+) -> Iterator[Any]:
+    """Name, uid and kind of some that have a word with much of the query, those with most of it first.
+
+    They are read as they are asked for, and end where the time does.
+    """
+    with contextlib.suppress(_Interrupted):
+        touched = _touched(organization_id, query_trigrams)
+        likely = touched.order_by(sa.func.count().desc(), _TRIGRAMS.c.word_id).limit(LIKELY_WORDS)
+        words = _within(transaction, likely, lambda: is_over(0.8))
+        for word in words:
+            of_word = sa.select(_PLACES.c.name_id).where(_PLACES.c.word_id == word.word_id).limit(NAMES_OF_A_WORD)
+            rows = sa.select(_NAMES.c.name, _NAMES.c.uid, _NAMES.c.kind).where(_NAMES.c.id.in_(of_word))
+            yield from _within(transaction, rows, lambda: is_over(1.0))
+
+
+class _Interrupted(Exception):
+    """The time is over."""
+
+
+def _within(transaction: Transaction, statement: sa.Select[Any], is_over: Callable[[], bool]) -> Sequence[Any]:
+    """The rows of a statement.
+
+    Raises:
+        _Interrupted: the time was over before it had ended.
+    """
+    try:
+        with budgets.budget(is_over):
+            return transaction.execute(statement).all()
+    except sqlalchemy.exc.OperationalError as error:
+        if problems.is_interrupted(error):
+            raise _Interrupted from None
+        raise
+
+
+def _touched(organization_id: int, query_trigrams: Collection[str]) -> sa.Select[Any]:
+    """The words that share trigrams with a query, and how many of them."""
+    return (
+        sa.select(_TRIGRAMS.c.word_id, sa.func.count().label("shares"))
+        .where(_TRIGRAMS.c.organization_id == organization_id, _TRIGRAMS.c.trigram.in_(list(query_trigrams)))
+        .group_by(_TRIGRAMS.c.word_id)
+    )
 
 
 def _rarest(transaction: Transaction, organization_id: int, query_trigrams: frozenset[str]) -> tuple[list[str], int]:

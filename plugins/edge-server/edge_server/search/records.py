@@ -20,3 +20,6 @@ class SearchPage(Record):
 
     items: list[SearchResult]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
+    partial: bool = field(
+        default=False, doc="Not all names were compared, for want of time: there may be others, and better ones."
+    )

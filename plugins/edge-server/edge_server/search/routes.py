@@ -20,30 +20,41 @@ from edge_server.web.engines import Paths
 from edge_server.web.permissions import MEMBER
 from edge_server.web.rates import SEARCH
 from edge_server.web.routes import Routes
+from edge_server.web.work import Slots
+
+SECONDS = 3.0
+"""How long a query may take."""
 
 
 def routes(context: OwnContext) -> Routes:
     """Below ``/v1/orgs/<org>/search``."""
     routes = context.routes()
+    slots = Slots("you are searching")
 
     @routes.operation("search", "GET", "", who=MEMBER, limit=SEARCH)
     @routes.arguments(SearchQuery.schema(), location="query")
     @routes.response(200, SearchPage.schema())
     def find(query: SearchQuery, org: str) -> flask.Response:
-        """Find files and folders whose names resemble the query, the best first, at most 1,000."""
+        """Find files and folders whose names resemble the query, the best first, at most 1,000.
+
+        It takes a few seconds at most. What was found by then is given, marked as partial. A user may search twice at
+        a time.
+        """
         kinds = context.engines.kinds
         if query.kind is not None and query.kind not in kinds:
             raise bad_entry(f"kind: {query.kind!r} is not a kind of things; it is one of {', '.join(sorted(kinds))}")
         after = None if query.cursor is None else _match_of_cursor(query.cursor)
         # Names are kept in this form.
         text = unicodedata.normalize("NFC", query.query)
-        with context.read() as session:
-            matches = index.find(session, context.member().organization_id, text, query.kind)
+        organization_id = context.member().organization_id
+        with slots.taken(context.caller().id, context.engines.threads.count), context.read() as session:
+            matches, partial = index.find(session, organization_id, text, query.kind, seconds=SECONDS)
             if after is not None:
                 matches = [match for match in matches if match > after]
             page = matches[: query.limit]
             results = _results(context, session, page)
-        return context.answer(SearchPage(items=results, next=_cursor(page[-1]) if len(matches) > len(page) else None))
+        following = _cursor(page[-1]) if len(matches) > len(page) else None
+        return context.answer(SearchPage(items=results, next=following, partial=partial))
 
     return routes
 

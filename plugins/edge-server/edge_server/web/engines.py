@@ -46,6 +46,13 @@ class NameIndex(Protocol):
         ...
 
 
+@dataclasses.dataclass
+class Threads:
+    """The threads of each process that answer requests; known when it starts to serve."""
+
+    count: int = 16
+
+
 @dataclasses.dataclass(frozen=True)
 class Engines:
     """What every subsystem works with, by its context.
@@ -64,6 +71,7 @@ class Engines:
         token_use: the uses of tokens that are not written yet.
         background: what goes on beside answering.
         lifecycle: what happens when an organization or a user comes or goes.
+        threads: how many threads answer requests.
         rates: how often what is limited was asked for.
         proxies: the proxies that are believed where a request comes from.
     """
@@ -81,6 +89,7 @@ class Engines:
     token_use: TokenUse
     background: Background
     lifecycle: Lifecycle
+    threads: Threads
     rates: Rates
     proxies: TrustedProxies
 

@@ -106,7 +106,7 @@ def _require_shallow(body: Any) -> None:
         below: list[Any] = []
         for container in level:
             items = container.values() if isinstance(container, dict) else container
-            below += [item for item in items if item and isinstance(item, (dict, list))]
+            below += [inner for inner in items if inner and isinstance(inner, (dict, list))]
         if not below:
             return
         level = below
