@@ -44,6 +44,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeServer]:
     server.close()
 
 
+@contextlib.contextmanager
+def in_process(code: str, data: Path, *arguments: Path) -> Iterator[EdgeServer]:
+    """A server that `code` runs on the folder it finds in `sys.argv`."""
+    server = EdgeServer(data)
+    process = subprocess.Popen([sys.executable, "-c", code, data, *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "EDGE_API_SERVICE_URL=" in line:
+                server.url = line.partition("=")[2].strip()
+            if "EDGE_API_TOKEN=" in line:
+                break
+        yield server
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+        server.close()
+
+
 @pytest.fixture
 def api(server: EdgeServer) -> Api:
     """A member of a fresh organization."""
@@ -172,6 +191,28 @@ def test_nobody_waits_for_who_does_not_read_a_long_list(api: Api, wires: list[so
         received += readers[0].recv(1 << 20)
 
 
+def test_nobody_waits_for_a_disk_that_others_read_from(tmp_path: Path, wires: list[socket.socket]) -> None:
+    code = """
+import os, pathlib, sys, time
+from edge_server.run.command import server
+read, turns = os.sendfile, pathlib.Path(sys.argv[2])
+def sendfile(*arguments):
+    while not turns.exists():
+        time.sleep(0.01)
+    return read(*arguments)
+os.sendfile = sendfile
+server(["run", "--port", "0", "--threads", "2", "--data", sys.argv[1]])
+"""
+    with in_process(code, tmp_path / "data", tmp_path / "turns") as server:
+        api = client(server, server.create_token("admin"), "default")
+        api.put("small", b"small")
+        request = head(api, "GET /v1/orgs/default/files/content?path=small")
+        readers = [connected(api, wires, request) for _ in range(SLOW)]
+        assert api.call("GET", "/v1/users/me").status_code == 200
+        (tmp_path / "turns").touch()
+        assert all(answered(reader).startswith(b"HTTP/1.1 200 ") for reader in readers)
+
+
 # --- shares ---------------------------------------------------------------------------------------
 
 
@@ -283,20 +324,8 @@ connection.RATE_SECONDS = poller.RATE_SECONDS = 0.5
 poller.HELD = 300_000
 server(["run", "--port", "0", "--access-log", "--data", sys.argv[1]])
 """
-    server = EdgeServer(tmp_path_factory.mktemp("hasty") / "data")
-    process = subprocess.Popen([sys.executable, "-c", code, server.data], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "EDGE_API_SERVICE_URL=" in line:
-                server.url = line.partition("=")[2].strip().strip("'")
-            if "EDGE_API_TOKEN=" in line:
-                break
+    with in_process(code, tmp_path_factory.mktemp("hasty") / "data") as server:
         yield server
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
-        server.close()
 
 
 @pytest.fixture
@@ -369,22 +398,12 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (400, 500))
 from edge_server.run.command import server
 server(["run", "--port", "0", "--data", sys.argv[1]])
 """
-    server = EdgeServer(tmp_path / "data")
-    process = subprocess.Popen([sys.executable, "-c", code, server.data], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        server.url = (
-            next(line for line in process.stdout if "SERVICE_URL=" in line).partition("=")[2].strip().strip("'")
-        )
+    with in_process(code, tmp_path / "data") as server:
         anybody = client(server, None, "default")
         for _ in range(700):
             connected(anybody, wires)
         assert anybody.call("GET", "/healthz").status_code == 200
         assert answers(wires[0]) == b""
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
-        server.close()
 
 
 def test_requests_that_come_together_are_answered_in_order(api: Api, wires: list[socket.socket]) -> None:

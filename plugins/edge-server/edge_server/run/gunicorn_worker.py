@@ -46,8 +46,8 @@ _STOP = {signal.SIGTERM, signal.SIGINT}
 DECIDING = 2
 """Requests with a body to be waited for that are looked at at once; the others' threads are left to work meanwhile."""
 
-SENDERS = 4
-"""Threads that go on with the answers that were not taken at once."""
+SENDERS = 16
+"""Threads that send files, and what else was not taken at once."""
 
 DISCARDED = 64 << 10
 """Bytes that are thrown away of a body that was refused, so that its sender gets to read why."""
@@ -227,6 +227,8 @@ class Worker(base.Worker):  # type: ignore[misc]
                 connection.discardable = connection.discardable or DISCARDED
             if isinstance(answer, environ["wsgi.file_wrapper"]):
                 response.write_file(answer)
+                # Not here, where a slow disk would keep other requests waiting.
+                yield
             else:
                 for block in answer:
                     response.write(block)
