@@ -48,6 +48,12 @@ def test_what_must_be_measured_is() -> None:
     assert mutation.LEAST_SCORE == 0.85
 
 
+def test_each_function_that_decides_who_may_do_what_is_in_a_single_target() -> None:
+    for function in functions_of("edge_server.web.permissions"):
+        code = f"edge_server.web.permissions:{function}"
+        assert [code in target.code for target in TARGETS.values()].count(True) == 1, code
+
+
 @pytest.mark.parametrize("mutant", EQUIVALENTS, ids=str)
 def test_an_equivalent_has_a_reason_and_changes_a_line_that_stands_in_a_target(mutant: Mutant) -> None:
     module, _, function = mutant.function.partition(":")
@@ -78,26 +84,26 @@ def test_mutmut_gets_modules_and_functions_by_its_own_names(code: str, pattern: 
 
 
 def test_a_survivor_with_a_reason_is_no_complaint() -> None:
-    score = Score("budget", 10, [SURVIVOR], 1.0)
+    score = Score("budget", 10, [SURVIVOR], 0, 1.0)
     assert score.share == pytest.approx(0.9)
     assert mutation.judge(score, BUDGET, {SURVIVOR: "It is the same."}) == []
 
 
 def test_a_survivor_without_a_reason_is_listed() -> None:
-    (complaint,) = mutation.judge(Score("budget", 10, [SURVIVOR], 1.0), BUDGET, {})
+    (complaint,) = mutation.judge(Score("budget", 10, [SURVIVOR], 0, 1.0), BUDGET, {})
     assert "survives: in edge_core.retries:Budget.take\n  - return True\n  + return False" in complaint
 
 
 def test_a_reason_for_what_does_not_survive_is_listed_where_it_was_run() -> None:
     others = {dataclasses.replace(SURVIVOR, function="edge_core.retries:Budget.give_back"): "It is the same."}
-    assert mutation.judge(Score("budget", 10, [], 1.0), BUDGET, others) == []
-    (complaint,) = mutation.judge(Score("budget", 10, [], 1.0), BUDGET, {SURVIVOR: "It is the same."})
+    assert mutation.judge(Score("budget", 10, [], 0, 1.0), BUDGET, others) == []
+    (complaint,) = mutation.judge(Score("budget", 10, [], 0, 1.0), BUDGET, {SURVIVOR: "It is the same."})
     assert "does not survive: in edge_core.retries:Budget.take" in complaint
 
 
 @pytest.mark.parametrize(("mutants", "enough"), [(100, True), (20, True), (19, False)])
 def test_reasons_do_not_raise_a_score(mutants: int, enough: bool) -> None:
     survivors = [dataclasses.replace(SURVIVOR, changed=f"return {n}") for n in range(3)]
-    complaints = mutation.judge(Score("budget", mutants, survivors, 1.0), BUDGET, dict.fromkeys(survivors, "Same."))
+    complaints = mutation.judge(Score("budget", mutants, survivors, 0, 1.0), BUDGET, dict.fromkeys(survivors, "Same."))
     assert (complaints == []) is enough
     assert enough or "budget has a score of 84.2%; at least 85% is needed" in complaints[0]

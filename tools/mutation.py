@@ -31,8 +31,14 @@ WORK = ROOT / "build" / "mutation"
 LEAST_SCORE = 0.85
 """The share of mutants that tests kill, of all there are."""
 
-KILLED = frozenset({1, 3, 24, -24, 36, 152, 255})
-"""mutmut's exit codes for a test that fails, an error in pytest, and a run that takes all its time."""
+KILLED = frozenset({1, 3})
+"""mutmut's exit codes for a test that fails, and an error in pytest."""
+
+TIMED_OUT = frozenset({24, -24, 36, 152, 255})
+"""mutmut's exit codes for a run that takes all its time, as one without end does; it counts as killed."""
+
+SECONDS = 30
+"""What is added to the time that the tests take without mutants, before four times all of it ends a run."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,14 @@ class Score:
         target: its name.
         mutants: how many there were.
         survivors: those that no test killed.
+        timed_out: how many took all their time; many are a sign of a machine that is too busy to measure.
         seconds: CPU time, of all processes.
     """
 
     target: str
     mutants: int
     survivors: list[Mutant]
+    timed_out: int
     seconds: float
 
     @property
@@ -99,13 +107,15 @@ def main() -> int:
     equivalents = read_equivalents()
     scores = [measure(targets[name]) for name in names]
     complaints = [complaint for score in scores for complaint in judge(score, targets[score.target], equivalents)]
-    print(f"\n{'target':<14}{'mutants':>9}{'killed':>9}{'survived':>10}{'equivalent':>12}{'score':>8}{'CPU s':>8}")
+    columns = ("mutants", "killed", "survived", "equivalent", "score", "timed out", "CPU s")
+    print(f"\n{'target':<16}{''.join(f'{column:>12}' for column in columns)}")
     for score in scores:
         survived = len(score.survivors)
         excused = sum((Counter(score.survivors) & Counter(equivalents.keys())).values())
+        counts = (score.mutants, score.mutants - survived, survived, excused)
         print(
-            f"{score.target:<14}{score.mutants:>9}{score.mutants - survived:>9}{survived:>10}{excused:>12}"
-            f"{score.share:>8.1%}{score.seconds:>8.0f}"
+            f"{score.target:<16}{''.join(f'{count:>12}' for count in counts)}"
+            f"{score.share:>12.1%}{score.timed_out:>12}{score.seconds:>12.0f}"
         )
     print("\n".join(complaints))
     return 1 if complaints else 0
@@ -151,8 +161,9 @@ def measure(target: Target) -> Score:
     for meta in folder.glob("mutants/**/*.meta"):
         exit_codes |= json.loads(meta.read_text(encoding="utf-8"))["exit_code_by_key"]
     run = {name: code for name, code in exit_codes.items() if code is not None}
-    survivors = read_mutants(folder, [name for name, code in run.items() if code not in KILLED])
-    return Score(target.name, len(run), survivors, seconds)
+    survivors = read_mutants(folder, [name for name, code in run.items() if code not in KILLED | TIMED_OUT])
+    timed_out = sum(code in TIMED_OUT for code in run.values())
+    return Score(target.name, len(run), survivors, timed_out, seconds)
 
 
 def lay_out(target: Target, folder: Path) -> None:
@@ -174,9 +185,10 @@ def lay_out(target: Target, folder: Path) -> None:
         "also_copy": sorted({path.parts[0] for path in tests}),
         "pytest_add_cli_args_test_selection": ["-m", "not slow", *deselected, *target.tests],
     }
+    timeouts = [f"timeout_constant = {SECONDS}\n", "timeout_multiplier = 4\n"]
     lines = [f"{name} = {json.dumps(paths)}\n" for name, paths in settings.items()]
     own = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    text = "".join([own, "\n[tool.mutmut]\n", "use_git_change_detection = false\n", *lines])
+    text = "".join([own, "\n[tool.mutmut]\n", "use_git_change_detection = false\n", *timeouts, *lines])
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")
 
 

@@ -94,6 +94,10 @@ def view_of(name: str, rule: Rule, place: list[Place], limit: Limit | None = Non
     def view(**_: str) -> dict[str, Any]:
         place[0].view()
         caller, member = permissions.caller_at_hand(), permissions.member_at_hand()
+        if member is not None:
+            assert permissions.member() is member
+            assert permissions.caller() is caller
+        assert permissions.rule_at_hand() is rule
         return {
             "operation": permissions.operation_at_hand(),
             "caller": None if caller is None else [caller.id, caller.user_name, caller.server_admin],
