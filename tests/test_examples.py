@@ -19,6 +19,7 @@ import numpy
 import pytest
 from PIL import Image
 
+from edge_admin.user import User
 from edge_core.plugin import Namespace
 from edge_core.session import EdgeSession
 from edge_server.testing.pytest_plugin import Join
@@ -137,8 +138,15 @@ def with_lab(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, ob
     return {}
 
 
+def with_ada(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    edge.admin.add_user(User("ada", home_org=edge.organization))
+    edge.admin.add_user_to_organization("ada")
+    return {}
+
+
 #: What documents rely on being there; returns the names that their examples use.
 PREPARE: dict[str, Callable[[EdgeSession, pytest.MonkeyPatch], dict[str, object]]] = {
+    "docs/administration.md": with_ada,
     "docs/applications.md": with_icon,
     "docs/connectors.md": with_database,
     "docs/sql-types.md": with_runs,
