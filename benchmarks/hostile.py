@@ -141,9 +141,9 @@ def crowd(server: EdgeServer, organization: str) -> None:
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         running = [pool.submit(requests.get, url, headers=_authorization(token), timeout=600) for token in tokens * 4]
         while not health or not all(each.done() for each in running):
-            asked = time.perf_counter()
+            begin = time.perf_counter()
             assert requests.get(f"{server.url}/healthz", timeout=600).ok
-            health.append((time.perf_counter() - asked) * 1000)
+            health.append((time.perf_counter() - begin) * 1000)
             time.sleep(0.05)
     spent = cpu_seconds(server._process.pid) - before
     statuses = collections.Counter(each.result().status_code for each in running)

@@ -46,7 +46,7 @@ def test_a_server_admin_who_is_a_member_makes_themselves_no_admin(root: EdgeSess
         runs.admin.set_roles(name_of(runs), ["admin"], lab)
 
 
-def test_the_last_admin_of_an_organization_stays_one(root: EdgeSession, lab: str, person: Person) -> None:
+def test_the_last_admin_of_an_organization_stays_its_admin(root: EdgeSession, lab: str, person: Person) -> None:
     ada = person(lab, "admin")
     bob = person(lab, by=ada)
     for call in (
@@ -104,7 +104,7 @@ def test_a_server_admin_takes_no_first_token_of_somebody_elses_member(
     assert (accepted.user_name, accepted.organization_name) == (carol, lab)
 
 
-def test_who_was_appointed_before_their_first_token_gets_one(
+def test_who_was_appointed_before_their_first_token_gets_it(
     root: EdgeSession, lab: str, edge_server: EdgeServer, open_session: Any
 ) -> None:
     carol = root.admin.add_user(User(fresh("carol"))).user_name

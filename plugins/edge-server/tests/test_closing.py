@@ -186,7 +186,7 @@ def test_a_measure_is_the_sum_of_what_each_version_lasted(database: Database, ti
                 assert (0 if row is None else row.amount) == expected, day
 
 
-def test_days_that_nobody_measured_take_one_pass_over_the_versions(database: Database, time: Clock) -> None:
+def test_days_that_nobody_measured_take_a_single_pass_over_the_versions(database: Database, time: Clock) -> None:
     for n in range(100):
         store(database, 1, at(1) + dt.timedelta(minutes=n), at(2) if n % 2 else None)
 
@@ -276,7 +276,7 @@ def test_what_a_closed_organization_stored_counts_up_to_then(
     assert hours(database) == {29: 240, 30: 120}
 
 
-def test_a_measure_that_is_late_does_not_undo_the_last_one_of_a_closed_organization(
+def test_a_measure_that_is_late_does_not_undo_the_last_of_a_closed_organization(
     database: Database, time: Clock
 ) -> None:
     store(database, 10, at(1))

@@ -114,7 +114,7 @@ def test_organizations_are_removed_in_turns(engines: Engines, monkeypatch: pytes
     assert small > large
 
 
-def test_what_refers_to_rows_that_go_is_found_by_an_index() -> None:
+def test_an_index_leads_to_what_refers_to_rows_that_go() -> None:
     """A database looks for such rows at each row that is removed."""
     tables = Base.metadata
     removed = {"organizations"} | {
@@ -208,7 +208,7 @@ def test_a_folder_knows_how_many_levels_are_below_it(engines: Engines) -> None:
         assert all(height >= exact for exact, height in known.values())
 
 
-def test_what_a_folder_once_held_is_said_to_be_in_the_way(engines: Engines) -> None:
+def test_what_a_folder_once_held_is_named_as_in_the_way(engines: Engines) -> None:
     lab = organization(engines.database, "lab")
     with engines.database.write(lab) as session:
         TREE.make_folder(session, lab, ("a", *"b" * 98), exist_ok=False)

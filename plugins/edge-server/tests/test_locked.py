@@ -175,7 +175,7 @@ def do_all_that_writes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.files("restore", "POST", "/restore", json=restored)
     site.files("move a folder deeper", "POST", "/move", json={"path": "moved", "new_path": "deep/er/moved"})
     site.files("move a folder up", "POST", "/move", json={"path": "deep/er/moved", "new_path": "moved"})
-    upload_one(site)
+    upload_in_parts(site)
     upload = site.files("start another upload", "POST", "/uploads", json={"path": "a", "size": 5}, status=201).json
     site.files("abort an upload", "DELETE", f"/uploads/{upload['id']}", status=204)
     site.files("delete a folder", "DELETE", "/entry?path=deleted&recursive=true", status=204)
@@ -208,7 +208,7 @@ def do_all_that_writes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         assert session.scalar(sa.select(sa.func.count()).select_from(Version)) == 0
 
 
-def upload_one(site: Site) -> None:
+def upload_in_parts(site: Site) -> None:
     content = b"content"
     digest = hashlib.sha256(content).hexdigest()
     started = {"path": "kept/large.bin", "size": len(content)}

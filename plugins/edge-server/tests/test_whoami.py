@@ -28,7 +28,7 @@ def test_whoami_tells_the_user_and_the_organizations_with_their_roles(edge_serve
     }
 
 
-def test_a_member_of_many_organizations_is_told_of_them_in_pages(edge_server: EdgeServer) -> None:
+def test_a_member_of_many_organizations_gets_them_in_pages(edge_server: EdgeServer) -> None:
     user = edge_server.create_user()
     with edge_server.database.write(SERVER) as session:
         row = directory.find_user(session, user)
