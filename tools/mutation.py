@@ -12,6 +12,7 @@ A target can be looked into afterwards: `cd build/mutation/TARGET` and `mutmut b
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import json
 import os
@@ -47,7 +48,7 @@ class Target:
 
     Attributes:
         name: its name.
-        code: modules, and single functions of modules: ``edge_core.http.client:HttpClient.call``.
+        code: single functions of modules: ``edge_core.http.client:HttpClient.call``.
         tests: paths of test files.
         without: tests in them that cannot run here, such as those that look at the stack, which mutmut adds to.
     """
@@ -122,8 +123,31 @@ def main() -> int:
 
 
 def read_targets() -> dict[str, Target]:
+    """The targets by name. A module that one names stands for all its functions that none names."""
     settings = tomllib.loads((SETTINGS / "targets.toml").read_text(encoding="utf-8"))
+    named = {code for target in settings.values() for code in target["code"] if ":" in code}
+    for target in settings.values():
+        target["code"] = [
+            function
+            for code in target["code"]
+            for function in ([code] if code in named else functions_of(code))
+            if code == function or function not in named
+        ]
     return {name: Target(name, **target) for name, target in settings.items()}
+
+
+def functions_of(module: str) -> dict[str, str]:
+    """The source of each function that mutmut changes, by the names of the module and its own: ``a.b:Class.method``."""
+    text = source_of(module).read_text(encoding="utf-8")
+    functions = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef):
+            functions[f"{module}:{node.name}"] = ast.get_source_segment(text, node) or ""
+        elif isinstance(node, ast.ClassDef):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef):
+                    functions[f"{module}:{node.name}.{method.name}"] = ast.get_source_segment(text, method) or ""
+    return functions
 
 
 def read_equivalents() -> dict[Mutant, str]:
@@ -192,12 +216,10 @@ def lay_out(target: Target, folder: Path) -> None:
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")
 
 
-def pattern_of(code: str) -> str:
-    """mutmut's pattern for the mutants of a module, or of one function."""
-    module, _, function = code.partition(":")
-    if not function:
-        return f"{module}.x*"
-    owner, _, method = function.rpartition(".")
+def pattern_of(function: str) -> str:
+    """mutmut's pattern for the mutants of a function."""
+    module, _, name = function.partition(":")
+    owner, _, method = name.rpartition(".")
     return f"{module}.x{f'ǁ{owner}ǁ' if owner else '_'}{method}__mutmut_*"
 
 
@@ -232,16 +254,11 @@ def judge(score: Score, target: Target, equivalents: dict[Mutant, str]) -> list[
     complaints += [
         f"\ndoes not survive: {mutant}\n  Take it out of equivalents.toml."
         for mutant in equivalents
-        if any(covers(code, mutant.function) for code in target.code) and mutant not in score.survivors
+        if mutant.function in target.code and mutant not in score.survivors
     ]
     if score.share < LEAST_SCORE:
         complaints.append(f"\n{score.target} has a score of {score.share:.1%}; at least {LEAST_SCORE:.0%} is needed")
     return complaints
-
-
-def covers(code: str, function: str) -> bool:
-    """Whether a function is in a module, or is the function, that a target names."""
-    return function in (code, f"{code}:{function.partition(':')[2]}")
 
 
 def _cpu_seconds() -> float:
