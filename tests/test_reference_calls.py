@@ -687,7 +687,7 @@ def test_secrets(edge_session: EdgeSession) -> None:
     assert secrets.list_user_secrets() == secrets.list_organization_secrets() == []
 
 
-def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join: Join) -> None:
+def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join: Join, edge_join: Join) -> None:
     import edge.admin
     from edge.admin.organization import Organization, OrganizationStatusEnum
     from edge.admin.user import User
@@ -752,13 +752,21 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     assert admin.update_member(member, name).roles == []
     assert [member.user_name for member in admin.list_members(name)] == [bob]
     own = edge_session.admin
+    theirs = edge_join(user=bob).admin
+    for _ in range(2):
+        invited = own.add_user_to_organization(bob)
+        assert (invited.invited, invited.email) == (True, None)
+        (invitation,) = theirs.list_own_invitations()
+        theirs.decline_invitation(invitation.id)
     own.add_user_to_organization(bob)
+    (invitation,) = theirs.list_own_invitations()
+    assert theirs.accept_invitation(invitation.id).organization_name == edge_session.organization
     assert own.set_roles(bob, ["developer"]) == own.get_roles(bob) == ["developer"]
     assert own.revoke_member_addresses(bob) is None  # type: ignore[func-returns-value]
     assert admin.revoke_user_addresses(bob) is None  # type: ignore[func-returns-value]
     own.remove_user_from_organization(bob)
     assert own.invite_to_organization(bob, roles=["developer"])
-    (invitation,) = own.list_invitations()
+    invitation = own.list_invitations()[-1]
     assert isinstance(invitation, Invitation)
     assert (invitation.user_name, invitation.organization_name) == (bob, edge_session.organization)
     assert invitation.expires_at - invitation.created_at == dt.timedelta(days=7)
@@ -766,7 +774,7 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     assert invitation.created_by == edge_session.whoami().user_name
     assert invitation.to_dict()["roles"] == invitation.roles == ["developer"]
     own.remove_invitation(invitation.id)
-    assert own.list_invitations() == []
+    assert [listed.accepted_at is None for listed in own.list_invitations()] == [False]
     line = own.list_audit_lines()[0]
     assert isinstance(line, AuditLine)
     assert (line.action, line.user_name) == ("invitations.remove", edge_session.whoami().user_name)

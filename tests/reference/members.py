@@ -595,6 +595,7 @@ ADMIN = Section(
                 *methods("revoke_member_addresses revoke_user_addresses", OURS),
                 *methods("list_audit_lines list_server_audit_lines", OURS),
                 *methods("list_invitations remove_invitation", OURS),
+                *methods("list_own_invitations accept_invitation decline_invitation", OURS),
             ),
         ),
         Class(
@@ -618,7 +619,7 @@ ADMIN = Section(
             ("edge_admin.member.Member",),
             OURS,
             (
-                *attributes("user_name roles first_name last_name email license_name home", OURS),
+                *attributes("user_name roles first_name last_name email license_name home invited", OURS),
                 method("to_dict", "", OURS),
             ),
         ),

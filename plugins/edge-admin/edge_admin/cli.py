@@ -225,9 +225,11 @@ def list_members(open_session: OpenSession, organization: str | None, as_json: b
 @_where
 @click.pass_obj
 def add_member(open_session: OpenSession, user_name: str, roles: tuple[str, ...], organization: str | None) -> None:
-    """Make an existing user a member."""
+    """Make a user a member, or invite them if this is not their home."""
     with open_session() as edge:
-        edge.admin.add_user_to_organization(user_name, roles, organization)
+        member = edge.admin.add_user_to_organization(user_name, roles, organization)
+    if member.invited:
+        output.note(f"{user_name} is invited, and a member as soon as they accept")
 
 
 @members.command()
@@ -298,7 +300,7 @@ def invite(
 
 @admin.group()
 def invitations() -> None:
-    """The invitations of an organization."""
+    """The invitations of an organization, and your own."""
 
 
 @invitations.command(name="list")
@@ -325,6 +327,40 @@ def remove_invitation(open_session: OpenSession, invitation_id: str, organizatio
     """Void an invitation."""
     with open_session() as edge:
         edge.admin.remove_invitation(invitation_id, organization)
+
+
+@invitations.command(name="own")
+@output.json_option
+@click.pass_obj
+def list_own_invitations(open_session: OpenSession, as_json: bool) -> None:
+    """List your own open invitations."""
+    with open_session() as edge:
+        invitations = edge.admin.list_own_invitations()
+    if as_json:
+        output.json([{k: v for k, v in row.to_dict().items() if k != "code"} for row in invitations])
+        return
+    for row in invitations:
+        roles = f"[{', '.join(row.roles) or 'member'}]"
+        output.line(row.id, row.organization_name, roles, f"by {row.created_by}", f"until {row.expires_at:%Y-%m-%d}")
+
+
+@invitations.command(name="accept")
+@click.argument("invitation_id")
+@click.pass_obj
+def accept_invitation(open_session: OpenSession, invitation_id: str) -> None:
+    """Become a member of the organization that you are invited to."""
+    with open_session() as edge:
+        invitation = edge.admin.accept_invitation(invitation_id)
+    output.line(f"You are a member of {invitation.organization_name} now")
+
+
+@invitations.command(name="decline")
+@click.argument("invitation_id")
+@click.pass_obj
+def decline_invitation(open_session: OpenSession, invitation_id: str) -> None:
+    """Decline an invitation of yours."""
+    with open_session() as edge:
+        edge.admin.decline_invitation(invitation_id)
 
 
 # --- audit
@@ -359,7 +395,7 @@ def audit(
             f"{line.at:%Y-%m-%d %H:%M:%S}Z",
             line.user_name,
             line.action,
-            *(f"{name}={value}" for name, value in line.about.items() if value),
+            " ".join(f"{name}={value}" for name, value in line.about.items() if value),
         ],
         as_json=as_json,
     )

@@ -21,4 +21,5 @@ class Member(Record):
     license_name: str | None = field(
         default=None, max_length=100, pattern=PLAIN_TEXT, doc="Changed by the admins of the user's home organization."
     )
+    invited: bool = field(default=False, doc="Whether they are no member before they accept.")
     home: bool = field(default=False, doc="Whether this is the user's home organization.")

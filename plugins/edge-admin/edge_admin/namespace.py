@@ -213,7 +213,11 @@ class EdgeAdmin(Namespace):
     def add_user_to_organization(
         self, user_name: str, roles: Iterable[str] = (), organization_name: str | None = None
     ) -> Member:
-        """Make an existing user a member.
+        """Make a user a member: at once, or by an invitation that they accept.
+
+        A user whose home is this organization is a member at once, and so is anyone whom a server admin
+        adds. Others are invited: the returned record has `invited` set and nothing of a profile, whether
+        or not anybody has the name, and they find the invitation by `list_own_invitations`.
 
         Args:
             user_name: name of the user.
@@ -221,7 +225,7 @@ class EdgeAdmin(Namespace):
             organization_name: short name; None for the session's organization.
 
         Raises:
-            NotFound: the user does not exist.
+            NotFound: the user does not exist; to server admins only.
             AlreadyExists: they are a member already.
             BadEntry: a role does not exist.
         """
@@ -345,6 +349,34 @@ class EdgeAdmin(Namespace):
             raise NotFound(f"there is no invitation {invitation_id!r}; list_invitations() lists the existing ones")
         self.http.delete(self._in(organization_name, f"/invitations/{invitation_id}"))
 
+    def list_own_invitations(self) -> list[Invitation]:
+        """Your own open invitations, without their codes."""
+        return list(self.http.items("/users/me/invitations", make=Invitation.from_answer))
+
+    def accept_invitation(self, invitation_id: str) -> Invitation:
+        """Become a member of the organization that you are invited to.
+
+        Its admins then see your name and email.
+
+        Args:
+            invitation_id: id of the invitation, as `list_own_invitations` gives it.
+
+        Raises:
+            NotFound: the invitation is not one of yours, or it has ended.
+        """
+        return Invitation.from_answer(self.http.post(f"{_own_invitation(invitation_id)}/accept"))
+
+    def decline_invitation(self, invitation_id: str) -> None:
+        """Decline an invitation of yours, which is void then.
+
+        Args:
+            invitation_id: id of the invitation, as `list_own_invitations` gives it.
+
+        Raises:
+            NotFound: the invitation is not one of yours, or it has ended.
+        """
+        self.http.delete(_own_invitation(invitation_id))
+
     # --- audit
 
     def list_audit_lines(
@@ -439,6 +471,12 @@ def _audit_query(
             raise BadEntry(f"{name}: the moment has no time zone; give one, as in datetime.now(UTC)")
         query[name] = None if moment is None else moment.isoformat()
     return query
+
+
+def _own_invitation(invitation_id: str) -> str:
+    if not is_user_name(invitation_id):
+        raise NotFound(f"there is no invitation {invitation_id!r}; list_own_invitations() lists yours")
+    return f"/users/me/invitations/{invitation_id}"
 
 
 def _roles(roles: Iterable[str]) -> list[str]:

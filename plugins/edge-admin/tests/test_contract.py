@@ -59,5 +59,6 @@ class TestContract(PluginContract):
         Call("set_roles", lambda admin: admin.set_roles("ada-1", ["admin"]), {**_user(1), "roles": ["admin"]}),
         Listing("list_invitations", lambda admin: admin.list_invitations(), _invitation, lazy=False),
         Listing("list_audit_lines", lambda admin: admin.list_audit_lines(), _audit_line, lazy=False),
+        Listing("list_own_invitations", lambda admin: admin.list_own_invitations(), _invitation, lazy=False),
         Call("remove_invitation", lambda admin: admin.remove_invitation("i1")),
     ]

@@ -263,7 +263,7 @@ def test_a_removed_organization_takes_its_invitations_along(
 
 def test_members_are_added_read_changed_and_taken_out(root: EdgeSession, lab: str, person: Person) -> None:
     ada = person(lab, "admin")
-    name = root.admin.add_user(User(fresh(), "Bob")).user_name
+    name = root.admin.add_user(User(fresh(), "Bob", home_org=lab)).user_name
     added = ada.admin.add_user_to_organization(name, ["developer"])
     assert (added.user_name, added.roles, added.first_name) == (name, ["developer"], "Bob")
     assert ada.admin.get_member(name) == added
@@ -282,7 +282,6 @@ def test_members_are_added_read_changed_and_taken_out(root: EdgeSession, lab: st
         lambda: ada.admin.remove_user_from_organization(name),
         lambda: ada.admin.set_roles(name, []),
         lambda: ada.admin.get_member("../x"),
-        lambda: ada.admin.add_user_to_organization(fresh()),
     ):
         with pytest.raises(NotFound):
             call()
@@ -321,8 +320,11 @@ def test_a_license_is_managed_by_the_admins_of_the_home(root: EdgeSession, lab: 
     member.license_name = "Edge Developer"
     ada.admin.update_member(member)
     assert bob.whoami().license_name == "Edge Developer"
-    guest = root.admin.add_user(User(fresh())).user_name
-    member = ada.admin.add_user_to_organization(guest)
+    visitor = person(root.admin.add_organization(Organization(name=fresh("other"))).name)
+    guest = name_of(visitor)
+    ada.admin.add_user_to_organization(guest)
+    visitor.admin.accept_invitation(visitor.admin.list_own_invitations()[0].id)
+    member = ada.admin.get_member(guest)
     assert not member.home
     with pytest.raises(BadEntry, match="license_name"):
         ada.admin.update_member(Member(guest, license_name="Edge Developer"))

@@ -95,8 +95,22 @@ def test_login_by_an_invitation(root: Run, edge_server: EdgeServer, run: Run, tm
     invitations = json.loads(good(run("--profile", "ada", "admin", "invitations", "list", "--json")))
     good(run("--profile", "ada", "admin", "invitations", "remove", invitations[-1]["id"]))
     assert len(good(run("--profile", "ada", "admin", "invitations", "list")).splitlines()) == 1
-    shown = good(run("--profile", "ada", "admin", "audit", "--since", "2024-01-31", "--limit", "2")).splitlines()
-    assert [line.split()[3:5] for line in shown] == [
+    other = edge_server.create_organization()
+    token = edge_server.create_token(edge_server.create_user("carol-by-cli", organization=other))
+    good(run("--profile", "carol", "login", edge_server.url, text=token + "\n"))
+    for answer in ("decline", "accept"):
+        added = run("--profile", "ada", "admin", "members", "add", "carol-by-cli", "--role", "developer")
+        assert "carol-by-cli is invited" in added.stderr
+        (invited,) = json.loads(good(run("--profile", "carol", "admin", "invitations", "own", "--json")))
+        assert f"{invited['id']}  {lab}  [developer]  by {ada}" in good(
+            run("--profile", "carol", "admin", "invitations", "own")
+        )
+        sentence = good(run("--profile", "carol", "admin", "invitations", answer, invited["id"]))
+    assert sentence == f"You are a member of {lab} now\n"
+    shown = good(
+        run("--profile", "ada", "admin", "audit", "--since", "2024-01-31", "--user", ada, "--limit", "4")
+    ).splitlines()
+    assert [line.split()[3:5] for line in shown[2:]] == [
         ["invitations.remove", f"invitation={invitations[-1]['id']}"],
         ["invitations.create", f"invitation={invitations[-1]['id']}"],
     ]

@@ -113,7 +113,7 @@ class Administrator(threading.Thread):
         ledger.note(lambda: ledger.removed.update({tokens[1]["token"]: name}))
         # Another one, who is added and whose roles change.
         other = f"{name}-b"
-        self._call(self._root, "POST", "/v1/admin/users", json={"user_name": other})
+        self._call(self._root, "POST", "/v1/admin/users", json={"user_name": other, "home_org": name})
         ledger.note(lambda: ledger.users.add(other))
         self._call(mine, "POST", f"/v1/orgs/{name}/members", json={"user_name": other})
         ledger.note(lambda: ledger.roles.update({(name, first): [[]]}))

@@ -56,6 +56,7 @@ class World:
         self.name = server.create_user(organization=self.organization, roles=["admin"])
         self.admin = client(server, server.create_token(self.name), self.organization)
         self.anyone = client(server, None, self.organization)
+        self.actors: set[str] = set()
         self.values: list[str] = [str(self.admin.token), str(self.root.token)]
 
     def own(self, method: str, path: str, body: Any = None) -> requests.Response:
@@ -186,6 +187,18 @@ def profile_of(name: str) -> dict[str, str]:
     return {"user_name": name, "first_name": f"{HIDDEN} Bob", "email": f"{HIDDEN}@example.org"}
 
 
+def own_invitation(method: str, ending: str = "") -> Recipe:
+    def recipe(world: World) -> requests.Response:
+        name = world.user()
+        api = client(world.server, world.server.create_token(name), world.organization)
+        invitation = world.invitation(name)["id"]
+        answer = world.by(api, method, f"/v1/users/me/invitations/{invitation}{ending}")
+        world.actors.add(name)
+        return answer
+
+    return recipe
+
+
 RECIPES: dict[str, Recipe] = {
     "members.add": lambda world: world.own("POST", "members", {"user_name": world.user(), "roles": ["developer"]}),
     "members.update": lambda world: world.own(
@@ -198,6 +211,8 @@ RECIPES: dict[str, Recipe] = {
     "invitations.create": invite,
     "invitations.remove": lambda world: world.own("DELETE", f"invitations/{world.invitation()['id']}"),
     "invitations.accept": accept,
+    "invitations.own.accept": own_invitation("POST", "/accept"),
+    "invitations.own.decline": own_invitation("DELETE"),
     "tokens.create": create_token,
     "tokens.remove": revoke_token,
     "tokens.renew": renew_token,
@@ -272,7 +287,9 @@ def test_every_change_is_audited(edge_server: EdgeServer, world: World) -> None:
         if not lines or {line.action for line in lines} != {operation}:
             silent.append(operation)
         by = {line.user_name for line in lines}
-        assert by <= ({"(anyone)"} if operation == "invitations.accept" else {"admin", world.name}), operation
+        assert by <= ({"(anyone)"} if operation == "invitations.accept" else {"admin", world.name, *world.actors}), (
+            operation
+        )
         assert all(line.token_uid for line in lines) or operation == "invitations.accept"
         for line in lines:
             text = json.dumps([line.about, line.user_name, line.organization_name])

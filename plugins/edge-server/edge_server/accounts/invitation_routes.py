@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
+from typing import Any
 
 import flask
-from sqlalchemy import delete, or_, select
+import sqlalchemy as sa
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from edge_admin.invitation import Invitation as InvitationRecord
 from edge_admin.wire import AdminQuery, InvitationPage, Invite
+from edge_server.accounts import inviting
 from edge_server.accounts.member_routes import refuse_member, refuse_own_appointment
 from edge_server.base import clock
-from edge_server.base.problems import Refusal, conflict
+from edge_server.base.problems import Refusal, conflict, not_found
 from edge_server.identity import directory, token_values
 from edge_server.identity.models import Invitation, Membership, Organization, Token, User
-from edge_server.identity.token_scopes import UNLIMITED
 from edge_server.web import idempotency, throttling
 from edge_server.web.context import OwnContext
-from edge_server.web.permissions import ANYONE, APPOINTER, Caller
+from edge_server.web.permissions import ANYONE, APPOINTER, USER, Caller
 from edge_server.web.rates import INVITING
 from edge_server.web.routes import Routes
 from edge_tokens.wire import Accepted, AcceptInvitation
-
-INVITATION_LIFETIME = dt.timedelta(days=7)
 
 INVITED_NOTE = "invitation"
 """The note of a token that was the first one."""
 
 
 def add(routes: Routes, context: OwnContext) -> None:
-    """Add the addresses below ``/v1/orgs/<org>/invitations``, and ``/v1/invitations/accept``."""
+    """Add the addresses of an organization's invitations, of the caller's own, and ``/v1/invitations/accept``."""
 
     @routes.operation("invitations.list", "GET", "/orgs/<org>/invitations", who=APPOINTER)
     @routes.arguments(AdminQuery.schema(), location="query")
@@ -63,7 +62,7 @@ def add(routes: Routes, context: OwnContext) -> None:
         The same request sent again gives the same invitation another code, and voids the one before;
         inviting the same user again makes another invitation and voids the one before.
         """
-        code, now = token_values.new_token(token_values.INVITATION_PREFIX), context.now()
+        code = token_values.new_token(token_values.INVITATION_PREFIX)
         organization_id = context.member().organization_id
         with context.write(context.SERVER) as session:
             organization = session.get_one(Organization, organization_id)
@@ -81,24 +80,10 @@ def add(routes: Routes, context: OwnContext) -> None:
                     refuse_own_appointment(user)
                 if user is not None and user.activated_at is not None:
                     refuse_member(session, user, organization)
-                _sweep(session, request.user_name, organization)
-                invitation = Invitation(
-                    organization=organization,
-                    user_name=request.user_name,
-                    email=request.email,
-                    admin="admin" in request.roles,
-                    developer="developer" in request.roles,
-                    digest=token_values.digest(code),
-                    created_at=now,
-                    creator=session.get_one(User, context.caller().id),
-                    limited=context.caller().scopes != UNLIMITED,
-                    expires_at=now + INVITATION_LIFETIME,
-                )
-                session.add(invitation)
-                session.flush()
+                invitation = inviting.invite(session, organization, request, code)
                 context.issued(invitation.uid)
             session.flush()
-            context.audit(**_audited(invitation))
+            context.audit(**inviting.audited(invitation))
             return context.secret_answer(_record(invitation, code), status=201)
 
     @routes.operation("invitations.remove", "DELETE", "/orgs/<org>/invitations/<invitation_id>", who=APPOINTER)
@@ -109,7 +94,7 @@ def add(routes: Routes, context: OwnContext) -> None:
             invitation = _find(session, context.member().organization_id, invitation_id)
             if invitation is None:
                 raise context.not_found("the invitation cannot be found; list them to see which there are")
-            context.audit(**_audited(invitation))
+            context.audit(**inviting.audited(invitation))
             session.delete(invitation)
         return context.nothing()
 
@@ -139,14 +124,12 @@ def add(routes: Routes, context: OwnContext) -> None:
                 raise context.not_found("the invitation cannot be found, or it was withdrawn; ask for a new one")
             if invitation.accepted_at is not None:
                 accepted = _accepted_before(session, invitation, key)
-                context.audit_in(invitation.organization, about=_audited(invitation))
+                context.audit_in(invitation.organization, about=inviting.audited(invitation))
                 return context.secret_answer(accepted)
             if invitation.expires_at <= context.now():
                 raise Refusal(410, "expired", "this invitation has expired; ask for a new one")
             if not _may_invite(session, invitation):
-                raise context.not_found(
-                    "this invitation has ended, as who made it may not invite any more; ask an admin for a new one"
-                )
+                raise _ended()
             user = _invited_user(session, invitation, me)
             _join(session, user, invitation)
             value = None
@@ -155,9 +138,69 @@ def add(routes: Routes, context: OwnContext) -> None:
                 invitation.token_uid = token.uid
             invitation.accepted_at, invitation.accepted_key = context.now(), key
             session.flush()
-            context.audit_in(invitation.organization, about=_audited(invitation), server=value is not None)
+            context.audit_in(invitation.organization, about=inviting.audited(invitation), server=value is not None)
             accepted = Accepted(user_name=user.user_name, organization_name=invitation.organization.name, token=value)
             return context.secret_answer(accepted)
+
+    # --- for who has a token already
+
+    @routes.operation("invitations.own.list", "GET", "/users/me/invitations", who=USER)
+    @routes.arguments(AdminQuery.schema(), location="query")
+    @routes.response(200, InvitationPage.schema())
+    def list_own(query: AdminQuery) -> flask.Response:
+        """List the open invitations of the caller, the oldest first."""
+        with context.read() as session:
+            rows, following = context.page(session, own(), Invitation.id, query)
+            return context.answer(InvitationPage(items=[_record(row) for row in rows], next=following))
+
+    @routes.operation("invitations.own.accept", "POST", "/users/me/invitations/<invitation_id>/accept", who=USER)
+    @routes.response(200, InvitationRecord.schema())
+    def accept_own(invitation_id: str) -> flask.Response:
+        """Become a member of the organization that the caller is invited to."""
+        with context.write() as session:
+            invitation = get_own(session, invitation_id)
+            if not _may_invite(session, invitation):
+                raise _ended()
+            user = session.get_one(User, context.caller().id)
+            _join(session, user, invitation)
+            invitation.accepted_at = context.now()
+            session.flush()
+            context.audit_in(invitation.organization, about=inviting.audited(invitation))
+            return context.answer(_record(invitation))
+
+    @routes.operation("invitations.own.decline", "DELETE", "/users/me/invitations/<invitation_id>", who=USER)
+    @routes.response(204)
+    def decline_own(invitation_id: str) -> flask.Response:
+        """Decline an invitation, which is void then."""
+        with context.write() as session:
+            invitation = get_own(session, invitation_id)
+            context.audit_in(invitation.organization, about=inviting.audited(invitation))
+            session.delete(invitation)
+        return context.nothing()
+
+    def own() -> sa.Select[Any]:
+        # By the user and not by the name, which may have been nobody's, or another's, when the invitation was made.
+        mine = select(User.uid).where(User.id == context.caller().id).scalar_subquery()
+        return (
+            select(Invitation)
+            .join(Invitation.organization)
+            .where(
+                Invitation.user_uid == mine,
+                Invitation.accepted_at.is_(None),
+                Invitation.expires_at > context.now(),
+                Organization.status != directory.DELETING,
+                Organization.active,
+            )
+            .options(joinedload(Invitation.organization), joinedload(Invitation.creator))
+        )
+
+    def get_own(session: Session, uid: str) -> Invitation:
+        invitation: Invitation | None = session.scalar(own().where(Invitation.uid == uid))
+        if invitation is None:
+            raise context.not_found(
+                "the invitation is not one of yours, or it has ended; list them to see which there are"
+            )
+        return invitation
 
 
 def _invited_user(session: Session, invitation: Invitation, me: Caller | None) -> User:
@@ -199,6 +242,10 @@ def _may_invite(session: Session, invitation: Invitation) -> bool:
     if session.scalar(admin) is not None:
         return True
     return creator.server_admin and not directory.has_admin(session, invitation.organization_id)
+
+
+def _ended() -> Refusal:
+    return not_found("this invitation has ended, as who made it may not invite any more; ask an admin for a new one")
 
 
 def _join(session: Session, user: User, invitation: Invitation) -> None:
@@ -269,22 +316,6 @@ def _find(session: Session, organization_id: int, uid: str) -> Invitation | None
     return session.scalar(
         select(Invitation).where(Invitation.uid == uid, Invitation.organization_id == organization_id)
     )
-
-
-def _sweep(session: Session, user_name: str, organization: Organization) -> None:
-    """Void the open invitations of a user, and forget those that expired long ago."""
-    same = (Invitation.user_name == user_name) & Invitation.accepted_at.is_(None)
-    old = Invitation.expires_at < clock.now() - directory.SHOWN_FOR
-    session.execute(
-        delete(Invitation).where(Invitation.organization_id == organization.id, or_(same, old)),
-        execution_options={"synchronize_session": False},
-    )
-
-
-def _audited(row: Invitation) -> dict[str, str]:
-    """What an audit line tells of an invitation."""
-    roles = ", ".join(role for role in directory.ROLES if getattr(row, role))
-    return {"invitation": row.uid, "user_name": row.user_name, "roles": roles}
 
 
 def _record(row: Invitation, code: str | None = None) -> InvitationRecord:

@@ -11,13 +11,15 @@ from sqlalchemy.orm import Session, joinedload
 
 from edge_admin.member import Member as MemberRecord
 from edge_admin.wire import AddMember, AdminQuery, MemberPage
-from edge_server.accounts import standing
+from edge_server.accounts import inviting, standing
 from edge_server.base.problems import Refusal, already_exists, conflict, not_found
-from edge_server.identity import directory
+from edge_server.identity import directory, token_values
 from edge_server.identity.models import Membership, Organization, User
+from edge_server.identity.token_scopes import UNLIMITED
 from edge_server.web import permissions
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import APPOINTER, ORG_ADMIN
+from edge_server.web.rates import INVITING
 from edge_server.web.routes import Routes
 
 
@@ -37,18 +39,33 @@ def add(routes: Routes, context: OwnContext) -> None:
 
     # A membership is the user's as well, so that writers wait for the server's lock.
 
-    @routes.operation("members.add", "POST", "/orgs/<org>/members", who=APPOINTER)
+    @routes.operation("members.add", "POST", "/orgs/<org>/members", who=APPOINTER, limit=INVITING)
     @routes.arguments(AddMember.schema())
     @routes.response(201, MemberRecord.schema())
+    @routes.alt_response(202, schema=MemberRecord.schema(), description="Invited; nothing of their profile is told.")
     def add_member(addition: AddMember, org: str) -> flask.Response:
-        """Make an existing user a member."""
+        """Make a user a member: one of this home at once, anyone else by an invitation that they accept.
+
+        Whether anybody has the name makes no difference to the answer. Who a server admin adds is a member at once.
+        """
         with context.write(context.SERVER) as session:
             organization = session.get_one(Organization, context.member().organization_id)
             user = directory.find_user(session, addition.user_name)
-            if user is None:
-                raise context.not_found("the user cannot be found; invite them")
-            refuse_own_appointment(user)
-            refuse_member(session, user, organization)
+            if user is not None:
+                refuse_own_appointment(user)
+                refuse_member(session, user, organization)
+            caller = context.caller()
+            if caller.server_admin and caller.scopes == UNLIMITED:
+                if user is None:
+                    raise context.not_found("the user cannot be found; invite them")
+            elif user is None or user.home_organization_id != organization.id:
+                # Its code is known to nobody: who is meant finds it in their list.
+                code = token_values.new_token(token_values.INVITATION_PREFIX)
+                invitation = inviting.invite(session, organization, addition, code)
+                context.audit(**inviting.audited(invitation))
+                roles = [role for role in directory.ROLES if role in addition.roles]
+                invited = MemberRecord(user_name=addition.user_name, roles=roles, invited=True)
+                return context.answer(invited, status=202)
             directory.add_member(session, user, organization, set(addition.roles))
             row = _get(session, organization.id, addition.user_name)
             context.audit(user_name=user.user_name, roles=_roles(row))
@@ -71,7 +88,7 @@ def add(routes: Routes, context: OwnContext) -> None:
             row = _get(session, context.member().organization_id, user_name)
             context.require_unchanged(row)
             refuse_own_appointment(row.user)
-            fixed = ["user_name", "first_name", "last_name", "email", "home"]
+            fixed = ["user_name", "first_name", "last_name", "email", "home", "invited"]
             record = context.patched(_record(row), patch, fixed=fixed)
             if record.license_name != row.user.license_name:
                 if row.user.home_organization_id != row.organization_id:
