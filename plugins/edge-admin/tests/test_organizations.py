@@ -84,7 +84,7 @@ def test_a_taken_name_is_refused(root: EdgeSession, lab: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "-a", "a b", "a\n", "ä", "日本", "x" * 101, "a%2Fb", "a?b", "a\0b", "a" * 100_000]
+    "name", ["", ".", "..", "a/b", "-a", "a b", "a\n", "ä", "日本", "x" * 101, "a%2Fb", "a?b", "a\0b", "a" * 10_000]
 )
 def test_a_name_that_no_organization_can_have(root: EdgeSession, name: str) -> None:
     with pytest.raises(BadEntry, match="name"):
