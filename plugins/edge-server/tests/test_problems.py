@@ -47,6 +47,14 @@ def test_a_method_an_address_does_not_know_is_a_problem(api: Api, method: str) -
     assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD"}
 
 
+def test_an_address_of_its_own_allows_its_own_methods(api: Api) -> None:
+    """And not those of the address that would take its last word for an id."""
+    answer = api.call("PUT", "/v1/users/me/tokens/renew")
+    refused(answer, 405, "method_not_allowed")
+    assert answer.headers["Allow"] == "POST"
+    assert set(api.call("PUT", "/v1/users/me/tokens/x").headers["Allow"].split(", ")) == {"GET", "HEAD", "DELETE"}
+
+
 def test_a_body_that_cannot_be_read_is_a_problem(api: Api) -> None:
     json = {"Content-Type": "application/json"}
     refused(api.files("POST", "/folders", data=b"{", headers=json), 400, "bad_entry")

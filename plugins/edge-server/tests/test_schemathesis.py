@@ -99,7 +99,8 @@ def run(server: EdgeServer, folder: Path, token: str | None, choice: tuple[str, 
         'org = "lab"\n'
         '"path.user_name" = "someone"\n'
         "[checks]\n"
-        'positive_data_acceptance.expected-statuses = ["2xx", "3xx", "400", "401", "403", "404", "409", "410", "412"]\n'
+        "positive_data_acceptance.expected-statuses = "
+        '["2xx", "3xx", "400", "401", "403", "404", "409", "410", "412", "429"]\n'
         + ("" if token is None else f'[auth.openapi.token]\nbearer = "{token}"\n')
     )
     command = [

@@ -177,6 +177,8 @@ def _from_http(error: HTTPException) -> flask.Response:
     fallback = "internal" if status >= 500 else "bad_entry"
     code, detail = _BY_STATUS.get(status, (fallback, error.description or "the request was refused"))
     headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
+    if status == 405 and (methods := _own_methods()):
+        headers["Allow"] = ", ".join(sorted(methods))
     # webargs leaves what is wrong with which field on the exception.
     errors = _flat(getattr(error, "data", {}).get("messages", {}))
     if errors:
@@ -184,6 +186,12 @@ def _from_http(error: HTTPException) -> flask.Response:
         field = _shortened(field, LONGEST_NAME)
         detail = f"{field}: {texts[0].rstrip('.')}; correct it and send it again"
     return problem(status, code, detail, headers=headers, errors=errors)
+
+
+def _own_methods() -> set[str]:
+    """The methods of the address at hand, if it is one of its own, such as ``tokens/renew`` beside ``tokens/<id>``."""
+    rules = [rule for rule in flask.current_app.url_map.iter_rules() if rule.rule == flask.request.path]
+    return {method for rule in rules for method in rule.methods or ()}
 
 
 def _flat(messages: Any, name: str = "") -> dict[str, list[str]]:
