@@ -100,6 +100,23 @@ def config_path() -> str:
     return os.environ.get("EDGE_CONFIG_FILE") or os.path.join(os.path.expanduser("~"), ".edge", "config.ini")
 
 
+def read_profile(name: str) -> dict[str, str]:
+    """The settings that a profile of the profile file has, whatever the environment says; empty without such a profile.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or others can read it.
+    """
+    parser = _read_config()
+    if parser is None or not parser.has_section(name):
+        return {}
+    return {key: value.strip() for key, value in parser[name].items()}
+
+
+def token_variables() -> list[str]:
+    """The environment variables that are set and come before the token of any profile."""
+    return [variable for variable in ENVIRONMENT["api_token"] if os.environ.get(variable, "").strip()]
+
+
 def plugin_choices() -> dict[str, str]:
     """The ``[plugins]`` section of the profile file: attribute -> distribution that shall give it."""
     parser = _read_config()

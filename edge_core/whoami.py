@@ -6,6 +6,9 @@ import datetime as dt
 
 from edge_core.records import PLAIN_TEXT, Record, field
 
+NEAR = dt.timedelta(days=14)
+"""How long before its end a token is called near to it."""
+
 
 class Organization(Record):
     """An organization the user belongs to."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import click
 
 from edge_cli import output
 from edge_core.plugin import OpenSession
+from edge_core.whoami import NEAR, CurrentToken
 
 plugin_api = 1
 
@@ -26,3 +29,16 @@ def whoami(open_session: OpenSession, as_json: bool) -> None:
     for organization in me.organizations:
         name, roles = organization.organization_name, ", ".join(organization.roles)
         output.line(f"{'*' if name == current else ' '} {name}: {organization.title} [{roles or 'member'}]")
+    if me.token is not None:
+        _show(me.token)
+
+
+def _show(token: CurrentToken) -> None:
+    """What the token is limited to, and when it ends; with what to do if that is near."""
+    if token.scopes is not None:
+        output.line(f"token limited to {', '.join(token.scopes)}")
+    if token.expires_at is None:
+        return
+    output.line(f"token expires {token.expires_at:%Y-%m-%d %H:%M}Z")
+    if token.expires_at - dt.datetime.now(dt.UTC) <= NEAR:
+        output.note("That is soon; " + ("renew it: edge login --renew" if token.renewable else "make a new token"))

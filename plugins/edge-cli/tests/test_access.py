@@ -192,6 +192,35 @@ def test_tokens_are_listed_created_and_removed(run: Run, edge_session: EdgeSessi
     assert run("tokens", "remove", listed[1]["id"]).returncode == 1
 
 
+def test_a_token_is_limited_and_renewed(run: Run, edge_session: EdgeSession, tmp_path: Path) -> None:
+    settings = edge_session.config
+    good(run("login", settings.service_url, text=settings.api_token))
+    words = ("tokens", "create", "--scope", "tokens", "--scope", "files:read", "--expires-in", "3600")
+    value = good(run(*words)).strip()
+    assert "files:read, tokens" in good(run("tokens", "list"))
+    refused = run("tokens", "create", "--scope", "file")
+    assert "'file' is not a scope" in refused.stderr
+    # As it would be in life: kept in a profile, looked at, and renewed.
+    done = run("--profile", "ci", "login", settings.service_url, text=value)
+    good(done)
+    assert "make a new one before that" in done.stderr
+    shown = run("--profile", "ci", "whoami")
+    assert "token limited to files:read, tokens\ntoken expires 2" in good(shown)
+    assert "That is soon" in shown.stderr
+    before = (tmp_path / "edge" / "config.ini").read_text()
+    sentence = good(run("--profile", "ci", "login", "--renew"))
+    assert "has a new value in the profile [ci]" in sentence
+    assert "as the old one did" in sentence
+    after = (tmp_path / "edge" / "config.ini").read_text()
+    assert value in before
+    assert value not in after
+    assert stat.S_IMODE((tmp_path / "edge" / "config.ini").stat().st_mode) == 0o600
+    assert "files:read" in good(run("--profile", "ci", "whoami"))
+    assert run("login", "--renew", settings.service_url).returncode == 2
+    assert run("login").returncode == 2
+    assert "no token to renew" in run("--profile", "nobody", "login", "--renew").stderr
+
+
 def test_administration(root: Run) -> None:
     lab, bob = f"lab-{secrets.token_hex(4)}", f"bob-{secrets.token_hex(4)}"
     good(root("admin", "organizations", "add", lab))

@@ -164,9 +164,16 @@ def test_each_way_to_send_a_token_is_read(place: Place) -> None:
 def test_a_token_that_has_ended_is_refused(place: Place) -> None:
     token = place.tokens["member"]
     row = Token.digest == token_values.digest(token)
-    for ended in ({"expires_at": clock.now()}, {"removed_at": clock.now(), "expires_at": None}):
+    end = clock.now()
+    for ended, sentence in (
+        ({"expires_at": end}, f"the API token expired on {end:%Y-%m-%d at %H:%M} UTC; make a new one, "),
+        ({"removed_at": clock.now()}, UNKNOWN),
+        ({"expires_at": None}, UNKNOWN),
+    ):
         place.change(sa.update(Token).where(row).values(**ended))
-        assert refusal(place.get("/v1/user", "member")) == (401, "unauthenticated", UNKNOWN)
+        status, code, detail = refusal(place.get("/v1/user", "member"))
+        assert (status, code) == (401, "unauthenticated")
+        assert detail.startswith(sentence)
 
 
 def test_the_use_of_a_token_is_noted_if_it_is_good(place: Place) -> None:

@@ -1,15 +1,36 @@
-"""The steps of `edge login`: accept an invitation, check a token, choose the organization."""
+"""The steps of `edge login`: accept an invitation, check a token, choose the organization, renew a token."""
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+from typing import NamedTuple
 
-from edge_core.config import Settings, checked_url
-from edge_core.errors import EdgeError
-from edge_core.whoami import WhoAmI
+from edge_core.config import Settings, checked_url, config_path, read_profile, token_variables
+from edge_core.errors import ConfigurationError, EdgeError
+from edge_core.whoami import NEAR, WhoAmI
+from edge_tokens.profile import save_profile
+from edge_tokens.token import Token
 from edge_tokens.wire import Accepted, AcceptInvitation
 
 PATH = "v1/invitations/accept"
+
+LOCK_SECONDS = 120.0
+"""How long a renewal waits for another one of the same file."""
+
+
+class Renewal(NamedTuple):
+    """What a renewal came to.
+
+    Attributes:
+        me: the user, with what the new token is.
+        path: the profile file.
+        before: when the old token would have ended; None for never.
+    """
+
+    me: WhoAmI
+    path: str
+    before: dt.datetime | None
 
 
 def accept_invitation(service_url: str, code: str, api_token: str | None = None) -> Accepted:
@@ -83,3 +104,90 @@ def choose_organization(me: WhoAmI, name: str | None) -> str:
     if len(names) > 1:
         raise EdgeError(f"{me.user_name} is in several organizations; add --organization and one of {', '.join(names)}")
     return names[0]
+
+
+def renew(profile: str) -> Renewal:
+    """Renew the token of a profile: the profile has the new value afterwards, and the old one is void.
+
+    The old one is void as soon as the new one is used, which is after the profile was written. So whatever fails in
+    between, one of the two is in the profile and good.
+
+    Args:
+        profile: name of the profile.
+
+    Raises:
+        ConfigurationError: there is no token in the profile, or the file cannot be read or written.
+        Unauthenticated: the token has expired or was removed.
+        EdgeError: the new token is in the profile and could not be tried.
+    """
+    import filelock
+
+    from edge_core.session import EdgeSession
+
+    path = config_path()
+    _require_whole(profile, read_profile(profile))
+    try:
+        # Of two renewals at once, the later one renews what the earlier one has written.
+        with filelock.FileLock(f"{os.path.realpath(path)}.lock", timeout=LOCK_SECONDS):
+            settings = read_profile(profile)
+            url, organization = settings["service_url"], settings["organization"]
+            with EdgeSession(settings["api_token"], url, organization) as session:
+                current = session.whoami().token
+                token = Token.from_answer(session.http.core.post("/v1/users/me/tokens/renew"))
+            try:
+                save_profile(profile, api_token=token.token or "", service_url=url, organization=organization)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{error}; the token that is there is not renewed and still good") from None
+            try:
+                with EdgeSession(token.token, url, organization) as session:
+                    me = session.whoami()
+            except EdgeError as error:
+                raise EdgeError(
+                    f"the new token is in {path} and could not be tried ({error}); the old one is void once it is used"
+                ) from error
+    except (filelock.Timeout, OSError) as error:
+        raise ConfigurationError(f"{path} cannot be locked ({error}); fix that and renew again") from None
+    return Renewal(me, path, None if current is None else current.expires_at)
+
+
+def _require_whole(profile: str, settings: dict[str, str]) -> None:
+    """See that a profile has a token, and the service that the token is for.
+
+    Raises:
+        ConfigurationError: it has not.
+    """
+    missing = [name for name in ("api_token", "service_url", "organization") if not settings.get(name)]
+    if missing:
+        named = f" --profile {profile}" if profile != "default" else ""
+        variables = token_variables()
+        note = f"; the token in {variables[0]} is not renewed in place, keep it in a profile first" if variables else ""
+        raise ConfigurationError(
+            f"there is no token to renew: the profile [{profile}] of {config_path()} has no {', '.join(missing)}"
+            f"{note}: edge{named} login SERVICE_URL"
+        )
+
+
+def hint(me: WhoAmI, profile: str | None = None) -> str | None:
+    """What to do about the end of a session's token; None if it is not near.
+
+    Args:
+        me: the user, with what the token is.
+        profile: name of the profile that has the token.
+    """
+    token = me.token
+    if token is None or token.expires_at is None or token.expires_at - dt.datetime.now(dt.UTC) > NEAR:
+        return None
+    named = f" --profile {profile}" if profile not in (None, "default") else ""
+    renew_it = f"renew it: edge{named} login --renew" if token.renewable else "make a new one before that"
+    return f"This token expires {token.expires_at:%Y-%m-%d %H:%M}Z; {renew_it}"
+
+
+def ambient_note(renewed: Renewal) -> str | None:
+    """What becomes of a token in the environment, which comes before the profile; None if there is none."""
+    variables = token_variables()
+    if not variables:
+        return None
+    return (
+        f"The token in {variables[0]} of the environment comes before the profile and is not renewed in place; if it "
+        f"was the old one it is void now: unset {variables[0]}, or set it to the new one in {renewed.path}"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Protocol
 
-from sqlalchemy import delete, or_
+from sqlalchemy import delete, func, or_
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock
@@ -62,7 +62,8 @@ def audited(row: Invitation) -> dict[str, str]:
 
 def _sweep(session: Session, user_name: str, organization: Organization) -> None:
     """Void the open invitations of a user, and forget those that expired long ago."""
-    same = (Invitation.user_name == user_name) & Invitation.accepted_at.is_(None)
+    # Names that are invited are ASCII.
+    same = (func.lower(Invitation.user_name) == user_name.lower()) & Invitation.accepted_at.is_(None)
     old = Invitation.expires_at < clock.now() - directory.SHOWN_FOR
     session.execute(
         delete(Invitation).where(Invitation.organization_id == organization.id, or_(same, old)),

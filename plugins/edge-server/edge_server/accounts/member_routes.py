@@ -15,6 +15,7 @@ from edge_server.accounts import inviting, standing
 from edge_server.base.problems import Refusal, already_exists, conflict, not_found
 from edge_server.identity import directory, token_values
 from edge_server.identity.models import Membership, Organization, User
+from edge_server.identity.name_keys import name_key
 from edge_server.identity.token_scopes import UNLIMITED
 from edge_server.web import permissions
 from edge_server.web.context import OwnContext
@@ -158,7 +159,7 @@ def _of(organization_id: int) -> sa.Select[Any]:
 
 
 def _get(session: Session, organization_id: int, user_name: str) -> Membership:
-    row: Membership | None = session.scalar(_of(organization_id).where(User.user_name == user_name))
+    row: Membership | None = session.scalar(_of(organization_id).where(User.name_key == name_key(user_name)))
     if row is None:
         raise not_found("the member cannot be found; check the name")
     return row

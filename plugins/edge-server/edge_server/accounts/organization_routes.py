@@ -41,10 +41,10 @@ def add(routes: Routes, context: OwnContext) -> None:
     def add_organization(record: OrganizationRecord) -> flask.Response:
         """Add an organization, which has no members yet. A `uid` that is sent is not taken."""
         with context.write() as session:
-            namesake = directory.find_organization(session, record.name)
+            namesake = directory.namesake(session, record.name)
             if namesake is not None:
                 being = "is being removed" if namesake.status == directory.DELETING else "exists already"
-                raise context.already_exists(f"the organization {record.name} {being}; choose another name")
+                raise context.already_exists(f"the organization {namesake.name} {being}; choose another name")
             row = directory.create_organization(session, events.organization_added, record.name, record.title)
             _apply(row, record)
             session.flush()

@@ -16,6 +16,7 @@ from edge_server.accounts.departures import Departures
 from edge_server.base.problems import Refusal, conflict, not_found
 from edge_server.identity import directory
 from edge_server.identity.models import Membership, Organization, User
+from edge_server.identity.name_keys import name_key
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import SERVER_ADMIN
 from edge_server.web.routes import Routes
@@ -39,8 +40,9 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
     def add_user(record: UserRecord) -> flask.Response:
         """Add a user, who gets a first token by accepting an invitation. A `uid` that is sent is not taken."""
         with context.write() as session:
-            if directory.find_user(session, record.user_name) is not None:
-                raise context.already_exists(f"the user {record.user_name} exists already; choose another name")
+            namesake = directory.find_user(session, record.user_name)
+            if namesake is not None:
+                raise context.already_exists(f"the user {namesake.user_name} exists already; choose another name")
             row = directory.create_user(session, record.user_name)
             _apply_profile(row, record)
             _apply_account(session, row, record)
@@ -127,7 +129,7 @@ def _present() -> sa.Select[Any]:
 
 
 def _get(session: Session, user_name: str) -> User:
-    row: User | None = session.scalar(_present().where(User.user_name == user_name))
+    row: User | None = session.scalar(_present().where(User.name_key == name_key(user_name)))
     if row is None:
         raise not_found("the user cannot be found; check the name")
     return row

@@ -286,6 +286,18 @@ def get_oauth_client(session: Session, application: Application) -> OAuthClient:
     return row
 
 
+def new_client_id(session: Session, organization_name: str, application: Application) -> str:
+    """A client id that no other application has.
+
+    It is made of two names that may have hyphens: those of `a-b` and `c` and of `a` and `b-c` would be the same.
+    The second one gets something of its own, behind a sign that no name has: nobody can take the id of another away.
+    """
+    client_id = f"service-edge-app-{organization_name}-{application.app_id}"
+    if session.scalar(select(OAuthClient.id).where(OAuthClient.client_id == client_id)) is None:
+        return client_id
+    return f"{client_id}~{application.uid[:8]}"
+
+
 def check_redirect_uri(address: str) -> None:
     """See that a login can send a user there (RFC 6749, section 3.1.2).
 

@@ -323,7 +323,7 @@ def _oauth_clients(routes: Routes, context: Context) -> None:
                 name = session.get_one(Organization, context.member().organization_id).name
                 row = OAuthClient(
                     application_id=application.id,
-                    client_id=f"service-edge-app-{name}-{app_id}",
+                    client_id=catalogue.new_client_id(session, name, application),
                     redirect_uri=registration.redirect_uri,
                 )
                 session.add(row)
@@ -331,9 +331,7 @@ def _oauth_clients(routes: Routes, context: Context) -> None:
             try:
                 session.flush()
             except sqlalchemy.exc.IntegrityError:
-                raise already_exists(
-                    f"the client id {row.client_id} is another application's; add this one under another id"
-                ) from None
+                raise context.conflict("somebody registered a client at the same moment; send it again") from None
             context.issued(row.uid)
             context.audit(application=app_id)
             return context.secret_answer(_oauth_client(row, secret), row, 201)

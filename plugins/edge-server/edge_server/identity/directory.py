@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, contains_eager
 from edge_server.base import clock
 from edge_server.identity import token_scopes, token_values
 from edge_server.identity.models import Membership, Organization, Token, User
+from edge_server.identity.name_keys import name_key
 from edge_server.identity.token_scopes import UNLIMITED, Scopes
 
 ROLES = ("admin", "developer")
@@ -222,13 +223,18 @@ def prune_tokens(session: Session, user: User, note: str) -> None:
 
 
 def find_user(session: Session, user_name: str) -> User | None:
-    """The user of that name."""
-    return session.scalar(select(User).where(User.user_name == user_name, User.removed_at.is_(None)))
+    """The user of that name, in upper or lower case."""
+    return session.scalar(select(User).where(User.name_key == name_key(user_name), User.removed_at.is_(None)))
 
 
 def find_organization(session: Session, name: str) -> Organization | None:
-    """The organization of that short name."""
+    """The organization of that short name, which is part of addresses and so taken letter for letter."""
     return session.scalar(select(Organization).where(Organization.name == name))
+
+
+def namesake(session: Session, name: str) -> Organization | None:
+    """The organization whose short name differs from this one by case alone, or not at all."""
+    return session.scalar(select(Organization).where(Organization.name_key == name_key(name)))
 
 
 def token_user(session: Session, value: str) -> TokenUser | None:
@@ -238,6 +244,12 @@ def token_user(session: Session, value: str) -> TokenUser | None:
         return None
     scopes = UNLIMITED if row.scopes is None else token_scopes.parse(row.scopes)
     return TokenUser(row.User, row.id, row.uid, row.expires_at, scopes, row.replaces)
+
+
+def expiry(session: Session, value: str) -> dt.datetime | None:
+    """When a token that was not removed has expired; None if that is not why it is refused."""
+    expired = select(Token.expires_at).where(Token.digest == token_values.digest(value), Token.removed_at.is_(None))
+    return session.scalar(expired.where(Token.expires_at <= clock.now()))
 
 
 def membership(session: Session, user_id: int, organization: str) -> Membership | None:

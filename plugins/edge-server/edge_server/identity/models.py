@@ -6,11 +6,12 @@ import datetime as dt
 
 import sqlalchemy as sa
 from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from sqlalchemy.types import BigInteger
 
 from edge_server.base import clock
 from edge_server.data.declarative import Base, Revised, RowId, new_uid
+from edge_server.identity import name_keys
 
 
 class Organization(Revised, Base):
@@ -24,6 +25,7 @@ class Organization(Revised, Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
     name: Mapped[str] = mapped_column(String(100), unique=True)
+    name_key: Mapped[str | None] = mapped_column(String(name_keys.LENGTH), index=True, unique=True)
     title: Mapped[str] = mapped_column(String(200))
     status: Mapped[str] = mapped_column(String(20), default="active")
     disable_launch: Mapped[bool] = mapped_column(default=False)
@@ -34,6 +36,11 @@ class Organization(Revised, Base):
     # default, and all it has.
     quota_bytes: Mapped[int | None] = mapped_column(BigInteger)
     used_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+    @validates("name")
+    def _key(self, _: str, name: str) -> str:
+        self.name_key = name_keys.name_key(name)
+        return name
 
 
 class User(Revised, Base):
@@ -48,6 +55,7 @@ class User(Revised, Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
     user_name: Mapped[str] = mapped_column(String(100), unique=True)
+    name_key: Mapped[str | None] = mapped_column(String(name_keys.LENGTH), index=True, unique=True)
     first_name: Mapped[str | None] = mapped_column(String(200))
     last_name: Mapped[str | None] = mapped_column(String(200))
     email: Mapped[str | None] = mapped_column(String(320))
@@ -61,6 +69,11 @@ class User(Revised, Base):
     removed_at: Mapped[dt.datetime | None]
 
     home: Mapped[Organization | None] = relationship()
+
+    @validates("user_name")
+    def _key(self, _: str, name: str) -> str:
+        self.name_key = name_keys.name_key(name)
+        return name
 
 
 class Membership(Revised, Base):

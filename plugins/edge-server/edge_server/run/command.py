@@ -1,4 +1,4 @@
-"""The commands `edge server run`, `env`, `rotate-keys` and `fsck`."""
+"""The commands of `edge server`: `run`, `env`, `rotate-keys`, `fsck`, and those that rename."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edge_cli import output
 from edge_server.base.problems import CannotStart
+
+if TYPE_CHECKING:
+    from edge_server.identity.renaming import Kind
 
 plugin_api = 1
 
@@ -57,7 +61,23 @@ def server() -> None:
     help="Bodies that each process receives at once beside that; a quarter of them from one user.",
 )
 @click.option("--access-log", is_flag=True, help="Write a line for each request to logs/access.log in the data folder.")
-def run(data: Path, host: str, port: int, workers: int, threads: int, uploads: int, access_log: bool) -> None:
+@click.option(
+    "--first-token-days",
+    type=click.IntRange(0, 36_500),
+    default=90,
+    show_default=True,
+    help="Days that the token of a first start is good for; 0: it never expires.",
+)
+def run(
+    data: Path,
+    host: str,
+    port: int,
+    workers: int,
+    threads: int,
+    uploads: int,
+    access_log: bool,
+    first_token_days: int,
+) -> None:
     """Start the server; on an empty folder with an organization, an admin and a token.
 
     It stops on Ctrl-C, after the requests it is answering.
@@ -69,7 +89,9 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, uploads: i
         stack.enter_context(data_folder.locked(folder))
         listener = stack.enter_context(process.listen(host, port))
         url = process.url_of(listener)
-        engines, loaded, token = start.prepare(folder)
+        engines, loaded, token = start.prepare(
+            folder, first_token=dt.timedelta(days=first_token_days) if first_token_days else None
+        )
         application = app.build(engines, loaded)
         log = None
         if access_log:
@@ -87,7 +109,7 @@ def run(data: Path, host: str, port: int, workers: int, threads: int, uploads: i
             threads=threads,
             uploads=uploads,
             access_log=log,
-            ready=lambda: _greet(folder, url, token),
+            ready=lambda: _greet(folder, url, token, first_token_days),
         )
 
 
@@ -103,6 +125,45 @@ def env(data: Path, user: str | None) -> None:
 
     with _explained():
         output.text(data_folder.local_access(data.absolute(), user).exports())
+
+
+@server.command("rename-user")
+@_data
+@click.argument("name")
+@click.argument("new_name")
+def rename_user(data: Path, name: str, new_name: str) -> None:
+    """Give the user NAME another name, while the server does not run."""
+    from edge_admin.names import USER_NAME, is_user_name
+    from edge_server.identity import renaming
+
+    if not is_user_name(new_name):
+        raise click.UsageError(f"{new_name!r} is not a user's name; {USER_NAME.advice}")
+    _rename(data, renaming.USER, name, new_name)
+
+
+@server.command("rename-organization")
+@_data
+@click.argument("name")
+@click.argument("new_name")
+def rename_organization(data: Path, name: str, new_name: str) -> None:
+    """Give the organization NAME another short name, while the server does not run.
+
+    Clients have to change their settings then.
+    """
+    from edge_admin.names import ORGANIZATION_NAME, is_organization_name
+    from edge_server.identity import renaming
+
+    if not is_organization_name(new_name):
+        raise click.UsageError(f"{new_name!r} is not an organization's short name; {ORGANIZATION_NAME.advice}")
+    _rename(data, renaming.ORGANIZATIONS, name, new_name)
+
+
+def _rename(data: Path, kind: Kind, name: str, new_name: str) -> None:
+    from edge_server.run import start
+
+    with _explained():
+        start.rename(data.absolute(), kind, name, new_name)
+    output.line(f"The {kind.name} {name} is called {new_name} now")
 
 
 @server.command("rotate-keys")
@@ -171,13 +232,18 @@ def fsck(data: Path, deep: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _greet(data: Path, url: str, token: str | None) -> None:
+def _greet(data: Path, url: str, token: str | None, first_token_days: int) -> None:
     """Say where the server listens; each line is flushed, for whoever reads through a pipe."""
     from edge_server.run import data_folder
 
     if token is not None:
         output.line(f"# An Edge server with its data in {data} listens. This token is shown only now:")
         output.text(data_folder.Access(url, data_folder.ORGANIZATION, token).exports())
+        if first_token_days:
+            output.line(
+                f"# It is good for {first_token_days} days. Keep it in a profile by `edge login {shlex.quote(url)}`, "
+                "and `edge login --renew` renews it."
+            )
         return
     output.line(f"# An Edge server with its data in {data} listens at {url}")
     output.line(f'# Settings for a shell: eval "$(edge server env --data {shlex.quote(str(data))})"')

@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from edge_server.base.problems import CannotStart
 from edge_server.data import database
-from edge_server.data.database import SERVER
+from edge_server.data.database import SERVER, Database
 from edge_server.data.declarative import Base
 from edge_server.data.migration import migrate, own_history
+from edge_server.data.migrations import HEAD
 from edge_server.files import fsck
-from edge_server.identity import directory
+from edge_server.identity import directory, renaming
 from edge_server.keys import rotation, sealing
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.signing import Signer, read_key
@@ -25,6 +26,8 @@ from edge_server.run import app, data_folder
 from edge_server.web import idempotency, subsystems
 from edge_server.web.engines import Engines
 from edge_server.web.subsystems import Subsystem
+
+FIRST_TOKEN_LIFETIME = dt.timedelta(days=90)
 
 
 @contextlib.contextmanager
@@ -34,19 +37,26 @@ def engines(data: Path) -> Iterator[Engines]:
     Raises:
         CannotStart: there is no server's data, or it cannot be used.
     """
-    if not (data / database.FILE_NAME).is_file():
-        raise CannotStart(f"{data} holds no server's data; name its folder with --data")
+    _require_database(data)
     with data_folder.explained(data):
         opened = app.engines_at(data, Signer(read_key(data)))
         with contextlib.closing(opened.database):
             yield opened
 
 
-def prepare(data: Path) -> tuple[Engines, list[Subsystem], str | None]:
+def _require_database(data: Path) -> None:
+    if not (data / database.FILE_NAME).is_file():
+        raise CannotStart(f"{data} holds no server's data; name its folder with --data")
+
+
+def prepare(
+    data: Path, *, first_token: dt.timedelta | None = FIRST_TOKEN_LIFETIME
+) -> tuple[Engines, list[Subsystem], str | None]:
     """Make ready what a server needs in `data`.
 
     Args:
         data: the data folder.
+        first_token: how long the first token of a new server is good for; None for ever.
 
     Returns:
         What the server runs on, what it is made of, and the first token, if this is the first start.
@@ -54,7 +64,8 @@ def prepare(data: Path) -> tuple[Engines, list[Subsystem], str | None]:
     Raises:
         CannotStart: something in it cannot be read or written; a subsystem cannot be used, or its
             migration fails; the key file is damaged, or missing though something is sealed, or
-            others can read it; a newer server made the database.
+            others can read it; a newer server made the database, or an older one with two names that
+            differ by case alone.
     """
     with data_folder.explained(data):
         engines = app.engines_at(data, Signer(read_key(data)))
@@ -63,6 +74,9 @@ def prepare(data: Path) -> tuple[Engines, list[Subsystem], str | None]:
             for store in {engines.store, *(stored.store for stored in engines.stored)}:
                 store.create()
             histories = [own_history(Base.metadata), *(each.history for each in loaded if each.history is not None)]
+            if engines.database.revision() not in (None, HEAD):
+                with engines.database.engine.connect() as connection:
+                    renaming.require_distinct(connection, shlex.quote(str(data)))
             migrate(engines.database, data / "backups", histories)
             for history in histories:
                 history.require_migrated(engines.database)
@@ -73,7 +87,7 @@ def prepare(data: Path) -> tuple[Engines, list[Subsystem], str | None]:
                     run()
             with engines.database.write(SERVER) as session:
                 idempotency.release_all(session)
-                token = _first_token(engines, session)
+                token = _first_token(engines, session, first_token)
     return engines, loaded, token
 
 
@@ -126,7 +140,7 @@ def sealed_columns(loaded: Sequence[Subsystem]) -> list[SealedColumn]:
     return [column for subsystem in loaded for column in subsystem.parts.sealed]
 
 
-def _first_token(engines: Engines, session: Session) -> str | None:
+def _first_token(engines: Engines, session: Session, lifetime: dt.timedelta | None) -> str | None:
     if directory.server_admins(session):
         return None
     organization = directory.create_organization(
@@ -134,7 +148,24 @@ def _first_token(engines: Engines, session: Session) -> str | None:
     )
     admin = directory.create_user(session, data_folder.ADMIN, server_admin=True)
     directory.add_member(session, admin, organization, directory.ROLES)
-    return directory.create_token(session, admin, note="first-start")
+    return directory.add_token(session, admin, note="first-start", expires_in=lifetime, renewable=True)[1]
+
+
+def rename(data: Path, kind: renaming.Kind, name: str, new_name: str) -> None:
+    """Give a user or an organization in `data` another name, while no server runs on it.
+
+    Raises:
+        CannotStart: there is no server's data, a server runs on it, there is none of that name, or another has the
+            new one.
+    """
+    _require_database(data)
+    with (
+        data_folder.locked(data),
+        data_folder.explained(data),
+        contextlib.closing(Database(data / database.FILE_NAME)) as opened,
+        opened.write_connection() as connection,
+    ):
+        renaming.rename(connection, kind, name, new_name)
 
 
 def check(data: Path, *, deep: bool) -> fsck.Report:

@@ -312,6 +312,13 @@ def _authenticate(header: str | None) -> Caller:
     if token_values.is_well_formed(value):
         with engines().database.read() as session:
             holder = directory.token_user(session, value)
+            ended = directory.expiry(session, value) if holder is None else None
+        if ended is not None:
+            throttling.failed()
+            raise _unauthenticated(
+                f"the API token expired on {ended:%Y-%m-%d at %H:%M} UTC; make a new one, or ask the server's operator "
+                "for one (edge server env); before it expires, `edge login --renew` renews that of a profile"
+            )
         if holder is not None:
             if holder.replaces is not None:
                 with engines().database.write(SERVER) as session:
