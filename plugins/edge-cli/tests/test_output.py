@@ -213,7 +213,10 @@ DESCRIPTION = json.loads((PLUGINS.parent / "docs" / "openapi.json").read_text())
 
 CALLS = {
     "admin audit": "",
+    "admin invitations accept": "i",
+    "admin invitations decline": "i",
     "admin invitations list": "",
+    "admin invitations own": "",
     "admin invitations remove": "i",
     "admin invite": "ada",
     "admin members add": "ada",
