@@ -199,7 +199,7 @@ FILES = Section(
     "session.files",
     "test_files",
     (
-        Class(("edge.api.Folder",), SEEN, (*_FOLDER, *methods("versions restore", OURS))),
+        Class(("edge.api.Folder",), SEEN, (*_FOLDER, *methods("versions restore uploads abort_upload", OURS))),
         Class(("edge.api.File",), SEEN, _FILE),
         Class(("edge.api.InexactWarning",), OURS),
     ),

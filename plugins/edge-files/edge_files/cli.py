@@ -414,6 +414,43 @@ def mkdir(open_session: OpenSession, paths: tuple[str, ...], exist_ok: bool) -> 
             edge.files.make_folder(_remote(path), exist_ok=exist_ok)
 
 
+@files.command()
+@_human_option
+@output.json_option
+@click.pass_obj
+def uploads(open_session: OpenSession, human: bool, as_json: bool) -> None:
+    """List the organization's uploads that are not completed, and the bytes that count in its quota.
+
+    A client that is cut off leaves its upload open. "edge files abort UPLOAD" drops it; the server does so itself
+    after seven days.
+    """
+    with open_session() as edge:
+        output.records(
+            edge.files.uploads(),
+            lambda upload: [
+                upload.id,
+                _size(upload.held_bytes, human),
+                _size(upload.reserved_bytes, human),
+                f"{upload.active_at or upload.created_at:%Y-%m-%d %H:%M:%S}Z",
+                upload.created_by,
+                upload.path,
+            ],
+            as_json=as_json,
+            columns=["upload", "sent", "counts", "last active", "by", "path"],
+            numeric=["sent", "counts"],
+        )
+
+
+@files.command()
+@click.argument("uploads", nargs=-1, required=True)
+@click.pass_obj
+def abort(open_session: OpenSession, uploads: tuple[str, ...]) -> None:
+    """Drop uploads that are not completed, by the ids that "edge files uploads" lists."""
+    with open_session() as edge:
+        for upload in uploads:
+            edge.files.abort_upload(upload)
+
+
 def _relative(path: str) -> str:
     return path.removeprefix(REMOTE).removeprefix("/")
 

@@ -7,7 +7,7 @@ import builtins
 import edge_vfs
 from edge_files.file import File
 from edge_files.store import OrganizationStore
-from edge_files.wire import FileVersion
+from edge_files.wire import FileVersion, OpenUpload
 from edge_vfs.folder import Name
 
 
@@ -70,3 +70,39 @@ class Folder(edge_vfs.Folder[File]):
                 f"list them: versions({str(name)!r})"
             )
         self._store.restore(self._join(name), version)
+
+    def uploads(self) -> builtins.list[OpenUpload]:
+        """Return the organization's uploads that are not completed, those opened first at the beginning.
+
+        Files of more than 1 MiB are sent in parts. What was sent of one, and what is reserved for the rest of it,
+        counts in the organization's quota until the upload is completed or dropped. A client that is cut off leaves
+        its upload open; the server drops it after seven days.
+
+        Returns:
+            uploads, each with its `id`, `path` from the organization's root, `size` in bytes (None if it is not known
+            yet), `held_bytes` that were sent, `reserved_bytes` that count in the quota, `created_by` (user name),
+            `created_at`, `active_at` (when a part last came; None if none did) and `expires_at` (UTC).
+        """
+        return builtins.list(self._store.uploads())
+
+    def abort_upload(self, upload: str | OpenUpload) -> None:
+        """Drop an upload that is not completed, and what was sent of it.
+
+        Whoever still sends it gets an error.
+
+        Args:
+            upload: the upload, or its id, as `uploads` returns it.
+
+        Raises:
+            NotFound: the upload cannot be found, or has expired.
+            Conflict: it has been completed.
+            TypeError: `upload` is neither.
+        """
+        if isinstance(upload, OpenUpload):
+            upload = upload.id
+        if not isinstance(upload, str):
+            raise TypeError(
+                f"an upload is what uploads() returns, or the id in it, not {type(upload).__name__}; "
+                "list them: uploads()"
+            )
+        self._store.abort_upload(upload)

@@ -22,6 +22,7 @@ from edge_files.wire import (
     HeldPart,
     MakeFolder,
     Move,
+    OpenUpload,
     PartToSign,
     Restore,
     SignedAddress,
@@ -115,6 +116,14 @@ class OrganizationStore(Namespace):
     def restore(self, path: str, version: str) -> None:
         """Make a version the newest one again of the file at a path."""
         _check_kind(self.http.post("/restore", json=Restore(path=path, version=version).to_dict()), "file")
+
+    def uploads(self) -> Pages[OpenUpload]:
+        """Iterate over the organization's open uploads, as they were opened."""
+        return self.http.items("/uploads", make=OpenUpload.from_answer)
+
+    def abort_upload(self, upload: str) -> None:
+        """Drop an open upload and what was sent of it."""
+        self.http.delete(f"/uploads/{upload}")
 
     def delete(self, path: str, /, *, recursive: bool) -> None:
         self.http.delete("/entry", params={"path": path, "recursive": recursive})

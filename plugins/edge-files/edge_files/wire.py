@@ -203,6 +203,38 @@ class Upload(Record):
     parts: list[HeldPart] = field(default_factory=list, doc="The parts held so far, by number.")
 
 
+class OpenUploadQuery(Record):
+    """Asks for the open uploads of an organization."""
+
+    limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class OpenUpload(Record):
+    """An upload that is not completed yet, and what it takes of the organization's quota."""
+
+    id: str
+    path: str = field(doc="Where its file will be.")
+    held_bytes: int = field(doc="Bytes that its parts take on the server.")
+    reserved_bytes: int = field(
+        doc="Bytes that count in the quota: those of its stated size, and after an hour without a part those held."
+    )
+    created_at: dt.datetime = field(doc="UTC.")
+    expires_at: dt.datetime = field(doc="UTC; it is dropped then.")
+    size: int | None = field(default=None, doc="Bytes of the file; null if its sender does not know yet.")
+    created_by: str | None = field(
+        default=None, doc="User name of who opened it; null if that user has left the server."
+    )
+    active_at: dt.datetime | None = field(default=None, doc="UTC. When a part last came; null if none did.")
+
+
+class OpenUploadPage(Record):
+    """One page of open uploads, each after those that were opened before it."""
+
+    items: list[OpenUpload]
+    next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
+
+
 class PartToSign(Record):
     """A part about to be sent."""
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from edge_core.errors import NotFound
 from edge_core.session import EdgeSession
 from edge_files.cli import files as command
 from edge_files.folder import Folder
+from edge_files.store import OrganizationStore
 
 Run = Callable[..., Result]
 
@@ -70,6 +72,38 @@ def test_wildcards_are_read(run: Run, files: Folder) -> None:
     assert [row["path"] for row in listed] == ["runs/a.csv", "runs/a.csv", "runs/b.csv", "b.csv"]
     assert run("mkdir", "b*").exit_code == 0
     assert "b*" in files.list(), "a new folder has the name that was given"
+
+
+def test_open_uploads_are_listed_and_dropped(run: Run, edge_session: EdgeSession) -> None:
+    assert json.loads(run("uploads", "--json").stdout) == []
+    http = OrganizationStore(edge_session).http
+    upload = http.post("/uploads", json={"path": "runs/large.bin", "size": 3 << 20})["id"]
+    heading, line = run("uploads", "-h").stdout.splitlines()
+    assert heading.split() == ["upload", "sent", "counts", "last", "active", "by", "path"]
+    assert line.split()[:3] == [upload, "0", "3.0M"]
+    assert line.split()[-1] == "runs/large.bin"
+    (listed,) = json.loads(run("uploads", "--json").stdout)
+    assert (listed["id"], listed["reserved_bytes"], listed["held_bytes"]) == (upload, 3 << 20, 0)
+    assert run("abort", upload).exit_code == 0
+    assert json.loads(run("uploads", "--json").stdout) == []
+    assert "the upload cannot be found" in refusal(run("abort", upload))
+
+
+def test_open_uploads_are_listed_and_dropped_by_the_session(edge_session: EdgeSession) -> None:
+    files = edge_session.files
+    http = OrganizationStore(edge_session).http
+    for path in ("a", "b"):
+        http.post("/uploads", json={"path": path, "size": None})
+    first, second = files.uploads()
+    assert (first.path, first.size, first.held_bytes, first.active_at) == ("a", None, 0, None)
+    assert first.created_by == edge_session.whoami.user_name
+    files.abort_upload(first)
+    files.abort_upload(second.id)
+    assert files.uploads() == []
+    with pytest.raises(NotFound, match="the upload cannot be found"):
+        files.abort_upload(first)
+    with pytest.raises(TypeError, match="an upload is what uploads.* not int"):
+        files.abort_upload(2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["ls", "stat", "du", "find", "cat", "url", "versions"])

@@ -20,6 +20,7 @@ from edge_server.data.store import FolderStore
 from edge_server.files import fsck, housekeeping, quotas, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Version
+from edge_server.files.quotas import Limits
 from edge_server.identity import directory
 from edge_server.identity.models import User
 from edge_server.testing.local_server import EdgeServer
@@ -515,7 +516,7 @@ def test_many_copies_while_everything_is_collected_at_once_keep_their_content(
             source = (f"seed-{name}",)
         for n in range(25):
             target = (f"copy-{name}-{n}",)
-            with database.write(organization_id) as session, quotas.within_quota(session, organization_id, None):
+            with database.write(organization_id) as session, quotas.within_quota(session, organization_id, Limits()):
                 TREE.copy(session, organization_id, source, target, user_id=user_id, overwrite=False)
             with database.write(organization_id) as session:
                 TREE.remove(session, organization_id, source, recursive=False)

@@ -427,6 +427,39 @@ def test_content_can_be_shared_in_a_filled_database_that_keeps_every_row(engine:
         assert compare_metadata(context, Base.metadata) == []
 
 
+def test_the_migrations_of_each_engine_end_where_the_code_says(engine: Database) -> None:
+    move(engine, edge_server.data.migrations.HEAD)
+    with engine.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_what_is_held_already_is_counted(engine: Database) -> None:
+    move(engine, "0018")
+    fill(engine)
+    with engine.write_connection() as connection:
+        connection.execute(sa.text("UPDATE uploads SET version_id = NULL"))
+        connection.execute(sa.text("UPDATE versions SET size = 5, removed_at = NULL, collected_at = NULL"))
+        versions = sa.Table("versions", sa.MetaData(), autoload_with=connection)
+        row = connection.execute(sa.select(versions)).mappings().one()
+        for n, key, size, removed, collected in (
+            (2, row["key"], 5, DAY, None),  # a newest version shares it
+            (3, "a", 7, DAY, None),
+            (4, "a", 7, DAY, None),
+            (5, "b", 100, DAY, DAY),
+        ):
+            more = {"id": n, "uid": f"u{n}", "key": key, "size": size, "removed_at": removed, "collected_at": collected}
+            connection.execute(versions.insert(), {**row, **more})
+        connection.execute(sa.text("UPDATE upload_parts SET size = 3"))
+    move(engine, "0019")
+    with engine.engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT deleted_bytes FROM organizations WHERE id = 1")) == 7
+        held = connection.execute(sa.text("SELECT reserved_bytes, held_bytes, replaced_bytes FROM uploads")).one()
+        assert held == (3, 3, 0)
+        assert connection.execute(sa.text("SELECT upload_id, n, size FROM upload_space")).all() == [(1, 1, 3)]
+    move(engine, "0018")
+
+
 def test_a_connection_that_is_open_meanwhile_sees_the_index(empty: Database) -> None:
     move(empty, "0011")
     fill(empty)

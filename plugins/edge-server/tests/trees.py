@@ -7,6 +7,7 @@ from pathlib import Path
 from edge_server.data.database import Database
 from edge_server.data.store import FolderStore
 from edge_server.files.housekeeping import Housekeeping
+from edge_server.files.quotas import Limits
 from edge_server.files.tree import Tree
 from edge_server.files.uploads import Uploads
 from edge_server.keys.signing import Signer
@@ -21,7 +22,7 @@ TREE = Tree(Names(index, "file"), Names(index, "folder"))
 def uploads_on(folder: Path, database: Database) -> Uploads:
     """The uploads of a server in `folder`, whose database is open already."""
     engines = app.engines_at(folder, Signer(b""), database=database)
-    return Uploads(OwnContext("files", engines, ()), FolderStore(folder), TREE, None)
+    return Uploads(OwnContext("files", engines, ()), FolderStore(folder), TREE, Limits())
 
 
 def housekeeping_on(folder: Path, database: Database) -> Housekeeping:

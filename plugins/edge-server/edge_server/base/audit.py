@@ -7,6 +7,7 @@ written keeps the secret from being read, or the change from being made. It also
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -68,7 +69,13 @@ def _append(path: Path, line: bytes) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         handle = _open(path)
     try:
-        os.write(handle, line)
+        written = os.write(handle, line)
+        if written < len(line):
+            # Half a line, on a full disk: it goes again, unless another process has begun the next one behind it.
+            end = os.lseek(handle, 0, os.SEEK_CUR)
+            if os.fstat(handle).st_size == end:
+                os.ftruncate(handle, end - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(handle)
 

@@ -20,7 +20,21 @@ log = logging.getLogger("edge_server")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-_FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
+# By name, since Windows has not all of them.
+_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
+_FAILING = {
+    getattr(errno, name)
+    for name in ("EIO", "EROFS", "EACCES", "EPERM", "ENODEV", "ENXIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM")
+    if hasattr(errno, name)
+}
+
+# Primary result codes (https://sqlite.org/rescode.html): out of memory, read-only, I/O error, cannot open, protocol.
+_SQLITE_FULL = 13
+_SQLITE_FAILING = (7, 8, 10, 14, 15)
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_POSTGRESQL_FULL = "53100"
+_POSTGRESQL_FAILING = ("08", "25006", "53", "57P", "58")
 
 
 MOST_ERRORS = 20
@@ -210,9 +224,10 @@ def _from_failure(error: Exception) -> flask.Response:
     where = f"{flask.request.method} {flask.request.path!a} [request {request_id()}]"
     if is_full(error):
         log.error("%s: the disk or its quota is full", where)
-        return problem(
-            507, "insufficient_storage", "the server's disk is full; nothing was stored, ask its operator for space"
-        )
+        return _from_refusal(storage_full())
+    if is_failing(error):
+        log.error("%s: the disk or the database fails: %s", where, error)
+        return _from_refusal(storage_failing())
     if isinstance(error, sqlalchemy.exc.OperationalError) and "locked" in str(error.orig):
         log.error("%s: the database stayed locked", where)
         return problem(503, "busy", "the server is busy writing; try again", headers={"Retry-After": "1"})
@@ -233,8 +248,46 @@ def is_interrupted(error: BaseException) -> bool:
     return isinstance(error, sqlalchemy.exc.OperationalError) and "interrupted" in str(error.orig)
 
 
+def storage_full() -> Refusal:
+    """No room for what was sent."""
+    return Refusal(
+        507,
+        "insufficient_storage",
+        "the server's disk is full; nothing was stored, delete files or ask its operator for space",
+        {"Retry-After": "60"},
+    )
+
+
+def storage_failing() -> Refusal:
+    """A disk or database that cannot be written or read just now."""
+    return Refusal(
+        503,
+        "storage_failed",
+        "the server cannot use its disk just now, and has not acknowledged what was sent; "
+        "try again later, and give its operator the request id",
+        {"Retry-After": "5"},
+    )
+
+
 def is_full(error: BaseException) -> bool:
     """Whether `error` says that a disk or a quota is full."""
-    if isinstance(error, sqlalchemy.exc.OperationalError):
-        return "disk is full" in str(error.orig)
+    if isinstance(error, sqlalchemy.exc.DBAPIError):
+        sqlstate = getattr(error.orig, "sqlstate", None)
+        return _sqlite_code(error) == _SQLITE_FULL or sqlstate == _POSTGRESQL_FULL
     return isinstance(error, OSError) and error.errno in _FULL
+
+
+def is_failing(error: BaseException) -> bool:
+    """Whether `error` says that a disk, or the database, cannot be used just now."""
+    if isinstance(error, sqlalchemy.exc.DBAPIError):
+        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        return _sqlite_code(error) in _SQLITE_FAILING or sqlstate.startswith(_POSTGRESQL_FAILING)
+    return isinstance(error, OSError) and error.errno in _FAILING
+
+
+def _sqlite_code(error: sqlalchemy.exc.DBAPIError) -> int | None:
+    """SQLite's primary result code."""
+    code: int | None = getattr(error.orig, "sqlite_errorcode", None)
+    if code is None:
+        return _SQLITE_FULL if "database or disk is full" in str(error.orig) else None
+    return code & 0xFF

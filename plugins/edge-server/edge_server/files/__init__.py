@@ -8,9 +8,12 @@ from edge_server.base.configuration import Size
 from edge_server.files import housekeeping, routes, signed_routes, tree, upload_routes
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Upload, Version
+from edge_server.files.quotas import Limits
 from edge_server.files.tree import Tree
 from edge_server.files.uploads import Uploads
 from edge_server.web.context import OwnContext
+from edge_server.web.engines import Engines
+from edge_server.web.names import Names
 from edge_server.web.parts import Parts
 from edge_server.web.stored_content import StoredContent
 
@@ -19,6 +22,15 @@ class StorageSettings(marshmallow.Schema):
     """What the operator can set under [storage]."""
 
     quota = Size()
+    deleted = Size()
+
+
+def housekeeping_on(engines: Engines) -> Housekeeping:
+    """What clears away files, for a command on the data folder of a server that may run."""
+    context = OwnContext("files", engines, ())
+    names = Tree(Names(engines.names, "file"), Names(engines.names, "folder"))
+    uploads = Uploads(context, engines.store, names, Limits())
+    return Housekeeping(context, engines.store, names, uploads)
 
 
 def server(context: OwnContext) -> Parts:
@@ -26,9 +38,9 @@ def server(context: OwnContext) -> Parts:
     # Parts of uploads are written into one file in any order, and then become content under a key: what a folder can
     # do beyond `context.store`, and `edge server fsck` with it.
     store = context.engines.store
-    quota = context.settings(StorageSettings(), "storage").get("quota")
+    limits = Limits(**context.settings(StorageSettings(), "storage"))
     names = Tree(context.names("file", tree.paths_of), context.names("folder", tree.paths_of))
-    uploads = Uploads(context, store, names, quota)
+    uploads = Uploads(context, store, names, limits)
     cleaner = Housekeeping(context, store, names, uploads)
     context.on_organization_added(tree.plant)
     # In the store itself, which had the content of files before subsystems had stores of their own.
@@ -36,9 +48,10 @@ def server(context: OwnContext) -> Parts:
     context.on_organization_removed(uploads.drop_files)
     context.on_member_left(uploads.end)
     context.before_start(uploads.drop_orphans)
+    context.before_start(cleaner.reserve.keep)
     context.every(housekeeping.INTERVAL, "housekeeping", cleaner.run, alone=True)
     return context.subsystem(
-        routes.routes(context, store, names, cleaner, quota),
+        routes.routes(context, store, names, cleaner, limits),
         upload_routes.routes(context, uploads),
         signed_routes.routes(context, store, uploads),
     )

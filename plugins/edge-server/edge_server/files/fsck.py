@@ -299,14 +299,28 @@ def _recount(database: Database, report: Report) -> None:
         .where(Version.organization_id == Organization.id, Version.removed_at.is_(None))
         .scalar_subquery()
     )
-    wrong = select(Organization.id, Organization.name).where(Organization.used_bytes != held)
+    contents = (
+        select(Version.organization_id, func.max(Version.size).label("size"))
+        .where(Version.collected_at.is_(None))
+        .group_by(Version.organization_id, Version.key)
+        .having(func.count() == func.count(Version.removed_at))
+        .subquery()
+    )
+    deleted = (
+        select(func.coalesce(func.sum(contents.c.size), 0))
+        .where(contents.c.organization_id == Organization.id)
+        .scalar_subquery()
+    )
+    wrong = select(Organization.id, Organization.name).where(
+        or_(Organization.used_bytes != held, Organization.deleted_bytes != deleted)
+    )
     with database.read() as session:
         if not session.execute(wrong).all():
             return
     with database.write(SERVER) as session:
         for row in session.execute(wrong).all():
             session.execute(
-                update(Organization).where(Organization.id == row.id).values(used_bytes=held),
+                update(Organization).where(Organization.id == row.id).values(used_bytes=held, deleted_bytes=deleted),
                 execution_options={"synchronize_session": False},
             )
             report.recounted.append(row.name)

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 from sqlalchemy import and_, select, update
 
 from edge_server.base import clock
+from edge_server.base.problems import is_full, log
 from edge_server.data import budgets
+from edge_server.data.reserve import Reserve
 from edge_server.data.store import FolderStore
-from edge_server.files import tree
+from edge_server.files import quotas, tree
 from edge_server.files.models import Version
 from edge_server.files.tree import Tree
 from edge_server.files.uploads import Uploads
@@ -37,6 +41,13 @@ PAUSE = 0.01
 """Seconds between two transactions, for others who want to write."""
 
 
+class _Dropped(NamedTuple):
+    """What one transaction dropped: versions, and bytes of content."""
+
+    versions: int
+    freed: int
+
+
 class Housekeeping:
     """What is done beside answering.
 
@@ -48,6 +59,7 @@ class Housekeeping:
     """
 
     def __init__(self, context: OwnContext, store: FolderStore, names: Tree, uploads: Uploads) -> None:
+        self.reserve = Reserve(context.engines.folder)
         self._context = context
         self._store = store
         self._tree = names
@@ -55,9 +67,11 @@ class Housekeeping:
 
     def run(self) -> None:
         """One pass, to its end."""
-        for step in (self._uploads.sweep, self._remove_more, self.collect):
+        for step in (self._uploads.sweep, self._uploads.shrink, self._remove_more, self.collect):
             while step():
                 time.sleep(PAUSE)
+        self.make_room()
+        self.reserve.keep()
 
     def remove_folders(self, organization_id: int, seconds: float) -> None:
         """Go on with deleting large folders of an organization, for so long at most."""
@@ -66,25 +80,86 @@ class Housekeeping:
             while self._remove_more(organization_id) and time.monotonic() < deadline:
                 pass
 
+    def purge(self, organization_id: int | None = None) -> tuple[int, int]:
+        """Drop all deleted content now, whether or not it could still be read and restored.
+
+        Args:
+            organization_id: whose; None for all.
+
+        Returns:
+            how many versions it dropped, and the bytes that are free by that.
+        """
+        while self._remove_more(organization_id):
+            pass
+        versions = freed = 0
+        while True:
+            dropped = self._collect(dt.timedelta(0), organization_id)
+            if not dropped.versions:
+                return versions, freed
+            versions += dropped.versions
+            freed += dropped.freed
+
+    def deleting(self, run: Callable[[], None]) -> None:
+        """Do what deletes something; on a full disk in the room that is kept for that.
+
+        Args:
+            run: what to do, which can be done again after it has failed.
+        """
+        try:
+            run()
+        except Exception as error:
+            if not is_full(error) or not self.reserve.release():
+                raise
+            run()
+
+    def make_room(self, seconds: float | None = None) -> None:
+        """Drop deleted content before its time if the disk is full, what was deleted first at the beginning.
+
+        Args:
+            seconds: how long that may take; None to go on until there is room or nothing is left.
+        """
+        missing = self.reserve.missing
+        if not missing:
+            return
+        log.warning("the disk of the data folder is nearly full, so deleted content goes before its time")
+        deadline = None if seconds is None else time.monotonic() + seconds
+        with budgets.budget(None):
+            while missing > 0 and (deadline is None or time.monotonic() < deadline):
+                dropped = self._collect(dt.timedelta(0), at_most=missing)
+                if not dropped.versions:
+                    return
+                missing -= dropped.freed
+
     def collect(self) -> bool:
-        """Drop the content of some versions that can no longer be read; False when none is left.
+        """Drop the content of some versions that can no longer be read; False when none is left."""
+        return self._collect(tree.GRACE + MARGIN).versions > 0
+
+    def _collect(self, kept: dt.timedelta, organization_id: int | None = None, at_most: int | None = None) -> _Dropped:
+        """Drop the content of some versions that were removed at least so long ago.
 
         Content that a version shares which still counts stays. Their rows stay in any case, since stored byte-hours
         are computed from them.
+
+        Args:
+            kept: how long removed versions are kept.
+            organization_id: whose; None for all.
+            at_most: bytes after which it stops.
         """
         due = and_(
             Version.removed_at.is_not(None),
-            Version.removed_at <= clock.now() - tree.GRACE - MARGIN,
+            Version.removed_at <= clock.now() - kept,
             Version.collected_at.is_(None),
         )
+        if organization_id is not None:
+            due = and_(due, Version.organization_id == organization_id)
         with self._context.read() as session:  # usually there is nothing, which needs no lock
             if session.scalar(select(Version.id).where(due).limit(1)) is None:
-                return False
+                return _Dropped(0, 0)
         deadline = time.monotonic() + COLLECTING
         with self._context.write(self._context.SERVER) as session:
             # Copies are made from versions that are not due, under the same locks. So none is made of what goes here.
             rows = session.execute(
-                select(Version.id, Version.key)
+                select(Version.id, Version.key, Version.size, Version.organization_id)
                 .where(due)
                 .order_by(Version.removed_at)
                 .limit(COLLECTED)
@@ -94,20 +169,29 @@ class Housekeeping:
             uncollected = select(Version.id, Version.key).where(
                 Version.key.in_({row.key for row in rows}), Version.collected_at.is_(None)
             )
-            shared = {other.key for other in session.execute(uncollected) if other.id not in ids}
-            collected = []
+            sharing = session.execute(uncollected).all()
+            shared = {other.key for other in sharing if other.id not in ids}
+            collected: set[int] = set()
+            contents: dict[str, tuple[int, int]] = {}
             for row in rows:
                 # First the content: what a crash leaves undone is found again.
                 if row.key not in shared:
                     self._store.remove(row.key)
-                collected.append(row.id)
-                if time.monotonic() > deadline:
+                    contents[row.key] = row.organization_id, row.size
+                collected.add(row.id)
+                freed = sum(size for _, size in contents.values())
+                if time.monotonic() > deadline or (at_most is not None and freed >= at_most):
                     break
             session.execute(
                 update(Version).where(Version.id.in_(collected)).values(collected_at=clock.now()),
                 execution_options={"synchronize_session": False},
             )
-        return True
+            # Content counts until the last of its versions is collected.
+            left = {other.key for other in sharing if other.id not in collected}
+            for key, (owner, size) in contents.items():
+                if key not in left:
+                    quotas.count(session, owner, deleted=-size)
+        return _Dropped(len(collected), sum(size for _, size in contents.values()))
 
     def _remove_more(self, organization_id: int | None = None) -> bool:
         with self._context.read() as session:  # usually there is nothing, which needs no lock

@@ -132,6 +132,21 @@ class Upload(Base):
     """An upload in parts, open until `version_id` is set."""
 
     __tablename__ = "uploads"
+    __table_args__ = (
+        Index(
+            "ix_uploads_open",
+            "organization_id",
+            "id",
+            sqlite_where=text("version_id IS NULL"),
+            postgresql_where=text("version_id IS NULL"),
+        ),
+        Index(
+            "ix_uploads_open_by",
+            "created_by",
+            sqlite_where=text("version_id IS NULL"),
+            postgresql_where=text("version_id IS NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
@@ -147,7 +162,13 @@ class Upload(Base):
     created_by: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"), index=True)
     node_uid: Mapped[str | None] = mapped_column(String(36))
+    # Bytes: what counts in the quota; what its parts take on disk, at least; what the file held that it replaces.
+    reserved_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    held_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    replaced_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    active_at: Mapped[dt.datetime | None]  # when a part was last begun or held
 
+    creator: Mapped[User] = relationship()
     version: Mapped[Version | None] = relationship()
     parts: Mapped[list[UploadPart]] = relationship(order_by="UploadPart.n", viewonly=True)
 
@@ -161,3 +182,13 @@ class UploadPart(Base):
     n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
+
+
+class UploadSpace(Base):
+    """The most bytes that were ever sent, or are being sent, for a part of an open upload."""
+
+    __tablename__ = "upload_space"
+
+    upload_id: Mapped[int] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(BigInteger)

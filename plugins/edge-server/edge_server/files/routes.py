@@ -25,13 +25,14 @@ from edge_files.wire import (
     VersionQuery,
 )
 from edge_server.data.store import Store
-from edge_server.files import paths, quotas, sending, tree
+from edge_server.files import commits, paths, quotas, sending, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Node, Version
+from edge_server.files.quotas import Limits
 from edge_server.files.signed_routes import content_address
 from edge_server.files.tree import Tree
 from edge_server.web import bodies
-from edge_server.web.context import Context
+from edge_server.web.context import OwnContext
 from edge_server.web.permissions import MEMBER
 from edge_server.web.routes import BINARY_BODY, Routes
 
@@ -39,7 +40,7 @@ REMOVING = 10.0
 """Seconds that deleting a large folder takes at most before it goes on in the background."""
 
 
-def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeeping, quota: int | None) -> Routes:
+def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Housekeeping, limits: Limits) -> Routes:
     """Below ``/v1/orgs/<org>/files``."""
     routes = context.routes()
 
@@ -70,10 +71,15 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
         """Delete a file or folder. Content can be read by its version for another 24 hours."""
         segments = tree.parse(query.path)
         organization_id = context.member().organization_id
-        with context.write() as session:
-            names.remove(session, organization_id, segments, recursive=query.recursive)
-        # A large folder is out of the tree now. What can be cleared away while the caller waits makes room at once.
-        housekeeping.remove_folders(organization_id, REMOVING)
+
+        def remove() -> None:
+            with context.write() as session:
+                names.remove(session, organization_id, segments, recursive=query.recursive)
+            # A large folder is out of the tree now. What can be cleared away while the caller waits makes room at once.
+            housekeeping.remove_folders(organization_id, REMOVING)
+
+        housekeeping.deleting(remove)
+        housekeeping.make_room(REMOVING)
         return context.nothing()
 
     @routes.operation("files.put", "PUT", "/content", who=MEMBER)
@@ -90,7 +96,7 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
         with context.read() as session:
             replaced = tree.check_target(session, organization_id, segments, overwrite=query.overwrite)
             length = flask.request.content_length or 0
-            quotas.require_room(session, organization_id, length - replaced, quota)
+            quotas.require_room(session, organization_id, length, limits, replaced=replaced)
         too_long = f"content above {SMALL_CONTENT} bytes does not travel this way; start an upload for it"
         key = store.new_key()
         written = store.write(key, bodies.blocks(SMALL_CONTENT, too_long, sha256=bodies.content_digest()))
@@ -105,11 +111,12 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
                     created_by=context.caller().id,
                     source_mtime_ns=query.source_mtime_ns,
                 )
-                with quotas.within_quota(session, organization_id, quota):
+                with quotas.within_quota(session, organization_id, limits, size=written.size):
                     node = names.put_version(session, organization_id, segments, version, overwrite=query.overwrite)
                 entry = tree.entry(node)
-        except BaseException:
-            store.remove(key)
+        except BaseException as error:
+            if not commits.may_be_committed(context, key, error):
+                store.remove(key)
             raise
         return context.answer(entry, status=201)
 
@@ -166,7 +173,7 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
         """Make a file with the content of another, of which no bytes are moved."""
         source, target = tree.parse(copy.path), tree.parse_new(copy.new_path)
         organization_id, user_id = context.member().organization_id, context.caller().id
-        with context.write() as session, quotas.within_quota(session, organization_id, quota):
+        with context.write() as session, quotas.within_quota(session, organization_id, limits):
             node = names.copy(session, organization_id, source, target, user_id=user_id, overwrite=copy.overwrite)
             return context.answer(tree.entry(node), status=201)
 
@@ -191,7 +198,7 @@ def routes(context: Context, store: Store, names: Tree, housekeeping: Housekeepi
         """Make an old version of a file, which may be deleted, the newest one again."""
         segments = tree.parse_new(restore.path)
         organization_id, user_id = context.member().organization_id, context.caller().id
-        with context.write() as session, quotas.within_quota(session, organization_id, quota):
+        with context.write() as session, quotas.within_quota(session, organization_id, limits):
             node = names.restore(session, organization_id, segments, restore.version, user_id=user_id)
             return context.answer(tree.entry(node))
 

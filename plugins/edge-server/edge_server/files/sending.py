@@ -9,7 +9,7 @@ from urllib.parse import quote
 import flask
 from werkzeug.wsgi import ClosingIterator
 
-from edge_server.base.problems import Refusal
+from edge_server.base.problems import Refusal, not_found
 from edge_server.data.store import BLOCK, Content, FileContent, MissingContent, Store
 from edge_server.files.models import Version
 from edge_server.web import counting
@@ -102,7 +102,8 @@ def _opened(store: Store, version: Version, start: int, length: int) -> Content:
             return content
         content.close()
     except MissingContent:
-        pass
+        if version.removed_at is not None:  # the server's operator has just freed it
+            raise not_found("this content was deleted and is no longer kept; ask for the newest") from None
     raise Refusal(
         500, "damaged", "the server's copy of this content is damaged; tell its operator, who may have a backup"
     )

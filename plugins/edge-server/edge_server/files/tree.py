@@ -20,7 +20,7 @@ from sqlalchemy import (
     union,
     update,
 )
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, aliased, joinedload
 
 from edge_files.wire import Entry, FileVersion
 from edge_server.base import clock
@@ -232,7 +232,9 @@ def content(session: Session, organization_id: int, segments: Segments, version:
 
 def is_readable(version: Version) -> bool:
     """Whether a version is visible, or was until less than `GRACE` ago."""
-    return version.removed_at is None or clock.now() < version.removed_at + GRACE
+    if version.removed_at is None:
+        return True
+    return version.collected_at is None and clock.now() < version.removed_at + GRACE
 
 
 def versions(session: Session, organization_id: int, segments: Segments) -> Select[Any]:
@@ -313,12 +315,15 @@ class Tree:
             node = self._add(session, parent, segments[-1], version)
         else:
             _check_replaceable(node, segments, overwrite)
+            # First what comes, which may share the content of what goes.
+            session.add(version)
+            session.flush()
             _remove_version(session, node, segments)
             node.version = version
             node.modified_at = version.created_at
         version.file_uid = node.uid
         session.add(version)
-        quotas.count(session, organization_id, version.size)
+        quotas.count(session, organization_id, used=version.size)
         session.flush()
         return node
 
@@ -522,13 +527,7 @@ class Tree:
         self._files.remove(session, [node.uid for node in nodes if node.version_id is not None])
         self._folders.remove(session, [node.uid for node in nodes if node.version_id is None])
         held = select(Node.version_id).where(Node.id.in_(ids), Node.version_id.is_not(None))
-        sizes = session.execute(
-            select(Version.organization_id, func.sum(Version.size))
-            .where(Version.id.in_(held))
-            .group_by(Version.organization_id)
-        )
-        for organization_id, size in sizes.all():
-            quotas.count(session, organization_id, -size)
+        removed = session.execute(select(Version.id, Version.organization_id).where(Version.id.in_(held))).all()
         name = select(Node.name).where(Node.version_id == Version.id).scalar_subquery()
         session.execute(
             update(Version)
@@ -536,6 +535,9 @@ class Tree:
             .values(removed_at=removed_at, removed_folder=folder, removed_name=null() if folder is None else name),
             **_UNSEEN,
         )
+        for organization_id in {row.organization_id for row in removed}:
+            own = [row.id for row in removed if row.organization_id == organization_id]
+            _count_removed(session, organization_id, own)
         session.execute(delete(Node).where(Node.id.in_(ids)), **_UNSEEN)
 
 
@@ -575,6 +577,8 @@ def _sharing(session: Session, source: Version, user_id: int) -> Version:
     version = session.scalars(locked.execution_options(populate_existing=True)).one()
     if version.collected_at is not None:
         raise not_found("this version is no longer kept; choose another one")
+    if not _is_newest(session, version.key):
+        quotas.count(session, version.organization_id, deleted=-version.size)
     return Version(
         key=version.key,
         organization_id=version.organization_id,
@@ -591,4 +595,21 @@ def _remove_version(session: Session, node: Node, segments: Segments) -> None:
         node.version.removed_at = clock.now()
         node.version.removed_folder = paths.join(segments[:-1])
         node.version.removed_name = segments[-1]
-        quotas.count(session, node.organization_id, -node.version.size)
+        session.flush()
+        _count_removed(session, node.organization_id, [node.version.id])
+
+
+def _count_removed(session: Session, organization_id: int, ids: Collection[int]) -> None:
+    """Count versions that have just been removed, and their content where no newest version shares it."""
+    newest = aliased(Version)
+    shared = select(newest.id).where(newest.key == Version.key, newest.removed_at.is_(None)).exists()
+    used = session.scalar(select(func.sum(Version.size)).where(Version.id.in_(ids)))
+    keys = select(Version.key, Version.size).where(Version.id.in_(ids), ~shared).distinct().subquery()
+    deleted = session.scalar(select(func.sum(keys.c.size)))
+    quotas.count(session, organization_id, used=-int(used or 0), deleted=int(deleted or 0))
+
+
+def _is_newest(session: Session, key: str) -> bool:
+    """Whether content is that of a newest version."""
+    newest = select(Version.id).where(Version.key == key, Version.removed_at.is_(None)).limit(1)
+    return session.scalar(newest) is not None

@@ -8,8 +8,20 @@ import datetime as dt
 
 import flask
 
-from edge_files.wire import CompleteUpload, Entry, PartToSign, SignedPart, SignedParts, SignParts, StartUpload, Upload
-from edge_server.files import paths
+from edge_files.wire import (
+    CompleteUpload,
+    Entry,
+    OpenUpload,
+    OpenUploadPage,
+    OpenUploadQuery,
+    PartToSign,
+    SignedPart,
+    SignedParts,
+    SignParts,
+    StartUpload,
+    Upload,
+)
+from edge_server.files import models, paths
 from edge_server.files.signed_routes import part_path
 from edge_server.files.uploads import Uploads
 from edge_server.web.context import Context
@@ -34,6 +46,17 @@ def routes(context: Context, uploads: Uploads) -> Routes:
             start,
             lambda upload: context.answer(upload, status=201),
         )
+
+    @routes.operation("files.uploads.list", "GET", "", who=MEMBER)
+    @routes.arguments(OpenUploadQuery.schema(), location="query")
+    @routes.response(200, OpenUploadPage.schema())
+    def list_uploads(query: OpenUploadQuery, org: str) -> flask.Response:
+        """List the organization's open uploads as they were opened, with the bytes that count in its quota."""
+        selected = uploads.open_uploads(context.member().organization_id)
+        with context.read() as session:
+            page, following = context.page(session, selected, models.Upload.id, query)
+            items = [open_upload(upload) for upload in page]
+        return context.answer(OpenUploadPage(items=items, next=following))
 
     @routes.operation("files.uploads.read", "GET", "/<upload_id>", who=MEMBER)
     @routes.response(200, Upload.schema())
@@ -65,6 +88,19 @@ def routes(context: Context, uploads: Uploads) -> Routes:
     def complete(completion: CompleteUpload, org: str, upload_id: str) -> flask.Response:
         """Make an upload the file's newest version, once its content is checked."""
         return uploads.complete(context.member().organization_id, upload_id, completion, context.answer)
+
+    def open_upload(upload: models.Upload) -> OpenUpload:
+        return OpenUpload(
+            id=upload.uid,
+            path=upload.path,
+            size=upload.size,
+            held_bytes=upload.held_bytes,
+            reserved_bytes=upload.reserved_bytes,
+            created_at=upload.created_at,
+            created_by=upload.creator.user_name if upload.creator.removed_at is None else None,
+            active_at=upload.active_at,
+            expires_at=upload.expires_at,
+        )
 
     def signed(upload: str, part: PartToSign, expires_at: dt.datetime) -> SignedPart:
         bound = {}

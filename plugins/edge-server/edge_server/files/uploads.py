@@ -7,10 +7,10 @@ import dataclasses
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Delete, delete, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Delete, Select, delete, func, select, update
+from sqlalchemy.orm import Session, joinedload
 
 from edge_files.wire import MAX_PARTS, PART_SIZE, CompleteUpload, Entry, HeldPart, StartUpload
 from edge_files.wire import Upload as UploadRecord
@@ -19,8 +19,9 @@ from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, con
 from edge_server.data import upload_locks
 from edge_server.data.declarative import new_uid
 from edge_server.data.store import FolderStore, Written, WrongContent
-from edge_server.files import paths, quotas, tree
-from edge_server.files.models import Upload, UploadPart, Version
+from edge_server.files import commits, paths, quotas, tree
+from edge_server.files.models import Upload, UploadPart, UploadSpace, Version
+from edge_server.files.quotas import Limits
 from edge_server.files.tree import Tree
 from edge_server.identity.models import Membership
 from edge_server.web import transfers
@@ -37,6 +38,15 @@ HOLD_WAIT = 10.0
 SWEPT = 100
 """Expired uploads that one transaction drops."""
 
+OPEN_OF_USER = 200
+"""Uploads that a user can have open."""
+
+OPEN_OF_ORGANIZATION = 2000
+"""Uploads that an organization can have open."""
+
+QUIET = dt.timedelta(minutes=1)
+"""How long an upload has had no part that makes way for another of the same user to the same path."""
+
 _Answer = TypeVar("_Answer")
 
 
@@ -48,13 +58,13 @@ class Uploads:
         context: the subsystem's.
         store: where their bytes go.
         names: the tree that files are put into.
-        quota: bytes an organization may hold that has no quota of its own; None for no limit.
+        limits: what organizations may hold that have no quota of their own.
     """
 
     context: OwnContext
     store: FolderStore
     names: Tree
-    quota: int | None
+    limits: Limits
 
     def start(
         self, organization_id: int, user_id: int, start: StartUpload, answer: Callable[[UploadRecord], _Answer]
@@ -68,14 +78,11 @@ class Uploads:
             answer: called with the upload inside the transaction; what it gives is returned.
 
         Raises:
-            Refusal: the path cannot be, or something is there that must not be replaced.
+            Refusal: the path cannot be, something is there that must not be replaced, or there is no room.
         """
         segments = tree.parse_new(start.path)
         if start.size is not None and start.size > MAX_SIZE:
             raise bad_entry(f"size: an upload has at most {MAX_SIZE} bytes; split the file")
-        with self.context.read() as session:
-            replaced = tree.check_target(session, organization_id, segments, overwrite=start.overwrite)
-            quotas.require_room(session, organization_id, (start.size or 0) - replaced, self.quota)
         upload = Upload(
             uid=new_uid(),
             key=self.store.new_key(),
@@ -85,17 +92,94 @@ class Uploads:
             source_mtime_ns=start.source_mtime_ns,
             part_size=part_size(start.size),
             overwrite=start.overwrite,
+            created_at=clock.now(),
             expires_at=clock.now() + LIFETIME,
             created_by=user_id,
+            reserved_bytes=0,
+            held_bytes=0,
         )
         self.store.start_upload(upload.uid)
         try:
             with self.context.write(organization_id) as session:
+                upload.replaced_bytes = tree.check_target(session, organization_id, segments, overwrite=start.overwrite)
+                dropped = self._let_in(session, upload)
                 session.add(upload)
-                return answer(_record(upload, []))
+                session.flush()
+                answered = answer(_record(upload, []))
         except BaseException:
             self.store.drop_upload(upload.uid)
             raise
+        for uid, key in dropped:
+            self._drop(uid, key)
+        return answered
+
+    def _let_in(self, session: Session, upload: Upload) -> list[tuple[str, str]]:
+        """Reserve room for an upload that is about to be opened.
+
+        Older ones of the same user to the same path make way for it: at once if there is no room otherwise, else
+        those that nobody sends any more, so that of several who send the same file at the same time none fails.
+
+        Returns:
+            ids and keys of the uploads that made way, whose bytes are to be dropped after the transaction.
+
+        Raises:
+            Refusal: there is no room, or too many are open.
+        """
+        quotas.room(session, upload.organization_id, self.limits, lock=True)
+        older = session.scalars(
+            select(Upload).where(
+                Upload.organization_id == upload.organization_id,
+                Upload.version_id.is_(None),
+                Upload.created_by == upload.created_by,
+                Upload.path == upload.path,
+            )
+        ).all()
+        quiet = [each for each in older if self._is_quiet(each)]
+        _delete(session, quiet)
+        try:
+            _require_few(session, upload)
+            quotas.reserve(session, upload, upload.size or 0, self.limits)
+        except Refusal:
+            if len(older) == len(quiet):
+                raise
+            _delete(session, [each for each in older if each not in quiet])
+            quiet = list(older)
+            _require_few(session, upload)
+            quotas.reserve(session, upload, upload.size or 0, self.limits)
+        return [(each.uid, each.key) for each in quiet]
+
+    def _is_quiet(self, upload: Upload) -> bool:
+        """Whether nobody seems to send an upload any more."""
+        if (upload.active_at or upload.created_at) > clock.now() - QUIET:
+            return False
+        try:
+            with self.store.hold_upload(upload.uid, exclusive=True):
+                return True
+        except upload_locks.Busy:
+            return False
+        except FileNotFoundError:
+            return True
+
+    def open_uploads(self, organization_id: int) -> Select[Any]:
+        """What selects the uploads of an organization that are open, with who opened them."""
+        return (
+            select(Upload)
+            .where(
+                Upload.organization_id == organization_id,
+                Upload.version_id.is_(None),
+                Upload.expires_at > clock.now(),
+            )
+            .options(joinedload(Upload.creator))
+        )
+
+    def shrink(self) -> bool:
+        """Let go of room that was reserved and not filled; False, since it does so for all uploads at once."""
+        with self.context.read() as session:  # usually there is nothing, which needs no lock
+            if not quotas.any_to_shrink(session):
+                return False
+        with self.context.write(self.context.SERVER) as session:
+            quotas.shrink(session)
+        return False
 
     def read(self, organization_id: int, uid: str) -> UploadRecord:
         """An upload with the parts held."""
@@ -134,12 +218,15 @@ class Uploads:
                     upload = _open(session, uid)
                     self.context.charge(organization_id)
                     _check_part_size(upload, n, length)
+                    limit = quotas.hold_part(session, upload, n, _length(upload, n, length), self.limits)
                     # Until all of it is on disk again, nothing is held for this part.
                     session.execute(_this_part(upload, n))
-                written = self.store.write_part(uid, (n - 1) * upload.part_size, body(upload.part_size))
+                blocks = _within(body(upload.part_size), upload, n, limit)
+                written = self.store.write_part(uid, (n - 1) * upload.part_size, blocks)
                 _check_part_size(upload, n, written.size)
                 with self.context.write(organization_id) as session:
                     upload = _open(session, uid)
+                    upload.active_at = clock.now()
                     session.execute(_this_part(upload, n))
                     session.add(UploadPart(upload_id=upload.id, n=n, size=written.size, sha256=written.sha256))
         except upload_locks.Busy:
@@ -207,19 +294,20 @@ class Uploads:
                     created_by=upload.created_by,
                 )
                 segments = tuple(upload.path.split("/"))
-                with quotas.within_quota(session, organization_id, self.quota):
+                with quotas.within_quota(session, organization_id, self.limits, size=0):
                     node = self.names.put_version(
                         session, organization_id, segments, version, overwrite=upload.overwrite
                     )
-                upload.version = version
-                upload.node_uid = node.uid
+                    upload.version = version
+                    upload.node_uid = node.uid
                 session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id))
+                session.execute(delete(UploadSpace).where(UploadSpace.upload_id == upload.id))
                 session.flush()
                 published = True
                 self.store.publish(uid, key)
                 return answer(tree.entry(node))
-        except BaseException:
-            if published:
+        except BaseException as error:
+            if published and not commits.may_be_committed(self.context, key, error):
                 self.store.take_back(uid, key)
             raise
 
@@ -292,6 +380,27 @@ class Uploads:
         self.store.remove(key)
 
 
+def _require_few(session: Session, upload: Upload) -> None:
+    """See that one more upload can be open."""
+    is_open = select(func.count()).where(Upload.version_id.is_(None))
+    advice = "`edge files uploads` lists the open ones, `edge files abort` drops those that nobody sends any more"
+    if (session.scalar(is_open.where(Upload.created_by == upload.created_by)) or 0) >= OPEN_OF_USER:
+        raise _too_many(f"you have {OPEN_OF_USER} uploads open, which is the most a user may; {advice}")
+    if (session.scalar(is_open.where(Upload.organization_id == upload.organization_id)) or 0) >= OPEN_OF_ORGANIZATION:
+        raise _too_many(f"the organization has {OPEN_OF_ORGANIZATION} uploads open, which is the most it may; {advice}")
+
+
+def _too_many(detail: str) -> Refusal:
+    return Refusal(429, "too_many_uploads", detail, {"Retry-After": "60"})
+
+
+def _delete(session: Session, uploads: Iterable[Upload]) -> None:
+    session.execute(
+        delete(Upload).where(Upload.id.in_([upload.id for upload in uploads])),
+        execution_options={"synchronize_session": False},
+    )
+
+
 def part_size(size: int | None) -> int:
     """Bytes of each part but the last: as few as keep an upload of `size` bytes under `MAX_PARTS` parts."""
     chosen = PART_SIZE
@@ -350,6 +459,35 @@ def _this_part(upload: Upload, n: int) -> Delete:
     return delete(UploadPart).where(UploadPart.upload_id == upload.id, UploadPart.n == n)
 
 
+def _length(upload: Upload, n: int, length: int | None) -> int | None:
+    """Bytes that a part will have; None if nobody knows yet."""
+    if length is not None or upload.size is None:
+        return length
+    return _must(upload.size, upload.part_size, n)
+
+
+def _must(size: int, part_size: int, n: int) -> int:
+    """Bytes that a part must have of an upload of known size."""
+    return max(0, min(part_size, size - (n - 1) * part_size))
+
+
+def _within(blocks: Iterable[bytes], upload: Upload, n: int, limit: int) -> Iterator[bytes]:
+    """The blocks of a part, of which so many bytes were counted."""
+    size = 0
+    for block in blocks:
+        size += len(block)
+        if size > limit and upload.size is not None:
+            raise bad_entry(f"part {n} of this upload must have {limit} bytes, and this one has more")
+        if size > limit:
+            raise Refusal(
+                507,
+                "quota_exceeded",
+                f"the organization has room for {quotas.shown(limit)} of this part and no more; delete files or drop "
+                "open uploads (`edge files uploads` lists them), and send it again",
+            )
+        yield block
+
+
 def _check_part_size(upload: Upload, n: int, size: int | None) -> None:
     if not 1 <= n <= MAX_PARTS:
         raise bad_entry(f"parts have the numbers 1 to {MAX_PARTS}")
@@ -361,7 +499,7 @@ def _check_part_size(upload: Upload, n: int, size: int | None) -> None:
         if not size:
             raise bad_entry("the part is empty; leave it out")
         return
-    must = max(0, min(upload.part_size, upload.size - (n - 1) * upload.part_size))
+    must = _must(upload.size, upload.part_size, n)
     if not must:
         raise bad_entry(f"an upload of {upload.size} bytes has no part {n}")
     if size != must:

@@ -36,6 +36,8 @@ class Organization(Revised, Base):
     # default, and all it has.
     quota_bytes: Mapped[int | None] = mapped_column(BigInteger)
     used_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    # Bytes of content that is stored and that no newest version has: what was replaced or deleted.
+    deleted_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
     @validates("name")
     def _key(self, _: str, name: str) -> str:

@@ -40,7 +40,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge_core.replacing import replacing
 from edge_server.base import clock
-from edge_server.base.problems import CannotStart, Refusal
+from edge_server.base.problems import CannotStart, Refusal, is_failing, storage_failing
 
 log = logging.getLogger("edge_server")
 
@@ -61,6 +61,10 @@ _ABOUT = (
 
 class BadKeyFile(CannotStart):
     """The key file cannot be used; the message is one sentence for the operator."""
+
+
+class UnreadableKeyFile(BadKeyFile):
+    """The disk that the key file is on fails, so that it may be read again later."""
 
 
 class Unsealable(Refusal):
@@ -137,7 +141,8 @@ class KeyFile:
         except FileNotFoundError:
             raise BadKeyFile(f"the key file {self.path} is missing; put it back from its backup") from None
         except OSError as error:
-            raise BadKeyFile(f"the key file {self.path} cannot be read ({error.strerror}); fix that") from None
+            text = f"the key file {self.path} cannot be read ({error.strerror}); fix that"
+            raise (UnreadableKeyFile if is_failing(error) else BadKeyFile)(text) from None
         try:
             content = json.loads(raw)
             ring = Ring(tuple(_key(plain) for plain in content["keys"]), bytes.fromhex(content["seals"]))
@@ -233,6 +238,9 @@ class Sealer:
         """
         try:
             key = self._file.read().newest
+        except UnreadableKeyFile as error:
+            log.error("nothing can be sealed: %s", error)
+            raise storage_failing() from None
         except BadKeyFile as error:
             log.error("nothing can be sealed: %s", error)
             raise Unsealable(
@@ -250,6 +258,9 @@ class Sealer:
         """
         try:
             return self._open(blob, organization, owner, name)
+        except UnreadableKeyFile as error:
+            log.error("nothing that is sealed can be opened: %s", error)
+            raise storage_failing() from None
         except (BadKeyFile, InvalidTag) as error:
             why = str(error) or "it is not what was sealed there"
             log.error("%r of %s in organization %s cannot be opened: %s", name, owner, organization or "(none)", why)

@@ -1,4 +1,4 @@
-"""The commands of `edge server`: `run`, `env`, `rotate-keys`, `fsck`, and those that rename."""
+"""The commands of `edge server`: `run`, `env`, `rotate-keys`, `fsck`, `purge`, and those that rename."""
 
 from __future__ import annotations
 
@@ -230,6 +230,27 @@ def fsck(data: Path, deep: bool) -> None:
     )
     if not report.is_clean:
         raise click.exceptions.Exit(1)
+
+
+@server.command()
+@_data
+@click.option("--org", "organization", metavar="NAME", help="Only of this organization.")
+@output.json_option
+def purge(data: Path, organization: str | None, as_json: bool) -> None:
+    """Free deleted and replaced content at once, also while the server runs.
+
+    What is freed can no longer be restored; the newest version of each file stays.
+    """
+    from edge_server.files.quotas import shown
+    from edge_server.run import start
+
+    with _explained():
+        versions, freed = start.purge(data.absolute(), organization)
+    output.done(
+        f"{versions} deleted or replaced versions dropped, {shown(freed)} freed",
+        {"versions": versions, "freed_bytes": freed},
+        as_json=as_json,
+    )
 
 
 def _greet(data: Path, url: str, token: str | None, first_token_days: int) -> None:

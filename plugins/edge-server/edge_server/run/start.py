@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 from sqlalchemy.orm import Session
 
+from edge_server import files
 from edge_server.base.problems import CannotStart
 from edge_server.data import database
 from edge_server.data.database import SERVER, Database
@@ -179,3 +180,42 @@ def check(data: Path, *, deep: bool) -> fsck.Report:
         app.require_migrated(opened, app.load(opened))
         others = [stored for stored in opened.stored if stored.store is not opened.store]  # which has files alone
         return fsck.check(opened.database, opened.store, others, deep=deep)
+
+
+def purge(data: Path, organization: str | None = None) -> tuple[int, int]:
+    """Drop all deleted content of a server now, whether or not it runs.
+
+    Args:
+        data: the data folder.
+        organization: name of the one whose content is meant; None for all.
+
+    Returns:
+        how many versions were dropped, and the bytes that are free by that.
+
+    Raises:
+        CannotStart: there is no server's data, it cannot be used, the organization cannot be found, or another
+            version's server made the database.
+    """
+    with engines(data) as opened:
+        app.require_migrated(opened, app.load(opened))
+        organization_id = None
+        if organization is not None:
+            with opened.database.read() as session:
+                row = directory.find_organization(session, organization)
+            if row is None:
+                raise CannotStart(
+                    f"the organization {organization!r} is not on this server; `edge admin organizations list` lists "
+                    "those that are"
+                )
+            organization_id = row.id
+        cleaner = files.housekeeping_on(opened)
+        dropped = (0, 0)
+
+        def run() -> None:
+            nonlocal dropped
+            versions, freed = cleaner.purge(organization_id)
+            dropped = dropped[0] + versions, dropped[1] + freed
+
+        cleaner.deleting(run)
+        cleaner.reserve.keep()
+        return dropped

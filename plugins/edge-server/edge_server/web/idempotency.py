@@ -66,6 +66,9 @@ _KEY = re.compile(KEY_PATTERN)
 # Refusals of the moment or of the caller, not of what was asked.
 _PASSING = (401, 403, 408, 429)
 
+# Claims of requests that have ended and could not let go of their key, since the database could not be written.
+_left: set[str] = set()
+
 # Refusals of what was sent, whatever the state of things.
 _INVALID = (400, 413, 415, 422)
 
@@ -188,7 +191,8 @@ def _after(response: flask.Response) -> flask.Response:
         with engines().database.write(SERVER) as session:
             _settle(session, run, response)
     except sqlalchemy.exc.DBAPIError as error:
-        # What was done was done, and the answer to it is the better one; the claim lapses by itself.
+        # What was done was done, and the answer to it is the better one; the claim lapses by itself elsewhere.
+        _left.add(run.claim)
         log.error("the answer to request %s could not be kept: %s", request_id(), type(error.orig).__name__)
     return response
 
@@ -223,8 +227,9 @@ def _claim(session: Session, user_id: int, key: str, fingerprint: str) -> Idempo
         )
     elif row.status is not None:
         return row
-    elif row.claimed_until is not None and row.claimed_until > now:
+    elif row.claimed_until is not None and row.claimed_until > now and row.claim not in _left:
         raise _in_progress()
+    _left.discard(row.claim or "")
     row.claim = secrets.token_hex(8)
     row.claimed_until = now + LEASE
     return row
