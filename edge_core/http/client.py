@@ -266,7 +266,6 @@ class HttpClient:
         request.method = call.method
         request.url = call.url
         request.headers = CaseInsensitiveDict(call.headers)
-        request.hooks = {"response": []}
         request.body = call.body  # type: ignore[assignment]  # adapters take anything with read()
         if call.token is not None:
             request.headers["Authorization"] = f"Bearer {call.token}"

@@ -97,6 +97,7 @@ def view_of(name: str, rule: Rule, place: list[Place], limit: Limit | None = Non
         if member is not None:
             assert permissions.member() is member
             assert permissions.caller() is caller
+            assert all(isinstance(role, bool) for role in (member.developer, member.admin, member.appointing))
         assert permissions.rule_at_hand() is rule
         return {
             "operation": permissions.operation_at_hand(),

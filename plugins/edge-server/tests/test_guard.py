@@ -120,7 +120,7 @@ def test_a_view_learns_who_calls_and_what_they_are(place: Place) -> None:
     root = [place.id_of(User, "root"), "root", True]
     assert place.get(address(Rule.SERVER_ADMIN), "root").json["caller"] == root
     assert place.get(address(Rule.ANYONE), "root").json["caller"] is None, "nobody looked at the token"
-    assert permissions.member_at_hand() is None, "outside of a request"
+    assert (permissions.caller_at_hand(), permissions.member_at_hand()) == (None, None), "outside of a request"
 
 
 def test_a_view_for_anyone_may_look_who_calls(place: Place) -> None:
