@@ -110,6 +110,8 @@ def test_a_profiles_token_goes_to_that_profiles_service_only(profiles: Path) -> 
     same = settings(service_url=f"{URL}/", profile="default")
     assert same.api_token == "edg_profile", "a slash at the end makes no other service"
     assert settings(service_url=URL, organization="far")[:3] == ("edg_profile", URL, "far")
+    profiles.write_text(profiles.read_text().replace(f"{URL}/", f"{URL}/X/"))
+    assert settings(service_url=f"{URL}/X").api_token == "edg_profile"
 
 
 def test_a_profiles_token_without_its_service_goes_nowhere(profiles: Path) -> None:
@@ -123,6 +125,10 @@ def test_a_profiles_token_without_its_service_goes_nowhere(profiles: Path) -> No
 def test_a_profile_without_a_token_is_not_blamed_for_its_service(profiles: Path) -> None:
     assert refused(profile="tokenless", organization="lab") == MISSING.format(profiles)
     assert refused(profile="tokenless", organization="lab", service_url=URL) == MISSING.format(profiles)
+    assert refused(profile="tokenless", api_token="edg_a") == (
+        "missing settings: organization (argument organization= or EDGE_API_ORG); a profile in "
+        f"{profiles} can give them as well"
+    )
     assert settings(api_token="edg_a", profile="tokenless", organization="lab")[:2] == (
         "edg_a",
         "https://third.example.com",

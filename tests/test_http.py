@@ -111,7 +111,7 @@ def test_a_call_carries_token_request_id_and_user_agent(fake: Fake) -> None:
     assert (method, path) == ("GET", "/services/api/v1/users/me")
     assert headers["Authorization"] == "Bearer edg_secret"
     assert len(headers["X-Request-ID"]) == 16
-    assert headers["User-Agent"].startswith("myapp/1.2 edge-core/")
+    assert re.fullmatch(r"myapp/1\.2 edge-core/[\d.]+ requests/[\d.]+", headers["User-Agent"])
 
 
 def test_a_call_of_a_plugin_names_it_also_to_a_signed_address(fake: Fake) -> None:
