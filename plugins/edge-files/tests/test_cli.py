@@ -96,7 +96,7 @@ def test_open_uploads_are_listed_and_dropped_by_the_session(edge_session: EdgeSe
         http.post("/uploads", json={"path": path, "size": None})
     first, second = files.uploads()
     assert (first.path, first.size, first.held_bytes, first.active_at) == ("a", None, 0, None)
-    assert first.created_by == edge_session.whoami.user_name
+    assert first.created_by == edge_session.whoami().user_name
     files.abort_upload(first)
     files.abort_upload(second.id)
     assert files.uploads() == []
