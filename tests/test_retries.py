@@ -70,6 +70,8 @@ def test_the_bound_of_a_wait_doubles_up_to_the_longest(
     monkeypatch.setattr(retries.random, "uniform", longest)
     assert [retries.wait(attempt, status, None) for attempt in range(1, len(bounds) + 1)] == pytest.approx(bounds)
     assert set(lowest) == {0}
+    later = [retries.wait(1, status, seconds) for seconds in ("0", "3", "3600")]
+    assert later == pytest.approx([1.0, 3.0, 20.0] if status == 429 else [0.05, 3.0, 5.05])
 
 
 def test_a_date_is_understood() -> None:

@@ -70,6 +70,8 @@ def test_what_cannot_be_a_path_is_refused_in_a_printable_sentence(path: str) -> 
         ("a\x1f", r"the path 'a\x1f' holds the control character U+001F; rename it"),
         ("\ud800", r"the path '\ud800' is not valid Unicode; rename it"),
         ("a/" + "ä" * 128, f"the name '{'ä' * 128}' is longer than 255 bytes of UTF-8; shorten it"),
+        ("x" * 764 + "\x01", f"the path '{'x' * 199}... holds the control character U+0001; rename it"),
+        ("x" * 765 + "\x01", f"the name '{'x' * 199}... is longer than 255 bytes of UTF-8; shorten it"),
         ("/".join("x" * 101), "the path has 101 segments; at most 100 are allowed"),
     ],
 )
