@@ -325,20 +325,24 @@ def test_the_server_leaves_nothing_outside_of_its_folder(tmp_path: Path) -> None
         for line in process.stdout:
             if "EDGE_API_TOKEN" in line:
                 break
-        for name in ("departures.lock", "housekeeping.lock", "removal.lock"):  # the last of what a start makes
-            wait_for((tmp_path / "data" / name).exists)
+        # The last of what a start makes.
+        for task in ("audit", "departures", "housekeeping", "pruning of versions", "removal"):
+            wait_for((tmp_path / "data" / f"{task}.lock").exists)
         assert list(home.rglob("*")) == []
     finally:
         process.terminate()
         process.communicate(timeout=60)
     assert process.returncode == 0
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        "audit.lock",
         "content",
         "departures.lock",
         "edge.sqlite3",
         "housekeeping.lock",
         "incoming",
+        "pruning of versions.lock",
         "removal.lock",
+        "reserve",
         "sealing.keys",
         "sealing.lock",
         "server.lock",

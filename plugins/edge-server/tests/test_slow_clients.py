@@ -282,6 +282,31 @@ def test_a_client_sends_again_after_a_busy_answer(server: EdgeServer, api: Api, 
         assert edge.files.read_bytes("mine") == bytes(100_000)
 
 
+def test_what_takes_long_and_has_no_body_keeps_no_body_waiting(tmp_path: Path, wires: list[socket.socket]) -> None:
+    code = """
+import pathlib, sys, time
+from edge_server.run.command import server
+from edge_server.search import index
+find, turns = index.find, pathlib.Path(sys.argv[2])
+def found(*arguments, **options):
+    while not turns.exists():
+        time.sleep(0.01)
+    return find(*arguments, **options)
+index.find = found
+server(["run", "--port", "0", "--data", sys.argv[1]])
+"""
+    with in_process(code, tmp_path / "data", tmp_path / "turns") as server:
+        api = client(server, server.create_token("admin"), "default")
+        search = "GET /v1/orgs/default/search?query=x"
+        expecting = [
+            connected(api, wires, head(api, search, line))
+            for line in ("Expect: 100-continue", "Transfer-Encoding: chunked")
+        ]
+        assert api.put("large", bytes(500_000)).status_code == 201
+        (tmp_path / "turns").touch()
+        assert all(answered(wire).startswith(b"HTTP/1.1 200 ") for wire in expecting)
+
+
 # --- refusals, which wait for no body -------------------------------------------------------------
 
 

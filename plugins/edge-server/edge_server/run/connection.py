@@ -42,7 +42,11 @@ _JOINED = 64 << 10
 
 _END = b"\r\n\r\n"
 
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,19})[ \t]*\r\n", re.IGNORECASE)
+# Zeros in front change nothing; with more digits than these it is refused whatever comes.
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]{1,19})[ \t]*\r\n", re.IGNORECASE)
+
+# No operation by these methods has a body. One that comes all the same is not waited for.
+_WITHOUT_BODY = (b"GET ", b"HEAD ", b"DELETE ")
 
 # A sender that waits to be told, and a body that does not say how long it is.
 _NOT_NOW = re.compile(rb"\r\n(?:expect|transfer-encoding):", re.IGNORECASE)
@@ -139,8 +143,9 @@ class Connection:
             head = self.received[: self._header]
             length = _LENGTH.search(head)
             size = int(length[1]) if length else 0
-            self.is_whole = size <= SMALL_BODY and not _NOT_NOW.search(head)
-            self._whole = self._header + (size if self.is_whole else 0)
+            is_small = size <= SMALL_BODY and not _NOT_NOW.search(head)
+            self.is_whole = is_small or head.startswith(_WITHOUT_BODY)
+            self._whole = self._header + (size if is_small else 0)
         return True
 
     def has_small_body(self) -> bool:

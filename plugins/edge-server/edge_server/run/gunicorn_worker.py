@@ -95,12 +95,16 @@ class _Body(Body):
 
     def read(self, size: int) -> bytes:
         """What gunicorn's body reads; a chunk that is none breaks it off, and ends the connection after the answer."""
+        left = self._reader.length if isinstance(self._reader, LengthReader) else 0
         try:
             content: bytes = self._reader.read(size)
         except errors.ParseException:
             # What comes next could be taken for a request.
             self._request.force_close()
             raise OSError("the body is not in chunks, as its headers say") from None
+        if len(content) < min(size, left):
+            # gunicorn takes the rest for read, and what comes of it later for a request.
+            self._request.force_close()
         return content
 
     def has_arrived(self) -> bool:
