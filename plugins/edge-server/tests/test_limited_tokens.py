@@ -228,6 +228,18 @@ def test_a_token_tells_its_limits_and_no_organization_beyond(everything: tuple[A
     assert other not in str(me)
 
 
+def test_a_refusal_names_no_organization_that_the_token_is_kept_from(
+    edge_server: EdgeServer, everything: tuple[Api, str, str]
+) -> None:
+    root, own, other = everything
+    name = edge_server.create_user(organization=own)
+    join(edge_server, name, other)
+    kept = limited(client(edge_server, edge_server.create_token(name), own), f"org:{own}")
+    assert root.call("DELETE", f"/v1/orgs/{own}/members/{name}").status_code == 204
+    answer = kept.call("POST", "/v1/users/me/tokens", json={"scopes": [f"org:{own}"]})
+    assert refused(answer, 400, "bad_entry")["detail"] == f"scopes: you are in no organization {own!r}"
+
+
 def client_of(api: Api, record: dict[str, Any]) -> Api:
     return Api(api.url, record["token"], api.organization, api.http)
 
@@ -434,6 +446,11 @@ def test_an_invitation_by_a_limited_token_is_no_way_into_another_organization(
     refused(accepted, 401, "unauthenticated")
     assert nobody.call("POST", "/v1/invitations/accept", json={"code": code(root)}).json()["token"]
     refused(nobody.call("POST", "/v1/invitations/accept", json={"code": code(root, taken)}), 401, "unauthenticated")
+    # Nor is one of the user's other token, whose request the limited one sends again for a code.
+    again = {"json": {"user_name": edge_server.create_user(organization=other)}, "headers": {"Idempotency-Key": own}}
+    for api in (root, limited(root, f"org:{own}")):
+        answer = api.call("POST", f"/v1/orgs/{own}/invitations", **again)
+    refused(nobody.call("POST", "/v1/invitations/accept", json={"code": answer.json()["code"]}), 401, "unauthenticated")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal, conflict, not_found
 from edge_server.identity import directory, token_values
 from edge_server.identity.models import Invitation, Membership, Organization, Token, User
+from edge_server.identity.token_scopes import UNLIMITED
 from edge_server.web import idempotency, throttling
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import ANYONE, APPOINTER, USER, Caller
@@ -70,6 +71,8 @@ def add(routes: Routes, context: OwnContext) -> None:
             invitation = None if before is None else _find(session, organization_id, before)
             if invitation is not None and invitation.accepted_at is None:
                 invitation.digest = token_values.digest(code)
+                # It may be that another token made it, which was less limited.
+                invitation.limited = invitation.limited or context.caller().scopes != UNLIMITED
             elif before is not None:
                 raise context.conflict(
                     "the invitation that this request made is used or withdrawn; make another with a new key"

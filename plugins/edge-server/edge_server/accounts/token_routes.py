@@ -58,7 +58,7 @@ def routes(context: Context) -> Routes:
             before = context.issued_before()
             if before is None:
                 if request.scopes is not None:
-                    _require_member(session, me.id, scopes)
+                    _require_member(session, me, scopes)
                 token, value = directory.add_token(
                     session,
                     session.get_one(User, me.id),
@@ -132,11 +132,13 @@ def _parsed(texts: list[str]) -> Scopes:
         raise bad_entry(f"scopes: {error}") from None
 
 
-def _require_member(session: Session, user_id: int, scopes: Scopes) -> None:
+def _require_member(session: Session, me: Caller, scopes: Scopes) -> None:
     """See that a token is limited to organizations that its user is in; a name mistyped would say nothing else."""
-    own = {organization.name for _, organization in directory.memberships(session, user_id)}
+    # The token at hand learns of no organization that it is kept from.
+    own = {row.organization.name for row in session.scalars(directory.select_memberships(me.id, me.scopes))}
     for name in sorted((scopes.organizations or frozenset()) - own):
-        raise bad_entry(f"scopes: you are in no organization {name!r}; those you are in are {', '.join(sorted(own))}")
+        those = f"; those you are in are {', '.join(sorted(own))}" if own else ""
+        raise bad_entry(f"scopes: you are in no organization {name!r}{those}")
 
 
 def _outlives(token: Token, me: Caller) -> bool:
