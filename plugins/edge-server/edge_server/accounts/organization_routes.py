@@ -14,6 +14,7 @@ from edge_admin.quota import Quota
 from edge_admin.wire import AdminQuery, OrganizationPage
 from edge_server.accounts import removal
 from edge_server.base.problems import conflict, not_found
+from edge_server.data.declarative import new_row_id
 from edge_server.identity import directory
 from edge_server.identity.models import Organization
 from edge_server.web import lifecycle
@@ -45,7 +46,9 @@ def add(routes: Routes, context: OwnContext) -> None:
             if namesake is not None:
                 being = "is being removed" if namesake.status == directory.DELETING else "exists already"
                 raise context.already_exists(f"the organization {namesake.name} {being}; choose another name")
-            row = directory.create_organization(session, events.organization_added, record.name, record.title)
+            row = directory.create_organization(
+                session, events.organization_added, record.name, record.title, row_id=new_row_id()
+            )
             _apply(row, record)
             session.flush()
             context.audit_in(row, about={"organization": row.name}, server=True)

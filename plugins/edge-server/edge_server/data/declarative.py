@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 import uuid
 from typing import Any
 
@@ -40,6 +41,11 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
 def new_uid() -> str:
     """A universally unique id."""
     return str(uuid.uuid4())
+
+
+def new_row_id() -> int:
+    """The number of a row that no other of its table has had, nor one that is gone."""
+    return 1 + secrets.randbits(62)
 
 
 class Base(DeclarativeBase):

@@ -61,7 +61,12 @@ def create_user(session: Session, user_name: str, *, server_admin: bool = False)
 
 
 def create_organization(
-    session: Session, added: Sequence[Callable[[Session, int], object]], name: str, title: str | None = None
+    session: Session,
+    added: Sequence[Callable[[Session, int], object]],
+    name: str,
+    title: str | None = None,
+    *,
+    row_id: int | None = None,
 ) -> Organization:
     """Add an organization.
 
@@ -70,8 +75,10 @@ def create_organization(
         added: what the subsystems do in it with a new organization's id.
         name: short name, as in addresses.
         title: name for display; the short name if there is none.
+        row_id: its number (`new_row_id`); None for the next one, while nobody removes any. SQLite would give that of a
+            removed organization again, to which a request may still be writing.
     """
-    organization = Organization(name=name, title=title or name)
+    organization = Organization(id=row_id, name=name, title=title or name)
     session.add(organization)
     session.flush()
     for run in added:

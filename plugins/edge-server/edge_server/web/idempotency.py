@@ -42,7 +42,7 @@ from edge_server.data.database import SERVER
 from edge_server.web import bodies
 from edge_server.web.engines import engines
 from edge_server.web.idempotency_keys import IdempotencyKey
-from edge_server.web.permissions import caller
+from edge_server.web.permissions import caller, member_at_hand
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -200,7 +200,10 @@ def _after(response: flask.Response) -> flask.Response:
 def _fingerprint() -> str:
     """What is the same for the same request only, and gives no hold to whoever guesses what was in it."""
     request = flask.request
-    head = json.dumps([request.method, request.path, sorted(request.args.items(multi=True))]).encode()
+    # One of an organization that was removed is not the same in another of its name.
+    member = member_at_hand()
+    parts = [request.method, request.path, sorted(request.args.items(multi=True))]
+    head = json.dumps([*parts, *([] if member is None else [member.organization_id])]).encode()
     return engines().signer.digest(head + b"\n" + bodies.whole())
 
 
