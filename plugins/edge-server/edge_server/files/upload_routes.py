@@ -72,7 +72,7 @@ def routes(context: Context, uploads: Uploads) -> Routes:
         return context.nothing()
 
     @routes.operation(
-        "files.uploads.sign", "POST", "/<upload_id>/sign", secret_answer=True, who=MEMBER, max_json=256 << 10
+        "files.uploads.sign", "POST", "/<upload_id>/sign", repeatable=True, who=MEMBER, max_json=256 << 10
     )
     @routes.arguments(SignParts.schema())
     @routes.response(200, SignedParts.schema())
@@ -82,7 +82,9 @@ def routes(context: Context, uploads: Uploads) -> Routes:
         expires_at = context.address_expiry(ADDRESS_LIFETIME)
         return context.answer(SignedParts(parts=[signed(upload.id, part, expires_at) for part in chosen.parts]))
 
-    @routes.operation("files.uploads.complete", "POST", "/<upload_id>/complete", who=MEMBER, max_json=4 << 20)
+    @routes.operation(
+        "files.uploads.complete", "POST", "/<upload_id>/complete", repeatable=True, who=MEMBER, max_json=4 << 20
+    )
     @routes.arguments(CompleteUpload.schema())
     @routes.response(200, Entry.schema())
     def complete(completion: CompleteUpload, org: str, upload_id: str) -> flask.Response:

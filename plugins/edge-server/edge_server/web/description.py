@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 
 from edge_core.records import Record, field
 from edge_server.web import idempotency
-from edge_server.web.permissions import ANYONE, body_limits_of, rules_of
+from edge_server.web.permissions import ANYONE, body_limits_of, repeatable_of, rules_of
 
 _NAME = "edge_server.api"
 
@@ -69,7 +69,7 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
     """The finished OpenAPI document."""
     api: flask_smorest.Api = app.extensions[_NAME]
     document: dict[str, Any] = api.spec.to_dict()
-    rules, limits = rules_of(app), body_limits_of(app)
+    rules, limits, repeatable = rules_of(app), body_limits_of(app), repeatable_of(app)
     for path in document["paths"].values():
         for method, operation in path.items():
             if method == "parameters":
@@ -90,8 +90,8 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
             if rules[operation["operationId"]] is not ANYONE:
                 operation["security"] = [{"token": []}]
                 operation["x-permission"] = rules[operation["operationId"]].value
-                if method == "post":
-                    _repeatable(operation)
+                if method == "post" and operation["operationId"] not in repeatable:
+                    _takes_key(operation)
     components = document["components"]
     del components["responses"], components["schemas"]["PaginationMetadataSchema"]  # flask-smorest's own, unused
     later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
@@ -106,7 +106,7 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
     return document
 
 
-def _repeatable(operation: dict[str, Any]) -> None:
+def _takes_key(operation: dict[str, Any]) -> None:
     """Say that an operation takes a key, and what that can lead to."""
     operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
     responses = operation["responses"]

@@ -169,8 +169,10 @@ def _claimed() -> flask.Response | None:
         return None
     if not _KEY.fullmatch(key):
         raise bad_entry(f"{HEADER}: a key is 1 to 255 printable ASCII characters; make one of random characters")
-    fingerprint = _fingerprint()
     view = flask.current_app.view_functions[flask.request.endpoint or ""]
+    if getattr(view, "repeatable", False):
+        return None
+    fingerprint = _fingerprint()
     with engines().database.write(SERVER) as session:
         row = _claim(session, caller().id, key, fingerprint)
         session.flush()

@@ -111,6 +111,7 @@ class Operation(Protocol):
     limit: Limit | None
     namespace: str
     max_json: int
+    repeatable: bool
 
 
 def caller() -> Caller:
@@ -202,6 +203,12 @@ def body_limits_of(app: flask.Flask) -> dict[str, int]:
     """The most bytes of JSON that each operation of `app` takes, by the operation's id."""
     operations = [_operation(app, endpoint) for endpoint in app.view_functions]
     return {view.operation_id: view.max_json for view in operations}
+
+
+def repeatable_of(app: flask.Flask) -> set[str]:
+    """The ids of the operations of `app` that look at no ``Idempotency-Key``, as they can be repeated without."""
+    operations = [_operation(app, endpoint) for endpoint in app.view_functions]
+    return {view.operation_id for view in operations if view.repeatable}
 
 
 def _operation(app: flask.Flask, endpoint: str) -> Operation:

@@ -126,6 +126,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         *,
         who: Rule | str,
         secret_answer: bool = False,
+        repeatable: bool = False,
         limit: Limit | None = None,
         max_json: int = bodies.LARGEST_JSON,
     ) -> Callable[[_View], _View]:
@@ -139,6 +140,8 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
                 address, each of them including the next; "user" for any user, "server_admin", or
                 "anyone".
             secret_answer: it answers with a secret or a signature, so the answer is never kept.
+            repeatable: a POST that has one effect and one answer however often it is sent, without
+                an ``Idempotency-Key``.
             limit: how often a user may ask for it, if that is limited.
             max_json: bytes of the largest JSON body it takes; what is sent to it is in memory whole.
 
@@ -154,6 +157,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
             documented.operation_id = operation_id
             documented.who = Rule(who)
             documented.secret_answer = secret_answer
+            documented.repeatable = repeatable
             documented.limit = limit
             documented.max_json = max_json
             # An endpoint's name cannot hold a dot.
