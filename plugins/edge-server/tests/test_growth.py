@@ -92,6 +92,19 @@ def test_an_organization_of_four_times_as_many_files_takes_four_times_the_work_t
     assert more_statements <= statements < 40
 
 
+def test_removing_an_organization_costs_nothing_for_the_rows_of_others(engines: Engines) -> None:
+    costs = []
+    for name, more in (("first", 0), ("second", 800)):
+        organization_id = organization(engines.database, name)
+        grow(engines.database, organization_id, "files", 60)
+        if more:
+            grow(engines.database, organization(engines.database, "other"), "kept", more)
+        costs.append(remove(engines, organization_id))
+    (transactions, steps, *_), (more_transactions, more_steps, *_) = costs
+    assert more_transactions == transactions
+    assert more_steps <= 1.2 * steps
+
+
 def test_organizations_are_removed_in_turns(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removal, "BATCH", 5)
     monkeypatch.setattr(removal, "SLICE", 0.0)

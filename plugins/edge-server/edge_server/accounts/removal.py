@@ -162,8 +162,14 @@ class Removals:
             if stored.table == table.name:
                 # The content goes first: what is still recorded is removed after a crash.
                 drop_content(self._database, stored, [key for (key,) in keys])
+        columns = list(table.primary_key)
         with self._context.write(self._context.SERVER) as session:
-            return _count(session.execute(table.delete().where(_among(table, keys))))
+            if len(columns) == 1:
+                return _count(session.execute(table.delete().where(_among(table, keys))))
+            # One by one: SQLite goes through the whole table for a list of several columns.
+            key_at_hand = [column == sa.bindparam(f"key_{n}") for n, column in enumerate(columns)]
+            each = [{f"key_{n}": value for n, value in enumerate(key)} for key in keys]
+            return _count(session.execute(table.delete().where(*key_at_hand), each))
 
     def _forget(self, key: sa.ForeignKey, organization_id: int) -> int:
         """Have some rows that stay mention the organization no more; how many."""
