@@ -153,7 +153,7 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     import pandas
     from PIL import Image
 
-    from edge.api import File, Folder, InexactWarning
+    from edge.api import File, Folder, InexactWarning, NotFound
 
     edge = edge_session
     root = edge.files
@@ -222,6 +222,9 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     root.download_folder("this", "copied")
     assert root.upload_folder("again", "copied").list() == ["folder"]
     use_content(root, "mydata.csv")
+    with pytest.raises(NotFound, match="the upload cannot be found"):
+        root.abort_upload("gone")
+    assert root.uploads() == []
     newest, *older = root.versions("mydata.csv")
     assert (newest.size, older[-1].size) == (5, 8)
     root.delete("mydata.csv")

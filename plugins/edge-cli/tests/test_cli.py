@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from edge_cli.main import PluginGroup, cli
+from edge_cli.main import cli
 from edge_core.registry import Registry
 from edge_core.session import EdgeSession
 
@@ -277,7 +277,7 @@ def test_what_is_there_is_listed_measured_and_shown(online: Run, plates: Path) -
 
 
 def test_a_command_whose_distribution_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PluginGroup, "registry", Registry("edge.no_commands"))
+    monkeypatch.setattr(cli, "registry", Registry("edge.no_commands"))
     for command, distribution in {"files": "edge-files", "app": "edge-applications", "login": "edge-tokens"}.items():
         shown = CliRunner().invoke(cli, [command, "ls"])
         assert shown.exit_code == 2

@@ -52,7 +52,7 @@ def test_a_patch_changes_what_it_names(patch: dict[str, Any], expected: dict[str
     [
         ({"uid": "v"}, "uid: it cannot be changed"),
         ({"name": None}, "name: Missing data"),
-        ({"labels": {"a": 1}}, "labels.a.value: Not a valid string"),
+        ({"labels": {"a": 1}}, "labels.a: Not a valid string"),
     ],
 )
 def test_a_patch_that_cannot_be_is_refused(patch: dict[str, Any], sentence: str) -> None:
