@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 from edge_files.wire import PART_SIZE, StartUpload
 from edge_server.base import clock
@@ -29,6 +30,7 @@ from edge_server.files.quotas import Limits
 from edge_server.files.uploads import Uploads
 from edge_server.identity import directory
 from edge_server.identity.models import Organization
+from edge_server.run import command
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web import transfers
 
@@ -348,6 +350,35 @@ def test_overwriting_a_file_holds_no_more_than_the_limits(edge_server: EdgeServe
     assert api.files("DELETE", "/entry", params={"path": "a"}).status_code == 204
     newest = api.files("GET", "/versions", params={"path": "a"}).json()["items"][-1]["version"]
     assert api.files("POST", "/restore", json={"path": "a", "version": newest}).status_code == 200
+
+
+def test_what_is_too_large_to_be_kept_as_deleted_is_said_to_be_deleted_and_purged(
+    edge_server: EdgeServer, api: Api
+) -> None:
+    api.upload("h", bytes(9 * MIB))
+    set_quota(edge_server, api.organization, 2 * MIB)
+    for answer in (api.put("h", b"12345678"), api.files("POST", "/uploads", json={"path": "h", "size": 8})):
+        detail = refused(answer, 507, "quota_exceeded")["detail"]
+        assert detail.startswith(
+            "replacing this would keep 9.4 MB as deleted content, and the organization may hold 8.4 MB of it; delete"
+        )
+    assert api.files("DELETE", "/entry", params={"path": "h"}).status_code == 204
+    detail = refused(api.put("h", b"12345678"), 507, "quota_exceeded")["detail"]
+    assert detail.startswith("the organization holds 9.4 MB of deleted and replaced content, which stays for 24 hours")
+    purged = CliRunner().invoke(
+        command.server, ["purge", "--data", str(edge_server.data), "--org", api.organization], catch_exceptions=False
+    )
+    assert purged.exit_code == 0
+    assert api.put("h", b"12345678").status_code == 201
+
+
+def test_what_does_not_fit_beside_the_deleted_is_told(edge_server: EdgeServer, api: Api) -> None:
+    set_quota(edge_server, api.organization, 10)
+    for _ in range(5):
+        assert api.put("a", os.urandom(9)).status_code < 300
+    detail = refused(api.put("a", b"1"), 507, "quota_exceeded")["detail"]
+    assert "holds 36 bytes of deleted and replaced content" in detail
+    assert "may hold 40 bytes, so 9 bytes that this would replace do not fit; wait" in detail
 
 
 def test_content_counts_once_however_many_versions_share_it(edge_server: EdgeServer, api: Api) -> None:

@@ -168,7 +168,7 @@ def _require(now: Room, size: int, growth: int, replaced: int) -> None:
     if growth and now.quota is not None and now.promised + growth > now.quota:
         raise _full(now, growth)
     if size and now.deleted_limit is not None and now.deleted + replaced > now.deleted_limit:
-        raise _too_much_deleted(now)
+        raise _too_much_deleted(now, replaced)
 
 
 @contextlib.contextmanager
@@ -195,7 +195,7 @@ def within_quota(session: Session, organization_id: int, limits: Limits, *, size
         if after.quota < after.promised > before.promised:
             raise _full(before, after.promised - before.promised)
     if size and after.deleted_limit is not None and after.deleted > after.deleted_limit:
-        raise _too_much_deleted(before)
+        raise _too_much_deleted(before, after.deleted - before.deleted)
 
 
 def hold_part(session: Session, upload: Upload, n: int, size: int | None, limits: Limits) -> int:
@@ -290,13 +290,26 @@ def _full(now: Room, more: int) -> Refusal:
     )
 
 
-def _too_much_deleted(now: Room) -> Refusal:
+def _too_much_deleted(now: Room, replaced: int) -> Refusal:
+    limit = now.deleted_limit or 0
+    if replaced > limit:
+        # Waiting makes no room for that. Deleting is never refused.
+        return Refusal(
+            507,
+            "quota_exceeded",
+            f"replacing this would keep {shown(replaced)} as deleted content, and the organization may hold "
+            f"{shown(limit)} of it; delete the file and send it again once the server's operator has freed it by `edge "
+            "server purge` or 24 hours have passed, or ask the server's administrator for more",
+        )
+    held = f"holds {shown(now.deleted)} of deleted and replaced content, which stays for 24 hours"
+    beyond = ""
+    if now.deleted <= limit:
+        beyond = f", so {shown(replaced)} that this would replace do not fit"
     return Refusal(
         507,
         "quota_exceeded",
-        f"the organization holds {shown(now.deleted)} of deleted and replaced content, which stays for 24 hours, and "
-        f"may hold {shown(now.deleted_limit or 0)}; wait until the first of it goes, or ask the server's operator to "
-        "free it by `edge server purge`",
+        f"the organization {held}, and may hold {shown(limit)}{beyond}; wait until the first of it goes, or ask the "
+        "server's operator to free it by `edge server purge`",
     )
 
 
