@@ -28,6 +28,7 @@ from edge_server.web import rates
 from edge_server.web.client_address import ProxySettings, TrustedProxies
 from edge_server.web.rates import FAILURES, LIMITS, SEARCH, SIGNING, Rates, RateSettings
 
+from .test_running import wait_for
 from .wire import Api, client, refused, session
 
 START = dt.datetime(2031, 1, 31, 12, tzinfo=dt.UTC)
@@ -54,7 +55,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EdgeS
     own = EdgeServer(folder / "data", time=time)
     own.data.mkdir()
     (own.data / configuration.FILE_NAME).write_text(FEW)
-    own.start()
+    own.start("--access-log")
     yield own, time
     own.close()
 
@@ -338,6 +339,14 @@ def test_a_header_cannot_be_smuggled_past_the_server(server: EdgeServer) -> None
         connection.close()
     assert statuses == [401, 401, 401, 429, 429]
     assert "address 198.51.100.7 is refused" in server.log
+
+
+def test_the_access_log_has_the_address_that_counts(server: EdgeServer) -> None:
+    headers = {"X-Forwarded-For": "6.6.6.6, 198.51.100.77"}
+    assert session().get(f"{server.url}/v1/meta", headers=headers).status_code == 200
+    log = server.data / "logs" / "access.log"
+    wait_for(lambda: any(line.startswith("198.51.100.77 [") for line in log.read_text().splitlines()))
+    assert "6.6.6.6" not in log.read_text()
 
 
 # --- what an operator can set ---------------------------------------------------------------------

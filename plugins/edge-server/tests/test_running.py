@@ -326,7 +326,7 @@ def test_the_server_leaves_nothing_outside_of_its_folder(tmp_path: Path) -> None
             if "EDGE_API_TOKEN" in line:
                 break
         # The last of what a start makes.
-        for task in ("audit", "departures", "housekeeping", "pruning of versions", "removal"):
+        for task in ("audit", "departures", "housekeeping", "pruning", "removal"):
             wait_for((tmp_path / "data" / f"{task}.lock").exists)
         assert list(home.rglob("*")) == []
     finally:
@@ -340,7 +340,7 @@ def test_the_server_leaves_nothing_outside_of_its_folder(tmp_path: Path) -> None
         "edge.sqlite3",
         "housekeeping.lock",
         "incoming",
-        "pruning of versions.lock",
+        "pruning.lock",
         "removal.lock",
         "reserve",
         "sealing.keys",

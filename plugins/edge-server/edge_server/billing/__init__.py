@@ -21,7 +21,7 @@ def server(context: Context) -> Parts:
             closing.close_ended(context, price_file, clock.now())
 
     context.every(closing.INTERVAL, "closing of months", close_months)
-    context.every(closing.PRUNING_INTERVAL, "pruning of versions", lambda: closing.prune(context), alone=True)
+    context.every(closing.PRUNING_INTERVAL, "pruning", lambda: closing.prune(context), alone=True)
     context.on_organization_closing(
         lambda session, organization_id: usage.note_end(session, organization_id, clock.now())
     )

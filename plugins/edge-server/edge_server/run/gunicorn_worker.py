@@ -32,6 +32,8 @@ from gunicorn.workers import base  # type: ignore[import-untyped]
 from edge_server.run.connection import Connection
 from edge_server.run.poller import Poller
 from edge_server.web import transfers
+from edge_server.web.client_address import TrustedProxies
+from edge_server.web.engines import engines_of
 from edge_server.web.transfers import ARRIVING, Body
 
 _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
@@ -76,8 +78,12 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
 class Log(Logger):  # type: ignore[misc]
     """gunicorn's log, in which a request cannot begin a line of its own nor write to a terminal."""
 
+    proxies = TrustedProxies()
+    """The proxies that are believed where a request comes from."""
+
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
         atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)
+        atoms["h"] = self.proxies.client(environ.get("REMOTE_ADDR"), environ.get("HTTP_X_FORWARDED_FOR", ""))
         # As in the address: decoded, it may hold line breaks and escape sequences.
         atoms["U"] = quote(environ["PATH_INFO"].encode("latin-1"))
         return atoms
@@ -131,6 +137,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
 
     def run(self) -> None:
+        self.log.proxies = engines_of(self.wsgi).proxies
         answering = futures.ThreadPoolExecutor(self.cfg.threads, "answering")
         receiving = futures.ThreadPoolExecutor(transfers.installed(self.wsgi).at_once + DECIDING, "receiving")
         sending = futures.ThreadPoolExecutor(SENDERS, "sending")
