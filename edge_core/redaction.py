@@ -15,6 +15,8 @@ _SIGNED_QUERY = re.compile(r"\?[^\s\"']*(?:signature|credential|security-token|s
 _SIGNATURE = re.compile(r"\b(Credential=|Signature=|Signature:\s*)[^\s,&\"']+")
 # Tokens, and codes of invitations.
 _TOKEN = re.compile(r"ed[gi]_[0-9A-Za-z]{20,}")
+# What a person types may be a part of one, or end in what another program has made of it.
+_TYPED = re.compile(r"(?<![0-9A-Za-z])ed[gi]_[^\s\"'(),;]+")
 _USER_INFO = re.compile(r"//[^/@\s]+@")
 
 
@@ -34,6 +36,11 @@ def scrub(text: str) -> str:
     text = _SIGNATURE.sub(rf"\g<1>{HIDDEN}", text)
     text = _TOKEN.sub(lambda match: public_part(match[0]), text)
     return _USER_INFO.sub(f"//{HIDDEN}@", text)
+
+
+def scrub_typed(text: str) -> str:
+    """A text about what a person typed, without what `scrub` takes out, and without anything like a token."""
+    return scrub(_TYPED.sub(lambda match: match[0][: len(TOKEN_PREFIX)] + HIDDEN, text))
 
 
 class _Unsigned(logging.Filter):

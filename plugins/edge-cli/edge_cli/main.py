@@ -26,6 +26,7 @@ import click
 from edge_cli import output
 from edge_core.documented import NAMESPACES
 from edge_core.errors import EdgeError, PluginError
+from edge_core.redaction import scrub_typed
 from edge_core.registry import Registry
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _run() -> int:
         return 1
     except Exception as error:
         if "--debug" in sys.argv:
-            output.text(traceback.format_exc(), err=True)
+            output.text(scrub_typed(traceback.format_exc()), err=True)
         else:
             output.error(_sentence(error))
         return 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from csv import writer
@@ -22,7 +23,12 @@ from typing import Any, TypeVar
 
 import click
 
+from edge_core.redaction import scrub_typed
+
 _T = TypeVar("_T")
+
+_EXTRA = re.compile(r"Got unexpected extra arguments? \(.*\)", re.DOTALL)
+"""What click says of arguments that a command does not take, with all of them."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """The option of commands that print JSON or text."""
@@ -157,15 +163,20 @@ def content(blocks: Iterable[bytes]) -> None:
 
 
 def error(sentence: str) -> None:
-    """Print the one line of an error to standard error."""
-    note(f"Error: {sentence}")
+    """Print the one line of an error to standard error, without tokens that it may repeat."""
+    note(f"Error: {scrub_typed(sentence)}")
 
 
 def wrong_call(error: click.ClickException) -> None:
-    """Print what click has to say about a command that was called wrongly."""
+    """Print what click has to say about a command that was called wrongly, without what may be secret in the call."""
     message = io.StringIO()
     error.show(message)
-    text(message.getvalue(), err=True)
+    shown = _EXTRA.sub(
+        "Got unexpected extra arguments, which are not shown as they may be secret; leave them out, and put quotes "
+        "around an argument that has spaces",
+        message.getvalue(),
+    )
+    text(scrub_typed(shown), err=True)
 
 
 def prompt(question: str, *, optional: bool = False, hidden: bool = False, err: bool = False) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 import urllib.request
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from edge_cli.main import cli
+from edge_cli.main import cli, main
 from edge_core.registry import Registry
 from edge_core.session import EdgeSession
 
@@ -54,6 +56,23 @@ def online(run: Run, edge_session: EdgeSession) -> Run:
             "EDGE_API_ORG": settings.organization,
         }
         return run(*words, **{**variables, **more})
+
+    return call
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
+    """What a call that fails shows, in this process."""
+    monkeypatch.setenv("EDGE_CONFIG_FILE", str(tmp_path / "none.ini"))
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.setattr(logging.getLogger("edge.retries"), "handlers", [])
+
+    def call(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["edge", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code in (1, 2)
+        return "".join(capsys.readouterr())
 
     return call
 
@@ -333,6 +352,49 @@ def test_each_mistake_is_a_line_and_an_exit_code(online: Run, words: list[str], 
     if code == 1:
         assert shown.stderr.count("\n") == 1
         assert shown.stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["whoami", "{}"],
+        ["{}"],
+        ["files", "{}"],
+        ["files", "ls", "a", "b", "{}"],
+        ["tokens", "create", "--{}"],
+        ["tokens", "create", "-{}"],
+        ["tokens", "create", "--expires-in", "{}"],
+        ["tokens", "create", "--expires-in={}"],
+        ["tokens", "create", "--jsn={}"],
+        ["tokens", "create", "--json={}"],
+        ["search", "--kind", "{}", "a"],
+        ["secrets", "set", "one", "{}"],
+        ["secrets", "set", "one", "--file", "{}"],
+        ["login", "http://127.0.0.1:1", "{}"],
+        ["login", "http://127.0.0.1:1", "--token", "{}"],
+        ["login", "http://127.0.0.1:1", "--token-file", "{}"],
+        ["login", "{}"],
+        ["login", "//{}"],
+        ["--profile", "{}", "whoami"],
+        ["--debug", "--profile", "{}", "whoami"],
+    ],
+)
+@pytest.mark.parametrize("token", ["edg_" + "Sw0rdfish9" * 4, "edi_Sw0rdfish"])
+def test_a_token_by_mistake_is_not_repeated(typed: Callable[..., str], words: list[str], token: str) -> None:
+    assert "Sw0rd" not in typed(*(word.format(token) for word in words))
+
+
+@pytest.mark.parametrize("words", [["login", "http://127.0.0.1:1", "hunter2"], ["login", "edg_" + "a" * 39]])
+def test_login_says_that_a_token_is_no_argument(typed: Callable[..., str], words: list[str]) -> None:
+    shown = typed(*words)
+    assert "a token is never an argument, where others can see it: paste it at the prompt" in shown
+    assert "hunter2" not in shown
+
+
+def test_arguments_too_many_are_not_repeated(typed: Callable[..., str]) -> None:
+    shown = typed("secrets", "set", "one", "hunter2", "(a)\nb hunter2")
+    assert "Got unexpected extra arguments, which are not shown as they may be secret; leave them out" in shown
+    assert "hunter2" not in shown
 
 
 @pytest.mark.slow

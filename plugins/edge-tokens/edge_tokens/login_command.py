@@ -8,11 +8,13 @@ from typing import TextIO
 import click
 
 from edge_cli import output
+from edge_core.redaction import TOKEN_PREFIX
 
 plugin_api = 1
 
 
-@click.command()
+# What is too much here is most often a token, of which there is more to say than click would.
+@click.command(context_settings={"allow_extra_args": True})
 @click.argument("service_url", required=False)
 @click.option("--invitation", metavar="CODE", help="Accept an invitation; - reads the code from standard input.")
 @click.option("--token-file", type=click.File(), help="File to read a token from; - is standard input.")
@@ -41,6 +43,12 @@ def login(
     from edge_tokens import login as steps
     from edge_tokens.profile import save_profile
 
+    if ctx.args or (service_url is not None and service_url.startswith(TOKEN_PREFIX)):
+        raise click.UsageError(
+            "login takes one argument, SERVICE_URL; a token is never an argument, where others can see it: paste it at "
+            "the prompt, or give --token-file FILE (- is standard input). Remove a token that was an argument: "
+            "edge tokens remove"
+        )
     name = ctx.find_root().params.get("profile") or "default"
     if renew:
         if service_url is not None or invitation is not None or token_file is not None or organization is not None:
