@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import secrets
@@ -12,17 +13,19 @@ from typing import Any
 import pytest
 import requests
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 from edge_server.accounts import audit_routes
 from edge_server.base import clock
 from edge_server.base.problems import Refusal
-from edge_server.data.database import SERVER, Database
-from edge_server.identity import directory
+from edge_server.data.database import FILE_NAME, SERVER, Database
+from edge_server.identity import directory, operator_audit
+from edge_server.identity.audit_lines import AuditLine
 from edge_server.keys.signing import Signer
-from edge_server.run import app
+from edge_server.run import app, data_folder, start
+from edge_server.run.command import server as command
 from edge_server.run.openapi import document
 from edge_server.testing.local_server import EdgeServer
-from edge_server.web.audit_lines import AuditLine
 from edge_server.web.context import OwnContext
 
 from .administrators import PATCH, THINGS
@@ -425,3 +428,59 @@ def test_the_operator_says_how_long_lines_stay(tmp_path: Path) -> None:
     settings.write_text("[audit]\nkeep_days = 0\n")
     with pytest.raises(Exception, match=r"audit.keep_days: write 1 to 3650 days"):
         app.load(app.engines_at(settings.parent, Signer(b"")), plugins=False)
+
+
+# --- the operator
+
+
+def operated(folder: Path) -> dict[tuple[str, str | None], dict[str, str]]:
+    """What the lines of the operator are about, by their action and organization."""
+    with contextlib.closing(Database(folder / FILE_NAME)) as database, database.read() as session:
+        lines = session.scalars(sa.select(AuditLine).where(AuditLine.user_name == operator_audit.OPERATOR)).all()
+        assert {(line.organization_id is None) == (line.organization_name is None) for line in lines} <= {True}
+        assert {(line.token_uid, line.request_id) for line in lines} == {(None, "")}
+        return {(line.action, line.organization_name): json.loads(line.about) for line in lines}
+
+
+def test_what_the_operator_changes_by_a_command_leaves_a_line(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    _, _, first = start.prepare(folder)
+
+    def run(*words: str) -> None:
+        done = CliRunner().invoke(command, [*words, "--data", str(folder)])
+        assert done.exit_code == 0, done.output
+
+    run("rename-user", "admin", "ada")
+    run("rename-organization", "default", "lab")
+    run("purge")
+    run("purge", "--org", "lab")
+    run("rotate-keys")
+    with data_folder.locked(folder), data_folder.announced(folder, "http://127.0.0.1:1"):
+        access = data_folder.local_access(folder, "ada")
+    lines = operated(folder)
+    created, begun = lines.pop(("operator.tokens.create", None)), lines.pop(("operator.first_start", None))
+    assert lines == {
+        ("operator.first_start", "default"): begun,
+        ("operator.users.rename", None): {"name": "admin", "new_name": "ada"},
+        ("operator.users.rename", "default"): {"name": "admin", "new_name": "ada"},
+        ("operator.organizations.rename", None): {"name": "default", "new_name": "lab"},
+        ("operator.organizations.rename", "lab"): {"name": "default", "new_name": "lab"},
+        ("operator.content.purge", None): {"organization": "lab"},
+        ("operator.content.purge", "lab"): {"organization": "lab"},
+        ("operator.keys.rotate", None): {"lost": ""},
+    }
+    assert (begun["user_name"], begun["organization"], created["user_name"]) == ("admin", "default", "ada")
+    assert {action for action, _ in lines} | {"operator.tokens.create"} == operator_audit.ACTIONS
+    text = json.dumps([*lines.values(), created, begun])
+    assert not [token for token in (first, access.token) if token is None or token in text]
+
+
+def test_a_command_of_the_operator_that_fails_leaves_no_line(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    start.prepare(folder)
+    before = operated(folder)
+    for words in (["rename-user", "nobody", "ada"], ["env", "--user", "admin"], ["purge", "--org", "nowhere"]):
+        assert CliRunner().invoke(command, [*words, "--data", str(folder)]).exit_code == 1
+    assert operated(folder) == before

@@ -13,7 +13,7 @@ from sqlalchemy import or_, select
 from edge_admin.audit_line import AuditLine as AuditLineRecord
 from edge_admin.wire import AuditPage, AuditQuery
 from edge_server.base import pages
-from edge_server.web.audit_lines import AuditLine
+from edge_server.identity.audit_lines import AuditLine
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import ORG_ADMIN, SERVER_ADMIN
 from edge_server.web.routes import Routes

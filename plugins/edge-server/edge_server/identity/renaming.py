@@ -65,7 +65,7 @@ def require_distinct(connection: sa.Connection, data: str) -> None:
             )
 
 
-def rename(connection: sa.Connection, kind: Kind, name: str, new_name: str) -> None:
+def rename(connection: sa.Connection, kind: Kind, name: str, new_name: str) -> int:
     """Give a user or an organization another name.
 
     Args:
@@ -73,6 +73,9 @@ def rename(connection: sa.Connection, kind: Kind, name: str, new_name: str) -> N
         kind: which of them.
         name: the name, letter for letter.
         new_name: the new one, which is valid.
+
+    Returns:
+        the id of its row.
 
     Raises:
         CannotStart: there is none of that name, or another has the new one.
@@ -99,6 +102,21 @@ def rename(connection: sa.Connection, kind: Kind, name: str, new_name: str) -> N
         connection.execute(invitations.update().where(unanswered).values(user_name=new_name))
     elif kind is ORGANIZATIONS:
         _rename_scopes(connection, f"{ORGANIZATION}{name}", f"{ORGANIZATION}{new_name}")
+    number: int = rows[name]
+    return number
+
+
+def organizations_of(connection: sa.Connection, kind: Kind, number: int) -> Sequence[tuple[int, str]]:
+    """Id and short name of the organizations that a renamed user is a member of, or of the renamed one."""
+    organizations = sa.table("organizations", sa.column("id"), sa.column("name"))
+    named = sa.select(organizations.c.id, organizations.c.name).order_by(organizations.c.id)
+    if kind is USER:
+        memberships = sa.table("memberships", sa.column("user_id"), sa.column("organization_id"))
+        own = sa.select(memberships.c.organization_id).where(memberships.c.user_id == number)
+        named = named.where(organizations.c.id.in_(own))
+    else:
+        named = named.where(organizations.c.id == number)
+    return [(row.id, row.name) for row in connection.execute(named)]
 
 
 def _rename_scopes(connection: sa.Connection, scope: str, new_scope: str) -> None:

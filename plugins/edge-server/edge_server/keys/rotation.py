@@ -26,7 +26,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -75,6 +75,7 @@ def rotate(
     *,
     kept: dt.timedelta = KEPT,
     unreached: Sequence[str] = (),
+    begun: Callable[[], None] | None = None,
 ) -> Rotation:
     """Make a new key and seal everything with it.
 
@@ -84,6 +85,7 @@ def rotate(
         columns: where sealed content is, all of it but that of `unreached`.
         kept: how long a key that nothing is sealed with stays, at least `UNDER_WAY`.
         unreached: subsystems that are not loaded and have tables; with one, all keys stay.
+        begun: called when no other rotation is running, before anything is changed.
 
     Raises:
         filelock.Timeout: another rotation is running.
@@ -91,6 +93,8 @@ def rotate(
     """
     done = Rotation(unreached=tuple(unreached))
     with file.locked():
+        if begun is not None:
+            begun()
         oldest = clock.now() - max(kept, UNDER_WAY)
         newest = file.renew()
         used: set[bytes] = set()

@@ -19,7 +19,7 @@ from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
 from edge_server.data import database
 from edge_server.data.database import SERVER, Database
-from edge_server.identity import directory
+from edge_server.identity import directory, operator_audit
 
 ORGANIZATION = "default"
 ADMIN = "admin"
@@ -137,9 +137,11 @@ def local_access(data: Path, user_name: str | None = None) -> Access:
             # The one that the first start made is gone, so whoever runs the server since.
             user = directory.server_admins(session)[0]
         directory.prune_tokens(session, user, LOCAL_NOTE)
-        token = directory.create_token(session, user, note=LOCAL_NOTE, expires_in=LOCAL_LIFETIME)
+        token, value = directory.add_token(session, user, note=LOCAL_NOTE, expires_in=LOCAL_LIFETIME)
+        about = {"user_name": user.user_name, "token": token.uid}
+        operator_audit.note(session.connection(), operator_audit.CREATE_TOKEN, about)
         names = [organization.name for _, organization in directory.memberships(session, user.id)]
-    return Access(url, ORGANIZATION if ORGANIZATION in names else (names or [ORGANIZATION])[0], token)
+    return Access(url, ORGANIZATION if ORGANIZATION in names else (names or [ORGANIZATION])[0], value)
 
 
 def _is_locked(data: Path) -> bool:

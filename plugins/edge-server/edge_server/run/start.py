@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import filelock
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from edge_server import files
@@ -19,7 +20,8 @@ from edge_server.data.declarative import Base
 from edge_server.data.migration import migrate, own_history
 from edge_server.data.migrations import HEAD
 from edge_server.files import fsck
-from edge_server.identity import directory, renaming
+from edge_server.identity import directory, operator_audit, renaming
+from edge_server.identity.models import Organization
 from edge_server.keys import rotation, sealing
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.signing import Signer, read_key
@@ -124,13 +126,19 @@ def rotate_keys(data: Path, *, kept: dt.timedelta, lost: bool = False) -> rotati
     with engines(data) as opened:
         loaded = app.load(opened)
         app.require_migrated(opened, loaded)
+
+        def note() -> None:
+            with opened.database.write(SERVER) as session:
+                about = {"lost": "true" if lost else ""}
+                operator_audit.note(session.connection(), operator_audit.ROTATE_KEYS, about)
+
         try:
             if lost:
                 with file.locked():
                     file.create_lost()
             unreached = set(opened.database.plugins()) - {each.name for each in loaded}
             return rotation.rotate(
-                opened.database, file, sealed_columns(loaded), kept=kept, unreached=sorted(unreached)
+                opened.database, file, sealed_columns(loaded), kept=kept, unreached=sorted(unreached), begun=note
             )
         except filelock.Timeout:
             raise CannotStart(f"the keys of {data} are being rotated already; wait for that") from None
@@ -149,7 +157,10 @@ def _first_token(engines: Engines, session: Session, lifetime: dt.timedelta | No
     )
     admin = directory.create_user(session, data_folder.ADMIN, server_admin=True)
     directory.add_member(session, admin, organization, directory.ROLES)
-    return directory.add_token(session, admin, note="first-start", expires_in=lifetime, renewable=True)[1]
+    token, value = directory.add_token(session, admin, note="first-start", expires_in=lifetime, renewable=True)
+    about = {"user_name": admin.user_name, "organization": organization.name, "token": token.uid}
+    operator_audit.note(session.connection(), operator_audit.FIRST_START, about, [(organization.id, organization.name)])
+    return value
 
 
 def rename(data: Path, kind: renaming.Kind, name: str, new_name: str) -> None:
@@ -166,7 +177,10 @@ def rename(data: Path, kind: renaming.Kind, name: str, new_name: str) -> None:
         contextlib.closing(Database(data / database.FILE_NAME)) as opened,
         opened.write_connection() as connection,
     ):
-        renaming.rename(connection, kind, name, new_name)
+        number = renaming.rename(connection, kind, name, new_name)
+        action = operator_audit.RENAME_USER if kind is renaming.USER else operator_audit.RENAME_ORGANIZATION
+        told = renaming.organizations_of(connection, kind, number)
+        operator_audit.note(connection, action, {"name": name, "new_name": new_name}, told)
 
 
 def check(data: Path, *, deep: bool) -> fsck.Report:
@@ -199,20 +213,27 @@ def purge(data: Path, organization: str | None = None) -> tuple[int, int]:
     with engines(data) as opened:
         app.require_migrated(opened, app.load(opened))
         organization_id = None
+        with opened.database.read() as session:
+            everyone = session.execute(sa.select(Organization.id, Organization.name).order_by(Organization.id))
+            told = [(row.id, row.name) for row in everyone if organization in (None, row.name)]
         if organization is not None:
-            with opened.database.read() as session:
-                row = directory.find_organization(session, organization)
-            if row is None:
+            if not told:
                 raise CannotStart(
                     f"the organization {organization!r} is not on this server; `edge admin organizations list` lists "
                     "those that are"
                 )
-            organization_id = row.id
+            organization_id = told[0][0]
         cleaner = files.housekeeping_on(opened)
-        dropped = (0, 0)
+        dropped, noted = (0, 0), False
 
         def run() -> None:
-            nonlocal dropped
+            nonlocal dropped, noted
+            if not noted:
+                # It goes in many transactions, so this is before the first one.
+                with opened.database.write(SERVER) as session:
+                    about = {"organization": organization or ""}
+                    operator_audit.note(session.connection(), operator_audit.PURGE, about, told)
+                noted = True
             versions, freed = cleaner.purge(organization_id)
             dropped = dropped[0] + versions, dropped[1] + freed
 

@@ -1,8 +1,9 @@
-"""Audit lines: of changes in the transaction that makes them, and of everything in the audit log.
+"""Audit lines: of changes in the transaction that makes them, and of every request that matters in the audit log.
 
 What admins read is the lines of changes (`audit_lines`), each of which is there exactly if its change
 is. The log (`base.audit`) also has who read which secret, which changes nothing; a line of it may tell
-of a change that failed in the end.
+of a change that failed in the end. What the operator does by commands on the server's machine is in
+the lines alone: a log that another account of the machine makes could keep the server from writing it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from edge_server.base.audit import AuditLog
 from edge_server.base.problems import request_id
+from edge_server.identity.audit_lines import AuditLine
 from edge_server.identity.models import Organization
 from edge_server.web import permissions
-from edge_server.web.audit_lines import AuditLine
 
 ANYONE = "(anyone)"
 """The user of a line whose request came without a token."""
