@@ -100,6 +100,18 @@ def config_path() -> str:
     return os.environ.get("EDGE_CONFIG_FILE") or os.path.join(os.path.expanduser("~"), ".edge", "config.ini")
 
 
+def command_line(profile: str | None, words: str) -> str:
+    """What to type for a command with a profile, for a sentence.
+
+    Args:
+        profile: name of the profile; None or "default" needs no option.
+        words: what comes after `edge` and its options.
+    """
+    import shlex
+
+    return f"edge {words}" if profile in (None, "default") else f"edge --profile {shlex.quote(profile or '')} {words}"
+
+
 def read_profile(name: str) -> dict[str, str]:
     """The settings that a profile of the profile file has, whatever the environment says; empty without such a profile.
 
@@ -178,7 +190,8 @@ def _fill_from_profile(values: dict[str, str | None], profile: str | None, ambie
     if parser is None or not parser.has_section(name):
         if profile is not None:
             raise ConfigurationError(
-                f"there is no profile [{profile}] in {config_path()}; add it or leave profile= out"
+                f"there is no profile [{profile}] in {config_path()}; make it by "
+                f"`{command_line(profile, 'login SERVICE_URL')}`, or name another"
             )
         return ""
     section = parser[name]

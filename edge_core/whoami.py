@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from edge_core.config import command_line
 from edge_core.records import PLAIN_TEXT, Record, field
 
 NEAR = dt.timedelta(days=14)
@@ -25,6 +26,20 @@ class CurrentToken(Record):
     scopes: list[str] | None = field(default=None, doc="What it is limited to; null if it is not.")
     expires_at: dt.datetime | None = field(default=None, doc="UTC; null if it never expires.")
     renewable: bool = field(default=False, doc="Whether `edge login --renew` moves its end.")
+
+
+def end_hint(token: CurrentToken | None, profile: str | None = None) -> str | None:
+    """What to do about the end of a session's token; None if it is not near.
+
+    Args:
+        token: what the server tells of it; None where it does not.
+        profile: name of the profile that has the token.
+    """
+    if token is None or token.expires_at is None or token.expires_at - dt.datetime.now(dt.UTC) > NEAR:
+        return None
+    renew_it = command_line(profile, "login --renew")
+    advice = f"renew it: {renew_it}" if token.renewable else "make a new one before that"
+    return f"This token expires {token.expires_at:%Y-%m-%d %H:%M}Z; {advice}"
 
 
 class WhoAmI(Record):

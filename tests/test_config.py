@@ -145,7 +145,8 @@ def test_without_a_profile_nothing_is_missed_but_what_is_missing(profiles: Path)
     assert refused(service_url=URL, organization="lab") == MISSING.format(profiles)
     profiles.unlink()
     assert refused(service_url=URL, organization="lab") == MISSING.format(profiles)
-    sentence = f"there is no profile [other] in {profiles}; add it or leave profile= out"
+    made = "make it by `edge --profile other login SERVICE_URL`, or name another"
+    sentence = f"there is no profile [other] in {profiles}; {made}"
     assert refused(service_url=URL, organization="lab", profile="other") == sentence
 
 
@@ -158,7 +159,8 @@ def test_a_setting_that_a_profile_cannot_have_is_named(profiles: Path) -> None:
 
 def test_a_profile_that_is_named_must_exist(profiles: Path) -> None:
     assert refused(api_token="edg_a", service_url=URL, organization="lab", profile="nowhere") == (
-        f"there is no profile [nowhere] in {profiles}; add it or leave profile= out"
+        f"there is no profile [nowhere] in {profiles}; make it by `edge --profile nowhere login SERVICE_URL`, "
+        "or name another"
     )
 
 

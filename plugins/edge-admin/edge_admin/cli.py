@@ -98,7 +98,7 @@ def update_organization(
 
 @organizations.command(name="remove")
 @click.argument("name")
-@click.confirmation_option(prompt="Remove the organization with all of its data?")
+@output.confirmation_option("Remove the organization with all of its data?")
 @click.pass_obj
 def remove_organization(open_session: OpenSession, name: str) -> None:
     """Remove an organization with all of its data."""
@@ -181,7 +181,7 @@ def update_user(open_session: OpenSession, /, user_name: str, **fields: Any) -> 
 
 @users.command(name="remove")
 @click.argument("user_name")
-@click.confirmation_option(prompt="Remove the user with their tokens and secrets?")
+@output.confirmation_option("Remove the user with their tokens and secrets?")
 @click.pass_obj
 def remove_user(open_session: OpenSession, user_name: str) -> None:
     """Remove a user."""
@@ -196,6 +196,7 @@ def revoke_user_addresses(open_session: OpenSession, user_name: str) -> None:
     """End all addresses a user has signed, and their open uploads, in all organizations."""
     with open_session() as edge:
         edge.admin.revoke_user_addresses(user_name)
+    output.note(f"All addresses that {user_name} had signed are ended, and their open uploads, in all organizations.")
 
 
 # --- members
@@ -279,6 +280,8 @@ def revoke_member_addresses(open_session: OpenSession, user_name: str, organizat
     """End all addresses a member has signed, and their open uploads."""
     with open_session() as edge:
         edge.admin.revoke_member_addresses(user_name, organization)
+        where = organization or edge.organization
+    output.note(f"All addresses that {user_name} had signed in {where} are ended, and their open uploads there.")
 
 
 # --- invitations

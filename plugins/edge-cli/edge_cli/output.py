@@ -26,6 +26,7 @@ import click
 from edge_core.redaction import scrub_typed
 
 _T = TypeVar("_T")
+_Command = TypeVar("_Command", bound=Callable[..., Any] | click.Command)
 
 _EXTRA = re.compile(r"Got unexpected extra arguments? \(.*\)", re.DOTALL)
 """What click says of arguments that a command does not take, with all of them."""
@@ -194,8 +195,30 @@ def prompt(question: str, *, optional: bool = False, hidden: bool = False, err: 
 
 
 def confirm(question: str) -> None:
-    """Ask on standard error, and stop the command unless the answer is yes."""
-    click.confirm(printable(question), abort=True, err=True)
+    """Ask on standard error, and stop the command unless the answer is yes.
+
+    The command has an option `--yes` with which it does not ask.
+
+    Raises:
+        click.UsageError: nobody is there to answer.
+        click.Abort: the answer is no.
+    """
+    try:
+        click.confirm(printable(question), abort=True, err=True)
+    except click.Abort as error:
+        if isinstance(error.__context__, EOFError) and not sys.stdin.isatty():
+            raise click.UsageError("there is no terminal, where someone could answer; give --yes") from None
+        raise
+
+
+def confirmation_option(question: str) -> Callable[[_Command], _Command]:
+    """The option `--yes` of a command that asks first, by `confirm`."""
+
+    def ask(_context: click.Context, _option: click.Parameter, yes: bool) -> None:
+        if not yes:
+            confirm(question)
+
+    return click.option("--yes", is_flag=True, callback=ask, expose_value=False, help="Do not ask: go on.")
 
 
 def flush() -> None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import click
 
 from edge_cli import output
 from edge_core.plugin import OpenSession
-from edge_core.whoami import NEAR, CurrentToken
+from edge_core.whoami import CurrentToken, end_hint
 
 plugin_api = 1
 
 
 @click.command()
 @output.json_option
-@click.pass_obj
-def whoami(open_session: OpenSession, as_json: bool) -> None:
+@click.pass_context
+def whoami(ctx: click.Context, as_json: bool) -> None:
     """Show the user of this token, and their organizations."""
+    open_session: OpenSession = ctx.obj
     with open_session() as edge:
         me = edge.whoami()
         current = edge.organization
@@ -30,15 +29,15 @@ def whoami(open_session: OpenSession, as_json: bool) -> None:
         name, roles = organization.organization_name, ", ".join(organization.roles)
         output.line(f"{'*' if name == current else ' '} {name}: {organization.title} [{roles or 'member'}]")
     if me.token is not None:
-        _show(me.token)
+        _show(me.token, ctx.find_root().params.get("profile"))
 
 
-def _show(token: CurrentToken) -> None:
+def _show(token: CurrentToken, profile: str | None) -> None:
     """What the token is limited to, and when it ends; with what to do if that is near."""
     if token.scopes is not None:
         output.line(f"token limited to {', '.join(token.scopes)}")
-    if token.expires_at is None:
-        return
-    output.line(f"token expires {token.expires_at:%Y-%m-%d %H:%M}Z")
-    if token.expires_at - dt.datetime.now(dt.UTC) <= NEAR:
-        output.note("That is soon; " + ("renew it: edge login --renew" if token.renewable else "make a new token"))
+    if token.expires_at is not None:
+        output.line(f"token expires {token.expires_at:%Y-%m-%d %H:%M}Z")
+    hint = end_hint(token, profile)
+    if hint is not None:
+        output.note(hint)

@@ -123,6 +123,15 @@ def test_login_by_an_invitation(root: Run, edge_server: EdgeServer, run: Run, tm
     good(run("--profile", "ada", "admin", "members", "revoke-addresses", ada))
     (line,) = json.loads(good(root("admin", "audit", "--server", "--limit", "1", "--json")))
     assert (line["action"], line["about"]) == ("admin.users.revoke_addresses", {"user_name": ada})
+    dave = edge_server.create_user(organization=other)
+    edge_server.create_token(dave)
+    code = good(run("--profile", "ada", "admin", "invite", dave)).strip()
+    refused = run("--profile", "dave", "login", edge_server.url, "--invitation", code)
+    assert "you have an account on this server already, so accept with a token of yours: add --token-file" in (
+        refused.stderr
+    )
+    ended = run("--profile", "ada", "admin", "members", "revoke-addresses", ada)
+    assert ended.stderr == f"All addresses that {ada} had signed in {lab} are ended, and their open uploads there.\n"
 
 
 @pytest.mark.parametrize(
@@ -198,6 +207,8 @@ def test_a_token_is_limited_and_renewed(run: Run, edge_session: EdgeSession, tmp
     words = ("tokens", "create", "--scope", "tokens", "--scope", "files:read", "--expires-in", "3600")
     value = good(run(*words)).strip()
     assert "files:read, tokens" in good(run("tokens", "list"))
+    assert ", which expires 2" in good(run("tokens", "create", "--output", "t1", "--expires-in", "3600"))
+    assert ", which never expires\n" in good(run("tokens", "create", "--output", "t2"))
     refused = run("tokens", "create", "--scope", "file")
     assert "'file' is not a scope" in refused.stderr
     # As it would be in life: kept in a profile, looked at, and renewed.
@@ -206,7 +217,8 @@ def test_a_token_is_limited_and_renewed(run: Run, edge_session: EdgeSession, tmp
     assert "make a new one before that" in done.stderr
     shown = run("--profile", "ci", "whoami")
     assert "token limited to files:read, tokens\ntoken expires 2" in good(shown)
-    assert "That is soon" in shown.stderr
+    assert "This token expires 2" in shown.stderr
+    assert "make a new one before that" in shown.stderr
     before = (tmp_path / "edge" / "config.ini").read_text()
     sentence = good(run("--profile", "ci", "login", "--renew"))
     assert "has a new value in the profile [ci]" in sentence
@@ -248,9 +260,15 @@ def test_administration(root: Run) -> None:
     assert good(root("admin", "members", "roles", bob, "--none", "--organization", lab)) == f"{bob} [member]\n"
     good(root("admin", "members", "roles", bob, "--role", "developer", "--organization", lab))
     assert good(root("admin", "members", "list", "--organization", lab)) == f"{bob} [developer]\n"
+    ended = root("admin", "users", "revoke-addresses", bob)
+    assert f"All addresses that {bob} had signed are ended" in ended.stderr
     good(root("admin", "members", "remove", bob, "--organization", lab))
     assert good(root("admin", "members", "list", "--organization", lab, "--json")) == "[]\n"
-    assert root("admin", "users", "remove", bob, text="n\n").returncode != 0
+    assert root("admin", "users", "remove", bob, text="n\n").stderr.endswith("Interrupted.\n")
+    for unasked in (["users", "remove", bob], ["organizations", "remove", lab]):
+        done = root("admin", *unasked)
+        assert done.returncode == 2
+        assert done.stderr.endswith("there is no terminal, where someone could answer; give --yes\n")
     good(root("admin", "users", "remove", bob, "--yes"))
     assert "its data is being removed" in good(root("admin", "organizations", "remove", lab, "--yes"))
     refused = root("admin", "users", "remove", bob, "--yes")

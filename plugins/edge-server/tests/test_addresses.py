@@ -21,7 +21,8 @@ CHANGED = (403, "bad_signature", "this address is not as it was signed; ask for 
 ENDED = (
     403,
     "expired",
-    "this address has ended, as its signer left the organization or removed the token; ask for a new one",
+    "this address has ended, as its signer left the organization or removed the token, or an admin ended it; "
+    "ask for a new one",
 )
 LATE = (403, "expired", "this address has expired; ask for a new one")
 THING = "v1/lab/things/1"

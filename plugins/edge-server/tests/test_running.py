@@ -206,7 +206,7 @@ def test_env_lets_someone_back_in_who_lost_all_tokens(edge_server: EdgeServer) -
     assert http.call("GET", "/v1/users/me").json()["user_name"] == user
     unknown = run("env", "--data", edge_server.data, "--user", "nobody-there")
     assert unknown.exit_code == 1
-    assert unknown.stderr.startswith("Error: the user 'nobody-there' is not on this server")
+    assert unknown.stderr.startswith("Error: the user 'nobody-there' is not on this server; `edge admin users list` ")
 
 
 def test_env_loads_no_subsystem(edge_server: EdgeServer) -> None:

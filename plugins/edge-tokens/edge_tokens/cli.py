@@ -38,7 +38,12 @@ def show(open_session: OpenSession, as_json: bool) -> None:
 
 @tokens.command()
 @click.option("--note", help="What it is for.")
-@click.option("--expires-in", type=int, metavar="SECONDS", help="Seconds it is valid; for ever by default.")
+@click.option(
+    "--expires-in",
+    type=int,
+    metavar="SECONDS",
+    help="Seconds it is valid; by default, and at most, as long as the token that you make it with.",
+)
 @click.option(
     "--scope",
     "scopes",
@@ -77,7 +82,7 @@ def create(
     elif target is None:
         output.value(token.token or "")
     else:
-        output.line(f"{target} has the token {token.id}")
+        output.line(f"{target} has the token {token.id}, which {_expiry(token)}")
 
 
 @tokens.command()

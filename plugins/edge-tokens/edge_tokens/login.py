@@ -6,9 +6,9 @@ import datetime as dt
 import os
 from typing import NamedTuple
 
-from edge_core.config import Settings, checked_url, config_path, read_profile, token_variables
+from edge_core.config import Settings, checked_url, command_line, config_path, read_profile, token_variables
 from edge_core.errors import ConfigurationError, EdgeError
-from edge_core.whoami import NEAR, WhoAmI
+from edge_core.whoami import WhoAmI
 from edge_tokens.profile import save_profile
 from edge_tokens.token import Token
 from edge_tokens.wire import Accepted, AcceptInvitation
@@ -158,28 +158,12 @@ def _require_whole(profile: str, settings: dict[str, str]) -> None:
     """
     missing = [name for name in ("api_token", "service_url", "organization") if not settings.get(name)]
     if missing:
-        named = f" --profile {profile}" if profile != "default" else ""
         variables = token_variables()
         note = f"; the token in {variables[0]} is not renewed in place, keep it in a profile first" if variables else ""
         raise ConfigurationError(
             f"there is no token to renew: the profile [{profile}] of {config_path()} has no {', '.join(missing)}"
-            f"{note}: edge{named} login SERVICE_URL"
+            f"{note}: {command_line(profile, 'login SERVICE_URL')}"
         )
-
-
-def hint(me: WhoAmI, profile: str | None = None) -> str | None:
-    """What to do about the end of a session's token; None if it is not near.
-
-    Args:
-        me: the user, with what the token is.
-        profile: name of the profile that has the token.
-    """
-    token = me.token
-    if token is None or token.expires_at is None or token.expires_at - dt.datetime.now(dt.UTC) > NEAR:
-        return None
-    named = f" --profile {profile}" if profile not in (None, "default") else ""
-    renew_it = f"renew it: edge{named} login --renew" if token.renewable else "make a new one before that"
-    return f"This token expires {token.expires_at:%Y-%m-%d %H:%M}Z; {renew_it}"
 
 
 def ambient_note(renewed: Renewal) -> str | None:

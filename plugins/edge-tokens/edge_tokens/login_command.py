@@ -9,6 +9,7 @@ import click
 
 from edge_cli import output
 from edge_core.redaction import TOKEN_PREFIX
+from edge_core.whoami import end_hint
 
 plugin_api = 1
 
@@ -71,7 +72,7 @@ def login(
     chosen = steps.choose_organization(me, organization)
     path = save_profile(name, api_token=token, service_url=service_url, organization=chosen)
     output.line(f"Logged in to {chosen} as {me.user_name}; the profile [{name}] is in {path}")
-    hint = steps.hint(me, name)
+    hint = end_hint(me.token, name)
     if hint is not None:
         output.note(hint)
 

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from edge_cli.main import cli
 from edge_core import config
 from edge_core.errors import ConfigurationError, EdgeError, Unauthenticated
 from edge_core.session import EdgeSession
-from edge_core.whoami import CurrentToken, WhoAmI
+from edge_core.whoami import CurrentToken, WhoAmI, end_hint
 from edge_server.data.database import SERVER
 from edge_server.identity import directory
 from edge_server.testing.local_server import EdgeServer
 from edge_tokens import login
 from edge_tokens.profile import save_profile
 
+_PLACE = "service_url = http://127.0.0.1:1\norganization = lab\n"
 DAY = dt.timedelta(days=1)
 
 
@@ -183,19 +186,37 @@ def test_a_profile_without_a_token_has_nothing_to_renew(profiles: Path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("left", "renewable", "hint"),
+    ("left", "renewable", "profile", "hint"),
     [
-        (None, False, None),
-        (15 * DAY, True, None),
-        (13 * DAY, True, "renew it: edge login --renew"),
-        (13 * DAY, False, "make a new one before that"),
+        (None, False, None, None),
+        (15 * DAY, True, None, None),
+        (13 * DAY, True, None, "renew it: edge login --renew"),
+        (13 * DAY, True, "default", "renew it: edge login --renew"),
+        (13 * DAY, True, "five", "renew it: edge --profile five login --renew"),
+        (13 * DAY, True, "my lab", "renew it: edge --profile 'my lab' login --renew"),
+        (13 * DAY, False, "five", "make a new one before that"),
     ],
 )
-def test_a_near_end_brings_a_hint(left: dt.timedelta | None, renewable: bool, hint: str | None) -> None:
+def test_a_near_end_brings_a_hint(
+    left: dt.timedelta | None, renewable: bool, profile: str | None, hint: str | None
+) -> None:
     end = None if left is None else dt.datetime.now(dt.UTC) + left
-    text = login.hint(WhoAmI("ada", token=CurrentToken("t1", expires_at=end, renewable=renewable)))
-    assert text is None if hint is None else text is not None and hint in text
-    assert login.hint(WhoAmI("ada")) is None
+    text = end_hint(CurrentToken("t1", expires_at=end, renewable=renewable), profile)
+    assert text is None if hint is None else text is not None and text.endswith(f"; {hint}")
+    assert end_hint(None) is None
+
+
+@pytest.mark.parametrize(("words", "named"), [((), ""), (("--profile", "five"), "--profile five ")])
+def test_whoami_names_the_profile_that_it_looked_at(
+    profiles: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], named: str
+) -> None:
+    near = CurrentToken("t1", expires_at=dt.datetime.now(dt.UTC) + DAY, renewable=True)
+    monkeypatch.setattr(EdgeSession, "whoami", lambda _session: WhoAmI("ada", token=near))
+    profiles.parent.mkdir(exist_ok=True)
+    profiles.write_text("".join(f"[{name}]\napi_token = edg_a\n{_PLACE}" for name in ("default", "five")))
+    profiles.chmod(0o600)
+    shown = CliRunner().invoke(cli, [*words, "whoami"], catch_exceptions=False)
+    assert shown.stderr.endswith(f"; renew it: edge {named}login --renew\n")
 
 
 def test_an_expired_token_says_when_and_what_to_do(edge_session: EdgeSession) -> None:

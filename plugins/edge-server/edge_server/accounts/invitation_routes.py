@@ -226,7 +226,8 @@ def _invited_user(session: Session, invitation: Invitation, me: Caller | None) -
         raise Refusal(
             401,
             "unauthenticated",
-            "this user exists already; accept the invitation with a token of theirs",
+            "you have an account on this server already, so accept with a token of yours: add --token-file FILE to "
+            "`edge login`, or run `edge admin invitations own` and `edge admin invitations accept ID`",
             {"WWW-Authenticate": "Bearer"},
         )
     return user

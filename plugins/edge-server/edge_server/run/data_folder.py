@@ -132,7 +132,7 @@ def local_access(data: Path, user_name: str | None = None) -> Access:
     with contextlib.closing(Database(data / database.FILE_NAME)) as opened, opened.write(SERVER) as session:
         user = directory.find_user(session, user_name or ADMIN)
         if user_name is not None and user is None:
-            raise CannotStart(f"the user {user_name!r} is not on this server; `edge admin users` lists those that are")
+            raise CannotStart(f"the user {user_name!r} is not on this server; `edge admin users list` shows who is")
         if user is None or (user_name is None and not user.server_admin):
             # The one that the first start made is gone, so whoever runs the server since.
             user = directory.server_admins(session)[0]

@@ -77,5 +77,6 @@ def require_standing(query: Mapping[str, str]) -> None:
         raise Refusal(
             403,
             "expired",
-            "this address has ended, as its signer left the organization or removed the token; ask for a new one",
+            "this address has ended, as its signer left the organization or removed the token, or an admin ended it; "
+            "ask for a new one",
         )
