@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from edge_admin.moments import read_moment
 from edge_admin.organization import Organization, OrganizationStatusEnum
 from edge_admin.user import User
 from edge_cli import output
@@ -24,10 +25,9 @@ def _moment(_context: click.Context, _option: click.Parameter, text: str | None)
     if text is None:
         return None
     try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter("write a time such as 2026-01-31 or 2026-01-31T08:00Z") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+        return read_moment(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.group()
@@ -376,7 +376,7 @@ def decline_invitation(open_session: OpenSession, invitation_id: str) -> None:
     "--since", callback=_moment, metavar="TIME", help="From then on, such as 2026-01-31 or 2026-01-31T08:00Z."
 )
 @click.option("--until", callback=_moment, metavar="TIME", help="Changes before then.")
-@click.option("--user", "user_name", metavar="NAME", help="What this user did.")
+@click.option("--user", "user_name", metavar="NAME", help="What was done by who has this name now.")
 @click.option("--action", metavar="NAME", help="An operation, such as members.remove, or a group, such as members.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most lines.")
 @output.json_option
@@ -402,6 +402,8 @@ def audit(
         ],
         as_json=as_json,
     )
+    if not lines and not as_json:
+        output.note("No changes.")
 
 
 def _status(organization: Organization) -> str:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from edge_admin.audit_line import AuditLine
 from edge_admin.invitation import Invitation
 from edge_admin.member import Member
+from edge_admin.moments import read_moment
 from edge_admin.names import is_organization_name, is_user_name
 from edge_admin.organization import Organization
 from edge_admin.quota import Quota
@@ -383,8 +384,8 @@ class EdgeAdmin(Namespace):
         self,
         organization_name: str | None = None,
         *,
-        since: dt.datetime | None = None,
-        until: dt.datetime | None = None,
+        since: dt.datetime | str | None = None,
+        until: dt.datetime | str | None = None,
         user_name: str | None = None,
         action: str | None = None,
         max_lines: int | None = 1000,
@@ -393,14 +394,16 @@ class EdgeAdmin(Namespace):
 
         Args:
             organization_name: short name; None for the session's organization.
-            since: only changes at this moment or later; a datetime with a time zone.
-            until: only changes before this moment; a datetime with a time zone.
-            user_name: only what this user did.
+            since: only changes at this moment or later; a datetime with a time zone, or text such as "2026-01-31" or
+                "2026-01-31T08:00Z", in UTC unless it says otherwise.
+            until: only changes before this moment; as `since`.
+            user_name: only what was done by who has this name now, also under an earlier name; if nobody has it, what
+                was done under it.
             action: only this operation, such as "members.remove", or all of a group, such as "members".
             max_lines: the most lines to return; None for all.
 
         Raises:
-            BadEntry: a moment has no time zone.
+            BadEntry: a moment has no time zone or cannot be read, or no operation is called as `action`.
         """
         query = _audit_query(since, until, user_name, action)
         path = self._in(organization_name, "/audit")
@@ -409,8 +412,8 @@ class EdgeAdmin(Namespace):
     def list_server_audit_lines(
         self,
         *,
-        since: dt.datetime | None = None,
-        until: dt.datetime | None = None,
+        since: dt.datetime | str | None = None,
+        until: dt.datetime | str | None = None,
         user_name: str | None = None,
         action: str | None = None,
         max_lines: int | None = 1000,
@@ -421,14 +424,16 @@ class EdgeAdmin(Namespace):
         organization; not what its own people change in it.
 
         Args:
-            since: only changes at this moment or later; a datetime with a time zone.
-            until: only changes before this moment; a datetime with a time zone.
-            user_name: only what this user did.
+            since: only changes at this moment or later; a datetime with a time zone, or text such as "2026-01-31" or
+                "2026-01-31T08:00Z", in UTC unless it says otherwise.
+            until: only changes before this moment; as `since`.
+            user_name: only what was done by who has this name now, also under an earlier name; if nobody has it, what
+                was done under it.
             action: only this operation, such as "tokens.create", or all of a group, such as "tokens".
             max_lines: the most lines to return; None for all.
 
         Raises:
-            BadEntry: a moment has no time zone.
+            BadEntry: a moment has no time zone or cannot be read, or no operation is called as `action`.
         """
         query = _audit_query(since, until, user_name, action)
         return list(self.http.items("/admin/audit", params=query, make=AuditLine.from_answer, max_items=max_lines))
@@ -463,14 +468,28 @@ def _user(name: str) -> str:
 
 
 def _audit_query(
-    since: dt.datetime | None, until: dt.datetime | None, user_name: str | None, action: str | None
+    since: dt.datetime | str | None, until: dt.datetime | str | None, user_name: str | None, action: str | None
 ) -> dict[str, str | None]:
-    query = {"user_name": user_name, "action": action}
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and moment.utcoffset() is None:
-            raise BadEntry(f"{name}: the moment has no time zone; give one, as in datetime.now(UTC)")
-        query[name] = None if moment is None else moment.isoformat()
-    return query
+    return {
+        "user_name": user_name,
+        "action": action,
+        "since": None if since is None else _moment("since", since),
+        "until": None if until is None else _moment("until", until),
+    }
+
+
+def _moment(name: str, moment: object) -> str:
+    """The moment in the form that is sent."""
+    if isinstance(moment, str):
+        try:
+            moment = read_moment(moment)
+        except ValueError as error:
+            raise BadEntry(f"{name} is {moment!r}; {error}") from None
+    if not isinstance(moment, dt.datetime):
+        raise BadEntry(f'{name} is {moment!r}; give a datetime with a time zone, or text such as "2026-01-31"')
+    if moment.utcoffset() is None:
+        raise BadEntry(f"{name}: the moment has no time zone; give one, as in datetime.now(UTC)")
+    return moment.isoformat()
 
 
 def _own_invitation(invitation_id: str) -> str:

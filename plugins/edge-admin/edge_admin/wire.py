@@ -27,7 +27,7 @@ class AuditQuery(Record):
     cursor: str | None = field(default=None, doc="The `next` of the page before this.")
     since: dt.datetime | None = field(default=None, doc="This moment and later ones.")
     until: dt.datetime | None = field(default=None, doc="Moments before this one.")
-    user_name: str | None = field(default=None, max_length=100, doc="Lines of what this user did.")
+    user_name: str | None = field(default=None, max_length=100, doc="Lines of who has this name now, else of the name.")
     action: str | None = field(default=None, max_length=100, doc='An operation, or a group such as "members".')
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -407,5 +408,16 @@ def test_admins_read_who_changed_what(root: EdgeSession, lab: str, person: Perso
     assert "invitations.create" in {line.action for line in invited}
     with pytest.raises(BadEntry, match="since: the moment has no time zone"):
         ada.admin.list_audit_lines(since=dt.datetime(2026, 1, 1))
+    for text in ("2026-01-31", "2026-01-31T08:00Z", "2026-01-31T08:00+02:00"):
+        assert ada.admin.list_audit_lines(until=text) == []
+        assert ada.admin.list_audit_lines(since=text, max_lines=1) == [removed]
+        assert root.admin.list_server_audit_lines(until=text) == []
+    for wrong in ("yesterday", "", dt.date(2026, 1, 31), 5):
+        with pytest.raises(BadEntry, match=f"since is {re.escape(repr(wrong))}; .*2026-01-31"):
+            ada.admin.list_audit_lines(since=cast(Any, wrong))
+        with pytest.raises(BadEntry, match=f"until is {re.escape(repr(wrong))}; .*2026-01-31"):
+            root.admin.list_server_audit_lines(until=cast(Any, wrong))
+    with pytest.raises(BadEntry, match="no operation or group 'member'; perhaps 'members' is meant; the groups are"):
+        ada.admin.list_audit_lines(action="member")
     with pytest.raises(Forbidden):
         ada.admin.list_server_audit_lines()

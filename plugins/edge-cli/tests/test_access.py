@@ -116,7 +116,14 @@ def test_login_by_an_invitation(root: Run, edge_server: EdgeServer, run: Run, tm
     ]
     lines = json.loads(good(run("--profile", "ada", "admin", "audit", "--action", "invitations.remove", "--json")))
     assert [(line["user_name"], line["organization_name"]) for line in lines] == [(ada, lab)]
-    assert good(run("--profile", "ada", "admin", "audit", "--until", "2024-01-31T08:00Z")) == ""
+    for filters in (["--until", "2024-01-31T08:00Z"], ["--user", "nosuch"]):
+        nothing = run("--profile", "ada", "admin", "audit", *filters)
+        assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", "No changes.\n")
+        as_json = run("--profile", "ada", "admin", "audit", *filters, "--json")
+        assert (as_json.returncode, as_json.stdout, as_json.stderr) == (0, "[]\n", "")
+    mistyped = run("--profile", "ada", "admin", "audit", "--action", "member")
+    assert mistyped.returncode == 1
+    assert "perhaps 'members' is meant" in mistyped.stderr
     wrong = run("--profile", "ada", "admin", "audit", "--since", "yesterday")
     assert "write a time such as" in wrong.stderr
     good(root("admin", "users", "revoke-addresses", ada))

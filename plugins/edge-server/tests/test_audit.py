@@ -19,7 +19,7 @@ from edge_server.accounts import audit_routes
 from edge_server.base import clock
 from edge_server.base.problems import Refusal
 from edge_server.data.database import FILE_NAME, SERVER, Database
-from edge_server.identity import directory, operator_audit
+from edge_server.identity import directory, operator_audit, renaming
 from edge_server.identity.audit_lines import AuditLine
 from edge_server.keys.signing import Signer
 from edge_server.run import app, data_folder, start
@@ -391,7 +391,9 @@ def test_lines_are_filtered_and_come_in_pages(world: World) -> None:
     assert read() == everything
     assert read(action="secrets") == everything[1:]
     assert read(action="secrets.organization.delete") == ["s0"]
-    assert read(action="secret") == read(action="secrets.%") == read(user_name="nobody") == []
+    assert read(user_name="nobody") == read(action="secrets.user") == read(action="operator") == []
+    for wrong in ("secret", "secrets.%", "secrets.", "nosuch", ""):
+        refused(world.own("GET", f"audit?action={wrong.replace('%', '%25')}"), 400, "bad_entry")
     assert read(user_name=world.name) == everything
     past, future = clock.now() - dt.timedelta(hours=1), clock.now() + dt.timedelta(hours=1)
     assert read(since=past.isoformat(), until=future.isoformat()) == everything
@@ -484,3 +486,23 @@ def test_a_command_of_the_operator_that_fails_leaves_no_line(tmp_path: Path) -> 
     for words in (["rename-user", "nobody", "ada"], ["env", "--user", "admin"], ["purge", "--org", "nowhere"]):
         assert CliRunner().invoke(command, [*words, "--data", str(folder)]).exit_code == 1
     assert operated(folder) == before
+
+
+# --- renamed users
+
+
+def test_lines_follow_a_user_who_is_renamed(edge_server: EdgeServer, world: World) -> None:
+    world.thing("secrets/organization")
+    old, new = world.name, f"{world.name}-2"
+
+    def read(name: str) -> list[str]:
+        answer = world.admin.call("GET", f"/v1/orgs/{world.organization}/audit", params={"user_name": name})
+        return [line["user_name"] for line in answer.json()["items"]]
+
+    with edge_server.database.write(SERVER) as session:
+        renaming.rename(session.connection(), renaming.USER, old, new)
+    assert read(new) == read(new.upper()) == [old]
+    assert read(old) == [old], "nobody has the name now"
+    assert edge_server.create_user(old) == old
+    assert read(old) == [], "who has the name now did none of it"
+    assert read(new) == [old]

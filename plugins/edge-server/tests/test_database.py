@@ -460,6 +460,29 @@ def test_what_is_held_already_is_counted(engine: Database) -> None:
     move(engine, "0018")
 
 
+def test_lines_of_the_audit_learn_whose_they_are(engine: Database) -> None:
+    move(engine, "0019")
+    fill(engine)
+    with engine.write_connection() as connection:
+        connection.execute(sa.text("UPDATE users SET user_name = 'ada'"))
+        lines = sa.Table("audit_lines", sa.MetaData(), autoload_with=connection, resolve_fks=False)
+        row = connection.execute(sa.select(lines)).mappings().one()
+        created = connection.execute(sa.text("SELECT created_at FROM users")).scalar_one()
+        created = dt.datetime.fromisoformat(created) if isinstance(created, str) else created
+        connection.execute(lines.delete())
+        for n, name, moment in (
+            (1, "ada", created),
+            (2, "ada", created - dt.timedelta(days=1)),
+            (3, "eve", created + dt.timedelta(days=1)),
+            (4, "(anyone)", created + dt.timedelta(days=1)),
+        ):
+            connection.execute(lines.insert(), {**row, "id": n, "user_name": name, "at": moment})
+    move(engine, "0020")
+    with engine.engine.connect() as connection:
+        assert connection.scalars(sa.text("SELECT user_id FROM audit_lines ORDER BY id")).all() == [1, None, None, None]
+    move(engine, "0019")
+
+
 def test_a_connection_that_is_open_meanwhile_sees_the_index(empty: Database) -> None:
     move(empty, "0011")
     fill(empty)

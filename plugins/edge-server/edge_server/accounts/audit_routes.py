@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import json
 from typing import Any
 
 import flask
 import sqlalchemy as sa
 from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
 
 from edge_admin.audit_line import AuditLine as AuditLineRecord
 from edge_admin.wire import AuditPage, AuditQuery
-from edge_server.base import pages
+from edge_server.base import pages, problems
+from edge_server.identity import directory, operator_audit
 from edge_server.identity.audit_lines import AuditLine
+from edge_server.web import permissions
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import ORG_ADMIN, SERVER_ADMIN
 from edge_server.web.routes import Routes
@@ -43,8 +47,9 @@ def add(routes: Routes, context: OwnContext) -> None:
         return answer(query, AuditLine.organization_id.is_(None))
 
     def answer(query: AuditQuery, place: sa.ColumnElement[bool]) -> flask.Response:
-        lines = select(AuditLine).where(place, *_conditions(query))
         with context.read() as session:
+            _require_known(session, query.action, place)
+            lines = select(AuditLine).where(place, *_conditions(session, query))
             rows, following = pages.page(session, lines, AuditLine.id, query, descending=True)
         return context.answer(AuditPage(items=[_record(row) for row in rows], next=following))
 
@@ -63,17 +68,42 @@ def forget(context: OwnContext, kept: dt.timedelta) -> None:
             )
 
 
-def _conditions(query: AuditQuery) -> list[sa.ColumnElement[bool]]:
+def _require_known(session: Session, action: str | None, place: sa.ColumnElement[bool]) -> None:
+    """See that there is such an operation or group, be it of a plugin that is gone and left lines."""
+    if action is None:
+        return
+    operations = {*permissions.rules_of(flask.current_app), *operator_audit.ACTIONS}
+    known = {
+        ".".join(words[:n]) for words in (name.split(".") for name in operations) for n in range(1, len(words) + 1)
+    }
+    if action in known or session.scalar(select(AuditLine.id).where(place, _of_action(action)).limit(1)) is not None:
+        return
+    near = difflib.get_close_matches(action, sorted(known), n=1)
+    hint = f"perhaps {near[0]!r} is meant; " if near else ""
+    groups = ", ".join(sorted({name.split(".")[0] for name in known}))
+    raise problems.bad_entry(f"action: there is no operation or group {action!r}; {hint}the groups are {groups}")
+
+
+def _of_action(action: str) -> sa.ColumnElement[bool]:
+    return or_(AuditLine.action == action, AuditLine.action.startswith(f"{action}.", autoescape=True))
+
+
+def _of_user(session: Session, name: str) -> sa.ColumnElement[bool]:
+    """The lines of who has the name now, under whatever name; else those that were written under it."""
+    user = directory.find_user(session, name)
+    return AuditLine.user_name == name if user is None else AuditLine.user_id == user.id
+
+
+def _conditions(session: Session, query: AuditQuery) -> list[sa.ColumnElement[bool]]:
     conditions: list[Any] = []
     if query.since is not None:
         conditions.append(AuditLine.at >= query.since)
     if query.until is not None:
         conditions.append(AuditLine.at < query.until)
     if query.user_name is not None:
-        conditions.append(AuditLine.user_name == query.user_name)
+        conditions.append(_of_user(session, query.user_name))
     if query.action is not None:
-        group = AuditLine.action.startswith(f"{query.action}.", autoescape=True)
-        conditions.append(or_(AuditLine.action == query.action, group))
+        conditions.append(_of_action(query.action))
     return conditions
 
 

@@ -179,8 +179,8 @@ def rename(data: Path, kind: renaming.Kind, name: str, new_name: str) -> None:
     ):
         number = renaming.rename(connection, kind, name, new_name)
         action = operator_audit.RENAME_USER if kind is renaming.USER else operator_audit.RENAME_ORGANIZATION
-        told = renaming.organizations_of(connection, kind, number)
-        operator_audit.note(connection, action, {"name": name, "new_name": new_name}, told)
+        organizations = renaming.organizations_of(connection, kind, number)
+        operator_audit.note(connection, action, {"name": name, "new_name": new_name}, organizations)
 
 
 def check(data: Path, *, deep: bool) -> fsck.Report:
@@ -215,14 +215,14 @@ def purge(data: Path, organization: str | None = None) -> tuple[int, int]:
         organization_id = None
         with opened.database.read() as session:
             everyone = session.execute(sa.select(Organization.id, Organization.name).order_by(Organization.id))
-            told = [(row.id, row.name) for row in everyone if organization in (None, row.name)]
+            organizations = [(row.id, row.name) for row in everyone if organization in (None, row.name)]
         if organization is not None:
-            if not told:
+            if not organizations:
                 raise CannotStart(
                     f"the organization {organization!r} is not on this server; `edge admin organizations list` lists "
                     "those that are"
                 )
-            organization_id = told[0][0]
+            organization_id = organizations[0][0]
         cleaner = files.housekeeping_on(opened)
         dropped, noted = (0, 0), False
 
@@ -232,7 +232,7 @@ def purge(data: Path, organization: str | None = None) -> tuple[int, int]:
                 # It goes in many transactions, so this is before the first one.
                 with opened.database.write(SERVER) as session:
                     about = {"organization": organization or ""}
-                    operator_audit.note(session.connection(), operator_audit.PURGE, about, told)
+                    operator_audit.note(session.connection(), operator_audit.PURGE, about, organizations)
                 noted = True
             versions, freed = cleaner.purge(organization_id)
             dropped = dropped[0] + versions, dropped[1] + freed

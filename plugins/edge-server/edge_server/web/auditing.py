@@ -71,6 +71,7 @@ def note(log: AuditLog, about: Mapping[str, str], places: Sequence[Organization 
             AuditLine(
                 organization_id=organization_id,
                 organization_name=name,
+                user_id=None if caller is None else caller.id,
                 user_name=user,
                 token_uid=None if caller is None else caller.token_uid,
                 action=action,
