@@ -731,8 +731,17 @@ def test_administration(edge_session: EdgeSession, edge_server: EdgeServer, join
     assert admin.set_quota(name, 5000).storage_bytes == 5000
     quota = admin.get_quota(name)
     assert isinstance(quota, Quota)
-    assert quota.to_dict() == {"storage_bytes": 5000, "used_bytes": 0}
+    assert quota.to_dict() == {
+        "storage_bytes": 5000,
+        "used_bytes": 0,
+        "upload_bytes": 0,
+        "deleted_bytes": 0,
+        "limit_bytes": 5000,
+        "deleted_limit_bytes": 20_000,
+    }
     assert (quota.storage_bytes, quota.used_bytes) == (5000, 0)
+    assert (quota.upload_bytes, quota.deleted_bytes) == (0, 0)
+    assert (quota.limit_bytes, quota.deleted_limit_bytes) == (5000, 20_000)
 
     bob = f"bob-{name}"
     admin.add_user(User(bob, "Bob", "User", "bob@user.com"))

@@ -643,7 +643,12 @@ ADMIN = Section(
         Class(
             ("edge_admin.quota.Quota",),
             OURS,
-            (*attributes("storage_bytes used_bytes", OURS), method("to_dict", "", OURS)),
+            (
+                *attributes(
+                    "storage_bytes used_bytes upload_bytes deleted_bytes limit_bytes deleted_limit_bytes", OURS
+                ),
+                method("to_dict", "", OURS),
+            ),
         ),
     ),
 )

@@ -12,6 +12,7 @@ from edge_admin.organization import Organization, OrganizationStatusEnum
 from edge_admin.user import User
 from edge_cli import output
 from edge_core.plugin import OpenSession
+from edge_core.sizes import shown
 
 plugin_api = 1
 
@@ -114,7 +115,7 @@ def remove_organization(open_session: OpenSession, name: str) -> None:
 @output.json_option
 @click.pass_obj
 def quota(open_session: OpenSession, name: str, storage: int | None, reset: bool, as_json: bool) -> None:
-    """Show or set how much an organization's files may hold."""
+    """Show or set how much an organization's files may hold; its own admins see it too."""
     with open_session() as edge:
         if storage is None and not reset:
             storage_quota = edge.admin.get_quota(name)
@@ -123,9 +124,19 @@ def quota(open_session: OpenSession, name: str, storage: int | None, reset: bool
     if as_json:
         output.json(storage_quota)
         return
-    limit = storage_quota.storage_bytes
-    may_hold = "the server's default" if limit is None else f"{limit} bytes"
-    output.line(f"{name} holds {storage_quota.used_bytes} bytes and may hold {may_hold}")
+    default = ", the server's default" if storage_quota.storage_bytes is None else ""
+    output.line(
+        f"{name} holds {shown(storage_quota.used_bytes)} and may hold {_limit(storage_quota.limit_bytes)}{default}"
+    )
+    output.line(f"open uploads: {shown(storage_quota.upload_bytes)}, which count as well")
+    output.line(
+        f"deleted content: {shown(storage_quota.deleted_bytes)}, and there may be "
+        f"{_limit(storage_quota.deleted_limit_bytes)}"
+    )
+
+
+def _limit(size: int | None) -> str:
+    return "any number of bytes" if size is None else shown(size)
 
 
 # --- users

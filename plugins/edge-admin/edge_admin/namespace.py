@@ -15,7 +15,7 @@ from edge_admin.organization import Organization
 from edge_admin.quota import Quota
 from edge_admin.user import User
 from edge_admin.wire import AddMember, Invite
-from edge_core.errors import BadEntry, NotFound
+from edge_core.errors import BadEntry, Forbidden, NotFound
 from edge_core.plugin import Namespace
 
 
@@ -92,15 +92,20 @@ class EdgeAdmin(Namespace):
         return Organization.from_answer(self.http.delete(_organization(organization_name)))
 
     def get_quota(self, organization_name: str) -> Quota:
-        """The storage quota of an organization, and the bytes its files use.
+        """The storage quota of an organization, and the bytes it uses; for its admins and for server admins.
 
         Args:
             organization_name: short name of the organization.
 
         Raises:
-            NotFound: the organization does not exist.
+            NotFound: the organization does not exist, or the user is not in it.
+            Forbidden: the user is neither an admin of it nor a server admin.
         """
-        return self.http.get_record(Quota, f"{_organization(organization_name)}/quota")
+        try:
+            return self.http.get_record(Quota, f"{_organization(organization_name)}/quota")
+        except Forbidden:
+            # Not a server admin, or with a token for organizations alone.
+            return self.http.get_record(Quota, self._in(organization_name, "/quota"))
 
     def set_quota(self, organization_name: str, storage_bytes: int | None) -> Quota:
         """Set the storage quota of an organization; existing files stay even if they exceed it.

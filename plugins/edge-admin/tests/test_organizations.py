@@ -192,7 +192,14 @@ def test_a_quota_is_set_and_holds(root: EdgeSession, lab: str, person: Person) -
     with pytest.raises(QuotaExceeded, match=r"may hold 1\.0 kB"):
         ada.files.upload("b.bin", b"x" * 600)
     ada.files.upload("b.bin", b"x" * 400)
-    assert root.admin.set_quota(lab, 10).to_dict() == {"storage_bytes": 10, "used_bytes": 1000}
+    assert root.admin.set_quota(lab, 10).to_dict() == {
+        "storage_bytes": 10,
+        "used_bytes": 1000,
+        "upload_bytes": 0,
+        "deleted_bytes": 0,
+        "limit_bytes": 10,
+        "deleted_limit_bytes": 40,
+    }
     assert ada.files.list() == ["a.bin", "b.bin"]
     assert root.admin.set_quota(lab, None).storage_bytes is None
     for wrong in (-1, 1.5, "1", True, 1 << 63):
@@ -203,6 +210,29 @@ def test_a_quota_is_set_and_holds(root: EdgeSession, lab: str, person: Person) -
             root.admin.get_quota(gone)
     with pytest.raises(Forbidden):
         ada.admin.set_quota(lab, None)
+
+
+def test_the_admins_of_an_organization_see_how_full_it_is(root: EdgeSession, lab: str, person: Person) -> None:
+    other = root.admin.add_organization(Organization(name=fresh("lab"))).name
+    dev, ada, stranger = person(lab, "developer"), person(lab, "admin"), person(other, "admin")
+    ada.files.upload("a.bin", b"x" * 600)
+    ada.files.upload("a.bin", b"y" * 500)
+    root.admin.set_quota(lab, 10_000)
+    ada.admin.http.post(f"/orgs/{lab}/files/uploads", json={"path": "b.bin", "size": 70})
+    seen = ada.admin.get_quota(lab)
+    assert seen.to_dict() == root.admin.get_quota(lab).to_dict()
+    assert seen.to_dict() == {
+        "storage_bytes": 10_000,
+        "used_bytes": 500,
+        "upload_bytes": 70,
+        "deleted_bytes": 600,
+        "limit_bytes": 10_000,
+        "deleted_limit_bytes": 40_000,
+    }
+    with pytest.raises(Forbidden, match="for the organization's admins"):
+        dev.admin.get_quota(lab)
+    with pytest.raises(NotFound):
+        stranger.admin.get_quota(lab)
 
 
 def test_organizations_and_users_are_for_server_admins(lab: str, person: Person) -> None:

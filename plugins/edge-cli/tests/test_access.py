@@ -252,9 +252,11 @@ def test_administration(root: Run) -> None:
         True,
         "disable_apps",
     )
-    assert "may hold 1000 bytes" in good(root("admin", "organizations", "quota", lab, "--set", "1000"))
+    assert "may hold 1.0 kB\n" in good(root("admin", "organizations", "quota", lab, "--set", "1000"))
     assert json.loads(good(root("admin", "organizations", "quota", lab, "--json")))["storage_bytes"] == 1000
-    assert "the server's default" in good(root("admin", "organizations", "quota", lab, "--default"))
+    assert "may hold any number of bytes, the server's default\n" in good(
+        root("admin", "organizations", "quota", lab, "--default")
+    )
     assert f"{lab}: L [disable_apps]" in good(root("admin", "organizations", "list"))
     good(root("admin", "users", "add", bob, "--first-name", "Bob", "--home-org", lab))
     good(root("admin", "users", "update", bob, "--license", "Edge Developer"))

@@ -39,7 +39,7 @@ DAY = 24 * 3600
 def namespace_of(operation: str) -> str:
     """Where the operation stands in a client's session, written down apart from the server's own answer to that."""
     first, _, rest = operation.partition(".")
-    if first in ("audit", "invitations", "members"):
+    if first in ("audit", "invitations", "members", "quota"):
         return "admin"
     return "billing" if first == "admin" and rest.startswith("billing.") else first
 

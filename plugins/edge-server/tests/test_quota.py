@@ -12,10 +12,11 @@ import sqlalchemy as sa
 
 from edge_core.errors import QuotaExceeded
 from edge_core.session import EdgeSession
+from edge_core.sizes import shown
 from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
 from edge_server.data.database import SERVER
-from edge_server.files import StorageSettings, quotas
+from edge_server.files import StorageSettings
 from edge_server.files.models import Version
 from edge_server.identity.models import Organization
 from edge_server.testing.local_server import EdgeServer
@@ -225,4 +226,4 @@ def test_a_configuration_that_cannot_be_is_explained(tmp_path: Path, text: str, 
     ],
 )
 def test_sizes_are_shown_for_people(size: int, text: str) -> None:
-    assert quotas.shown(size) == text
+    assert shown(size) == text

@@ -45,7 +45,7 @@ REASONS = {
     "admin.billing.report": "some days are in the future, and some exclude each other",
     "admin.organizations.list": "a cursor is one that the server gave",
     "admin.organizations.update": "uid is what it is",
-    "admin.quotas.update": "used_bytes is what it is",
+    "admin.quotas.update": "what is counted is what it is",
     "admin.users.list": "a cursor is one that the server gave",
     "admin.users.update": "uid is what it is, and names and email are the user's own",
     "billing.costs": "some days are in the future, some exclude each other, and some names do not exist",

@@ -56,4 +56,5 @@ def server(context: OwnContext) -> Parts:
     invitation_routes.add(members, context)
     audit = context.routes("/v1", group="audit")
     audit_routes.add(audit, context)
-    return context.subsystem(whoami_routes.routes(context), token_routes.routes(context), admin, members, audit)
+    quota = organization_routes.own_quota_routes(context)
+    return context.subsystem(whoami_routes.routes(context), token_routes.routes(context), admin, members, audit, quota)

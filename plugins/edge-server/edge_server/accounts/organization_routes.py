@@ -19,8 +19,25 @@ from edge_server.identity import directory
 from edge_server.identity.models import Organization
 from edge_server.web import lifecycle
 from edge_server.web.context import OwnContext
-from edge_server.web.permissions import SERVER_ADMIN
+from edge_server.web.permissions import ORG_ADMIN, SERVER_ADMIN
 from edge_server.web.routes import Routes
+
+_COUNTED = ["used_bytes", "upload_bytes", "deleted_bytes", "limit_bytes", "deleted_limit_bytes"]
+
+
+def own_quota_routes(context: OwnContext) -> Routes:
+    """What the admins of an organization see of its space."""
+    routes = context.routes("/v1", group="quota")
+
+    @routes.operation("quota.read", "GET", "/orgs/<org>/quota", who=ORG_ADMIN)
+    @routes.response(200, Quota.schema())
+    def read_own_quota(org: str) -> flask.Response:
+        """Tell how much the organization's files may hold, and how much they do."""
+        with context.read() as session:
+            row = session.get_one(Organization, context.member().organization_id)
+            return context.answer(_quota(context, session, row), row)
+
+    return routes
 
 
 def add(routes: Routes, context: OwnContext) -> None:
@@ -109,7 +126,7 @@ def add(routes: Routes, context: OwnContext) -> None:
         """Tell how much an organization's files may hold, and how much they do."""
         with context.read() as session:
             row = _get(session, organization_name)
-            return context.answer(_quota(row), row)
+            return context.answer(_quota(context, session, row), row)
 
     @routes.operation("admin.quotas.update", "PATCH", "/organizations/<organization_name>/quota", who=SERVER_ADMIN)
     @routes.merge_patch(Quota)
@@ -119,11 +136,11 @@ def add(routes: Routes, context: OwnContext) -> None:
         with context.write() as session:
             row = _get(session, organization_name)
             context.require_unchanged(row)
-            row.quota_bytes = context.patched(_quota(row), patch, fixed=["used_bytes"]).storage_bytes
+            row.quota_bytes = context.patched(_quota(context, session, row), patch, fixed=_COUNTED).storage_bytes
             session.flush()
             limit = "default" if row.quota_bytes is None else str(row.quota_bytes)
             context.audit_in(row, about={"organization": row.name, "storage_bytes": limit}, server=True)
-            return context.answer(_quota(row), row)
+            return context.answer(_quota(context, session, row), row)
 
 
 def _get(session: Session, name: str) -> Organization:
@@ -157,5 +174,13 @@ def _record(row: Organization) -> OrganizationRecord:
     )
 
 
-def _quota(row: Organization) -> Quota:
-    return Quota(storage_bytes=row.quota_bytes, used_bytes=row.used_bytes)
+def _quota(context: OwnContext, session: Session, row: Organization) -> Quota:
+    now = context.engines.space.room(session, row.id)
+    return Quota(
+        storage_bytes=row.quota_bytes,
+        used_bytes=now.used,
+        upload_bytes=now.uploads,
+        deleted_bytes=now.deleted,
+        limit_bytes=now.quota,
+        deleted_limit_bytes=now.deleted_limit,
+    )

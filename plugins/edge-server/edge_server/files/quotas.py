@@ -23,18 +23,18 @@ from collections.abc import Iterator
 from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.orm import Session
 
+from edge_core.sizes import shown
 from edge_server.base import clock
 from edge_server.base.problems import Refusal
 from edge_server.files.models import Upload, UploadSpace
 from edge_server.identity.models import Organization
+from edge_server.web.space import Room
 
 DELETED = 4
 """How many quotas of deleted content an organization may hold, where the operator has not set how much."""
 
 IDLE = dt.timedelta(hours=1)
 """How long an upload without a part keeps the room that was reserved for it and not filled."""
-
-_UNITS = [(unit, 1000**power) for power, unit in enumerate(("kB", "MB", "GB", "TB", "PB"), 1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,32 +48,6 @@ class Limits:
 
     quota: int | None = None
     deleted: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Room:
-    """What an organization holds and may hold, in bytes.
-
-    Attributes:
-        quota: what newest versions and open uploads may hold; None for no limit.
-        used: newest versions.
-        uploads: reserved by open uploads.
-        growth: what `used` grows by when all open uploads are completed as they are.
-        deleted: content that no newest version has.
-        deleted_limit: how much of that may be there for more to be stored; None for no limit.
-    """
-
-    quota: int | None
-    used: int
-    uploads: int
-    growth: int
-    deleted: int
-    deleted_limit: int | None
-
-    @property
-    def promised(self) -> int:
-        """What newest versions will hold when all open uploads are completed."""
-        return self.used + self.growth
 
 
 def room(session: Session, organization_id: int, limits: Limits, *, lock: bool = False) -> Room:
@@ -311,11 +285,3 @@ def _too_much_deleted(now: Room, replaced: int) -> Refusal:
         f"the organization {held}, and may hold {shown(limit)}{beyond}; wait until the first of it goes, or ask the "
         "server's operator to free it by `edge server purge`",
     )
-
-
-def shown(size: int) -> str:
-    """Bytes for people: ``1,023 bytes``, ``1.5 MB``."""
-    if size < 1000:
-        return f"{size} bytes"
-    unit, factor = next(((unit, factor) for unit, factor in _UNITS if size < 999.95 * factor), _UNITS[-1])
-    return f"{size / factor:.1f} {unit}"

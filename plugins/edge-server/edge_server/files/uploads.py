@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Delete, Select, delete, func, select, update
 from sqlalchemy.orm import Session, joinedload
 
+from edge_core.sizes import shown
 from edge_files.wire import MAX_PARTS, PART_SIZE, CompleteUpload, Entry, HeldPart, StartUpload
 from edge_files.wire import Upload as UploadRecord
 from edge_server.base import clock
@@ -482,7 +483,7 @@ def _within(blocks: Iterable[bytes], upload: Upload, n: int, limit: int) -> Iter
             raise Refusal(
                 507,
                 "quota_exceeded",
-                f"the organization has room for {quotas.shown(limit)} of this part and no more; delete files or drop "
+                f"the organization has room for {shown(limit)} of this part and no more; delete files or drop "
                 "open uploads (`edge files uploads` lists them), and send it again",
             )
         yield block

@@ -30,10 +30,13 @@ from edge_server.web.engines import Engines, Threads
 from edge_server.web.lifecycle import Lifecycle
 from edge_server.web.rates import Rates, RateSettings
 from edge_server.web.routes import refuse_unreadable_query
+from edge_server.web.space import Space
 from edge_server.web.subsystems import Own, Subsystem
 
 OWN = (
-    Own("accounts", accounts.server, ("admin", "audit", "invitations", "members", "tokens", "users", "whoami")),
+    Own(
+        "accounts", accounts.server, ("admin", "audit", "invitations", "members", "quota", "tokens", "users", "whoami")
+    ),
     Own("files", files.server, ("content", "parts", "signed")),
     Own("search", search.server),
     Own("secrets", secrets.server),
@@ -74,6 +77,7 @@ def engines_at(data: Path, signer: Signer, **others: Any) -> Engines:
         threads=Threads(),
         rates=Rates(settings.section("limits", RateSettings())),
         proxies=TrustedProxies(settings.section("network", ProxySettings())["trusted_proxies"]),
+        space=Space(),
     )
     return dataclasses.replace(own, **others)
 

@@ -241,7 +241,7 @@ def purge(data: Path, organization: str | None, as_json: bool) -> None:
 
     What is freed can no longer be restored; the newest version of each file stays.
     """
-    from edge_server.files.quotas import shown
+    from edge_core.sizes import shown
     from edge_server.run import start
 
     with _explained():

@@ -21,6 +21,7 @@ from edge_server.keys.signing import Signer
 from edge_server.web.client_address import TrustedProxies
 from edge_server.web.lifecycle import Lifecycle
 from edge_server.web.rates import Rates
+from edge_server.web.space import Space
 from edge_server.web.stored_content import StoredContent
 
 _NAME = "edge_server.engines"
@@ -74,6 +75,7 @@ class Engines:
         threads: how many threads answer requests.
         rates: how often what is limited was asked for.
         proxies: the proxies that are believed where a request comes from.
+        space: tells what an organization holds.
     """
 
     folder: Path
@@ -92,6 +94,7 @@ class Engines:
     threads: Threads
     rates: Rates
     proxies: TrustedProxies
+    space: Space
 
 
 def install(app: flask.Flask, engines: Engines) -> None:
