@@ -73,7 +73,7 @@ class _List(marshmallow.fields.List[Any]):
 
     def __init__(self, inner: Any, *, most: int | None = None, **options: Any) -> None:
         super().__init__(inner, **options)
-        self._length = validate.Length(max=most)
+        self._length = _no_longer(most, "items")
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, (list, tuple)):
@@ -166,6 +166,22 @@ def _whole(pattern: str) -> Any:
     return Whole(pattern, error=advice.replace("{", "{{").replace("}", "}}"))
 
 
+def _within(least: float | None, most: float | None) -> validate.Range:
+    """A check of a number, with our own words."""
+    if most is None:
+        advice = "write a number that is {min} or more"
+    elif least is None:
+        advice = "write a number that is {max} or less"
+    else:
+        advice = "write a number from {min} to {max}"
+    return validate.Range(min=least, max=most, error=advice)
+
+
+def _no_longer(most: int | None, of_what: str) -> validate.Length:
+    """A check of how many characters or items there are, with our own words."""
+    return validate.Length(max=most, error=f"write at most {{max}} {of_what}")
+
+
 def _schema_field(hint: Any, declared: Field | None = None) -> marshmallow.fields.Field[Any]:
     hint, nullable = without_none(hint)
     options: dict[str, Any] = {"allow_none": nullable or hint == Any}
@@ -173,9 +189,9 @@ def _schema_field(hint: Any, declared: Field | None = None) -> marshmallow.field
         limits = declared.limits
         checks: list[Any] = []
         if "minimum" in limits or "maximum" in limits:
-            checks.append(validate.Range(min=limits.get("minimum"), max=limits.get("maximum")))
+            checks.append(_within(limits.get("minimum"), limits.get("maximum")))
         if "max_length" in limits:
-            checks.append(validate.Length(max=limits["max_length"]))
+            checks.append(_no_longer(limits["max_length"], "characters" if hint is str else "items"))
         if "pattern" in limits:
             checks.append(_whole(limits["pattern"]))
         options["validate"] = checks or None

@@ -145,8 +145,8 @@ def test_without_a_profile_nothing_is_missed_but_what_is_missing(profiles: Path)
     assert refused(service_url=URL, organization="lab") == MISSING.format(profiles)
     profiles.unlink()
     assert refused(service_url=URL, organization="lab") == MISSING.format(profiles)
-    made = "make it by `edge --profile other login SERVICE_URL`, or name another"
-    sentence = f"there is no profile [other] in {profiles}; {made}"
+    advice = "make it by `edge --profile other login SERVICE_URL`, or name another"
+    sentence = f"there is no profile [other] in {profiles}; {advice}"
     assert refused(service_url=URL, organization="lab", profile="other") == sentence
 
 

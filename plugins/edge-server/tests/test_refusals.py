@@ -253,7 +253,7 @@ def test_at_most_20_errors_are_listed_and_how_many_more(api: Api) -> None:
     problem = refused(api.files("POST", "/uploads/x/sign", json={"parts": parts}), 422, "bad_entry")
     assert (len(problem["errors"]), problem["more_errors"]) == (20, 12)
     problem = refused(api.files("POST", "/uploads/x/sign", json={"parts": [1] * 1001}), 422, "bad_entry")
-    assert problem["errors"] == {"parts": ["Longer than maximum length 1000."]}
+    assert problem["errors"] == {"parts": ["write at most 1000 items"]}
 
 
 def test_a_sentence_about_something_long_keeps_its_beginning_and_its_end() -> None:

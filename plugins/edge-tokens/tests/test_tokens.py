@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from marshmallow import ValidationError
 
 import edge.edge_tokens
+from edge_core import schemas
 from edge_core.errors import BadEntry, Conflict, NotFound, Unauthenticated
 from edge_core.session import EdgeSession
 from edge_server.testing.local_server import EdgeServer
 from edge_tokens.namespace import EdgeTokens
 from edge_tokens.token import Token
+from edge_tokens.wire import LONGEST_LIFE, CreateToken
 
 DAY = 24 * 3600
 
@@ -176,3 +179,19 @@ def test_a_request_sent_again_gives_the_same_token_another_value(edge_session: E
     with pytest.raises(Conflict, match="removed"):
         create()
     assert len(edge_session.tokens.list()) == 1
+
+
+def test_a_number_out_of_range_and_a_text_too_long_are_told_in_our_own_words() -> None:
+    refused = schemas.schema(CreateToken).validate({"expires_in": -5, "note": "x" * 2000, "scopes": ["read"] * 101})
+    assert refused == {
+        "expires_in": [f"write a number from 0 to {LONGEST_LIFE}"],
+        "note": ["write at most 200 characters"],
+        "scopes": ["write at most 100 items"],
+    }
+    assert schemas._within(1, None)(1) == 1
+    for least, most, sentence in (
+        (1, None, "write a number that is 1 or more"),
+        (None, -1, "write a number that is -1 or less"),
+    ):
+        with pytest.raises(ValidationError, match=f"^{sentence}$"):
+            schemas._within(least, most)(0)
