@@ -352,7 +352,7 @@ def test_overwriting_a_file_holds_no_more_than_the_limits(edge_server: EdgeServe
     assert api.files("POST", "/restore", json={"path": "a", "version": newest}).status_code == 200
 
 
-def test_what_is_too_large_to_be_kept_as_deleted_is_said_to_be_deleted_and_purged(
+def test_what_is_too_large_to_be_kept_as_deleted_names_the_way_out(
     edge_server: EdgeServer, api: Api
 ) -> None:
     api.upload("h", bytes(9 * MIB))
@@ -372,7 +372,7 @@ def test_what_is_too_large_to_be_kept_as_deleted_is_said_to_be_deleted_and_purge
     assert api.put("h", b"12345678").status_code == 201
 
 
-def test_what_does_not_fit_beside_the_deleted_is_told(edge_server: EdgeServer, api: Api) -> None:
+def test_what_does_not_fit_beside_the_deleted_names_both(edge_server: EdgeServer, api: Api) -> None:
     set_quota(edge_server, api.organization, 10)
     for _ in range(5):
         assert api.put("a", os.urandom(9)).status_code < 300

@@ -181,7 +181,7 @@ def test_a_request_sent_again_gives_the_same_token_another_value(edge_session: E
     assert len(edge_session.tokens.list()) == 1
 
 
-def test_a_number_out_of_range_and_a_text_too_long_are_told_in_our_own_words() -> None:
+def test_a_number_out_of_range_and_a_text_too_long_get_our_own_words() -> None:
     refused = schemas.schema(CreateToken).validate({"expires_in": -5, "note": "x" * 2000, "scopes": ["read"] * 101})
     assert refused == {
         "expires_in": [f"write a number from 0 to {LONGEST_LIFE}"],
