@@ -352,9 +352,7 @@ def test_overwriting_a_file_holds_no_more_than_the_limits(edge_server: EdgeServe
     assert api.files("POST", "/restore", json={"path": "a", "version": newest}).status_code == 200
 
 
-def test_what_is_too_large_to_be_kept_as_deleted_names_the_way_out(
-    edge_server: EdgeServer, api: Api
-) -> None:
+def test_what_is_too_large_to_be_kept_as_deleted_names_the_way_out(edge_server: EdgeServer, api: Api) -> None:
     api.upload("h", bytes(9 * MIB))
     set_quota(edge_server, api.organization, 2 * MIB)
     for answer in (api.put("h", b"12345678"), api.files("POST", "/uploads", json={"path": "h", "size": 8})):
