@@ -197,9 +197,7 @@ class Subject:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-            self._process = subprocess.Popen(
-                [sys.executable, str(SUBJECT), str(folder), str(port)], stderr=subprocess.PIPE
-            )
+            self._process = subprocess.Popen([sys.executable, str(SUBJECT), str(folder), str(port)], stderr=self._log)
             listener.settimeout(60)
             try:
                 self._connection, _ = listener.accept()
