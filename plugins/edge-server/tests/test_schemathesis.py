@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from edge_core.session import EdgeSession
+from edge_server.base import configuration
 from edge_server.identity import directory
 from edge_server.run import permission_table
 from edge_server.run.openapi import text
@@ -72,6 +73,9 @@ REASONS = {
 def server(tmp_path: Path) -> Iterator[EdgeServer]:
     """A server of the test's own, whose organizations may go."""
     own = EdgeServer(tmp_path / "data")
+    own.data.mkdir(mode=0o700)
+    # Wrong tokens are among the requests, and a fast machine makes thousands.
+    (own.data / configuration.FILE_NAME).write_text('[limits]\nfailures = "100000 per second"\n')
     own.start()
     yield own
     own.close()
