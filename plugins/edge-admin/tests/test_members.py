@@ -179,7 +179,7 @@ def test_who_has_a_token_accepts_with_it_and_gets_no_other(
     other = root.admin.add_organization(Organization(name=fresh("other"))).name
     ada, bob = person(lab), person(lab)
     code = root.admin.invite_to_organization(name_of(ada), roles=["developer"], organization_name=other)
-    with pytest.raises(Unauthenticated, match="token of theirs"):
+    with pytest.raises(Unauthenticated, match="a token of yours"):
         accept_invitation(edge_server.url, code)
     with pytest.raises(Forbidden, match="another user"):
         accept_invitation(edge_server.url, code, bob.config.api_token)

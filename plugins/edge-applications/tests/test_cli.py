@@ -334,7 +334,7 @@ def test_in_a_folder_the_id_can_be_left_out(run: Run, folder: Path, admin: EdgeS
     refused = run("remove", "--yes", by=admin)
     assert refused.exit_code == 2
     assert "APP_ID is missing; name the application" in refused.output
-    assert run("remove", by=admin).exit_code == 1  # nobody says yes
+    assert run("remove", by=admin).exit_code == 2  # nobody says yes
     assert admin.applications.list_application_ids() == ["viewer"]
 
 
@@ -350,7 +350,7 @@ def test_the_id_of_a_folder_needs_no_other_entry(run: Run, folder: Path, develop
 def test_nothing_is_removed_without_a_yes(run: Run, folder: Path, developer: EdgeSession) -> None:
     run("add", "viewer")
 
-    assert run("remove", "viewer").exit_code == 1
+    assert run("remove", "viewer").exit_code == 2
     assert developer.applications.list_application_ids() == ["viewer"]
 
 

@@ -13,10 +13,9 @@ plugin_api = 1
 
 @click.command()
 @output.json_option
-@click.pass_context
-def whoami(ctx: click.Context, as_json: bool) -> None:
+@click.pass_obj
+def whoami(open_session: OpenSession, as_json: bool) -> None:
     """Show the user of this token, and their organizations."""
-    open_session: OpenSession = ctx.obj
     with open_session() as edge:
         me = edge.whoami()
         current = edge.organization
@@ -29,7 +28,7 @@ def whoami(ctx: click.Context, as_json: bool) -> None:
         name, roles = organization.organization_name, ", ".join(organization.roles)
         output.line(f"{'*' if name == current else ' '} {name}: {organization.title} [{roles or 'member'}]")
     if me.token is not None:
-        _show(me.token, ctx.find_root().params.get("profile"))
+        _show(me.token, click.get_current_context().find_root().params.get("profile"))
 
 
 def _show(token: CurrentToken, profile: str | None) -> None:

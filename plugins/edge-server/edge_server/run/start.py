@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from edge_server import files
-from edge_server.base.problems import CannotStart
+from edge_server.base.problems import CannotStart, is_full
 from edge_server.data import database
 from edge_server.data.database import SERVER, Database
 from edge_server.data.declarative import Base
@@ -226,16 +226,26 @@ def purge(data: Path, organization: str | None = None) -> tuple[int, int]:
         cleaner = files.housekeeping_on(opened)
         dropped, noted = (0, 0), False
 
+        def note() -> None:
+            nonlocal noted
+            with opened.database.write(SERVER) as session:
+                about = {"organization": organization or ""}
+                operator_audit.note(session.connection(), operator_audit.PURGE, about, organizations)
+            noted = True
+
         def run() -> None:
-            nonlocal dropped, noted
+            nonlocal dropped
             if not noted:
-                # It goes in many transactions, so this is before the first one.
-                with opened.database.write(SERVER) as session:
-                    about = {"organization": organization or ""}
-                    operator_audit.note(session.connection(), operator_audit.PURGE, about, organizations)
-                noted = True
+                # It goes in many transactions, so this is before the first one, unless there is no room for it.
+                try:
+                    note()
+                except sa.exc.OperationalError as error:
+                    if not is_full(error):
+                        raise
             versions, freed = cleaner.purge(organization_id)
             dropped = dropped[0] + versions, dropped[1] + freed
+            if not noted:
+                note()
 
         cleaner.deleting(run)
         cleaner.reserve.keep()

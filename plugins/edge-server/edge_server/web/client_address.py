@@ -21,7 +21,7 @@ _HOSTS_OF_A_SITE = 64
 """Bits of an IPv6 network that one site has at the least, whose hosts choose the rest as they like (RFC 6177)."""
 
 
-class NetworkField(marshmallow.fields.Field[Network]):
+class NetworkField(marshmallow.fields.Field):  # type: ignore[type-arg]  # marshmallow 3's takes none
     """An address or a network, as text."""
 
     def _deserialize(self, value: Any, attr: str | None, *_: Any, **__: Any) -> Network:

@@ -53,7 +53,7 @@ FAILURES = Limit(
 LIMITS = (SEARCH, SIGNING, INVITING, FAILURES)
 
 
-class RateField(marshmallow.fields.Field[limits.RateLimitItem]):
+class RateField(marshmallow.fields.Field):  # type: ignore[type-arg]  # marshmallow 3's takes none
     """A rate, as text such as "100 per 10 seconds"."""
 
     def _deserialize(self, value: Any, attr: str | None, *_: Any, **__: Any) -> limits.RateLimitItem:
