@@ -62,7 +62,7 @@ class _Strict(marshmallow.Schema):
         return values
 
 
-class _List(marshmallow.fields.List[Any]):
+class _List(marshmallow.fields.List):  # type: ignore[type-arg]  # marshmallow 3's takes none
     """A list that is refused by its length before its items are looked at, and after `MOST_ERRORS` wrong ones.
 
     Args:
