@@ -7,7 +7,7 @@ import decimal
 import enum
 import functools
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import marshmallow
@@ -79,19 +79,7 @@ class _List(marshmallow.fields.List):  # type: ignore[type-arg]  # marshmallow 3
         if not isinstance(value, (list, tuple)):
             raise self.make_error("invalid")
         self._length(value)
-        items: list[Any] = []
-        errors: dict[Any, Any] = {}
-        for at, element in enumerate(value):
-            try:
-                items.append(self.inner.deserialize(element, **kwargs))
-            except ValidationError as error:
-                errors[at] = error.messages
-                if len(errors) == MOST_ERRORS:
-                    _say_what_is_left(errors, len(value) - at - 1)
-                    break
-        if errors:
-            raise ValidationError(errors)
-        return items
+        return _load_each(enumerate(value), len(value), lambda _, element: self.inner.deserialize(element, **kwargs))
 
 
 class _Dict(marshmallow.fields.Dict):
@@ -100,25 +88,30 @@ class _Dict(marshmallow.fields.Dict):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         if not isinstance(value, Mapping):
             raise self.make_error("invalid")
-        items: dict[Any, Any] = {}
-        errors: dict[Any, Any] = {}
-        for at, (key, element) in enumerate(value.items()):
-            try:
-                name = self.key_field.deserialize(key) if self.key_field else key
-                items[name] = self.value_field.deserialize(element, **kwargs) if self.value_field else element
-            except ValidationError as error:
-                errors[key] = error.messages
-                if len(errors) == MOST_ERRORS:
-                    _say_what_is_left(errors, len(value) - at - 1)
-                    break
-        if errors:
-            raise ValidationError(errors)
-        return items
+
+        def load(key: Any, element: Any) -> tuple[Any, Any]:
+            name = self.key_field.deserialize(key) if self.key_field else key
+            return name, self.value_field.deserialize(element, **kwargs) if self.value_field else element
+
+        return dict(_load_each(value.items(), len(value), load))
 
 
-def _say_what_is_left(errors: dict[Any, Any], left: int) -> None:
-    if left:
-        errors[SCHEMA] = [f"{left} more were not looked at."]
+def _load_each(elements: Iterable[tuple[Any, Any]], count: int, load: Callable[[Any, Any], Any]) -> list[Any]:
+    """What `load` makes of each key and element of a collection; after `MOST_ERRORS` wrong ones it goes no further."""
+    loaded: list[Any] = []
+    errors: dict[Any, Any] = {}
+    for at, (key, element) in enumerate(elements, 1):
+        try:
+            loaded.append(load(key, element))
+        except ValidationError as error:
+            errors[key] = error.messages
+            if len(errors) == MOST_ERRORS:
+                if at < count:
+                    errors[SCHEMA] = [f"{count - at} more were not looked at."]
+                break
+    if errors:
+        raise ValidationError(errors)
+    return loaded
 
 
 def _build_schema(cls: type[Record]) -> marshmallow.Schema:
