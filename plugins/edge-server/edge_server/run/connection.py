@@ -120,14 +120,9 @@ class Connection:
 
     def fill(self) -> bool:
         """Take what has come; False if the other side is gone."""
-        try:
-            received = self.socket.recv(_RECEIVED_AT_ONCE)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        self.received += received
-        return bool(received)
+        block = self._taken()
+        self.received += block or b""
+        return block is not None
 
     def has_header(self) -> bool:
         """Whether a whole header has come, or too much for one."""
@@ -165,14 +160,18 @@ class Connection:
 
     def discard(self) -> bool:
         """Throw away what has come; False once the other side is done."""
+        block = self._taken()
+        self.discardable -= len(block or b"")
+        return block is not None
+
+    def _taken(self) -> bytes | None:
+        """What has come, which may be nothing yet; None once nothing more comes."""
         try:
-            received = self.socket.recv(_RECEIVED_AT_ONCE)
+            return self.socket.recv(_RECEIVED_AT_ONCE) or None
         except BlockingIOError:
-            return True
+            return b""
         except OSError:
-            return False
-        self.discardable -= len(received)
-        return bool(received)
+            return None
 
     def flush(self) -> bool:
         """Send what there is to send, as far as the other side takes it; True if nothing is left.
