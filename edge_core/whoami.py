@@ -28,17 +28,22 @@ class CurrentToken(Record):
     renewable: bool = field(default=False, doc="Whether `edge login --renew` moves its end.")
 
 
-def end_hint(token: CurrentToken | None, profile: str | None = None) -> str | None:
+def end_hint(token: CurrentToken | None, profile: str | None = None, variable: str | None = None) -> str | None:
     """What to do about the end of a session's token; None if it is not near.
 
     Args:
         token: what the server tells of it; None where it does not.
         profile: name of the profile that has the token.
+        variable: the environment variable that has it instead, where no command can put another one.
     """
     if token is None or token.expires_at is None or token.expires_at - dt.datetime.now(dt.UTC) > NEAR:
         return None
-    renew_it = command_line(profile, "login --renew")
-    advice = f"renew it: {renew_it}" if token.renewable else "make a new one before that"
+    if variable is not None:
+        advice = f"make a new one before that, and set {variable} to it"
+    elif token.renewable:
+        advice = f"renew it: {command_line(profile, 'login --renew')}"
+    else:
+        advice = "make a new one before that"
     return f"This token expires {token.expires_at:%Y-%m-%d %H:%M}Z; {advice}"
 
 

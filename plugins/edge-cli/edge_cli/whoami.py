@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from edge_cli import output
+from edge_core.config import token_variables
 from edge_core.plugin import OpenSession
 from edge_core.whoami import CurrentToken, end_hint
 
@@ -37,6 +38,6 @@ def _show(token: CurrentToken, profile: str | None) -> None:
         output.line(f"token limited to {', '.join(token.scopes)}")
     if token.expires_at is not None:
         output.line(f"token expires {token.expires_at:%Y-%m-%d %H:%M}Z")
-    hint = end_hint(token, profile)
+    hint = end_hint(token, profile, next(iter(token_variables()), None))
     if hint is not None:
         output.note(hint)

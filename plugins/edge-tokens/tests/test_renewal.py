@@ -206,6 +206,13 @@ def test_a_near_end_brings_a_hint(
     assert end_hint(None) is None
 
 
+def test_a_token_of_the_environment_is_not_renewed_in_place() -> None:
+    end = dt.datetime.now(dt.UTC) + DAY
+    text = end_hint(CurrentToken("t1", expires_at=end, renewable=True), "five", "EDGE_API_TOKEN")
+    assert text is not None
+    assert text.endswith("; make a new one before that, and set EDGE_API_TOKEN to it")
+
+
 @pytest.mark.parametrize(("words", "named"), [((), ""), (("--profile", "five"), "--profile five ")])
 def test_whoami_names_the_profile_that_it_looked_at(
     profiles: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], named: str
