@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from alembic import command
 from sqlalchemy.orm import Session
 
-from edge_server.base.problems import Refusal, is_interrupted
+from edge_server.base.problems import is_interrupted
 from edge_server.data import budgets
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.declarative import Base
@@ -30,7 +30,7 @@ from edge_server.search import index, trigrams
 from edge_server.search.models import SearchName, SearchPlace, SearchTrigram, SearchWord
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web import work
-from edge_server.web.work import Slots
+from edge_server.web.engines import engines_of
 
 from .test_trigrams import TABLE
 from .trees import TREE
@@ -349,33 +349,13 @@ def test_names_that_were_not_looked_at_make_the_answer_partial(
         assert index.find(session, 1, "plate").partial
 
 
-def test_a_user_searches_twice_at_once_and_all_with_a_quarter_of_the_threads() -> None:
-    slots = Slots("you are searching")
-    with contextlib.ExitStack() as stack:
-        for _ in range(2):
-            stack.enter_context(slots.taken(1, 16))
-        with pytest.raises(Refusal, match="you are searching 2 times at once already") as raised, slots.taken(1, 16):
-            pass
-        assert (raised.value.status, raised.value.headers) == (429, {"Retry-After": "1"})
-        for _ in range(2):
-            stack.enter_context(slots.taken(2, 16))
-        with pytest.raises(Refusal, match="too many others") as raised, slots.taken(3, 16):
-            pass
-        assert (raised.value.status, raised.value.headers) == (503, {"Retry-After": "1"})
-    with slots.taken(1, 1), pytest.raises(Refusal, match="too many others"), slots.taken(2, 1):
-        pass
-    with slots.taken(1, 1):
-        pass
-
-
 def inside(server: EdgeServer) -> Any:
     return build(engines_at(server.data, Signer(b""), database=server.database))
 
 
-def test_while_searches_run_the_server_answers_and_refuses_more_of_them(
-    api: Api, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = inside(edge_server)
+@contextlib.contextmanager
+def searches(app: Any, api: Api, monkeypatch: pytest.MonkeyPatch, count: int) -> Iterator[None]:
+    """So many searches that run until the end of the block, and are answered then."""
     begun, go_on = threading.Semaphore(0), threading.Event()
 
     def slow(*_: object, **__: object) -> index.Matches:
@@ -384,22 +364,44 @@ def test_while_searches_run_the_server_answers_and_refuses_more_of_them(
         return index.Matches([], True)
 
     monkeypatch.setattr(index, "find", slow)
-    url, headers = f"/v1/orgs/{api.organization}/search?query=a", {"Authorization": f"Bearer {api.token}"}
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        running = [pool.submit(lambda: app.test_client().get(url, headers=headers)) for _ in range(2)]
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        running = [pool.submit(search_in, app, api) for _ in range(count)]
         try:
-            for _ in range(2):
+            for _ in range(count):
                 assert begun.acquire(timeout=60)
-            third = app.test_client().get(url, headers=headers)
-            assert (third.status_code, third.json["code"], third.headers["Retry-After"]) == (
-                429,
-                "busy",
-                "1",
-            )
-            assert app.test_client().get("/healthz").status_code == 200
+            yield
         finally:
             go_on.set()
-        assert [each.result().json for each in running] == [{"items": [], "next": None, "partial": True}] * 2
+        assert [each.result().json for each in running] == [{"items": [], "next": None, "partial": True}] * count
+
+
+def search_in(app: Any, api: Api) -> Any:
+    url, headers = f"/v1/orgs/{api.organization}/search?query=a", {"Authorization": f"Bearer {api.token}"}
+    return app.test_client().get(url, headers=headers)
+
+
+def test_while_searches_run_the_server_answers_and_refuses_more_of_them(
+    api: Api, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = inside(edge_server)
+    with searches(app, api, monkeypatch, 2):
+        third = search_in(app, api)
+        assert (third.status_code, third.json["code"], third.headers["Retry-After"]) == (429, "busy", "1")
+        assert app.test_client().get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(("threads", "at_once"), [(1, 1), (7, 1), (8, 2)])
+def test_all_searches_together_have_a_quarter_of_the_threads(
+    api: Api, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch, threads: int, at_once: int
+) -> None:
+    app = inside(edge_server)
+    engines_of(app).threads.count = threads
+    other = client(edge_server, None, api.organization)
+    other.token = edge_server.create_token(edge_server.create_user(organization=api.organization))
+    with searches(app, api, monkeypatch, at_once):
+        further = search_in(app, other)
+        assert (further.status_code, further.json["code"], further.headers["Retry-After"]) == (503, "busy", "1")
+    assert search_in(app, other).status_code == 200
 
 
 # --- the budget of any request

@@ -20,16 +20,23 @@ from edge_server.web.engines import Paths
 from edge_server.web.permissions import MEMBER
 from edge_server.web.rates import SEARCH
 from edge_server.web.routes import Routes
-from edge_server.web.work import Slots
+from edge_server.web.shares import Shares
 
 SECONDS = 3.0
 """How long a query may take."""
+
+AT_ONCE = 2
+"""Searches that a user may have running at a time; all users together have a quarter of the threads."""
 
 
 def routes(context: OwnContext) -> Routes:
     """Below ``/v1/orgs/<org>/search``."""
     routes = context.routes()
-    slots = Slots("you are searching")
+    running = Shares(
+        "you are searching {} times at once already; try again when one of them has ended",
+        "{} searches are running, which is all that may at a time; try again",
+        retry_after=1,
+    )
 
     @routes.operation("search", "GET", "", who=MEMBER, limit=SEARCH)
     @routes.arguments(SearchQuery.schema(), location="query")
@@ -47,7 +54,11 @@ def routes(context: OwnContext) -> Routes:
         # Names are kept in this form.
         text = unicodedata.normalize("NFC", query.query)
         organization_id = context.member().organization_id
-        with slots.taken(context.caller().id, context.engines.threads.count), context.read() as session:
+        at_once = max(1, context.engines.threads.count // 4)
+        with (
+            running.taken(context.caller().id, share=AT_ONCE, at_once=at_once),
+            context.read() as session,
+        ):
             matches, partial = index.find(session, organization_id, text, query.kind, seconds=SECONDS)
             if after is not None:
                 matches = [match for match in matches if match > after]

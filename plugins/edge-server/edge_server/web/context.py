@@ -92,9 +92,9 @@ class Context:
     def routes(self, prefix: str | None = None, *, group: str | None = None) -> Routes:
         """A group of addresses; ``/v1/orgs/<org>/NAME`` unless `prefix` says otherwise.
 
-        Its decorators are ``operation(id, method, address, who=, secret_answer=False, max_json=65536)``,
-        ``arguments(schema)``, ``response(status, schema)`` and ``merge_patch(record)``. A view gets
-        what its arguments are, then what its address names.
+        Its decorators are ``operation(id, method, address, who=, secret_answer=False, repeatable=False,
+        max_json=65536)``, ``arguments(schema)``, ``response(status, schema)`` and ``merge_patch(record)``.
+        A view gets what its arguments are, then what its address names.
 
         Args:
             prefix: what the addresses begin with.

@@ -7,15 +7,13 @@ may be reading; each user gets a share. Who may send a body at all was looked at
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Protocol, cast
 
 import flask
 
-from edge_server.base.problems import Refusal
+from edge_server.web.shares import Shares
 
 AT_ONCE = 64
 """Bodies that a process waits for at once."""
@@ -23,7 +21,7 @@ AT_ONCE = 64
 SHARE = 4
 """One user gets no more than one in so many."""
 
-RETRY_AFTER = "2"
+RETRY_AFTER = 2
 """Seconds."""
 
 NOBODY = 0
@@ -57,30 +55,19 @@ class Transfers:
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self.at_once = at_once
         self._share = max(1, at_once // SHARE)
-        self._lock = threading.Lock()
-        self._sending: collections.Counter[int] = collections.Counter()
+        self._shares = Shares(
+            "you are sending {} large bodies at once, which is what one user may; try again",
+            "{} large bodies are being sent at once, which is all that may; try again",
+            retry_after=RETRY_AFTER,
+        )
 
-    @contextlib.contextmanager
-    def of(self, user_id: int) -> Iterator[None]:
+    def of(self, user_id: int) -> contextlib.AbstractContextManager[None]:
         """Count a body of a user during the block.
 
         Raises:
             Refusal: the user sends as many as one may already, or all together do.
         """
-        with self._lock:
-            if self._sending[user_id] >= self._share:
-                detail = f"you are sending {self._share} large bodies at once, which is what one user may; try again"
-                raise Refusal(429, "busy", detail, {"Retry-After": RETRY_AFTER})
-            if self._sending.total() >= self.at_once:
-                detail = f"{self.at_once} large bodies are being sent at once, which is all that may; try again"
-                raise Refusal(503, "busy", detail, {"Retry-After": RETRY_AFTER})
-            self._sending[user_id] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._sending[user_id] -= 1
-                self._sending += collections.Counter()  # forgets those who send none
+        return self._shares.taken(user_id, share=self._share, at_once=self.at_once)
 
 
 def install(app: flask.Flask, transfers: Transfers) -> None:
