@@ -312,28 +312,32 @@ def commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tu
 COMMANDS = dict(commands(main.cli))
 
 
-def sample(schema: dict[str, Any]) -> Any:
-    """A value that fits a schema, in which every text is hostile."""
+def sample(schema: dict[str, Any], field: str = "") -> Any:
+    """A value that fits a schema, in which every text is hostile.
+
+    Each field has a text of its own, or one that may be in an error could not be told from a token, which may not.
+    """
     if "$ref" in schema:
-        return sample(DESCRIPTION["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+        return sample(DESCRIPTION["components"]["schemas"][schema["$ref"].rpartition("/")[2]], field)
     for several in ("anyOf", "oneOf", "allOf"):
         if several in schema:
-            return sample(next(choice for choice in schema[several] if choice != {"type": "object", "nullable": True}))
+            choice = next(choice for choice in schema[several] if choice != {"type": "object", "nullable": True})
+            return sample(choice, field)
     kind = schema.get("type")
     if kind == "array":
-        return [sample(schema["items"])]
+        return [sample(schema["items"], field)]
     if kind == "object":
-        fields = {name: sample(about) for name, about in schema.get("properties", {}).items()}
+        fields = {name: sample(about, name) for name, about in schema.get("properties", {}).items()}
         if "path" in fields:
             fields["kind"] = "file"  # of an entry, which the client looks at
         if "properties" not in schema:
-            fields[HOSTILE] = sample(schema.get("additionalProperties") or {"type": "string"})
+            fields[HOSTILE] = sample(schema.get("additionalProperties") or {"type": "string"}, field)
         return {**fields, **({"next": None} if "next" in fields else {})}
     if kind in ("integer", "number"):
         return 1
     if kind == "boolean":
         return True
-    return {"date-time": TIME, "date": TIME[:10], "decimal": "1"}.get(schema.get("format", ""), HOSTILE)
+    return {"date-time": TIME, "date": TIME[:10], "decimal": "1"}.get(schema.get("format", ""), HOSTILE + field)
 
 
 def describe(request: Request) -> tuple[int, Any]:
@@ -396,8 +400,7 @@ def test_no_field_of_any_answer_can_steer_the_terminal(
     # The tab stands between the columns of `edge sources list`; one in a name is escaped.
     assert [line for line in printed.split("\n") if not line.replace("\t", "").isprintable()] == []
     if "--json" in call and code == 0 and "owned" in printed:
-        assert "owned" in json.dumps(list(documents(printed)))
-        assert HOSTILE in set(texts(list(documents(printed))))
+        assert any(text.startswith(HOSTILE) for text in texts(list(documents(printed))))
 
 
 def documents(printed: str) -> Iterator[Any]:
