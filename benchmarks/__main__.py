@@ -2,7 +2,8 @@
 
 That is above twice its bar. Without names it is the first three, as slow clients take minutes.
 
-`python -m benchmarks growth [FILES ...]` prints another table, see `benchmarks.growth`.
+`python -m benchmarks growth [FILES ...]` and `python -m benchmarks server` print other tables, see
+`benchmarks.growth` and `benchmarks.server`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks import calls, growth, lists, slow_clients, startup
+from benchmarks import calls, growth, lists, server, slow_clients, startup
 from benchmarks.measuring import Row
 
 PARTS: dict[str, Callable[[], Iterable[Row]]] = {
@@ -28,6 +29,8 @@ def main() -> int:
     if parts[0] == "growth":
         growth.main([int(files) for files in parts[1:]] or growth.FILES)
         return 0
+    if parts[0] == "server":
+        return server.main(parts[1:])
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; warm\n")
     print("| row | what | bar | median (min..max) |")
     print("|---|---|---|---|")

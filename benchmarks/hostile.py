@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import json
-import os
 import random
 import statistics
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 import requests
 import sqlalchemy as sa
 
+from benchmarks.measuring import cpu_seconds
 from edge_server.data.database import SERVER
 from edge_server.data.declarative import new_uid
 from edge_server.files.models import Node
@@ -36,19 +36,6 @@ QUERY = "".join(random.Random(3).choices("ab", k=255))
 _JSON = {"Content-Type": "application/json"}
 
 Send = Callable[[str | None], requests.Response]
-
-
-def cpu_seconds(process: int) -> float:
-    """CPU time of a process and its children so far."""
-    ticks = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if process in (int(folder.name), int(fields[1])):
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def parts(count: int, wrong: int, *, bad: object) -> bytes:

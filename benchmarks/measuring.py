@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -81,3 +82,16 @@ def figures(code: str, *arguments: str, env: Mapping[str, str] | None = None) ->
         command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **env} if env else None
     )
     return json.loads(ran.stdout)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process, all its threads and children; Linux only."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(cpu_seconds, children(pid)))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started; Linux only."""
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for each in listed for child in each.read_text().split()]

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from benchmarks.measuring import Row
+from benchmarks.measuring import Row, cpu_seconds
 from tools.local_server import local_server
 
 EACH = 1000
@@ -252,16 +252,6 @@ def _milliseconds(connection: http.client.HTTPConnection, path: str, headers: di
     if answer.status != 200:
         raise http.client.HTTPException(str(answer.status))
     return 1000 * (time.perf_counter() - started)
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, all its threads and children."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    children = [
-        int(child) for listed in Path(f"/proc/{pid}/task").glob("*/children") for child in listed.read_text().split()
-    ]
-    return own + sum(map(cpu_seconds, children))
 
 
 # --- the table ------------------------------------------------------------------------------------
