@@ -59,6 +59,7 @@ class Database:
         path: the SQLite file; it is created when first used.
 
     Attributes:
+        before_write: called before a transaction that writes begins, and may wait for others.
         before_commit: called with each transaction that writes, as its last part.
     """
 
@@ -70,6 +71,7 @@ class Database:
         self.engine = sa.create_engine(url, hide_parameters=True, pool_size=16, max_overflow=-1)
         sa.event.listen(self.engine, "connect", _configure)
         sa.event.listen(self.engine, "begin", _begin)
+        self.before_write: Callable[[], None] = _nothing_before
         self.before_commit: Callable[[Session], None] = _nothing_more
         self._writing = self.engine.execution_options(write=True)
         self._writer = threading.Lock()
@@ -77,8 +79,12 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads: one unchanging view, and never a wait."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with self.reader() as session:
             yield session
+
+    def reader(self) -> Session:
+        """A session for a transaction that only reads, which begins with its first statement; the caller closes it."""
+        return Session(self.engine, expire_on_commit=False)
 
     @contextlib.contextmanager
     def write(self, organization_id: int) -> Iterator[Session]:
@@ -88,6 +94,7 @@ class Database:
             organization_id: whose data it touches; `SERVER` for what belongs to none, or to several.
                 SQLite has one writer, so that here they all wait for each other.
         """
+        self.before_write()
         with self._alone(), Session(self._writing, expire_on_commit=False) as session, session.begin():
             # The lock is taken here, not at the first statement: what a caller looks at in this
             # block is what is true until it commits.
@@ -132,6 +139,10 @@ class Database:
     def close(self) -> None:
         """Close the connections; before a fork, since SQLite's do not survive one."""
         self.engine.dispose()
+
+
+def _nothing_before() -> None:
+    pass
 
 
 def _nothing_more(_session: Session) -> None:

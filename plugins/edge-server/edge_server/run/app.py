@@ -23,7 +23,7 @@ from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
 from edge_server.run import server_routes
 from edge_server.search import index
-from edge_server.web import bodies, counting, engines, idempotency, permissions, subsystems, transfers, work
+from edge_server.web import bodies, counting, engines, idempotency, permissions, snapshot, subsystems, transfers, work
 from edge_server.web.client_address import ProxySettings, TrustedProxies
 from edge_server.web.description import describe
 from edge_server.web.engines import Engines, Threads
@@ -130,6 +130,7 @@ def build(parts: Engines, loaded: Sequence[Subsystem] | None = None) -> flask.Fl
     transfers.install(app, transfers.Transfers())
     app.after_request(bodies.drain)
     work.install(app)
+    snapshot.install(app, parts.database)
     app.before_request(refuse_unreadable_query)
     permissions.install(app)
     idempotency.install(app)

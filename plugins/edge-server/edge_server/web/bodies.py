@@ -13,7 +13,7 @@ from werkzeug.exceptions import ClientDisconnected
 
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, too_large
 from edge_server.data.store import BLOCK
-from edge_server.web import counting, permissions, transfers
+from edge_server.web import counting, permissions, snapshot, transfers
 
 DRAINED = 1 << 20
 """Bytes of a refused body that are read all the same, if its sender is known."""
@@ -43,6 +43,7 @@ def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
     size = 0
     expected = {name: digest for name, digest in digests.items() if digest is not None}
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
+    snapshot.end()
     try:
         with transfers.of(_sender()):
             while block := request.stream.read(min(BLOCK, limit + 1 - size)):
@@ -75,6 +76,7 @@ def whole() -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_much(limit)
     request.max_content_length = limit + 1
+    snapshot.end()
     try:
         with transfers.of(_sender()):
             raw = request.get_data()

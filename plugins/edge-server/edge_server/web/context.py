@@ -47,7 +47,17 @@ from edge_server.data.store import Store
 from edge_server.identity.models import Organization
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.sealing import Place
-from edge_server.web import answers, auditing, counting, idempotency, permissions, signers, throttling, updates
+from edge_server.web import (
+    answers,
+    auditing,
+    counting,
+    idempotency,
+    permissions,
+    signers,
+    snapshot,
+    throttling,
+    updates,
+)
 from edge_server.web.answers import Revised
 from edge_server.web.counting import Counter
 from edge_server.web.engines import Engines, Paths
@@ -279,7 +289,7 @@ class Context:
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads: one unchanging view, and never a wait."""
-        with self._engines.database.read() as session, self._fenced(session):
+        with self._reader() as session, self._fenced(session):
             yield session
 
     @contextlib.contextmanager
@@ -307,6 +317,11 @@ class Context:
         if not self._stored:
             raise ValueError(f"{self.name} keeps no content; name the column of its keys by context.stored(column)")
         return self._store
+
+    def _reader(self) -> Session:
+        """A session for a block that reads. What a plugin waited for before the block, it sees in it."""
+        snapshot.end()
+        return self._engines.database.reader()
 
     def _fenced(self, session: Session) -> AbstractContextManager[None]:
         """Keep a plugin's statements to its own tables during a block, so that a slip shows at once."""
@@ -561,6 +576,10 @@ class OwnContext(Context):
 
     def _keeping_to_own(self, run: Callable[Concatenate[Session, _P], _T]) -> Callable[Concatenate[Session, _P], _T]:
         return run
+
+    def _reader(self) -> Session:
+        """The request's own, in the first block of a request: the server's subsystems wait for nothing before that."""
+        return snapshot.take(self._engines.database)
 
     def _fenced(self, session: Session) -> AbstractContextManager[None]:
         """The server's subsystems refer to each other's tables by foreign keys, and join them."""

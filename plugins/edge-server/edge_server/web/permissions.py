@@ -24,7 +24,7 @@ from edge_server.data.database import SERVER
 from edge_server.identity import directory, token_scopes, token_values
 from edge_server.identity.models import Token
 from edge_server.identity.token_scopes import UNLIMITED, Scopes
-from edge_server.web import counting, throttling
+from edge_server.web import counting, snapshot, throttling
 from edge_server.web.engines import engines
 from edge_server.web.rates import Limit
 
@@ -317,9 +317,9 @@ def _authenticate(header: str | None) -> Caller:
         throttling.failed()
         raise _unauthenticated("the API token is mistyped or cut off; copy it again, or make a new one")
     if token_values.is_well_formed(value):
-        with engines().database.read() as session:
-            holder = directory.token_user(session, value)
-            ended = directory.expiry(session, value) if holder is None else None
+        session = snapshot.session()
+        holder = directory.token_user(session, value)
+        ended = directory.expiry(session, value) if holder is None else None
         if ended is not None:
             throttling.failed()
             raise _unauthenticated(
@@ -341,19 +341,19 @@ def _authenticate(header: str | None) -> Caller:
 
 def _member(organization_name: str, rule: Rule) -> Member:
     me = caller()
-    with engines().database.read() as session:
-        membership = directory.membership(session, me.id, organization_name)
-        appointing = False
-        if rule is APPOINTER and me.server_admin and (membership is None or not membership.admin):
-            organization = directory.find_organization(session, organization_name)
-            if (
-                organization is not None
-                and organization.status != directory.DELETING
-                and not directory.has_admin(session, organization.id)
-            ):
-                if membership is None:
-                    return Member(organization.id, developer=False, admin=False, appointing=True)
-                appointing = True
+    session = snapshot.session()
+    membership = directory.membership(session, me.id, organization_name)
+    appointing = False
+    if rule is APPOINTER and me.server_admin and (membership is None or not membership.admin):
+        organization = directory.find_organization(session, organization_name)
+        if (
+            organization is not None
+            and organization.status != directory.DELETING
+            and not directory.has_admin(session, organization.id)
+        ):
+            if membership is None:
+                return Member(organization.id, developer=False, admin=False, appointing=True)
+            appointing = True
     if membership is None:
         raise no_organization()
     return Member(

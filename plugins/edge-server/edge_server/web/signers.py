@@ -14,8 +14,7 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal
 from edge_server.identity.directory import DELETING
 from edge_server.identity.models import Membership, Organization, Token
-from edge_server.web import permissions
-from edge_server.web.engines import engines
+from edge_server.web import permissions, snapshot
 from edge_server.web.permissions import OF_AN_ORGANIZATION, Rule
 
 PARAMETER = "signer"
@@ -66,13 +65,13 @@ def require_standing(query: Mapping[str, str]) -> None:
         return
     token, *role = query[PARAMETER].split(".")
     values: dict[str, object] = {"token": token, "now": clock.now()}
-    with engines().database.read() as session:
-        if not role:
-            stands = session.scalar(_TOKEN, values) is not None
-        else:
-            values["membership"], rule = role
-            row = session.execute(_MEMBERSHIP, values).first()
-            stands = row is not None and permissions.allows(Rule(rule), row.developer, row.admin)
+    session = snapshot.session()
+    if not role:
+        stands = session.scalar(_TOKEN, values) is not None
+    else:
+        values["membership"], rule = role
+        row = session.execute(_MEMBERSHIP, values).first()
+        stands = row is not None and permissions.allows(Rule(rule), row.developer, row.admin)
     if not stands:
         raise Refusal(
             403,
