@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import secrets
 import sys
 import tempfile
 import time
@@ -201,7 +202,7 @@ def _fill(database: Database, organization: int, user: int, files: int) -> None:
             {
                 "id": version,
                 "uid": new_uid(),
-                "key": new_uid(),
+                "key": secrets.token_hex(20),
                 "organization_id": organization,
                 "size": SIZE,
                 "sha256": "0" * 64,

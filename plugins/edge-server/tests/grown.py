@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 
 import sqlalchemy as sa
 
@@ -71,7 +72,7 @@ def grow(
                 {
                     "id": version + n,
                     "uid": new_uid(),
-                    "key": new_uid(),
+                    "key": secrets.token_hex(20),
                     "organization_id": organization_id,
                     "size": SIZE,
                     "sha256": "0" * 64,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import random
+import secrets
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -97,7 +98,7 @@ def store(database: Database, size: int, created_at: dt.datetime, removed_at: dt
     with database.write(SERVER) as session:
         organization, user = ids(session)
         version = Version(
-            key=f"{size}-{created_at.timestamp()}",
+            key=secrets.token_hex(20),
             organization_id=organization,
             size=size,
             sha256="0" * 64,
@@ -226,7 +227,7 @@ def test_rows_of_versions_are_kept_until_their_last_month_is_closed(
         whole = session.scalars(sa.select(Version.id).where(Version.size == 4)).one()
         session.add(
             Upload(
-                key="x",
+                key="0a" * 20,
                 organization_id=organization,
                 path="x",
                 part_size=1,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +27,7 @@ from edge_server.data.database import SERVER, Database, NotMigrated
 from edge_server.data.declarative import Base
 from edge_server.data.migration import KEPT_BACKUPS, History, back_up, migrate, own_history
 from edge_server.files import tree
-from edge_server.files.models import Node
+from edge_server.files.models import Node, Version
 from edge_server.identity import directory
 from edge_server.identity.models import Organization
 from edge_server.keys.signing import Signer
@@ -35,6 +38,11 @@ from edge_server.web.permissions import Member
 from .postgresql import scratch_postgresql
 
 DAY = dt.datetime(2024, 2, 29, tzinfo=dt.UTC)
+
+# As the server makes them, where a number stands in.
+UID = "00000000-0000-4000-8000-{:012}"
+KEY = "{:040}"
+DIGEST = "0a" * 32
 
 
 @pytest.fixture
@@ -270,6 +278,9 @@ def fill(database: Database) -> None:
                 column.name: DAY if column.type.python_type is dt.datetime else values[column.type.python_type]
                 for column in table.columns
             }
+            if table.name == "versions":
+                made = {"uid": UID.format(1), "file_uid": UID.format(1), "key": KEY.format(1), "sha256": DIGEST}
+                row |= {name: value for name, value in made.items() if name in row}
             if table.name == "nodes":
                 row["parent_id"] = None
             connection.execute(table.insert().values(row))
@@ -381,9 +392,9 @@ def test_content_can_be_shared_in_a_filled_database_that_keeps_every_row(engine:
         versions = sa.Table("versions", sa.MetaData(), autoload_with=connection)
         row = connection.execute(sa.select(versions)).mappings().one()
         connection.execute(
-            versions.insert(), [{**row, "id": n, "uid": f"u{n}", "key": f"k{n:03}"} for n in range(2, 500)]
+            versions.insert(), [{**row, "id": n, "uid": UID.format(n), "key": KEY.format(n)} for n in range(2, 500)]
         )
-        connection.execute(sa.text("UPDATE nodes SET uid = 'file'"))
+        connection.execute(sa.text(f"UPDATE nodes SET uid = '{UID.format(7)}'"))
     before = contents(engine)
     assert all(before.values())
     assert is_unique(engine)
@@ -392,14 +403,14 @@ def test_content_can_be_shared_in_a_filled_database_that_keeps_every_row(engine:
     with engine.engine.connect() as connection:
         # The index has all keys.
         for n in (2, 250, 499):
-            assert connection.scalar(sa.text(f"SELECT id FROM versions WHERE \"key\" = 'k{n:03}'")) == n
+            assert connection.scalar(sa.text(f"SELECT id FROM versions WHERE \"key\" = '{KEY.format(n)}'")) == n
         # The old rows are as they were, in front of the new columns; and the newest version knows its file.
         for table, rows in before.items():
             columns = len(rows[0])
             after = connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY 1, 2")).all()
             assert sorted(tuple(each)[:columns] for each in after) == sorted(rows), table
         assert connection.execute(sa.text("SELECT id, file_uid FROM versions WHERE id < 3 ORDER BY id")).all() == [
-            (1, "file"),
+            (1, UID.format(7)),
             (2, None),
         ]
     move(engine, "0011")
@@ -408,16 +419,14 @@ def test_content_can_be_shared_in_a_filled_database_that_keeps_every_row(engine:
         table: sorted(rows) for table, rows in before.items()
     }
     assert is_unique(engine)
-    again = sa.text("UPDATE versions SET \"key\" = 'k002' WHERE id = 3")
+    again = sa.text(f"UPDATE versions SET \"key\" = '{KEY.format(2)}' WHERE id = 3")
     with pytest.raises(sa.exc.IntegrityError), engine.write_connection() as connection:
         connection.execute(again)
     move(engine, "0012")
     with engine.write_connection() as connection:
         connection.execute(again)
-        assert connection.execute(sa.text("SELECT id FROM versions WHERE \"key\" = 'k002' ORDER BY id")).all() == [
-            (2,),
-            (3,),
-        ]
+        shared = sa.text(f"SELECT id FROM versions WHERE \"key\" = '{KEY.format(2)}' ORDER BY id")
+        assert connection.scalars(shared).all() == [2, 3]
     with pytest.raises(RuntimeError, match="some files share their content with a copy"):
         move(engine, "0011")
     assert not is_unique(engine)
@@ -483,10 +492,81 @@ def test_lines_of_the_audit_learn_whose_they_are(engine: Database) -> None:
     move(engine, "0019")
 
 
+def fill_versions(database: Database) -> None:
+    """Fill the database, with a second version that no file and nobody's name goes with."""
+    fill(database)
+    with database.write_connection() as connection:
+        versions = sa.Table("versions", sa.MetaData(), autoload_with=connection)
+        row = connection.execute(sa.select(versions)).mappings().one()
+        connection.execute(versions.insert(), {**row, "id": 7, "uid": UID.format(7), "file_uid": None})
+
+
+def test_versions_take_half_the_bytes_and_keep_their_text(engine: Database) -> None:
+    move(engine, "0020")
+    fill_versions(engine)
+    before = contents(engine)
+    move(engine, "0021")
+    with engine.engine.connect() as connection:
+        stored = connection.execute(sa.text('SELECT uid, file_uid, "key", sha256 FROM versions ORDER BY id')).all()
+        lengths = [[None if value is None else len(value) for value in row] for row in stored]
+        assert lengths == [[16, 16, 20, 32], [16, None, 20, 32]]
+        columns = (Version.uid, Version.file_uid, Version.key, Version.sha256)
+        assert connection.execute(sa.select(*columns).order_by(Version.id)).all() == [
+            (UID.format(1), UID.format(1), KEY.format(1), DIGEST),
+            (UID.format(7), None, KEY.format(1), DIGEST),
+        ]
+        # What is not written as the server writes it is nobody's id.
+        for uid in ("", "x", f"{{{UID.format(7)}}}", UID.format(7).replace("-", ""), bytes(16).decode()):
+            assert connection.execute(sa.select(Version.id).where(Version.uid == uid)).all() == []
+        assert connection.scalar(sa.select(Version.id).where(Version.uid == UID.format(7))) == 7
+        inspector = sa.inspect(connection)
+        assert {key["name"] for key in inspector.get_foreign_keys("versions")} >= {"fk_versions_created_by"}
+        if engine.engine.dialect.name == "sqlite":
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").first() is None
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+    with pytest.raises(sa.exc.IntegrityError), engine.write_connection() as connection:
+        connection.execute(sa.update(Version).where(Version.id == 7).values(uid=UID.format(1)))
+    move(engine, "0020")
+    assert contents(engine) == before
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import sqlalchemy as sa
+from edge_server.data.database import Database
+from edge_server.data.migration import own_history
+
+database = Database(Path(sys.argv[1]))
+
+@sa.event.listens_for(database.engine, "before_cursor_execute")
+def kill(connection, cursor, statement, *_):
+    if statement.startswith("INSERT INTO versions "):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+own_history().upgrade(database)
+"""
+"""A migration that is killed when the old table is gone and the new one is empty."""
+
+
+def test_a_migration_that_is_killed_is_made_again(empty: Database) -> None:
+    move(empty, "0020")
+    fill_versions(empty)
+    before = contents(empty)
+    empty.close()
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(empty.path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert contents(empty) == before
+    assert empty.revision() == "0020"
+    move(empty, "0021")
+    with empty.engine.connect() as connection:
+        assert connection.scalars(sa.select(Version.uid).order_by(Version.id)).all() == [UID.format(1), UID.format(7)]
+
+
 def test_a_connection_that_is_open_meanwhile_sees_the_index(empty: Database) -> None:
     move(empty, "0011")
     fill(empty)
-    key = "SELECT id FROM versions WHERE key = 'x'"
+    key = f"SELECT id FROM versions WHERE key = '{KEY.format(1)}'"
     with contextlib.closing(sqlite3.connect(empty.path)) as other:
         for revision, index in (("0012", "ix_versions_key"), ("0011", "sqlite_autoindex_versions_2")):
             assert other.execute(key).fetchall() == [(1,)]

@@ -355,8 +355,8 @@ def fill(database: Database, parent: int, count: int, *, prefix: str = "file") -
         session.execute(
             sa.insert(Version),
             [
-                {"id": first + n, "key": new_uid(), "organization_id": 1, "size": 1, "sha256": "", "created_by": 1}
-                for n in range(count)
+                {"id": n, "key": f"{n:040}", "organization_id": 1, "size": 1, "sha256": "", "created_by": 1}
+                for n in range(first, first + count)
             ],
         )
         rows = [

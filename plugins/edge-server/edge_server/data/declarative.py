@@ -7,7 +7,7 @@ import secrets
 import uuid
 from typing import Any
 
-from sqlalchemy import DateTime, MetaData, String, Text, TypeDecorator
+from sqlalchemy import DateTime, LargeBinary, MetaData, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import BigInteger, Integer
 
@@ -36,6 +36,39 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+class HexBytes(TypeDecorator[str]):
+    """Hexadecimal text, in lower case, of which the database keeps the bytes: half as many."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> bytes | None:
+        return None if value is None else bytes.fromhex(value)
+
+    def process_result_value(self, value: bytes | None, dialect: Any) -> str | None:
+        return None if value is None else value.hex()
+
+
+class UidBytes(TypeDecorator[str]):
+    """What `new_uid` makes, of which the database keeps the 16 bytes.
+
+    Any other text is NULL there: nothing is equal to it, and a column that must have a value refuses it.
+    """
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> bytes | None:
+        try:
+            uid = uuid.UUID(value or "")
+        except ValueError:
+            return None
+        return uid.bytes if str(uid) == value else None
+
+    def process_result_value(self, value: bytes | None, dialect: Any) -> str | None:
+        return None if value is None else str(uuid.UUID(bytes=value))
 
 
 def new_uid() -> str:

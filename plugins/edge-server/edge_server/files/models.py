@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import BigInteger
 
 from edge_server.base import clock
-from edge_server.data.declarative import Base, ByteOrdered, RowId, new_uid
+from edge_server.data.declarative import Base, ByteOrdered, HexBytes, RowId, UidBytes, new_uid
 from edge_server.identity.models import User
 
 # Without the plus, which changes nothing, SQLite would take the index on version_id, and walk over the folders of all
@@ -59,11 +59,11 @@ class Version(Base):
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
-    key: Mapped[str] = mapped_column(String(64), index=True)
+    uid: Mapped[str] = mapped_column(UidBytes, unique=True, default=new_uid)
+    key: Mapped[str] = mapped_column(HexBytes, index=True)
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     size: Mapped[int] = mapped_column(BigInteger)
-    sha256: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(HexBytes)
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
     removed_at: Mapped[dt.datetime | None]
     collected_at: Mapped[dt.datetime | None]
@@ -72,7 +72,7 @@ class Version(Base):
     source_mtime_ns: Mapped[int | None] = mapped_column(BigInteger)
     # The file it is or was a version of, and where that was when it stopped being the newest: path of the folder
     # (empty for the root) and name.
-    file_uid: Mapped[str | None] = mapped_column(String(36))
+    file_uid: Mapped[str | None] = mapped_column(UidBytes)
     removed_folder: Mapped[str | None]
     removed_name: Mapped[str | None] = mapped_column(ByteOrdered)
 
