@@ -124,6 +124,82 @@ def test_a_writer_that_waits_too_long_finds_the_database_locked(
         pass
 
 
+@contextlib.contextmanager
+def always_read(database: Database) -> Iterator[None]:
+    """Somebody reads at every moment: one begins before the other ends."""
+    begun = [threading.Event(), threading.Event()]
+    over = threading.Event()
+
+    def read(own: threading.Event, other: threading.Event) -> None:
+        while not over.is_set():
+            with database.read() as session:
+                session.scalar(sa.select(sa.func.count()).select_from(Organization))
+                own.set()
+                other.wait(10)
+                other.clear()
+
+    threads = [threading.Thread(target=read, args=(begun[n], begun[1 - n])) for n in (0, 1)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for event in begun:
+            event.set()
+        for thread in threads:
+            thread.join()
+
+
+def write_much(database: Database, writes: int) -> None:
+    for _ in range(writes):
+        with database.write(SERVER) as session:
+            session.execute(sa.text("CREATE TABLE IF NOT EXISTS much (content BLOB)"))
+            session.execute(sa.text("INSERT INTO much VALUES (randomblob(100000))"))
+
+
+def test_the_log_is_bounded_while_there_is_always_a_reader(migrated: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LOG_SIZE", 1_000_000)
+    log = migrated.path.with_name(f"{migrated.path.name}-wal")
+    sizes = []
+    with always_read(migrated):
+        for _ in range(10):
+            write_much(migrated, 10)
+            sizes.append(log.stat().st_size)
+            assert migrated.checkpoint()
+            assert log.stat().st_size == 0
+    assert max(sizes) < 2_000_000
+
+
+def test_a_long_reader_holds_nobody_up_for_long_and_is_not_disturbed(
+    migrated: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOG_SIZE", 1_000_000)
+    monkeypatch.setattr(database, "LOG_PATIENCE", 0.01)
+    write_much(migrated, 1)
+    rows = sa.text("SELECT count(*) FROM much")
+    with migrated.read() as session:
+        assert session.scalar(rows) == 1
+        write_much(migrated, 20)
+        assert not migrated.checkpoint()
+        write_much(migrated, 1)
+        assert session.scalar(rows) == 1
+    assert migrated.checkpoint()
+    with migrated.read() as session:
+        assert session.scalar(rows) == 22
+
+
+def test_a_log_that_was_long_is_cut_when_it_begins_anew(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LOG_SIZE", 1_000_000)
+    with empty.write(SERVER) as session:
+        session.execute(sa.text("CREATE TABLE much (content BLOB)"))
+        session.execute(sa.text("INSERT INTO much VALUES (randomblob(20000000))"))
+    log = empty.path.with_name(f"{empty.path.name}-wal")
+    assert log.stat().st_size > 20_000_000
+    write_much(empty, 1)
+    assert log.stat().st_size == 1_000_000
+
+
 def test_a_transaction_that_raises_leaves_nothing(migrated: Database) -> None:
     with contextlib.suppress(RuntimeError), migrated.write(SERVER) as session:
         directory.create_organization(session, [tree.plant], "gone")
@@ -279,8 +355,8 @@ def fill(database: Database) -> None:
                 for column in table.columns
             }
             if table.name == "versions":
-                made = {"uid": UID.format(1), "file_uid": UID.format(1), "key": KEY.format(1), "sha256": DIGEST}
-                row |= {name: value for name, value in made.items() if name in row}
+                texts = {"uid": UID.format(1), "file_uid": UID.format(1), "key": KEY.format(1), "sha256": DIGEST}
+                row |= {name: value for name, value in texts.items() if name in row}
             if table.name == "nodes":
                 row["parent_id"] = None
             connection.execute(table.insert().values(row))
@@ -549,7 +625,7 @@ own_history().upgrade(database)
 """A migration that is killed when the old table is gone and the new one is empty."""
 
 
-def test_a_migration_that_is_killed_is_made_again(empty: Database) -> None:
+def test_a_migration_that_is_killed_begins_again(empty: Database) -> None:
     move(empty, "0020")
     fill_versions(empty)
     before = contents(empty)

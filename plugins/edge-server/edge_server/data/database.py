@@ -32,6 +32,12 @@ PLUGIN_TABLE = "alembic_version_"
 BUSY_TIMEOUT = 30_000
 """Milliseconds a transaction waits for another one's write lock."""
 
+LOG_SIZE = 64 << 20
+"""Bytes of the write-ahead log above which `checkpoint` empties it; its file keeps as many when it begins anew."""
+
+LOG_PATIENCE = 0.5
+"""Seconds that `checkpoint` waits for those who read, and lets those who write wait."""
+
 SERVER = 0
 """What a transaction names that writes what belongs to no organization, or to several; no organization has this id."""
 
@@ -123,6 +129,22 @@ class Database:
         finally:
             self._writer.release()
 
+    def checkpoint(self) -> bool:
+        """Empty the write-ahead log if it has grown large; False if somebody reads from it for long.
+
+        SQLite itself copies the log into the database after commits, and begins it anew only at a moment when
+        nobody reads. Where readers overlap there is none, and the log would grow as long as they do.
+        """
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if not log.exists() or log.stat().st_size <= LOG_SIZE:
+            return True
+        with contextlib.closing(sqlite3.connect(self.path, timeout=LOG_PATIENCE)) as connection:
+            # Most of it without a wait of anybody. Once all is copied, who begins to read needs no log.
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with self._alone():
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
     def revision(self, table: str = VERSION_TABLE) -> str | None:
         """The migration that the tables are at whose history is kept in `table`; None if there are none yet."""
         with self.engine.connect() as connection:
@@ -157,6 +179,7 @@ def _configure(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA journal_size_limit = {LOG_SIZE}")
     cursor.close()
     budgets.watch(connection)
 

@@ -12,7 +12,7 @@ import flask
 
 from edge_server import accounts, applications, billing, compute, files, search, secrets, sources
 from edge_server.base import audit, configuration, problems
-from edge_server.base.background import Background
+from edge_server.base.background import Background, Task
 from edge_server.data import database
 from edge_server.data.database import Database
 from edge_server.data.declarative import Base
@@ -46,6 +46,9 @@ OWN = (
     Own("billing", billing.server),
 )
 """The server's own subsystems."""
+
+CHECKPOINTS = 10.0
+"""Seconds between two looks at the size of the database's write-ahead log."""
 
 
 def engines_at(data: Path, signer: Signer, **others: Any) -> Engines:
@@ -92,6 +95,7 @@ def load(engines: Engines, *, plugins: bool = True) -> list[Subsystem]:
     Raises:
         CannotStart: one of them cannot be used.
     """
+    engines.background.add(Task("checkpoint", CHECKPOINTS, engines.database.checkpoint))
     return subsystems.load(engines, OWN, plugins=plugins)
 
 
