@@ -26,6 +26,7 @@ class PostgreSQL(Database):
 
     def __init__(self, url: sa.URL) -> None:
         self.engine = sa.create_engine(url)
+        self.before_write = lambda: None
         self.before_commit = lambda session: None
         self._writing = self.engine
 
