@@ -94,5 +94,6 @@ if TYPE_CHECKING:
     )
     from edge_tokens.namespace import EdgeTokens as EdgeTokens
     from edge_vfs.openers.opener import InexactWarning as InexactWarning
+    from edge_vfs.progress import TransferProgress as TransferProgress
 
 __getattr__, __dir__ = exports(__name__)

@@ -44,6 +44,7 @@ EXPORTS = {
         "Folder": "edge_files.folder",
         "File": "edge_files.file",
         "InexactWarning": "edge_vfs.openers.opener",
+        "TransferProgress": "edge_vfs.progress",
         "EdgeData": "edge_sources.namespace",
         "SQLConnection": "edge_sources.sql",
         "SQLTable": "edge_sources.sql",

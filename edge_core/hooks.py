@@ -18,8 +18,6 @@ A hook that only watches never breaks a call: what it raises is logged as a warn
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
     from edge_core.session import EdgeSession
 
 log = logging.getLogger("edge")
-
-TRANSFER_INTERVAL = 0.1
-"""Seconds between two events of one transfer."""
 
 hookspec = pluggy.HookspecMarker("edge")
 hookimpl = pluggy.HookimplMarker("edge")
@@ -117,7 +112,10 @@ class Specifications:
 
     @hookspec
     def edge_transfer(self, transfer: Transfer) -> None:
-        """Hear how far an upload or download has come, at most ten times a second, and of its success."""
+        """Hear how far a file has come, at most ten times a second for each call, and of each file's success.
+
+        Of a file, `done` never decreases, whatever threads send its parts.
+        """
 
     @hookspec
     def edge_session_opened(self, session: EdgeSession) -> None:
@@ -140,7 +138,6 @@ class Hooks:
         self._manager.add_hookspecs(Specifications)
         # One caller per plugin and hook, so that one plugin's failure is not the next one's.
         self._callers: dict[str, list[tuple[str, Any]]] = {}
-        self._times: dict[tuple[int, str, str], float] = {}
         if installed:
             registry = Registry("edge.hooks")
             for name in registry.names():
@@ -212,15 +209,7 @@ class Hooks:
                 log.warning("%s of the hook plugin %s failed with %s: %s", hook, name, type(error).__name__, error)
 
     def transfer(self, direction: str, path: str, done: int, total: int | None, *, finished: bool) -> None:
-        """Tell of a transfer, not more often than `TRANSFER_INTERVAL` says."""
-        key = threading.get_ident(), direction, path
-        now = time.monotonic()
-        if not finished and now - self._times.get(key, 0.0) < TRANSFER_INTERVAL:
-            return
-        if finished:
-            self._times.pop(key, None)
-        else:
-            self._times[key] = now
+        """Tell of a transfer; the caller sees to it that this is not too often."""
         self.tell("edge_transfer", transfer=Transfer(direction, path, done, total, finished))
 
     def _each(self, hook: str) -> Iterable[tuple[str, Any]]:

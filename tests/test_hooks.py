@@ -133,6 +133,26 @@ def test_transfers_are_reported_not_too_often_and_to_their_end(edge_session: Edg
         assert len(steps) > 1
 
 
+def test_each_file_of_a_folder_is_reported_to_its_end_and_the_call_not_too_often(
+    edge_session: EdgeSession, tmp_path: Path
+) -> None:
+    watcher = Watcher()
+    edge_session.hooks.register(watcher)
+    (tmp_path / "runs").mkdir()
+    for number in range(30):
+        (tmp_path / "runs" / f"{number:02}.bin").write_bytes(bytes(10))
+    began = time.monotonic()
+    edge_session.files.upload_folder("runs", tmp_path / "runs")
+    edge_session.files.download_folder("runs", tmp_path / "copy")
+    seconds = time.monotonic() - began
+    reports = [transfer for (transfer,) in watcher.of("transfer")]
+    ends = [(report.direction, report.path, report.done, report.total) for report in reports if report.finished]
+    assert sorted(ends) == [
+        (direction, f"runs/{number:02}.bin", 10, 10) for direction in ("download", "upload") for number in range(30)
+    ]
+    assert sum(not report.finished for report in reports) <= 10 * seconds + 2
+
+
 def test_a_transfer_that_fails_never_says_it_finished(edge_session: EdgeSession, tmp_path: Path) -> None:
     watcher = Watcher()
     edge_session.hooks.register(watcher)

@@ -98,6 +98,7 @@ PLUGINS = ["EDGE_DISABLE_PLUGINS", "EDGE_ENABLE_PLUGINS", "EDGE_STRICT_PLUGINS"]
 SETTINGS = [
     *itertools.chain(*ENVIRONMENT.values()),
     "EDGE_CONFIG_FILE",
+    "EDGE_PROGRESS",
     *PLUGINS,
     *(f"`{name}=`" for name in ARGUMENTS),
 ]

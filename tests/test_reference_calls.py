@@ -153,7 +153,7 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     import pandas
     from PIL import Image
 
-    from edge.api import File, Folder, InexactWarning, NotFound
+    from edge.api import File, Folder, InexactWarning, NotFound, TransferProgress
 
     edge = edge_session
     root = edge.files
@@ -219,7 +219,13 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
         ("/this/folder", [], ["image001.png"]),
     ]
     assert list(root.glob("**/*.png")) == ["this/folder/image001.png"]
-    root.download_folder("this", "copied")
+    reports: list[TransferProgress] = []
+    root.download_folder("this", "copied", progress=reports.append)
+    last = reports[-1]
+    assert (last.direction, last.path, last.phase) == ("download", "this", "completing")
+    assert (last.files, last.total_files, last.bytes, last.total_bytes) == (1, 1, len(picture.getvalue()), last.bytes)
+    assert (last.skipped_files, last.skipped_bytes, last.eta) == (0, 0, 0)
+    assert last.rate
     assert root.upload_folder("again", "copied").list() == ["folder"]
     use_content(root, "mydata.csv")
     with pytest.raises(NotFound, match="the upload cannot be found"):

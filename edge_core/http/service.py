@@ -195,7 +195,15 @@ class ServiceClient:
         return self._client._route(url)
 
     def transferred(self, direction: str, path: str, done: int, total: int | None, *, finished: bool = False) -> None:
-        """Let the hooks hear how far a file has come; cheap where there are none."""
+        """Let the hooks hear how far a file has come; call it at most ten times a second, and at the file's end.
+
+        Args:
+            direction: ``"upload"`` or ``"download"``.
+            path: path of the file.
+            done: bytes that went so far.
+            total: bytes in all; None if that is not known.
+            finished: whether all of it has arrived and was checked.
+        """
         hooks = self._client._hooks()
         if hooks is not None:
             hooks.transfer(direction, path, done, total, finished=finished)

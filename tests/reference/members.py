@@ -202,6 +202,13 @@ FILES = Section(
         Class(("edge.api.Folder",), SEEN, (*_FOLDER, *methods("versions restore uploads abort_upload", OURS))),
         Class(("edge.api.File",), SEEN, _FILE),
         Class(("edge.api.InexactWarning",), OURS),
+        Class(
+            ("edge.api.TransferProgress",),
+            OURS,
+            attributes(
+                "direction path phase files total_files bytes total_bytes skipped_files skipped_bytes rate eta", OURS
+            ),
+        ),
     ),
     openers=(
         Opener("file", "", SEEN),

@@ -65,7 +65,11 @@ def _marked(folder: Path) -> Wrong:
 @pytest.mark.parametrize(
     ("packages", "samples"),
     [
-        pytest.param(WITH_FILES, ["with_files.py", "misuse_of_files.py", "misuse.py", "records.py"], id="with-files"),
+        pytest.param(
+            WITH_FILES,
+            ["with_files.py", "misuse_of_files.py", "progress_shown.py", "misuse.py", "records.py"],
+            id="with-files",
+        ),
         pytest.param(
             WITH_SOURCES, ["files_opened.py", "files_saved.py", "misuse_of_openers.py", "sources.py"], id="with-sources"
         ),

@@ -34,6 +34,9 @@ _EXTRA = re.compile(r"Got unexpected extra arguments? \(.*\)", re.DOTALL)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """The option of commands that print JSON or text."""
 
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progress; without a terminal there is none.")
+"""The option of commands that show progress on standard error."""
+
 
 def printable(text: str) -> str:
     r"""The text on one line, with an escape for each character that a terminal would obey or not show.

@@ -9,7 +9,7 @@ import posixpath
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import click
 
@@ -23,6 +23,7 @@ from edge_files.store import OrganizationStore
 from edge_files.wire import Entry, FileVersion
 from edge_vfs import local_names, patterns
 from edge_vfs.advice import worded
+from edge_vfs.progress import FileTracker, Progress, Tracker
 
 plugin_api = 1
 
@@ -187,20 +188,36 @@ def url(open_session: OpenSession, paths: tuple[str, ...], expires_in: int) -> N
 
 @files.command()
 @click.argument("paths", nargs=-1, required=True)
+@output.quiet_option
 @click.pass_obj
-def cat(open_session: OpenSession, paths: tuple[str, ...]) -> None:
+def cat(open_session: OpenSession, paths: tuple[str, ...], quiet: bool) -> None:
     """Print the bytes of files to standard output, one after another."""
     with open_session() as edge:
         store = OrganizationStore(edge)
         matches, complete = _present(store, paths, files_only=True)
         for path, entry in matches:
-            _print_content(File(store, path, entry))
+            _print_content(store, path, entry, _progress(quiet))
     _exit(complete)
 
 
-def _print_content(file: File) -> None:
-    with file:
-        output.content(iter(lambda: file.read(1 << 20), b""))
+def _progress(quiet: bool) -> Progress:
+    """Return how progress is shown: by a bar on a terminal, or not at all."""
+    return False if quiet else None
+
+
+def _print_content(store: OrganizationStore, path: str, entry: Entry, progress: Progress) -> None:
+    # On a terminal that shows the content, a bar would be in its midst.
+    beside = False if sys.stdout.isatty() else progress
+    with Tracker("download", path, beside, store.progress) as tracker, File(store, path, entry) as file:
+        tracker.expect(entry.size)
+        with tracker.file(path, entry.size) as counted:
+            output.content(_blocks(file, counted))
+
+
+def _blocks(file: File, counted: FileTracker) -> Iterator[bytes]:
+    while block := file.read(1 << 20):
+        counted.add(len(block))
+        yield block
 
 
 @files.command()
@@ -210,6 +227,7 @@ def _print_content(file: File) -> None:
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file of the organization.")
 @click.option("--strict", is_flag=True, help="With -r, upload nothing if something in the folder cannot be uploaded.")
 @click.option("--portable", is_flag=True, help="With -r, download only names that every system can hold.")
+@output.quiet_option
 @click.pass_obj
 def cp(
     open_session: OpenSession,
@@ -219,6 +237,7 @@ def cp(
     no_overwrite: bool,
     strict: bool,
     portable: bool,
+    quiet: bool,
 ) -> None:
     """Copy files and folders to the organization, from it, or within it.
 
@@ -249,6 +268,7 @@ def cp(
         raise click.UsageError("--portable is for downloads; leave it out")
     if (strict or portable) and not recursive:
         raise click.UsageError(f"{'--strict' if strict else '--portable'} is for folders; add -r, or leave it out")
+    progress = _progress(quiet)
     with worded({"overwrite": "leave --no-overwrite out to replace it"}), open_session() as edge:
         store = OrganizationStore(edge)
         if up:
@@ -256,16 +276,16 @@ def cp(
             _check_folders(folders, recursive)
             for source, path in _targets(store, sources, _relative(target)):
                 if source in folders:
-                    edge.files.upload_folder(path, source, overwrite=not no_overwrite, strict=strict)
+                    edge.files.upload_folder(path, source, overwrite=not no_overwrite, strict=strict, progress=progress)
                 else:
                     content = sys.stdin.buffer if source == "-" else source
-                    edge.files.upload(path, content, overwrite=not no_overwrite)
+                    edge.files.upload(path, content, overwrite=not no_overwrite, progress=progress)
             return
         matches = _matches(store, sources)
         _check_folders([path for path, entry in matches if entry.kind == "folder"], recursive, target)
         if not down:
             for path, new_path in _targets(store, [path for path, _ in matches], _relative(target)):
-                edge.files.copy(path, new_path, recursive=recursive, overwrite=not no_overwrite)
+                edge.files.copy(path, new_path, recursive=recursive, overwrite=not no_overwrite, progress=progress)
             return
         if len(matches) > 1 and target != "-":
             if not os.path.isdir(target):
@@ -276,11 +296,12 @@ def cp(
         for path, entry in matches:
             if entry.kind == "folder":
                 folder = _local_folder(target, entry.name)
-                edge.files.download_folder(path, folder, names="portable" if portable else "local")
+                names: Literal["portable", "local"] = "portable" if portable else "local"
+                edge.files.download_folder(path, folder, names=names, progress=progress)
             elif target == "-":
-                _print_content(File(store, path, entry))
+                _print_content(store, path, entry, progress)
             else:
-                edge.files.download(path, target)
+                edge.files.download(path, target, progress=progress)
 
 
 def _check_folders(names: Iterable[str], recursive: bool, target: str = "") -> None:

@@ -32,6 +32,7 @@ from edge_files.wire import (
     StartUpload,
     Upload,
 )
+from edge_vfs.progress import Tracker
 from edge_vfs.source import Part
 from edge_vfs.store import Stat
 
@@ -83,26 +84,20 @@ class OrganizationStore(Namespace):
         self.http.transferred(direction, path, done, total, finished=finished)
 
     def write(self, path: str, source: edge_vfs.Source, /, *, overwrite: bool) -> None:
-        source.on_read = lambda done: self.progress("upload", path, done, source.size)
-        size = self._write(path, source, overwrite)
-        self.progress("upload", path, size, size, finished=True)
-
-    def _write(self, path: str, source: edge_vfs.Source, overwrite: bool) -> int:
-        """Send the content and return its size in bytes."""
         content = source.small(SMALL_CONTENT)
         if content is None:
-            return _Sender(self.http, path, source, overwrite).send()
+            _Sender(self.http, path, source, overwrite).send()
+            return
         digest = base64.b64encode(bytes.fromhex(source.sha256())).decode()
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
         params = {"path": path, "overwrite": overwrite, "source_mtime_ns": source.mtime_ns}
         with self.http.fetch("PUT", "/content", params=params, headers=headers, body=content) as answer:
             _check_stored(answer.json(), source.sha256())
-        return len(content)
 
     def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
         _check_kind(self.http.post("/folders", json=MakeFolder(path=path, exist_ok=exist_ok).to_dict()), "folder")
 
-    def move(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
+    def move(self, path: str, new_path: str, /, *, overwrite: bool, tracker: Tracker) -> None:
         _check_kind(self.http.post("/move", json=Move(path=path, new_path=new_path, overwrite=overwrite).to_dict()))
 
     def copy(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
@@ -125,7 +120,7 @@ class OrganizationStore(Namespace):
         """Drop an open upload and what was sent of it."""
         self.http.delete(f"/uploads/{upload}")
 
-    def delete(self, path: str, /, *, recursive: bool) -> None:
+    def delete(self, path: str, /, *, recursive: bool, tracker: Tracker) -> None:
         self.http.delete("/entry", params={"path": path, "recursive": recursive})
 
 
@@ -208,10 +203,11 @@ class _Sender:
         self._upload = Upload.from_answer(http.post("/uploads", json=start.to_dict()))
         self._addresses: dict[int, SignedPart] = {}
 
-    def send(self) -> int:
+    def send(self) -> None:
         here = f"/uploads/{self._upload.id}"
         try:
             parts = [self._send(n, part) for n, part in enumerate(self._source.parts(self._upload.part_size), 1)]
+            self._source.completing()
             done = CompleteUpload(sha256=self._source.sha256(), parts=parts)
             size = sum(part.size for part in parts)
             # The server reads all of the content to check it, and answers only then.
@@ -220,7 +216,6 @@ class _Sender:
         except BaseException:
             self._give_up(here)
             raise
-        return size
 
     def _send(self, n: int, part: Part) -> HeldPart:
         for fresh in (False, True):

@@ -14,6 +14,7 @@ from edge_core.session import EdgeSession
 from edge_files.cli import files as command
 from edge_files.folder import Folder
 from edge_files.store import OrganizationStore
+from edge_vfs import progress
 
 Run = Callable[..., Result]
 
@@ -169,3 +170,33 @@ def test_sizes_are_rounded_on_demand(run: Run, files: Folder) -> None:
     assert run("ls", "-lh", "b.csv").stdout.split()[0] == "5"
     assert run("ls", "-l", "big.bin").stdout.split()[0] == "1536"
     assert run("du", "-h", "big.bin").stdout.splitlines()[1].split() == ["1.5K", "1", "big.bin"]
+
+
+def test_copies_show_a_bar_on_standard_error_unless_they_are_quiet(
+    run: Run, files: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "BAR_BYTES", 0)
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    (tmp_path / "local").mkdir()
+    files.make_folder("up")
+    for name in "ab":
+        (tmp_path / "local" / name).write_bytes(bytes(1000))
+    copies = [
+        (("cp", "-r", "local", "edge:up"), "local: "),
+        (("cp", "local/a", "edge:a.bin"), "a.bin: "),
+        (("cp", "-r", "edge:up", "down"), "up: "),
+        (("cp", "edge:a.bin", "."), "a.bin: "),
+        (("cp", "edge:a.bin", "-"), "a.bin: "),
+        (("cat", "a.bin"), "a.bin: "),
+    ]
+    for arguments, _ in copies:
+        assert run(*arguments).stderr == "", "without a terminal"
+    monkeypatch.setattr(progress, "_is_terminal", lambda: True)
+    for arguments, bar in copies:
+        shown = run(*arguments)
+        assert shown.exit_code == 0
+        assert shown.stderr.lstrip("\r").startswith(bar), arguments
+        assert "100%" in shown.stderr
+        assert bar not in shown.stdout
+        assert run(*arguments, "--quiet").stderr == ""
+    assert run("cat", "a.bin", "-q").stdout_bytes == bytes(1000)

@@ -16,6 +16,7 @@ from edge_core.errors import AlreadyExists, BadEntry, BadResponse, Conflict, Not
 from edge_sources import s3_keys
 from edge_sources.s3_errors import status_of, translated
 from edge_vfs.openers.opener import warn
+from edge_vfs.progress import Tracker
 from edge_vfs.source import Source
 from edge_vfs.store import Stat
 
@@ -239,12 +240,10 @@ class BucketStore:
     def write(self, path: str, source: Source, /, *, overwrite: bool) -> None:
         _check(path, new=True)
         self._refuse_taken(path, file=overwrite)
-        source.on_read = lambda done: self.progress("upload", path, done, source.size)
         content = source.small(SMALL)
         if content is None:
-            size = self._write_parts(path, source)
+            self._write_parts(path, source)
         else:
-            size = len(content)
             with translated(s3_keys.named(path)):
                 self.client.put_object(
                     Bucket=self.bucket,
@@ -253,7 +252,6 @@ class BucketStore:
                     ContentMD5=_md5(content),
                     Metadata={DIGEST: source.sha256(), **_time_of(source)},
                 )
-        self.progress("upload", path, size, size, finished=True)
 
     def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
         _check(path, new=True)
@@ -262,7 +260,7 @@ class BucketStore:
             with translated(s3_keys.named(path)):
                 self.client.put_object(Bucket=self.bucket, Key=f"{path}/", Body=b"", ContentMD5=_md5(b""))
 
-    def move(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
+    def move(self, path: str, new_path: str, /, *, overwrite: bool, tracker: Tracker) -> None:
         _check(path)
         _check(new_path, new=True)
         stat = self.stat(path)
@@ -277,9 +275,14 @@ class BucketStore:
             return
         # Stores have no folders to move: every key is copied, then every key is deleted.
         prefix = f"{path}/"
-        keys = self._sizes(prefix)
+        keys: dict[str, int] = {}
+        for page in self.pages(prefix):
+            sizes = {key["Key"]: key["Size"] for key in page.get("Contents", ())}
+            keys.update(sizes)
+            tracker.expect(files=len(sizes))
         for key, size in keys.items():
             self._copy(key, new_path + key[len(path) :], marker=key.endswith("/") and not size)
+            tracker.done()
         self._delete_listed(prefix, keys, (), "moved")
 
     def copy(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
@@ -293,7 +296,7 @@ class BucketStore:
         if path != new_path:
             self._copy(path, new_path)
 
-    def delete(self, path: str, /, *, recursive: bool) -> None:
+    def delete(self, path: str, /, *, recursive: bool, tracker: Tracker) -> None:
         _check(path)
         if self.stat(path).kind == "file":
             with translated(s3_keys.named(path)):
@@ -304,9 +307,15 @@ class BucketStore:
             raise Conflict(
                 f"the folder {s3_keys.named(path)} is not empty; recursive=True deletes it and everything in it"
             )
-        keys = list(self.keys(prefix))
-        hidden = [key for key in keys if not s3_keys.is_within(key, prefix)]
-        self._delete_listed(prefix, set(keys).difference(hidden), hidden, "deleted")
+        keys: set[str] = set()
+        hidden: list[str] = []
+        for key in self.keys(prefix):
+            if s3_keys.is_within(key, prefix):
+                keys.add(key)
+                tracker.expect()
+            else:
+                hidden.append(key)
+        self._delete_listed(prefix, keys, hidden, "deleted", tracker)
         if hidden:
             warn(
                 f"{s3_keys.counted(hidden)} stay, as the folder {s3_keys.named(path)} cannot show them (a name would "
@@ -328,14 +337,13 @@ class BucketStore:
         if not folder and self._any_below(path):
             raise AlreadyExists(f"a folder /{path} exists already; choose another name")
 
-    def _write_parts(self, path: str, source: Source) -> int:
+    def _write_parts(self, path: str, source: Source) -> None:
         part_size = max(PART, -(-(source.size or 0) // 10_000))
         with translated(s3_keys.named(path)):
             upload = self.client.create_multipart_upload(Bucket=self.bucket, Key=path, Metadata=_time_of(source))[
                 "UploadId"
             ]
         place: dict[str, Any] = {"Bucket": self.bucket, "Key": path, "UploadId": upload}
-        size = 0
         parts: list[dict[str, Any]] = []
         try:
             for number, part in enumerate(source.parts(part_size), 1):
@@ -343,7 +351,7 @@ class BucketStore:
                 with translated(s3_keys.named(path)):
                     sent = self.client.upload_part(PartNumber=number, Body=body, ContentMD5=_md5(body), **place)
                 parts.append({"PartNumber": number, "ETag": sent["ETag"]})
-                size += len(body)
+            source.completing()
             with translated(s3_keys.named(path)):
                 self.client.complete_multipart_upload(MultipartUpload={"Parts": parts}, **place)
         except BaseException:
@@ -351,7 +359,6 @@ class BucketStore:
             with translated(s3_keys.named(path)):
                 self.client.abort_multipart_upload(**place)
             raise
-        return size
 
     def _copy(self, key: str, new_key: str, *, marker: bool = False) -> None:
         """Copy a key; `marker` tells that it is an empty object that marks a folder, which some stores do not copy."""
@@ -368,11 +375,14 @@ class BucketStore:
             kept = {name: head[name] for name in _KEPT if name in head}
             self.client.copy(source, self.bucket, new_key, ExtraArgs={**kept, "CopySourceIfMatch": head["ETag"]})
 
-    def _sizes(self, prefix: str) -> dict[str, int]:
-        """Return all keys that begin with `prefix`, and the bytes of each."""
-        return {key["Key"]: key["Size"] for page in self.pages(prefix) for key in page.get("Contents", ())}
-
-    def _delete_listed(self, prefix: str, keys: Collection[str], others: Collection[str], done: str) -> None:
+    def _delete_listed(
+        self,
+        prefix: str,
+        keys: Collection[str],
+        others: Collection[str],
+        done: str,
+        tracker: Tracker | None = None,
+    ) -> None:
         """Delete keys of a folder that were listed, and nothing else.
 
         Args:
@@ -380,11 +390,12 @@ class BucketStore:
             keys: the keys to delete.
             others: the other keys that were listed, which stay.
             done: what is done to the folder, for the sentences.
+            tracker: counts the keys that are deleted.
 
         Raises:
             Conflict: keys have appeared since, or could not be deleted.
         """
-        self._delete(keys)
+        self._delete(keys, tracker)
         # Stores with real folders list a folder as a key once it is empty, and then the folder that holds it.
         folders = s3_keys.folders_of(keys, prefix)
         left = set(self.keys(prefix)).difference(others)
@@ -405,7 +416,7 @@ class BucketStore:
         if left:
             raise Conflict(f"{s3_keys.counted(left)} could not be deleted; try again")
 
-    def _delete(self, keys: Collection[str]) -> None:
+    def _delete(self, keys: Collection[str], tracker: Tracker | None = None) -> None:
         descending = sorted(keys, reverse=True)
         together = [key for key in descending if not key.endswith("/") and s3_keys.is_xml(key)]
         failed: list[str] = []
@@ -414,6 +425,8 @@ class BucketStore:
             with translated(f"the bucket {self.bucket}"):
                 answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
             failed += [str(error.get("Key")) for error in answer.get("Errors", ())]
+            if tracker is not None:
+                tracker.done(len(batch))
         if failed:
             raise Conflict(f"{s3_keys.counted(failed)} could not be deleted; try again")
         # Some stores have real folders, which must be empty to be deleted: last, and the innermost first.
@@ -421,6 +434,8 @@ class BucketStore:
             if key.endswith("/") or not s3_keys.is_xml(key):
                 with translated(s3_keys.named(key)):
                     self.client.delete_object(Bucket=self.bucket, Key=key)
+                if tracker is not None:
+                    tracker.done()
 
 
 class Reader:

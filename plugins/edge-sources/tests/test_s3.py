@@ -30,6 +30,7 @@ from edge_core.errors import (
 from edge_sources import s3_store
 from edge_sources.connection import ConnectionStatus
 from edge_sources.s3 import S3Connection, S3File, S3Folder
+from edge_vfs import InexactWarning, TransferProgress, progress
 from edge_vfs.openers import UnreadableContent
 
 from .engines import Store, free_port
@@ -427,3 +428,26 @@ def test_the_time_of_a_local_file_is_kept(
     for seconds, nanoseconds in (("12", 12 * 10**9), ("1.5", 1_500_000_000), ("soon", None), ("1e9", None)):
         bucket.client().put_object(Bucket=bucket.bucket, Key="other", Body=b"x", Metadata={"mtime": seconds})
         assert root.stat("other").source_mtime_ns == nanoseconds
+
+
+def test_transfers_deletions_and_moves_are_counted(amazon: S3Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    monkeypatch.setattr(s3_store, "SMALL", 1 << 20)
+    monkeypatch.setattr(s3_store, "PART", 5 << 20)
+    root = amazon.root
+    reports: list[TransferProgress] = []
+    size = 12 << 20
+    root.upload("runs/a.bin", bytes(size), progress=reports.append)
+    assert [report.bytes for report in reports if report.phase == "sending"] == [5 << 20, 10 << 20, size]
+    assert [(report.phase, report.bytes) for report in reports[-2:]] == [("completing", size)] * 2
+    put(amazon, *(f"runs/{number}.txt" for number in range(1200)), "runs//odd")
+    reports.clear()
+    root.move("runs", "kept", progress=reports.append)
+    assert (reports[-1].direction, reports[-1].files, reports[-1].total_files) == ("move", 1202, 1202)
+    assert {report.phase for report in reports} == {"listing", "moving", "completing"}
+    reports.clear()
+    with pytest.warns(InexactWarning, match="1 key stays|stay"):
+        root.delete("kept", recursive=True, progress=reports.append)
+    deleting = [report.files for report in reports if report.phase == "deleting"]
+    assert deleting == [1000, 1201]
+    assert (reports[-1].files, reports[-1].total_files) == (1201, 1201), "the odd key stays"

@@ -13,6 +13,7 @@ from edge_core.errors import BadEntry, NotFound
 from edge_core.replacing import replacing
 from edge_vfs import local_names
 from edge_vfs.content import Check, Content
+from edge_vfs.progress import Tracker
 from edge_vfs.store import FileStore, KeepsSourceTime, Reader, Stat
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -24,14 +25,15 @@ BLOCK = 1 << 20
 """Bytes that are read and written at once."""
 
 
-def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path) -> None:
-    """Download a file with the time of its source, or else its own, and report the progress to the store.
+def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path, tracker: Tracker) -> None:
+    """Download a file with the time of its source, or else its own.
 
     Args:
         store: the store of the file.
         path: the file's path in the store.
         stat: the version to download.
         target: the local file to write or replace.
+        tracker: counts what the call downloads.
 
     Raises:
         ChecksumError: the received content is not what was uploaded; no file is left.
@@ -39,18 +41,18 @@ def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path) -> None
     """
     reader = store.reader(path, stat)
     content, check = Content(reader, stat), Check(stat)
-    with contextlib.closing(content):
+    with contextlib.closing(content), tracker.file(path, stat.size) as counted:
         with replacing(target) as file:
             while block := content.read(BLOCK):
                 check.see(content.position - len(block), block)
                 file.write(block)
-                store.progress("download", path, content.position, stat.size)
+                counted.add(len(block))
+            counted.completing()
             file.flush()
             if _BY_HANDLE:
                 _set_time(file.fileno(), _mtime_ns(reader, stat))
         if not _BY_HANDLE:
             _set_time(target, _mtime_ns(reader, stat))
-        store.progress("download", path, content.position, stat.size, finished=True)
 
 
 def _mtime_ns(reader: Reader, stat: Stat) -> int:
@@ -108,13 +110,16 @@ class Planned(NamedTuple):
     target: pathlib.Path
 
 
-def plan(store: FileStore, path: str, top: pathlib.Path, *, portable: bool) -> tuple[list[pathlib.Path], list[Planned]]:
+def plan(
+    store: FileStore, path: str, top: pathlib.Path, tracker: Tracker, *, portable: bool
+) -> tuple[list[pathlib.Path], list[Planned]]:
     """List a folder and everything in it, and check that all of it can be held locally; write nothing yet.
 
     Args:
         store: the store of the folder.
         path: the folder's path in the store.
         top: the local folder.
+        tracker: counts the files that are listed.
         portable: whether every system must be able to hold the names, and not only this one.
 
     Returns:
@@ -147,6 +152,7 @@ def plan(store: FileStore, path: str, top: pathlib.Path, *, portable: bool) -> t
             else:
                 check_ordinary(local)
                 files.append(Planned(place, entry, local))
+                tracker.expect(entry.size)
         _check_together(names, source, top if top.is_dir() else top.parent, portable=portable)
     return folders, files
 

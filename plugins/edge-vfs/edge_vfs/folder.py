@@ -29,6 +29,7 @@ from edge_core.errors import AlreadyExists, BadEntry, Conflict, EdgeError, NotFo
 from edge_vfs import download, local_names, local_tree, openers, patterns, table
 from edge_vfs.advice import advice
 from edge_vfs.file import File
+from edge_vfs.progress import Progress, Tracker
 from edge_vfs.source import Source
 from edge_vfs.store import CopyingStore, FileStore, Stat
 
@@ -273,7 +274,9 @@ class Folder(Generic[FileT]):
             )
         return file
 
-    def download(self, name: Name, localpath: str | os.PathLike[str] | None = None) -> pathlib.Path:
+    def download(
+        self, name: Name, localpath: str | os.PathLike[str] | None = None, *, progress: Progress = None
+    ) -> pathlib.Path:
         """Download a file; it appears under its final name only once it is complete and checked.
 
         It has the time of modification of the local file that was uploaded, to the nanosecond; if that is not
@@ -283,22 +286,26 @@ class Folder(Generic[FileT]):
             name: name or path of a file.
             localpath: the local file to write, or an existing folder to put it in; by default the
                 working folder. An existing file is replaced.
+            progress: as for `upload`.
 
         Returns:
             the local file's path.
 
         Raises:
+            MissingPackage: `progress` is True, and tqdm is not installed.
             NotFound: the file does not exist.
             BadEntry: `name` is a folder, or cannot be a local name.
             ChecksumError: the received content is not what was uploaded; no file is left.
             OSError: the local file cannot be written; no file is left.
         """
         path = self._join(name)
-        stat = self._store.stat(path)
-        if stat.kind == "folder":
-            raise BadEntry(f"{str(name)!r} is a folder; use download_folder")
-        target = download.target_of(stat.name, localpath)
-        download.fetch(self._store, path, stat, target)
+        with Tracker("download", path, progress, self._store.progress) as tracker:
+            stat = self._store.stat(path)
+            if stat.kind == "folder":
+                raise BadEntry(f"{str(name)!r} is a folder; use download_folder")
+            target = download.target_of(stat.name, localpath)
+            tracker.expect(stat.size)
+            download.fetch(self._store, path, stat, target, tracker)
         return target
 
     def download_folder(
@@ -307,6 +314,7 @@ class Folder(Generic[FileT]):
         localpath: str | os.PathLike[str] | None = None,
         *,
         names: Literal["local", "portable"] = "local",
+        progress: Progress = None,
     ) -> pathlib.Path:
         """Download a folder and everything in it; each file appears only once it is complete and checked.
 
@@ -319,11 +327,13 @@ class Folder(Generic[FileT]):
                 the same name in the working folder. Files of the same names are replaced, others stay.
             names: which names are accepted: with ``"local"`` those that this machine can hold there, with
                 ``"portable"`` only those that every system can, so that the local folder can be copied anywhere.
+            progress: as for `upload`, of all files together.
 
         Returns:
             the local folder's path.
 
         Raises:
+            MissingPackage: `progress` is True, and tqdm is not installed.
             NotFound: the folder does not exist.
             BadEntry: `name` is a file; a name in it cannot be a local name, or is the same as another there;
                 or a link is in a folder's place.
@@ -331,31 +341,39 @@ class Folder(Generic[FileT]):
             OSError: a local file cannot be written.
         """
         folder = self / name
-        if folder.stat().kind != "folder":
-            raise BadEntry(f"{str(name)!r} is a file; use download")
-        if names not in ("local", "portable"):
-            raise BadEntry(f'names must be "local" or "portable", not {names!r}')
-        portable = names == "portable"
-        if localpath is None:
-            local_names.check(folder.basename, portable=portable)
-        top = pathlib.Path(folder.basename if localpath is None else localpath)
-        if not top.is_dir():
-            local_names.check_folder(top)
-        folders, files = download.plan(self._store, folder._path, top, portable=portable)
-        if not top.is_dir():
-            local_names.make_folder(top)
-        for subfolder in folders:
-            local_names.make_folder(subfolder)
-        for done, file in enumerate(files):
-            try:
-                download.fetch(self._store, file.path, file.stat, file.target)
-            except BaseException as error:
-                local_tree.tell(error, f"{done} of {len(files)} files had been downloaded before {'/' + file.path!r}")
-                raise
+        with Tracker("download", folder._path, progress, self._store.progress) as tracker:
+            if folder.stat().kind != "folder":
+                raise BadEntry(f"{str(name)!r} is a file; use download")
+            if names not in ("local", "portable"):
+                raise BadEntry(f'names must be "local" or "portable", not {names!r}')
+            portable = names == "portable"
+            if localpath is None:
+                local_names.check(folder.basename, portable=portable)
+            top = pathlib.Path(folder.basename if localpath is None else localpath)
+            if not top.is_dir():
+                local_names.check_folder(top)
+            folders, files = download.plan(self._store, folder._path, top, tracker, portable=portable)
+            if not top.is_dir():
+                local_names.make_folder(top)
+            for subfolder in folders:
+                local_names.make_folder(subfolder)
+            for done, file in enumerate(files):
+                try:
+                    download.fetch(self._store, file.path, file.stat, file.target, tracker)
+                except BaseException as error:
+                    before = f"{done} of {len(files)} files had been downloaded before {'/' + file.path!r}"
+                    local_tree.tell(error, before)
+                    raise
         return top
 
     def upload_folder(
-        self, name: Name, localpath: str | os.PathLike[str], *, overwrite: bool = True, strict: bool = False
+        self,
+        name: Name,
+        localpath: str | os.PathLike[str],
+        *,
+        overwrite: bool = True,
+        strict: bool = False,
+        progress: Progress = None,
     ) -> Self:
         """Upload a local folder and everything in it, and return the folder on the server.
 
@@ -369,8 +387,10 @@ class Folder(Generic[FileT]):
             localpath: the local folder.
             overwrite: False refuses to replace a file.
             strict: True uploads nothing if there is something that cannot be uploaded.
+            progress: as for `upload`, of all files together.
 
         Raises:
+            MissingPackage: `progress` is True, and tqdm is not installed.
             AlreadyExists: a name is taken: by a file instead of a folder or the other way round, or by
                 a file while `overwrite` is False.
             BadEntry: a local name is not valid on the server, or the same as another there; or `strict` is
@@ -384,22 +404,25 @@ class Folder(Generic[FileT]):
             if top.exists():
                 raise NotADirectoryError(f"{str(top)!r} is not a folder; upload it with upload")
             raise FileNotFoundError(f"the local folder {str(top)!r} does not exist; check the path")
-        tree = local_tree.scan(top, normalized=self._normalizes_names)
-        if tree.skipped and strict:
-            raise BadEntry(f"{tree.sentence(top)}; nothing was uploaded: remove what is named, or {advice('strict')}")
-        if tree.skipped:
-            warnings.warn(f"{tree.sentence(top)}; skipped", UserWarning, stacklevel=2)
-        folder = self.make_folder(name, exist_ok=True)
-        for parts in tree.folders:
-            folder.make_folder("/".join(parts), exist_ok=True)
-        for done, file in enumerate(tree.files):
-            place = "/".join((*file.parts, file.name))
-            try:
-                folder.upload(place, file.path, overwrite=overwrite)
-            except BaseException as error:
-                before = f"{done} of {len(tree.files)} files had been uploaded before {file.path!r}"
-                local_tree.tell(error, before)
-                raise
+        with Tracker("upload", self._join(name), progress, self._store.progress) as tracker:
+            tree = local_tree.scan(top, tracker, normalized=self._normalizes_names)
+            if tree.skipped and strict:
+                sentence = tree.sentence(top)
+                raise BadEntry(f"{sentence}; nothing was uploaded: remove what is named, or {advice('strict')}")
+            if tree.skipped:
+                warnings.warn(f"{tree.sentence(top)}; skipped", UserWarning, stacklevel=2)
+            folder = self.make_folder(name, exist_ok=True)
+            for parts in tree.folders:
+                folder.make_folder("/".join(parts), exist_ok=True)
+            for done, file in enumerate(tree.files):
+                path = folder._join("/".join((*file.parts, file.name)))
+                try:
+                    with Source(file.path) as source:
+                        self._write(path, source, file.size, tracker, overwrite=overwrite)
+                except BaseException as error:
+                    before = f"{done} of {len(tree.files)} files had been uploaded before {file.path!r}"
+                    local_tree.tell(error, before)
+                    raise
         return folder
 
     def upload(
@@ -408,6 +431,7 @@ class Folder(Generic[FileT]):
         fileobj: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes],
         *,
         overwrite: bool = True,
+        progress: Progress = None,
     ) -> None:
         """Upload a file; it appears under its name only once it is complete and checked.
 
@@ -419,8 +443,12 @@ class Folder(Generic[FileT]):
             fileobj: a file object opened in binary mode, read from its current position; or the path
                 of a local file; or bytes.
             overwrite: False refuses to replace an existing file.
+            progress: True shows a bar, False none; None one on a terminal or in a notebook if there are more than
+                64 MiB or it takes longer than 2 s. A function is called with a `TransferProgress` at most ten times a
+                second; an fsspec ``Callback`` is told the bytes.
 
         Raises:
+            MissingPackage: `progress` is True, and tqdm is not installed.
             AlreadyExists: a folder has the name, or a file has it and `overwrite` is False.
             BadEntry: the name is not valid, or the file object stands at the end of its content, as after
                 writing to it; call its ``seek(0)`` first.
@@ -428,7 +456,13 @@ class Folder(Generic[FileT]):
             OSError: the local file cannot be opened.
         """
         path = self._join(name)
-        with Source(fileobj) as source, self._naming_taken(path, "file", advice("overwrite")):
+        with Tracker("upload", path, progress, self._store.progress) as tracker, Source(fileobj) as source:
+            tracker.expect(source.size)
+            self._write(path, source, source.size, tracker, overwrite=overwrite)
+
+    def _write(self, path: str, source: Source, size: int | None, tracker: Tracker, *, overwrite: bool) -> None:
+        """Write a file; `size` is what `tracker` expects of it."""
+        with self._naming_taken(path, "file", advice("overwrite")), tracker.file(path, size) as source.tracker:
             self._store.write(path, source, overwrite=overwrite)
 
     @overload
@@ -638,24 +672,27 @@ class Folder(Generic[FileT]):
             self._store.make_folder(path, exist_ok=exist_ok)
         return type(self)(self._store, path)
 
-    def move(self, name: Name, new_path: Name, *, overwrite: bool = False) -> None:
+    def move(self, name: Name, new_path: Name, *, overwrite: bool = False, progress: Progress = None) -> None:
         """Move a file or folder.
 
         Args:
             name: name or path of the file or folder.
             new_path: its new path from this folder, including the new basename; missing folders are made.
             overwrite: True replaces an existing file.
+            progress: as for `upload`; the files of a folder are counted, if the store moves them one after another.
 
         Raises:
+            MissingPackage: `progress` is True, and tqdm is not installed.
             NotFound: the file or folder does not exist.
             AlreadyExists: the new path is taken.
             Conflict: a folder would be moved into itself.
         """
-        self._move(self._join(name), self._join(new_path), overwrite=overwrite)
+        self._move(self._join(name), self._join(new_path), overwrite=overwrite, progress=progress)
 
-    def _move(self, path: str, new: str, *, overwrite: bool) -> None:
+    def _move(self, path: str, new: str, *, overwrite: bool, progress: Progress) -> None:
         try:
-            self._store.move(path, new, overwrite=overwrite)
+            with Tracker("move", path, progress) as tracker:
+                self._store.move(path, new, overwrite=overwrite, tracker=tracker)
         except AlreadyExists as error:
             kind = self._kind(path)
             if kind == "folder" and self._kind(new) == "folder":
@@ -665,7 +702,15 @@ class Folder(Generic[FileT]):
                 self._name_taken(error, new, kind, advice("overwrite"))
             raise
 
-    def copy(self, name: Name, new_path: Name, *, recursive: bool = False, overwrite: bool = False) -> None:
+    def copy(
+        self,
+        name: Name,
+        new_path: Name,
+        *,
+        recursive: bool = False,
+        overwrite: bool = False,
+        progress: Progress = None,
+    ) -> None:
         """Copy a file or folder within the store, which moves no bytes through this machine.
 
         A copy has the time of the local file that was uploaded. Everything in a folder is listed before the first
@@ -677,8 +722,10 @@ class Folder(Generic[FileT]):
             recursive: True copies a folder and everything in it.
             overwrite: True replaces an existing file; of an existing folder, the files of the same names, while
                 others stay.
+            progress: as for `upload`; the files of a folder are counted.
 
         Raises:
+            MissingPackage: `progress` is True, and tqdm is not installed.
             NotFound: the file or folder does not exist.
             AlreadyExists: the new path is taken.
             Conflict: a folder would be copied into itself.
@@ -687,23 +734,25 @@ class Folder(Generic[FileT]):
         path, new = self._join(name), self._join(new_path)
         if not isinstance(self._store, CopyingStore):
             raise BadEntry("this store cannot copy; download the file and upload it under the new name")
-        if self._store.stat(path).kind == "file":
-            with self._naming_taken(new, "file", advice("overwrite")):
-                self._store.copy(path, new, overwrite=overwrite)
-            return
-        if not recursive:
-            raise BadEntry(f"{str(name)!r} is a folder; recursive=True copies it and everything in it")
-        if f"{new}/".startswith(f"{path}/"):
-            raise Conflict(f"{'/' + path!r} cannot be copied into itself; choose a path outside of it")
-        self._copy_folder(self._store, path, new, overwrite=overwrite)
+        with Tracker("copy", path, progress) as tracker:
+            if self._store.stat(path).kind == "file":
+                with self._naming_taken(new, "file", advice("overwrite")):
+                    self._store.copy(path, new, overwrite=overwrite)
+                return
+            if not recursive:
+                raise BadEntry(f"{str(name)!r} is a folder; recursive=True copies it and everything in it")
+            if f"{new}/".startswith(f"{path}/"):
+                raise Conflict(f"{'/' + path!r} cannot be copied into itself; choose a path outside of it")
+            self._copy_folder(self._store, path, new, tracker, overwrite=overwrite)
 
-    def _copy_folder(self, store: CopyingStore, path: str, new: str, *, overwrite: bool) -> None:
+    def _copy_folder(self, store: CopyingStore, path: str, new: str, tracker: Tracker, *, overwrite: bool) -> None:
         folders: builtins.list[str] = []
         files: builtins.list[str] = []
         for folder, _, names in type(self)(self._store).walk(path):
             below = folder._path[len(path) :]
             folders.append(below)
             files += [f"{below}/{file}" for file in names]
+            tracker.expect(files=len(names))
         for below in folders:
             with self._naming_taken(new + below, "folder", advice("merge")):
                 self._store.make_folder(new + below, exist_ok=overwrite or below != "")
@@ -711,39 +760,44 @@ class Folder(Generic[FileT]):
             try:
                 with self._naming_taken(new + below, "file", advice("overwrite")):
                     store.copy(path + below, new + below, overwrite=overwrite)
+                tracker.done()
             except BaseException as error:
                 before = f"{done} of {len(files)} files had been copied before {'/' + path + below!r}"
                 local_tree.tell(error, before)
                 raise
 
-    def rename(self, name: Name, new_name: str, *, overwrite: bool = False) -> None:
+    def rename(self, name: Name, new_name: str, *, overwrite: bool = False, progress: Progress = None) -> None:
         """Rename a file or folder within its folder; raises like `move`.
 
         Args:
             name: name or path of the file or folder.
             new_name: its new basename.
             overwrite: True replaces an existing file.
+            progress: as for `move`.
         """
         if "/" in new_name or not new_name:
             raise BadEntry(f"{new_name!r} is not a name; to change the folder as well, use move")
         path = self._join(name)
         parent, slash, _ = path.rpartition("/")
-        self._move(path, f"{parent}{slash}{new_name}", overwrite=overwrite)
+        self._move(path, f"{parent}{slash}{new_name}", overwrite=overwrite, progress=progress)
 
-    def delete(self, name: Name, *, recursive: bool = False) -> None:
+    def delete(self, name: Name, *, recursive: bool = False, progress: Progress = None) -> None:
         """Delete a file or folder.
 
         Args:
             name: name or path.
             recursive: True deletes a folder and everything in it.
+            progress: as for `upload`; the files of a folder are counted, if the store deletes them one after another.
 
         Raises:
+            MissingPackage: `progress` is True, and tqdm is not installed.
             NotFound: the file or folder does not exist.
             Conflict: the folder is not empty, and `recursive` is False.
         """
         path = self._join(name)
         try:
-            self._store.delete(path, recursive=recursive)
+            with Tracker("delete", path, progress) as tracker:
+                self._store.delete(path, recursive=recursive, tracker=tracker)
         except Conflict as error:
             if error.code == "not_empty":
                 error.args = (f"the folder {path!r} is not empty; {advice('recursive')}",)

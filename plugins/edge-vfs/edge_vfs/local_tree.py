@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from edge_core.errors import BadEntry, EdgeError
 from edge_vfs.local_names import MAX_BYTES
+from edge_vfs.progress import Tracker
 
 NAMED = 50
 """Maximum number of entries that a sentence names."""
@@ -23,11 +24,13 @@ class LocalFile(NamedTuple):
         parts: its folder below the uploaded one.
         name: its name.
         path: where it is.
+        size: bytes.
     """
 
     parts: tuple[str, ...]
     name: str
     path: str
+    size: int
 
 
 class LocalTree(NamedTuple):
@@ -51,11 +54,12 @@ class LocalTree(NamedTuple):
         return f"{count} of {str(top)!r} cannot be uploaded: {named}{more}"
 
 
-def scan(top: pathlib.Path, *, normalized: bool) -> LocalTree:
+def scan(top: pathlib.Path, tracker: Tracker, *, normalized: bool) -> LocalTree:
     """Look at a local folder and everything in it; links to folders are skipped.
 
     Args:
         top: the local folder.
+        tracker: counts the files that are to be uploaded.
         normalized: whether the store takes names for the same that differ only in Unicode's normal form.
 
     Raises:
@@ -81,7 +85,8 @@ def scan(top: pathlib.Path, *, normalized: bool) -> LocalTree:
             elif not os.access(path, os.R_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
             else:
-                tree.files.append(LocalFile(parts, name, path))
+                tree.files.append(LocalFile(parts, name, path, os.path.getsize(path)))
+                tracker.expect(tree.files[-1].size)
     return tree
 
 

@@ -12,11 +12,12 @@ import os
 import stat
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Any, cast
 
 from edge_core.errors import BadEntry, EdgeError
+from edge_vfs.progress import FileTracker
 
 _TEXT = "the file object gives text; open it in binary mode, as in open(path, 'rb')"
 
@@ -35,7 +36,7 @@ class Source:
         size: bytes still to read, or None if only reading will tell.
         mtime_ns: when the local file was last modified if a path was given, in nanoseconds since 1970 in UTC;
             None if another object was given, or if no integer of 64 bits can hold it.
-        on_read: called after each read with the number of bytes read so far.
+        tracker: counts the bytes as they are read; None if nobody wants to know.
 
     Raises:
         BadEntry: the file object stands at the end of its content, so that nothing would be uploaded.
@@ -45,8 +46,7 @@ class Source:
     """
 
     def __init__(self, fileobj: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> None:
-        self.on_read: Callable[[int], None] = lambda done: None
-        self._done = 0
+        self.tracker: FileTracker | None = None
         self._owned = False
         self.mtime_ns: int | None = None
         if isinstance(fileobj, (str, os.PathLike)):
@@ -101,7 +101,7 @@ class Source:
         if self.size is not None and len(content) < self.size:
             raise _changed()
         self._hash.update(content)
-        self.on_read(len(content))
+        self._count(len(content))
         return content
 
     def parts(self, size: int) -> Iterator[Part]:
@@ -125,7 +125,15 @@ class Source:
     def _send(self, part: Part) -> Iterator[Part]:
         yield part
         self._hash = part.whole
-        self._done += len(part)
+
+    def completing(self) -> None:
+        """Say that all of the content was sent, and that the store is about to confirm it."""
+        if self.tracker is not None:
+            self.tracker.completing()
+
+    def _count(self, size: int) -> None:
+        if self.tracker is not None:
+            self.tracker.add(size)
 
     def sha256(self) -> str:
         """Return the hexadecimal SHA-256 of all that was read so far."""
@@ -169,13 +177,15 @@ class Part:
         self._source = source
         self._file = file
         self._start = start
-        self._length = length
+        self._length = self._left = length
         self.rewind()
 
     def rewind(self) -> None:
         """Start again from the first byte, for a request that is sent again."""
         self._file.seek(self._start)
-        self._left = self._length
+        if self._left < self._length:
+            self._source._count(self._left - self._length)
+            self._left = self._length
         self._hash = hashlib.sha256()
         self.whole = self._source._hash.copy()
 
@@ -194,7 +204,7 @@ class Part:
         self._left -= len(block)
         self._hash.update(block)
         self.whole.update(block)
-        self._source.on_read(self._source._done + self._length - self._left)
+        self._source._count(len(block))
         return block
 
     def sha256(self) -> str:

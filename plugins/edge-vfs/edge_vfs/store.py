@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
+from edge_vfs.progress import Tracker
 from edge_vfs.source import Source
 
 
@@ -124,7 +125,8 @@ class FileStore(Protocol):
         """Store the content of `source` as a file, which appears only once it is complete.
 
         A store that keeps the times of sources stores `Source.mtime_ns` beside its own time. Missing
-        folders are made. A file is replaced only if `overwrite` is True, a folder never.
+        folders are made. A file is replaced only if `overwrite` is True, a folder never. A store that has to
+        wait once all was sent, calls `Source.completing` before it does.
         """
         ...
 
@@ -132,16 +134,20 @@ class FileStore(Protocol):
         """Make a folder, including missing parents; an existing folder is an error unless `exist_ok` is True."""
         ...
 
-    def move(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
+    def move(self, path: str, new_path: str, /, *, overwrite: bool, tracker: Tracker) -> None:
         """Move a file or folder; missing folders are made, and a file is replaced only if `overwrite` is True.
+
+        A store that moves the files of a folder one after another counts them on `tracker`; others leave it alone.
 
         Raises:
             Conflict: a folder would be moved into itself.
         """
         ...
 
-    def delete(self, path: str, /, *, recursive: bool) -> None:
+    def delete(self, path: str, /, *, recursive: bool, tracker: Tracker) -> None:
         """Delete a file or folder, and with `recursive` everything in the folder.
+
+        A store that deletes the files of a folder one after another counts them on `tracker`; others leave it alone.
 
         Raises:
             Conflict: the folder is not empty, and `recursive` is False.
@@ -149,13 +155,16 @@ class FileStore(Protocol):
         ...
 
     def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:
-        """Take note of the progress of an upload or download; called often, so report only some of the calls.
+        """Take note of the progress of an upload or download.
+
+        Called at most ten times a second for each call of a folder, and at the end of each file; of a file `done`
+        never decreases.
 
         Args:
             direction: ``"upload"`` or ``"download"``.
             path: path of the file.
             done: bytes transferred so far.
             total: bytes in all, or None if that is not known.
-            finished: True for the last call.
+            finished: True once, when all of the file has arrived and was checked.
         """
         ...

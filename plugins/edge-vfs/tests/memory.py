@@ -34,3 +34,6 @@ class MemoryStore:
         if path in self.contents and not overwrite:
             raise AlreadyExists(f"{path} exists")
         self.contents[path] = b"".join(part.read() for part in source.parts(1 << 20))
+
+    def progress(self, *_: Any, **__: Any) -> None:
+        pass

@@ -66,6 +66,9 @@ class Store:
     def reader(self, path: str, stat: Any, /) -> Reader:
         return self.content_reader
 
+    def progress(self, *_: Any, **__: Any) -> None:
+        pass
+
 
 class Tree(Store):
     """A tree of files in memory, by their paths; `requests` counts what it is asked for."""
