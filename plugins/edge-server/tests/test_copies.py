@@ -17,10 +17,10 @@ from edge_server.billing import usage
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import migrate, own_history
 from edge_server.data.store import FolderStore
-from edge_server.files import fsck, housekeeping, quotas, tree
+from edge_server.files import fsck, housekeeping, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Version
-from edge_server.files.quotas import Limits
+from edge_server.files.queries import NewVersion
 from edge_server.identity import directory
 from edge_server.identity.models import User
 from edge_server.testing.local_server import EdgeServer
@@ -414,11 +414,10 @@ class Kept:
         self.key = self.store.new_key()
         self.store.write(self.key, [b"kept"])
         with database.write(SERVER) as session:
-            version = Version(
-                key=self.key, organization_id=self.organization_id, size=4, sha256="0" * 64, created_by=self.user_id
-            )
-            TREE.put_version(session, self.organization_id, ("a",), version, overwrite=True)
-            self.uid = version.uid
+            content = NewVersion(self.key, 4, "0" * 64, clock.now(), self.user_id)
+            file = TREE.put(session, self.organization_id, ("a",), content, overwrite=True)
+            assert file.version is not None
+            self.uid = file.version
             TREE.remove(session, self.organization_id, ("a",), recursive=False)
 
     @contextlib.contextmanager
@@ -433,7 +432,7 @@ class Kept:
         """Whether the file is there, with its content."""
         with self.database.read() as session:
             node = tree.get(session, self.organization_id, ("a",))
-            return node.version is not None and self.store.size(node.version.key) == 4
+            return node.key is not None and self.store.size(node.key) == 4
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -516,7 +515,7 @@ def test_many_copies_while_everything_is_collected_at_once_keep_their_content(
             source = (f"seed-{name}",)
         for n in range(25):
             target = (f"copy-{name}-{n}",)
-            with database.write(organization_id) as session, quotas.within_quota(session, organization_id, Limits()):
+            with database.write(organization_id) as session:
                 TREE.copy(session, organization_id, source, target, user_id=user_id, overwrite=False)
             with database.write(organization_id) as session:
                 TREE.remove(session, organization_id, source, recursive=False)

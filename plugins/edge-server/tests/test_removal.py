@@ -21,6 +21,7 @@ from edge_server.data.migration import migrate, own_history
 from edge_server.data.store import FolderStore
 from edge_server.files import tree
 from edge_server.files.models import Node, Upload, UploadPart, Version
+from edge_server.files.queries import NewVersion
 from edge_server.identity import directory
 from edge_server.identity.models import Membership, Organization, User
 from edge_server.keys.signing import Signer
@@ -74,17 +75,11 @@ def fill(opened: Database, store: FolderStore, name: str, files: int = 5) -> int
         for n in range(files):
             key = store.new_key()
             written = store.write(key, [b"content"])
-            version = Version(
-                key=key,
-                organization_id=organization.id,
-                size=written.size,
-                sha256=written.sha256,
-                created_by=user.id,
-                removed_at=clock.now() if n % 2 else None,
-            )
-            session.add(version)
-            if n % 2 == 0:
-                TREE.put_version(session, organization.id, ("a", "b", f"{n}.txt"), version, overwrite=False)
+            path = ("a", "b", f"{n}.txt")
+            content = NewVersion(key, written.size, written.sha256, clock.now(), user.id)
+            TREE.put(session, organization.id, path, content, overwrite=False)
+            if n % 2:
+                TREE.remove(session, organization.id, path, recursive=False)
         store.start_upload(f"upload-of-{name}")
         upload = Upload(
             uid=f"upload-of-{name}",

@@ -16,7 +16,7 @@ from edge_server.search import index
 from edge_server.web.context import OwnContext
 from edge_server.web.names import Names
 
-TREE = Tree(Names(index, "file"), Names(index, "folder"))
+TREE = Tree(Names(index, "file"), Names(index, "folder"), Limits())
 
 
 def uploads_on(folder: Path, database: Database) -> Uploads:

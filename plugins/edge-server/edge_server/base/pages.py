@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from edge_server.base.problems import bad_entry
+
+_Row = TypeVar("_Row")
 
 
 class Query(Protocol):
@@ -39,9 +42,20 @@ def page(
         rows = rows.where(key < last if descending else key > last)
     order = key.desc() if descending else key
     both = session.execute(rows.add_columns(key.label("page_key")).order_by(order).limit(query.limit + 1)).all()
-    page = [row[0] for row in both[: query.limit]]
-    more = len(both) > query.limit
-    return page, cursor_of(both[query.limit - 1].page_key) if more else None
+    page, following = cut(both, lambda row: row.page_key, query)
+    return [row[0] for row in page], following
+
+
+def cut(rows: Sequence[_Row], key: Callable[[_Row], str | int], query: Query) -> tuple[Sequence[_Row], str | None]:
+    """The rows of one page, and the cursor of the page after it, if there is one.
+
+    Args:
+        rows: the rows from where the page begins, in their order, one more than it may have if there is one.
+        key: gives a row's key.
+        query: the size of the page.
+    """
+    page = rows[: query.limit]
+    return page, cursor_of(key(page[-1])) if len(rows) > len(page) else None
 
 
 def cursor_of(key: str | int) -> str:

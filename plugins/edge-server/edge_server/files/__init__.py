@@ -28,8 +28,9 @@ class StorageSettings(marshmallow.Schema):
 def housekeeping_on(engines: Engines) -> Housekeeping:
     """What clears away files, for a command on the data folder of a server that may run."""
     context = OwnContext("files", engines, ())
-    names = Tree(Names(engines.names, "file"), Names(engines.names, "folder"))
-    uploads = Uploads(context, engines.store, names, Limits())
+    limits = Limits()
+    names = Tree(Names(engines.names, "file"), Names(engines.names, "folder"), limits)
+    uploads = Uploads(context, engines.store, names, limits)
     return Housekeeping(context, engines.store, names, uploads)
 
 
@@ -39,7 +40,7 @@ def server(context: OwnContext) -> Parts:
     # do beyond `context.store`, and `edge server fsck` with it.
     store = context.engines.store
     limits = Limits(**context.settings(StorageSettings(), "storage"))
-    names = Tree(context.names("file", tree.paths_of), context.names("folder", tree.paths_of))
+    names = Tree(context.names("file", tree.paths_of), context.names("folder", tree.paths_of), limits)
     uploads = Uploads(context, store, names, limits)
     cleaner = Housekeeping(context, store, names, uploads)
     context.engines.space.room = lambda session, organization_id: quotas.room(session, organization_id, limits)

@@ -15,12 +15,11 @@ the same moment each sees what the others were let in with.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, func, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
 from edge_core.sizes import shown
@@ -50,30 +49,77 @@ class Limits:
     deleted: int | None = None
 
 
-def room(session: Session, organization_id: int, limits: Limits, *, lock: bool = False) -> Room:
+class Change(NamedTuple):
+    """What a change of the tree adds to what an organization holds, in bytes; less than 0 for what goes.
+
+    Attributes:
+        used: of newest versions.
+        deleted: of content that no newest version has.
+    """
+
+    used: int = 0
+    deleted: int = 0
+
+
+# Built once: nearly everything that writes asks for it.
+_ORGANIZATIONS: Any = Organization.__table__
+_UPLOADS: Any = Upload.__table__
+
+
+def _sum_of_open(amount: Any) -> Any:
+    is_open = (_UPLOADS.c.organization_id == bindparam("organization"), _UPLOADS.c.version_id.is_(None))
+    return select(func.coalesce(func.sum(amount), 0)).where(*is_open).scalar_subquery()
+
+
+_BEYOND: Any = _UPLOADS.c.reserved_bytes - _UPLOADS.c.replaced_bytes
+_ROOM = (
+    _ORGANIZATIONS.c.quota_bytes,
+    _ORGANIZATIONS.c.used_bytes,
+    _ORGANIZATIONS.c.deleted_bytes,
+    _sum_of_open(_UPLOADS.c.reserved_bytes).label("uploads"),
+    _sum_of_open(case((_BEYOND > 0, _BEYOND), else_=0)).label("growth"),
+)
+_IS_ORGANIZATION = _ORGANIZATIONS.c.id == bindparam("organization")
+_READ_ROOM = select(*_ROOM).where(_IS_ORGANIZATION)
+_LOCK = select(_ORGANIZATIONS.c.id).where(_IS_ORGANIZATION).with_for_update()
+_COUNT: Any = (
+    update(_ORGANIZATIONS)
+    .where(_IS_ORGANIZATION)
+    .values(
+        used_bytes=_ORGANIZATIONS.c.used_bytes + bindparam("used"),
+        deleted_bytes=_ORGANIZATIONS.c.deleted_bytes + bindparam("deleted"),
+    )
+)
+_COUNT_AND_READ_ROOM = _COUNT.returning(*_ROOM)
+
+
+def lock(session: Session, organization_id: int) -> None:
+    """Keep others who lock an organization's row out until the end of the transaction, which must be one that writes.
+
+    SQLite has one writer at a time anyway.
+    """
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(_LOCK, {"organization": organization_id})
+
+
+def room(session: Session, organization_id: int, limits: Limits) -> Room:
     """What an organization holds and may hold.
 
     Args:
         session: a transaction.
         organization_id: which one.
         limits: the server's.
-        lock: keep others who lock it out until the end of the transaction, which must be one that writes.
     """
-    own = select(Organization.quota_bytes, Organization.used_bytes, Organization.deleted_bytes)
-    own = own.where(Organization.id == organization_id)
-    row = session.execute(own.with_for_update() if lock else own).one()
-    beyond = Upload.reserved_bytes - Upload.replaced_bytes
-    uploads, growth = session.execute(
-        select(
-            func.coalesce(func.sum(Upload.reserved_bytes), 0),
-            func.coalesce(func.sum(case((beyond > 0, beyond), else_=0)), 0),
-        ).where(Upload.organization_id == organization_id, Upload.version_id.is_(None))
-    ).one()
+    session.flush()  # open uploads may have changed
+    return _room(session.execute(_READ_ROOM, {"organization": organization_id}).one(), limits)
+
+
+def _room(row: Any, limits: Limits) -> Room:
     quota = limits.quota if row.quota_bytes is None else row.quota_bytes
     deleted_limit = limits.deleted
     if deleted_limit is None and quota is not None:
         deleted_limit = DELETED * quota
-    return Room(quota, row.used_bytes, int(uploads), int(growth), row.deleted_bytes, deleted_limit)
+    return Room(quota, row.used_bytes, int(row.uploads), int(row.growth), row.deleted_bytes, deleted_limit)
 
 
 def count(session: Session, organization_id: int, *, used: int = 0, deleted: int = 0) -> None:
@@ -86,19 +132,57 @@ def count(session: Session, organization_id: int, *, used: int = 0, deleted: int
         deleted: of content that no newest version has.
     """
     if used or deleted:
-        session.execute(
-            update(Organization)
-            .where(Organization.id == organization_id)
-            .values(
-                used_bytes=Organization.used_bytes + used,
-                deleted_bytes=Organization.deleted_bytes + deleted,
-            ),
-            execution_options={"synchronize_session": False},
-        )
+        session.execute(_COUNT, {"organization": organization_id, "used": used, "deleted": deleted})
+
+
+def count_within(
+    session: Session,
+    organization_id: int,
+    change: Change,
+    limits: Limits,
+    *,
+    stores: bool,
+    upload: Upload | None = None,
+) -> None:
+    """Count a change like `count`, which may not use more than the quota unless it uses less than before.
+
+    Args:
+        session: a transaction that writes, and has locked the organization before it looked at what it changes.
+        organization_id: whose files change.
+        change: what comes and goes.
+        limits: the server's.
+        stores: it stores bytes that were not reserved. What shares the content of another version adds none to what
+            is there, so that nothing keeps a deleted file from being restored.
+        upload: the open upload, with room of its own, that it completes.
+
+    Raises:
+        Refusal: it does.
+    """
+    session.flush()  # open uploads may have changed
+    values = {"organization": organization_id, **change._asdict()}
+    counted = _room(session.execute(_COUNT_AND_READ_ROOM, values).one(), limits)
+    before = dataclasses.replace(counted, used=counted.used - change.used, deleted=counted.deleted - change.deleted)
+    after = counted
+    if upload is not None:
+        session.refresh(upload)  # as it is under the lock
+        after = _without(counted, upload)
+    if after.quota is not None:
+        if after.quota < after.used > before.used:
+            raise _full(before, after.used - before.used)
+        if after.quota < after.promised > before.promised:
+            raise _full(before, after.promised - before.promised)
+    if stores and after.deleted_limit is not None and after.deleted > after.deleted_limit:
+        raise _too_much_deleted(before, after.deleted - before.deleted)
+
+
+def _without(now: Room, upload: Upload) -> Room:
+    """What an organization holds once an upload is not open any more."""
+    growth = max(0, upload.reserved_bytes - upload.replaced_bytes)
+    return dataclasses.replace(now, uploads=now.uploads - upload.reserved_bytes, growth=now.growth - growth)
 
 
 def require_room(session: Session, organization_id: int, size: int, limits: Limits, *, replaced: int = 0) -> None:
-    """See that content seems to fit, before its bytes are read; `within_quota` sees that it does.
+    """See that content seems to fit, before its bytes are read; `count_within` sees that it does.
 
     Args:
         session: any transaction.
@@ -126,7 +210,8 @@ def reserve(session: Session, upload: Upload, size: int, limits: Limits) -> None
         Refusal: they do not fit.
     """
     organization_id = upload.organization_id
-    before = room(session, organization_id, limits, lock=True)
+    lock(session, organization_id)
+    before = room(session, organization_id, limits)
     if before.quota is not None:
         shrink(session, organization_id)
     now = room(session, organization_id, limits)
@@ -143,33 +228,6 @@ def _require(now: Room, size: int, growth: int, replaced: int) -> None:
         raise _full(now, growth)
     if size and now.deleted_limit is not None and now.deleted + replaced > now.deleted_limit:
         raise _too_much_deleted(now, replaced)
-
-
-@contextlib.contextmanager
-def within_quota(session: Session, organization_id: int, limits: Limits, *, size: int | None = None) -> Iterator[None]:
-    """A part of a transaction that may not use more than the quota, unless it uses less than before.
-
-    Args:
-        session: a transaction that writes.
-        organization_id: whose files change.
-        limits: the server's.
-        size: bytes that are stored for it. None for what shares the content of another version, which adds none to
-            what is there, so that nothing keeps a deleted file from being restored.
-
-    Raises:
-        Refusal: it does.
-    """
-    before = room(session, organization_id, limits, lock=True)
-    yield
-    session.flush()
-    after = room(session, organization_id, limits)
-    if after.quota is not None:
-        if after.quota < after.used > before.used:
-            raise _full(before, after.used - before.used)
-        if after.quota < after.promised > before.promised:
-            raise _full(before, after.promised - before.promised)
-    if size and after.deleted_limit is not None and after.deleted > after.deleted_limit:
-        raise _too_much_deleted(before, after.deleted - before.deleted)
 
 
 def hold_part(session: Session, upload: Upload, n: int, size: int | None, limits: Limits) -> int:
@@ -191,7 +249,8 @@ def hold_part(session: Session, upload: Upload, n: int, size: int | None, limits
     Raises:
         Refusal: they do not fit.
     """
-    now = room(session, upload.organization_id, limits, lock=True)
+    lock(session, upload.organization_id)
+    now = room(session, upload.organization_id, limits)
     # Read again under the lock: another part may have been counted meanwhile.
     session.refresh(upload)
     upload.active_at = clock.now()

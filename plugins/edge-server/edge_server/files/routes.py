@@ -24,10 +24,12 @@ from edge_files.wire import (
     SignedAddress,
     VersionQuery,
 )
+from edge_server.base import pages
 from edge_server.data.store import Store
 from edge_server.files import commits, paths, quotas, sending, tree
 from edge_server.files.housekeeping import Housekeeping
-from edge_server.files.models import Node, Version
+from edge_server.files.models import Version
+from edge_server.files.queries import NewVersion
 from edge_server.files.quotas import Limits
 from edge_server.files.signed_routes import content_address
 from edge_server.files.tree import Tree
@@ -51,8 +53,15 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         """List a folder, in the order of the names' UTF-8 bytes."""
         segments = tree.parse(query.path)
         with context.read() as session:
-            nodes = tree.children(session, context.member().organization_id, segments, kind=query.kind)
-            page, following = context.page(session, nodes, Node.name, query)
+            nodes = tree.children(
+                session,
+                context.member().organization_id,
+                segments,
+                kind=query.kind,
+                after="" if query.cursor is None else pages.key_of(query.cursor, str),
+                limit=query.limit + 1,
+            )
+        page, following = pages.cut(nodes, lambda node: node.name, query)
         return context.answer(EntryPage(items=[tree.entry(node) for node in page], next=following))
 
     @routes.operation("files.stat", "GET", "/entry", who=MEMBER)
@@ -102,23 +111,20 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         written = store.write(key, bodies.blocks(SMALL_CONTENT, too_long, sha256=bodies.content_digest()))
         try:
             with context.write() as session:
-                version = Version(
+                content = NewVersion(
                     key=key,
-                    organization_id=organization_id,
                     size=written.size,
                     sha256=written.sha256,
                     created_at=context.now(),
                     created_by=context.caller().id,
                     source_mtime_ns=query.source_mtime_ns,
                 )
-                with quotas.within_quota(session, organization_id, limits, size=written.size):
-                    node = names.put_version(session, organization_id, segments, version, overwrite=query.overwrite)
-                entry = tree.entry(node)
+                node = names.put(session, organization_id, segments, content, overwrite=query.overwrite)
         except BaseException as error:
             if not commits.may_be_committed(context, key, error):
                 store.remove(key)
             raise
-        return context.answer(entry, status=201)
+        return context.answer(tree.entry(node), status=201)
 
     @routes.operation("files.content", "GET", "/content", who=MEMBER)
     @routes.arguments(ContentQuery.schema(), location="query")
@@ -173,7 +179,7 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         """Make a file with the content of another, of which no bytes are moved."""
         source, target = tree.parse(copy.path), tree.parse_new(copy.new_path)
         organization_id, user_id = context.member().organization_id, context.caller().id
-        with context.write() as session, quotas.within_quota(session, organization_id, limits):
+        with context.write() as session:
             node = names.copy(session, organization_id, source, target, user_id=user_id, overwrite=copy.overwrite)
             return context.answer(tree.entry(node), status=201)
 
@@ -198,7 +204,7 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         """Make an old version of a file, which may be deleted, the newest one again."""
         segments = tree.parse_new(restore.path)
         organization_id, user_id = context.member().organization_id, context.caller().id
-        with context.write() as session, quotas.within_quota(session, organization_id, limits):
+        with context.write() as session:
             node = names.restore(session, organization_id, segments, restore.version, user_id=user_id)
             return context.answer(tree.entry(node))
 

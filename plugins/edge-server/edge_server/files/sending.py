@@ -11,7 +11,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from edge_server.base.problems import Refusal, not_found
 from edge_server.data.store import BLOCK, Content, FileContent, MissingContent, Store
-from edge_server.files.models import Version
+from edge_server.files.queries import VersionRow
 from edge_server.web import counting
 
 # More digits than any size has are no number we have to read.
@@ -21,7 +21,7 @@ _RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.IGNORECASE)
 _PLAIN = "!#$&+-.^_`|~"
 
 
-def answer(store: Store, version: Version, filename: str | None = None) -> flask.Response:
+def answer(store: Store, version: VersionRow, filename: str | None = None) -> flask.Response:
     """The content of a version, or the range of it that the request asks for.
 
     Args:
@@ -94,7 +94,7 @@ def disposition(filename: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe=_PLAIN)}"
 
 
-def _opened(store: Store, version: Version, start: int, length: int) -> Content:
+def _opened(store: Store, version: VersionRow, start: int, length: int) -> Content:
     """The stored content, if it is all there: a shorter one would leave the reader waiting for the rest."""
     try:
         content = store.open(version.key, start, length)

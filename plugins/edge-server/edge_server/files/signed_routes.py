@@ -6,11 +6,10 @@ import datetime as dt
 from collections.abc import Iterator
 
 import flask
-from sqlalchemy import select
 
 from edge_server.data.store import Store
-from edge_server.files import sending, tree
-from edge_server.files.models import Version
+from edge_server.files import queries, sending, tree
+from edge_server.files.queries import VersionRow
 from edge_server.files.uploads import Uploads, etag
 from edge_server.web import bodies
 from edge_server.web.context import Context
@@ -19,7 +18,7 @@ from edge_server.web.routes import BINARY_BODY, Routes
 
 
 def content_address(
-    context: Context, version: Version, filename: str, lifetime: dt.timedelta
+    context: Context, version: VersionRow, filename: str, lifetime: dt.timedelta
 ) -> tuple[str, dt.datetime]:
     """The address of a version's content, relative to the service URL, and when it expires."""
     expires_at = context.address_expiry(lifetime)
@@ -42,7 +41,7 @@ def routes(context: Context, store: Store, uploads: Uploads) -> Routes:
         """Send content to whoever holds its signed address."""
         query = context.signed_query()
         with context.read() as session:
-            row = session.scalar(select(Version).where(Version.uid == version))
+            row = queries.version_of_uid(session, version)
         if row is None or not tree.is_readable(row):
             raise context.not_found("this content was replaced or deleted more than 24 hours ago; ask for the newest")
         context.charge(row.organization_id)

@@ -10,13 +10,11 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     and_,
-    bindparam,
     delete,
     func,
     literal,
     null,
     select,
-    text,
     union,
     update,
 )
@@ -25,8 +23,10 @@ from sqlalchemy.orm import Session, aliased, joinedload
 from edge_files.wire import Entry, FileVersion
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
-from edge_server.files import paths, quotas
-from edge_server.files.models import IS_FOLDER, Node, Version
+from edge_server.files import paths, queries, quotas
+from edge_server.files.models import Node, Upload, Version
+from edge_server.files.queries import NewVersion
+from edge_server.files.quotas import Change, Limits
 from edge_server.web.names import Names
 
 GRACE = dt.timedelta(hours=24)
@@ -39,20 +39,6 @@ Segments = tuple[str, ...]
 
 # Rows in bulk, none of which the session holds.
 _UNSEEN: Any = {"execution_options": {"synchronize_session": False}}
-
-# Walking a path is most of what the server does, and building a statement takes longer than running it.
-_ROOT = select(Node).where(
-    Node.organization_id == bindparam("organization"), Node.parent_id.is_(None), Node.removed_at.is_(None)
-)
-_CHILD = (
-    select(Node)
-    .where(
-        Node.organization_id == bindparam("organization"),
-        Node.parent_id == bindparam("parent"),
-        Node.name == bindparam("name"),
-    )
-    .options(joinedload(Node.version))
-)
 
 
 def parse(path: str) -> Segments:
@@ -84,12 +70,18 @@ def show(segments: Segments) -> str:
     return paths.show(paths.join(segments)) if segments else "the root folder"
 
 
-def entry(node: Node) -> Entry:
+def entry(node: queries.NodeRow) -> Entry:
     """A node as it goes out."""
-    version = node.version
-    if version is None:
-        return Entry(name=node.name, kind="folder", uid=node.uid, modified_at=node.modified_at)
-    return file_entry(node.name, node.uid, version)
+    return Entry(
+        name=node.name,
+        kind="folder" if node.version_id is None else "file",
+        uid=node.uid,
+        modified_at=node.modified_at,
+        size=node.size,
+        sha256=node.sha256,
+        version=node.version,
+        source_mtime_ns=node.source_mtime_ns,
+    )
 
 
 def file_entry(name: str, uid: str, version: Version) -> Entry:
@@ -125,18 +117,12 @@ def plant(session: Session, organization_id: int) -> None:
     session.flush()
 
 
-def find(session: Session, organization_id: int, segments: Segments) -> Node | None:
+def find(session: Session, organization_id: int, segments: Segments) -> queries.NodeRow | None:
     """The node at a path."""
-    node = _root(session, organization_id)
-    for name in segments:
-        below = _child(session, node, name)
-        if below is None:
-            return None
-        node = below
-    return node
+    return queries.walk(session, organization_id, segments).node
 
 
-def get(session: Session, organization_id: int, segments: Segments) -> Node:
+def get(session: Session, organization_id: int, segments: Segments) -> queries.NodeRow:
     """The node at a path.
 
     Raises:
@@ -148,14 +134,18 @@ def get(session: Session, organization_id: int, segments: Segments) -> Node:
     return node
 
 
-def children(session: Session, organization_id: int, segments: Segments, *, kind: str | None) -> Select[Any]:
-    """What selects the nodes of a folder.
+def children(
+    session: Session, organization_id: int, segments: Segments, *, kind: str | None, after: str = "", limit: int
+) -> list[queries.NodeRow]:
+    """The first nodes of a folder, in the order of the names' UTF-8 bytes.
 
     Args:
         session: a transaction.
         organization_id: whose folder it is.
         segments: its path.
         kind: "file" or "folder", for only those.
+        after: only names that come after this one; empty for all.
+        limit: how many at most.
 
     Raises:
         Refusal: the folder cannot be found.
@@ -163,24 +153,17 @@ def children(session: Session, organization_id: int, segments: Segments, *, kind
     folder = get(session, organization_id, segments)
     if folder.version_id is not None:
         raise not_found(f"{show(segments)} is a file, not a folder; list the folder it is in")
-    nodes = select(Node).where(Node.organization_id == organization_id, Node.parent_id == folder.id)
-    if kind is not None:
-        nodes = nodes.where(Node.version_id.is_not(None) if kind == "file" else text(IS_FOLDER))
-    return nodes.options(joinedload(Node.version))
+    return queries.children(session, organization_id, folder.id, kind, after=after, limit=limit)
 
 
 def check_target(session: Session, organization_id: int, segments: Segments, *, overwrite: bool) -> int:
-    """Raise what `put_version` would raise, before any bytes are taken; returns how many would be replaced."""
-    node = _root(session, organization_id)
-    for depth, name in enumerate(segments):
-        if node.version_id is not None:
-            raise _parent_is_file(segments[:depth])
-        below = _child(session, node, name)
-        if below is None:
-            return 0
-        node = below
-    _check_replaceable(node, segments, overwrite)
-    return node.version.size if node.version is not None else 0
+    """Raise what `Tree.put` would raise, before any bytes are taken; returns how many would be replaced."""
+    walk = queries.walk(session, organization_id, segments)
+    _require_folders(walk, segments)
+    if walk.node is None:
+        return 0
+    _check_replaceable(walk.node, segments, overwrite)
+    return walk.node.size or 0
 
 
 def is_removing(session: Session, organization_id: int | None = None) -> bool:
@@ -209,7 +192,7 @@ def paths_of(session: Session, uids: Collection[str]) -> dict[str, str]:
     return by_uid
 
 
-def content(session: Session, organization_id: int, segments: Segments, version: str | None) -> Version:
+def content(session: Session, organization_id: int, segments: Segments, version: str | None) -> queries.VersionRow:
     """The version to read: the named one while it can be read, else the newest at the path.
 
     A named version is found whatever became of its path, so that a reader is not cut off by a move.
@@ -218,19 +201,17 @@ def content(session: Session, organization_id: int, segments: Segments, version:
         Refusal: it cannot be found, or the path is a folder's.
     """
     if version is not None:
-        older = session.scalar(
-            select(Version).where(Version.organization_id == organization_id, Version.uid == version)
-        )
-        if older is None or not is_readable(older):
+        older = queries.version_of_uid(session, version)
+        if older is None or older.organization_id != organization_id or not is_readable(older):
             raise not_found(f"that version of {show(segments)} cannot be found any more; read the newest one")
         return older
-    node = get(session, organization_id, segments)
-    if node.version is None:
+    newest = get(session, organization_id, segments).content(organization_id)
+    if newest is None:
         raise bad_entry(f"{show(segments)} is a folder and has no content; list it instead")
-    return node.version
+    return newest
 
 
-def is_readable(version: Version) -> bool:
+def is_readable(version: queries.VersionRow) -> bool:
     """Whether a version is visible, or was until less than `GRACE` ago."""
     if version.removed_at is None:
         return True
@@ -281,50 +262,57 @@ class Tree:
     Args:
         files: the names of files.
         folders: the names of folders.
+        limits: what organizations may hold that have no quota of their own.
     """
 
-    def __init__(self, files: Names, folders: Names) -> None:
+    def __init__(self, files: Names, folders: Names, limits: Limits) -> None:
         self._files = files
         self._folders = folders
+        self._limits = limits
 
-    def make_folder(self, session: Session, organization_id: int, segments: Segments, *, exist_ok: bool) -> Node:
+    def make_folder(
+        self, session: Session, organization_id: int, segments: Segments, *, exist_ok: bool
+    ) -> queries.NodeRow:
         """Add a folder, with the parents that are missing.
 
         Raises:
             Refusal: the name is taken, or a parent is a file.
         """
-        parent = self._make_parents(session, organization_id, segments)
-        node = _child(session, parent, segments[-1])
-        if node is None:
-            return self._add(session, parent, segments[-1])
-        if exist_ok and node.version_id is None:
-            return node
+        walk = queries.walk(session, organization_id, segments)
+        if walk.node is None:
+            return self._make_folders(session, organization_id, walk, segments, len(segments))
+        if exist_ok and walk.node.version_id is None:
+            return walk.node
         raise already_exists(f"{show(segments)} exists already; choose another name")
 
-    def put_version(
-        self, session: Session, organization_id: int, segments: Segments, version: Version, *, overwrite: bool
-    ) -> Node:
-        """Make `version` the content of the file at a path, with the parents that are missing.
+    def put(
+        self,
+        session: Session,
+        organization_id: int,
+        segments: Segments,
+        content: NewVersion,
+        *,
+        overwrite: bool,
+        upload: Upload | None = None,
+    ) -> queries.NodeRow:
+        """Make stored content the newest version of the file at a path, with the parents that are missing.
+
+        Args:
+            session: a transaction that writes.
+            organization_id: whose file it is.
+            segments: its path.
+            content: what is stored.
+            overwrite: whether a file may be replaced.
+            upload: the upload that is completed by it, which has reserved the room for it.
 
         Raises:
-            Refusal: the name is a folder's, or a file's that must not be replaced, or a parent is a file.
+            Refusal: the name is a folder's, or a file's that must not be replaced, or a parent is a file; or the
+                quota is used up.
         """
-        parent = self._make_parents(session, organization_id, segments)
-        node = _child(session, parent, segments[-1])
-        if node is None:
-            node = self._add(session, parent, segments[-1], version)
-        else:
-            _check_replaceable(node, segments, overwrite)
-            # First what comes, which may share the content of what goes.
-            session.add(version)
-            session.flush()
-            _remove_version(session, node, segments)
-            node.version = version
-            node.modified_at = version.created_at
-        version.file_uid = node.uid
-        session.add(version)
-        quotas.count(session, organization_id, used=version.size)
-        session.flush()
+        quotas.lock(session, organization_id)
+        node, change = self._put(session, organization_id, segments, content, overwrite=overwrite)
+        stores = upload is None and content.size > 0
+        quotas.count_within(session, organization_id, change, self._limits, stores=stores, upload=upload)
         return node
 
     def copy(
@@ -336,25 +324,27 @@ class Tree:
         *,
         user_id: int,
         overwrite: bool,
-    ) -> Node:
+    ) -> queries.NodeRow:
         """Make a file at `target` with the content of the one at `source`, and no bytes moved.
 
         Raises:
-            Refusal: there is no file at the source, or the target cannot take one.
+            Refusal: there is no file at the source, or the target cannot take one; or the quota is used up.
         """
         node = get(session, organization_id, source)
-        if node.version is None:
+        if node.version_id is None:
             raise bad_entry(f"{show(source)} is a folder; copy the files in it one by one")
         if source == target and overwrite:
             return node
-        version = _sharing(session, node.version, user_id)
-        return self.put_version(session, organization_id, target, version, overwrite=overwrite)
+        return self._put_shared(session, organization_id, target, node.version_id, user_id, overwrite=overwrite)
 
-    def restore(self, session: Session, organization_id: int, segments: Segments, uid: str, *, user_id: int) -> Node:
+    def restore(
+        self, session: Session, organization_id: int, segments: Segments, uid: str, *, user_id: int
+    ) -> queries.NodeRow:
         """Make an old version of a file the newest one again; it also restores a file that was deleted.
 
         Raises:
-            Refusal: the version is not one of the file's, or not any more; or a folder has the path.
+            Refusal: the version is not one of the file's, or not any more; or a folder has the path; or the quota is
+                used up.
         """
         node = find(session, organization_id, segments)
         if node is not None and node.version_id is None:
@@ -366,12 +356,11 @@ class Tree:
             )
         if node is not None and node.version_id == old.id:
             return node
-        version = _sharing(session, old, user_id)
-        return self.put_version(session, organization_id, segments, version, overwrite=True)
+        return self._put_shared(session, organization_id, segments, old.id, user_id, overwrite=True)
 
     def move(
         self, session: Session, organization_id: int, source: Segments, target: Segments, *, overwrite: bool
-    ) -> Node:
+    ) -> queries.NodeRow:
         """Give an entry another path; parents of it that are missing are made.
 
         Raises:
@@ -389,24 +378,21 @@ class Tree:
                 f"what is in the folder, or once was, would lie more than {paths.MAX_DEPTH} segments deep; "
                 "move it less far down, or move what is in it into a new folder there"
             )
-        parent = self._make_parents(session, organization_id, target, height=node.height)
-        taken = _child(session, parent, target[-1])
+        walk = queries.walk(session, organization_id, target)
+        parent_id = self._make_parents(session, organization_id, walk, target, height=node.height)
+        taken = walk.node
         if taken is not None:
             if not overwrite or taken.version_id is None or node.version_id is None:
                 raise already_exists(
                     f"{show(target)} exists already; choose another name"
                     + (" or set overwrite" if taken.version_id is not None and node.version_id is not None else "")
                 )
-            _remove_version(session, taken, target)
-            self._files.remove(session, [taken.uid])
-            session.delete(taken)
-            session.flush()  # the name must be free before it is given again
+            # The name must be free before it is given again.
+            self._remove_file(session, organization_id, taken, target)
         if node.name != target[-1]:
             (self._folders if node.version_id is None else self._files).rename(session, node.uid, target[-1])
-        node.parent_id = parent.id
-        node.name = target[-1]
-        session.flush()
-        return node
+        queries.move(session, node.id, parent_id, target[-1])
+        return node._replace(name=target[-1])
 
     def remove(self, session: Session, organization_id: int, segments: Segments, *, recursive: bool) -> None:
         """Delete an entry; a folder that is not empty only if `recursive`.
@@ -427,17 +413,13 @@ class Tree:
                 "not_empty",
                 f"the folder {show(segments)} is not empty; delete what is in it first, or set recursive",
             )
-        if node.version is not None:
-            _remove_version(session, node, segments)
-            self._files.remove(session, [node.uid])
-            session.delete(node)
+        if node.version_id is not None:
+            self._remove_file(session, organization_id, node, segments)
             return
-        node.parent_id = None
-        node.removed_at = clock.now()
-        node.removed_path = paths.join(segments)
-        session.flush()
-        session.expunge(node)
-        self._remove_from(session, node.id, node.removed_at, BATCH)
+        removed_at = clock.now()
+        out = {"parent_id": None, "removed_at": removed_at, "removed_path": paths.join(segments)}
+        session.execute(update(Node).where(Node.id == node.id).values(out), **_UNSEEN)
+        self._remove_from(session, node.id, removed_at, BATCH)
 
     def remove_more(self, session: Session, organization_id: int | None = None) -> bool:
         """Go on with deleting large folders, `BATCH` entries at a time; False when none is left.
@@ -452,31 +434,101 @@ class Tree:
         self._remove_from(session, row.id, row.removed_at, BATCH)
         return True
 
-    def _add(self, session: Session, parent: Node, name: str, version: Version | None = None) -> Node:
-        node = Node(
-            organization_id=parent.organization_id,
-            parent_id=parent.id,
-            name=name,
-            version=version,
-            modified_at=version.created_at if version is not None else clock.now(),
-        )
-        session.add(node)
-        session.flush()
-        (self._folders if version is None else self._files).add(session, node.organization_id, node.uid, name)
+    def _put(
+        self, session: Session, organization_id: int, segments: Segments, content: NewVersion, *, overwrite: bool
+    ) -> tuple[queries.NodeRow, Change]:
+        """Do what `put` does but for the counting; gives the file, and what is to be counted."""
+        walk = queries.walk(session, organization_id, segments)
+        parent_id = self._make_parents(session, organization_id, walk, segments)
+        if walk.node is None:
+            node = queries.add_file(session, organization_id, parent_id, segments[-1], content)
+            self._files.add(session, organization_id, node.uid, node.name)
+            return node, Change(used=content.size)
+        _check_replaceable(walk.node, segments, overwrite)
+        # First what comes, which may share the content of what goes.
+        node = queries.replace_content(session, organization_id, walk.node, content)
+        gone = _end_version(session, organization_id, walk.node, segments)
+        return node, Change(content.size + gone.used, gone.deleted)
+
+    def _put_shared(
+        self,
+        session: Session,
+        organization_id: int,
+        segments: Segments,
+        version_id: int,
+        user_id: int,
+        *,
+        overwrite: bool,
+    ) -> queries.NodeRow:
+        """Make a file with the content of a version that was found in this transaction.
+
+        Who collects content locks the versions whose content is to go, and then counts; and so does this, in this
+        order: either sees what the other has done, also where a database has several writers.
+        """
+        source = queries.version_to_share(session, version_id)
+        quotas.lock(session, organization_id)
+        if source.collected_at is not None:
+            raise not_found("this version is no longer kept; choose another one")
+        undeleted = 0 if queries.is_newest(session, source.key) else source.size
+        content = NewVersion(source.key, source.size, source.sha256, clock.now(), user_id, source.source_mtime_ns)
+        node, change = self._put(session, organization_id, segments, content, overwrite=overwrite)
+        change = Change(change.used, change.deleted - undeleted)
+        quotas.count_within(session, organization_id, change, self._limits, stores=False)
         return node
 
-    def _make_parents(self, session: Session, organization_id: int, segments: Segments, *, height: int = 0) -> Node:
-        """The folder that the last segment is to stand in, with `height` levels below it."""
-        node = _root(session, organization_id)
-        above = [node]
-        for depth, name in enumerate(segments[:-1], 1):
-            node = _child(session, node, name) or self._add(session, node, name)
-            if node.version_id is not None:
-                raise _parent_is_file(segments[:depth])
-            above.append(node)
-        for depth, folder in enumerate(above):
-            folder.height = max(folder.height, len(segments) - depth + height)
-        return node
+    def _make_parents(
+        self, session: Session, organization_id: int, walk: queries.Walk, segments: Segments, *, height: int = 0
+    ) -> int:
+        """The row of the folder that the last segment is to stand in, with `height` levels below it.
+
+        Args:
+            session: a transaction that writes.
+            organization_id: whose folder it is.
+            walk: how far the path leads.
+            segments: the path.
+            height: how many levels are below what is to stand there.
+
+        Raises:
+            Refusal: a parent is a file.
+        """
+        depth = len(segments) - 1
+        if len(walk.steps) > depth:
+            _require_folders(walk, segments)
+            _raise(session, walk.steps[: depth + 1], len(segments) + height)
+            return walk.steps[depth].id
+        return self._make_folders(session, organization_id, walk, segments, depth, height=height + 1).id
+
+    def _make_folders(
+        self,
+        session: Session,
+        organization_id: int,
+        walk: queries.Walk,
+        segments: Segments,
+        depth: int,
+        *,
+        height: int = 0,
+    ) -> queries.NodeRow:
+        """Make the folders that are missing of the first `depth` segments; gives the last, with `height` levels below.
+
+        Raises:
+            Refusal: a parent is a file.
+        """
+        _require_folders(walk, segments)
+        _raise(session, walk.steps, depth + height)
+        folders: list[queries.NodeRow] = []
+        parent_id = walk.steps[-1].id
+        for at in range(len(walk.steps), depth + 1):
+            folder = queries.add_folder(session, organization_id, parent_id, segments[at - 1], depth - at + height)
+            folders.append(folder)
+            parent_id = folder.id
+        self._folders.add_all(session, organization_id, {folder.uid: folder.name for folder in folders})
+        return folders[-1]
+
+    def _remove_file(self, session: Session, organization_id: int, node: queries.NodeRow, segments: Segments) -> None:
+        queries.remove(session, node.id)
+        gone = _end_version(session, organization_id, node, segments)
+        quotas.count(session, organization_id, **gone._asdict())
+        self._files.remove(session, [node.uid])
 
     def _remove_from(self, session: Session, top: int, removed_at: dt.datetime, limit: int) -> None:
         """Delete up to about `limit` entries of the folder `top`, which is out of the tree already, and then itself.
@@ -541,62 +593,42 @@ class Tree:
         session.execute(delete(Node).where(Node.id.in_(ids)), **_UNSEEN)
 
 
-def _root(session: Session, organization_id: int) -> Node:
-    return session.scalars(_ROOT, {"organization": organization_id}).one()
-
-
-def _child(session: Session, parent: Node, name: str) -> Node | None:
-    place = {"organization": parent.organization_id, "parent": parent.id, "name": name}
-    return session.scalars(_CHILD, place).first()
-
-
 def _removed(organization_id: int | None) -> ColumnElement[bool]:
     """The condition on nodes to be folders that are out of the tree and not empty yet."""
     condition = Node.removed_at.is_not(None)
     return condition if organization_id is None else and_(condition, Node.organization_id == organization_id)
 
 
-def _check_replaceable(node: Node, segments: Segments, overwrite: bool) -> None:
+def _check_replaceable(node: queries.NodeRow, segments: Segments, overwrite: bool) -> None:
     if node.version_id is None:
         raise already_exists(f"{show(segments)} is a folder; choose another name for the file")
     if not overwrite:
         raise already_exists(f"{show(segments)} exists already; choose another name or set overwrite")
 
 
-def _parent_is_file(segments: Segments) -> Refusal:
-    return conflict(f"{show(segments)} is a file, so nothing can be put below it; choose another path")
+def _require_folders(walk: queries.Walk, segments: Segments) -> None:
+    """See that all that a path leads through are folders.
 
-
-def _sharing(session: Session, source: Version, user_id: int) -> Version:
-    """A new version with the content of another, which `content` or `versions` gave in this transaction.
-
-    Who collects content locks the versions whose content is to go, and so does this: either sees what the
-    other has done, also where a database has several writers.
+    Raises:
+        Refusal: one is a file.
     """
-    locked = select(Version).where(Version.id == source.id).with_for_update()
-    version = session.scalars(locked.execution_options(populate_existing=True)).one()
-    if version.collected_at is not None:
-        raise not_found("this version is no longer kept; choose another one")
-    if not _is_newest(session, version.key):
-        quotas.count(session, version.organization_id, deleted=-version.size)
-    return Version(
-        key=version.key,
-        organization_id=version.organization_id,
-        size=version.size,
-        sha256=version.sha256,
-        source_mtime_ns=version.source_mtime_ns,
-        created_at=clock.now(),
-        created_by=user_id,
-    )
+    for depth, step in enumerate(walk.steps[: len(segments)]):
+        if step.version_id is not None:
+            raise conflict(f"{show(segments[:depth])} is a file, so nothing can be put below it; choose another path")
 
 
-def _remove_version(session: Session, node: Node, segments: Segments) -> None:
-    if node.version is not None:
-        node.version.removed_at = clock.now()
-        node.version.removed_folder = paths.join(segments[:-1])
-        node.version.removed_name = segments[-1]
-        session.flush()
-        _count_removed(session, node.organization_id, [node.version.id])
+def _raise(session: Session, steps: Collection[queries.Step], levels: int) -> None:
+    """Note that there are so many levels below the first of `steps`, which lie one in another."""
+    heights = {step.id: levels - depth for depth, step in enumerate(steps) if step.height < levels - depth}
+    queries.set_heights(session, heights)
+
+
+def _end_version(session: Session, organization_id: int, node: queries.NodeRow, segments: Segments) -> Change:
+    """Note that the version that a file has had is not the newest any more; gives what that changes."""
+    version = node.content(organization_id)
+    assert version is not None  # noqa: S101  # a file
+    is_shared = queries.end_version(session, version, paths.join(segments[:-1]), segments[-1])
+    return Change(-version.size, 0 if is_shared else version.size)
 
 
 def _count_removed(session: Session, organization_id: int, ids: Collection[int]) -> None:
@@ -607,9 +639,3 @@ def _count_removed(session: Session, organization_id: int, ids: Collection[int])
     keys = select(Version.key, Version.size).where(Version.id.in_(ids), ~shared).distinct().subquery()
     deleted = session.scalar(select(func.sum(keys.c.size)))
     quotas.count(session, organization_id, used=-int(used or 0), deleted=int(deleted or 0))
-
-
-def _is_newest(session: Session, key: str) -> bool:
-    """Whether content is that of a newest version."""
-    newest = select(Version.id).where(Version.key == key, Version.removed_at.is_(None)).limit(1)
-    return session.scalar(newest) is not None

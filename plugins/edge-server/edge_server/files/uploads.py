@@ -22,6 +22,7 @@ from edge_server.data.declarative import new_uid
 from edge_server.data.store import FolderStore, Written, WrongContent
 from edge_server.files import commits, paths, quotas, tree
 from edge_server.files.models import Upload, UploadPart, UploadSpace, Version
+from edge_server.files.queries import NewVersion
 from edge_server.files.quotas import Limits
 from edge_server.files.tree import Tree
 from edge_server.identity.models import Membership
@@ -126,7 +127,7 @@ class Uploads:
         Raises:
             Refusal: there is no room, or too many are open.
         """
-        quotas.room(session, upload.organization_id, self.limits, lock=True)
+        quotas.lock(session, upload.organization_id)
         older = session.scalars(
             select(Upload).where(
                 Upload.organization_id == upload.organization_id,
@@ -285,22 +286,20 @@ class Uploads:
         try:
             with self.context.write(organization_id) as session:
                 upload = _open(session, uid, organization_id)
-                version = Version(
+                content = NewVersion(
                     key=key,
-                    organization_id=organization_id,
                     size=expected.size,
                     sha256=expected.sha256,
-                    source_mtime_ns=upload.source_mtime_ns,
                     created_at=clock.now(),
                     created_by=upload.created_by,
+                    source_mtime_ns=upload.source_mtime_ns,
                 )
                 segments = tuple(upload.path.split("/"))
-                with quotas.within_quota(session, organization_id, self.limits, size=0):
-                    node = self.names.put_version(
-                        session, organization_id, segments, version, overwrite=upload.overwrite
-                    )
-                    upload.version = version
-                    upload.node_uid = node.uid
+                node = self.names.put(
+                    session, organization_id, segments, content, overwrite=upload.overwrite, upload=upload
+                )
+                upload.version_id = node.version_id
+                upload.node_uid = node.uid
                 session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id))
                 session.execute(delete(UploadSpace).where(UploadSpace.upload_id == upload.id))
                 session.flush()

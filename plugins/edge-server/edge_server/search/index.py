@@ -16,7 +16,7 @@ query are compared instead, for the rest of the time. What it gives then is part
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -49,6 +49,15 @@ _NAMES: Any = SearchName.__table__
 _WORDS: Any = SearchWord.__table__
 _TRIGRAMS: Any = SearchTrigram.__table__
 _PLACES: Any = SearchPlace.__table__
+
+# Built once, which takes as long as to run them.
+_ADD_NAMES = sa.insert(_NAMES).returning(_NAMES.c.id, _NAMES.c.name)
+_ADD_WORDS = sa.insert(_WORDS).returning(_WORDS.c.id, _WORDS.c.word)
+_ADD_TRIGRAMS = sa.insert(_TRIGRAMS)
+_ADD_PLACES = sa.insert(_PLACES)
+_WORD_IDS = sa.select(_WORDS.c.word, _WORDS.c.id).where(
+    _WORDS.c.organization_id == sa.bindparam("organization"), _WORDS.c.word.in_(sa.bindparam("words", expanding=True))
+)
 
 Transaction = Session | sa.Connection
 
@@ -96,11 +105,16 @@ def add(transaction: Transaction, organization_id: int, kind: str, uid: str, nam
         uid: its universally unique id.
         name: at most 255 characters.
     """
-    row = transaction.execute(
-        sa.insert(_NAMES).returning(_NAMES.c.id),
-        {"organization_id": organization_id, "kind": kind, "uid": uid, "name": name},
-    )
-    _place(transaction, organization_id, row.scalar_one(), set(trigrams.words(name)))
+    add_all(transaction, organization_id, kind, {uid: name})
+
+
+def add_all(transaction: Transaction, organization_id: int, kind: str, names: Mapping[str, str]) -> None:
+    """Index the names of new things, by their uids; see `add`."""
+    if not names:
+        return
+    own = {"organization_id": organization_id, "kind": kind}
+    rows = transaction.execute(_ADD_NAMES, [{**own, "uid": uid, "name": name} for uid, name in names.items()])
+    _place(transaction, organization_id, {row.id: set(trigrams.words(row.name)) for row in rows})
 
 
 def rename(transaction: Transaction, kind: str, uid: str, name: str) -> None:
@@ -108,7 +122,7 @@ def rename(transaction: Transaction, kind: str, uid: str, name: str) -> None:
     row = transaction.execute(sa.select(_NAMES).where(_NAMES.c.kind == kind, _NAMES.c.uid == uid)).one()
     transaction.execute(sa.update(_NAMES).where(_NAMES.c.id == row.id).values(name=name))
     before, after = set(trigrams.words(row.name)), set(trigrams.words(name))
-    _place(transaction, row.organization_id, row.id, after - before)
+    _place(transaction, row.organization_id, {row.id: after - before})
     _unplace(transaction, row.organization_id, [(row.id, before - after)])
 
 
@@ -122,19 +136,21 @@ def remove(transaction: Transaction, kind: str, uids: Iterable[str]) -> None:
         transaction.execute(sa.delete(_NAMES).where(_NAMES.c.id.in_([row.id for row in rows])))
 
 
-def _place(transaction: Transaction, organization_id: int, name_id: int, words: set[str]) -> None:
+def _place(transaction: Transaction, organization_id: int, words_by_name: Mapping[int, set[str]]) -> None:
+    """Put words into names, by the rows of these."""
+    words = set().union(*words_by_name.values())
     if not words:
         return
     known = _ids(transaction, organization_id, words)
-    for word in sorted(words - known.keys()):
-        row = transaction.execute(
-            sa.insert(_WORDS).returning(_WORDS.c.id), {"organization_id": organization_id, "word": word}
+    new = sorted(words - known.keys())
+    if new:
+        rows = transaction.execute(_ADD_WORDS, [{"organization_id": organization_id, "word": word} for word in new])
+        known |= {row.word: row.id for row in rows}
+        transaction.execute(
+            _ADD_TRIGRAMS, [row for word in new for row in _trigram_rows(organization_id, known[word], word)]
         )
-        known[word] = word_id = row.scalar_one()
-        transaction.execute(sa.insert(_TRIGRAMS), _trigram_rows(organization_id, word_id, word))
-    transaction.execute(
-        sa.insert(_PLACES), [{"word_id": word_id, "name_id": name_id} for word_id in sorted(known.values())]
-    )
+    places = sorted((known[word], name_id) for name_id, words in words_by_name.items() for word in words)
+    transaction.execute(_ADD_PLACES, [{"word_id": word_id, "name_id": name_id} for word_id, name_id in places])
 
 
 def _unplace(transaction: Transaction, organization_id: int, gone: list[tuple[int, set[str]]]) -> None:
@@ -168,10 +184,8 @@ def _unplace(transaction: Transaction, organization_id: int, gone: list[tuple[in
 def _ids(transaction: Transaction, organization_id: int, words: Collection[str]) -> dict[str, int]:
     ids: dict[str, int] = {}
     for chunk in _chunks(list(words)):
-        rows = sa.select(_WORDS.c.word, _WORDS.c.id).where(
-            _WORDS.c.organization_id == organization_id, _WORDS.c.word.in_(chunk)
-        )
-        ids |= {row.word: row.id for row in transaction.execute(rows)}
+        rows = transaction.execute(_WORD_IDS, {"organization": organization_id, "words": chunk})
+        ids |= {row.word: row.id for row in rows}
     return ids
 
 

@@ -34,8 +34,8 @@ Paths = Callable[[Session, Collection[str]], Mapping[str, str]]
 class NameIndex(Protocol):
     """Where names are kept that search finds. Each change belongs to the transaction that changes the name."""
 
-    def add(self, session: Session, organization_id: int, kind: str, uid: str, name: str, /) -> None:
-        """Index the name of something new."""
+    def add_all(self, session: Session, organization_id: int, kind: str, names: Mapping[str, str], /) -> None:
+        """Index the names of new things, by their uids."""
         ...
 
     def rename(self, session: Session, kind: str, uid: str, name: str, /) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy.orm import Session
 
@@ -33,8 +33,12 @@ class Names:
             uid: its universally unique id.
             name: at most 255 characters.
         """
+        self.add_all(session, organization_id, {uid: name})
+
+    def add_all(self, session: Session, organization_id: int, names: Mapping[str, str]) -> None:
+        """Let search find several new things, by their uids; see `add`."""
         with lifted(session):
-            self._index.add(session, organization_id, self.kind, uid, name)
+            self._index.add_all(session, organization_id, self.kind, names)
 
     def rename(self, session: Session, uid: str, name: str) -> None:
         """Let search find something under another name."""

@@ -1,0 +1,398 @@
+"""What the tree of names asks of the database for nearly every request, by columns.
+
+Loading rows as objects takes several times as long as finding them, and so does building a statement that was built
+before. So statements are built once here, and rows are tuples. Nothing of it flushes: who changes objects of the
+session that these statements look at, flushes first.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from edge_server.base import clock
+from edge_server.data.declarative import new_uid
+from edge_server.files import models
+from edge_server.files.models import IS_FOLDER
+
+LINKS = 30
+"""Segments of a path that one statement follows; SQLite joins at most 64 tables (https://sqlite.org/limits.html)."""
+
+_NODES: Any = models.Node.__table__
+_VERSIONS: Any = models.Version.__table__
+
+
+class NodeRow(NamedTuple):
+    """A name in the tree: a file with its newest version, else a folder, for which there is none.
+
+    Attributes:
+        id: the row.
+        uid: universally unique id.
+        name: basename; empty for the root.
+        height: how many levels are below a folder, or once were.
+        version_id: the newest version's row.
+        modified_at: when the newest version became visible; of a folder, when it was made.
+        version: the newest version's uid.
+        size: bytes.
+        sha256: of the content, hexadecimal.
+        source_mtime_ns: when the uploaded local file was last modified.
+        key: what its content is stored under; None in a list.
+    """
+
+    id: int
+    uid: str
+    name: str
+    height: int
+    version_id: int | None
+    modified_at: dt.datetime
+    version: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    source_mtime_ns: int | None = None
+    key: str | None = None
+
+    def content(self, organization_id: int) -> VersionRow | None:
+        """The newest version of a file of an organization; None of a folder."""
+        if self.version_id is None or self.version is None or self.key is None:
+            return None
+        assert self.size is not None and self.sha256 is not None  # noqa: S101, PT018  # as a version has them
+        return VersionRow(
+            self.version_id, self.version, self.key, organization_id, self.size, self.sha256, self.source_mtime_ns
+        )
+
+
+class VersionRow(NamedTuple):
+    """Content that is or was visible under some name; see `models.Version`."""
+
+    id: int
+    uid: str
+    key: str
+    organization_id: int
+    size: int
+    sha256: str
+    source_mtime_ns: int | None
+    removed_at: dt.datetime | None = None
+    collected_at: dt.datetime | None = None
+
+
+class NewVersion(NamedTuple):
+    """Content that is stored, or shared with another version, and is to become a version; see `models.Version`."""
+
+    key: str
+    size: int
+    sha256: str
+    created_at: dt.datetime
+    created_by: int
+    source_mtime_ns: int | None = None
+
+
+class Step(NamedTuple):
+    """An entry on the way along a path; a file has a version."""
+
+    id: int
+    version_id: int | None
+    height: int
+
+
+class Walk(NamedTuple):
+    """How far a path leads.
+
+    Attributes:
+        steps: the entries on it from the root on, as far as they are there.
+        node: the entry at its end; None if that is not there.
+    """
+
+    steps: list[Step]
+    node: NodeRow | None
+
+
+def _node_columns(nodes: Any) -> list[Any]:
+    """The columns of `NodeRow`, without the key."""
+    return [
+        nodes.c.id,
+        nodes.c.uid,
+        nodes.c.name,
+        nodes.c.height,
+        nodes.c.version_id,
+        sa.func.coalesce(_VERSIONS.c.created_at, nodes.c.modified_at).label("modified_at"),
+        _VERSIONS.c.uid.label("version"),
+        _VERSIONS.c.size,
+        _VERSIONS.c.sha256,
+        _VERSIONS.c.source_mtime_ns,
+    ]
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def walk(session: Session, organization_id: int, segments: Sequence[str]) -> Walk:
+    """Follow a path from the root of an organization.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: the organization is gone.
+    """
+    steps: list[Step] = []
+    for at in range(0, len(segments) or 1, LINKS):
+        names = segments[at : at + LINKS]
+        values: dict[str, object] = {f"name_{n}": name for n, name in enumerate(names)}
+        values["organization"] = organization_id
+        if steps:
+            values["start"] = steps[-1].id
+        row = session.execute(_path(len(names), from_root=not steps), values).one()
+        for column in range(len(NodeRow._fields), len(row), len(Step._fields)):
+            step = Step(*row[column : column + len(Step._fields)])
+            if step.id is None:
+                return Walk(steps, None)
+            steps.append(step)
+    return Walk(steps, NodeRow(*row[: len(NodeRow._fields)]))
+
+
+@functools.cache
+def _path(length: int, *, from_root: bool) -> Any:
+    """What follows a path of so many names, from the root or from the row `start`."""
+    links = [_NODES.alias(f"node_{n}") for n in range(length + 1)]
+    start, end = links[0], links[-1]
+    joined = start
+    for n in range(length):
+        below = sa.and_(
+            links[n + 1].c.organization_id == sa.bindparam("organization"),
+            links[n + 1].c.parent_id == links[n].c.id,
+            links[n + 1].c.name == sa.bindparam(f"name_{n}"),
+        )
+        joined = joined.outerjoin(links[n + 1], below)
+    joined = joined.outerjoin(_VERSIONS, _VERSIONS.c.id == end.c.version_id)
+    steps = links if from_root else links[1:]
+    columns = [column for step in steps for column in (step.c.id, step.c.version_id, step.c.height)]
+    statement = sa.select(*_node_columns(end), _VERSIONS.c.key, *columns).select_from(joined)
+    if not from_root:
+        return statement.where(start.c.id == sa.bindparam("start"))
+    return statement.where(
+        start.c.organization_id == sa.bindparam("organization"),
+        start.c.parent_id.is_(None),
+        start.c.removed_at.is_(None),
+    )
+
+
+_CHILDREN: Any = (
+    sa.select(*_node_columns(_NODES))
+    .select_from(_NODES.outerjoin(_VERSIONS, _VERSIONS.c.id == _NODES.c.version_id))
+    .where(
+        _NODES.c.organization_id == sa.bindparam("organization"),
+        _NODES.c.parent_id == sa.bindparam("parent"),
+        _NODES.c.name > sa.bindparam("after"),
+    )
+    .order_by(_NODES.c.name)
+    .limit(sa.bindparam("limit"))
+)
+_CHILDREN_OF_KIND: Any = {
+    None: _CHILDREN,
+    "file": _CHILDREN.where(_NODES.c.version_id.is_not(None)),
+    "folder": _CHILDREN.where(sa.text(IS_FOLDER)),
+}
+
+
+def children(
+    session: Session, organization_id: int, folder_id: int, kind: str | None, *, after: str, limit: int
+) -> list[NodeRow]:
+    """The first entries of a folder, in the order of the names' UTF-8 bytes.
+
+    Args:
+        session: a transaction.
+        organization_id: whose folder it is.
+        folder_id: its row.
+        kind: "file" or "folder", for only those.
+        after: only names that come after this one; empty for all.
+        limit: how many at most.
+    """
+    values = {"organization": organization_id, "parent": folder_id, "after": after, "limit": limit}
+    return [NodeRow(*row) for row in session.execute(_CHILDREN_OF_KIND[kind], values)]
+
+
+_VERSION: Any = sa.select(*(_VERSIONS.c[name] for name in VersionRow._fields))
+_VERSION_TO_SHARE: Any = _VERSION.where(_VERSIONS.c.id == sa.bindparam("version")).with_for_update()
+_VERSION_BY_UID: Any = _VERSION.where(_VERSIONS.c.uid == sa.bindparam("version"))
+
+
+def version_to_share(session: Session, version_id: int) -> VersionRow:
+    """The version of a row as it is now, which nobody changes until the end of the transaction."""
+    return VersionRow(*session.execute(_VERSION_TO_SHARE, {"version": version_id}).one())
+
+
+def version_of_uid(session: Session, uid: str) -> VersionRow | None:
+    """The version of a uid, whosever it is."""
+    row = session.execute(_VERSION_BY_UID, {"version": uid}).first()
+    return None if row is None else VersionRow(*row)
+
+
+_IS_NEWEST: Any = (
+    sa.select(_VERSIONS.c.id).where(_VERSIONS.c.key == sa.bindparam("key"), _VERSIONS.c.removed_at.is_(None)).limit(1)
+)
+
+
+def is_newest(session: Session, key: str) -> bool:
+    """Whether content is that of a newest version."""
+    return session.execute(_IS_NEWEST, {"key": key}).first() is not None
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+_ADD_VERSION = sa.insert(_VERSIONS)
+_ADD_NODE = sa.insert(_NODES)
+_REPLACE_CONTENT: Any = (
+    sa.update(_NODES)
+    .where(_NODES.c.id == sa.bindparam("node"))
+    .values(version_id=sa.bindparam("new_version"), modified_at=sa.bindparam("new_modified_at"))
+)
+
+
+def add_file(session: Session, organization_id: int, parent_id: int, name: str, content: NewVersion) -> NodeRow:
+    """Add a file to a folder that has nothing of this name."""
+    uid = new_uid()
+    version_id, version_uid = _add_version(session, organization_id, content, uid)
+    node_id = _add_node(session, organization_id, parent_id, name, uid, content.created_at, version_id=version_id)
+    return _file(node_id, uid, name, version_id, version_uid, content)
+
+
+def add_folder(session: Session, organization_id: int, parent_id: int, name: str, height: int) -> NodeRow:
+    """Add a folder to one that has nothing of this name, with so many levels to come below it."""
+    uid, now = new_uid(), clock.now()
+    node_id = _add_node(session, organization_id, parent_id, name, uid, now, height=height)
+    return NodeRow(node_id, uid, name, height, None, now)
+
+
+def replace_content(session: Session, organization_id: int, node: NodeRow, content: NewVersion) -> NodeRow:
+    """Give a file a new version; `end_version` says what becomes of the one it has."""
+    version_id, version_uid = _add_version(session, organization_id, content, node.uid)
+    session.execute(
+        _REPLACE_CONTENT, {"node": node.id, "new_version": version_id, "new_modified_at": content.created_at}
+    )
+    return _file(node.id, node.uid, node.name, version_id, version_uid, content)
+
+
+def _add_version(session: Session, organization_id: int, content: NewVersion, file_uid: str) -> tuple[int, str]:
+    """Add a version; gives its row and uid."""
+    uid = new_uid()
+    values = {"uid": uid, "organization_id": organization_id, "file_uid": file_uid, **content._asdict()}
+    return _key_of(session.execute(_ADD_VERSION, values)), uid
+
+
+def _add_node(
+    session: Session,
+    organization_id: int,
+    parent_id: int,
+    name: str,
+    uid: str,
+    modified_at: dt.datetime,
+    *,
+    version_id: int | None = None,
+    height: int = 0,
+) -> int:
+    values = {
+        "uid": uid,
+        "organization_id": organization_id,
+        "parent_id": parent_id,
+        "name": name,
+        "version_id": version_id,
+        "modified_at": modified_at,
+        "height": height,
+    }
+    return _key_of(session.execute(_ADD_NODE, values))
+
+
+def _key_of(inserted: Any) -> int:
+    row: int = inserted.inserted_primary_key[0]
+    return row
+
+
+def _file(node_id: int, uid: str, name: str, version_id: int, version_uid: str, content: NewVersion) -> NodeRow:
+    return NodeRow(
+        node_id,
+        uid,
+        name,
+        0,
+        version_id,
+        content.created_at,
+        version_uid,
+        content.size,
+        content.sha256,
+        content.source_mtime_ns,
+        content.key,
+    )
+
+
+_OTHER: Any = _VERSIONS.alias("other")
+_END_VERSION: Any = (
+    sa.update(_VERSIONS)
+    .where(_VERSIONS.c.id == sa.bindparam("version"))
+    .values(
+        removed_at=sa.bindparam("now"), removed_folder=sa.bindparam("folder"), removed_name=sa.bindparam("basename")
+    )
+    # Of other rows, since databases differ in whether this sees the row as it was or as it is; and by values, since
+    # SQLAlchemy leaves the tables' names out of what it has SQLite return.
+    .returning(
+        sa.exists().where(
+            _OTHER.c.key == sa.bindparam("shared_key"),
+            _OTHER.c.id != sa.bindparam("version"),
+            _OTHER.c.removed_at.is_(None),
+        )
+    )
+)
+
+
+def end_version(session: Session, version: VersionRow, folder: str, name: str) -> bool:
+    """Note that a version is no file's newest any more, once its successor is there, which may share its content.
+
+    Args:
+        session: a transaction that writes.
+        version: the version.
+        folder: path of the folder that its file is in; empty for the root.
+        name: of the file.
+
+    Returns:
+        whether a newest version shares its content.
+    """
+    values = {
+        "version": version.id,
+        "shared_key": version.key,
+        "now": clock.now(),
+        "folder": folder,
+        "basename": name,
+    }
+    return bool(session.execute(_END_VERSION, values).scalar_one())
+
+
+_SET_HEIGHT: Any = (
+    sa.update(_NODES).where(_NODES.c.id == sa.bindparam("node")).values(height=sa.bindparam("new_height"))
+)
+
+
+def set_heights(session: Session, heights: dict[int, int]) -> None:
+    """Note how many levels are below folders, by their rows."""
+    if heights:
+        session.execute(_SET_HEIGHT, [{"node": node, "new_height": height} for node, height in heights.items()])
+
+
+_MOVE: Any = (
+    sa.update(_NODES)
+    .where(_NODES.c.id == sa.bindparam("node"))
+    .values(parent_id=sa.bindparam("new_parent"), name=sa.bindparam("new_name"))
+)
+
+
+def move(session: Session, node_id: int, parent_id: int, name: str) -> None:
+    """Give an entry another place, where nothing of this name is."""
+    session.execute(_MOVE, {"node": node_id, "new_parent": parent_id, "new_name": name})
+
+
+_REMOVE: Any = sa.delete(_NODES).where(_NODES.c.id == sa.bindparam("node"))
+
+
+def remove(session: Session, node_id: int) -> None:
+    """Remove an entry that holds none."""
+    session.execute(_REMOVE, {"node": node_id})

@@ -1,0 +1,170 @@
+"""What requests for files ask of the database: as many statements as they need, and no more where there is more."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from edge_server.base import clock
+from edge_server.base.problems import Refusal
+from edge_server.data import database
+from edge_server.data.database import SERVER, Database
+from edge_server.data.migration import own_history
+from edge_server.files import paths, queries, quotas, tree
+from edge_server.files.queries import NewVersion
+from edge_server.identity import directory
+from edge_server.keys.signing import Signer
+from edge_server.run import app
+from edge_server.web.idempotency import HEADER
+
+from .grown import organization
+from .postgresql import scratch_postgresql
+from .trees import TREE
+from .work import Watch
+
+
+class Site:
+    """A server's application on a database, with a member of one organization who asks it.
+
+    Args:
+        folder: an empty folder.
+        opened: the database.
+    """
+
+    def __init__(self, folder: Path, opened: Database) -> None:
+        self.engines = app.engines_at(folder, Signer(b"key"), database=opened)
+        self.engines.store.create()
+        self._http = app.build(self.engines).test_client()
+        self._watch = Watch(opened)
+        self.locks = opened.engine.dialect.name != "sqlite"
+        organization(opened, "lab")
+        with opened.write(SERVER) as session:
+            user = directory.find_user(session, "lab")
+            assert user is not None
+            self._headers = {"Authorization": f"Bearer {directory.create_token(session, user)}"}
+        # What every request asks, to know who sends it.
+        self._known = self._statements("GET", "/entry?path=..", 400)
+
+    def statements(self, method: str, address: str, status: int = 200, **options: Any) -> int:
+        """How many statements a request runs beyond those that tell who sends it."""
+        return self._statements(method, address, status, **options) - self._known
+
+    def _statements(self, method: str, address: str, status: int, **options: Any) -> int:
+        headers = {**self._headers, **options.pop("headers", {})}
+        with self._watch.watching() as done:
+            answer = self._http.open(f"/v1/orgs/lab/files{address}", method=method, headers=headers, **options)
+        assert answer.status_code == status, answer.text
+        answer.close()
+        return sum(work.statements for work in done)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        with contextlib.closing(Database(tmp_path / database.FILE_NAME)) as own:
+            own_history().upgrade(own)
+            yield own
+    else:
+        with scratch_postgresql() as own:
+            own_history().upgrade(own)
+            yield own
+
+
+@pytest.fixture
+def site(tmp_path: Path, opened: Database) -> Site:
+    return Site(tmp_path, opened)
+
+
+INDEXED = 3
+"""Statements that put names into the search index: the names, their words' rows, and where these stand."""
+
+NEW_WORDS = 2
+"""And those for words that no name had before: the words, and their trigrams."""
+
+
+def test_reading_takes_a_statement_for_the_path_and_another_for_a_list(site: Site) -> None:
+    for n in range(3):
+        site.statements("PUT", f"/content?path=runs/day/plate-{n}.csv", 201, data=b"content")
+    assert site.statements("GET", "/entry?path=runs/day/plate-1.csv") == 1
+    assert site.statements("GET", "/entry?path=runs/day/missing", 404) == 1
+    assert site.statements("GET", "/entry") == 1
+    assert site.statements("GET", "/entries?path=runs/day") == 2
+    assert site.statements("GET", "/content?path=runs/day/plate-1.csv") == 1
+    assert site.statements("GET", "/download-url?path=runs/day/plate-1.csv") == 1
+
+
+def test_storing_content_takes_a_statement_for_each_row_that_changes(site: Site) -> None:
+    before = 2  # path and room, before the body is read
+    put = before + 4 + site.locks  # path, version, name and quota
+    assert site.statements("PUT", "/content?path=plate.csv", 201, data=b"1") == put + 1 + INDEXED + NEW_WORDS
+    assert site.statements("PUT", "/content?path=csv.plate", 201, data=b"1") == put + INDEXED
+    # The version that goes, in place of the search index.
+    assert site.statements("PUT", "/content?path=plate.csv", 201, data=b"2") == put + 1
+    assert site.statements("PUT", "/content?path=plate.csv&overwrite=false", 409, data=b"2") == 1
+
+
+def test_making_folders_takes_a_statement_for_each_and_some_for_all_their_names(site: Site) -> None:
+    path, heights = 1, 1
+    making = site.statements("POST", "/folders", 201, json={"path": "one/two/three"})
+    assert making == path + heights + 3 + INDEXED + NEW_WORDS
+    assert site.statements("POST", "/folders", 201, json={"path": "three/two/one"}) == path + 3 + INDEXED
+    key = {HEADER: secrets.token_hex(4)}
+    claim, answer = 4, 1
+    making = site.statements("POST", "/folders", 201, json={"path": "two"}, headers=key)
+    assert making == claim + path + 1 + INDEXED + answer
+
+
+def test_storing_again_and_again_takes_no_more_statements(site: Site) -> None:
+    counts = {site.statements("PUT", "/content?path=a/b/c", 201, data=bytes(n)) for n in range(2, 5)}
+    assert len(counts) == 2  # the first is new
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 6, 7, 8])
+def test_a_path_is_followed_whatever_its_length(opened: Database, monkeypatch: pytest.MonkeyPatch, depth: int) -> None:
+    monkeypatch.setattr(queries, "LINKS", 3)
+    lab = organization(opened, "lab")
+    path = tuple(f"level-{n}" for n in range(depth))
+    with opened.write(lab) as session:
+        folder = TREE.make_folder(session, lab, path, exist_ok=False)
+        user = directory.find_user(session, "lab")
+        assert user is not None
+        content = NewVersion(secrets.token_hex(20), 1, "0" * 64, clock.now(), user.id)
+        TREE.put(session, lab, (*path, "file"), content, overwrite=False)
+    with opened.read() as session:
+        assert tree.get(session, lab, path)[:3] == folder[:3]
+        walk = queries.walk(session, lab, (*path, "missing", "more"))
+        assert [step.height for step in walk.steps] == list(range(depth + 1, 0, -1))
+        assert walk.node is None
+        with pytest.raises(Refusal, match=f"level-{depth - 1}/file' is a file"):
+            tree.check_target(session, lab, (*path, "file", "below"), overwrite=True)
+        assert [node.name for node in tree.children(session, lab, path, kind=None, limit=10)] == ["file"]
+
+
+def test_the_longest_path_takes_few_statements(opened: Database) -> None:
+    lab = organization(opened, "lab")
+    path = ("x",) * paths.MAX_DEPTH
+    with opened.write(lab) as session:
+        TREE.make_folder(session, lab, path, exist_ok=False)
+    with Watch(opened).watching() as done, opened.read() as session:
+        assert tree.get(session, lab, path).height == 0
+    assert [work.statements for work in done] == [4]
+
+
+@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect()], ids=["sqlite", "postgresql"])
+def test_statements_are_built_once_for_each_database(dialect: sa.Dialect) -> None:
+    built = [
+        each
+        for module in (queries, quotas)
+        for each in vars(module).values()
+        if isinstance(each, sa.ClauseElement) and isinstance(each, sa.Executable)
+    ]
+    assert len(built) > 10
+    for statement in (*built, queries._path(queries.LINKS, from_root=True), queries._path(1, from_root=False)):
+        assert str(statement.compile(dialect=dialect))
