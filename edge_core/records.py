@@ -183,12 +183,12 @@ class Record:
         if len(args) > len(fields):
             raise TypeError(f"{type(self).__name__}() takes {len(fields)} fields, {len(args)} were given")
         values = dict(zip(fields, args, strict=False))
-        for name, value in kwargs.items():
+        for name in kwargs:
             if name not in fields:
                 raise TypeError(f"{type(self).__name__}() has no field {name!r}; it has {', '.join(fields)}")
             if name in values:
                 raise TypeError(f"{type(self).__name__}() got {name!r} twice")
-            values[name] = value
+        values |= kwargs
         for name, declared in fields.items():
             if name not in values:
                 fallback = declared.fallback()
@@ -275,9 +275,10 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON data, fields of a newer server included."""
         plain = dict(self._answer)
+        values = self.__dict__
         for name in self._fields:
-            if name in self.__dict__:
-                plain[name] = _plain(self.__dict__[name])
+            if name in values:
+                plain[name] = _plain(values[name])
             elif name not in plain:
                 plain[name] = _plain(getattr(self, name))
         return plain
@@ -494,14 +495,20 @@ def without_none(hint: Any) -> tuple[Any, bool]:
 
 # --- to JSON --------------------------------------------------------------------------------------
 
+# Most of what is in a record goes out as it is. Subclasses, such as members of an enumeration, are looked at.
+_PLAIN = frozenset({str, int, bool, float, type(None)})
+
 
 def _plain(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Record):
         return value.to_dict()
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+        moment = value if value.tzinfo is _UTC else value.astimezone(_UTC)
+        return moment.isoformat().removesuffix("+00:00") + "Z"
     if isinstance(value, dt.date):
         return value.isoformat()
     if _is_decimal(type(value)):
