@@ -33,6 +33,7 @@ from edge_server.run.command import server as command
 from edge_server.search import index
 from edge_server.search.models import SearchName
 from edge_server.testing.local_server import EdgeServer
+from edge_vfs import progress
 
 from .trees import TREE, housekeeping_on, uploads_on
 from .wire import Api, refused
@@ -239,6 +240,25 @@ def test_fsck_of_a_healthy_server_changes_nothing(own: Api, folder: Path) -> Non
         )
     kept = [path for path in folder.rglob("*") if path.is_file() and "sqlite3-" not in path.name]
     assert sorted(kept) == [path for path in before if "sqlite3-" not in path.name]
+
+
+def test_fsck_counts_the_content_that_it_reads(own: Api, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.upload("a.bin", bytes(3_000_000))
+    own.upload("b.bin", b"12345")
+    monkeypatch.setattr(progress, "BAR_BYTES", 0)
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "_is_terminal", lambda: True)
+    assert run_fsck(folder).stderr == "", "nothing is read"
+    assert run_fsck(folder, "--deep", "--quiet").stderr == ""
+    shown = run_fsck(folder, "--deep").stderr.rstrip("\n").rpartition("\r")[2]
+    assert shown.startswith("check: 100%|")
+    assert "3.00M/3.00M [" in shown
+    assert "2/2 files" in shown
+    (content,) = (path for path in contents(folder) if path.stat().st_size == 5)
+    content.unlink()
+    done = run_fsck(folder, "--deep")
+    assert "1 missing or damaged" in done.stdout
+    assert "2/2 files" in done.stderr
 
 
 def test_fsck_drops_old_orphans_and_leaves_new_ones(own: Api, folder: Path) -> None:

@@ -27,11 +27,14 @@ from edge_server.files import paths, tree
 from edge_server.files.models import Node, Upload, Version
 from edge_server.identity.models import Organization
 from edge_server.web.stored_content import StoredContent
+from edge_vfs.progress import Tracker
 
 GRACE = dt.timedelta(hours=1)
 """How old content without a row must be. A request that has written it commits its row within a minute."""
 
 _PAGE = 1000
+
+_MISSING = "its content is missing"
 
 _T = TypeVar("_T")
 
@@ -101,7 +104,14 @@ class Report:
         return not self.damages and not self.broken
 
 
-def check(database: Database, store: FolderStore, stored: Sequence[StoredContent] = (), *, deep: bool) -> Report:
+def check(
+    database: Database,
+    store: FolderStore,
+    stored: Sequence[StoredContent] = (),
+    *,
+    deep: bool,
+    tracker: Tracker | None = None,
+) -> Report:
     """Drop what is nobody's, and look for what is missing.
 
     Args:
@@ -109,12 +119,16 @@ def check(database: Database, store: FolderStore, stored: Sequence[StoredContent
         store: the server's.
         stored: the columns of keys of content that subsystems have.
         deep: also read all content and compare its SHA-256, and have the database check itself.
+        tracker: counts the content that is read.
     """
+    tracker = tracker or Tracker("check", "", progress=False)
     report = Report()
     if deep:
         _check_database(database, report)
     _drop_orphans(database, store, report)
-    _check_content(database, store, report, deep)
+    if deep:
+        _expect_content(database, tracker)
+    _check_content(database, store, report, tracker, deep)
     by_store: dict[FolderStore, list[StoredContent]] = {}
     for column in stored:
         by_store.setdefault(column.store, []).append(column)
@@ -206,7 +220,14 @@ def _unknown_keys(session: Session, keys: list[str]) -> set[str]:
     return set(keys) - set(session.scalars(versions)) - set(session.scalars(uploads))
 
 
-def _check_content(database: Database, store: FolderStore, report: Report, deep: bool) -> None:
+def _expect_content(database: Database, tracker: Tracker) -> None:
+    sizes = select(func.max(Version.size).label("size")).where(_readable()).group_by(Version.key).subquery()
+    with database.read() as session:
+        contents, size = session.execute(select(func.count(), func.coalesce(func.sum(sizes.c.size), 0))).one()
+    tracker.expect(int(size), files=contents)
+
+
+def _check_content(database: Database, store: FolderStore, report: Report, tracker: Tracker, deep: bool) -> None:
     after = ("", 0)
     stored: _Stored | str = ""
     wrong: list[tuple[Version, str]] = []
@@ -224,7 +245,7 @@ def _check_content(database: Database, store: FolderStore, report: Report, deep:
         report.versions += len(versions)
         for version in versions:
             if version.key != after[0]:
-                stored = _look(store, version.key, deep)
+                stored = _read(store, version, tracker) if deep else _look(store, version.key)
             after = (version.key, version.id)
             what = stored if isinstance(stored, str) else _difference(stored, version)
             if what is not None:
@@ -247,23 +268,36 @@ class _Stored(NamedTuple):
     sha256: str | None
 
 
-def _look(store: FolderStore, key: str, deep: bool) -> _Stored | str:
+def _look(store: FolderStore, key: str) -> _Stored | str:
     """What is under a key, or why that cannot be told."""
-    digest = hashlib.sha256()
     try:
         size = store.size(key)
-        if size is None:
-            return "its content is missing"
-        if not deep:
-            return _Stored(size, None)
-        with contextlib.closing(store.open(key)) as content:
-            for block in content:
-                digest.update(block)
-    except MissingContent:
-        return "its content is missing"
     except OSError as error:
-        return f"its content cannot be read ({error.strerror})"
-    return _Stored(size, digest.hexdigest())
+        return _unreadable(error)
+    return _MISSING if size is None else _Stored(size, None)
+
+
+def _read(store: FolderStore, version: Version, tracker: Tracker) -> _Stored | str:
+    """What is under a version's key, read whole, or why that cannot be told."""
+    digest = hashlib.sha256()
+    with tracker.file(version.key, version.size) as counted:
+        stored = _look(store, version.key)
+        if isinstance(stored, str):
+            return stored
+        try:
+            with contextlib.closing(store.open(version.key)) as content:
+                for block in content:
+                    digest.update(block)
+                    counted.add(len(block))
+        except MissingContent:
+            return _MISSING
+        except OSError as error:
+            return _unreadable(error)
+    return _Stored(stored.size, digest.hexdigest())
+
+
+def _unreadable(error: OSError) -> str:
+    return f"its content cannot be read ({error.strerror})"
 
 
 def _difference(stored: _Stored, version: Version) -> str | None:

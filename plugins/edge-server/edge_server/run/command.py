@@ -209,16 +209,18 @@ def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
 @click.option(
     "--deep", is_flag=True, help="Also read all content and compare its SHA-256; takes as long as that takes."
 )
-def fsck(data: Path, deep: bool) -> None:
+@output.quiet_option
+def fsck(data: Path, deep: bool, quiet: bool) -> None:
     """Check that the content of all files, and of plugins, is there, also while the server runs.
 
     Drops files in the data folder that belong to nothing. Missing or damaged content is listed by
     path and version, that of plugins by table and row, and makes the exit code 1; nothing is changed about it.
     """
     from edge_server.run import start
+    from edge_vfs.progress import Tracker
 
-    with _explained():
-        report = start.check(data.absolute(), deep=deep)
+    with _explained(), Tracker("check", "", progress=False if quiet else None) as tracker:
+        report = start.check(data.absolute(), deep=deep, tracker=tracker)
     for line in (*report.broken, *report.damages):
         output.line(line)
     for name in report.recounted:

@@ -29,6 +29,7 @@ from edge_server.run import app, data_folder
 from edge_server.web import idempotency, subsystems
 from edge_server.web.engines import Engines
 from edge_server.web.subsystems import Subsystem
+from edge_vfs.progress import Tracker
 
 FIRST_TOKEN_LIFETIME = dt.timedelta(days=90)
 
@@ -183,8 +184,13 @@ def rename(data: Path, kind: renaming.Kind, name: str, new_name: str) -> None:
         operator_audit.note(connection, action, {"name": name, "new_name": new_name}, organizations)
 
 
-def check(data: Path, *, deep: bool) -> fsck.Report:
+def check(data: Path, *, deep: bool, tracker: Tracker | None = None) -> fsck.Report:
     """Check a server's content, whether or not it runs; see `fsck`.
+
+    Args:
+        data: the data folder.
+        deep: also read all content.
+        tracker: counts the content that is read.
 
     Raises:
         CannotStart: there is no server's data, it cannot be used, a plugin cannot be loaded, whose content would
@@ -193,7 +199,7 @@ def check(data: Path, *, deep: bool) -> fsck.Report:
     with engines(data) as opened:
         app.require_migrated(opened, app.load(opened))
         others = [stored for stored in opened.stored if stored.store is not opened.store]  # which has files alone
-        return fsck.check(opened.database, opened.store, others, deep=deep)
+        return fsck.check(opened.database, opened.store, others, deep=deep, tracker=tracker)
 
 
 def purge(data: Path, organization: str | None = None) -> tuple[int, int]:
