@@ -36,6 +36,9 @@ BAR_BYTES = 64 << 20
 BAR_SECONDS = 2.0
 """Seconds after which any other call has a bar."""
 
+LISTING_SECONDS = 0.5
+"""Seconds after which a bar shows that files are being listed; that of a single file never does."""
+
 SWITCH = "EDGE_PROGRESS"
 """Name of the environment variable that turns all bars off if it is ``0``."""
 
@@ -406,7 +409,7 @@ class Bar:
     """A bar of tqdm.
 
     Args:
-        at_once: whether it appears at the first report, and not only once the call turns out to be long.
+        at_once: whether it appears as soon as bytes go, and not only once the call turns out to be long.
     """
 
     def __init__(self, *, at_once: bool) -> None:
@@ -428,12 +431,15 @@ class Bar:
         self._show(state)
 
     def _is_due(self, state: TransferProgress) -> bool:
+        seconds = time.monotonic() - self._began
+        if state.phase == "listing" and seconds <= LISTING_SECONDS:
+            return False
         if self._at_once:
             return state.total_files > 0
         if state.files + state.skipped_files >= state.total_files:
             return False  # it would only flash up
         long = state.phase != "listing" and (state.total_bytes or 0) > BAR_BYTES
-        return (long or time.monotonic() - self._began > BAR_SECONDS) and _tqdm_or_none() is not None
+        return (long or seconds > BAR_SECONDS) and _tqdm_or_none() is not None
 
     def _opened(self, state: TransferProgress) -> Any:
         name = _printable(state.path.rpartition("/")[2])

@@ -270,10 +270,14 @@ def test_true_shows_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.out == ""
     last = shown.err.rstrip("\n").rpartition("\r")[2]
     assert last.startswith("plate-7.bin: 100%|")
+    assert "listing" not in shown.err
     assert "3.00M/3.00M [" in last
 
 
-def test_a_bar_of_a_folder_counts_its_files(often: None, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_bar_of_a_folder_counts_its_files(
+    often: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(progress, "LISTING_SECONDS", -1)
     folder = Folder(Tree({f"runs/{name}.bin": bytes(10) for name in "abc"}))  # type: ignore[arg-type]
     folder.download_folder("runs", tmp_path / "runs", progress=True)
     shown = capsys.readouterr().err
