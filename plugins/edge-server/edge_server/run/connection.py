@@ -81,6 +81,7 @@ class Connection:
         discardable: bytes of a body that nobody wants which are read and thrown away.
         sent: bytes that were sent so far.
         window: when the rate of sending is looked at next, and what was sent before; None for not yet.
+        watched: events that the poller is told of; 0 for none.
         held: bytes of an incomplete request, as the poller counts them.
         is_whole: whether all of a request is here once it has a header and a small body.
         may_wait: whether `recv` reads a body that it may wait for.
@@ -103,6 +104,7 @@ class Connection:
         self.discardable = 0
         self.sent = 0
         self.window: tuple[float, int] | None = None
+        self.watched = 0
         self.held = 0
         self.is_whole = True
         self.may_wait = False

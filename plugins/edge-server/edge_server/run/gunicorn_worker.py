@@ -19,7 +19,6 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from concurrent import futures
 from typing import Any
 from urllib.parse import quote
 
@@ -32,6 +31,7 @@ from gunicorn.workers import base  # type: ignore[import-untyped]
 
 from edge_server.run.connection import Connection
 from edge_server.run.poller import Poller
+from edge_server.run.threads import Threads
 from edge_server.web import transfers
 from edge_server.web.client_address import TrustedProxies
 from edge_server.web.engines import engines_of
@@ -51,6 +51,9 @@ DECIDING = 2
 
 SENDERS = 16
 """Threads that send files, and what else was not taken at once."""
+
+ABANDONERS = 2
+"""Threads that end answers which nobody takes."""
 
 SWITCHING = 0.0005
 """Seconds after which a thread that computes, such as a search, lets others go on; Python's own is ten times that."""
@@ -91,6 +94,18 @@ class Log(Logger):  # type: ignore[misc]
         # As in the address: decoded, it may hold line breaks and escape sequences.
         atoms["U"] = quote(environ["PATH_INFO"].encode("latin-1"))
         return atoms
+
+
+class _Settings:
+    """gunicorn's settings as attributes; its own take three calls each, and a request looks at fifteen."""
+
+    def __init__(self, settings: Any) -> None:
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._settings, name)
+        setattr(self, name, value)
+        return value
 
 
 class _Body(Body):
@@ -144,18 +159,21 @@ class Worker(base.Worker):  # type: ignore[misc]
         # A request passes from thread to thread, and at each pass may wait that long for one that computes.
         sys.setswitchinterval(SWITCHING)
         self.log.proxies = engines_of(self.wsgi).proxies
-        answering = futures.ThreadPoolExecutor(self.cfg.threads, "answering")
-        receiving = futures.ThreadPoolExecutor(transfers.installed(self.wsgi).at_once + DECIDING, "receiving")
-        sending = futures.ThreadPoolExecutor(SENDERS, "sending")
+        self._settings = _Settings(self.cfg)
+        at_once = transfers.installed(self.wsgi).at_once
         self._deciding = threading.Semaphore(DECIDING)
+        answering = Threads(self.cfg.threads, "answering", self._answer, self.log)
+        receiving = Threads(at_once + DECIDING, "receiving", self._receive, self.log)
+        sending = Threads(SENDERS, "sending", self._answer, self.log)
+        abandoning = Threads(ABANDONERS, "abandoning", self._abandon, self.log)
         self._poller = poller = Poller(
             self.sockets,
             self.PIPE,  # which signals write into as well
             self.cfg.worker_connections,
-            answer=lambda connection: answering.submit(self._answer, connection),
-            receive=lambda connection: receiving.submit(self._receive, connection),
-            proceed=lambda connection: sending.submit(self._answer, connection),
-            abandon=lambda connection: sending.submit(self._abandon, connection),
+            answer=answering.take,
+            receive=receiving.take,
+            proceed=sending.take,
+            abandon=abandoning.take,
             too_slow=lambda: _refusal(408, "the request did not come to its end in time; send it again"),
         )
         while self.alive and self.ppid == os.getppid():
@@ -166,8 +184,8 @@ class Worker(base.Worker):  # type: ignore[misc]
         while not poller.is_empty() and time.monotonic() < until:
             self.notify()
             poller.poll(0.1)
-        for pool in (answering, receiving, sending):
-            pool.shutdown(wait=False, cancel_futures=True)
+        for threads in (answering, receiving, sending, abandoning):
+            threads.stop()
 
     # --- in other threads -------------------------------------------------------------------------
 
@@ -206,7 +224,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         """Answer a request; each step ends where the other side has to take something first."""
         connection.keeps = False
         sent = connection.sent
-        parser = RequestParser(self.cfg, connection, connection.address)
+        parser = RequestParser(self._settings, connection, connection.address)
         try:
             yield from self._handle(next(parser), parser, connection)
         except (StopIteration, OSError) as error:
@@ -226,7 +244,7 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def _handle(self, request: Any, parser: Any, connection: Connection) -> Generator[None]:
         body = _Body(request, parser.unreader, connection)
-        response, environ = wsgi.create(request, connection, connection.address, connection.server, self.cfg)
+        response, environ = wsgi.create(request, connection, connection.address, connection.server, self._settings)
         environ["wsgi.multithread"] = True
         environ[ARRIVING] = body
         if not self.alive:

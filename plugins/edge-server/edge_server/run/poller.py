@@ -86,6 +86,7 @@ class Poller:
         self._too_slow = too_slow
         self._stopping = False
         self._accepting = False
+        self._is_asleep = False
         self._held = 0
         self._connections: set[Connection] = set()
         self._states: dict[Connection, State] = {}
@@ -100,7 +101,12 @@ class Poller:
     def poll(self, seconds: float) -> None:
         """Do what is due, and wait for more at most that long."""
         self._accept_while(not self._stopping and (len(self._connections) < self._most or self._spare() is not None))
-        for key, _ in self._selector.select(seconds):
+        self._is_asleep = True
+        events = self._selector.select(0 if self._returned else seconds)
+        self._is_asleep = False
+        while self._returned:
+            self._take_back(self._returned.popleft())
+        for key, _ in events:
             if isinstance(key.fileobj, int):
                 with contextlib.suppress(BlockingIOError):
                     os.read(key.fileobj, 4096)
@@ -108,8 +114,6 @@ class Poller:
                 self._accept(key.data)
             elif key.data in self._connections:  # an event before may have closed it
                 self._on_event(key.data)
-        while self._returned:
-            self._take_back(self._returned.popleft())
         now = time.monotonic()
         if now >= self._looked_at + min(1.0, HEADER_SECONDS / 4, RATE_SECONDS / 4):
             self._looked_at = now
@@ -117,7 +121,11 @@ class Poller:
 
     def give_back(self, connection: Connection) -> None:
         """Return a connection whose thread is done with it for now; called by that thread."""
+        says_nothing_yet = connection.keeps and not connection.received
         self._returned.append(connection)
+        # Asked only now: the poller says that it sleeps, or watches no more, before it looks for what was returned.
+        if not self._is_asleep or (says_nothing_yet and connection.watched and self._accepting):
+            return  # it is awake, or will be as soon as that connection has its next request
         # If the pipe is full, the poller is awake.
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake[1], b".")
@@ -185,8 +193,7 @@ class Poller:
         if before is not None:
             del self._deadlines[before][connection]
         else:
-            event = selectors.EVENT_WRITE if state is State.SENDING else selectors.EVENT_READ
-            self._selector.register(connection.socket, event, connection)
+            self._watch(connection, selectors.EVENT_WRITE if state is State.SENDING else selectors.EVENT_READ)
         self._states[connection] = state
         self._deadlines[state][connection] = self._deadline(connection, state)
 
@@ -210,11 +217,22 @@ class Poller:
         state = self._states.pop(connection, None)
         if state is not None:
             del self._deadlines[state][connection]
-            with contextlib.suppress(KeyError):  # one that is only watched by its deadline
-                self._selector.unregister(connection.socket)
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        """Have the selector tell of these events of a connection; of none with 0."""
+        if events == connection.watched:
+            return
+        if not events:
+            self._selector.unregister(connection.socket)
+        elif not connection.watched:
+            self._selector.register(connection.socket, events, connection)
+        else:
+            self._selector.modify(connection.socket, events, connection)
+        connection.watched = events
 
     def _close(self, connection: Connection) -> None:
         self._wait_no_more(connection)
+        self._watch(connection, 0)
         self._connections.discard(connection)
         self._hold(connection, 0)
         if connection.steps is None:
@@ -243,16 +261,20 @@ class Poller:
     # --- what happens -----------------------------------------------------------------------------
 
     def _on_event(self, connection: Connection) -> None:
-        match self._states[connection]:
+        match self._states.get(connection):
+            case None:
+                # Most say nothing while a thread answers them, and are watched all the while. This one does.
+                self._watch(connection, 0)
             case State.SENDING:
                 self._wait_no_more(connection)
+                self._watch(connection, 0)
                 self._proceed(connection)
             case State.CLOSING:
                 if not connection.discard():
                     self._close(connection)
                 elif connection.discardable <= 0:
                     # Closing now would take the answer from a sender that has not read it yet.
-                    self._selector.unregister(connection.socket)
+                    self._watch(connection, 0)
             case state:
                 if connection.fill():
                     self._read(connection)
@@ -277,7 +299,11 @@ class Poller:
     def _hand_over(self, connection: Connection) -> None:
         self._wait_no_more(connection)
         self._hold(connection, 0)
-        (self._answer if connection.is_whole else self._receive)(connection)
+        if connection.is_whole:
+            self._answer(connection)
+        else:
+            self._watch(connection, 0)  # the thread does
+            self._receive(connection)
 
     def _keep(self, connection: Connection, state: State) -> None:
         """Wait for the rest of a request."""
