@@ -34,8 +34,8 @@ from edge_server.data.migration import migrate, own_history
 from edge_server.files import tree
 from edge_server.files.models import Node, Upload
 from edge_server.files.tree import Tree
-from edge_server.identity import directory, token_values
-from edge_server.identity.models import Membership
+from edge_server.identity import directory, queries, token_values
+from edge_server.identity.models import Membership, User
 from edge_server.keys.signing import Signer
 from edge_server.run import permission_table
 from edge_server.run.app import build, engines_at
@@ -175,10 +175,10 @@ def test_another_request_under_the_key_is_refused(api: Api, edge_server: EdgeSer
     other = client(edge_server, api.token, edge_server.create_organization())
     with edge_server.database.write(SERVER) as writing:
         organization = directory.find_organization(writing, other.organization)
-        holder = directory.token_user(writing, api.token or "")
+        holder = queries.holder(writing.connection(), token_values.digest(api.token or ""))
         assert organization is not None
         assert holder is not None
-        directory.add_member(writing, holder.user, organization)
+        directory.add_member(writing, writing.get_one(User, holder.user_id), organization)
     for caller, path, body in (
         (api, "/folders", {"path": "b"}),
         (api, "/folders", {"path": "a", "exist_ok": False}),
@@ -199,9 +199,9 @@ def test_a_key_is_its_users_own(api: Api, edge_server: EdgeServer) -> None:
     refused(post(other, "/folders", key, {"path": "a"}), 409, "already_exists")
     # Another token of the same user is the same user.
     with edge_server.database.read() as reading:
-        holder = directory.token_user(reading, api.token or "")
+        holder = queries.holder(reading.connection(), token_values.digest(api.token or ""))
     assert holder is not None
-    api.token = edge_server.create_token(holder.user.user_name)
+    api.token = edge_server.create_token(holder.user_name)
     assert post(api, "/folders", key, {"path": "a"}).headers[idempotency.REPLAYED] == "true"
 
 
@@ -209,9 +209,9 @@ def test_an_answer_is_replayed_only_to_who_may_still_ask(api: Api, edge_server: 
     key = new_key()
     assert post(api, "/folders", key, {"path": "a"}).status_code == 201
     with edge_server.database.write(SERVER) as writing:
-        holder = directory.token_user(writing, api.token or "")
+        holder = queries.holder(writing.connection(), token_values.digest(api.token or ""))
         assert holder is not None
-        writing.execute(sa.delete(Membership).where(Membership.user_id == holder.user.id))
+        writing.execute(sa.delete(Membership).where(Membership.user_id == holder.user_id))
     refused(post(api, "/folders", key, {"path": "a"}), 404, "not_found")
     stranger = client(edge_server, None, api.organization)
     refused(post(stranger, "/folders", key, {"path": "a"}), 401, "unauthenticated")
@@ -593,7 +593,7 @@ def test_a_database_without_keys_gets_them_and_keeps_what_it_has(tmp_path: Path)
         with opened.read() as reading:
             assert reading.scalars(sa.select(sa.func.count()).select_from(Node)).one() == 3
             assert reading.scalars(sa.select(sa.func.count()).select_from(IdempotencyKey)).one() == 0
-            assert directory.token_user(reading, token) is not None
+            assert queries.holder(reading.connection(), token_values.digest(token)) is not None
         with opened.write_connection() as connection:
             config.attributes["connection"] = connection
             command.downgrade(config, "0001")

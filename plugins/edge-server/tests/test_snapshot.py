@@ -104,6 +104,26 @@ def test_a_request_that_reads_does_so_in_a_single_transaction(server: Server, pa
     assert [transaction.writes for transaction in transactions] == [False]
 
 
+@pytest.mark.parametrize(("path", "statements"), [("/healthz", 1), ("/v1/users/me", 3), (f"{FILES}/entries", None)])
+def test_who_asks_is_looked_up_in_a_single_statement(server: Server, path: str, statements: int | None) -> None:
+    executed: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        executed.append(statement)
+
+    sa.event.listen(server.engines.database.engine, "before_cursor_execute", note)
+    try:
+        assert server.call("GET", path).status_code == 200
+    finally:
+        sa.event.remove(server.engines.database.engine, "before_cursor_execute", note)
+    executed = [statement for statement in executed if not statement.startswith("BEGIN")]
+    if statements is not None:
+        assert len(executed) == statements
+    assert sum("tokens.digest" in statement for statement in executed) == (path != "/healthz")
+    if "/orgs/" in path:
+        assert sum("memberships" in statement for statement in executed) == 1
+
+
 def test_a_signed_address_is_looked_up_in_a_single_transaction(server: Server) -> None:
     address = server.call("GET", f"{FILES}/download-url?path=a.txt").json
     assert address is not None

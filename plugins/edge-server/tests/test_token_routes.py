@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from edge_server.base import background, clock
 from edge_server.base.background import Task
 from edge_server.data.database import SERVER
-from edge_server.identity import directory, token_use, token_values
+from edge_server.identity import queries, token_use, token_values
 from edge_server.identity.models import Token
 from edge_server.keys.signing import Signer
 from edge_server.run.app import build, engines_at
@@ -90,7 +90,7 @@ def test_the_last_use_is_written_later_and_together(edge_server: EdgeServer, api
 def test_the_later_of_two_uses_stays(edge_server: EdgeServer, api: Api) -> None:
     late = clock.now() + dt.timedelta(hours=1)
     with edge_server.database.write(SERVER) as session:
-        holder = directory.token_user(session, api.token or "")
+        holder = queries.holder(session.connection(), token_values.digest(api.token or ""))
         assert holder is not None
         token_use.write_down(session, {holder.token_id: late})
         token_use.write_down(session, {holder.token_id: clock.now()})

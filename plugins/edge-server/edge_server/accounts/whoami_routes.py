@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import flask
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from edge_core.whoami import (
@@ -15,9 +14,8 @@ from edge_core.whoami import (
     WhoAmIAnswer,
 )
 from edge_server.base import pages
-from edge_server.identity import directory
-from edge_server.identity.models import Organization as OrganizationRow
-from edge_server.identity.models import Token, User
+from edge_server.identity import directory, queries
+from edge_server.identity.models import User
 from edge_server.web.context import Context
 from edge_server.web.permissions import USER, Caller
 from edge_server.web.routes import Routes
@@ -62,31 +60,27 @@ def routes(context: Context) -> Routes:
 def _organizations(
     session: Session, caller: Caller, query: OwnOrganizationQuery
 ) -> tuple[list[Organization], str | None]:
-    memberships = directory.select_memberships(caller.id, caller.scopes)
-    rows, following = pages.page(session, memberships, OrganizationRow.name, query)
-    return [
-        Organization(
-            organization_name=membership.organization.name,
-            title=membership.organization.title,
-            roles=directory.roles_of(membership),
-        )
-        for membership in rows
-    ], following
+    after = "" if query.cursor is None else pages.key_of(query.cursor, str)
+    rows = queries.organizations(
+        session.connection(), caller.id, caller.scopes.organizations, after=after, limit=query.limit + 1
+    )
+    page = rows[: query.limit]
+    items = [Organization(organization_name=row.name, title=row.title, roles=directory.roles_of(row)) for row in page]
+    return items, pages.cursor_of(page[-1].name) if len(rows) > len(page) else None
 
 
 def _whoami(session: Session, caller: Caller) -> WhoAmIAnswer:
-    user = session.get_one(User, caller.id)
-    token = session.scalars(select(Token).where(Token.uid == caller.token_uid)).one()
+    me = queries.profile(session.connection(), caller.token_uid)
     organizations, following = _organizations(session, caller, OwnOrganizationQuery())
     return WhoAmIAnswer(
-        user_name=user.user_name,
-        first_name=user.first_name,
-        last_name=user.last_name,
-        email=user.email,
-        server_admin=user.server_admin,
-        license_name=user.license_name,
+        user_name=me.user_name,
+        first_name=me.first_name,
+        last_name=me.last_name,
+        email=me.email,
+        server_admin=me.server_admin,
+        license_name=me.license_name,
         token=CurrentToken(
-            id=token.uid, scopes=token.scopes, expires_at=token.expires_at, renewable=token.lifetime is not None
+            id=me.token_uid, scopes=me.scopes, expires_at=me.expires_at, renewable=me.lifetime is not None
         ),
         organizations=organizations,
         organizations_next=following,

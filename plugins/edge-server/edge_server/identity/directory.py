@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
-from sqlalchemy import Select, bindparam, delete, or_, select, update
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from edge_server.base import clock
@@ -23,33 +23,12 @@ DELETING = "deleting"
 SHOWN_FOR = dt.timedelta(days=30)
 """How long a token shows in its owner's list after it has expired."""
 
-# Asked with every request, so built once.
-_USER_OF_TOKEN = (
-    select(User, Token.id, Token.uid, Token.expires_at, Token.scopes, Token.replaces)
-    .join(Token, Token.user_id == User.id)
-    .where(Token.digest == bindparam("digest"), Token.removed_at.is_(None))
-)
-_MEMBERSHIP = (
-    select(Membership)
-    .join(Organization)
-    .where(
-        Membership.user_id == bindparam("user"),
-        Organization.name == bindparam("organization"),
-        Organization.status != DELETING,
-        Organization.active,
-    )
-)
 
+class Roles(Protocol):
+    """A membership, or a row with its roles."""
 
-class TokenUser(NamedTuple):
-    """The user a token acts for, and what the request needs to know of the token's row."""
-
-    user: User
-    token_id: int
-    token_uid: str
-    expires_at: dt.datetime | None
-    scopes: Scopes
-    replaces: str | None
+    admin: Any
+    developer: Any
 
 
 def create_user(session: Session, user_name: str, *, server_admin: bool = False) -> User:
@@ -244,26 +223,6 @@ def namesake(session: Session, name: str) -> Organization | None:
     return session.scalar(select(Organization).where(Organization.name_key == name_key(name)))
 
 
-def token_user(session: Session, value: str) -> TokenUser | None:
-    """The user a token acts for, and the token; None if it is unknown, removed or expired."""
-    row = session.execute(_USER_OF_TOKEN, {"digest": token_values.digest(value)}).first()
-    if row is None or (row.expires_at is not None and row.expires_at <= clock.now()):
-        return None
-    scopes = UNLIMITED if row.scopes is None else token_scopes.parse(row.scopes)
-    return TokenUser(row.User, row.id, row.uid, row.expires_at, scopes, row.replaces)
-
-
-def expiry(session: Session, value: str) -> dt.datetime | None:
-    """When a token that was not removed has expired; None if that is not why it is refused."""
-    expired = select(Token.expires_at).where(Token.digest == token_values.digest(value), Token.removed_at.is_(None))
-    return session.scalar(expired.where(Token.expires_at <= clock.now()))
-
-
-def membership(session: Session, user_id: int, organization: str) -> Membership | None:
-    """What `user_id` is in the organization of that short name; None if not a member of such a one."""
-    return session.scalars(_MEMBERSHIP, {"user": user_id, "organization": organization}).first()
-
-
 def select_memberships(user_id: int, scopes: Scopes = UNLIMITED) -> Select[Any]:
     """What selects all that a user is a member of, each with its organization.
 
@@ -286,7 +245,7 @@ def memberships(session: Session, user_id: int) -> list[tuple[Membership, Organi
     return [(membership, membership.organization) for membership in rows]
 
 
-def roles_of(membership: Membership) -> list[str]:
+def roles_of(membership: Roles) -> list[str]:
     """The roles a member has."""
     return [role for role in ROLES if getattr(membership, role)]
 

@@ -13,15 +13,16 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import flask
 import sqlalchemy.exc
+from sqlalchemy import Row
 
-from edge_server.base import problems
+from edge_server.base import clock, problems
 from edge_server.base.problems import CannotStart, Refusal, not_found
 from edge_server.data.database import SERVER
-from edge_server.identity import directory, token_scopes, token_values
+from edge_server.identity import directory, queries, token_scopes, token_values
 from edge_server.identity.models import Token
 from edge_server.identity.token_scopes import UNLIMITED, Scopes
 from edge_server.web import counting, snapshot, throttling
@@ -133,7 +134,7 @@ def optional_caller() -> Caller | None:
     header = flask.request.headers.get("Authorization")
     if header is None:
         return None
-    flask.g.caller = _authenticate(header)
+    flask.g.caller = _caller_of(_authenticate(header))
     _require_scopes(_operation(flask.current_app, flask.request.endpoint or ""))
     return caller()
 
@@ -242,15 +243,15 @@ def _guard() -> None:
     rule = operation.who
     if rule is ANYONE:
         return
-    flask.g.caller = _authenticate(request.headers.get("Authorization"))
+    organization: str | None = (request.view_args or {})["org"] if rule in OF_AN_ORGANIZATION else None
+    holder = _authenticate(request.headers.get("Authorization"), organization)
+    flask.g.caller = _caller_of(holder)
     _require_scopes(operation)
-    if rule is USER:
+    if rule is SERVER_ADMIN and not flask.g.caller.server_admin:
+        raise _forbidden(rule)
+    if organization is None:
         return
-    if rule is SERVER_ADMIN:
-        if not flask.g.caller.server_admin:
-            raise _forbidden(rule)
-        return
-    flask.g.member = membership = _member((request.view_args or {})["org"], rule)
+    flask.g.member = membership = _member(holder, organization, rule)
     counting.charge(membership.organization_id)
     if not allows(rule, membership.developer, membership.admin) and not membership.appointing:
         raise _forbidden(rule)
@@ -307,7 +308,12 @@ def _insufficient(detail: str) -> Refusal:
     return Refusal(403, "insufficient_scope", detail, {"WWW-Authenticate": 'Bearer error="insufficient_scope"'})
 
 
-def _authenticate(header: str | None) -> Caller:
+def _authenticate(header: str | None, organization: str | None = None) -> Row[Any]:
+    """The token of the request at hand and its user, with what the user is in an organization; see `queries.holder`.
+
+    Raises:
+        Refusal: there is no token, or it is not good.
+    """
     scheme, _, value = (header or "").strip().partition(" ")
     value = value.strip()
     # "token" is what JupyterHub and its clients write.
@@ -317,10 +323,13 @@ def _authenticate(header: str | None) -> Caller:
         throttling.failed()
         raise _unauthenticated("the API token is mistyped or cut off; copy it again, or make a new one")
     if token_values.is_well_formed(value):
-        session = snapshot.session()
-        holder = directory.token_user(session, value)
-        ended = directory.expiry(session, value) if holder is None else None
-        if ended is not None:
+        connection, digest = snapshot.session().connection(), token_values.digest(value)
+        if organization is None:
+            holder = queries.holder(connection, digest)
+        else:
+            holder = queries.holder_in(connection, digest, organization)
+        ended = None if holder is None else holder.expires_at
+        if ended is not None and ended <= clock.now():
             throttling.failed()
             raise _unauthenticated(
                 f"the API token expired on {ended:%Y-%m-%d at %H:%M} UTC; make a new one, or ask the server's operator "
@@ -331,34 +340,33 @@ def _authenticate(header: str | None) -> Caller:
                 with engines().database.write(SERVER) as session:
                     directory.finish_renewal(session, holder.token_uid)
             engines().token_use.note(holder.token_id)
-            user = holder.user
-            return Caller(
-                user.id, user.user_name, user.server_admin, holder.token_uid, holder.expires_at, holder.scopes
-            )
+            return holder
     throttling.failed()
     raise _unauthenticated("the API token is unknown, expired or removed; make a new one")
 
 
-def _member(organization_name: str, rule: Rule) -> Member:
-    me = caller()
-    session = snapshot.session()
-    membership = directory.membership(session, me.id, organization_name)
+def _caller_of(holder: Row[Any]) -> Caller:
+    scopes = UNLIMITED if holder.scopes is None else token_scopes.parse(holder.scopes)
+    return Caller(holder.user_id, holder.user_name, holder.server_admin, holder.token_uid, holder.expires_at, scopes)
+
+
+def _member(holder: Row[Any], organization_name: str, rule: Rule) -> Member:
+    is_member = holder.organization_id is not None
     appointing = False
-    if rule is APPOINTER and me.server_admin and (membership is None or not membership.admin):
+    if rule is APPOINTER and holder.server_admin and not holder.admin:
+        session = snapshot.session()
         organization = directory.find_organization(session, organization_name)
         if (
             organization is not None
             and organization.status != directory.DELETING
             and not directory.has_admin(session, organization.id)
         ):
-            if membership is None:
+            if not is_member:
                 return Member(organization.id, developer=False, admin=False, appointing=True)
             appointing = True
-    if membership is None:
+    if not is_member:
         raise no_organization()
-    return Member(
-        membership.organization_id, membership.developer, membership.admin, membership.signing_uid, appointing
-    )
+    return Member(holder.organization_id, holder.developer, holder.admin, holder.signing_uid, appointing)
 
 
 def no_organization() -> Refusal:

@@ -65,12 +65,12 @@ def require_standing(query: Mapping[str, str]) -> None:
         return
     token, *role = query[PARAMETER].split(".")
     values: dict[str, object] = {"token": token, "now": clock.now()}
-    session = snapshot.session()
+    connection = snapshot.session().connection()
     if not role:
-        stands = session.scalar(_TOKEN, values) is not None
+        stands = connection.scalar(_TOKEN, values) is not None
     else:
         values["membership"], rule = role
-        row = session.execute(_MEMBERSHIP, values).first()
+        row = connection.execute(_MEMBERSHIP, values).first()
         stands = row is not None and permissions.allows(Rule(rule), row.developer, row.admin)
     if not stands:
         raise Refusal(
