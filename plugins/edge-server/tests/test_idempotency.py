@@ -41,11 +41,12 @@ from edge_server.run import permission_table
 from edge_server.run.app import build, engines_at
 from edge_server.run.openapi import document
 from edge_server.testing.local_server import EdgeServer
-from edge_server.web import idempotency
+from edge_server.web import idempotency, idempotency_keys
 from edge_server.web.idempotency_keys import IdempotencyKey
 from edge_server.web.permissions import Rule
 
 from .wire import Api, client, close_all, refused, session
+from .work import Watch, Work
 
 RULES = permission_table.rules()
 
@@ -159,6 +160,60 @@ def test_a_user_has_so_many_keys_at_a_time(
     assert inside.http.post(inside.url, json={"path": "keyless"}, headers=headers).status_code == 201
     change(edge_server, keys[1], expires_at=clock.now())
     assert inside.make(keys[3], keys[3]).status_code == 201
+
+
+def test_keys_that_are_let_go_make_room(
+    inside: Inside, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "MOST_KEYS", 2)
+    for _ in range(3):
+        assert inside.make(new_key(), "..").status_code == 400
+    keys = [new_key() for _ in range(3)]
+    for key in keys[:2]:
+        assert inside.make(key, key).status_code == 201
+    assert inside.make(keys[2], keys[2]).status_code == 429
+    # What others' requests clear away is room as well.
+    change(edge_server, keys[0], expires_at=clock.now())
+    with edge_server.database.write(SERVER) as writing:
+        idempotency_keys.sweep(writing.connection(), clock.now())
+    assert inside.make(keys[2], keys[2]).status_code == 201
+    assert inside.make(new_key(), "more").status_code == 429
+
+
+def test_a_starting_server_counts_the_keys_anew(
+    inside: Inside, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "MOST_KEYS", 2)
+    assert inside.make(new_key(), "counted").status_code == 201
+    with edge_server.database.write(SERVER) as writing:
+        writing.execute(sa.update(User).values(key_count=0))
+        idempotency.release_all(writing)
+    assert inside.make(new_key(), "another").status_code == 201
+    assert inside.make(new_key(), "beyond").status_code == 429
+
+
+def test_a_key_costs_the_same_however_many_there_are(inside: Inside, edge_server: EdgeServer) -> None:
+    def work() -> list[Work]:
+        with Watch(edge_server.database).watching() as done:
+            assert inside.make(new_key(), new_key()).status_code == 201
+        return [transaction for transaction in done if transaction.writes]
+
+    def add(count: int) -> None:
+        with edge_server.database.write(SERVER) as writing:
+            user = queries.holder(writing.connection(), token_values.digest(inside.token))
+            assert user is not None
+            common = {"user_id": user.user_id, "fingerprint": "", "expires_at": clock.now() + idempotency.LIFETIME}
+            writing.execute(sa.insert(IdempotencyKey), [{**common, "key": new_key()} for _ in range(count)])
+            idempotency.release_all(writing)
+
+    inside.make(new_key(), "first")
+    add(10)
+    few = work()
+    add(4000)
+    many = work()
+    assert [(each.statements, each.rows) for each in many] == [(each.statements, each.rows) for each in few]
+    assert few[0].statements == 4  # finds the key, sweeps, counts, adds
+    assert sum(each.steps for each in many) <= sum(each.steps for each in few) + 2
 
 
 def test_a_query_in_another_order_is_the_same_request(api: Api) -> None:

@@ -69,6 +69,8 @@ class User(Revised, Base):
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
     activated_at: Mapped[dt.datetime | None]
     removed_at: Mapped[dt.datetime | None]
+    # Idempotency keys that their requests have, as `web.idempotency_keys` counts them.
+    key_count: Mapped[int] = mapped_column(default=0, server_default="0")
 
     home: Mapped[Organization | None] = relationship()
 

@@ -33,13 +33,13 @@ from typing import Any, TypeVar, cast
 
 import flask
 import sqlalchemy.exc
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import Connection, Row, update
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, bad_entry, log, request_id
 from edge_server.data.database import SERVER
-from edge_server.web import bodies
+from edge_server.web import bodies, idempotency_keys
 from edge_server.web.engines import engines
 from edge_server.web.idempotency_keys import IdempotencyKey
 from edge_server.web.permissions import caller, member_at_hand
@@ -54,9 +54,6 @@ LIFETIME = dt.timedelta(hours=24)
 
 LEASE = dt.timedelta(seconds=120)
 """How long a request holds its key against another one that may be its own repetition."""
-
-SWEPT = 100
-"""Most expired keys that a new one clears away."""
 
 MOST_KEYS = 20_000
 """Keys that one user has at a time. A further one is refused: to forget one early would run its request twice."""
@@ -152,10 +149,11 @@ def before_commit(session: Session) -> None:
 
 
 def release_all(session: Session) -> None:
-    """Let go of the keys that requests of an earlier server hold; only while nobody answers any."""
+    """Let go of the keys that requests of an earlier server hold, and count all; only while nobody answers any."""
     session.execute(
         update(IdempotencyKey).where(IdempotencyKey.claim.is_not(None)).values(claim=None, claimed_until=None)
     )
+    idempotency_keys.count_anew(session.connection())
 
 
 def _run() -> _Run | None:
@@ -173,14 +171,12 @@ def _claimed() -> flask.Response | None:
     if getattr(view, "repeatable", False):
         return None
     fingerprint = _fingerprint()
+    secret = getattr(view, "secret_answer", False)
     with engines().database.write(SERVER) as session:
-        row = _claim(session, caller().id, key, fingerprint)
-        session.flush()
-        if row.status is not None:
-            return _replay(row, row.status)
-        assert row.claim is not None  # noqa: S101  # just claimed
-        run = _Run(row.id, row.claim, getattr(view, "secret_answer", False), row.subject)
-    flask.g.idempotency = run
+        claimed = _claim(session.connection(), caller().id, key, fingerprint, secret)
+    if not isinstance(claimed, _Run):
+        return claimed
+    flask.g.idempotency = claimed
     return None
 
 
@@ -209,56 +205,55 @@ def _fingerprint() -> str:
     return engines().signer.digest(head + b"\n" + bodies.whole())
 
 
-def _claim(session: Session, user_id: int, key: str, fingerprint: str) -> IdempotencyKey:
-    """The key's row: claimed for this request, or with the answer it got before.
+def _claim(connection: Connection, user_id: int, key: str, fingerprint: str, secret: bool) -> _Run | flask.Response:
+    """Claim a key for this request; the answer, if an earlier one got it.
 
     Raises:
-        Refusal: the key came with another request, or the first one is still being answered.
+        Refusal: the key came with another request, the first one is still being answered, or there are too many.
     """
     now = clock.now()
-    row = session.scalar(select(IdempotencyKey).where(IdempotencyKey.user_id == user_id, IdempotencyKey.key == key))
+    claim, until = secrets.token_hex(8), now + LEASE
+    row = idempotency_keys.find(connection, user_id, key)
     if row is not None and row.expires_at <= now:
-        session.delete(row)
-        session.flush()  # the key must be free before it is given again
+        idempotency_keys.forget(connection, row.id, user_id)
         row = None
     if row is None:
-        _sweep(session, now)
-        _require_room(session, user_id, now)
-        row = IdempotencyKey(user_id=user_id, key=key, fingerprint=fingerprint, expires_at=now + LIFETIME)
-        session.add(row)
-    elif row.fingerprint != fingerprint:
+        idempotency_keys.sweep(connection, now)
+        _require_room(connection, user_id, now)
+        added = idempotency_keys.add(
+            connection,
+            user_id=user_id,
+            key=key,
+            fingerprint=fingerprint,
+            expires_at=now + LIFETIME,
+            claim=claim,
+            claimed_until=until,
+        )
+        return _Run(added, claim, secret)
+    if row.fingerprint != fingerprint:
         raise Refusal(
             422, "idempotency_mismatch", f"this {HEADER} came with another request before; use a new key for each"
         )
-    elif row.status is not None:
-        return row
-    elif row.claimed_until is not None and row.claimed_until > now and row.claim not in _left:
+    if row.status is not None:
+        return _replay(row)
+    if row.claimed_until is not None and row.claimed_until > now and row.claim not in _left:
         raise _in_progress()
     _left.discard(row.claim or "")
-    row.claim = secrets.token_hex(8)
-    row.claimed_until = now + LEASE
-    return row
+    idempotency_keys.change(connection, row.id, claim=claim, claimed_until=until)
+    return _Run(row.id, claim, secret, row.subject)
 
 
-def _sweep(session: Session, now: dt.datetime) -> None:
-    """Forget keys that have expired. Each new one pays for the old ones."""
-    expired = select(IdempotencyKey.id).where(IdempotencyKey.expires_at <= now).limit(SWEPT)
-    session.execute(
-        delete(IdempotencyKey).where(IdempotencyKey.id.in_(expired)), execution_options={"synchronize_session": False}
-    )
-
-
-def _require_room(session: Session, user_id: int, now: dt.datetime) -> None:
-    """See that the user may have another key.
+def _require_room(connection: Connection, user_id: int, now: dt.datetime) -> None:
+    """See that the user may have another key, and count it.
 
     Raises:
         Refusal: those there are good for hours yet.
     """
-    of_user = IdempotencyKey.user_id == user_id
-    if (session.scalar(select(func.count()).where(of_user)) or 0) < MOST_KEYS:
+    if idempotency_keys.has_room(connection, user_id, MOST_KEYS):
         return
-    first = session.scalar(select(func.min(IdempotencyKey.expires_at)).where(of_user))
+    first = idempotency_keys.first_to_expire(connection, user_id)
     if first is None or first <= now:  # the sweep gets to those
+        idempotency_keys.count_beyond(connection, user_id)
         return
     seconds = math.ceil((first - now).total_seconds())
     raise Refusal(
@@ -274,24 +269,14 @@ def _settle(session: Session, run: _Run, response: flask.Response) -> bool:
 
     The key of a request that was not valid, or gave a secret and has issued nothing, is free again.
     """
-    statement: Any
+    connection = session.connection()
     if run.subject is None and (run.secret or response.status_code in _INVALID):
-        statement = delete(IdempotencyKey)
-    else:
-        values: dict[str, object] = {"claim": None, "claimed_until": None, "subject": run.subject}
-        if not run.secret and _is_final(response):
-            headers = [(name, value) for name, value in response.headers if name.lower() not in _NOT_KEPT]
-            values |= {"status": response.status_code, "headers": json.dumps(headers), "body": response.get_data()}
-        statement = update(IdempotencyKey).values(**values)
-    settled = session.execute(
-        statement.where(
-            IdempotencyKey.id == run.row,
-            IdempotencyKey.status.is_(None),
-            or_(IdempotencyKey.claim == run.claim, IdempotencyKey.claim.is_(None)),
-        ).returning(IdempotencyKey.id),
-        execution_options={"synchronize_session": False},
-    )
-    return settled.first() is not None
+        return idempotency_keys.let_go(connection, run.row, run.claim)
+    values: dict[str, object] = {"claim": None, "claimed_until": None, "subject": run.subject}
+    if not run.secret and _is_final(response):
+        headers = [(name, value) for name, value in response.headers if name.lower() not in _NOT_KEPT]
+        values |= {"status": response.status_code, "headers": json.dumps(headers), "body": response.get_data()}
+    return idempotency_keys.settle(connection, run.row, run.claim, **values)
 
 
 def _is_final(response: flask.Response) -> bool:
@@ -303,8 +288,8 @@ def _is_final(response: flask.Response) -> bool:
     return refused or 200 <= status < 300
 
 
-def _replay(row: IdempotencyKey, status: int) -> flask.Response:
-    response = flask.Response(row.body, status, json.loads(row.headers or "[]"))
+def _replay(row: Row[Any]) -> flask.Response:
+    response = flask.Response(row.body, row.status, json.loads(row.headers or "[]"))
     response.headers[REPLAYED] = "true"
     return response
 
