@@ -1,6 +1,6 @@
 """How the cost of operations grows with the files of an organization: `python -m benchmarks growth [FILES ...]`.
 
-The numbers of files are 1,000, 10,000 and 100,000, or those that are given, such as 1000000. The rows are put into the
+The numbers of files are 1,000 to 1,000,000, which takes a while, or those that are given. The rows are put into the
 database directly, without content, in folders as laboratories have them: 100 files in each. The application is called
 within this process, and what is told is its CPU time, since wall time on a busy machine says little; beside it stands
 the most CPU time that one transaction took in which nobody else could write.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
 import secrets
 import sys
 import tempfile
@@ -24,7 +25,7 @@ import sqlalchemy.event
 from edge_server.accounts.removal import Removals
 from edge_server.base import clock
 from edge_server.data.database import SERVER, Database
-from edge_server.data.declarative import new_uid
+from edge_server.data.declarative import Base, new_uid
 from edge_server.files import tree
 from edge_server.identity import directory
 from edge_server.identity.models import Organization, User
@@ -33,10 +34,19 @@ from edge_server.run.app import build
 from edge_server.search import trigrams
 from edge_server.web.context import OwnContext
 
-FILES = (1_000, 10_000, 100_000)
+FILES = (1_000, 10_000, 100_000, 1_000_000)
 SIZE = 1000
 IN_FOLDER = 100
 _AT_ONCE = 2000
+
+FLAT, LINEAR = 0.25, 1.1
+"""Costs that grow with less than such a power of the number of files are flat, and linear; a busy machine adds some."""
+
+GROWS_WITH = {
+    "billing usage, after 300 days that nobody measured": "files that are measured",
+    "remove it": "files that are removed",
+}
+"""What is linear in what it works on; all else is to be flat."""
 
 
 class Cost(NamedTuple):
@@ -149,12 +159,12 @@ def _add_organization(session: Any, engines: Any, admin: User, name: str) -> int
 
 
 def _insert(database: Database, table: str, rows: Sequence[dict[str, Any]]) -> None:
-    reflected = sa.Table(table, sa.MetaData(), autoload_with=database.engine)
+    columns = Base.metadata.tables[table].c.keys()
     # An older server, measured for comparison, has fewer columns.
-    rows = [{name: row[name] for name in row.keys() & reflected.c.keys()} for row in rows]
+    rows = [{name: row[name] for name in row.keys() & set(columns)} for row in rows]
     with database.write(SERVER) as session:
         for at in range(0, len(rows), _AT_ONCE):
-            session.execute(reflected.insert(), rows[at : at + _AT_ONCE])
+            session.execute(Base.metadata.tables[table].insert(), rows[at : at + _AT_ONCE])
 
 
 def _next(database: Database, table: str) -> int:
@@ -296,6 +306,14 @@ def _of_requests(site: Site) -> Iterator[tuple[str, Cost | str]]:
     for address in ("/v1/users/me", run):
         site.call("GET", address)  # what is done once in a process
     yield "stat", site.call("GET", run)
+    yield (
+        "list the 100 files of a folder",
+        site.call("GET", f"{files}/entries?path=screens/plate-00000/run-0&limit=100"),
+    )
+    put = f"{files}/content?path=screens/plate-00000/run-0/new"
+    yield "put a new file into it", site.call("PUT", put, data=b"x" * SIZE)
+    yield "put over it", site.call("PUT", put, data=b"x" * SIZE)
+    yield "read it", site.call("GET", put)
     yield "whoami of a member of 4 organizations", site.call("GET", "/v1/users/me")
     _join_many(site, 1000)
     yield "whoami of a member of 1,004", site.call("GET", "/v1/users/me")
@@ -336,17 +354,33 @@ def _of_removing(site: Site, files: int) -> Iterator[tuple[str, Cost | str]]:
     yield "remove it, microseconds for each file", f"{1000 * removal.cpu / files:,.0f}"
 
 
+def growth(first: Cost, last: Cost, times: float) -> str:
+    """How CPU, and what is within the longest writing transaction, grows while files become `times` as many."""
+    return " / ".join(_power(begin, end, times) for begin, end in zip(first, last, strict=True))
+
+
+def _power(first: float, last: float, times: float) -> str:
+    # A millisecond more or less says nothing.
+    power = math.log((last + 1) / (first + 1), times)
+    return "flat" if power < FLAT else "linear" if power < LINEAR else f"**files^{power:.1f}**"
+
+
 def main(sizes: Sequence[int] = FILES) -> None:
     """Print the table."""
     columns = []
     for files in sizes:
         column = {}
         for name, cost in _costs(files):
-            column[name] = str(cost)
+            column[name] = cost
             print(f"{files:,}: {name}: {cost}", file=sys.stderr, flush=True)
         columns.append(column)
     print("CPU milliseconds, and of the longest transaction in which nobody else could write\n")
-    print(f"| operation | {' | '.join(f'{files:,} files' for files in sizes)} |")
-    print("|---" * (len(sizes) + 1) + "|")
-    for name in columns[0]:
-        print(f"| {name} | {' | '.join(column[name] for column in columns)} |")
+    print(f"| operation | {' | '.join(f'{files:,} files' for files in sizes)} | grows | with |")
+    print("|---" * (len(sizes) + 3) + "|")
+    for name, first in columns[0].items():
+        last = columns[-1][name]
+        grows = ""
+        if isinstance(first, Cost) and isinstance(last, Cost) and len(sizes) > 1:
+            grows = growth(first, last, sizes[-1] / sizes[0])
+        with_ = GROWS_WITH.get(name, "")
+        print(f"| {name} | {' | '.join(str(column[name]) for column in columns)} | {grows} | {with_} |")
