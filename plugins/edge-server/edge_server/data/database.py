@@ -185,5 +185,9 @@ def _configure(connection: Any, _record: Any) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get("write", False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        # Each request does it. It takes no lock, so that there is no error for SQLAlchemy to translate.
+        driver_connection: Any = connection.connection.driver_connection
+        driver_connection.execute("BEGIN")

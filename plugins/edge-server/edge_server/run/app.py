@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,12 @@ OWN = (
 
 CHECKPOINTS = 10.0
 """Seconds between two looks at the size of the database's write-ahead log."""
+
+
+class _App(flask.Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself. Views and hooks are plain functions; Flask would look at each in every request."""
+        return func
 
 
 def engines_at(data: Path, signer: Signer, **others: Any) -> Engines:
@@ -122,7 +128,7 @@ def build(parts: Engines, loaded: Sequence[Subsystem] | None = None) -> flask.Fl
         CannotStart: a subsystem cannot be used.
     """
     loaded = load(parts, plugins=False) if loaded is None else loaded
-    app = flask.Flask("edge_server", static_folder=None)
+    app = _App("edge_server", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # A trailing slash more is another address, and so is a doubled one: nothing is redirected.
     app.url_map.merge_slashes = False
