@@ -2,8 +2,8 @@
 
 That is above twice its bar. Without names it is the first three, as slow clients take minutes.
 
-`python -m benchmarks growth [FILES ...]` and `python -m benchmarks server` print other tables, see
-`benchmarks.growth` and `benchmarks.server`.
+`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]` and `server` print other tables, see
+`benchmarks.growth`, `benchmarks.search_quality` and `benchmarks.server`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks import calls, growth, lists, server, slow_clients, startup
+from benchmarks import calls, growth, lists, search_quality, server, slow_clients, startup
 from benchmarks.measuring import Row
 
 PARTS: dict[str, Callable[[], Iterable[Row]]] = {
@@ -28,6 +28,9 @@ def main() -> int:
     parts = sys.argv[1:] or USUAL
     if parts[0] == "growth":
         growth.main([int(files) for files in parts[1:]] or growth.FILES)
+        return 0
+    if parts[0] == "search-quality":
+        search_quality.main([int(files) for files in parts[1:]] or search_quality.FILES)
         return 0
     if parts[0] == "server":
         return server.main(parts[1:])

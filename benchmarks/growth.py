@@ -31,7 +31,7 @@ from edge_server.identity import directory
 from edge_server.identity.models import Organization, User
 from edge_server.run import start
 from edge_server.run.app import build
-from edge_server.search import trigrams
+from edge_server.search import index, trigrams
 from edge_server.web.context import OwnContext
 
 FILES = (1_000, 10_000, 100_000, 1_000_000)
@@ -158,7 +158,7 @@ def _add_organization(session: Any, engines: Any, admin: User, name: str) -> int
     return organization.id
 
 
-def _insert(database: Database, table: str, rows: Sequence[dict[str, Any]]) -> None:
+def insert_rows(database: Database, table: str, rows: Sequence[dict[str, Any]]) -> None:
     columns = Base.metadata.tables[table].c.keys()
     # An older server, measured for comparison, has fewer columns.
     rows = [{name: row[name] for name in row.keys() & set(columns)} for row in rows]
@@ -167,19 +167,19 @@ def _insert(database: Database, table: str, rows: Sequence[dict[str, Any]]) -> N
             session.execute(Base.metadata.tables[table].insert(), rows[at : at + _AT_ONCE])
 
 
-def _next(database: Database, table: str) -> int:
+def next_id(database: Database, table: str) -> int:
     with database.read() as session:
         return (session.scalar(sa.text(f"SELECT max(id) FROM {table}")) or 0) + 1
 
 
-def _root(database: Database, organization: int) -> int:
+def root_of(database: Database, organization: int) -> int:
     with database.read() as session:
         return tree.get(session, organization, ()).id
 
 
 def _fill(database: Database, organization: int, user: int, files: int) -> None:
     """Put files into ``screens``, and their names into the index of search."""
-    node, version, now = _next(database, "nodes"), _next(database, "versions"), clock.now()
+    node, version, now = next_id(database, "nodes"), next_id(database, "versions"), clock.now()
     nodes: list[dict[str, Any]] = []
     versions: list[dict[str, Any]] = []
 
@@ -200,7 +200,7 @@ def _fill(database: Database, organization: int, user: int, files: int) -> None:
         node += 1
         return node - 1
 
-    top = add(_root(database, organization), "screens", height=3)
+    top = add(root_of(database, organization), "screens", height=3)
     plate = run = top
     for n in range(files):
         if n % (10 * IN_FOLDER) == 0:
@@ -222,21 +222,21 @@ def _fill(database: Database, organization: int, user: int, files: int) -> None:
             }
         )
         version += 1
-    _insert(database, "versions", versions)
-    _insert(database, "nodes", nodes)
+    insert_rows(database, "versions", versions)
+    insert_rows(database, "nodes", nodes)
     with database.write(SERVER) as session:
         session.execute(
             sa.update(Organization).where(Organization.id == organization).values(used_bytes=files * SIZE),
             execution_options={"synchronize_session": False},
         )
-    _index(database, organization, nodes)
+    index_names(database, organization, nodes)
 
 
-def _index(database: Database, organization: int, nodes: list[dict[str, Any]]) -> None:
+def index_names(database: Database, organization: int, nodes: list[dict[str, Any]]) -> None:
     names, places, trigram_rows = [], [], []
     words: dict[str, int] = {}
-    first = _next(database, "search_words")
-    for name_id, node in enumerate(nodes, _next(database, "search_names")):
+    first = next_id(database, "search_words")
+    for name_id, node in enumerate(nodes, next_id(database, "search_names")):
         kind = "folder" if node["version_id"] is None else "file"
         names.append(
             {
@@ -245,6 +245,7 @@ def _index(database: Database, organization: int, nodes: list[dict[str, Any]]) -
                 "kind": kind,
                 "uid": node["uid"],
                 "name": node["name"],
+                "key": index.key(node["name"]),
             }
         )
         for word in set(trigrams.words(node["name"])):
@@ -252,21 +253,21 @@ def _index(database: Database, organization: int, nodes: list[dict[str, Any]]) -
                 words[word] = first + len(words)
                 trigram_rows += [
                     {"organization_id": organization, "trigram": trigram, "word_id": words[word]}
-                    for trigram in set(trigrams.of_words([word]))
+                    for trigram in set(trigrams.of_words([word])[1:])
                 ]
             places.append({"word_id": words[word], "name_id": name_id})
-    _insert(
+    insert_rows(
         database,
         "search_words",
         [{"id": word_id, "organization_id": organization, "word": word} for word, word_id in words.items()],
     )
-    _insert(database, "search_names", names)
-    _insert(database, "search_trigrams", trigram_rows)
-    _insert(database, "search_places", places)
+    insert_rows(database, "search_names", names)
+    insert_rows(database, "search_trigrams", trigram_rows)
+    insert_rows(database, "search_places", places)
 
 
 def _fill_with_folders(database: Database, organization: int, count: int) -> None:
-    root, first = _root(database, organization), _next(database, "nodes")
+    root, first = root_of(database, organization), next_id(database, "nodes")
     rows = [
         {
             "id": first + n,
@@ -278,7 +279,7 @@ def _fill_with_folders(database: Database, organization: int, count: int) -> Non
         }
         for n in range(count)
     ]
-    _insert(database, "nodes", rows)
+    insert_rows(database, "nodes", rows)
 
 
 def _join_many(site: Site, count: int) -> None:

@@ -22,11 +22,11 @@ class SearchResults(list[SearchResult]):
 
     Args:
         results: what it has found.
-        partial: whether the server had no time to compare all names.
+        partial: whether the server compared only some of the names.
 
     Attributes:
-        partial: the server had no time to compare all names: there may be other results, and better ones. A longer
-            query is quicker.
+        partial: the server compared only some of the names that resemble the query: there may be other results. A
+            name that is the query itself is among them all the same; more words find others.
     """
 
     def __init__(self, results: Iterable[SearchResult] = (), *, partial: bool = False) -> None:

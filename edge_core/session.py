@@ -193,9 +193,10 @@ class EdgeSession:
     def search(self, query: str, kind: Literal["file", "folder", "connector"] | None = None) -> SearchResults:
         """Files, folders and connectors of the organization whose names resemble `query`, the best first.
 
-        Names are compared by their trigrams, so that a misspelt word is found, and one or two
-        letters find the words that begin with them. There are at most 1,000 results. A search takes a few seconds at
-        most; where that is too little to compare all names, the list's attribute ``partial`` is true.
+        A name that is the query itself comes first, then names with its words or with words that begin with them,
+        then names with words that are like them: by their trigrams, so that a part of a word is found too, or as
+        misspelt by one letter. There are at most 1,000 results. Where more names than that resemble the query, or
+        more than the server looks at, the list's attribute ``partial`` is true.
 
         Args:
             query: text.

@@ -109,7 +109,7 @@ def test_a_search_finds_misspelt_names(edge_session: EdgeSession) -> None:
     (result,) = edge_session.search("expermient")
     assert (result.name, result.kind, result.path) == ("Experiment-7.csv", "file", "runs/Experiment-7.csv")
     assert result.uid == edge_session.search("experiment")[0].uid
-    assert result.score == pytest.approx(7 / 15, abs=1e-5)
+    assert result.score == pytest.approx(0.9, abs=1e-5)
     assert [result.path for result in edge_session.search("run", kind="folder")] == ["runs"]
     assert edge_session.search("nothing like this") == []
     with pytest.raises(BadEntry, match="kind: 'filee' is not a kind of things; it is one of connector, file, folder"):

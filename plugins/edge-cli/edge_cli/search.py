@@ -41,9 +41,7 @@ def search(
         as_json=as_json,
     )
     if results.partial:
-        output.note(
-            "The server had no time to compare all names, so there may be better ones; search for more letters."
-        )
+        output.note("Not all names like that were compared, so there may be others; search for more words or letters.")
     if as_json:
         return
     if not results and not results.partial:

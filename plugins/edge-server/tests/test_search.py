@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import json
 import random
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,17 @@ from edge_server.files.models import Node
 from edge_server.identity import directory
 from edge_server.keys.signing import Signer
 from edge_server.run.app import build, engines_at
-from edge_server.search import index, trigrams
+from edge_server.search import finding, index, trigrams
 from edge_server.search.models import SearchName, SearchPlace, SearchTrigram, SearchWord
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web import work
 from edge_server.web.engines import engines_of
 
-from .test_trigrams import TABLE
 from .trees import TREE
 from .wire import Api, client, refused
+
+TABLE = json.loads(Path(__file__).with_name("search_table.json").read_text(encoding="utf-8"))
+"""Names, and for each query those found with their score, the best first."""
 
 
 def results(api: Api, query: str, **more: Any) -> list[dict[str, Any]]:
@@ -57,7 +60,7 @@ def test_a_misspelt_query_leads_to_a_name_with_its_path(api: Api) -> None:
         "kind": "file",
         "uid": entry["uid"],
         "path": "runs/2024/Experiment-7.csv",
-        "score": 0.466667,
+        "score": 0.9,
     }
 
 
@@ -184,7 +187,7 @@ def rows(database: Database) -> list[int]:
 @pytest.mark.parametrize("query", TABLE["queries"])
 def test_the_table_is_what_the_index_finds(query: str, indexed: Database) -> None:
     with indexed.read() as session:
-        result = index.find(session, 1, query).best
+        result = finding.find(session, 1, query).best
     assert [[match.name, round(1 - match.distance, 6)] for match in result] == TABLE["queries"][query]
 
 
@@ -200,31 +203,175 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         yield opened
 
 
-def test_the_index_finds_what_comparing_with_every_name_finds(database: Database) -> None:
+def test_the_index_finds_what_comparing_with_every_name_finds(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "MOST", 10_000)
     chance = random.Random(7)
     known = [word for name in TABLE["names"] for word in name.split()]
     names = ["-".join(chance.choices(known, k=chance.randrange(1, 4))) for _ in range(500)]
     with database.write(SERVER) as session:
         for name in names:
             index.add(session, 1, "file", str(uuid.uuid4()), name)
-    for query in (*chance.choices(names, k=20), "exprt", "tempr", "9", "al", "sampel"):
-        query_trigrams = set(trigrams.of_words(trigrams.words(query)))
-        expected = [name for name in names if _similarity(query_trigrams, name) >= trigrams.THRESHOLD]
+    for query in (*chance.choices(names, k=20), "exprt", "tempr", "9", "al", "sampel", "実験", "ekperiment red"):
         with database.read() as session:
-            assert sorted(match.name for match in index.find(session, 1, query).best) == sorted(expected)
+            best, partial = finding.find(session, 1, query)
+        assert not partial
+        assert sorted(match.name for match in best) == sorted(_near(query, names))
 
 
-def _similarity(query_trigrams: set[str], name: str) -> float:
-    return trigrams.word_similarity(query_trigrams, trigrams.of_words(trigrams.words(name)))
+def _near(query: str, names: list[str]) -> list[str]:
+    """The names that are found when every word is compared with every other."""
+    parts = dict.fromkeys(trigrams.words(query))
+    known = {word for name in names for word in trigrams.words(name)}
+    slips = {part: set() if part in known else trigrams.slips(part) for part in parts}
+    weights = {part: len(set(trigrams.of_words([part]))) for part in parts}
+
+    def likeness(part: str, word: str) -> float:
+        shared = len(set(trigrams.of_words([part])) & set(trigrams.of_words([word]))) / weights[part]
+        best = 1.0 if part == word else max(shared, 1 - 1 / len(part) if word in slips[part] else 0.0)
+        return best if best >= trigrams.THRESHOLD else 0.0
+
+    def score(name: str) -> float:
+        words = trigrams.words(name)
+        if f" {' '.join(trigrams.words(query))}" in f" {' '.join(words)}":
+            return 1.0
+        shares = [weights[part] * max((likeness(part, word) for word in words), default=0.0) for part in parts]
+        return sum(shares) / sum(weights.values())
+
+    return [name for name in names if score(name) >= trigrams.THRESHOLD]
+
+
+FOREIGN = [
+    "质谱分析报告.pdf",
+    "実験データ.csv",
+    "실험결과",
+    "Эксперимент 7.csv",
+    "ΟΔΥΣΣΕΥΣ.txt",
+    "🧪 assay",
+    "❤️",
+    "नमूना.csv",
+]
+
+
+def test_a_query_leads_to_names_that_are_not_latin(database: Database) -> None:
+    matching(database, FOREIGN)
+    for name in FOREIGN:
+        assert matching(database, [], name)[0] == name
+    for query, name in [
+        ("报告", "质谱分析报告.pdf"),
+        ("谱", "质谱分析报告.pdf"),
+        ("験デ", "実験データ.csv"),
+        ("결과", "실험결과"),
+        ("эксперимент", "Эксперимент 7.csv"),
+        ("экспримент", "Эксперимент 7.csv"),
+        ("οδυσσ", "ΟΔΥΣΣΕΥΣ.txt"),
+        ("🧪", "🧪 assay"),
+        ("assay", "🧪 assay"),
+        ("❤", "❤️"),
+        ("नमू", "नमूना.csv"),
+    ]:
+        assert matching(database, [], query) == [name]
+
+
+def matching(database: Database, added: list[str], query: str = "", kind: str | None = None) -> list[str]:
+    """The names that a query finds, once some were added."""
+    with database.write(SERVER) as session:
+        for name in added:
+            index.add(session, 1, "file", str(uuid.uuid4()), name)
+    with database.read() as session:
+        return [match.name for match in finding.find(session, 1, query, kind).best]
+
+
+@pytest.mark.parametrize("name", ["a", "7", "Q", "µ", "ab", "x1", "水", "Ω", "$", "---", "_", "🦖"])
+def test_a_name_may_have_a_single_character(database: Database, name: str) -> None:
+    others = [f"{name}-{n} {name}x ab 7 水 Ω" for n in range(3)] + ["a b", "7 a", "Q ab", "x1 a"]
+    assert matching(database, [*others, name], name)[0] == name
+
+
+@pytest.fixture
+def bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """An index with more names than a query looks at, which have more trigrams in common with it than the best name."""
+    for name, most in (("MOST", 20), ("MOST_PLACES", 60), ("MOST_POSTINGS", 60), ("COMMON", 10)):
+        monkeypatch.setattr(finding, name, most)
+    matching(database, [*screen(range(150)), "plate-0542", "report.pdf", "plate_0542", "x"])
+    return database
+
+
+def screen(numbers: Iterable[int]) -> list[str]:
+    return [f"2024-05-42_plate-0542_run-{n % 3}_S{n:04}.tif" for n in numbers] + [
+        f"2024-05-42_plate-{n:04}_run-1_S0542{n:04}.tif" for n in numbers
+    ]
+
+
+@pytest.mark.parametrize("query", ["plate-0542", "plate_0542", "2024-05-42_plate-0542_run-1_S0007.tif", "x"])
+def test_a_name_that_is_the_query_is_first_whatever_else_there_is(bounded: Database, query: str) -> None:
+    assert matching(bounded, [], query)[0] == query
+
+
+@pytest.mark.parametrize("query", ["reprot.pdf", "reportpdf", "rport", "repport", "repoxt pdf", "pdf report"])
+def test_a_misspelt_query_leads_to_a_name_among_many(bounded: Database, query: str) -> None:
+    assert matching(bounded, [], query)[:1] == ["report.pdf"]
+
+
+def test_words_that_many_names_have_are_looked_for_together(bounded: Database) -> None:
+    names = matching(bounded, ["plate run tif spare"], "spare tif run")
+    assert names[0] == "plate run tif spare"
+    assert "plate-0542" not in names
+
+
+def test_a_kind_is_looked_for_among_many_names_of_others(bounded: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "MOST_PLACES", 1000)
+    with bounded.write(SERVER) as session:
+        index.add(session, 1, "connector", str(uuid.uuid4()), "tif server")
+    assert matching(bounded, [], "tif", "connector") == ["tif server"]
+    assert "tif server" not in matching(bounded, [], "tif", "file")
+
+
+def test_what_a_query_costs_does_not_grow_with_the_index(bounded: Database) -> None:
+    queries = (
+        "plate-0542",
+        "tif",
+        "palte",
+        "2024-05-42_plate-0542_run-1_S0007.tif",
+        "p",
+        "nowhere",
+        "S05",
+        "run-1 tif",
+    )
+    before = [steps(bounded, query) for query in queries]
+    matching(bounded, screen(range(150, 600)))
+    after = [steps(bounded, query) for query in queries]
+    for query, few, many in zip(queries, before, after, strict=True):
+        assert many <= 1.3 * few + 500, query
+
+
+def steps(database: Database, query: str) -> int:
+    """What a query takes, in steps of SQLite's virtual machine."""
+    taken = 0
+
+    def count() -> int:
+        nonlocal taken
+        taken += 10
+        return 0
+
+    with database.read() as session:
+        finding.find(session, 1, query)  # what is read of a new connection only
+        raw: Any = session.connection().connection.dbapi_connection
+        raw.set_progress_handler(count, 10)
+        finding.find(session, 1, query)
+        raw.set_progress_handler(None, 0)
+    database.close()
+    return taken
 
 
 def test_no_more_than_the_best_are_returned(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "MOST", 2)
+    monkeypatch.setattr(finding, "MOST", 2)
     with database.write(SERVER) as session:
         for name in ("plates of 2023", "plates", "my plate", "plate"):
             index.add(session, 1, "file", name, name)
     with database.read() as session:
-        assert [match.name for match in index.find(session, 1, "plate").best] == ["plate", "my plate"]
+        assert [match.name for match in finding.find(session, 1, "plate").best] == ["plate", "my plate"]
 
 
 def test_a_removed_name_leaves_nothing_behind(database: Database) -> None:
@@ -240,8 +387,8 @@ def test_a_removed_name_leaves_nothing_behind(database: Database) -> None:
     with database.write(SERVER) as session:
         index.remove(session, "file", ["a"])
     with database.read() as session:
-        assert [match.uid for match in index.find(session, 2, "plate").best] == ["b"]
-        assert index.find(session, 1, "plate").best == []
+        assert [match.uid for match in finding.find(session, 2, "plate").best] == ["b"]
+        assert finding.find(session, 1, "plate").best == []
     with database.write(SERVER) as session:
         index.remove(session, "connector", ["b"])
     assert rows(database) == [0, 0, 0, 0]
@@ -258,6 +405,7 @@ def test_names_from_before_there_was_an_index_are_indexed(database: Database) ->
     config = own_history(Base.metadata).config()
     with database.write(SERVER) as session:
         TREE.make_folder(session, 1, ("runs", "plate"), exist_ok=False)
+        TREE.make_folder(session, 1, ("実験データ 🧪",), exist_ok=False)
         TREE.make_folder(session, 2, ("other",), exist_ok=False)
     before = rows(database)
     for move, target in ((command.downgrade, "0002"), (command.upgrade, "head")):
@@ -266,7 +414,9 @@ def test_names_from_before_there_was_an_index_are_indexed(database: Database) ->
             move(config, target)
     assert rows(database) == before
     with database.read() as session:
-        (match,) = index.find(session, 1, "plate").best
+        for query in ("実験データ 🧪", "データ", "🧪"):
+            assert [match.name for match in finding.find(session, 1, query).best] == ["実験データ 🧪"]
+        (match,) = finding.find(session, 1, "plate").best
         assert (match.kind, match.uid) == ("folder", session.scalar(sa.select(Node.uid).where(Node.name == "plate")))
 
 
@@ -299,42 +449,36 @@ QUERY = "ab" * 100
 
 
 def test_a_search_ends_with_its_time_and_says_so(crowded: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "MOST_WORDS", 1000)
     with crowded.read() as session:
-        whole, partial = index.find(session, 1, QUERY)
-        assert not partial
+        whole = finding.find(session, 1, QUERY).best
         compared: list[str] = []
-        of = index._Likeness.of
+        compare = finding._Search.compared
 
-        def counted(self: Any, name: str) -> float:
+        def counted(self: Any, name: str, *more: str) -> finding.Match:
             compared.append(name)
-            return of(self, name)
+            return compare(self, name, *more)
 
-        monkeypatch.setattr(index._Likeness, "of", counted)
-        monkeypatch.setattr(index, "clock", Time(0.01))
-        some, partial = index.find(session, 1, QUERY, seconds=1.0)
+        monkeypatch.setattr(finding._Search, "compared", counted)
+        monkeypatch.setattr(finding, "clock", Time(0.01))
+        some, partial = finding.find(session, 1, QUERY, seconds=1.0)
     assert partial
     assert 0 < len(compared) <= 100
     assert {match.uid for match in some} < {match.uid for match in whole}
 
 
-def test_where_candidates_take_too_long_some_are_compared(crowded: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budgets, "STEPS", 1000)
+def test_what_the_database_takes_too_long_for_is_left_out(crowded: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "STEPS", 100)
     crowded.close()  # so that its connections are made anew
     with crowded.write(SERVER) as session:
         index.add(session, 1, "folder", "wanted", "abbabba 7")
     with crowded.read() as session:
-        with monkeypatch.context() as patched:
-            # The time is over at the first look, which is from within the database.
-            patched.setattr(index, "clock", Time(1.0))
-            assert index.find(session, 1, "abbabba", seconds=1.0) == ([], True)
-        monkeypatch.setattr(index, "_candidates", interrupted)
-        best, partial = index.find(session, 1, "abbabba")
-    assert partial
-    assert best[0].uid == "wanted", "its word has all of the query"
-
-
-def interrupted(*_: object) -> None:
-    raise index._Interrupted
+        # The time is over at the first look, which is from within the database.
+        monkeypatch.setattr(finding, "clock", Time(1.0))
+        best, partial = finding.find(session, 1, "abbabba 7", seconds=1.0)
+        assert partial
+        assert len(best) <= 1
+    crowded.close()
 
 
 def test_names_that_were_not_looked_at_make_the_answer_partial(
@@ -344,9 +488,23 @@ def test_names_that_were_not_looked_at_make_the_answer_partial(
         for name in ("plate 1", "plate 2", "plate 3"):
             index.add(session, 1, "file", name, name)
     with database.read() as session:
-        assert not index.find(session, 1, "plate").partial
-        monkeypatch.setattr(index, "CANDIDATES", 2)
-        assert index.find(session, 1, "plate").partial
+        assert not finding.find(session, 1, "plate").partial
+        monkeypatch.setattr(finding, "MOST", 2)
+        assert finding.find(session, 1, "plate").partial
+        assert finding.find(session, 1, "plate 2").best[0].name == "plate 2"
+        monkeypatch.setattr(finding, "MOST_PARTS", 2)
+        assert finding.find(session, 1, "one two plate").partial
+
+
+def test_words_that_were_not_looked_at_make_the_answer_partial(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matching(database, ["plates", "platelet", "platelets", "template"])
+    for name, query in (("MOST_WORDS", "plat"), ("MOST_SLIPS", "pltaes"), ("COMMON", "xplatex")):
+        with database.read() as session, monkeypatch.context() as patched:
+            assert not finding.find(session, 1, query).partial
+            patched.setattr(finding, name, 1)
+            assert finding.find(session, 1, query).partial
 
 
 def inside(server: EdgeServer) -> Any:
@@ -358,12 +516,12 @@ def searches(app: Any, api: Api, monkeypatch: pytest.MonkeyPatch, count: int) ->
     """So many searches that run until the end of the block, and are answered then."""
     begun, go_on = threading.Semaphore(0), threading.Event()
 
-    def slow(*_: object, **__: object) -> index.Matches:
+    def slow(*_: object, **__: object) -> finding.Matches:
         begun.release()
         assert go_on.wait(60)
-        return index.Matches([], True)
+        return finding.Matches([], True)
 
-    monkeypatch.setattr(index, "find", slow)
+    monkeypatch.setattr(finding, "find", slow)
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         running = [pool.submit(search_in, app, api) for _ in range(count)]
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from edge_server.data.declarative import NAME_LENGTH, Base, ByteOrdered, RowId
@@ -14,12 +14,15 @@ class SearchName(Base):
     """A name that `search` finds, of whatever kind."""
 
     __tablename__ = "search_names"
+    __table_args__ = (Index("ix_search_names_organization_id_key", "organization_id", "key"),)
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(String(20))
     uid: Mapped[str] = mapped_column(String(36), unique=True)
     name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    # Number of the whole name.
+    key: Mapped[int] = mapped_column(server_default="0")
 
 
 class SearchWord(Base):

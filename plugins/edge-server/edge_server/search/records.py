@@ -9,7 +9,7 @@ from edge_core.search import SearchResult
 class SearchQuery(Record):
     """Asks for what has a name like `query`."""
 
-    query: str = field(max_length=255, doc="Text; matched by trigrams, so approximately.")
+    query: str = field(max_length=255, doc="Text; matched by words and their trigrams, so approximately.")
     kind: str | None = field(default=None, max_length=100, doc='Only things of this kind, such as "file".')
     limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before.")
@@ -21,5 +21,5 @@ class SearchPage(Record):
     items: list[SearchResult]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
     partial: bool = field(
-        default=False, doc="Not all names were compared, for want of time: there may be others, and better ones."
+        default=False, doc="Only some of the names that resemble the query were compared: there may be others."
     )

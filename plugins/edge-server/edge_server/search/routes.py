@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from edge_core.search import SearchResult
 from edge_server.base.problems import bad_entry
-from edge_server.search import index
-from edge_server.search.index import Match
+from edge_server.search import finding
+from edge_server.search.finding import Match
 from edge_server.search.records import SearchPage, SearchQuery
 from edge_server.web.context import OwnContext
 from edge_server.web.engines import Paths
@@ -44,8 +44,8 @@ def routes(context: OwnContext) -> Routes:
     def find(query: SearchQuery, org: str) -> flask.Response:
         """Find files and folders whose names resemble the query, the best first, at most 1,000.
 
-        It takes a few seconds at most. What was found by then is given, marked as partial. A user may search twice at
-        a time.
+        A name that is the query itself is the first. Where more names resemble the query than are compared, or it takes
+        more than a few seconds, the answer is marked as partial. A user may search twice at a time.
         """
         kinds = context.engines.kinds
         if query.kind is not None and query.kind not in kinds:
@@ -59,7 +59,7 @@ def routes(context: OwnContext) -> Routes:
             running.taken(context.caller().id, share=AT_ONCE, at_once=at_once),
             context.read() as session,
         ):
-            matches, partial = index.find(session, organization_id, text, query.kind, seconds=SECONDS)
+            matches, partial = finding.find(session, organization_id, text, query.kind, seconds=SECONDS)
             if after is not None:
                 matches = [match for match in matches if match > after]
             page = matches[: query.limit]
@@ -101,7 +101,9 @@ def _cursor(match: Match) -> str:
 def _match_of_cursor(cursor: str) -> Match:
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        distance, length, name, uid, kind = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        return Match(float(distance), int(length), str(name), str(uid), str(kind))
+        distance, looseness, length, name, uid, kind = json.loads(
+            base64.b64decode(padded, altchars=b"-_", validate=True)
+        )
+        return Match(float(distance), int(looseness), int(length), str(name), str(uid), str(kind))
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         raise bad_entry("cursor: it is not one this server gave; begin the search anew") from None

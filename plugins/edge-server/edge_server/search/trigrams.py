@@ -1,23 +1,27 @@
-"""Words, trigrams and their similarity, as PostgreSQL's pg_trgm has them.
+"""Words, and how alike they are by their trigrams and by slips of the finger.
 
-A name is read in lower case and cut into words of letters and digits. A word's trigrams are the
-runs of three characters in it, with two blanks put before it and one behind: those of ``plate``
-are ``"  p"``, ``" pl"``, ``"pla"``, ``"lat"``, ``"ate"`` and ``"te "``. Two texts are alike as far
-as they have the same trigrams.
+A name is read in lower case and cut into words of letters and digits. A character of Chinese, Japanese or Korean and an
+emoji is a word of its own, since nothing stands between those. A word's trigrams are the runs of three characters in
+it, with two blanks put before it and one behind: those of ``plate`` are ``"  p"``, ``" pl"``, ``"pla"``, ``"lat"``,
+``"ate"`` and ``"te "``.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 THRESHOLD = 0.4
-"""Least `word_similarity` of a name that is found.
+"""Least similarity of words, and of names, that are found.
 
-Two letters swapped in a word of ten leave 0.46. Below a half, one letter finds the words it begins,
-with one of its two trigrams; above a third, two letters find nothing but that, with two of three.
+Below a half, one letter finds the words it begins, with one of its two trigrams; above a third, two letters find
+nothing but that, with two of three.
 """
+
+LEAST_LETTERS = 3
+"""Shorter words are not taken for misspelt: most words of that length are one slip apart."""
 
 _BLANK = " "
 
@@ -29,14 +33,18 @@ _VOWELS = {0, *range(10, 37), 84, 91, 103, 118, 129, 130, 132}
 
 
 class _Folded(dict[int, str]):
-    """Each character as it counts: in lower case, or a blank between words."""
+    """Each character as it counts: in lower case, a blank between words, or a word of its own."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
         category = unicodedata.category(character)
         counts = category.startswith(_LETTERS) or (category == "Mn" and unicodedata.combining(character) in _VOWELS)
-        # One character for one, also where the full mapping has two.
-        folded = self[code] = character.lower()[0] if counts else _BLANK
+        if category == "So" or (category in ("Lo", "Lm") and unicodedata.east_asian_width(character) in "WH"):
+            folded = f" {character} "
+        else:
+            # One character for one, also where the full mapping has two.
+            folded = character.lower()[0] if counts else _BLANK
+        self[code] = folded
         return folded
 
 
@@ -58,55 +66,27 @@ def of_words(words: Iterable[str]) -> list[str]:
 
 
 def least_shared(trigrams: int) -> int:
-    """How many of a query's distinct trigrams a name must have at least to be found."""
-    # Whatever else is in the extent of the name makes the similarity smaller than their share.
+    """How many of a word's distinct trigrams another must have at least to be similar enough."""
     return math.ceil(THRESHOLD * trigrams - 1e-9)
 
 
-def word_similarity(query: Collection[str], trigrams: list[str]) -> float:
-    """How much of a query is in a text: the similarity of its trigrams to some stretch of the text's.
+def slips(word: str) -> set[str]:
+    """The words that are typed as `word` by one slip.
 
-    The similarity of two sets is the share that both have of all they have together. As pg_trgm does,
-    the stretch is not sought among all there are: the text is read once, each trigram of the query's
-    is tried as its end, and its beginning only ever moves on, to where that makes it better.
-
-    Args:
-        query: the query's distinct trigrams.
-        trigrams: those of the text, as `of_words` gives them.
-
-    Returns:
-        From 0 to 1.
+    That is two letters exchanged, one missing, one too many or a wrong one. The letters are of the word's scripts.
     """
-    query = query if isinstance(query, (set, frozenset)) else set(query)
-    total = len(query)
-    begin = -1
-    best = 0.0
-    last: dict[str, int] = {}  # where each trigram of the stretch was seen last
-    shared = 0
-    for end, trigram in enumerate(trigrams):
-        hit = trigram in query
-        if begin < 0 and not hit:
-            continue
-        if begin < 0:
-            begin = end
-        if trigram not in last:
-            shared += hit
-        last[trigram] = end
-        if not hit:
-            continue
-        chosen, score = begin, shared / (total + len(last) - shared)
-        distinct, kept = len(last), shared
-        for at in range(begin, end + 1):
-            tried = kept / (total + distinct - kept)
-            if tried > score:
-                chosen, score = at, tried
-            if last.get(trigrams[at]) == at:
-                distinct -= 1
-                kept -= trigrams[at] in query
-        best = max(best, score)
-        for at in range(begin, chosen):
-            if last.get(trigrams[at]) == at:
-                del last[trigrams[at]]
-                shared -= trigrams[at] in query
-        begin = chosen
-    return best
+    if len(word) < LEAST_LETTERS:
+        return set()
+    letters = "".join(_letters_near(block) for block in sorted({ord(letter) >> 7 for letter in word}))
+    cuts = [(word[:at], word[at:]) for at in range(len(word) + 1)]
+    typed = {before + after[1] + after[0] + after[2:] for before, after in cuts if len(after) > 1}
+    typed |= {before + after[1:] for before, after in cuts if after}
+    typed |= {before + letter + after[1:] for before, after in cuts if after for letter in letters}
+    typed |= {before + letter + after for before, after in cuts for letter in letters}
+    return typed - {word}
+
+
+@functools.lru_cache(64)
+def _letters_near(block: int) -> str:
+    """The letters and digits in a block of 128 characters, which has most scripts' alphabets as a whole."""
+    return "".join(letter for letter in map(chr, range(block << 7, (block + 1) << 7)) if words(letter) == [letter])
