@@ -30,7 +30,7 @@ from edge_server.identity import directory
 from edge_server.identity.models import Organization
 from edge_server.run import app, start
 from edge_server.run.command import server as command
-from edge_server.search import index
+from edge_server.search import finding, index
 from edge_server.search.models import SearchName
 from edge_server.testing.local_server import EdgeServer
 from edge_vfs import progress
@@ -420,7 +420,7 @@ def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
         TREE.remove(session, 1, ("large",), recursive=True)
     with alone.write(SERVER) as session:
         assert tree.find(session, 1, ("large",)) is None
-        hits = [match.uid for match in index.find(session, 1, "file").best]
+        hits = [match.uid for match in finding.find(session, 1, "file").best]
         assert tree.paths_of(session, hits) == {}
         TREE.make_folder(session, 1, ("large",), exist_ok=False)
     assert 50 < left(alone)[0] < 70

@@ -286,13 +286,13 @@ def test_what_takes_long_and_has_no_body_keeps_no_body_waiting(tmp_path: Path, w
     code = """
 import pathlib, sys, time
 from edge_server.run.command import server
-from edge_server.search import index
-find, turns = index.find, pathlib.Path(sys.argv[2])
+from edge_server.search import finding
+find, turns = finding.find, pathlib.Path(sys.argv[2])
 def found(*arguments, **options):
     while not turns.exists():
         time.sleep(0.01)
     return find(*arguments, **options)
-index.find = found
+finding.find = found
 server(["run", "--port", "0", "--data", sys.argv[1]])
 """
     with in_process(code, tmp_path / "data", tmp_path / "turns") as server:
