@@ -187,6 +187,22 @@ def test_a_measure_is_the_sum_of_what_each_version_lasted(database: Database, ti
                 assert (0 if row is None else row.amount) == expected, day
 
 
+def test_files_of_a_deleted_folder_count_until_then_whether_or_not_it_is_cleared_away(
+    database: Database, time: Clock
+) -> None:
+    store(database, 100, at(1, 12))
+    with database.write(SERVER) as session:  # deleted at 18 o'clock, and no version says so yet
+        session.execute(sa.update(Organization).values(used_bytes=0, released_bytes=100))
+    time.pass_to(at(1, 20))
+    measure(database)
+    assert hours(database) == {1: 800}
+    with database.write(SERVER) as session:
+        session.execute(sa.update(Version).values(removed_at=at(1, 18)))
+        session.execute(sa.update(Organization).values(released_bytes=0))
+    measure(database)
+    assert hours(database) == {1: 600}
+
+
 def test_days_that_nobody_measured_take_a_single_pass_over_the_versions(database: Database, time: Clock) -> None:
     for n in range(100):
         store(database, 1, at(1) + dt.timedelta(minutes=n), at(2) if n % 2 else None)

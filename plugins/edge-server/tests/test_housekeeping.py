@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.declarative import new_uid
 from edge_server.data.migration import migrate, own_history
 from edge_server.data.store import FolderStore
-from edge_server.files import fsck, housekeeping, tree
+from edge_server.files import fsck, housekeeping, quotas, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Node, Upload, Version
+from edge_server.files.quotas import Limits
 from edge_server.identity import directory
 from edge_server.identity.models import Organization
 from edge_server.run import app, start
@@ -405,41 +407,175 @@ def left(database: Database) -> tuple[int, int, int, int]:
         )
 
 
-def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(
-    alone: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def remove(database: Database, *path: str) -> bool:
+    with database.write(SERVER) as session:
+        return TREE.remove(session, 1, path, recursive=True)
+
+
+@pytest.fixture
+def large(alone: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """Holds a folder of 70 files, more than one transaction deletes; 3 of them are copies."""
     monkeypatch.setattr(tree, "BATCH", 10)
     with alone.write(SERVER) as session:
         for name in ("large", "large/deep", "large/deep/deeper", "kept"):
             TREE.make_folder(session, 1, tuple(name.split("/")), exist_ok=False)
         ids = {name: session.scalars(sa.select(Node.id).where(Node.name == name)).one() for name in ("large", "deeper")}
-    fill(alone, ids["large"], 45)
-    fill(alone, ids["deeper"], 25)
-    assert left(alone) == (74, 70, 74, 70)
-    with alone.write(SERVER) as session:
-        TREE.remove(session, 1, ("large",), recursive=True)
-    with alone.write(SERVER) as session:
+    fill(alone, ids["large"], 43)
+    fill(alone, ids["deeper"], 24)
+    for n, target in enumerate(("large/copy", "large/deep/copy", "large/deep/copy-2", "kept/copy")):
+        with alone.write(SERVER) as session:
+            source = ("large", f"file-{n:06}")
+            TREE.copy(session, 1, source, tuple(target.split("/")), user_id=1, overwrite=False)
+    return alone
+
+
+def room(database: Database) -> tuple[int, int]:
+    """Bytes that count in the quota, and as deleted content."""
+    with database.read() as session:
+        now = quotas.room(session, 1, Limits())
+    return now.used, now.deleted
+
+
+def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(large: Database, tmp_path: Path) -> None:
+    cleaner = housekeeping_on(tmp_path, large)
+    assert left(large) == (75, 71, 75, 71)
+    assert remove(large, "large")
+    with large.write(SERVER) as session:
         assert tree.find(session, 1, ("large",)) is None
         hits = [match.uid for match in finding.find(session, 1, "file").best]
-        assert tree.paths_of(session, hits) == {}
+        assert set(tree.paths_of(session, hits).values()) <= {"kept/copy"}
         TREE.make_folder(session, 1, ("large",), exist_ok=False)
-    assert 50 < left(alone)[0] < 70
+    assert left(large)[0] == 76
+    assert cleaner.release()
+    # At once, as if nobody shared content.
+    assert room(large) == (1, 70)
     steps = 0
-    more = True
-    while more:
-        before = left(alone)[0]
-        with alone.write(SERVER) as session:
-            more = TREE.remove_more(session)
-        assert 0 <= before - left(alone)[0] <= 12
+    while True:
+        before = left(large)[0]
+        with large.write(SERVER) as session:
+            TREE.clear(session, 1)
+        if left(large)[0] == before:
+            break
+        assert before - left(large)[0] <= 12
+        assert room(large)[0] == 1
         steps += 1
     assert steps > 5
-    assert left(alone) == (2, 0, 2, 0)
-    with alone.read() as session:
-        moments = set(session.scalars(sa.select(Version.removed_at)))
+    assert left(large) == (3, 1, 3, 1)
+    assert room(large) == (1, 66), "what copies share counts once, and not while a file has it"
+    with large.read() as session:
+        moments = set(session.scalars(sa.select(Version.removed_at).where(Version.removed_at.is_not(None))))
     assert len(moments) == 1
 
 
-def test_deleting_over_the_wire_clears_a_large_folder_before_it_answers(
+def test_what_counts_is_exact_wherever_clearing_is_cut_off(large: Database, tmp_path: Path) -> None:
+    """And `fsck` sees it so, whether or not the bytes are released."""
+    store = FolderStore(tmp_path)
+    store.create()
+    cleaner = housekeeping_on(tmp_path, large)
+    held = [left(large)[3]]
+    assert remove(large, "large")
+    while True:
+        report = fsck.Report()
+        fsck._recount(large, report)
+        assert report.recounted == []
+        held.append(room(large)[0])
+        if not (cleaner.release() or cleaner._clear()):
+            break
+    assert held[:3] == [71, 71, 1]
+    assert set(held[3:]) == {1}
+    with large.write(SERVER) as session:
+        session.execute(sa.update(Organization).values(released_bytes=5))
+    fsck._recount(large, report)
+    assert report.recounted == ["lab"]
+    assert room(large) == (1, 66)
+
+
+def test_nobody_releases_a_folder_twice_and_no_other_folder(large: Database, tmp_path: Path) -> None:
+    assert remove(large, "large")
+    with large.read() as session:
+        folder = tree.removed(session, 1, released=False)
+        assert folder is not None
+        size = tree.bytes_below(session, folder.id)
+    assert size == 70
+    for _ in range(2):  # by two processes, each of which has seen it unreleased
+        with large.write(SERVER) as session:
+            TREE.release(session, folder, size)
+        assert room(large) == (1, 70)
+    housekeeping_on(tmp_path, large).run()
+    with large.write(SERVER) as session:  # a row of another folder may have its number by now
+        TREE.release(session, folder, size)
+    assert room(large) == (1, 66)
+
+
+def test_passes_at_once_release_and_clear_several_folders_exactly(large: Database, tmp_path: Path) -> None:
+    with large.write(SERVER) as session:
+        parents = [TREE.make_folder(session, 1, (f"more-{n}",), exist_ok=False).id for n in range(4)]
+    for parent in parents:
+        fill(large, parent, 15)
+    cleaner = housekeeping_on(tmp_path, large)
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set() or cleaner.release() or cleaner._clear():
+            cleaner.release()
+            cleaner._clear()
+
+    with ThreadPoolExecutor(3) as pool:
+        working = [pool.submit(work) for _ in range(3)]
+        for name in ("large", *(f"more-{n}" for n in range(4))):
+            remove(large, name)
+        done.set()
+        for each in working:
+            each.result()
+    assert left(large) == (2, 1, 2, 1)
+    assert room(large) == (1, 126)
+    with large.read() as session:
+        assert session.scalars(sa.select(Organization.released_bytes)).one() == 0
+
+
+def test_a_file_of_a_large_folder_can_be_restored_before_it_is_cleared_away(large: Database, tmp_path: Path) -> None:
+    def versions(*path: str) -> list[str]:
+        with large.read() as session:
+            return [version.uid for version in session.scalars(tree.versions(session, 1, path))]
+
+    path = ("large", "deep", "deeper", "file-000003")
+    assert remove(large, "large")
+    (uid,) = versions(*path)
+    assert versions("large", "deep") == []
+    assert versions("elsewhere", "deeper", "file-000003") == []
+    with large.write(SERVER) as session:
+        TREE.restore(session, 1, path, uid, user_id=1)
+    assert len(versions(*path)) == 2
+    housekeeping_on(tmp_path, large).run()
+    assert len(versions(*path)) == 2
+    assert room(large) == (2, 65)
+
+
+def test_a_file_of_a_large_folder_that_was_deleted_is_listed_with_until_when_it_is_kept(
+    own: Api, database: Database, cleaner: Housekeeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no longer than that, however late the folder is cleared away."""
+    monkeypatch.setattr(tree, "BATCH", 2)
+
+    def listed(name: str) -> requests.Response:
+        return own.files("GET", "/versions", params={"path": f"{name}/deep/0"})
+
+    for name in ("large", "late"):
+        for n in range(4):
+            own.put(f"{name}/deep/{n}", b"abc")
+        assert [version["kept_until"] for version in listed(name).json()["items"]] == [None]
+        assert own.files("DELETE", "/entry", params={"path": name, "recursive": "true"}).status_code == 204
+    (before,) = listed("large").json()["items"]
+    assert before["kept_until"] is not None
+    with database.write(SERVER) as session:
+        late = sa.update(Node).where(Node.removed_path == "late")
+        session.execute(late.values(removed_at=clock.now() - tree.GRACE))
+    refused(listed("late"), 404, "not_found")
+    cleaner.run()
+    assert listed("large").json()["items"] == [before]
+
+
+def test_deleting_over_the_wire_makes_the_room_of_a_large_folder_before_it_answers(
     own: Api, database: Database, cleaner: Housekeeping
 ) -> None:
     own.files("POST", "/folders", json={"path": "large/below"})
@@ -448,8 +584,11 @@ def test_deleting_over_the_wire_clears_a_large_folder_before_it_answers(
     fill(database, below, 2500)
     assert own.files("DELETE", "/entry", params={"path": "large"}).status_code == 409
     assert own.files("DELETE", "/entry", params={"path": "large", "recursive": "true"}).status_code == 204
-    assert left(database) == (0, 0, 0, 0)
+    assert own.names() == []
+    assert room(database) == (0, 2500)
     cleaner.run()
+    assert left(database) == (0, 0, 0, 0)
+    assert room(database) == (0, 2500)
 
 
 def test_a_tree_100_deep_is_built_moved_searched_and_deleted(own: Api, database: Database) -> None:

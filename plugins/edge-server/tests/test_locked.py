@@ -28,7 +28,7 @@ from edge_server.billing.prices import NONE, PricesSchema
 from edge_server.data import database
 from edge_server.data.database import SERVER, Database
 from edge_server.data.migration import own_history
-from edge_server.files import housekeeping, routes, tree
+from edge_server.files import housekeeping, tree
 from edge_server.files.models import Upload, Version
 from edge_server.identity import directory
 from edge_server.identity.models import Organization
@@ -125,7 +125,6 @@ def sites(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         (closing, "PRUNED"),
     ):
         monkeypatch.setattr(module, name, BATCH)
-    monkeypatch.setattr(routes, "REMOVING", 0.0)
     for module in (removal, housekeeping, closing):
         monkeypatch.setattr(module, "PAUSE", 0.0)
     with contextlib.ExitStack() as stack:

@@ -149,7 +149,8 @@ def measure(session: Session, organization_id: int, now: dt.datetime) -> Measure
     A version counts from `created_at` to `removed_at`. That replaced or deleted content can be read
     for another 24 hours is the server's courtesy and counts for nobody.
 
-    What is stored now is known (`Organization.used_bytes`), and leads back to what was stored when these days began.
+    What is stored now is known (`Organization.used_bytes`, and what is still to be cleared away), and leads back to
+    what was stored when these days began.
     So the versions that came or went since are gone through, once, and no others.
 
     Args:
@@ -173,7 +174,8 @@ def measure(session: Session, organization_id: int, now: dt.datetime) -> Measure
         amounts[passed.days] += size * (_DAY_LENGTH - passed.seconds * 1_000_000 - passed.microseconds)
         grown[passed.days + 1] += size
 
-    stored = session.scalar(select(Organization.used_bytes).where(Organization.id == organization_id)) or 0
+    held = select(Organization.used_bytes + Organization.released_bytes)
+    stored = session.scalar(held.where(Organization.id == organization_id)) or 0
     for size, created_at, removed_at in session.execute(_changes(organization_id, start)):
         if created_at <= start:
             stored += size

@@ -51,7 +51,7 @@ def server(context: OwnContext) -> Parts:
     context.on_member_left(uploads.end)
     context.before_start(uploads.drop_orphans)
     context.before_start(cleaner.reserve.keep)
-    context.every(housekeeping.INTERVAL, "housekeeping", cleaner.run, alone=True)
+    context.every(housekeeping.INTERVAL, housekeeping.TASK, cleaner.run, alone=True)
     return context.subsystem(
         routes.routes(context, store, names, cleaner, limits),
         upload_routes.routes(context, uploads),

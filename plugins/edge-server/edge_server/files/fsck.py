@@ -328,9 +328,19 @@ def _damages(session: Session, wrong: list[tuple[Version, str]]) -> Iterator[Dam
 
 def _recount(database: Database, report: Report) -> None:
     """Set right what organizations use, should a restored or edited database have it wrong."""
-    held = (
+    newest = (
         select(func.coalesce(func.sum(Version.size), 0))
         .where(Version.organization_id == Organization.id, Version.removed_at.is_(None))
+        .scalar_subquery()
+    )
+    below = select(Node.id, Node.version_id, Node.organization_id).where(Node.removed_at.is_not(None), Node.released)
+    cleared = below.cte("cleared", recursive=True)
+    nodes = select(Node.id, Node.version_id, Node.organization_id)
+    cleared = cleared.union_all(nodes.join(cleared, Node.parent_id == cleared.c.id))
+    released = (
+        select(func.coalesce(func.sum(Version.size), 0))
+        .join(cleared, Version.id == cleared.c.version_id)
+        .where(cleared.c.organization_id == Organization.id)
         .scalar_subquery()
     )
     contents = (
@@ -346,7 +356,11 @@ def _recount(database: Database, report: Report) -> None:
         .scalar_subquery()
     )
     wrong = select(Organization.id, Organization.name).where(
-        or_(Organization.used_bytes != held, Organization.deleted_bytes != deleted)
+        or_(
+            Organization.used_bytes != newest - released,
+            Organization.released_bytes != released,
+            Organization.deleted_bytes != deleted,
+        )
     )
     with database.read() as session:
         if not session.execute(wrong).all():
@@ -354,7 +368,9 @@ def _recount(database: Database, report: Report) -> None:
     with database.write(SERVER) as session:
         for row in session.execute(wrong).all():
             session.execute(
-                update(Organization).where(Organization.id == row.id).values(used_bytes=held, deleted_bytes=deleted),
+                update(Organization)
+                .where(Organization.id == row.id)
+                .values(used_bytes=newest - released, released_bytes=released, deleted_bytes=deleted),
                 execution_options={"synchronize_session": False},
             )
             report.recounted.append(row.name)

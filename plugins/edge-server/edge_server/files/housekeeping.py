@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import and_, select, update
 
@@ -25,6 +25,9 @@ from edge_server.files.tree import Tree
 from edge_server.files.uploads import Uploads
 from edge_server.web.context import OwnContext
 
+TASK = "housekeeping"
+"""The background task's name."""
+
 INTERVAL = 60.0
 """Seconds between two passes."""
 
@@ -34,11 +37,13 @@ MARGIN = dt.timedelta(minutes=10)
 COLLECTED = 500
 """Versions whose content one transaction drops at most."""
 
-COLLECTING = 0.2
+COLLECTING = 0.05
 """Seconds after which a transaction leaves the rest to its successor, since others want to write."""
 
 PAUSE = 0.01
-"""Seconds between two transactions, for others who want to write."""
+"""Seconds between two transactions at least, for others who want to write."""
+
+_Answer = TypeVar("_Answer")
 
 
 class _Dropped(NamedTuple):
@@ -67,18 +72,36 @@ class Housekeeping:
 
     def run(self) -> None:
         """One pass, to its end."""
-        for step in (self._uploads.sweep, self._uploads.shrink, self._remove_more, self.collect):
+        for step in (self._uploads.sweep, self._uploads.shrink, self.release, self._clear, self.collect):
+            begun = time.monotonic()
             while step():
-                time.sleep(PAUSE)
+                # As long as that took, so that others have half of the time.
+                time.sleep(max(PAUSE, time.monotonic() - begun))
+                begun = time.monotonic()
         self.make_room()
         self.reserve.keep()
 
-    def remove_folders(self, organization_id: int, seconds: float) -> None:
-        """Go on with deleting large folders of an organization, for so long at most."""
-        deadline = time.monotonic() + seconds
-        with budgets.budget(None):
-            while self._remove_more(organization_id) and time.monotonic() < deadline:
-                pass
+    def release(self, organization_id: int | None = None) -> bool:
+        """Let the files of a deleted folder count in the quota no more, before they are cleared away.
+
+        Nothing in the folder changes until that is done, so that its bytes are added up in a transaction that keeps
+        nobody from writing.
+
+        Args:
+            organization_id: whose folder; None for any.
+
+        Returns:
+            whether there was one.
+        """
+        with self._context.read() as session:
+            folder = tree.removed(session, organization_id, released=False)
+            if folder is None:
+                return False
+            with budgets.budget(None):
+                size = tree.bytes_below(session, folder.id)
+        with self._context.write(folder.organization_id) as session:
+            self._tree.release(session, folder, size)
+        return True
 
     def purge(self, organization_id: int | None = None) -> tuple[int, int]:
         """Drop all deleted content now, whether or not it could still be read and restored.
@@ -89,8 +112,8 @@ class Housekeeping:
         Returns:
             how many versions it dropped, and the bytes that are free by that.
         """
-        while self._remove_more(organization_id):
-            pass
+        while self.release(organization_id) or self._clear(organization_id):
+            time.sleep(PAUSE)
         versions = freed = 0
         while True:
             dropped = self._collect(dt.timedelta(0), organization_id)
@@ -99,18 +122,18 @@ class Housekeeping:
             versions += dropped.versions
             freed += dropped.freed
 
-    def deleting(self, run: Callable[[], None]) -> None:
+    def deleting(self, run: Callable[[], _Answer]) -> _Answer:
         """Do what deletes something; on a full disk in the room that is kept for that.
 
         Args:
-            run: what to do, which can be done again after it has failed.
+            run: what to do, which can be done again after it has failed; what it gives is returned.
         """
         try:
-            run()
+            return run()
         except Exception as error:
             if not is_full(error) or not self.reserve.release():
                 raise
-            run()
+            return run()
 
     def make_room(self, seconds: float | None = None) -> None:
         """Drop deleted content before its time if the disk is full, what was deleted first at the beginning.
@@ -126,9 +149,9 @@ class Housekeeping:
         with budgets.budget(None):
             while missing > 0 and (deadline is None or time.monotonic() < deadline):
                 dropped = self._collect(dt.timedelta(0), at_most=missing)
-                if not dropped.versions:
-                    return
                 missing -= dropped.freed
+                if not (dropped.versions or self.release() or self._clear()):
+                    return
 
     def collect(self) -> bool:
         """Drop the content of some versions that can no longer be read; False when none is left."""
@@ -193,9 +216,12 @@ class Housekeeping:
                     quotas.count(session, owner, deleted=-size)
         return _Dropped(len(collected), sum(size for _, size in contents.values()))
 
-    def _remove_more(self, organization_id: int | None = None) -> bool:
+    def _clear(self, organization_id: int | None = None) -> bool:
+        """Clear away some of a deleted folder whose bytes are released; False if there is none."""
         with self._context.read() as session:  # usually there is nothing, which needs no lock
-            if not tree.is_removing(session, organization_id):
-                return False
-        with self._context.write(self._context.SERVER if organization_id is None else organization_id) as session:
-            return self._tree.remove_more(session, organization_id)
+            folder = tree.removed(session, organization_id, released=True)
+        if folder is None:
+            return False
+        with self._context.write(folder.organization_id) as session:
+            self._tree.clear(session, folder.organization_id)
+        return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import BigInteger
 
@@ -83,7 +83,8 @@ class Node(Base):
     """A name in an organization's tree: a file if it has a version, else a folder.
 
     One that has `removed_at` is no part of the tree any more, with all below it: what is left of a
-    large folder that was deleted.
+    large folder that was deleted. Nothing below it changes until its bytes are `released` (see `quotas`);
+    then it is cleared away.
     """
 
     __tablename__ = "nodes"
@@ -99,7 +100,8 @@ class Node(Base):
         ),
         Index(
             "ix_nodes_removed",
-            "removed_at",
+            "organization_id",
+            "released",
             sqlite_where=text("removed_at IS NOT NULL"),
             postgresql_where=text("removed_at IS NOT NULL"),
         ),
@@ -124,6 +126,7 @@ class Node(Base):
     height: Mapped[int] = mapped_column(default=0, server_default="0")
     removed_at: Mapped[dt.datetime | None]
     removed_path: Mapped[str | None]  # where a folder was that is out of the tree
+    released: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     version: Mapped[Version | None] = relationship()
 

@@ -9,6 +9,10 @@ Three things take room:
   parts that come. Of one that replaces a file, what the file holds counts once;
 - deleted content, that is what was replaced or deleted and can be restored for a while. It has a limit of its own.
 
+Files in a large folder that was deleted are gone through one after another, which takes its time. Their bytes move from
+the newest versions to those that are released, in one step, and count as deleted content from then on. What several of
+them share counts for each until they are cleared away.
+
 Whoever looks at these sums to let something in locks the organization's row first, so that of several who come at
 the same moment each sees what the others were let in with.
 """
@@ -75,7 +79,7 @@ _BEYOND: Any = _UPLOADS.c.reserved_bytes - _UPLOADS.c.replaced_bytes
 _ROOM = (
     _ORGANIZATIONS.c.quota_bytes,
     _ORGANIZATIONS.c.used_bytes,
-    _ORGANIZATIONS.c.deleted_bytes,
+    (_ORGANIZATIONS.c.deleted_bytes + _ORGANIZATIONS.c.released_bytes).label("deleted_bytes"),
     _sum_of_open(_UPLOADS.c.reserved_bytes).label("uploads"),
     _sum_of_open(case((_BEYOND > 0, _BEYOND), else_=0)).label("growth"),
 )
@@ -88,6 +92,7 @@ _COUNT: Any = (
     .values(
         used_bytes=_ORGANIZATIONS.c.used_bytes + bindparam("used"),
         deleted_bytes=_ORGANIZATIONS.c.deleted_bytes + bindparam("deleted"),
+        released_bytes=_ORGANIZATIONS.c.released_bytes + bindparam("released", 0),
     )
 )
 _COUNT_AND_READ_ROOM = _COUNT.returning(*_ROOM)
@@ -122,7 +127,7 @@ def _room(row: Any, limits: Limits) -> Room:
     return Room(quota, row.used_bytes, int(row.uploads), int(row.growth), row.deleted_bytes, deleted_limit)
 
 
-def count(session: Session, organization_id: int, *, used: int = 0, deleted: int = 0) -> None:
+def count(session: Session, organization_id: int, *, used: int = 0, deleted: int = 0, released: int = 0) -> None:
     """Count bytes that came, or with a minus went; in the transaction that makes it so.
 
     Args:
@@ -130,9 +135,11 @@ def count(session: Session, organization_id: int, *, used: int = 0, deleted: int
         organization_id: whose they are.
         used: of newest versions.
         deleted: of content that no newest version has.
+        released: of newest versions in deleted folders that are being cleared away.
     """
-    if used or deleted:
-        session.execute(_COUNT, {"organization": organization_id, "used": used, "deleted": deleted})
+    if used or deleted or released:
+        values = {"organization": organization_id, "used": used, "deleted": deleted, "released": released}
+        session.execute(_COUNT, values)
 
 
 def count_within(

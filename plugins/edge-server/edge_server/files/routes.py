@@ -27,7 +27,7 @@ from edge_files.wire import (
 from edge_server.base import pages
 from edge_server.data.store import Store
 from edge_server.files import commits, paths, quotas, sending, tree
-from edge_server.files.housekeeping import Housekeeping
+from edge_server.files.housekeeping import TASK, Housekeeping
 from edge_server.files.models import Version
 from edge_server.files.queries import NewVersion
 from edge_server.files.quotas import Limits
@@ -38,8 +38,8 @@ from edge_server.web.context import OwnContext
 from edge_server.web.permissions import MEMBER
 from edge_server.web.routes import BINARY_BODY, Routes
 
-REMOVING = 10.0
-"""Seconds that deleting a large folder takes at most before it goes on in the background."""
+MAKING_ROOM = 10.0
+"""Seconds that whoever deletes something waits at most for room on a full disk."""
 
 
 def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Housekeeping, limits: Limits) -> Routes:
@@ -81,14 +81,18 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         segments = tree.parse(query.path)
         organization_id = context.member().organization_id
 
-        def remove() -> None:
+        def remove() -> bool:
             with context.write() as session:
-                names.remove(session, organization_id, segments, recursive=query.recursive)
-            # A large folder is out of the tree now. What can be cleared away while the caller waits makes room at once.
-            housekeeping.remove_folders(organization_id, REMOVING)
+                return names.remove(session, organization_id, segments, recursive=query.recursive)
 
-        housekeeping.deleting(remove)
-        housekeeping.make_room(REMOVING)
+        def release() -> None:
+            while housekeeping.release(organization_id):
+                pass
+
+        if housekeeping.deleting(remove):
+            housekeeping.deleting(release)
+            context.wake(TASK)
+        housekeeping.make_room(MAKING_ROOM)
         return context.nothing()
 
     @routes.operation("files.put", "PUT", "/content", who=MEMBER)
@@ -190,11 +194,13 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         """List the versions that can be read and restored of a file, which may be deleted, as they were made."""
         segments = tree.parse_new(query.path)
         with context.read() as session:
-            versions = tree.versions(session, context.member().organization_id, segments)
+            organization_id = context.member().organization_id
+            versions = tree.versions(session, organization_id, segments)
             page, following = context.page(session, versions, Version.id, query)
             if not page and query.cursor is None:
                 raise context.not_found(f"there is no file {tree.show(segments)}, nor a version of it; check the path")
-            items = [tree.file_version(version) for version in page]
+            removed = tree.being_cleared(session, organization_id, segments)
+            items = [tree.file_version(version, removed.get(version.id)) for version in page]
         return context.answer(FileVersionPage(items=items, next=following))
 
     @routes.operation("files.restore", "POST", "/restore", who=MEMBER, max_json=paths.MAX_JSON)

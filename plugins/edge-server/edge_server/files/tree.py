@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    ColumnElement,
     Select,
     and_,
     delete,
@@ -32,7 +31,7 @@ from edge_server.web.names import Names
 GRACE = dt.timedelta(hours=24)
 """How long content that was replaced or deleted can still be read by its version."""
 
-BATCH = 1000
+BATCH = 100
 """Entries that one transaction deletes."""
 
 Segments = tuple[str, ...]
@@ -98,8 +97,14 @@ def file_entry(name: str, uid: str, version: Version) -> Entry:
     )
 
 
-def file_version(version: Version) -> FileVersion:
-    """A version as it goes out."""
+def file_version(version: Version, removed_at: dt.datetime | None = None) -> FileVersion:
+    """A version as it goes out.
+
+    Args:
+        version: the version.
+        removed_at: when it was deleted with its folder, if it is `being_cleared`.
+    """
+    removed_at = version.removed_at or removed_at
     return FileVersion(
         version=version.uid,
         size=version.size,
@@ -107,7 +112,7 @@ def file_version(version: Version) -> FileVersion:
         modified_at=version.created_at,
         source_mtime_ns=version.source_mtime_ns,
         created_by=version.creator.user_name if version.creator.removed_at is None else None,
-        kept_until=None if version.removed_at is None else version.removed_at + GRACE,
+        kept_until=None if removed_at is None else removed_at + GRACE,
     )
 
 
@@ -166,9 +171,46 @@ def check_target(session: Session, organization_id: int, segments: Segments, *, 
     return walk.node.size or 0
 
 
-def is_removing(session: Session, organization_id: int | None = None) -> bool:
-    """Whether something is left for `remove_more`, of an organization or of any."""
-    return session.scalar(select(Node.id).where(_removed(organization_id)).limit(1)) is not None
+class Removed(NamedTuple):
+    """A large folder that was deleted, and is out of the tree.
+
+    Attributes:
+        id: of its row.
+        uid: of the folder.
+        organization_id: whose it was.
+        removed_at: when it was deleted.
+    """
+
+    id: int
+    uid: str
+    organization_id: int
+    removed_at: dt.datetime
+
+
+def removed(session: Session, organization_id: int | None = None, *, released: bool) -> Removed | None:
+    """Some folder that was deleted and is not cleared away yet; None if there is none.
+
+    Args:
+        session: a transaction.
+        organization_id: whose; None for any.
+        released: one that is for `clear`, rather than for `release`.
+    """
+    folders = select(Node.id, Node.uid, Node.organization_id, Node.removed_at)
+    folders = folders.where(Node.removed_at.is_not(None), Node.released.is_(released))
+    if organization_id is not None:
+        folders = folders.where(Node.organization_id == organization_id)
+    for node_id, uid, owner_id, removed_at in session.execute(folders.limit(1)):
+        assert removed_at is not None  # noqa: S101  # asked for
+        return Removed(node_id, uid, owner_id, removed_at)
+    return None
+
+
+def bytes_below(session: Session, node_id: int) -> int:
+    """Bytes of all files in a folder: a walk over everything in it."""
+    below = select(Node.id, Node.version_id).where(Node.parent_id == node_id).cte("below", recursive=True)
+    below = below.union_all(select(Node.id, Node.version_id).join(below, Node.parent_id == below.c.id))
+    total = select(func.sum(Version.size)).join(below, Version.id == below.c.version_id)
+    return int(session.scalar(total) or 0)
 
 
 def paths_of(session: Session, uids: Collection[str]) -> dict[str, str]:
@@ -218,6 +260,35 @@ def is_readable(version: queries.VersionRow) -> bool:
     return version.collected_at is None and clock.now() < version.removed_at + GRACE
 
 
+def being_cleared(session: Session, organization_id: int, segments: Segments) -> dict[int, dt.datetime]:
+    """The versions of files that were at a path when a folder above it was deleted and that no version says so of yet.
+
+    Args:
+        session: a transaction.
+        organization_id: whose files.
+        segments: the path.
+
+    Returns:
+        by the version's row, when the folder was deleted: less than `GRACE` ago.
+    """
+    folders = {paths.join(segments[:depth]): depth for depth in range(1, len(segments))}
+    tops = select(Node).where(
+        Node.organization_id == organization_id,
+        Node.removed_at > clock.now() - GRACE,
+        Node.removed_at.is_not(None),  # for SQLite to see that the index has these rows
+        Node.removed_path.in_(folders),
+    )
+    moments = {}
+    for top in session.scalars(tops):
+        node: Node | None = top
+        for name in segments[folders[top.removed_path or ""] :]:
+            below = select(Node).where(Node.organization_id == organization_id, Node.name == name)
+            node = node and session.scalar(below.where(Node.parent_id == node.id))
+        if node is not None and node.version_id is not None and top.removed_at is not None:
+            moments[node.version_id] = top.removed_at
+    return moments
+
+
 def versions(session: Session, organization_id: int, segments: Segments) -> Select[Any]:
     """What selects the versions that can be read or restored of the file that is, or was, at a path.
 
@@ -248,6 +319,7 @@ def versions(session: Session, organization_id: int, segments: Segments) -> Sele
         Version.removed_folder == paths.join(segments[:-1]),
     )
     chosen = [select(Version.id).where(old, here)]
+    chosen.append(select(Version.id).where(Version.id.in_(being_cleared(session, organization_id, segments))))
     if node is not None:
         # By the file alone, whose versions are its organization's: SQLite would take the index of organizations.
         chosen.append(select(Version.id).where(old, Version.file_uid == node.uid))
@@ -394,11 +466,14 @@ class Tree:
         queries.move(session, node.id, parent_id, target[-1])
         return node._replace(name=target[-1])
 
-    def remove(self, session: Session, organization_id: int, segments: Segments, *, recursive: bool) -> None:
+    def remove(self, session: Session, organization_id: int, segments: Segments, *, recursive: bool) -> bool:
         """Delete an entry; a folder that is not empty only if `recursive`.
 
-        Of a folder that holds more than `BATCH` entries, what is left is out of the tree and for
-        `remove_more`, so that nobody waits long for the database.
+        A folder that holds more than `BATCH` entries is only taken out of the tree, so that nobody waits long for
+        the database. The rest is for `release`, and then for `clear`.
+
+        Returns:
+            whether there is a rest.
 
         Raises:
             Refusal: the entry cannot be found, it is the root, or it is not empty.
@@ -415,24 +490,39 @@ class Tree:
             )
         if node.version_id is not None:
             self._remove_file(session, organization_id, node, segments)
-            return
-        removed_at = clock.now()
-        out = {"parent_id": None, "removed_at": removed_at, "removed_path": paths.join(segments)}
+            return False
+        folder = Removed(node.id, node.uid, organization_id, clock.now())
+        out = {"parent_id": None, "removed_at": folder.removed_at, "removed_path": paths.join(segments)}
         session.execute(update(Node).where(Node.id == node.id).values(out), **_UNSEEN)
-        self._remove_from(session, node.id, removed_at, BATCH)
+        if _holds_more(session, node.id, BATCH):
+            return True
+        self._remove_from(session, folder, 2 * BATCH + 1, released=False)
+        return False
 
-    def remove_more(self, session: Session, organization_id: int | None = None) -> bool:
-        """Go on with deleting large folders, `BATCH` entries at a time; False when none is left.
+    def release(self, session: Session, folder: Removed, size: int) -> None:
+        """Let the files of a deleted folder no longer count in the quota, unless somebody else has done so.
 
         Args:
             session: a transaction that writes.
-            organization_id: whose folders; None for any.
+            folder: the folder; nothing in it changes until this is done.
+            size: what `bytes_below` gave for it, in this transaction or in an earlier one.
         """
-        row = session.execute(select(Node.id, Node.removed_at).where(_removed(organization_id)).limit(1)).first()
-        if row is None:
-            return False
-        self._remove_from(session, row.id, row.removed_at, BATCH)
-        return True
+        # By the id that is never given again.
+        release = update(Node).where(Node.uid == folder.uid, Node.released.is_(False)).values(released=True)
+        if session.execute(release.returning(Node.id), **_UNSEEN).all():
+            quotas.count(session, folder.organization_id, used=-size, released=size)
+
+    def clear(self, session: Session, organization_id: int) -> None:
+        """Delete some `BATCH` entries of a deleted folder whose bytes are released, if there is one.
+
+        Args:
+            session: a transaction that writes.
+            organization_id: whose folder.
+        """
+        quotas.lock(session, organization_id)  # so that of two who clear at once none counts what the other has
+        folder = removed(session, organization_id, released=True)
+        if folder is not None:
+            self._remove_from(session, folder, BATCH, released=True)
 
     def _put(
         self, session: Session, organization_id: int, segments: Segments, content: NewVersion, *, overwrite: bool
@@ -530,13 +620,19 @@ class Tree:
         quotas.count(session, organization_id, **gone._asdict())
         self._files.remove(session, [node.uid])
 
-    def _remove_from(self, session: Session, top: int, removed_at: dt.datetime, limit: int) -> None:
-        """Delete up to about `limit` entries of the folder `top`, which is out of the tree already, and then itself.
+    def _remove_from(self, session: Session, folder: Removed, limit: int, *, released: bool) -> None:
+        """Delete up to about `limit` entries of a folder that is out of the tree already, and then itself.
 
         Folders in it are taken out as well and then emptied one after another, so that it does not
         matter how many there are or how deep.
+
+        Args:
+            session: a transaction that writes.
+            folder: the folder.
+            limit: how many entries; a folder that is not empty is two.
+            released: whether the files count as released, instead of as used.
         """
-        tops, emptied = [top], []
+        tops, emptied = [folder.id], []
         while tops and limit > 0:
             path = session.scalar(select(Node.removed_path).where(Node.id == tops[-1]))
             below = session.execute(
@@ -550,28 +646,30 @@ class Tree:
             folders = [node.id for node in below if node.version_id is None]
             parents = session.scalars(select(Node.parent_id).where(Node.parent_id.in_(folders)).distinct())
             filled = {parent for parent in parents if parent is not None}
-            self._remove_nodes(session, [node.id for node in below if node.id not in filled], removed_at, path)
+            leaves = [node.id for node in below if node.id not in filled]
+            self._remove_nodes(session, leaves, folder, path, released=released)
             # Removed by an older server, it has no path.
             removed_path = null() if path is None else literal(f"{path}/") + Node.name
             session.execute(
                 update(Node)
                 .where(Node.id.in_(filled))
-                .values(parent_id=None, removed_at=removed_at, removed_path=removed_path),
+                .values(parent_id=None, removed_at=folder.removed_at, removed_path=removed_path, released=released),
                 **_UNSEEN,
             )
             tops[:0] = filled
-        self._remove_nodes(session, emptied, removed_at)
+        self._remove_nodes(session, emptied, folder, None, released=released)
 
     def _remove_nodes(
-        self, session: Session, ids: list[int], removed_at: dt.datetime, folder: str | None = None
+        self, session: Session, ids: list[int], removed: Removed, path: str | None, *, released: bool
     ) -> None:
         """Delete entries that hold none.
 
         Args:
             session: a transaction that writes.
             ids: of the entries.
-            removed_at: when they went out of the tree.
-            folder: path of the folder the files among them were in; None if it is not known.
+            removed: the folder with which they went out of the tree.
+            path: of the folder that the files among them were in; None if it is not known.
+            released: whether the files count as released, instead of as used.
         """
         if not ids:
             return
@@ -579,24 +677,29 @@ class Tree:
         self._files.remove(session, [node.uid for node in nodes if node.version_id is not None])
         self._folders.remove(session, [node.uid for node in nodes if node.version_id is None])
         held = select(Node.version_id).where(Node.id.in_(ids), Node.version_id.is_not(None))
-        removed = session.execute(select(Version.id, Version.organization_id).where(Version.id.in_(held))).all()
+        versions = session.scalars(select(Version.id).where(Version.id.in_(held))).all()
         name = select(Node.name).where(Node.version_id == Version.id).scalar_subquery()
         session.execute(
             update(Version)
             .where(Version.id.in_(held))
-            .values(removed_at=removed_at, removed_folder=folder, removed_name=null() if folder is None else name),
+            .values(removed_at=removed.removed_at, removed_folder=path, removed_name=null() if path is None else name),
             **_UNSEEN,
         )
-        for organization_id in {row.organization_id for row in removed}:
-            own = [row.id for row in removed if row.organization_id == organization_id]
-            _count_removed(session, organization_id, own)
+        _count_removed(session, removed.organization_id, versions, released=released)
         session.execute(delete(Node).where(Node.id.in_(ids)), **_UNSEEN)
 
 
-def _removed(organization_id: int | None) -> ColumnElement[bool]:
-    """The condition on nodes to be folders that are out of the tree and not empty yet."""
-    condition = Node.removed_at.is_not(None)
-    return condition if organization_id is None else and_(condition, Node.organization_id == organization_id)
+def _holds_more(session: Session, node_id: int, limit: int) -> bool:
+    """Whether there are more than `limit` entries in a folder and below it; no more of them than that are looked at."""
+    folders = [node_id]
+    while folders:
+        below = select(Node.id, Node.version_id).where(Node.parent_id.in_(folders)).limit(limit + 1)
+        rows = session.execute(below).all()
+        limit -= len(rows)
+        if limit < 0:
+            return True
+        folders = [row.id for row in rows if row.version_id is None]
+    return False
 
 
 def _check_replaceable(node: queries.NodeRow, segments: Segments, overwrite: bool) -> None:
@@ -631,11 +734,21 @@ def _end_version(session: Session, organization_id: int, node: queries.NodeRow, 
     return Change(-version.size, 0 if is_shared else version.size)
 
 
-def _count_removed(session: Session, organization_id: int, ids: Collection[int]) -> None:
-    """Count versions that have just been removed, and their content where no newest version shares it."""
+def _count_removed(session: Session, organization_id: int, ids: Collection[int], *, released: bool) -> None:
+    """Count versions that have just been removed, and their content where no newest version shares it.
+
+    Args:
+        session: a transaction that writes.
+        organization_id: whose they are.
+        ids: of the versions.
+        released: whether they counted as released, instead of as used.
+    """
     newest = aliased(Version)
     shared = select(newest.id).where(newest.key == Version.key, newest.removed_at.is_(None)).exists()
-    used = session.scalar(select(func.sum(Version.size)).where(Version.id.in_(ids)))
+    removed = int(session.scalar(select(func.sum(Version.size)).where(Version.id.in_(ids))) or 0)
     keys = select(Version.key, Version.size).where(Version.id.in_(ids), ~shared).distinct().subquery()
-    deleted = session.scalar(select(func.sum(keys.c.size)))
-    quotas.count(session, organization_id, used=-int(used or 0), deleted=int(deleted or 0))
+    deleted = int(session.scalar(select(func.sum(keys.c.size))) or 0)
+    if released:
+        quotas.count(session, organization_id, released=-removed, deleted=deleted)
+    else:
+        quotas.count(session, organization_id, used=-removed, deleted=deleted)

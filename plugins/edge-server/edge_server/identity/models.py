@@ -38,6 +38,8 @@ class Organization(Revised, Base):
     used_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     # Bytes of content that is stored and that no newest version has: what was replaced or deleted.
     deleted_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    # Bytes of the newest versions in deleted folders that are being cleared away, which count as used no more.
+    released_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
     @validates("name")
     def _key(self, _: str, name: str) -> str:
