@@ -75,6 +75,9 @@ class LocalStore:
     def write(self, path: str, source: edge_vfs.Source, /, *, overwrite: bool) -> None:
         self._entry = Entry(path, b"".join(part.read() for part in source.parts(1 << 20)))
 
+    def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:
+        """Nobody listens here."""
+
 
 @pytest.fixture(scope="module")
 def files(edge_server: EdgeServer) -> Iterator[Folder[Any]]:
