@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,8 +32,10 @@ from edge_server.files import housekeeping, tree
 from edge_server.files.models import Upload, Version
 from edge_server.identity import directory
 from edge_server.identity.models import Organization
+from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
 from edge_server.run import app
+from edge_server.run.openapi import document
 from edge_server.web.context import OwnContext
 from edge_server.web.counting import Request
 from edge_server.web.engines import Engines
@@ -44,7 +46,12 @@ from .trees import housekeeping_on
 from .work import Watch
 
 BATCH = 40
-SIZES = (200, 1600)
+SIZES = (200, 2000)
+EACH = 100
+"""One in so many of them is the number of users, tokens, secrets and whatever else there is beside files."""
+
+READING = {"files.uploads.sign"}
+"""Operations that are no GET, and write nothing."""
 
 # B-trees are deeper by a level, and what is met on the way through one differs a little.
 STEPS_MORE = 40
@@ -72,9 +79,11 @@ class Site:
         self.database = opened
         self.engines: Engines = app.engines_at(folder, Signer(b"key"), database=opened)
         self.engines.store.create()
+        sealing.KeyFile(folder / sealing.FILE_NAME).create()
         self._app = app.build(self.engines)
         self.costs: dict[str, Cost] = {}
         self._watch = Watch(opened)
+        self.count = size // EACH
         self.organization = organization(opened, "lab")
         self.long_ago = clock.now() - dt.timedelta(days=70)
         for name in ("moved", "deleted", "kept"):
@@ -88,13 +97,37 @@ class Site:
             other = directory.create_user(session, "other", server_admin=True)
             self.other_token = directory.create_token(session, other)
 
+    def send(self, method: str, address: str, *, token: str | None = None, **options: Any) -> Any:
+        """What a request is answered with: of the organization's admin, or of another's token; "" for nobody's."""
+        token = self._token if token is None else token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if method == "PATCH":
+            headers["Content-Type"] = "application/merge-patch+json"
+        answer = self._app.test_client().open(address, method=method, headers=headers, **options)
+        assert answer.status_code < 300, (method, address, answer.text)
+        return answer
+
     def call(self, what: str, method: str, address: str, *, status: int = 200, **options: Any) -> Any:
-        """Send a request, and note what its transactions took."""
-        headers = {"Authorization": f"Bearer {self._token}"}
+        """Send a request, and note what its transactions took under `what`, which begins with the operation's name."""
         with self.noting(what):
-            answer = self._app.test_client().open(address, method=method, headers=headers, **options)
+            answer = self.send(method, address, **options)
         assert answer.status_code == status, answer.text
         return answer
+
+    def add(self, what: str, address: str, body: Callable[[str], dict[str, Any]], **options: Any) -> list[Any]:
+        """Add as many of something as there are to be, and one more, whose transactions are noted.
+
+        Args:
+            what: the operation.
+            address: where to.
+            body: called with a fresh name, gives the body of the request.
+            options: those of `call`.
+
+        Returns:
+            the bodies of the answers.
+        """
+        before = [self.send("POST", address, json=body(f"n-{n}"), **options).json for n in range(self.count)]
+        return [*before, self.call(what, "POST", address, json=body("last"), status=201, **options).json]
 
     def files(self, what: str, method: str, address: str, **options: Any) -> Any:
         return self.call(what, method, f"/v1/orgs/lab/files{address}", **options)
@@ -149,7 +182,16 @@ def test_no_transaction_grows_with_what_there_is(sites: list[Site], monkeypatch:
         what: (cost, many.costs[what]) for what, cost in few.costs.items() if not is_as_much(many.costs[what], cost)
     }
     assert grown == {}
-    assert len(few.costs) > 25
+    writing = {operation for operation, method in operations() if method != "GET"} - READING
+    assert writing - {what.partition(" ")[0] for what in few.costs} == set()
+
+
+def operations() -> Iterator[tuple[str, str]]:
+    """The names and methods of all operations."""
+    for methods in document()["paths"].values():
+        for method, operation in methods.items():
+            if "operationId" in operation:
+                yield operation["operationId"], method.upper()
 
 
 def is_as_much(cost: Cost, other: Cost) -> bool:
@@ -161,28 +203,30 @@ def is_as_much(cost: Cost, other: Cost) -> bool:
 
 
 def do_all_that_writes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.files("put", "PUT", "/content?path=kept/new.txt", data=b"x", status=201)
-    site.files("put again", "PUT", "/content?path=kept/new.txt&overwrite=true", data=b"y", status=201)
-    site.files("make a folder", "POST", "/folders", json={"path": "deep/er/folder"}, status=201)
-    site.files("copy", "POST", "/copy", json={"path": "kept/new.txt", "new_path": "kept/copy.txt"}, status=201)
-    site.files("move a file", "POST", "/move", json={"path": "kept/copy.txt", "new_path": "deep/copy.txt"})
-    site.files("delete a file", "DELETE", "/entry?path=deep/copy.txt", status=204)
+    site.files("files.put", "PUT", "/content?path=kept/new.txt", data=b"x", status=201)
+    site.files("files.put again", "PUT", "/content?path=kept/new.txt&overwrite=true", data=b"y", status=201)
+    site.files("files.make_folder", "POST", "/folders", json={"path": "deep/er/folder"}, status=201)
+    site.files("files.copy", "POST", "/copy", json={"path": "kept/new.txt", "new_path": "kept/copy.txt"}, status=201)
+    site.files("files.move a file", "POST", "/move", json={"path": "kept/copy.txt", "new_path": "deep/copy.txt"})
+    site.files("files.delete a file", "DELETE", "/entry?path=deep/copy.txt", status=204)
     versions = site._app.test_client().get(
         "/v1/orgs/lab/files/versions?path=kept/new.txt", headers={"Authorization": f"Bearer {site._token}"}
     )
     restored = {"path": "kept/new.txt", "version": versions.json["items"][0]["version"]}
-    site.files("restore", "POST", "/restore", json=restored)
-    site.files("move a folder deeper", "POST", "/move", json={"path": "moved", "new_path": "deep/er/moved"})
-    site.files("move a folder up", "POST", "/move", json={"path": "deep/er/moved", "new_path": "moved"})
+    site.files("files.restore", "POST", "/restore", json=restored)
+    site.files("files.move a folder deeper", "POST", "/move", json={"path": "moved", "new_path": "deep/er/moved"})
+    site.files("files.move a folder up", "POST", "/move", json={"path": "deep/er/moved", "new_path": "moved"})
     upload_in_parts(site)
-    upload = site.files("start another upload", "POST", "/uploads", json={"path": "a", "size": 5}, status=201).json
-    site.files("abort an upload", "DELETE", f"/uploads/{upload['id']}", status=204)
-    site.files("delete a folder", "DELETE", "/entry?path=deleted&recursive=true", status=204)
+    upload = site.files(
+        "files.uploads.start another", "POST", "/uploads", json={"path": "a", "size": 5}, status=201
+    ).json
+    site.files("files.uploads.abort", "DELETE", f"/uploads/{upload['id']}", status=204)
+    site.files("files.delete a folder", "DELETE", "/entry?path=deleted&recursive=true", status=204)
     with site.noting("clear away"):
         housekeeping_on(site.folder, site.database).run()
-    site.call("set a quota", "PATCH", "/v1/admin/organizations/lab/quota", json={"storage_bytes": 10**9})
-    site.call("query usage", "GET", "/v1/orgs/lab/billing/usage")
-    add_users(site)
+    site.call("admin.quotas.update", "PATCH", "/v1/admin/organizations/lab/quota", json={"storage_bytes": 10**9})
+    site.call("billing.usage", "GET", "/v1/orgs/lab/billing/usage")
+    do_what_is_no_file(site)
     month = site.long_ago.date().replace(day=1)
     expire(site)
     with site.noting("collect and sweep"):
@@ -200,7 +244,7 @@ def do_all_that_writes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         meter = Meter(OwnContext("billing", site.engines, ()))
         meter.count(Request(site.organization, 1, 1))
         meter.flush()
-    site.call("close an organization", "DELETE", "/v1/admin/organizations/lab", status=202)
+    site.call("admin.organizations.remove", "DELETE", "/v1/admin/organizations/lab", status=202)
     with site.noting("remove an organization"):
         Removals(OwnContext("accounts", site.engines, ())).run()
     with site.database.read() as session:
@@ -211,23 +255,116 @@ def upload_in_parts(site: Site) -> None:
     content = b"content"
     digest = hashlib.sha256(content).hexdigest()
     started = {"path": "kept/large.bin", "size": len(content)}
-    upload = site.files("start an upload", "POST", "/uploads", json=started, status=201).json["id"]
+    upload = site.files("files.uploads.start", "POST", "/uploads", json=started, status=201).json["id"]
     signed = site._app.test_client().post(
         f"/v1/orgs/lab/files/uploads/{upload}/sign",
         json={"parts": [{"n": 1}]},
         headers={"Authorization": f"Bearer {site._token}"},
     )
-    with site.noting("send a part"):
+    with site.noting("signed.part"):
         sent = site._app.test_client().put(f"/{signed.json['parts'][0]['url']}", data=content)
     assert sent.status_code == 200, sent.text
     part = {"n": 1, "size": len(content), "etag": sent.headers["ETag"]}
-    site.files("complete an upload", "POST", f"/uploads/{upload}/complete", json={"sha256": digest, "parts": [part]})
+    site.files(
+        "files.uploads.complete", "POST", f"/uploads/{upload}/complete", json={"sha256": digest, "parts": [part]}
+    )
 
 
-def add_users(site: Site) -> None:
-    site.call("add a user", "POST", "/v1/admin/users", json={"user_name": "ada"}, status=201)
-    site.call("add an organization", "POST", "/v1/admin/organizations", json={"name": "new"}, status=201)
-    site.call("remove a user", "DELETE", "/v1/admin/users/ada", status=204)
+def do_what_is_no_file(site: Site) -> None:
+    change_people(site)
+    change_tokens(site)
+    change_secrets(site)
+    change_applications(site)
+    change_compute(site)
+
+
+def change_people(site: Site) -> None:
+    users, lab = "/v1/admin/users", "/v1/orgs/lab"
+    site.add("admin.organizations.add", "/v1/admin/organizations", lambda name: {"name": f"org-{name}"})
+    patched = {"title": "Another"}
+    site.call("admin.organizations.update", "PATCH", "/v1/admin/organizations/org-last", json=patched)
+    site.add("admin.users.add", users, lambda name: {"user_name": f"u-{name}"})
+    site.call("admin.users.update", "PATCH", f"{users}/u-last", json={"first_name": "Ada"})
+    site.call("admin.users.revoke_addresses", "DELETE", f"{users}/u-last/addresses", status=204)
+    site.call("whoami.update", "PUT", "/v1/users/me", json={"first_name": "Lab"})
+    site.add("members.add", f"{lab}/members", lambda name: {"user_name": f"u-{name}"})
+    site.call("members.update", "PATCH", f"{lab}/members/u-last", json={"roles": ["developer"]})
+    site.call("members.revoke_addresses", "DELETE", f"{lab}/members/u-last/addresses", status=204)
+    site.call("members.remove", "DELETE", f"{lab}/members/u-last", status=204)
+    site.call("admin.users.remove", "DELETE", f"{users}/u-last", status=204)
+    invited = site.add("invitations.create", f"{lab}/invitations", lambda name: {"user_name": f"v-{name}"})
+    accepted = {"code": invited[0]["code"]}
+    site.call("invitations.accept", "POST", "/v1/invitations/accept", json=accepted, token="")
+    site.call("invitations.remove", "DELETE", f"{lab}/invitations/{invited[-1]['id']}", status=204)
+    for what, method, end, status in (("decline", "DELETE", "", 204), ("accept", "POST", "/accept", 200)):
+        invitation = site.send("POST", f"{lab}/invitations", json={"user_name": "other"}).json["id"]
+        own = f"/v1/users/me/invitations/{invitation}{end}"
+        site.call(f"invitations.own.{what}", method, own, status=status, token=site.other_token)
+
+
+def change_tokens(site: Site) -> None:
+    tokens = site.add("tokens.create", "/v1/users/me/tokens", lambda name: {"note": name}, token=site.other_token)
+    address = "/v1/users/me/tokens"
+    site.call("tokens.renew", "POST", f"{address}/renew", status=201, token=tokens[0]["token"])
+    site.call("tokens.remove", "DELETE", f"{address}/{tokens[-1]['id']}", status=204, token=site.other_token)
+
+
+def change_secrets(site: Site) -> None:
+    content = {"content": {"key": "value"}}
+    for owner in ("user", "organization"):
+        address = f"/v1/orgs/lab/secrets/{owner}"
+        site.add(f"secrets.{owner}.create", address, lambda name: {"name": name, **content})
+        site.call(f"secrets.{owner}.update", "PUT", f"{address}/last", json=content)
+        site.call(f"secrets.{owner}.delete", "DELETE", f"{address}/last", status=204)
+    sources = "/v1/orgs/lab/sources"
+    site.add("sources.add", sources, lambda name: {"name": name, "kind": "sql", "title": name})
+    site.call("sources.update", "PATCH", f"{sources}/last", json={"title": "Another"})
+    site.call("sources.remove", "DELETE", f"{sources}/last", status=204)
+
+
+def change_applications(site: Site) -> None:
+    applications = "/v1/orgs/lab/applications"
+    last = f"{applications}/app-last"
+
+    def version(name: str) -> dict[str, Any]:
+        return {"app_id": "app-last", "version": name, "link": "quay.io/lab/viewer:1"}
+
+    site.add("applications.add", applications, lambda name: {"app_id": f"app-{name}"})
+    site.call("applications.update", "PATCH", last, json={"idle_minutes": 5})
+    site.call("applications.approve", "POST", f"{last}/approve")
+    site.add("applications.versions.add", f"{last}/versions", version)
+    site.call("applications.versions.update", "PATCH", f"{last}/versions/last", json={"title": "Another"})
+    site.call("applications.versions.remove", "DELETE", f"{last}/versions/last", status=204)
+    client = {"redirect_uri": "https://lab.example/callback"}
+    site.call("applications.oauth.register", "POST", f"{last}/oauth-client", json=client, status=201)
+    site.call("applications.oauth.update", "PATCH", f"{last}/oauth-client", json=client)
+    site.call("applications.oauth.remove", "DELETE", f"{last}/oauth-client", status=204)
+
+    def server(name: str) -> dict[str, Any]:
+        return {"app_id": "app-last", "domain": f"{name}.example", "username": "robot", "password": "pass"}
+
+    site.add("applications.servers.add", f"{last}/servers", server)
+    site.call("applications.servers.update", "PATCH", f"{last}/servers/last.example", json={"username": "ada"})
+    site.call("applications.servers.remove", "DELETE", f"{last}/servers/last.example", status=204)
+    site.call("applications.remove", "DELETE", last, status=204)
+
+
+def change_compute(site: Site) -> None:
+    compute = "/v1/orgs/lab/compute"
+    profile, placeholder = f"{compute}/app-profiles/last", f"{compute}/placeholders/last"
+
+    def wide(name: str) -> dict[str, Any]:
+        return {"profile_id": name, "instance_name": "m5.large", "cpu": 2.0, "gpu": 0, "memory": 8.0}
+
+    def warm(name: str) -> dict[str, Any]:
+        return {"name": name, "profile_id": "n-0"}
+
+    site.add("compute.profiles.create", f"{compute}/app-profiles", wide)
+    site.call("compute.profiles.update", "PATCH", profile, json={"name": "another"})
+    site.add("compute.placeholders.create", f"{compute}/placeholders", warm)
+    site.call("compute.placeholders.update", "PATCH", placeholder, json={"quantity": 2})
+    site.call("compute.placeholders.remove", "DELETE", placeholder, status=204)
+    site.call("compute.profiles.remove", "DELETE", profile, status=204)
 
 
 def expire(site: Site) -> None:
