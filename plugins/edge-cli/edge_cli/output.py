@@ -38,6 +38,11 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progres
 """The option of commands that show progress on standard error."""
 
 
+def is_terminal() -> bool:
+    """Whether a person sees standard output, and no file or program takes it."""
+    return sys.stdout.isatty()
+
+
 def printable(text: str) -> str:
     r"""The text on one line, with an escape for each character that a terminal would obey or not show.
 
@@ -146,7 +151,7 @@ def value(content: str) -> None:
     """Print a value that a script takes over, exactly; on a terminal its control characters are escaped."""
     # Half of a surrogate pair, which JSON can hold and UTF-8 cannot, is escaped in a pipe as well.
     exact = content.encode(errors="backslashreplace").decode()
-    click.echo(_escaped(exact, "\n\t") if sys.stdout.isatty() else exact)
+    click.echo(_escaped(exact, "\n\t") if is_terminal() else exact)
 
 
 def content(blocks: Iterable[bytes]) -> None:
@@ -155,7 +160,7 @@ def content(blocks: Iterable[bytes]) -> None:
     Args:
         blocks: the bytes, in pieces of any size.
     """
-    if sys.stdout.isatty():
+    if is_terminal():
         decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("backslashreplace"), True)
         for block in blocks:
             sys.stdout.write(_escaped(decoder.decode(block), "\n\t"))

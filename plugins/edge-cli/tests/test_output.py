@@ -454,6 +454,7 @@ PRINTING = {
 ALLOWED = {
     PLUGINS / "edge-cli" / "edge_cli" / "output.py",
     PLUGINS / "edge-server" / "edge_server" / "run" / "process.py",  # the server's log is no command's output
+    PLUGINS / "edge-vfs" / "edge_vfs" / "progress.py",  # bars, which ask whether there is a terminal to be on
 }
 
 

@@ -207,7 +207,7 @@ def _progress(quiet: bool) -> Progress:
 
 def _print_content(store: OrganizationStore, path: str, entry: Entry, progress: Progress) -> None:
     # On a terminal that shows the content, a bar would be in its midst.
-    beside = False if sys.stdout.isatty() else progress
+    beside = False if output.is_terminal() else progress
     with Tracker("download", path, beside, store.progress) as tracker, File(store, path, entry) as file:
         tracker.expect(entry.size)
         with tracker.file(path, entry.size) as counted:
