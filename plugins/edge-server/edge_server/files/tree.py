@@ -179,12 +179,14 @@ class Removed(NamedTuple):
         uid: of the folder.
         organization_id: whose it was.
         removed_at: when it was deleted.
+        released: whether its files count as released, instead of as used.
     """
 
     id: int
     uid: str
     organization_id: int
     removed_at: dt.datetime
+    released: bool = False
 
 
 def removed(session: Session, organization_id: int | None = None, *, released: bool) -> Removed | None:
@@ -201,7 +203,7 @@ def removed(session: Session, organization_id: int | None = None, *, released: b
         folders = folders.where(Node.organization_id == organization_id)
     for node_id, uid, owner_id, removed_at in session.execute(folders.limit(1)):
         assert removed_at is not None  # noqa: S101  # asked for
-        return Removed(node_id, uid, owner_id, removed_at)
+        return Removed(node_id, uid, owner_id, removed_at, released)
     return None
 
 
@@ -496,7 +498,7 @@ class Tree:
         session.execute(update(Node).where(Node.id == node.id).values(out), **_UNSEEN)
         if _holds_more(session, node.id, BATCH):
             return True
-        self._remove_from(session, folder, 2 * BATCH + 1, released=False)
+        self._remove_from(session, folder, 2 * BATCH + 1)
         return False
 
     def release(self, session: Session, folder: Removed, size: int) -> None:
@@ -522,7 +524,7 @@ class Tree:
         quotas.lock(session, organization_id)  # so that of two who clear at once none counts what the other has
         folder = removed(session, organization_id, released=True)
         if folder is not None:
-            self._remove_from(session, folder, BATCH, released=True)
+            self._remove_from(session, folder, BATCH)
 
     def _put(
         self, session: Session, organization_id: int, segments: Segments, content: NewVersion, *, overwrite: bool
@@ -550,7 +552,7 @@ class Tree:
         *,
         overwrite: bool,
     ) -> queries.NodeRow:
-        """Make a file with the content of a version that was found in this transaction.
+        """Make a file with the content of a version that this transaction has found.
 
         Who collects content locks the versions whose content is to go, and then counts; and so does this, in this
         order: either sees what the other has done, also where a database has several writers.
@@ -620,7 +622,7 @@ class Tree:
         quotas.count(session, organization_id, **gone._asdict())
         self._files.remove(session, [node.uid])
 
-    def _remove_from(self, session: Session, folder: Removed, limit: int, *, released: bool) -> None:
+    def _remove_from(self, session: Session, folder: Removed, limit: int) -> None:
         """Delete up to about `limit` entries of a folder that is out of the tree already, and then itself.
 
         Folders in it are taken out as well and then emptied one after another, so that it does not
@@ -630,7 +632,6 @@ class Tree:
             session: a transaction that writes.
             folder: the folder.
             limit: how many entries; a folder that is not empty is two.
-            released: whether the files count as released, instead of as used.
         """
         tops, emptied = [folder.id], []
         while tops and limit > 0:
@@ -647,29 +648,31 @@ class Tree:
             parents = session.scalars(select(Node.parent_id).where(Node.parent_id.in_(folders)).distinct())
             filled = {parent for parent in parents if parent is not None}
             leaves = [node.id for node in below if node.id not in filled]
-            self._remove_nodes(session, leaves, folder, path, released=released)
+            self._remove_nodes(session, leaves, folder, path)
             # Removed by an older server, it has no path.
             removed_path = null() if path is None else literal(f"{path}/") + Node.name
             session.execute(
                 update(Node)
                 .where(Node.id.in_(filled))
-                .values(parent_id=None, removed_at=folder.removed_at, removed_path=removed_path, released=released),
+                .values(
+                    parent_id=None,
+                    removed_at=folder.removed_at,
+                    removed_path=removed_path,
+                    released=folder.released,
+                ),
                 **_UNSEEN,
             )
             tops[:0] = filled
-        self._remove_nodes(session, emptied, folder, None, released=released)
+        self._remove_nodes(session, emptied, folder, None)
 
-    def _remove_nodes(
-        self, session: Session, ids: list[int], removed: Removed, path: str | None, *, released: bool
-    ) -> None:
+    def _remove_nodes(self, session: Session, ids: list[int], folder: Removed, path: str | None) -> None:
         """Delete entries that hold none.
 
         Args:
             session: a transaction that writes.
             ids: of the entries.
-            removed: the folder with which they went out of the tree.
+            folder: the folder with which they went out of the tree.
             path: of the folder that the files among them were in; None if it is not known.
-            released: whether the files count as released, instead of as used.
         """
         if not ids:
             return
@@ -682,10 +685,10 @@ class Tree:
         session.execute(
             update(Version)
             .where(Version.id.in_(held))
-            .values(removed_at=removed.removed_at, removed_folder=path, removed_name=null() if path is None else name),
+            .values(removed_at=folder.removed_at, removed_folder=path, removed_name=null() if path is None else name),
             **_UNSEEN,
         )
-        _count_removed(session, removed.organization_id, versions, released=released)
+        _count_removed(session, folder, versions)
         session.execute(delete(Node).where(Node.id.in_(ids)), **_UNSEEN)
 
 
@@ -721,7 +724,7 @@ def _require_folders(walk: queries.Walk, segments: Segments) -> None:
 
 
 def _raise(session: Session, steps: Collection[queries.Step], levels: int) -> None:
-    """Note that there are so many levels below the first of `steps`, which lie one in another."""
+    """Note that there are so many levels below the first of `steps`, each of which holds the next."""
     heights = {step.id: levels - depth for depth, step in enumerate(steps) if step.height < levels - depth}
     queries.set_heights(session, heights)
 
@@ -734,21 +737,20 @@ def _end_version(session: Session, organization_id: int, node: queries.NodeRow, 
     return Change(-version.size, 0 if is_shared else version.size)
 
 
-def _count_removed(session: Session, organization_id: int, ids: Collection[int], *, released: bool) -> None:
+def _count_removed(session: Session, folder: Removed, ids: Collection[int]) -> None:
     """Count versions that have just been removed, and their content where no newest version shares it.
 
     Args:
         session: a transaction that writes.
-        organization_id: whose they are.
+        folder: the folder with which they went.
         ids: of the versions.
-        released: whether they counted as released, instead of as used.
     """
     newest = aliased(Version)
     shared = select(newest.id).where(newest.key == Version.key, newest.removed_at.is_(None)).exists()
     removed = int(session.scalar(select(func.sum(Version.size)).where(Version.id.in_(ids))) or 0)
     keys = select(Version.key, Version.size).where(Version.id.in_(ids), ~shared).distinct().subquery()
     deleted = int(session.scalar(select(func.sum(keys.c.size))) or 0)
-    if released:
-        quotas.count(session, organization_id, released=-removed, deleted=deleted)
+    if folder.released:
+        quotas.count(session, folder.organization_id, released=-removed, deleted=deleted)
     else:
-        quotas.count(session, organization_id, used=-removed, deleted=deleted)
+        quotas.count(session, folder.organization_id, used=-removed, deleted=deleted)
