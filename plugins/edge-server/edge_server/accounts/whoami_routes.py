@@ -64,9 +64,9 @@ def _organizations(
     rows = queries.organizations(
         session.connection(), caller.id, caller.scopes.organizations, after=after, limit=query.limit + 1
     )
-    page = rows[: query.limit]
+    page, following = pages.cut(rows, lambda row: row.name, query)
     items = [Organization(organization_name=row.name, title=row.title, roles=directory.roles_of(row)) for row in page]
-    return items, pages.cursor_of(page[-1].name) if len(rows) > len(page) else None
+    return items, following
 
 
 def _whoami(session: Session, caller: Caller) -> WhoAmIAnswer:
