@@ -45,8 +45,16 @@ COMMON = 1000
 MOST_POSTINGS = 10_000
 """Most pairs of a trigram and a word that are looked through for a query."""
 
-_OTHERS, _OTHER_WORDS, _LEAST = 4, 5, 0.01
-_LAST = "\U0010ffff"
+MOST_OTHERS = 4
+"""Most other words of a query that names with one of its words are asked for at a time."""
+
+MOST_OTHER_WORDS = 5
+"""Most words that stand for each of these, the most like it."""
+
+LEAST_SHARE = 0.01
+"""Share of `MOST` that has to be left for a word that more names have; others are read as a whole."""
+
+_LAST_CHARACTER = "\U0010ffff"
 
 
 class Match(NamedTuple):
@@ -197,11 +205,11 @@ class _Search:
                 most = left // 2
                 is_cut = places(words) > most
                 self.partial |= is_cut
-                if most > _LEAST * MOST or not is_cut:
+                if most > LEAST_SHARE * MOST or not is_cut:
                     # Names with a word that was read as a whole are known already.
                     others = dict.fromkeys((*parts[at + 1 :], *unread))
                     others.pop(part, None)
-                    for rows in self._names(words, list(others)[:_OTHERS], most, is_cut):
+                    for rows in self._names(words, list(others)[:MOST_OTHERS], most, is_cut):
                         yield from rows
                         left = max(0, left - len(rows))
                 if is_cut:
@@ -219,7 +227,7 @@ class _Search:
             yield self._names_with(words, [], most, most)
 
     def _names_with(self, words: list[int], others: list[_Part], places: int, most: int) -> Sequence[Any]:
-        alike = {f"other{n}": (other.levels[0] + other.levels[1])[:_OTHER_WORDS] for n, other in enumerate(others)}
+        alike = {f"other{n}": (other.levels[0] + other.levels[1])[:MOST_OTHER_WORDS] for n, other in enumerate(others)}
         names = statements.names_with(len(others), self._kind is not None)
         return self._all(names, words=words, each=max(1, places // len(words)), most=most, kind=self._kind, **alike)
 
@@ -242,7 +250,7 @@ class _Search:
         rare = self._rare_trigrams()
         slips_left = MOST_SLIPS
         for part in self._parts:
-            words = self._words(statements.WORDS_BETWEEN, first=part.text, last=part.text + _LAST)
+            words = self._words(statements.WORDS_BETWEEN, first=part.text, last=part.text + _LAST_CHARACTER)
             words |= self._similar(part, rare)
             slips: set[str] = set()
             if part.text not in words.values():
@@ -254,7 +262,8 @@ class _Search:
             ranked = sorted((-part.likeness(word, slips), len(word), word, word_id) for word_id, word in words.items())
             for unlikeness, _, word, word_id in ranked:
                 if -unlikeness >= trigrams.THRESHOLD:
-                    part.levels[unlikeness > ranked[0][0]].append(word_id)
+                    level = 0 if unlikeness == ranked[0][0] else 1
+                    part.levels[level].append(word_id)
                     self._likeness.setdefault(word, []).append((part, -unlikeness))
 
     def _similar(self, part: _Part, rare: dict[str, int]) -> dict[int, str]:
