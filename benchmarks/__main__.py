@@ -2,8 +2,8 @@
 
 That is above twice its bar. Without names it is the first three, as slow clients take minutes.
 
-`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]` and `server` print other tables, see
-`benchmarks.growth`, `benchmarks.search_quality` and `benchmarks.server`.
+`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]`, `server` and `others` print other tables, see
+`benchmarks.growth`, `benchmarks.search_quality`, `benchmarks.server` and `benchmarks.others`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks import calls, growth, lists, search_quality, server, slow_clients, startup
+from benchmarks import calls, growth, lists, others, search_quality, server, slow_clients, startup
 from benchmarks.measuring import Row
 
 PARTS: dict[str, Callable[[], Iterable[Row]]] = {
@@ -34,6 +34,8 @@ def main() -> int:
         return 0
     if parts[0] == "server":
         return server.main(parts[1:])
+    if parts[0] == "others":
+        return others.main(parts[1:])
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; warm\n")
     print("| row | what | bar | median (min..max) |")
     print("|---|---|---|---|")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import math
-import secrets
 import sys
 import tempfile
 import time
@@ -22,23 +21,16 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 import sqlalchemy.event
 
+from benchmarks.organizations import SIZE, add_organization, fill, fill_with_folders
 from edge_server.accounts.removal import Removals
 from edge_server.base import clock
 from edge_server.data.database import SERVER, Database
-from edge_server.data.declarative import Base, new_uid
-from edge_server.files import tree
-from edge_server.identity import directory
 from edge_server.identity.models import Organization, User
 from edge_server.run import start
 from edge_server.run.app import build
-from edge_server.search import index, trigrams
 from edge_server.web.context import OwnContext
 
 FILES = (1_000, 10_000, 100_000, 1_000_000)
-SIZE = 1000
-IN_FOLDER = 100
-_AT_ONCE = 2000
-
 FLAT, LINEAR = 0.25, 1.1
 """Costs that grow with less than such a power of the number of files are flat, and linear; a busy machine adds some."""
 
@@ -82,12 +74,12 @@ class Site:
         with self.database.write(SERVER) as session:
             admin = session.scalars(sa.select(User)).one()
             self.user = admin.id
-            self.lab = _add_organization(session, self.engines, admin, "lab")
-            other = _add_organization(session, self.engines, admin, "other")
-            self.bin = _add_organization(session, self.engines, admin, "bin")
-        _fill(self.database, self.lab, self.user, files)
-        _fill(self.database, self.bin, self.user, files)
-        _fill_with_folders(self.database, other, files)
+            self.lab = add_organization(session, self.engines, admin, "lab")
+            other = add_organization(session, self.engines, admin, "other")
+            self.bin = add_organization(session, self.engines, admin, "bin")
+        fill(self.database, self.lab, self.user, files)
+        fill(self.database, self.bin, self.user, files)
+        fill_with_folders(self.database, other, files)
 
     def pass_days(self, days: float) -> None:
         self._clock.days += days
@@ -149,144 +141,11 @@ def _locked(database: Database) -> Iterator[list[float]]:
         sa.event.remove(database.engine, name, listener)
 
 
-# --- the rows of an organization
-
-
-def _add_organization(session: Any, engines: Any, admin: User, name: str) -> int:
-    organization = directory.create_organization(session, engines.lifecycle.organization_added, name)
-    directory.add_member(session, admin, organization, ["admin"])
-    return organization.id
-
-
-def insert_rows(database: Database, table: str, rows: Sequence[dict[str, Any]]) -> None:
-    columns = Base.metadata.tables[table].c.keys()
-    # An older server, measured for comparison, has fewer columns.
-    rows = [{name: row[name] for name in row.keys() & set(columns)} for row in rows]
-    with database.write(SERVER) as session:
-        for at in range(0, len(rows), _AT_ONCE):
-            session.execute(Base.metadata.tables[table].insert(), rows[at : at + _AT_ONCE])
-
-
-def next_id(database: Database, table: str) -> int:
-    with database.read() as session:
-        return (session.scalar(sa.text(f"SELECT max(id) FROM {table}")) or 0) + 1
-
-
-def root_of(database: Database, organization: int) -> int:
-    with database.read() as session:
-        return tree.get(session, organization, ()).id
-
-
-def _fill(database: Database, organization: int, user: int, files: int) -> None:
-    """Put files into ``screens``, and their names into the index of search."""
-    node, version, now = next_id(database, "nodes"), next_id(database, "versions"), clock.now()
-    nodes: list[dict[str, Any]] = []
-    versions: list[dict[str, Any]] = []
-
-    def add(parent: int, name: str, version: int | None = None, *, height: int = 0) -> int:
-        nonlocal node
-        nodes.append(
-            {
-                "id": node,
-                "uid": new_uid(),
-                "organization_id": organization,
-                "parent_id": parent,
-                "name": name,
-                "version_id": version,
-                "modified_at": now,
-                "height": height,
-            }
-        )
-        node += 1
-        return node - 1
-
-    top = add(root_of(database, organization), "screens", height=3)
-    plate = run = top
-    for n in range(files):
-        if n % (10 * IN_FOLDER) == 0:
-            plate = add(top, f"plate-{n // (10 * IN_FOLDER):05}", height=2)
-        if n % IN_FOLDER == 0:
-            run = add(plate, f"run-{n // IN_FOLDER % 10}", height=1)
-        add(run, f"2024-05-15_plate-{n // 1000:05}_run-{n // 100 % 10}_G{n % 24:02}_DAPI_S{n:07}.tif", version)
-        versions.append(
-            {
-                "id": version,
-                "uid": new_uid(),
-                "key": secrets.token_hex(20),
-                "organization_id": organization,
-                "size": SIZE,
-                "sha256": "0" * 64,
-                # No two at the same moment, over a day.
-                "created_at": now + dt.timedelta(microseconds=n * 86_000),
-                "created_by": user,
-            }
-        )
-        version += 1
-    insert_rows(database, "versions", versions)
-    insert_rows(database, "nodes", nodes)
-    with database.write(SERVER) as session:
-        session.execute(
-            sa.update(Organization).where(Organization.id == organization).values(used_bytes=files * SIZE),
-            execution_options={"synchronize_session": False},
-        )
-    index_names(database, organization, nodes)
-
-
-def index_names(database: Database, organization: int, nodes: list[dict[str, Any]]) -> None:
-    names, places, trigram_rows = [], [], []
-    words: dict[str, int] = {}
-    first = next_id(database, "search_words")
-    for name_id, node in enumerate(nodes, next_id(database, "search_names")):
-        kind = "folder" if node["version_id"] is None else "file"
-        names.append(
-            {
-                "id": name_id,
-                "organization_id": organization,
-                "kind": kind,
-                "uid": node["uid"],
-                "name": node["name"],
-                "key": index.key(node["name"]),
-            }
-        )
-        for word in set(trigrams.words(node["name"])):
-            if word not in words:
-                words[word] = first + len(words)
-                trigram_rows += [
-                    {"organization_id": organization, "trigram": trigram, "word_id": words[word]}
-                    for trigram in set(trigrams.of_words([word])[1:])
-                ]
-            places.append({"word_id": words[word], "name_id": name_id})
-    insert_rows(
-        database,
-        "search_words",
-        [{"id": word_id, "organization_id": organization, "word": word} for word, word_id in words.items()],
-    )
-    insert_rows(database, "search_names", names)
-    insert_rows(database, "search_trigrams", trigram_rows)
-    insert_rows(database, "search_places", places)
-
-
-def _fill_with_folders(database: Database, organization: int, count: int) -> None:
-    root, first = root_of(database, organization), next_id(database, "nodes")
-    rows = [
-        {
-            "id": first + n,
-            "uid": new_uid(),
-            "organization_id": organization,
-            "parent_id": root,
-            "name": f"folder-{n:07}",
-            "modified_at": clock.now(),
-        }
-        for n in range(count)
-    ]
-    insert_rows(database, "nodes", rows)
-
-
 def _join_many(site: Site, count: int) -> None:
     with site.database.write(SERVER) as session:
         admin = session.get_one(User, site.user)
         for n in range(count):
-            _add_organization(session, site.engines, admin, f"member-{n:05}")
+            add_organization(session, site.engines, admin, f"member-{n:05}")
 
 
 # --- what is measured

@@ -95,3 +95,9 @@ def children(pid: int) -> list[int]:
     """The processes that a process has started; Linux only."""
     listed = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for each in listed for child in each.read_text().split()]
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """One for servers and one for the client, or all there are for both if there is but one; Linux only."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    return {first}, {others[0]} if others else {first}

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from benchmarks.growth import index_names, insert_rows, next_id, root_of
+from benchmarks.organizations import index_names, insert_rows, next_id, root_of
 from edge_server.base import clock
 from edge_server.data.database import SERVER, Database
 from edge_server.data.declarative import new_uid

@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 
 from benchmarks import load, peers
 from benchmarks.load import Answered
-from benchmarks.measuring import children, cpu_seconds
+from benchmarks.measuring import children, cores, cpu_seconds
 from tools.local_server import local_server
 
 CLIENTS = (1, 8)
@@ -142,12 +142,6 @@ class Run(NamedTuple):
 # --- starting -------------------------------------------------------------------------------------
 
 
-def _cores() -> tuple[set[int], set[int]]:
-    """One for servers and one for the client, or all there are for both if there is but one."""
-    cores = sorted(os.sched_getaffinity(0))
-    return ({cores[0]}, {cores[1]}) if len(cores) > 1 else (set(cores), set(cores))
-
-
 @contextlib.contextmanager
 def _ours(python: str) -> Iterator[Ours]:
     """The server that an interpreter has, as people start it."""
@@ -166,7 +160,7 @@ def _ours(python: str) -> Iterator[Ours]:
 @contextlib.contextmanager
 def _running(also: Sequence[str]) -> Iterator[tuple[list[Ours], dict[str, Server], list[str]]]:
     """Servers of ours, the peers by their names, and why peers are missing."""
-    servers, client = _cores()
+    servers, client = cores()
     with contextlib.ExitStack() as stack:
         os.sched_setaffinity(0, servers)  # which processes that are started now inherit
         own = [stack.enter_context(_ours(python)) for python in (sys.executable, *also)]
