@@ -81,7 +81,8 @@ class Folder(edge_vfs.Folder[File]):
         Returns:
             uploads, each with its `id`, `path` from the organization's root, `size` in bytes (None if it is not known
             yet), `held_bytes` that were sent, `reserved_bytes` that count in the quota, `created_by` (user name),
-            `created_at`, `active_at` (when a part last came; None if none did) and `expires_at` (UTC).
+            `created_at`, `active_at` (when a part last came, or it was resumed; None if neither happened) and
+            `expires_at` (UTC).
         """
         return builtins.list(self._store.uploads())
 

@@ -181,6 +181,11 @@ class StartUpload(Record):
     size: int | None = field(default=None, minimum=0, doc="Bytes; null if the sender does not know yet.")
     overwrite: bool = True
     source_mtime_ns: int | None = _source_mtime_ns()
+    resume: bool = field(
+        default=False,
+        doc="True: the answer is the newest open upload of the same user, path, size and overwrite, with the parts "
+        "held of it; a new one if there is none, or the size is null.",
+    )
 
 
 class HeldPart(Record):
@@ -225,7 +230,9 @@ class OpenUpload(Record):
     created_by: str | None = field(
         default=None, doc="User name of who opened it; null if that user has left the server."
     )
-    active_at: dt.datetime | None = field(default=None, doc="UTC. When a part last came; null if none did.")
+    active_at: dt.datetime | None = field(
+        default=None, doc="UTC. When a part last came, or the upload was resumed; null if neither happened."
+    )
 
 
 class OpenUploadPage(Record):

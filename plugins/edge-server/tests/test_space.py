@@ -220,6 +220,24 @@ def test_older_uploads_that_are_sent_stay_where_there_is_room(edge_server: EdgeS
     assert [each["id"] for each in api.files("GET", "/uploads").json()["items"]] == [second, third]
 
 
+def test_a_resumed_upload_reserves_its_room_again_and_is_not_cleared_away(edge_server: EdgeServer, api: Api) -> None:
+    set_quota(edge_server, api.organization, 3 * PART_SIZE)
+    size = 2 * PART_SIZE
+    upload = api.start("a", size)["id"]
+    api.part(upload, 1, bytes(PART_SIZE))
+    backdate(edge_server, upload, dt.timedelta(hours=2))
+    api.start("b", size)  # which takes what was not filled
+    start = {"path": "a", "size": size, "resume": True}
+    refused(api.files("POST", "/uploads", json=start), 507, "quota_exceeded")
+    assert api.files("GET", f"/uploads/{upload}").status_code == 200
+    other = api.files("GET", "/uploads").json()["items"][1]["id"]
+    assert api.files("DELETE", f"/uploads/{other}").status_code == 204
+    assert api.start("a", size, resume=True)["id"] == upload
+    assert api.files("GET", "/uploads").json()["items"][0]["reserved_bytes"] == size
+    assert api.start("a", 8)["id"] != upload
+    assert api.files("GET", f"/uploads/{upload}").status_code == 200, "it was resumed just now"
+
+
 def test_a_slow_part_keeps_its_upload(edge_server: EdgeServer, api: Api) -> None:
     upload = api.start("a", 100_000)["id"]
     where = urlsplit(api.url)

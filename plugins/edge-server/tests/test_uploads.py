@@ -16,11 +16,12 @@ import requests
 
 from edge_files.wire import MAX_PARTS, PART_SIZE
 from edge_server.data.database import SERVER
+from edge_server.data.store import FolderStore
 from edge_server.files.uploads import part_size
 from edge_server.testing.local_server import EdgeServer
 
 from .trees import housekeeping_on
-from .wire import Api, refused, session
+from .wire import Api, client, refused, session
 
 LARGE = os.urandom(PART_SIZE + 1000)
 
@@ -185,6 +186,72 @@ def test_an_aborted_upload_is_gone(api: Api, edge_server: EdgeServer) -> None:
     refused(api.files("GET", f"/uploads/{upload}"), 404, "not_found")
     refused(api.files("DELETE", f"/uploads/{upload}"), 404, "not_found")
     refused(api.complete(upload, [], b""), 404, "not_found")
+
+
+def test_an_upload_is_resumed_with_its_parts(api: Api, edge_server: EdgeServer) -> None:
+    upload = api.start("a", len(LARGE), resume=True, source_mtime_ns=1)
+    assert upload["parts"] == [], "a new one, as there is none yet"
+    part = api.part(upload["id"], 1, LARGE[:PART_SIZE])
+    resumed = api.start("a", len(LARGE), resume=True, source_mtime_ns=2)
+    assert resumed["id"] == upload["id"]
+    assert resumed["parts"] == [{**part, "sha256": hashlib.sha256(LARGE[:PART_SIZE]).hexdigest()}]
+    assert resumed["expires_at"] > upload["expires_at"], "it has the time of a new one again"
+    second = api.part(upload["id"], 2, LARGE[PART_SIZE:])
+    entry = api.complete(upload["id"], [part, second], LARGE).json()
+    assert entry["source_mtime_ns"] == 2
+    assert api.start("a", len(LARGE), resume=True)["id"] != upload["id"], "it is completed"
+
+
+def test_the_newest_of_several_uploads_is_resumed(api: Api) -> None:
+    uploads = [api.start("a", 8)["id"] for _ in range(3)]
+    assert api.start("a", 8, resume=True)["id"] == uploads[-1]
+    assert api.files("DELETE", f"/uploads/{uploads[-1]}").status_code == 204
+    assert api.start("a", 8, resume=True)["id"] == uploads[-2]
+    assert api.start("a", 8, resume=False)["id"] not in uploads
+
+
+@pytest.mark.parametrize("other", [{"path": "b"}, {"size": 9}, {"size": None}, {"overwrite": False}], ids=repr)
+def test_only_an_upload_of_the_same_is_resumed(api: Api, other: dict[str, object]) -> None:
+    upload = api.start("a", 8, resume=True)["id"]
+    assert api.start(**{"path": "a", "size": 8, "resume": True, **other})["id"] != upload  # type: ignore[arg-type]
+    assert api.start("a", 8, resume=True)["id"] == upload
+
+
+def test_an_upload_of_unknown_size_is_never_resumed(api: Api) -> None:
+    upload = api.start("a", resume=True)["id"]
+    assert api.start("a", resume=True)["id"] != upload
+
+
+def test_nobody_resumes_another_users_upload(api: Api, edge_server: EdgeServer) -> None:
+    upload = api.start("a", 8, resume=True)["id"]
+    for role in ((), ("admin",)):
+        other = edge_server.create_user(organization=api.organization, roles=role)
+        api_of_other = client(edge_server, edge_server.create_token(other), api.organization)
+        assert api_of_other.start("a", 8, resume=True)["id"] != upload
+    assert api.start("a", 8, resume=True)["id"] == upload
+
+
+def test_a_token_that_only_reads_resumes_nothing(api: Api) -> None:
+    api.start("a", 8, resume=True)
+    token = api.call("POST", "/v1/users/me/tokens", json={"scopes": ["read"]}).json()["token"]
+    reading = Api(api.url, token, api.organization, api.http)
+    start = {"path": "a", "size": 8, "resume": True}
+    refused(reading.files("POST", "/uploads", json=start), 403, "insufficient_scope")
+
+
+def test_a_resumed_upload_needs_a_place_for_the_file(api: Api) -> None:
+    start = {"path": "a", "size": 8, "overwrite": False, "resume": True}
+    upload = api.start(**start)["id"]  # type: ignore[arg-type]
+    api.put("a", b"another file")
+    refused(api.files("POST", "/uploads", json=start), 409, "already_exists")
+    api.files("DELETE", "/entry", params={"path": "a"})
+    assert api.start(**start)["id"] == upload  # type: ignore[arg-type]
+
+
+def test_an_upload_that_is_being_completed_is_not_resumed(api: Api, edge_server: EdgeServer) -> None:
+    upload = api.start("a", 8, resume=True)["id"]
+    with FolderStore(edge_server.data).hold_upload(upload, exclusive=True):
+        assert api.start("a", 8, resume=True)["id"] != upload
 
 
 def test_an_upload_is_another_organizations_no_business(api: Api, edge_server: EdgeServer) -> None:

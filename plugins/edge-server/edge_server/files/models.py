@@ -169,7 +169,7 @@ class Upload(Base):
     reserved_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     held_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     replaced_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    active_at: Mapped[dt.datetime | None]  # when a part was last begun or held
+    active_at: Mapped[dt.datetime | None]  # when a part was last begun or held, or the upload resumed
 
     creator: Mapped[User] = relationship()
     version: Mapped[Version | None] = relationship()

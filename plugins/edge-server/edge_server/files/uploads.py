@@ -71,12 +71,12 @@ class Uploads:
     def start(
         self, organization_id: int, user_id: int, start: StartUpload, answer: Callable[[UploadRecord], _Answer]
     ) -> _Answer:
-        """Open an upload.
+        """Open an upload, or one again that the user has not completed.
 
         Args:
             organization_id: whose file it will be.
             user_id: who opens it.
-            start: what is to be uploaded.
+            start: what is to be uploaded, and whether an open upload of it is resumed.
             answer: called with the upload inside the transaction; what it gives is returned.
 
         Raises:
@@ -85,6 +85,11 @@ class Uploads:
         segments = tree.parse_new(start.path)
         if start.size is not None and start.size > MAX_SIZE:
             raise bad_entry(f"size: an upload has at most {MAX_SIZE} bytes; split the file")
+        if start.resume:
+            with self.context.write(organization_id) as session:
+                resumed = self._resumed(session, organization_id, user_id, start, segments)
+                if resumed is not None:
+                    return answer(_record(resumed, resumed.parts))
         upload = Upload(
             uid=new_uid(),
             key=self.store.new_key(),
@@ -114,6 +119,52 @@ class Uploads:
         for uid, key in dropped:
             self._drop(uid, key)
         return answered
+
+    def _resumed(
+        self, session: Session, organization_id: int, user_id: int, start: StartUpload, segments: tree.Segments
+    ) -> Upload | None:
+        """The newest open upload of a user that takes what is to be uploaded; None if there is none.
+
+        It is never another user's: whoever resumes an upload is told the digests of its parts.
+
+        Raises:
+            Refusal: something is there that must not be replaced, or there is no room.
+        """
+        if start.size is None:  # of another length perhaps
+            return None
+        quotas.lock(session, organization_id)
+        matching = select(Upload).where(
+            Upload.organization_id == organization_id,
+            Upload.created_by == user_id,
+            Upload.version_id.is_(None),
+            Upload.expires_at > clock.now(),
+            Upload.path == paths.join(segments),
+            Upload.size == start.size,
+            Upload.overwrite == start.overwrite,
+            Upload.part_size == part_size(start.size),
+        )
+        for upload in session.scalars(matching.order_by(Upload.id.desc())):
+            if self._is_completing(upload):
+                continue
+            upload.replaced_bytes = tree.check_target(session, organization_id, segments, overwrite=start.overwrite)
+            # What was reserved and not filled is let go of after a while.
+            missing = start.size - upload.reserved_bytes
+            if missing > 0:
+                quotas.reserve(session, upload, missing, self.limits)
+            upload.source_mtime_ns = start.source_mtime_ns
+            now = clock.now()
+            upload.active_at = now  # its sender may compare what is held for long before it sends a part
+            upload.expires_at = now + LIFETIME
+            session.flush()
+            return upload
+        return None
+
+    def _is_completing(self, upload: Upload) -> bool:
+        try:
+            with self.store.hold_upload(upload.uid, exclusive=False):
+                return False
+        except (upload_locks.Busy, FileNotFoundError):
+            return True
 
     def _let_in(self, session: Session, upload: Upload) -> list[tuple[str, str]]:
         """Reserve room for an upload that is about to be opened.
