@@ -139,18 +139,18 @@ class Reader:
         headers = {"Accept-Encoding": "identity"}
         if len(span) < self._size:
             headers["Range"] = f"bytes={start}-{stop - 1}"
-        if self._address is not None:
+        if (address := self._address) is not None:  # which several threads use and renew
             try:
-                return self._checked(self._http.signed("GET", self._address, headers=headers), span)
+                return self._checked(self._http.signed("GET", address, headers=headers), span)
             except Forbidden:
-                self._address = None  # it has expired
+                pass  # it has expired
         answer = self._http.stream_or_redirect("/content", params=self._params, headers=headers)
         if answer.status < 300:
             return self._checked(answer, span)
         with answer:
             answer.read()  # to its end, so that the connection can be used again
-        self._address = urljoin(answer.url, answer.headers.get("Location", ""))
-        return self._checked(self._http.signed("GET", self._address, headers=headers), span)
+        self._address = address = urljoin(answer.url, answer.headers.get("Location", ""))
+        return self._checked(self._http.signed("GET", address, headers=headers), span)
 
     def source_mtime_ns(self) -> int | None:
         return self._source_mtime_ns

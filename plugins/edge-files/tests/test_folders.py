@@ -461,6 +461,15 @@ def test_what_cannot_be_uploaded_is_skipped_with_a_single_warning(files: Folder,
     assert files.open("odd/sub").list() == ["12:30?.txt", "b.txt"]
 
 
+def test_what_interrupted_downloads_left_is_not_uploaded(files: Folder, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "chapter.part").write_text("b")
+    (tmp_path / ".a.bin.0123456789abcdef01234567.part").write_text("c")
+    with pytest.warns(UserWarning, match=r"^1 entry of .*\.part' \(an unfinished download\); skipped$"):
+        files.upload_folder("runs", tmp_path)
+    assert files.open("runs").list() == ["a.txt", "chapter.part"]
+
+
 def test_strict_refuses_what_cannot_be_uploaded_before_the_first_byte(files: Folder, odd_tree: Path) -> None:
     with pytest.raises(BadEntry, match=f"^{len(SKIPPED)} entries .* nothing was uploaded"):
         files.upload_folder("odd", odd_tree, strict=True)

@@ -9,24 +9,34 @@ import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from edge_core.errors import BadEntry, NotFound
+from edge_core.errors import BadEntry, ChecksumError, Conflict, NotFound
 from edge_core.replacing import replacing
 from edge_vfs import local_names
-from edge_vfs.content import Check, Content
-from edge_vfs.progress import Tracker
+from edge_vfs.content import Check, Content, expected, part_digests
+from edge_vfs.fetching import HELD, MAX_CONNECTIONS, Fetch, Parts
+from edge_vfs.part_file import BLOCK, PartFile, set_time
+from edge_vfs.progress import FileTracker, Tracker
 from edge_vfs.store import FileStore, KeepsSourceTime, Reader, Stat
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-# Before the file has its name; Windows sets times by name only.
-_BY_HANDLE = os.utime in os.supports_fd
-
-BLOCK = 1 << 20
-"""Bytes that are read and written at once."""
+SMALL = 8 << 20
+"""Bytes of content of which nothing is kept if its download is interrupted: it takes no longer than a part."""
 
 
-def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path, tracker: Tracker) -> None:
+def fetch(
+    store: FileStore,
+    path: str,
+    stat: Stat,
+    target: pathlib.Path,
+    tracker: Tracker,
+    *,
+    max_workers: int = MAX_CONNECTIONS,
+) -> None:
     """Download a file with the time of its source, or else its own.
+
+    Of large content of a known version, what has arrived stays beside the target if the download is interrupted, and
+    the next one of this version checks it and goes on from there.
 
     Args:
         store: the store of the file.
@@ -34,37 +44,94 @@ def fetch(store: FileStore, path: str, stat: Stat, target: pathlib.Path, tracker
         stat: the version to download.
         target: the local file to write or replace.
         tracker: counts what the call downloads.
+        max_workers: maximum number of connections.
 
     Raises:
-        ChecksumError: the received content is not what was uploaded; no file is left.
-        OSError: the local file cannot be written; no file is left.
+        ChecksumError: the received content is not what was uploaded.
+        NotFound, Conflict: the version is gone.
+        OSError: the local file cannot be written.
+        ValueError: `max_workers` is less than 1.
     """
+    if max_workers < 1:
+        raise ValueError(f"max_workers must be 1 or more, not {max_workers}")
     reader = store.reader(path, stat)
+    with tracker.file(path, stat.size) as counted:
+        if stat.version is None or (stat.size or 0) <= SMALL:
+            _fetch_small(reader, stat, target, counted)
+        else:
+            _fetch_large(reader, stat, target, counted, f"{path}\0{stat.version}", max_workers)
+
+
+def _fetch_small(reader: Reader, stat: Stat, target: pathlib.Path, counted: FileTracker) -> None:
     content, check = Content(reader, stat), Check(stat)
-    with contextlib.closing(content), tracker.file(path, stat.size) as counted:
-        with replacing(target) as file:
-            while block := content.read(BLOCK):
-                check.see(content.position - len(block), block)
-                file.write(block)
-                counted.add(len(block))
-            counted.completing()
-            file.flush()
-            if _BY_HANDLE:
-                _set_time(file.fileno(), _mtime_ns(reader, stat))
-        if not _BY_HANDLE:
-            _set_time(target, _mtime_ns(reader, stat))
+    with contextlib.closing(content), replacing(target) as file:
+        while block := content.read(BLOCK):
+            check.see(content.position - len(block), block)
+            file.write(block)
+            counted.add(len(block))
+        counted.completing()
+        file.flush()
+        mtime_ns = _mtime_ns(reader, stat)
+        set_time(file.fileno(), mtime_ns)
+    if os.utime not in os.supports_fd:
+        set_time(target, mtime_ns)
+
+
+def _fetch_large(
+    reader: Reader, stat: Stat, target: pathlib.Path, counted: FileTracker, version: str, max_workers: int
+) -> None:
+    size = stat.size or 0
+    digest, part_size = expected(stat)
+    digests = part_digests(reader, stat)
+    file = PartFile(target, version, size)
+    try:
+        if digest is not None and not digests:
+            _fetch_in_order(reader, stat, file, counted)
+        else:
+            Fetch(reader, stat, Parts(size, part_size or HELD, digests), file, counted, max_workers).run()
+        counted.completing()
+        file.publish(_mtime_ns(reader, stat))
+    except BaseException as error:
+        # Of a version that is gone nobody can download the rest.
+        if file.kept_at is None or isinstance(error, (NotFound, Conflict)):
+            file.discard()
+        elif isinstance(error, OSError):
+            error.add_note(f"what has arrived is kept in {file.kept_at}, and downloading again goes on from it")
+        raise
+    finally:
+        file.close()
+
+
+def _fetch_in_order(reader: Reader, stat: Stat, file: PartFile, counted: FileTracker) -> None:
+    """Download content of which only the digest of all of it is known; what the file holds is hashed as well."""
+    for held in (file.held, 0):
+        check = Check(stat)
+        kept = received = 0
+        try:
+            while kept < held and (block := file.read(min(BLOCK, held - kept), kept)):
+                kept += len(block)
+                counted.skip(len(block))
+                check.see(kept - len(block), block)
+            with contextlib.closing(Content(reader, stat, kept)) as content:
+                while block := content.read(BLOCK):
+                    file.write([block], content.position - len(block))
+                    received += len(block)
+                    counted.add(len(block))
+                    check.see(content.position - len(block), block)
+            return
+        except ChecksumError:
+            if not held:
+                file.discard()
+                raise
+            # The file may hold less than its size says, as after a power failure.
+            counted.skip(-kept)
+            counted.add(-received)
 
 
 def _mtime_ns(reader: Reader, stat: Stat) -> int:
     """Return the time of the local file that was uploaded, or else the store's own."""
     source = reader.source_mtime_ns() if isinstance(reader, KeepsSourceTime) else None
     return (stat.modified_at - EPOCH) // dt.timedelta(microseconds=1) * 1000 if source is None else source
-
-
-def _set_time(file: int | pathlib.Path, nanoseconds: int) -> None:
-    # Some file systems keep no times, or not all; the content is what counts.
-    with contextlib.suppress(OSError, OverflowError):
-        os.utime(file, ns=(nanoseconds, nanoseconds))
 
 
 def target_of(name: str, localpath: str | os.PathLike[str] | None) -> pathlib.Path:

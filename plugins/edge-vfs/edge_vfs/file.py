@@ -65,7 +65,7 @@ class File(io.RawIOBase):
         self._path = path
         self._held = Block(0)  # its position is that of the file
         self._ahead = ReadAhead(self._reader, stat)
-        self._check = Check(stat)
+        self._check = Check(stat, self._reader)
         # Readers such as pyarrow call from threads of their own.
         self._lock = threading.RLock()
 

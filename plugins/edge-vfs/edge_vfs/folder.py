@@ -28,6 +28,7 @@ from typing import (
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, EdgeError, NotFound
 from edge_vfs import download, local_names, local_tree, openers, patterns, table
 from edge_vfs.advice import advice
+from edge_vfs.fetching import MAX_CONNECTIONS
 from edge_vfs.file import File
 from edge_vfs.progress import Progress, Tracker
 from edge_vfs.source import Source
@@ -275,17 +276,29 @@ class Folder(Generic[FileT]):
         return file
 
     def download(
-        self, name: Name, localpath: str | os.PathLike[str] | None = None, *, progress: Progress = None
+        self,
+        name: Name,
+        localpath: str | os.PathLike[str] | None = None,
+        *,
+        max_workers: int = MAX_CONNECTIONS,
+        progress: Progress = None,
     ) -> pathlib.Path:
         """Download a file; it appears under its final name only once it is complete and checked.
 
         It has the time of modification of the local file that was uploaded, to the nanosecond; if that is not
         known, the time at which the store got it.
 
+        A download of more than 8 MiB that is interrupted leaves what has arrived beside the local file, in a hidden
+        file that ends in ``.part``. The next download of the same version checks that, and requests only what is
+        missing; one of another version removes it. Parts whose digests the store knows are checked one by one, and
+        fetched once more if they are damaged; other content is checked when all of it has arrived.
+
         Args:
             name: name or path of a file.
             localpath: the local file to write, or an existing folder to put it in; by default the
                 working folder. An existing file is replaced.
+            max_workers: maximum number of connections. The download begins with one, and uses more only where two
+                turn out to be faster.
             progress: as for `upload`.
 
         Returns:
@@ -295,8 +308,9 @@ class Folder(Generic[FileT]):
             MissingPackage: `progress` is True, and tqdm is not installed.
             NotFound: the file does not exist.
             BadEntry: `name` is a folder, or cannot be a local name.
-            ChecksumError: the received content is not what was uploaded; no file is left.
-            OSError: the local file cannot be written; no file is left.
+            ChecksumError: the received content is not what was uploaded.
+            OSError: the local file cannot be written.
+            ValueError: `max_workers` is less than 1.
         """
         path = self._join(name)
         with Tracker("download", path, progress, self._store.progress) as tracker:
@@ -305,7 +319,7 @@ class Folder(Generic[FileT]):
                 raise BadEntry(f"{str(name)!r} is a folder; use download_folder")
             target = download.target_of(stat.name, localpath)
             tracker.expect(stat.size)
-            download.fetch(self._store, path, stat, target, tracker)
+            download.fetch(self._store, path, stat, target, tracker, max_workers=max_workers)
         return target
 
     def download_folder(
@@ -314,12 +328,14 @@ class Folder(Generic[FileT]):
         localpath: str | os.PathLike[str] | None = None,
         *,
         names: Literal["local", "portable"] = "local",
+        max_workers: int = MAX_CONNECTIONS,
         progress: Progress = None,
     ) -> pathlib.Path:
         """Download a folder and everything in it; each file appears only once it is complete and checked.
 
         All names are checked before the first byte. Nothing is written outside the local folder, nor through
-        links in it. A failure leaves the files that were complete by then, and says how many.
+        links in it. A failure leaves the files that were complete by then, and says how many; what has arrived of
+        a large file is kept as by `download`.
 
         Args:
             name: name or path of a folder.
@@ -327,6 +343,7 @@ class Folder(Generic[FileT]):
                 the same name in the working folder. Files of the same names are replaced, others stay.
             names: which names are accepted: with ``"local"`` those that this machine can hold there, with
                 ``"portable"`` only those that every system can, so that the local folder can be copied anywhere.
+            max_workers: maximum number of connections of a file, as for `download`.
             progress: as for `upload`, of all files together.
 
         Returns:
@@ -339,6 +356,7 @@ class Folder(Generic[FileT]):
                 or a link is in a folder's place.
             ChecksumError: received content is not what was uploaded.
             OSError: a local file cannot be written.
+            ValueError: `max_workers` is less than 1.
         """
         folder = self / name
         with Tracker("download", folder._path, progress, self._store.progress) as tracker:
@@ -359,7 +377,7 @@ class Folder(Generic[FileT]):
                 local_names.make_folder(subfolder)
             for done, file in enumerate(files):
                 try:
-                    download.fetch(self._store, file.path, file.stat, file.target, tracker)
+                    download.fetch(self._store, file.path, file.stat, file.target, tracker, max_workers=max_workers)
                 except BaseException as error:
                     before = f"{done} of {len(files)} files had been downloaded before {'/' + file.path!r}"
                     local_tree.tell(error, before)
@@ -379,8 +397,9 @@ class Folder(Generic[FileT]):
 
         Links to files are followed, also out of the folder. What cannot be uploaded is found before the first
         byte and skipped with a single warning that counts and names it: links to folders, which may form a
-        circle, links that lead nowhere, pipes, sockets, devices, and names that are not UTF-8, have control
-        characters or are too long. A failure leaves the files that were uploaded by then, and says how many.
+        circle, links that lead nowhere, pipes, sockets, devices, what interrupted downloads have left (``.part``),
+        and names that are not UTF-8, have control characters or are too long. A failure leaves the files that were
+        uploaded by then, and says how many.
 
         Args:
             name: name or path on the server; existing files of the same names are replaced, others stay.

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from edge_core.errors import BadEntry, EdgeError
 from edge_vfs.local_names import MAX_BYTES
+from edge_vfs.part_file import is_part
 from edge_vfs.progress import Tracker
 
 NAMED = 50
@@ -80,7 +81,8 @@ def scan(top: pathlib.Path, tracker: Tracker, *, normalized: bool) -> LocalTree:
                 tree.folders.append((*parts, name))
         for name in files:
             path = os.path.join(here, name)
-            if reason := _name_reason(name, normalized=normalized) or _kind_reason(path):
+            unfinished = "an unfinished download" if is_part(name) else ""
+            if reason := _name_reason(name, normalized=normalized) or unfinished or _kind_reason(path):
                 tree.skipped.append((os.path.join(*parts, name), reason))
             elif not os.access(path, os.R_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)

@@ -6,7 +6,7 @@ Paths are relative to the store's root, segments joined by ``/``; the root's own
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from edge_vfs.progress import Tracker
@@ -77,6 +77,15 @@ class KeepsSourceTime(Protocol):
 
     def source_mtime_ns(self) -> int | None:
         """Return nanoseconds since 1970 in UTC, or None if it is not known; called once all was read."""
+        ...
+
+
+@runtime_checkable
+class KeepsDigests(Protocol):
+    """A `Reader` of a store that keeps the digests of the parts over which the content's own digest is made."""
+
+    def digests(self) -> Sequence[bytes]:
+        """Return the binary SHA-256 of each part in order, requested once; empty if they are not known."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -74,9 +75,10 @@ class _Shared:
                 thread.join()
         except BaseException:  # Ctrl-C comes here, in the caller's thread
             self._stopped.set()
+            until = time.monotonic() + PATIENCE
             for thread in threads:
                 if thread.ident is not None:
-                    thread.join(PATIENCE)
+                    thread.join(max(0.0, until - time.monotonic()))
             raise
         if self._errors:
             raise self._errors[0]

@@ -364,10 +364,10 @@ def test_a_file_is_downloaded_into_an_existing_folder_only(
 def test_a_download_that_fails_says_what_was_done(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch = download.fetch
 
-    def failing(store: Any, path: str, stat: Any, target: pathlib.Path, tracker: Any) -> None:
+    def failing(store: Any, path: str, stat: Any, target: pathlib.Path, tracker: Any, **options: Any) -> None:
         if path.endswith("c.txt"):
             raise error
-        fetch(store, path, stat, target, tracker)
+        fetch(store, path, stat, target, tracker, **options)
 
     monkeypatch.setattr(download, "fetch", failing)
     root = folder_of(*((name, "file") for name in ("a.txt", "b.txt", "c.txt", "d.txt")))

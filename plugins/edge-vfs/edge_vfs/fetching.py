@@ -1,0 +1,255 @@
+"""Downloading large content: part by part, each checked before it is written, over as many connections as help.
+
+What a file holds of an interrupted download is checked as well, and kept. Only checked bytes are written, so that
+two processes that download to one file write the same bytes, even if what one of them receives is damaged on its way;
+parts of more than `HELD` bytes are written as they come, as they would take too much memory.
+
+A download begins with one connection. A single one gets all that loopback or a fast network gives, and more of
+them would only take more of the server. Where each connection is limited, by a proxy or by the distance, several are
+faster, up to as many times as there are. So after `WINDOW` seconds a second connection joins, for as long: if both
+bring `GAIN` times what the first alone brought, all others join, and else the second ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+import time
+from collections.abc import Sequence
+
+from edge_vfs.content import Content, wrong
+from edge_vfs.part_file import BLOCK, PartFile
+from edge_vfs.progress import FileTracker
+from edge_vfs.store import Reader, Stat
+from edge_vfs.workers import Stopped, each
+
+MAX_CONNECTIONS = 8
+"""Maximum number of connections of a download."""
+
+HELD = 8 << 20
+"""Bytes of the largest part that is held in memory until it is checked."""
+
+SPAN = 64 << 20
+"""Maximum number of bytes of a request; at most a part if that is larger."""
+
+WINDOW = 0.25
+"""Seconds over which the rate of one connection, and then of two, is measured."""
+
+MEASURED = 8 << 20
+"""Minimum number of bytes of a measurement."""
+
+GAIN = 1.4
+"""Times the rate of one connection that two must have for all others to join."""
+
+CHECKERS = 2
+"""Threads that check what an earlier download has left."""
+
+
+class Parts:
+    """The parts of content, and what they must be.
+
+    Args:
+        size: bytes of the content.
+        part_size: bytes of each part; the last may be shorter.
+        digests: the binary SHA-256 of each part; empty if they are not known.
+    """
+
+    def __init__(self, size: int, part_size: int, digests: Sequence[bytes] = ()) -> None:
+        self._size = size
+        self._part_size = part_size
+        self._digests = digests
+        self.count = -(-size // part_size)
+        self.a_span = max(1, SPAN // part_size)
+        self.are_known = bool(digests)
+        self.are_held = self.are_known and part_size <= HELD
+
+    def range(self, n: int) -> range:
+        """Return the positions of the bytes of part `n`, counted from 0."""
+        return range(n * self._part_size, min((n + 1) * self._part_size, self._size))
+
+    def is_right(self, n: int, digest: bytes) -> bool:
+        """Return whether `digest` is that of part `n`, or nobody knows."""
+        return not self.are_known or digest == self._digests[n]
+
+
+class Fetch:
+    """A download into a `PartFile`.
+
+    Args:
+        reader: opens the content.
+        stat: the file's name, size and version.
+        parts: the parts of the content.
+        file: where they are written.
+        counted: counts what is received, and what need not be.
+        max_workers: maximum number of connections.
+    """
+
+    def __init__(
+        self, reader: Reader, stat: Stat, parts: Parts, file: PartFile, counted: FileTracker, max_workers: int
+    ) -> None:
+        self._reader = reader
+        self._stat = stat
+        self._parts = parts
+        self._file = file
+        self._counted = counted
+        self._stopped = threading.Event()
+        self._taking = threading.Lock()
+        self._missing: list[int] = []  # in descending order
+        self._max_workers = max_workers
+
+    def run(self) -> None:
+        """Write all that is not there yet.
+
+        Raises:
+            ChecksumError: a part arrived twice and is not what was uploaded.
+            ConnectionFailed, BadResponse, NotFound, Conflict: as of `Content.read`.
+            OSError: the local file cannot be written.
+            ValueError: there are fewer than 1 workers.
+        """
+        self._missing = sorted(self._unwritten(), reverse=True)
+        workers = min(self._max_workers, max(1, len(self._missing)))
+        self._connections = Connections(workers)
+        each(self._work, range(workers), workers, stopped=self._stopped)
+
+    def _unwritten(self) -> list[int]:
+        """Return the parts that the file does not hold."""
+        if not self._parts.are_known:
+            return list(range(self._parts.count))
+        begun = [n for n in range(self._parts.count) if self._parts.range(n).start < self._file.held]
+        missing = set(range(len(begun), self._parts.count))
+
+        def check(n: int) -> None:
+            if self._stopped.is_set():
+                raise Stopped
+            if self._is_written(n):
+                self._counted.skip(len(self._parts.range(n)))
+            else:
+                missing.add(n)
+
+        each(check, begun, min(CHECKERS, max(1, len(begun))), stopped=self._stopped)
+        return list(missing)
+
+    def _is_written(self, n: int) -> bool:
+        span = self._parts.range(n)
+        digest = hashlib.sha256()
+        position = span.start
+        while block := self._file.read(min(BLOCK, span.stop - position), position):
+            digest.update(block)
+            position += len(block)
+        return position == span.stop and self._parts.is_right(n, digest.digest())
+
+    def _work(self, connection: int) -> None:
+        """Receive spans over one connection until none is left."""
+        try:
+            while self._connections.may_go(connection) and (span := self._next_span()):
+                self._receive(span, connection)
+        finally:
+            self._connections.end()
+
+    def _next_span(self) -> range:
+        """Return the parts of the next request, which follow each other; none at the end."""
+        with self._taking:
+            if not self._missing or self._file.is_published():
+                return range(0)
+            # All connections end at about the same time, as the last requests are short.
+            most = min(self._parts.a_span, max(1, len(self._missing) // (2 * self._connections.number)))
+            first = self._missing.pop()
+            stop = first + 1
+            while self._missing and self._missing[-1] == stop and stop - first < most:
+                stop = self._missing.pop() + 1
+            return range(first, stop)
+
+    def _receive(self, span: range, connection: int) -> None:
+        content = Content(self._reader, self._stat, self._parts.range(span[0]).start, self._parts.range(span[-1]).stop)
+        with contextlib.closing(content):
+            for n in span:
+                if self._receive_part(content, n, connection):
+                    continue
+                self._counted.add(-len(self._parts.range(n)))
+                where = self._parts.range(n)
+                with contextlib.closing(Content(self._reader, self._stat, where.start, where.stop)) as again:
+                    if not self._receive_part(again, n, connection):
+                        raise wrong(self._stat)
+
+    def _receive_part(self, content: Content, n: int, connection: int) -> bool:
+        """Receive, check and write a part; return whether it is right."""
+        where = self._parts.range(n)
+        digest = hashlib.sha256()
+        held: list[bytes] = []
+        written = where.start
+        while content.position < where.stop:
+            block = content.read(min(BLOCK, where.stop - content.position))
+            if self._stopped.is_set():
+                raise Stopped
+            if self._parts.are_known:
+                digest.update(block)
+            held.append(block)
+            self._counted.add(len(block))
+            self._connections.received(connection, len(block))
+            if not self._parts.are_held:
+                self._file.write(held, written)
+                written = content.position
+                held.clear()
+        if not self._parts.is_right(n, digest.digest()):
+            return False
+        self._file.write(held, written)
+        return True
+
+
+class Connections:
+    """Decides how many connections a download uses.
+
+    Args:
+        most: maximum number.
+
+    Attributes:
+        number: those that receive now, counted from 0.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._changed = threading.Condition()
+        self._is_decided = most == 1
+        self._ended = False
+        self._began: float | None = None  # of the measurement, at the last connection's first block
+        self._bytes = 0
+        self._single_rate = 0.0
+        self.number = 1
+
+    def may_go(self, connection: int) -> bool:
+        """Wait until a connection is needed; return False once it will not be any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: connection < self.number or self._is_decided or self._ended)
+            return connection < self.number
+
+    def end(self) -> None:
+        """Say that nothing is left to receive, or that it failed."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def received(self, connection: int, count: int) -> None:
+        """Count bytes that a connection has received, and decide."""
+        if self._is_decided:
+            return
+        with self._changed:
+            now = time.monotonic()
+            if self._began is None:
+                # From here on, as a connection brings nothing before the answer to its first request.
+                if connection == self.number - 1:
+                    self._began, self._bytes = now, 0
+                return
+            self._bytes += count
+            seconds = now - self._began
+            if seconds < WINDOW or self._bytes < MEASURED or self._is_decided:
+                return
+            rate = self._bytes / seconds
+            if self.number == 1:
+                self._single_rate = rate
+                self.number = 2
+                self._began = None
+            else:
+                self.number = self._most if rate >= GAIN * self._single_rate else 1
+                self._is_decided = True
+            self._changed.notify_all()

@@ -1,0 +1,575 @@
+"""Downloads of large content: what an interruption leaves, what damage and other processes do, and the connections."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import os
+import random
+import stat
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from edge_core.errors import ChecksumError, ConnectionFailed, NotFound
+from edge_vfs import Folder, digests, download, fetching, part_file
+from edge_vfs.part_file import PartFile, is_part
+from edge_vfs.progress import TransferProgress
+
+from . import stores
+
+PART = 1 << 16
+
+COUNT = 40
+
+CONTENT = random.Random(17).randbytes(PART * COUNT - 1234)
+
+
+class Stat(NamedTuple):
+    name: str
+    size: int
+    sha256: str | None
+    digest: str | None
+    part_size: int | None
+    version: str | None = "v1"
+    kind: str = "file"
+    modified_at: Any = stores.Stat("", 0, None).modified_at
+
+
+class Reader(stores.Reader):
+    """Calls `on_block` with the position of each block that it sends, which may change or break it."""
+
+    def __init__(self, content: bytes, on_block: Callable[[int, bytes], bytes]) -> None:
+        super().__init__(content, None)
+        self._on_block = on_block
+        self._lock = threading.Lock()
+
+    def open(self, start: int, stop: int, /) -> Any:
+        with self._lock:
+            self.ranges.append((start, stop))
+        return Stream(self, start, stop)
+
+
+class Stream:
+    def __init__(self, reader: Reader, start: int, stop: int) -> None:
+        self._reader, self._position, self._stop = reader, start, stop
+
+    def read(self, size: int, /) -> bytes:
+        stop = min(self._position + size, self._stop)
+        block = self._reader._on_block(self._position, self._reader._content[self._position : stop])
+        self._position += len(block)
+        with self._reader._lock:
+            self._reader.sent += len(block)
+        return block
+
+    def close(self) -> None:
+        pass
+
+
+class KeepingReader(Reader):
+    digest_requests = 0
+
+    def digests(self) -> Sequence[bytes]:
+        self.digest_requests += 1
+        return parts_of(self._content)
+
+
+def parts_of(content: bytes) -> list[bytes]:
+    return [hashlib.sha256(content[at : at + PART]).digest() for at in range(0, len(content), PART)]
+
+
+class Store:
+    """A store of a single file; `kind` says which digests it knows: of its "parts", of the "whole", or "none"."""
+
+    def __init__(self, kind: str = "parts", content: bytes = CONTENT, version: str = "v1") -> None:
+        self.on_block: Callable[[int, bytes], bytes] = lambda position, block: block
+        self.kind = kind
+        self.content = content
+        self.version = version
+        self.content_reader: Reader
+
+    def stat(self, path: str, /) -> Stat:
+        name, size = path.rpartition("/")[2], len(self.content)
+        if self.kind == "parts":
+            return Stat(name, size, None, digests.of_parts(parts_of(self.content)), PART, self.version)
+        sha256 = hashlib.sha256(self.content).hexdigest() if self.kind == "whole" else None
+        return Stat(name, size, sha256, sha256, None, self.version)
+
+    def reader(self, path: str, stat: Any, /) -> Reader:
+        reader = KeepingReader if self.kind == "parts" else Reader
+        self.content_reader = reader(self.content, lambda position, block: self.on_block(position, block))
+        return self.content_reader
+
+    def progress(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of tests are small."""
+    monkeypatch.setattr(download, "SMALL", PART)
+    monkeypatch.setattr(download, "BLOCK", PART // 4)
+    monkeypatch.setattr(fetching, "BLOCK", PART // 4)
+    monkeypatch.setattr(fetching, "HELD", PART)
+    monkeypatch.setattr(download, "HELD", PART)
+
+
+def folder_of(store: Store) -> Folder:
+    return Folder(store)  # type: ignore[arg-type]
+
+
+def breaks_at(position: int) -> Callable[[int, bytes], bytes]:
+    def on_block(at: int, block: bytes) -> bytes:
+        if at >= position:
+            raise ConnectionFailed("the network is gone")
+        return block
+
+    return on_block
+
+
+def unchanged(position: int, block: bytes) -> bytes:
+    return block
+
+
+def interrupted(store: Store, target: Path, at: int) -> Path:
+    """Leave what a download leaves that is interrupted at a byte."""
+    store.on_block = breaks_at(at)
+    with pytest.raises(ConnectionFailed):
+        folder_of(store).download("a.bin", target)
+    store.on_block = unchanged
+    (part,) = (path for path in target.parent.iterdir() if is_part(path.name))
+    return part
+
+
+@pytest.mark.parametrize("max_workers", [1, 2, 8])
+@pytest.mark.parametrize("kind", ["parts", "whole", "none"])
+def test_a_download_is_complete_whatever_is_known_of_the_content(tmp_path: Path, kind: str, max_workers: int) -> None:
+    store = Store(kind)
+    path = folder_of(store).download("a.bin", tmp_path, max_workers=max_workers)
+    assert path.read_bytes() == CONTENT
+    assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+    assert store.content_reader.sent == len(CONTENT)
+    (tmp_path / "usual").touch()
+    assert path.stat().st_mode == (tmp_path / "usual").stat().st_mode
+    with pytest.raises(ValueError, match="max_workers must be 1 or more"):
+        folder_of(store).download("a.bin", tmp_path, max_workers=0)
+
+
+@pytest.mark.parametrize("kind", ["parts", "whole"])
+def test_the_next_download_goes_on(tmp_path: Path, kind: str) -> None:
+    store = Store(kind)
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    part = interrupted(store, target, PART * 11)
+    assert target.read_bytes() == b"old"
+    assert stat.S_IMODE(part.stat().st_mode) == 0o600
+    reports: list[TransferProgress] = []
+    folder_of(store).download("a.bin", target, progress=reports.append)
+    assert target.read_bytes() == CONTENT
+    assert store.content_reader.sent == len(CONTENT) - PART * 11
+    assert reports[-1].skipped_bytes == PART * 11
+    assert reports[-1].bytes == len(CONTENT) - PART * 11
+    assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_nothing_is_kept_that_cannot_be_checked(tmp_path: Path) -> None:
+    store = Store("none")
+    part = interrupted(store, tmp_path / "a.bin", PART * 11)
+    with part.open("r+b") as file:
+        file.write(b"damaged")
+    folder_of(store).download("a.bin", tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("kind", ["parts", "whole"])
+@pytest.mark.parametrize("damage", ["a byte", "a hole", "longer", "empty"])
+def test_what_was_left_is_trusted_only_if_it_is_right(tmp_path: Path, kind: str, damage: str) -> None:
+    store = Store(kind)
+    part = interrupted(store, tmp_path / "a.bin", PART * 11)
+    left = part.read_bytes()
+    changed = {
+        "a byte": left[:70_000] + bytes([left[70_000] ^ 1]) + left[70_001:],
+        "a hole": left[: PART * 5] + bytes(PART * 6),
+        "longer": left + bytes(len(CONTENT)),
+        "empty": b"",
+    }
+    part.write_bytes(changed[damage])
+    reports: list[TransferProgress] = []
+    folder_of(store).download("a.bin", tmp_path, progress=reports.append)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+    assert reports[-1].bytes + reports[-1].skipped_bytes == reports[-1].total_bytes == len(CONTENT)
+    if kind == "parts":
+        again = {"a byte": 30, "a hole": 35, "longer": 29, "empty": 40}
+        assert store.content_reader.sent == again[damage] * PART - 1234
+
+
+def test_a_part_that_was_damaged_on_its_way_is_fetched_once_more(tmp_path: Path) -> None:
+    store = Store()
+    flips = iter([True])
+
+    def on_block(position: int, block: bytes) -> bytes:
+        is_hit = position <= PART * 9 + 100 < position + len(block) and next(flips, False)
+        return bytes(len(block)) if is_hit else block
+
+    store.on_block = on_block
+    folder_of(store).download("a.bin", tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert store.content_reader.sent == len(CONTENT) + PART
+
+
+@pytest.mark.parametrize("kind", ["parts", "whole"])
+def test_content_that_is_wrong_every_time_is_an_error(tmp_path: Path, kind: str) -> None:
+    store = Store(kind)
+    wrong = PART * 9 + 100
+    store.on_block = lambda at, block: bytes(len(block)) if at <= wrong < at + len(block) else block
+    (tmp_path / "a.bin").write_bytes(b"old")
+    with pytest.raises(ChecksumError, match=r"a\.bin arrived, but is not what was uploaded"):
+        folder_of(store).download("a.bin", tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+    if kind == "whole":
+        assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+        return
+    (part,) = (each for each in tmp_path.iterdir() if is_part(each.name))
+    assert part.read_bytes() == CONTENT[: PART * 9], "only what is right was written"
+    store.on_block = unchanged
+    folder_of(store).download("a.bin", tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert store.content_reader.sent == len(CONTENT) - PART * 9
+
+
+def test_what_other_versions_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    interrupted(Store(version="v0"), target, PART * 11)
+    others = [".a.bin.0123456789abcdef.part", ".b.bin.0123456789abcdef01234567.part", "a.bin.part", ".a.bin.part"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"x")
+    store = Store(version="v1", content=CONTENT[::-1])
+    folder_of(store).download("a.bin", target)
+    assert target.read_bytes() == CONTENT[::-1]
+    assert {each.name for each in tmp_path.iterdir()} == {"a.bin", *others}
+
+
+def test_a_version_that_is_gone_leaves_nothing(tmp_path: Path) -> None:
+    store = Store()
+    interrupted(store, tmp_path / "a.bin", PART * 11)
+
+    def gone(position: int, block: bytes) -> bytes:
+        raise NotFound("this version is gone")
+
+    store.on_block = gone
+    with pytest.raises(NotFound, match="this version is gone"):
+        folder_of(store).download("a.bin", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("planted", ["symbolic link", "hard link", "folder", "pipe", "link to nowhere"])
+def test_something_else_under_the_name_of_the_part_is_left_alone(tmp_path: Path, planted: str) -> None:
+    store = Store()
+    place = tmp_path / "place"
+    place.mkdir()
+    part = interrupted(store, place / "a.bin", PART * 11)
+    part.unlink()
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    match planted:
+        case "symbolic link":
+            part.symlink_to(victim)
+        case "hard link":
+            os.link(victim, part)
+        case "folder":
+            part.mkdir()
+        case "pipe":
+            os.mkfifo(part)
+        case "link to nowhere":
+            part.symlink_to(tmp_path / "nowhere")
+    before = part.lstat()
+    folder_of(store).download("a.bin", place)
+    assert (place / "a.bin").read_bytes() == CONTENT
+    assert not (place / "a.bin").is_symlink()
+    assert victim.read_bytes() == b"precious"
+    assert part.lstat().st_ino == before.st_ino
+    assert not (tmp_path / "nowhere").exists()
+    assert {each.name for each in place.iterdir()} == {"a.bin", part.name}
+    store.on_block = breaks_at(PART * 3)
+    with pytest.raises(ConnectionFailed):
+        folder_of(store).download("a.bin", place)
+    assert {each.name for each in place.iterdir()} == {"a.bin", part.name}, "what nobody would find is not left"
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\u00e4" * 127, "x" * 210])
+def test_names_of_any_length(tmp_path: Path, name: str) -> None:
+    store = Store()
+    store.on_block = breaks_at(PART * 11)
+    with pytest.raises(ConnectionFailed):
+        folder_of(store).download(name, tmp_path)
+    (part,) = tmp_path.iterdir()
+    assert is_part(part.name)
+    assert len(part.name.encode()) <= 255
+    store.on_block = unchanged
+    folder_of(store).download(name, tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert store.content_reader.sent == len(CONTENT) - PART * 11
+
+
+def test_two_downloads_of_a_version_to_the_same_target(tmp_path: Path) -> None:
+    first, second = Store(), Store()
+    entered = threading.Event()
+    done = threading.Event()
+
+    def wait_once(position: int, block: bytes) -> bytes:
+        if position >= PART * 20:
+            entered.set()
+            done.wait(60)
+        return block
+
+    first.on_block = wait_once
+    call = threading.Thread(target=folder_of(first).download, args=("a.bin", tmp_path))
+    call.start()
+    entered.wait(60)
+    folder_of(second).download("a.bin", tmp_path)
+    assert second.content_reader.sent == len(CONTENT) - PART * 20, "what the first had written was kept"
+    published = (tmp_path / "a.bin").stat()
+    done.set()
+    call.join()
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert (tmp_path / "a.bin").stat().st_ino == published.st_ino
+    assert (tmp_path / "a.bin").stat().st_mtime_ns == published.st_mtime_ns
+    assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_damage_on_the_way_of_a_download_is_never_in_the_file_of_another(tmp_path: Path) -> None:
+    first, second = Store(), Store()
+    entered, done = threading.Event(), threading.Event()
+
+    def damaged(position: int, block: bytes) -> bytes:
+        if position < PART * 20:
+            return block
+        entered.set()
+        done.wait(60)
+        return bytes(len(block))
+
+    first.on_block = damaged
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            folder_of(first).download("a.bin", tmp_path)
+        except ChecksumError as error:
+            failures.append(error)
+
+    call = threading.Thread(target=work)
+    call.start()
+    entered.wait(60)
+    folder_of(second).download("a.bin", tmp_path)
+    done.set()
+    call.join()
+    assert len(failures) == 1
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_two_downloads_of_two_versions_to_the_same_target(tmp_path: Path) -> None:
+    first, second = Store(version="v1"), Store(version="v2", content=CONTENT[::-1])
+    entered, done = threading.Event(), threading.Event()
+
+    def wait_once(position: int, block: bytes) -> bytes:
+        if position >= PART * 20:
+            entered.set()
+            done.wait(60)
+        return block
+
+    first.on_block = wait_once
+    call = threading.Thread(target=folder_of(first).download, args=("a.bin", tmp_path))
+    call.start()
+    entered.wait(60)
+    folder_of(second).download("a.bin", tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT[::-1]
+    done.set()
+    call.join()
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT, "the last to end stays"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+    assert first.content_reader.sent == len(CONTENT)
+
+
+def test_a_full_disk_is_an_error_after_which_the_next_download_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store()
+    write = os.pwrite
+
+    def full(handle: int, block: Any, offset: int) -> int:
+        if offset >= PART * 11:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(handle, block, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            folder_of(store).download("a.bin", tmp_path)
+    assert caught.value.filename == str(tmp_path / "a.bin")
+    assert "downloading again goes on from it" in caught.value.__notes__[0]
+    folder_of(store).download("a.bin", tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert store.content_reader.sent == len(CONTENT) - PART * 11
+
+
+def test_a_limit_of_the_size_of_files_is_an_error(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    store = Store()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PART * 11, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large.*a\.bin"):
+            folder_of(store).download("a.bin", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    folder_of(store).download("a.bin", tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+def test_a_system_that_writes_at_no_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pwrite", "pread", "fchmod", "O_NOFOLLOW", "O_NONBLOCK", "geteuid"):
+        monkeypatch.delattr(os, name)
+    monkeypatch.setattr(part_file, "_RENAMES_OPEN", False)
+    monkeypatch.setattr(os, "supports_fd", os.supports_fd - {os.utime})
+    store = Store()
+    monkeypatch.setattr(fetching, "WINDOW", 0.0)
+    monkeypatch.setattr(fetching, "MEASURED", 0)
+    monkeypatch.setattr(fetching, "GAIN", 0.0)
+    interrupted(store, tmp_path / "a.bin", PART * 11)
+    folder_of(store).download("a.bin", tmp_path)
+    path = tmp_path / "a.bin"
+    assert path.read_bytes() == CONTENT
+    assert path.stat().st_mtime == store.stat("a.bin").modified_at.timestamp()
+    assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_target_that_cannot_be_replaced_leaves_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", refuse)
+        with pytest.raises(PermissionError):
+            folder_of(store).download("a.bin", tmp_path)
+    (part,) = tmp_path.iterdir()
+    folder_of(store).download("a.bin", tmp_path)
+    assert store.content_reader.sent == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+    assert part.name != "a.bin"
+
+
+def test_a_closed_file_is_never_written_to(tmp_path: Path) -> None:
+    file = PartFile(tmp_path / "a.bin", "v1", 100)
+    file.close()
+    file.close()
+    with pytest.raises(fetching.Stopped):
+        file.write([b"late"], 0)
+    with pytest.raises(fetching.Stopped):
+        file.read(4, 0)
+
+
+# --- connections
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(fetching, "time", clock)
+    return clock
+
+
+def receive(connections: fetching.Connections, clock: Clock, rates: list[int]) -> None:
+    """Let each connection bring MiB a second, for as long as two measurements take."""
+    before = connections.number
+    for _ in range(200):
+        clock.now += 0.01
+        for connection, rate in enumerate(rates):
+            connections.received(connection, rate * (1 << 20) // 100)
+        if connections.number != before:
+            return
+
+
+def test_connections_that_are_limited_are_joined_by_all_others(clock: Clock) -> None:
+    connections = fetching.Connections(8)
+    assert connections.may_go(0)
+    receive(connections, clock, [60])
+    assert connections.number == 2
+    assert connections.may_go(1)
+    receive(connections, clock, [60, 60])
+    assert connections.number == 8
+    assert connections.may_go(7)
+
+
+def test_a_second_connection_that_brings_nothing_ends(clock: Clock) -> None:
+    connections = fetching.Connections(8)
+    receive(connections, clock, [800])
+    receive(connections, clock, [420, 420])
+    assert connections.number == 1
+    assert [connections.may_go(n) for n in range(8)] == [True] + [False] * 7
+
+
+def test_the_time_before_an_answer_counts_for_nothing(clock: Clock) -> None:
+    connections = fetching.Connections(8)
+    clock.now += 100
+    receive(connections, clock, [60])
+    clock.now += 100  # the second connection is being made
+    connections.received(0, 1 << 20)
+    clock.now += 100
+    receive(connections, clock, [60, 60])
+    assert connections.number == 8
+
+
+def test_a_single_connection_stays_alone(clock: Clock) -> None:
+    connections = fetching.Connections(1)
+    receive(connections, clock, [60])
+    assert connections.number == 1
+
+
+def test_those_that_wait_end_with_the_download() -> None:
+    connections = fetching.Connections(8)
+    answers: list[bool] = []
+    threads = [threading.Thread(target=lambda n=n: answers.append(connections.may_go(n))) for n in (1, 7)]
+    for thread in threads:
+        thread.start()
+    connections.end()
+    for thread in threads:
+        thread.join()
+    assert answers == [False, False]
+
+
+def test_every_part_is_requested_once_by_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WINDOW": 0.0, "MEASURED": 0, "GAIN": 0.0}.items():
+        monkeypatch.setattr(fetching, name, value)
+    store = Store()
+
+    def on_block(position: int, block: bytes) -> bytes:
+        while position == PART * 5 and len(store.content_reader.ranges) == 1:
+            time.sleep(0.001)  # until the second connection has come
+        return block
+
+    store.on_block = on_block
+    path = folder_of(store).download("a.bin", tmp_path)
+    assert path.read_bytes() == CONTENT
+    ranges = sorted(store.content_reader.ranges)
+    assert len(ranges) > 2
+    assert ranges[0][0] == 0
+    assert ranges[-1][1] == len(CONTENT)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(ranges))
+    assert all(start % PART == 0 for start, _ in ranges)
