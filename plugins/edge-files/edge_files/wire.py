@@ -47,6 +47,10 @@ class Entry(Record):
     sha256: str | None = field(default=None, doc="Hexadecimal SHA-256 of the content; null for a folder.")
     version: str | None = field(default=None, doc="Id of the newest version; null for a folder.")
     source_mtime_ns: int | None = _source_mtime_ns()
+    path: str | None = field(
+        default=None,
+        doc="Path from the listed folder, in a listing with `recursive` or `prefix`; null elsewhere.",
+    )
 
 
 class EntryQuery(Record):
@@ -56,9 +60,21 @@ class EntryQuery(Record):
 
 
 class ListQuery(Record):
-    """Asks for the children of a folder, in the order of their names' UTF-8 bytes."""
+    """Asks for the children of a folder, in the order of their names' UTF-8 bytes, or for all that is below it.
+
+    With `recursive` the entries of each folder stand together, in this order, and what is in each of its folders
+    follows in the same way. A page begins behind the path that the page before ended with, whatever is there by now.
+    """
 
     path: str = ""
+    recursive: bool = field(default=False, doc="True: also what is in the folders, and below.")
+    prefix: str = field(
+        default="", doc="Only entries whose path from the listed folder begins with this text, such as `runs/plate-`."
+    )
+    after: str | None = field(
+        default=None,
+        doc="With `recursive`: path from the listed folder; the listing begins with what follows all that is in it.",
+    )
     kind: str | None = field(
         default=None, pattern=Pattern("^(file|folder)$", 'write "file" or "folder"'), doc="Only entries of this kind."
     )
@@ -67,7 +83,7 @@ class ListQuery(Record):
 
 
 class EntryPage(Record):
-    """One page of a listing."""
+    """One page of a listing. With `recursive` it may have few items, or none, and yet a `next`."""
 
     items: list[Entry]
     next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")

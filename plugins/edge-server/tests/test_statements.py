@@ -96,6 +96,9 @@ def test_reading_takes_a_statement_for_the_path_and_another_for_a_list(site: Sit
     assert site.statements("GET", "/entry?path=runs/day/missing", 404) == 1
     assert site.statements("GET", "/entry") == 1
     assert site.statements("GET", "/entries?path=runs/day") == 2
+    assert site.statements("GET", "/entries?path=runs/day&prefix=plate-1") == 2
+    assert site.statements("GET", "/entries?path=runs/day&recursive=true") == 2
+    assert site.statements("GET", "/entries?recursive=true") == 2 + 2  # and one for each level below
     assert site.statements("GET", "/content?path=runs/day/plate-1.csv") == 1
     assert site.statements("GET", "/download-url?path=runs/day/plate-1.csv") == 1
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from edge_server.base.problems import bad_entry
+from edge_server.base.problems import Refusal, bad_entry
 
 _Row = TypeVar("_Row")
 
@@ -76,5 +76,10 @@ def key_of(cursor: str, kind: type) -> Any:
         if isinstance(key, int) and not 0 <= key < 1 << 63:
             raise ValueError
     except (ValueError, binascii.Error):
-        raise bad_entry("cursor: it is not one this server gave; begin the listing anew") from None
+        raise bad_cursor() from None
     return key
+
+
+def bad_cursor() -> Refusal:
+    """What refuses a cursor that no page ended with."""
+    return bad_entry("cursor: it is not one this server gave; begin the listing anew")

@@ -41,6 +41,20 @@ def parse(path: str) -> tuple[str, ...]:
     return segments
 
 
+def parse_prefix(prefix: str) -> tuple[tuple[str, ...], str]:
+    """What paths begin with that begin with `prefix`: the segments of a folder, and the beginning of a name in it.
+
+    Raises:
+        BadPath: no path begins with it.
+    """
+    folder, _, name = prefix.rpartition("/")
+    if prefix.startswith("/"):
+        raise BadPath(f"the prefix {show(prefix)} begins with a slash; write it from the listed folder")
+    segments, name = parse(folder), _composed(name)
+    _check_characters(name, prefix)
+    return segments, name
+
+
 def join(segments: tuple[str, ...]) -> str:
     """The path of `segments`; empty for the root."""
     return "/".join(segments)
@@ -63,6 +77,10 @@ def _check(segment: str, path: str) -> None:
         raise BadPath(f"the path {show(path)} has an empty segment; leave out doubled slashes")
     if segment in (".", ".."):
         raise BadPath(f"the path {show(path)} holds {segment!r}; write it from the root, without steps")
+    _check_characters(segment, path)
+
+
+def _check_characters(segment: str, path: str) -> None:
     for character in segment:
         category = unicodedata.category(character)
         if category == "Cc":

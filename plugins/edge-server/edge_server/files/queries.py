@@ -178,13 +178,17 @@ def _path(length: int, *, from_root: bool) -> Any:
     )
 
 
+HIGHEST = "\U0010ffff" * 64
+"""Comes after all names, which have at most 255 bytes of UTF-8, and behind a prefix after all names with it."""
+
 _CHILDREN: Any = (
     sa.select(*_node_columns(_NODES))
     .select_from(_NODES.outerjoin(_VERSIONS, _VERSIONS.c.id == _NODES.c.version_id))
     .where(
         _NODES.c.organization_id == sa.bindparam("organization"),
         _NODES.c.parent_id == sa.bindparam("parent"),
-        _NODES.c.name > sa.bindparam("after"),
+        _NODES.c.name >= sa.bindparam("first"),
+        _NODES.c.name <= sa.bindparam("last"),
     )
     .order_by(_NODES.c.name)
     .limit(sa.bindparam("limit"))
@@ -197,7 +201,14 @@ _CHILDREN_OF_KIND: Any = {
 
 
 def children(
-    session: Session, organization_id: int, folder_id: int, kind: str | None, *, after: str, limit: int
+    session: Session,
+    organization_id: int,
+    folder_id: int,
+    kind: str | None,
+    *,
+    prefix: str = "",
+    after: str = "",
+    limit: int,
 ) -> list[NodeRow]:
     """The first entries of a folder, in the order of the names' UTF-8 bytes.
 
@@ -206,11 +217,75 @@ def children(
         organization_id: whose folder it is.
         folder_id: its row.
         kind: "file" or "folder", for only those.
+        prefix: only names that begin with it.
         after: only names that come after this one; empty for all.
         limit: how many at most.
     """
-    values = {"organization": organization_id, "parent": folder_id, "after": after, "limit": limit}
+    values = {
+        "organization": organization_id,
+        "parent": folder_id,
+        # One lower bound, which the index is entered at. No name has a character below the space.
+        "first": max(prefix, f"{after}\x01") if after else prefix,
+        "last": prefix + HIGHEST,
+        "limit": limit,
+    }
     return [NodeRow(*row) for row in session.execute(_CHILDREN_OF_KIND[kind], values)]
+
+
+def _of_folder(nodes: Any, folder: Any, kind: str | None) -> Any:
+    """What selects the nodes in a folder."""
+    is_of_kind = [sa.text(IS_FOLDER.replace("version_id", f"{nodes.name}.version_id"))] if kind == "folder" else []
+    return sa.and_(nodes.c.organization_id == sa.bindparam("organization"), nodes.c.parent_id == folder, *is_of_kind)
+
+
+def _first_children(dialect: str, kind: str | None) -> Any:
+    """What gives the first entries of several folders, and of each the folder's row.
+
+    Both databases would rather read all that is in the folders, however much that is. PostgreSQL has a word for what
+    is meant, and SQLite has none, but reads up to the last name that is asked for.
+    """
+    folder, child, nth = _NODES.alias("folder"), _NODES.alias("child"), _NODES.alias("nth")
+    in_list = folder.c.id.in_(sa.bindparam("folders", expanding=True))
+    rows: Any = folder
+    if dialect == "postgresql":
+        first = sa.select(child).where(_of_folder(child, folder.c.id, kind)).order_by(child.c.name)
+        child = first.limit(sa.bindparam("each")).lateral("first")
+        joined = folder.join(child, sa.true())
+    else:
+        names = sa.select(nth.c.name).where(_of_folder(nth, folder.c.id, kind)).order_by(nth.c.name).limit(1)
+        last = names.offset(sa.bindparam("each") - 1).correlate(folder).scalar_subquery()
+        bounds = sa.select(folder.c.id, sa.func.coalesce(last, HIGHEST).label("last")).where(in_list)
+        rows, in_list = bounds.cte("bounds").prefix_with("MATERIALIZED"), sa.true()
+        joined = rows.join(child, sa.and_(_of_folder(child, rows.c.id, kind), child.c.name <= rows.c.last))
+    joined = joined.outerjoin(_VERSIONS, _VERSIONS.c.id == child.c.version_id)
+    return (
+        sa.select(rows.c.id, *_node_columns(child)).select_from(joined).where(in_list).order_by(rows.c.id, child.c.name)
+    )
+
+
+_FIRST_CHILDREN: Any = {
+    (dialect, kind): _first_children(dialect, kind) for dialect in ("sqlite", "postgresql") for kind in (None, "folder")
+}
+
+
+def first_children(
+    session: Session, organization_id: int, folder_ids: Sequence[int], kind: str | None, *, each: int
+) -> dict[int, list[NodeRow]]:
+    """The first entries of several folders, in the order of the names' UTF-8 bytes, by the folders' rows.
+
+    Args:
+        session: a transaction.
+        organization_id: whose folders they are.
+        folder_ids: their rows.
+        kind: "folder" for only those, or None.
+        each: how many of each folder at most.
+    """
+    first: dict[int, list[NodeRow]] = {folder: [] for folder in folder_ids}
+    values = {"organization": organization_id, "folders": list(folder_ids), "each": each}
+    statement = _FIRST_CHILDREN[session.get_bind().dialect.name, kind]
+    for folder, *row in session.execute(statement, values):
+        first[folder].append(NodeRow(*row))
+    return first
 
 
 _VERSION: Any = sa.select(*(_VERSIONS.c[name] for name in VersionRow._fields))

@@ -25,8 +25,9 @@ from edge_files.wire import (
     VersionQuery,
 )
 from edge_server.base import pages
+from edge_server.base.problems import bad_entry
 from edge_server.data.store import Store
-from edge_server.files import commits, paths, quotas, sending, tree
+from edge_server.files import commits, listing, paths, quotas, sending, tree
 from edge_server.files.housekeeping import TASK, Housekeeping
 from edge_server.files.models import Version
 from edge_server.files.queries import NewVersion
@@ -50,8 +51,12 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
     @routes.arguments(ListQuery.schema(), location="query")
     @routes.response(200, EntryPage.schema())
     def list_entries(query: ListQuery, org: str) -> flask.Response:
-        """List a folder, in the order of the names' UTF-8 bytes."""
+        """List a folder, in the order of the names' UTF-8 bytes; or, if asked to, all that is below it."""
         segments = tree.parse(query.path)
+        if query.after is not None and not query.recursive:
+            raise bad_entry("after: it is for a listing of all that is below a folder; add recursive=true")
+        if query.recursive or query.prefix:
+            return _list_below(query, segments)
         with context.read() as session:
             nodes = tree.children(
                 session,
@@ -63,6 +68,22 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
             )
         page, following = pages.cut(nodes, lambda node: node.name, query)
         return context.answer(EntryPage(items=[tree.entry(node) for node in page], next=following))
+
+    def _list_below(query: ListQuery, segments: tree.Segments) -> flask.Response:
+        place = _place(query)
+        with context.read() as session:
+            page, following = listing.page(
+                session,
+                context.member().organization_id,
+                segments,
+                prefix=query.prefix,
+                kind=query.kind,
+                recursive=query.recursive,
+                place=place,
+                limit=query.limit,
+            )
+        items = [tree.entry(node, path) for path, node in page]
+        return context.answer(EntryPage(items=items, next=None if following is None else pages.cursor_of(following)))
 
     @routes.operation("files.stat", "GET", "/entry", who=MEMBER)
     @routes.arguments(EntryQuery.schema(), location="query")
@@ -219,3 +240,16 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
 
 def _filename(segments: tree.Segments) -> str:
     return segments[-1] if segments else "content"
+
+
+def _place(query: ListQuery) -> listing.Place | None:
+    """Where a page of what is below a folder begins."""
+    if query.cursor is not None:
+        text = pages.key_of(query.cursor, str)
+        try:
+            return listing.parse_place(text)
+        except paths.BadPath:
+            raise pages.bad_cursor() from None
+    if query.after is not None:
+        return listing.Place(tree.parse_new(query.after), behind=True)
+    return None

@@ -69,8 +69,8 @@ def show(segments: Segments) -> str:
     return paths.show(paths.join(segments)) if segments else "the root folder"
 
 
-def entry(node: queries.NodeRow) -> Entry:
-    """A node as it goes out."""
+def entry(node: queries.NodeRow, path: str | None = None) -> Entry:
+    """A node as it goes out, with its path from the listed folder where that is not its name."""
     return Entry(
         name=node.name,
         kind="folder" if node.version_id is None else "file",
@@ -80,6 +80,7 @@ def entry(node: queries.NodeRow) -> Entry:
         sha256=node.sha256,
         version=node.version,
         source_mtime_ns=node.source_mtime_ns,
+        path=path,
     )
 
 
