@@ -21,6 +21,18 @@ PART_SIZE = 8 << 20
 MAX_PARTS = 10_000
 """Maximum number of parts of an upload."""
 
+MAX_BATCH_FILES = 100
+"""Maximum number of files of a batch."""
+
+MAX_BATCH_CONTENT = 8 << 20
+"""Bytes. Maximum of all content of a batch."""
+
+MAX_MANIFEST = 256 << 10
+"""Bytes. Maximum of the line of JSON that names the files of a batch."""
+
+BATCH_TYPE = "application/vnd.edge.batch"
+"""Media type of a line of JSON, which ends with a line feed, and the content of files after it, in its order."""
+
 DIGEST = Pattern("^[0-9a-f]{64}$", "write the SHA-256 as 64 hexadecimal digits, in lower case")
 
 MIN_NS, MAX_NS = -(1 << 63), (1 << 63) - 1
@@ -170,6 +182,71 @@ class Restore(Record):
 
     path: str
     version: str = field(max_length=36, doc="Id of the version, as the list of versions gives it.")
+
+
+class BatchFile(Record):
+    """A small file of a batch; its content comes after the manifest."""
+
+    path: str
+    size: int = field(minimum=0, maximum=SMALL_CONTENT, doc="Bytes.")
+    sha256: str = field(pattern=DIGEST, doc="Hexadecimal SHA-256 of the content.")
+    source_mtime_ns: int | None = _source_mtime_ns()
+
+
+class BatchManifest(Record):
+    """Small files to store, each of which is taken or refused by itself; no two of them at a path."""
+
+    files: list[BatchFile] = field(max_length=MAX_BATCH_FILES)
+    overwrite: bool = field(default=True, doc="False: existing files are refused.")
+
+
+class BatchItem(Record):
+    """What became of a file of a batch."""
+
+    path: str = field(doc="As it was sent.")
+    entry: Entry | None = field(default=None, doc="The file, if it was taken.")
+    error: str | None = field(default=None, doc="The problem's code, if it was refused.")
+    status: int = field(default=201, doc="HTTP status code that the file alone would be answered with.")
+    detail: str | None = field(default=None, doc="Why it was refused, and what to do.")
+
+
+class BatchAnswer(Record):
+    """What became of the files of a batch, in their order."""
+
+    items: list[BatchItem]
+
+
+class BatchContent(Record):
+    """A small file to read."""
+
+    path: str
+    version: str | None = field(default=None, max_length=36, doc="Id of a version; null for the newest one.")
+
+
+class BatchQuery(Record):
+    """Small files to read."""
+
+    files: list[BatchContent] = field(max_length=MAX_BATCH_FILES)
+
+
+class BatchPiece(Record):
+    """A file of the answer to a `BatchQuery`."""
+
+    path: str = field(doc="As it was sent.")
+    state: str = field(
+        doc='"sent": its content comes after the manifest; "left_out": fetch it alone, as it is too large or cannot be '
+        'read; "missing": it cannot be found.'
+    )
+    version: str | None = field(default=None, doc="Id of the version.")
+    size: int | None = field(default=None, doc="Bytes.")
+    sha256: str | None = field(default=None, doc="Hexadecimal SHA-256 of the content.")
+    source_mtime_ns: int | None = _source_mtime_ns()
+
+
+class BatchReading(Record):
+    """The manifest of the answer to a `BatchQuery`, in its order."""
+
+    files: list[BatchPiece]
 
 
 class AddressQuery(Record):

@@ -44,7 +44,7 @@ class FileClient:
     def work(self, api: Api) -> None:
         """Go on until the server is gone."""
         steps = [self._put, self._put, self._put, self._upload, self._move, self._move_folder, self._delete]
-        steps += [self._copy, self._copy, self._restore, self._restore]
+        steps += [self._put_batch, self._put_batch, self._copy, self._copy, self._restore, self._restore]
         try:
             while True:
                 self._chance.choice(steps)(api)
@@ -85,6 +85,12 @@ class FileClient:
         content = self._chance.randbytes(self._chance.choice([10, 1000, 100_000]))
         path = self._some_path()
         self._call(self.sure | {path: _digest(content)}, lambda: api.put(path, content))
+
+    def _put_batch(self, api: Api) -> None:
+        """Store several files, all of which are there or none."""
+        files = {self._some_path(): self._chance.randbytes(self._chance.choice([0, 10, 1000])) for _ in range(20)}
+        change = self.sure | {path: _digest(content) for path, content in files.items()}
+        self._call(change, lambda: api.batch(files))
 
     def _upload(self, api: Api) -> None:
         content = self._chance.randbytes(1000) * 1000 + bytes(self._chance.choice([0, PART_SIZE]))

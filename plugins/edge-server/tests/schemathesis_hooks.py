@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -10,6 +11,7 @@ from typing import Any
 
 import schemathesis
 
+from edge_files.wire import BATCH_TYPE, MAX_BATCH_CONTENT, SMALL_CONTENT
 from edge_server.web import idempotency
 
 
@@ -19,6 +21,15 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
     key = (case.headers or {}).get(idempotency.HEADER)
     if isinstance(key, str) and re.fullmatch(idempotency.KEY_PATTERN, key):
         case.headers[idempotency.HEADER] = secrets.token_hex(16)
+
+
+@schemathesis.serializer(BATCH_TYPE)
+def batch(context: Any, value: Any) -> bytes:
+    """A manifest, and as much content as it says."""
+    files = value.get("files") if isinstance(value, dict) else None
+    sizes = [file.get("size") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+    total = sum(size for size in sizes if isinstance(size, int) and 0 <= size <= SMALL_CONTENT)
+    return json.dumps(value).encode() + b"\n" + bytes(min(total, MAX_BATCH_CONTENT))
 
 
 @schemathesis.hook

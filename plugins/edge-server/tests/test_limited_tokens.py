@@ -55,7 +55,7 @@ def allowed(scopes: list[str], operation: str, method: str, organization: str | 
     """
     if operation in ("whoami.read", "whoami.organizations"):
         return True
-    namespace, reads = namespace_of(operation), method == "GET"
+    namespace, reads = namespace_of(operation), method == "GET" or operation == "files.read_batch"
     organizations = [scope[4:] for scope in scopes if scope.startswith("org:")]
     named = [scope for scope in scopes if scope != "read" and not scope.startswith("org:")]
     if "read" in scopes and not reads:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 import sqlalchemy as sa
 
+from edge_files.wire import BATCH_TYPE
 from edge_server.accounts import removal
 from edge_server.accounts.removal import Removals
 from edge_server.base import clock
@@ -43,6 +45,7 @@ from edge_server.web.engines import Engines
 from .grown import grow, organization
 from .postgresql import scratch_postgresql
 from .trees import housekeeping_on
+from .wire import batch_of
 from .work import Watch
 
 BATCH = 40
@@ -50,7 +53,7 @@ SIZES = (200, 2000)
 EACH = 100
 """One in so many of them is the number of users, tokens, secrets and whatever else there is beside files."""
 
-READING = {"files.uploads.sign"}
+READING = {"files.read_batch", "files.uploads.sign"}
 """Operations that are no GET, and write nothing."""
 
 # B-trees are deeper by a level, and what is met on the way through one differs a little.
@@ -205,6 +208,10 @@ def is_as_much(cost: Cost, other: Cost) -> bool:
 def do_all_that_writes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.files("files.put", "PUT", "/content?path=kept/new.txt", data=b"x", status=201)
     site.files("files.put again", "PUT", "/content?path=kept/new.txt&overwrite=true", data=b"y", status=201)
+    for n, what in enumerate(("files.put_batch", "files.put_batch again")):
+        manifest, content = batch_of([("kept/first.txt", b"x" * n), ("new/second.txt", b"y" * n)])
+        body = json.dumps(manifest).encode() + b"\n" + content
+        site.files(what, "POST", "/batch", data=body, content_type=BATCH_TYPE)
     site.files("files.make_folder", "POST", "/folders", json={"path": "deep/er/folder"}, status=201)
     site.files("files.copy", "POST", "/copy", json={"path": "kept/new.txt", "new_path": "kept/copy.txt"}, status=201)
     site.files("files.move a file", "POST", "/move", json={"path": "kept/copy.txt", "new_path": "deep/copy.txt"})

@@ -57,6 +57,7 @@ REASONS = {
     "files.make_folder": "the root folder is there, and some texts are no paths",
     "files.move": "the root folder stays where it is, and some texts are no paths",
     "files.put": "the root folder is no file, and some texts are no paths",
+    "files.put_batch": "no two paths of a batch are equal, and its files have 8 MiB together",
     "files.sign": "a folder has no content, and some texts are no paths",
     "files.stat": "some texts are no paths",
     "files.uploads.complete": "parts are numbered without gaps",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from edge_files.wire import BATCH_TYPE
 from edge_server.base import clock
 from edge_server.base.problems import Refusal
 from edge_server.data import database
@@ -27,6 +29,7 @@ from edge_server.web.idempotency import HEADER
 from .grown import organization
 from .postgresql import scratch_postgresql
 from .trees import TREE
+from .wire import batch_of
 from .work import Watch
 
 
@@ -122,6 +125,27 @@ def test_making_folders_takes_a_statement_for_each_and_some_for_all_their_names(
     claim, answer = 4, 1
     making = site.statements("POST", "/folders", 201, json={"path": "two"}, headers=key)
     assert making == claim + path + 1 + INDEXED + answer
+
+
+def test_a_batch_takes_as_many_statements_for_a_hundred_files_as_for_ten(site: Site) -> None:
+    def send(names: list[str], text: str, **more: Any) -> int:
+        manifest, content = batch_of([(name, text.encode()) for name in names], **more)
+        body = json.dumps(manifest).encode() + b"\n" + content
+        return site.statements("POST", "/batch", data=body, content_type=BATCH_TYPE)
+
+    before = 1  # room, before the content is read
+    savepoint = 2
+    put = before + savepoint + site.locks
+    names = [f"plate {n}" for n in range(100)]
+    few, many = (send([f"{day}/{name}" for name in names[:count]], day) for day, count in (("few", 10), ("many", 100)))
+    path, heights, rows = 1, 1, 3  # versions, names and quota
+    new_folder = 1 + INDEXED + NEW_WORDS  # the folder
+    assert few == put + path + heights + new_folder + rows + INDEXED + NEW_WORDS
+    assert many == few - heights
+    # The names in the folder; and of each file that is replaced its version, the one that goes, and its name.
+    assert send([f"many/{name}" for name in names[:10]], "again") == put + path + 1 + 3 * 10 + 1
+    reading = {"files": [{"path": f"many/{name}", "version": "0" * 32} for name in names]}
+    assert site.statements("POST", "/batch/read", json=reading) == 1
 
 
 def test_storing_again_and_again_takes_no_more_statements(site: Site) -> None:

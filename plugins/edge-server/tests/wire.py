@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from typing import Any
 
 import requests
@@ -44,6 +45,21 @@ class Api:
         assert answer.status_code == 200, answer.text
         return [entry["name"] for entry in answer.json()["items"]]
 
+    def batch(self, files: dict[str, bytes] | list[tuple[str, bytes]], **more: Any) -> requests.Response:
+        """Store small files in a request."""
+        return self.send_batch(*batch_of(list(files.items()) if isinstance(files, dict) else files, **more))
+
+    def send_batch(self, manifest: dict[str, Any], content: bytes, **headers: str) -> requests.Response:
+        headers = {"Content-Type": "application/vnd.edge.batch", **headers}
+        return self.files("POST", "/batch", data=json.dumps(manifest).encode() + b"\n" + content, headers=headers)
+
+    def read_batch(self, *files: dict[str, Any]) -> tuple[list[dict[str, Any]], bytes]:
+        """What the server says of small files, and the content that it sends."""
+        answer = self.files("POST", "/batch/read", json={"files": list(files)})
+        assert answer.status_code == 200, answer.text
+        head, _, content = answer.content.partition(b"\n")
+        return json.loads(head)["files"], content
+
     def signed(self, method: str, url: str, **options: Any) -> requests.Response:
         """Follow a signed address, without a token."""
         return self.http.request(method, f"{self.url}/{url}", timeout=60, **options)
@@ -74,6 +90,14 @@ class Api:
         pieces = [content[at : at + size] for at in range(0, len(content), size)]
         parts = [self.part(upload["id"], n, piece) for n, piece in enumerate(pieces, 1)]
         return self.complete(upload["id"], parts, content)
+
+
+def batch_of(files: list[tuple[str, bytes]], **more: Any) -> tuple[dict[str, Any], bytes]:
+    """The manifest of a batch, and its content."""
+    entries = [
+        {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()} for path, content in files
+    ]
+    return {"files": entries, **more}, b"".join(content for _, content in files)
 
 
 def client(server: EdgeServer, token: str | None, organization: str) -> Api:

@@ -133,7 +133,7 @@ class Tally:
         Raises:
             Exception: `error` itself, if the next file would meet it as well.
         """
-        if not is_of_one_file(error):
+        if not concerns_single_file(error):
             raise error
         with self._lock:
             self._failed.append(Failure(path, error))
@@ -165,7 +165,7 @@ class Tally:
         return report
 
 
-def is_of_one_file(error: Exception) -> bool:
+def concerns_single_file(error: Exception) -> bool:
     """Return whether an error is about one file, so that the next may be transferred all the same."""
     if isinstance(error, OSError) and not isinstance(error, EdgeError):
         return error.errno not in _OF_ALL_HERE

@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from edge_core.errors import AlreadyExists, ChecksumError, ConnectionFailed, Forbidden, QuotaExceeded, ServerError
-from edge_vfs.report import NAMED, Failure, IncompleteTransfer, Tally, TransferReport, is_of_one_file
+from edge_vfs.report import NAMED, Failure, IncompleteTransfer, Tally, TransferReport, concerns_single_file
 
 
 def test_a_report_tells_what_was_noted_in_the_order_of_the_paths() -> None:
@@ -48,7 +48,7 @@ def test_the_sentence_stays_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "of_one"),
+    ("error", "single"),
     [
         (AlreadyExists("taken"), True),
         (QuotaExceeded("full"), True),
@@ -62,10 +62,10 @@ def test_the_sentence_stays_short() -> None:
         (TypeError("a bug"), False),
     ],
 )
-def test_what_the_next_file_would_meet_as_well_ends_the_call(error: Exception, of_one: bool) -> None:
-    assert is_of_one_file(error) is of_one
+def test_what_the_next_file_would_meet_as_well_ends_the_call(error: Exception, single: bool) -> None:
+    assert concerns_single_file(error) is single
     tally = Tally()
-    if of_one:
+    if single:
         tally.failed("a", error)
         assert tally.report().failed[0].error is error
     else:

@@ -143,15 +143,14 @@ def problem(
         "type": "about:blank",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
-        "detail": _shortened(detail, LONGEST_DETAIL),
+        "detail": shortened(detail, LONGEST_DETAIL),
         "code": code,
         "request_id": request_id(),
     }
     if errors:
         first = list(errors.items())[:MOST_ERRORS]
         document["errors"] = {
-            _shortened(name, LONGEST_NAME): [_shortened(text, LONGEST_DETAIL) for text in texts]
-            for name, texts in first
+            shortened(name, LONGEST_NAME): [shortened(text, LONGEST_DETAIL) for text in texts] for name, texts in first
         }
         if len(errors) > len(first):
             document["more_errors"] = len(errors) - len(first)
@@ -159,7 +158,7 @@ def problem(
     return flask.Response(body, status, headers, content_type="application/problem+json")
 
 
-def _shortened(text: str, longest: int) -> str:
+def shortened(text: str, longest: int = LONGEST_DETAIL) -> str:
     """A text that may hold what a request has sent, without the middle if it is long: its end says what to do."""
     return text if len(text) <= longest else f"{text[: longest // 2]} … {text[-longest // 2 :]}"
 
@@ -197,7 +196,7 @@ def _from_http(error: HTTPException) -> flask.Response:
     errors = _flat(getattr(error, "data", {}).get("messages", {}))
     if errors:
         field, texts = next(iter(errors.items()))
-        field = _shortened(field, LONGEST_NAME)
+        field = shortened(field, LONGEST_NAME)
         detail = f"{field}: {texts[0].rstrip('.')}; correct it and send it again"
     return problem(status, code, detail, headers=headers, errors=errors)
 

@@ -8,13 +8,15 @@ written has no name.
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -26,6 +28,9 @@ _KEY = re.compile("[0-9a-f]{40}")
 
 BLOCK = 1 << 20
 """Bytes moved at once."""
+
+WRITERS = 4
+"""Threads that write what is stored together."""
 
 
 class WrongContent(Exception):
@@ -71,6 +76,14 @@ class Store(Protocol):
 
     def write(self, key: str, blocks: Iterable[bytes]) -> Written:
         """Store `blocks` under `key`; on any failure nothing is left."""
+        ...
+
+    def write_many(self, contents: Iterable[bytes]) -> list[str]:
+        """Store small contents under keys of their own, and give these; on any failure nothing is left.
+
+        Args:
+            contents: what to store; the next is taken when there is room for it in memory.
+        """
         ...
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> Content:
@@ -126,17 +139,43 @@ class FolderStore:
 
     def write(self, key: str, blocks: Iterable[bytes]) -> Written:
         """Store `blocks` under `key`; on any failure nothing is left."""
-        beside = self._incoming / key
         try:
-            with open(beside, "xb") as file:
-                written = _copy(blocks, file)
-                file.flush()
-                os.fsync(file.fileno())
-            self._into_place(beside, key)
+            written = self._write_beside(key, blocks)
+            self._into_place(self._incoming / key, key)
         except BaseException:
-            beside.unlink(missing_ok=True)
+            (self._incoming / key).unlink(missing_ok=True)
             raise
         return written
+
+    def write_many(self, contents: Iterable[bytes]) -> list[str]:
+        """Store small contents under keys of their own, and give these; on any failure nothing is left.
+
+        Several threads force them to disk, which a file system does for all of them at once: it takes a tenth of the
+        time of one after another. `syncfs` would take less, but waits for what everybody else writes.
+
+        Args:
+            contents: what to store; the next is taken when there is room for it in memory.
+        """
+        # In a single folder, so that its names are forced to disk once.
+        folder = self.new_key()[:2]
+        keys: list[str] = []
+        waiting: collections.deque[concurrent.futures.Future[Written]] = collections.deque()
+        try:
+            with concurrent.futures.ThreadPoolExecutor(WRITERS) as writers:
+                for content in contents:
+                    keys.append(folder + self.new_key()[2:])
+                    waiting.append(writers.submit(self._write_beside, keys[-1], [content]))
+                    if len(waiting) > WRITERS:
+                        waiting.popleft().result()
+                for written in waiting:
+                    written.result()
+            self._all_into_place(keys)
+        except BaseException:
+            for key in keys:
+                (self._incoming / key).unlink(missing_ok=True)
+                self.remove(key)
+            raise
+        return keys
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> FileContent:
         """Content, or `length` bytes of it from `start` on.
@@ -165,16 +204,36 @@ class FolderStore:
         # Many file systems slow down with very many names in one folder.
         return self._content / key[:2] / key
 
+    def _write_beside(self, key: str, blocks: Iterable[bytes]) -> Written:
+        """Write what is to become the content under a key, and force it to disk."""
+        with open(self._incoming / key, "xb") as file:
+            written = _copy(blocks, file)
+            file.flush()
+            os.fsync(file.fileno())
+        return written
+
     def _into_place(self, source: Path, key: str) -> None:
         target = self._path(key)
+        self._make_folder(target.parent)
+        os.replace(source, target)
+        sync_folder(target.parent)
+
+    def _all_into_place(self, keys: Sequence[str]) -> None:
+        """Give contents that lie beside their names, which are all in the folder of the first."""
+        for key in keys[:1]:
+            self._make_folder(self._path(key).parent)
+        for key in keys:
+            os.replace(self._incoming / key, self._path(key))
+        for key in keys[:1]:
+            sync_folder(self._path(key).parent)
+
+    def _make_folder(self, folder: Path) -> None:
         try:
-            target.parent.mkdir(mode=0o700)
+            folder.mkdir(mode=0o700)
         except FileExistsError:
             pass
         else:
             sync_folder(self._content)
-        os.replace(source, target)
-        sync_folder(target.parent)
 
     # --- uploads in parts
 

@@ -288,8 +288,26 @@ def first_children(
     return first
 
 
+_NAMED: Any = (
+    sa.select(*_node_columns(_NODES), _VERSIONS.c.key)
+    .select_from(_NODES.outerjoin(_VERSIONS, _VERSIONS.c.id == _NODES.c.version_id))
+    .where(
+        _NODES.c.organization_id == sa.bindparam("organization"),
+        _NODES.c.parent_id == sa.bindparam("parent"),
+        _NODES.c.name.in_(sa.bindparam("names", expanding=True)),
+    )
+)
+
+
+def named(session: Session, organization_id: int, folder_id: int, names: Sequence[str]) -> dict[str, NodeRow]:
+    """The entries of a folder that have one of some names, by these."""
+    values = {"organization": organization_id, "parent": folder_id, "names": names}
+    return {node.name: node for node in (NodeRow(*row) for row in session.execute(_NAMED, values))}
+
+
 _VERSION: Any = sa.select(*(_VERSIONS.c[name] for name in VersionRow._fields))
 _VERSION_TO_SHARE: Any = _VERSION.where(_VERSIONS.c.id == sa.bindparam("version")).with_for_update()
+_VERSIONS_BY_UID: Any = _VERSION.where(_VERSIONS.c.uid.in_(sa.bindparam("versions", expanding=True)))
 _VERSION_BY_UID: Any = _VERSION.where(_VERSIONS.c.uid == sa.bindparam("version"))
 
 
@@ -302,6 +320,12 @@ def version_of_uid(session: Session, uid: str) -> VersionRow | None:
     """The version of a uid, whosever it is."""
     row = session.execute(_VERSION_BY_UID, {"version": uid}).first()
     return None if row is None else VersionRow(*row)
+
+
+def versions_of_uids(session: Session, uids: Sequence[str]) -> dict[str, VersionRow]:
+    """The versions of some uids by these, whosever they are."""
+    rows = session.execute(_VERSIONS_BY_UID, {"versions": uids})
+    return {version.uid: version for version in (VersionRow(*row) for row in rows)}
 
 
 _IS_NEWEST: Any = (
@@ -332,6 +356,44 @@ def add_file(session: Session, organization_id: int, parent_id: int, name: str, 
     version_id, version_uid = _add_version(session, organization_id, content, uid)
     node_id = _add_node(session, organization_id, parent_id, name, uid, content.created_at, version_id=version_id)
     return _file(node_id, uid, name, version_id, version_uid, content)
+
+
+class NewFile(NamedTuple):
+    """A file to add to a folder that has nothing of its name."""
+
+    parent_id: int
+    name: str
+    content: NewVersion
+
+
+_ADD_VERSIONS = sa.insert(_VERSIONS).returning(_VERSIONS.c.id, _VERSIONS.c.uid)
+_ADD_NODES = sa.insert(_NODES).returning(_NODES.c.id, _NODES.c.uid)
+
+
+def add_files(session: Session, organization_id: int, files: Sequence[NewFile]) -> list[NodeRow]:
+    """Add files, in a statement for all their versions and another for their names."""
+    uids = [(new_uid(), new_uid()) for _ in files]
+    versions = [
+        {"uid": version_uid, "organization_id": organization_id, "file_uid": uid, **file.content._asdict()}
+        for file, (uid, version_uid) in zip(files, uids, strict=True)
+    ]
+    version_ids = {uid: row for row, uid in session.execute(_ADD_VERSIONS, versions)}
+    nodes = [
+        _node_values(
+            organization_id,
+            file.parent_id,
+            file.name,
+            uid,
+            file.content.created_at,
+            version_id=version_ids[version_uid],
+        )
+        for file, (uid, version_uid) in zip(files, uids, strict=True)
+    ]
+    node_ids = {uid: row for row, uid in session.execute(_ADD_NODES, nodes)}
+    return [
+        _file(node_ids[uid], uid, file.name, version_ids[version_uid], version_uid, file.content)
+        for file, (uid, version_uid) in zip(files, uids, strict=True)
+    ]
 
 
 def add_folder(session: Session, organization_id: int, parent_id: int, name: str, height: int) -> NodeRow:
@@ -368,7 +430,21 @@ def _add_node(
     version_id: int | None = None,
     height: int = 0,
 ) -> int:
-    values = {
+    values = _node_values(organization_id, parent_id, name, uid, modified_at, version_id=version_id, height=height)
+    return _key_of(session.execute(_ADD_NODE, values))
+
+
+def _node_values(
+    organization_id: int,
+    parent_id: int,
+    name: str,
+    uid: str,
+    modified_at: dt.datetime,
+    *,
+    version_id: int | None = None,
+    height: int = 0,
+) -> dict[str, object]:
+    return {
         "uid": uid,
         "organization_id": organization_id,
         "parent_id": parent_id,
@@ -377,7 +453,6 @@ def _add_node(
         "modified_at": modified_at,
         "height": height,
     }
-    return _key_of(session.execute(_ADD_NODE, values))
 
 
 def _key_of(inserted: Any) -> int:

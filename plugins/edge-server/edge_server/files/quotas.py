@@ -204,6 +204,21 @@ def require_room(session: Session, organization_id: int, size: int, limits: Limi
     _require(room(session, organization_id, limits), size, max(0, size - replaced), replaced)
 
 
+def room_after(now: Room, size: int, replaced: int) -> Room:
+    """What an organization holds once content is stored, which seems to fit.
+
+    Args:
+        now: what it holds.
+        size: bytes of the content.
+        replaced: bytes of the file that it takes the place of.
+
+    Raises:
+        Refusal: it does not fit.
+    """
+    _require(now, size, max(0, size - replaced), replaced)
+    return dataclasses.replace(now, used=now.used + size - replaced, deleted=now.deleted + replaced)
+
+
 def reserve(session: Session, upload: Upload, size: int, limits: Limits) -> None:
     """Reserve bytes more for an upload.
 

@@ -7,8 +7,14 @@ import datetime as dt
 import flask
 
 from edge_files.wire import (
+    BATCH_TYPE,
+    MAX_BATCH_CONTENT,
+    MAX_MANIFEST,
     SMALL_CONTENT,
     AddressQuery,
+    BatchAnswer,
+    BatchManifest,
+    BatchQuery,
     ContentQuery,
     Copy,
     DeleteQuery,
@@ -27,7 +33,7 @@ from edge_files.wire import (
 from edge_server.base import pages
 from edge_server.base.problems import bad_entry
 from edge_server.data.store import Store
-from edge_server.files import commits, listing, paths, quotas, sending, tree
+from edge_server.files import batches, commits, listing, paths, quotas, sending, tree
 from edge_server.files.housekeeping import TASK, Housekeeping
 from edge_server.files.models import Version
 from edge_server.files.queries import NewVersion
@@ -37,7 +43,7 @@ from edge_server.files.tree import Tree
 from edge_server.web import bodies
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import MEMBER
-from edge_server.web.routes import BINARY_BODY, Routes
+from edge_server.web.routes import BINARY_BODY, BINARY_SCHEMA, Routes
 
 MAKING_ROOM = 10.0
 """Seconds that whoever deletes something waits at most for room on a full disk."""
@@ -150,6 +156,32 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
                 store.remove(key)
             raise
         return context.answer(tree.entry(node), status=201)
+
+    @routes.operation("files.put_batch", "POST", "/batch", who=MEMBER, max_json=MAX_MANIFEST)
+    @routes.manifest(BatchManifest.schema(), media_type=BATCH_TYPE, content=MAX_BATCH_CONTENT)
+    @routes.response(200, BatchAnswer.schema())
+    @routes.doc(description="The body is the manifest in one line, a line feed, and the content of its files.")
+    def put_batch(manifest: BatchManifest, org: str) -> flask.Response:
+        """Store small files, each of which is taken or refused by itself."""
+        return batches.put(context, store, names, limits, manifest)
+
+    @routes.operation(
+        "files.read_batch",
+        "POST",
+        "/batch/read",
+        who=MEMBER,
+        max_json=MAX_MANIFEST,
+        reads=True,
+        repeatable=True,
+    )
+    @routes.arguments(BatchQuery.schema())
+    @routes.response(200, BINARY_SCHEMA, content_type=BATCH_TYPE)
+    @routes.doc(
+        description="The answer is a line of JSON (`BatchReading`), and the content of the files it says so of."
+    )
+    def read_batch(query: BatchQuery, org: str) -> flask.Response:
+        """Send the content of small files."""
+        return batches.read(context, store, query)
 
     @routes.operation("files.content", "GET", "/content", who=MEMBER)
     @routes.arguments(ContentQuery.schema(), location="query")

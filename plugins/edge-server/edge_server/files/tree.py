@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -246,14 +246,21 @@ def content(session: Session, organization_id: int, segments: Segments, version:
         Refusal: it cannot be found, or the path is a folder's.
     """
     if version is not None:
-        older = queries.version_of_uid(session, version)
-        if older is None or older.organization_id != organization_id or not is_readable(older):
+        older = readable(queries.version_of_uid(session, version), organization_id)
+        if older is None:
             raise not_found(f"that version of {show(segments)} cannot be found any more; read the newest one")
         return older
     newest = get(session, organization_id, segments).content(organization_id)
     if newest is None:
         raise bad_entry(f"{show(segments)} is a folder and has no content; list it instead")
     return newest
+
+
+def readable(version: queries.VersionRow | None, organization_id: int) -> queries.VersionRow | None:
+    """A version, if it is one of the organization's that can be read; else None."""
+    if version is None or version.organization_id != organization_id or not is_readable(version):
+        return None
+    return version
 
 
 def is_readable(version: queries.VersionRow) -> bool:
@@ -331,6 +338,13 @@ def versions(session: Session, organization_id: int, segments: Segments) -> Sele
     return select(Version).join(ids, Version.id == ids.c.id).options(joinedload(Version.creator))
 
 
+class Put(NamedTuple):
+    """Stored content, and the path that it goes to."""
+
+    segments: Segments
+    content: NewVersion
+
+
 class Tree:
     """What changes the tree: each change in the transaction of who makes it, and the names that search finds with it.
 
@@ -389,6 +403,27 @@ class Tree:
         stores = upload is None and content.size > 0
         quotas.count_within(session, organization_id, change, self._limits, stores=stores, upload=upload)
         return node
+
+    def put_many(
+        self, session: Session, organization_id: int, puts: Sequence[Put], *, overwrite: bool
+    ) -> list[queries.NodeRow | Refusal]:
+        """Do for each of several what `put` does; one that is refused stops no other.
+
+        Args:
+            session: a transaction that writes.
+            organization_id: whose files they are.
+            puts: what is stored, and where; no path is that of another, or leads through it.
+            overwrite: whether files may be replaced.
+
+        Returns:
+            for each the file, or why it was refused.
+        """
+        quotas.lock(session, organization_id)
+        try:
+            with session.begin_nested():
+                return self._put_together(session, organization_id, puts, overwrite=overwrite)
+        except Refusal:  # the quota does not take all of them
+            return [self._put_apart(session, organization_id, put, overwrite=overwrite) for put in puts]
 
     def copy(
         self,
@@ -538,10 +573,82 @@ class Tree:
             self._files.add(session, organization_id, node.uid, node.name)
             return node, Change(used=content.size)
         _check_replaceable(walk.node, segments, overwrite)
+        return self._replace(session, organization_id, walk.node, segments, content)
+
+    def _put_apart(
+        self, session: Session, organization_id: int, put: Put, *, overwrite: bool
+    ) -> queries.NodeRow | Refusal:
+        try:
+            with session.begin_nested():
+                return self.put(session, organization_id, put.segments, put.content, overwrite=overwrite)
+        except Refusal as refusal:
+            return refusal
+
+    def _put_together(
+        self, session: Session, organization_id: int, puts: Sequence[Put], *, overwrite: bool
+    ) -> list[queries.NodeRow | Refusal]:
+        """Put several files with few statements for all of them.
+
+        Raises:
+            Refusal: the quota does not take all of them.
+        """
+        outcomes: list[queries.NodeRow | Refusal | None] = [None] * len(puts)
+        new: dict[int, queries.NewFile] = {}
+        replaced: dict[int, queries.NodeRow] = {}
+        by_folder: dict[Segments, list[int]] = {}
+        for at, put in enumerate(puts):
+            by_folder.setdefault(put.segments[:-1], []).append(at)
+        for folder, places in by_folder.items():
+            walk = queries.walk(session, organization_id, folder)
+            names = [puts[at].segments[-1] for at in places]
+            there = {} if walk.node is None else queries.named(session, organization_id, walk.node.id, names)
+            taken: list[int] = []
+            for at, name in zip(places, names, strict=True):
+                try:
+                    _require_folders(walk, puts[at].segments)
+                    if name in there:
+                        _check_replaceable(there[name], puts[at].segments, overwrite)
+                except Refusal as refusal:
+                    outcomes[at] = refusal
+                else:
+                    taken.append(at)
+            if not taken:
+                continue
+            parent_id = self._make_parents(session, organization_id, walk, puts[taken[0]].segments)
+            for at in taken:
+                segments, content = puts[at]
+                if segments[-1] in there:
+                    replaced[at] = there[segments[-1]]
+                else:
+                    new[at] = queries.NewFile(parent_id, segments[-1], content)
+        used = deleted = 0
+        if new:
+            nodes = queries.add_files(session, organization_id, list(new.values()))
+            self._files.add_all(session, organization_id, {node.uid: node.name for node in nodes})
+            outcomes_of_new = dict(zip(new, nodes, strict=True))
+            for at, node in outcomes_of_new.items():
+                outcomes[at] = node
+                used += puts[at].content.size
+        for at, before in replaced.items():
+            outcomes[at], change = self._replace(session, organization_id, before, *puts[at])
+            used, deleted = used + change.used, deleted + change.deleted
+        stores = any(puts[at].content.size for at in (*new, *replaced))
+        quotas.count_within(session, organization_id, Change(used, deleted), self._limits, stores=stores)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _replace(
+        self,
+        session: Session,
+        organization_id: int,
+        node: queries.NodeRow,
+        segments: Segments,
+        content: NewVersion,
+    ) -> tuple[queries.NodeRow, Change]:
+        """Give a file another version; gives the file, and what is to be counted."""
         # First what comes, which may share the content of what goes.
-        node = queries.replace_content(session, organization_id, walk.node, content)
-        gone = _end_version(session, organization_id, walk.node, segments)
-        return node, Change(content.size + gone.used, gone.deleted)
+        after = queries.replace_content(session, organization_id, node, content)
+        gone = _end_version(session, organization_id, node, segments)
+        return after, Change(content.size + gone.used, gone.deleted)
 
     def _put_shared(
         self,

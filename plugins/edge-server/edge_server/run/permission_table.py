@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from edge_server.identity import token_scopes
 from edge_server.run import kept_page
-from edge_server.web.permissions import EVERYWHERE, FOR_EVERY_TOKEN, PEOPLE, READING, Rule, namespaces_of, rules_of
+from edge_server.web.permissions import (
+    EVERYWHERE,
+    FOR_EVERY_TOKEN,
+    PEOPLE,
+    READING,
+    Rule,
+    namespaces_of,
+    reading_of,
+    rules_of,
+)
 
 _HEAD = """# Permissions
 
@@ -35,7 +44,7 @@ def text(*, plugins: bool = False) -> str:
         plugins: whether to show what the installed plugins add as well.
     """
     built = kept_page.application(plugins=plugins)
-    table, namespaces = rules_of(built), namespaces_of(built)
+    table, namespaces, reading = rules_of(built), namespaces_of(built), reading_of(built)
     addresses = {
         built.view_functions[route.endpoint].operation_id: (  # type: ignore[union-attr]
             next(method for method in route.methods or () if method not in ("HEAD", "OPTIONS")),
@@ -51,7 +60,7 @@ def text(*, plugins: bool = False) -> str:
             "| operation | method | address | scope |\n| --- | --- | --- | --- |\n",
             *(
                 f"| `{operation}` | {addresses[operation][0]} | `{addresses[operation][1]}` "
-                f"| {_scope(operation, addresses[operation][0], namespaces)} |\n"
+                f"| {_scope(operation, namespaces, operation in reading or addresses[operation][0] in READING)} |\n"
                 for operation in operations
             ),
         ]
@@ -59,10 +68,10 @@ def text(*, plugins: bool = False) -> str:
     return _HEAD.format(everywhere=everywhere) + "".join(lines)
 
 
-def _scope(operation: str, method: str, namespaces: dict[str, str]) -> str:
+def _scope(operation: str, namespaces: dict[str, str], reads: bool) -> str:
     if operation not in namespaces or operation in FOR_EVERY_TOKEN:
         return "-"
-    return f"`{namespaces[operation]}{token_scopes.READING if method in READING else ''}`"
+    return f"`{namespaces[operation]}{token_scopes.READING if reads else ''}`"
 
 
 main = kept_page.command("edge_server.run.permission_table", "Write the rules in force to PATH.", text)

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import flask
 from werkzeug.exceptions import ClientDisconnected
@@ -17,6 +17,9 @@ from edge_server.web import counting, permissions, snapshot, transfers
 
 DRAINED = 1 << 20
 """Bytes of a refused body that are read all the same, if its sender is known."""
+
+FIRST_BLOCK = 64 << 10
+"""Bytes that are read at once of a body that begins with a line of JSON, until that has come."""
 
 LARGEST_JSON = 64 << 10
 """Bytes of the body of an operation that states no other limit."""
@@ -44,33 +47,138 @@ def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
     expected = {name: digest for name, digest in digests.items() if digest is not None}
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
     snapshot.end()
-    try:
-        with transfers.of(_sender()):
-            while block := request.stream.read(min(BLOCK, limit + 1 - size)):
-                size += len(block)
-                if size > limit:
-                    raise too_large(too_long)
-                for hashed in hashes.values():
-                    hashed.update(block)
-                yield block
-    except TimeoutError:
-        raise _stalled() from None
-    except OSError:
-        # What servers raise when the sender goes away in the middle.
-        size = -1
+    with transfers.of(_sender()):
+        while block := _read(min(BLOCK, limit + 1 - size)):
+            size += len(block)
+            if size > limit:
+                raise too_large(too_long)
+            for hashed in hashes.values():
+                hashed.update(block)
+            yield block
     if size < (length or 0):
-        raise bad_entry("the body ended before its stated length; send it again")
+        raise _ended()
     for name, digest in expected.items():
         if hashes[name].hexdigest() != digest:
             raise checksum_mismatch(f"the {name.upper()} of the body is not the one stated; send it again")
 
 
+def begin_manifest(media_type: str, content: int) -> None:
+    """Take the body of the request at hand for a line of JSON with content after it.
+
+    Args:
+        media_type: what such a body is called.
+        content: most bytes after the line.
+
+    Raises:
+        Refusal: the body is called otherwise, or longer.
+    """
+    if flask.request.mimetype != media_type:
+        raise Refusal(
+            415, "unsupported_media_type", f"send a line of JSON and then content, with Content-Type: {media_type}"
+        )
+    flask.g.manifest = manifest = _Manifest(permissions.body_limit_at_hand() + content)
+    if (flask.request.content_length or 0) > manifest.most:
+        raise _too_much(manifest.most)
+
+
+def has_manifest() -> bool:
+    """Whether the body of the request at hand is a line of JSON with content after it."""
+    return "manifest" in flask.g
+
+
+def contents(sizes: Sequence[int]) -> Iterator[bytes]:
+    """What comes after the line of JSON, cut into pieces; a transfer of the caller's while it is read.
+
+    Args:
+        sizes: bytes of each piece.
+
+    Raises:
+        Refusal: the body is shorter or longer, or comes too slowly; or too many others come.
+    """
+    manifest: _Manifest = flask.g.manifest
+    total = len(manifest.line()) + 1 + sum(sizes)
+    length = flask.request.content_length
+    if length is not None and length != total:
+        raise bad_entry(f"the body has {length} bytes, and {total} by its first line; send what the line says")
+    snapshot.end()
+    with transfers.of(_sender()):
+        for size in sizes:
+            yield manifest.take(size)
+        if length is None and manifest.take(1, at_end=True):
+            raise bad_entry(f"the body has more than {total} bytes, which its first line says; send no more")
+
+
+class _Manifest:
+    """A body that is a line of JSON with content after it.
+
+    Args:
+        most: bytes of all of it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._line: bytes | None = None
+        self._ahead = bytearray()
+
+    def line(self) -> bytes:
+        """The line, without its end; it can be asked for again.
+
+        Raises:
+            Refusal: it has more bytes than the operation takes, the body has none, or it stopped coming.
+        """
+        if self._line is None:
+            limit = permissions.body_limit_at_hand()
+            end = -1
+            with transfers.of(_sender()):
+                while end < 0:
+                    searched = len(self._ahead)
+                    if searched > limit:
+                        raise too_large(f"the first line of the body has more than {limit} bytes; send fewer files")
+                    block = _read(FIRST_BLOCK)
+                    if not block:
+                        raise bad_entry(
+                            "the body has no line of JSON; send one that ends with a line feed, then content"
+                        )
+                    self._ahead += block
+                    end = self._ahead.find(b"\n", searched)
+            if end > limit:
+                raise too_large(f"the first line of the body has more than {limit} bytes; send fewer files")
+            self._line = bytes(self._ahead[:end])
+            del self._ahead[: end + 1]
+        return self._line
+
+    def take(self, size: int, *, at_end: bool = False) -> bytes:
+        """The next bytes.
+
+        Args:
+            size: how many.
+            at_end: whether the body may end before.
+
+        Raises:
+            Refusal: it ended before, or stopped coming.
+        """
+        while len(self._ahead) < size:
+            block = _read(BLOCK)
+            if not block:
+                if at_end:
+                    break
+                raise _ended()
+            self._ahead += block
+        piece = bytes(self._ahead[:size])
+        del self._ahead[:size]
+        return piece
+
+
 def whole() -> bytes:
-    """The body of a request that is JSON; it can be asked for again.
+    """The body of a request that is JSON, or the JSON that stands before content; it can be asked for again.
 
     Raises:
         Refusal: it has more bytes than its operation takes (`Routes.operation`), or stopped coming.
     """
+    if has_manifest():
+        snapshot.end()
+        manifest: _Manifest = flask.g.manifest
+        return manifest.line()
     request = flask.request
     limit = permissions.body_limit_at_hand()
     if (request.content_length or 0) > limit:
@@ -97,8 +205,28 @@ def drain(response: flask.Response) -> flask.Response:
     """
     body = transfers.arriving()
     if body is not None and (permissions.caller_at_hand() is not None or counting.is_charged()):
-        body.discard(DRAINED)
+        body.discard(max(DRAINED, flask.g.manifest.most) if has_manifest() else DRAINED)
     return response
+
+
+def _read(size: int) -> bytes:
+    """Up to so many bytes of the body; none at its end.
+
+    Raises:
+        Refusal: it stopped coming, or its sender has gone away in the middle.
+    """
+    try:
+        block: bytes = flask.request.stream.read(size)
+    except TimeoutError:
+        raise _stalled() from None
+    except OSError:
+        # What servers raise when the sender goes away in the middle.
+        raise _ended() from None
+    return block
+
+
+def _ended() -> Refusal:
+    return bad_entry("the body ended before its stated length; send it again")
 
 
 def _sender() -> int:

@@ -85,7 +85,7 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
                 "content": {"application/problem+json": _PROBLEM},
             }
             body = operation.get("requestBody", {})
-            if any(kind.endswith("json") for kind in body.get("content", ())):
+            if any("$ref" in about.get("schema", {}) for about in body.get("content", {}).values()):
                 body["x-max-bytes"] = limits[operation["operationId"]]
             if rules[operation["operationId"]] is not ANYONE:
                 operation["security"] = [{"token": []}]

@@ -113,6 +113,7 @@ class Operation(Protocol):
     namespace: str
     max_json: int
     repeatable: bool
+    reads: bool
 
 
 def caller() -> Caller:
@@ -212,6 +213,16 @@ def repeatable_of(app: flask.Flask) -> set[str]:
     return {view.operation_id for view in operations if view.repeatable}
 
 
+def reading_of(app: flask.Flask) -> set[str]:
+    """The ids of the operations of `app` that change nothing although they are sent by POST."""
+    operations = [_operation(app, endpoint) for endpoint in app.view_functions]
+    return {view.operation_id for view in operations if view.reads}
+
+
+def _reads(operation: Operation, method: str) -> bool:
+    return operation.reads or method in READING
+
+
 def _operation(app: flask.Flask, endpoint: str) -> Operation:
     return cast(Operation, app.view_functions[endpoint])
 
@@ -284,7 +295,7 @@ def _require_scopes(operation: Operation) -> None:
     if scopes == UNLIMITED or operation.operation_id in FOR_EVERY_TOKEN:
         return
     namespace = getattr(operation, "namespace", "")
-    lacking = scopes.lacking(namespace, writes=flask.request.method not in READING)
+    lacking = scopes.lacking(namespace, writes=not _reads(operation, flask.request.method))
     if lacking is None and operation.who in OF_AN_ORGANIZATION:
         lacking = scopes.lacking_organization((flask.request.view_args or {})["org"])
     elif lacking is None and scopes.organizations is not None and namespace not in EVERYWHERE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import typing
@@ -68,7 +69,7 @@ class _StrictParser(FlaskParser):
         return values
 
     def load_json(self, req: flask.Request, schema: marshmallow.Schema) -> Any:
-        if not core.is_json(req.mimetype):
+        if not core.is_json(req.mimetype) and not bodies.has_manifest():
             raise Refusal(
                 415, "unsupported_media_type", "send the body as JSON, with the header Content-Type: application/json"
             )
@@ -127,6 +128,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         who: Rule | str,
         secret_answer: bool = False,
         repeatable: bool = False,
+        reads: bool = False,
         limit: Limit | None = None,
         max_json: int = bodies.LARGEST_JSON,
     ) -> Callable[[_View], _View]:
@@ -142,6 +144,8 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
             secret_answer: it answers with a secret or a signature, so the answer is never kept.
             repeatable: a POST that has one effect and one answer however often it is sent, without
                 an ``Idempotency-Key``.
+            reads: a POST that changes nothing, as what it asks for is too long for an address: a token that may
+                only read may send it.
             limit: how often a user may ask for it, if that is limited.
             max_json: bytes of the largest JSON body it takes; what is sent to it is in memory whole.
 
@@ -158,6 +162,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
             documented.who = Rule(who)
             documented.secret_answer = secret_answer
             documented.repeatable = repeatable
+            documented.reads = reads
             documented.limit = limit
             documented.max_json = max_json
             # An endpoint's name cannot hold a dot.
@@ -178,6 +183,27 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
     def merge_patch(self, record: type[Record]) -> Callable[[_View], _View]:
         """Decorator: the view's first argument is a merge patch of such a record, for `changes.patched`."""
         return self.arguments(record.patch_schema(), content_type=updates.MERGE_PATCH)
+
+    def manifest(self, schema: marshmallow.Schema, *, media_type: str, content: int) -> Callable[[_View], _View]:
+        """Decorator: the view's first argument is a line of JSON, which content comes after (`bodies.contents`).
+
+        Args:
+            schema: loads the line.
+            media_type: what such a body is called.
+            content: most bytes after the line.
+        """
+
+        def decorate(view: _View) -> _View:
+            loaded = self.arguments(schema, content_type=media_type)(view)
+
+            @functools.wraps(loaded)
+            def begun(*args: Any, **kwargs: Any) -> Any:
+                bodies.begin_manifest(media_type, content)
+                return loaded(*args, **kwargs)
+
+            return typing.cast(_View, begun)
+
+        return decorate
 
     def content(self, *, redirects: bool) -> Callable[[_View], _View]:
         """Decorator: the view answers with content, whole or a range of it.
