@@ -110,7 +110,7 @@ def fill(
                 "key": secrets.token_hex(20),
                 "organization_id": organization,
                 "size": SIZE,
-                "sha256": "0" * 64,
+                "digest": "0" * 64,
                 # No two at the same moment, over a day.
                 "created_at": now + dt.timedelta(microseconds=n * 86_000),
                 "created_by": user,

@@ -47,6 +47,8 @@ class Entry(NamedTuple):
     kind: str = "file"
     version: str | None = None
     modified_at: dt.datetime = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    digest: str | None = None
+    part_size: int | None = None
 
     @property
     def size(self) -> int:

@@ -33,7 +33,7 @@ class Folder(edge_vfs.Folder[File]):
             name: name or path of a file, which may be deleted.
 
         Returns:
-            versions, each with its id (`version`), `size` in bytes, `sha256`, `modified_at` (UTC, when it was
+            versions, each with its id (`version`), `size` in bytes, `digest`, `sha256`, `modified_at` (UTC, when it was
             stored), `created_by` (user name of who stored it; None if that user has left) and `kept_until`
             (UTC; None for the newest one).
 

@@ -43,6 +43,15 @@ _SOURCE_MTIME = (
     "an integer of 64 bits; null if that is not known."
 )
 
+_SHA256 = "Hexadecimal SHA-256 of all of the content, where the server has computed it; null for content in parts."
+_DIGEST = (
+    "Hexadecimal digest of the content: its SHA-256, or where it has parts of `part_size` bytes, the SHA-256 over the "
+    "binary SHA-256s of the parts in their order."
+)
+_PART_SIZE = (
+    "Bytes of each part but the last that `digest` is made over; null if it is the SHA-256 of all of the content."
+)
+
 
 def _source_mtime_ns() -> Any:
     return field(default=None, minimum=MIN_NS, maximum=MAX_NS, doc=_SOURCE_MTIME)
@@ -56,8 +65,10 @@ class Entry(Record):
     uid: str = field(doc="Universally unique id; it stays when the entry is moved or renamed.")
     modified_at: dt.datetime = field(doc="UTC. Of a file: when its newest version became visible.")
     size: int | None = field(default=None, doc="Bytes; null for a folder.")
-    sha256: str | None = field(default=None, doc="Hexadecimal SHA-256 of the content; null for a folder.")
+    sha256: str | None = field(default=None, doc=_SHA256)
     version: str | None = field(default=None, doc="Id of the newest version; null for a folder.")
+    digest: str | None = field(default=None, doc=_DIGEST)
+    part_size: int | None = field(default=None, doc=_PART_SIZE)
     source_mtime_ns: int | None = _source_mtime_ns()
     path: str | None = field(
         default=None,
@@ -108,6 +119,30 @@ class ContentQuery(Record):
     version: str | None = field(default=None, doc="Id of a version; null for the newest one.")
 
 
+class DigestQuery(Record):
+    """Asks for the digests of the parts of a file's content."""
+
+    path: str
+    version: str | None = field(default=None, doc="Id of a version; null for the newest one.")
+    limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before.")
+
+
+class PartDigest(Record):
+    """The digest of a part of a file's content."""
+
+    n: int = field(doc="Number of the part, from 1.")
+    size: int = field(doc="Bytes.")
+    sha256: str = field(doc="Hexadecimal SHA-256 of the part.")
+
+
+class DigestPage(Record):
+    """One page of the digests of parts, in their order; there are none of content that was stored in one piece."""
+
+    items: list[PartDigest]
+    next: str | None = field(default=None, doc="Cursor of the next page; null on the last one.")
+
+
 class PutQuery(Record):
     """Where small content goes."""
 
@@ -151,8 +186,10 @@ class FileVersion(Record):
 
     version: str = field(doc="Id of the version.")
     size: int = field(doc="Bytes.")
-    sha256: str = field(doc="Hexadecimal SHA-256 of the content.")
     modified_at: dt.datetime = field(doc="UTC. When it became visible.")
+    sha256: str | None = field(default=None, doc=_SHA256)
+    digest: str | None = field(default=None, doc=_DIGEST)
+    part_size: int | None = field(default=None, doc=_PART_SIZE)
     source_mtime_ns: int | None = _source_mtime_ns()
     created_by: str | None = field(
         default=None, doc="User name of who stored it; null if that user has left the server."
@@ -239,7 +276,7 @@ class BatchPiece(Record):
     )
     version: str | None = field(default=None, doc="Id of the version.")
     size: int | None = field(default=None, doc="Bytes.")
-    sha256: str | None = field(default=None, doc="Hexadecimal SHA-256 of the content.")
+    sha256: str | None = field(default=None, doc=_SHA256)
     source_mtime_ns: int | None = _source_mtime_ns()
 
 
@@ -299,6 +336,10 @@ class Upload(Record):
     expires_at: dt.datetime = field(doc="UTC; parts of an upload not completed by then are dropped.")
     size: int | None = None
     parts: list[HeldPart] = field(default_factory=list, doc="The parts held so far, by number.")
+    signed_digest: str | None = field(
+        default=None,
+        doc='Digest that must be stated of each part to have its address, "sha256" or "md5"; null if none must be.',
+    )
 
 
 class OpenUploadQuery(Record):
@@ -367,7 +408,19 @@ class SignedParts(Record):
 
 
 class CompleteUpload(Record):
-    """Makes an upload the file's newest version. Sending it twice is the same as once."""
+    """Makes an upload the file's newest version. Sending it twice is the same as once.
 
-    sha256: str = field(pattern=DIGEST, doc="Hexadecimal SHA-256 of the whole content.")
+    It states `digest` and the SHA-256 of each part, as clients do that hash each part once, or only `sha256`.
+    """
+
     parts: list[HeldPart] = field(max_length=MAX_PARTS)
+    digest: str | None = field(
+        default=None,
+        pattern=DIGEST,
+        doc="Hexadecimal SHA-256 of a single part, else the SHA-256 over the binary SHA-256s of the parts in order.",
+    )
+    sha256: str | None = field(
+        default=None,
+        pattern=DIGEST,
+        doc="Hexadecimal SHA-256 of all of the content; of several parts it is kept and not compared.",
+    )

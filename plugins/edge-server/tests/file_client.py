@@ -5,18 +5,18 @@ When the server is killed, one call may be unanswered: that one may have had its
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable, Iterator
 
 import requests
 
 from edge_files.wire import PART_SIZE
+from edge_vfs import digests
 
 from .wire import Api
 
 State = dict[str, str]
-"""SHA-256 by path, of files below the client's folder."""
+"""Digest by path, of files below the client's folder."""
 
 
 class Cut(Exception):
@@ -162,7 +162,7 @@ class FileClient:
         kept = self._send(lambda: api.files("GET", "/versions", params={"path": path})).json()["items"]
         version = self._chance.choice(kept)
         body = {"path": path, "version": version["version"]}
-        self._call(self.sure | {path: version["sha256"]}, lambda: api.files("POST", "/restore", json=body))
+        self._call(self.sure | {path: version["digest"]}, lambda: api.files("POST", "/restore", json=body))
 
     def _some_path(self) -> str:
         if self.sure and self._chance.random() < 0.4:
@@ -181,9 +181,11 @@ class FileClient:
                 content = api.get(path)
                 if content.status_code == 307:
                     content = api.http.get(requests.compat.urljoin(content.url, content.headers["Location"]))
-                assert _digest(content.content) == entry["sha256"], path
-                yield path, entry["sha256"]
+                assert _digest(content.content) == entry["digest"], path
+                yield path, entry["digest"]
 
 
 def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    content_hash = digests.Hash(PART_SIZE)
+    content_hash.update(content)
+    return content_hash.hexdigest()

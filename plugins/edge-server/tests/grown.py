@@ -75,7 +75,7 @@ def grow(
                     "key": secrets.token_hex(20),
                     "organization_id": organization_id,
                     "size": SIZE,
-                    "sha256": "0" * 64,
+                    "digest": "0" * 64,
                     "created_at": created_at,
                     "created_by": user,
                 }

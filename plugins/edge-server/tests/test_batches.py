@@ -322,8 +322,8 @@ def test_what_does_not_fit_is_left_out_and_what_fits_is_sent(edge_server: EdgeSe
 def test_damaged_content_is_left_out(edge_server: EdgeServer, api: Api) -> None:
     api.batch([("a", b"123"), ("b", b"456"), ("c", b"789")])
     with edge_server.database.read() as session:
-        columns = sa.select(Version.sha256, Version.key)
-        keys = {row.sha256: row.key for row in session.execute(columns)}
+        columns = sa.select(Version.digest, Version.key)
+        keys = {row.digest: row.key for row in session.execute(columns)}
     first, second = (keys[hashlib.sha256(content).hexdigest()] for content in (b"123", b"456"))
     (edge_server.data / "content" / first[:2] / first).write_bytes(b"12")
     (edge_server.data / "content" / second[:2] / second).unlink()

@@ -101,7 +101,7 @@ def store(database: Database, size: int, created_at: dt.datetime, removed_at: dt
             key=secrets.token_hex(20),
             organization_id=organization,
             size=size,
-            sha256="0" * 64,
+            digest="0" * 64,
             created_at=created_at,
             removed_at=removed_at,
             created_by=user,

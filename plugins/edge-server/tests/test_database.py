@@ -24,9 +24,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 import edge_server.data.migrations
 from edge_server.data import database, ownership
 from edge_server.data.database import SERVER, Database, NotMigrated
-from edge_server.data.declarative import Base
+from edge_server.data.declarative import Base, HexBytes
 from edge_server.data.migration import KEPT_BACKUPS, History, back_up, migrate, own_history
-from edge_server.files import tree
+from edge_server.files import queries, tree
 from edge_server.files.models import Node, Version
 from edge_server.identity import directory
 from edge_server.identity.models import Organization
@@ -396,7 +396,7 @@ def test_a_filled_database_keeps_every_row_and_learns_what_goes_with_whom(empty:
     assert rules(empty) == {
         str(key.parent): key.ondelete
         for table in Base.metadata.sorted_tables
-        if table.name != "audit_lines"  # of a later revision
+        if table.name not in ("audit_lines", "part_digests")  # of a later revision
         for key in table.foreign_keys
         if key.column.table.name in ownership.OWNERS
     }
@@ -586,7 +586,7 @@ def test_versions_take_half_the_bytes_and_keep_their_text(engine: Database) -> N
         stored = connection.execute(sa.text('SELECT uid, file_uid, "key", sha256 FROM versions ORDER BY id')).all()
         lengths = [[None if value is None else len(value) for value in row] for row in stored]
         assert lengths == [[16, 16, 20, 32], [16, None, 20, 32]]
-        columns = (Version.uid, Version.file_uid, Version.key, Version.sha256)
+        columns = (Version.uid, Version.file_uid, Version.key, sa.literal_column("sha256", HexBytes()))
         assert connection.execute(sa.select(*columns).order_by(Version.id)).all() == [
             (UID.format(1), UID.format(1), KEY.format(1), DIGEST),
             (UID.format(7), None, KEY.format(1), DIGEST),
@@ -603,6 +603,30 @@ def test_versions_take_half_the_bytes_and_keep_their_text(engine: Database) -> N
     with pytest.raises(sa.exc.IntegrityError), engine.write_connection() as connection:
         connection.execute(sa.update(Version).where(Version.id == 7).values(uid=UID.format(1)))
     move(engine, "0020")
+    assert contents(engine) == before
+
+
+def test_what_was_stored_before_keeps_its_sha256_as_its_digest(engine: Database) -> None:
+    move(engine, "0020")
+    fill(engine)
+    move(engine, "0024")
+    with engine.write_connection() as connection:
+        versions = sa.table("versions", sa.column("sha256", HexBytes()))
+        connection.execute(versions.update().values(sha256=DIGEST))
+    before = contents(engine)
+    move(engine, "0025")
+    with engine.read() as session:
+        version = session.scalars(sa.select(Version)).one()
+        assert (version.digest, version.part_size) == (DIGEST, None)
+        organization_id = version.organization_id
+    move(engine, "0024")
+    assert contents(engine) == before
+    # Of content in parts an older server knows what its uploader stated of all of it.
+    move(engine, "0025")
+    with engine.write(SERVER) as session:
+        session.execute(sa.update(Version).values(digest="0" * 64, part_size=1))
+        queries.add_part_digests(session, organization_id, version.key, [bytes(32)], DIGEST)
+    move(engine, "0024")
     assert contents(engine) == before
 
 

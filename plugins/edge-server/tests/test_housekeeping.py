@@ -19,6 +19,7 @@ import requests
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
+from edge_files.wire import PART_SIZE
 from edge_server.base import clock
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.declarative import new_uid
@@ -26,7 +27,7 @@ from edge_server.data.migration import migrate, own_history
 from edge_server.data.store import FolderStore
 from edge_server.files import fsck, housekeeping, quotas, tree
 from edge_server.files.housekeeping import Housekeeping
-from edge_server.files.models import Node, Upload, Version
+from edge_server.files.models import Node, PartDigests, Upload, Version
 from edge_server.files.quotas import Limits
 from edge_server.identity import directory
 from edge_server.identity.models import Organization
@@ -335,6 +336,41 @@ def test_fsck_tells_missing_and_damaged_content_by_path_and_version(own: Api, fo
     assert f"version {old}" not in run_fsck(folder).output
 
 
+def test_fsck_tells_the_damaged_parts(own: Api, folder: Path, database: Database) -> None:
+    content = bytes(PART_SIZE) + b"\1" * PART_SIZE + b"end"
+    assert own.upload("a.bin", content).status_code == 200
+    own.files("POST", "/copy", json={"path": "a.bin", "new_path": "copy.bin"})
+    assert run_fsck(folder, "--deep").exit_code == 0
+    with database.read() as session:
+        versions = session.scalars(sa.select(Version).order_by(Version.id)).all()
+    stored = folder / "content" / versions[0].key[:2] / versions[0].key
+    stored.write_bytes(bytes(PART_SIZE) + b"\1" * (PART_SIZE - 1) + b"\0" + b"End")
+    what = (
+        f"its content is damaged in part 2 (bytes {PART_SIZE} to {2 * PART_SIZE - 1}), "
+        f"part 3 (bytes {2 * PART_SIZE} to {2 * PART_SIZE + 2}), which have another SHA-256"
+    )
+    done = run_fsck(folder, "--deep")
+    assert done.exit_code == 1
+    assert done.output.splitlines()[:2] == [
+        f"default: '{path}', version {version.uid}: {what}"
+        for path, version in zip(("a.bin", "copy.bin"), versions, strict=True)
+    ]
+
+
+def test_digests_of_parts_go_with_the_last_version_of_their_content(
+    own: Api, database: Database, cleaner: Housekeeping
+) -> None:
+    own.upload("a.bin", bytes(PART_SIZE + 1))
+    own.files("POST", "/copy", json={"path": "a.bin", "new_path": "copy.bin"})
+    kept = sa.select(sa.func.count()).select_from(PartDigests)
+    for path, left in (("a.bin", 1), ("copy.bin", 0)):
+        own.files("DELETE", "/entry", params={"path": path})
+        age(database, 25)
+        cleaner.run()
+        with database.read() as session:
+            assert session.scalar(kept) == left
+
+
 def test_fsck_counts_anew_what_was_counted_wrongly(own: Api, folder: Path, database: Database) -> None:
     own.put("a", b"12345")
     with database.write(SERVER) as session:
@@ -376,7 +412,7 @@ def fill(database: Database, parent: int, count: int, *, prefix: str = "file") -
         session.execute(
             sa.insert(Version),
             [
-                {"id": n, "key": f"{n:040}", "organization_id": 1, "size": 1, "sha256": "", "created_by": 1}
+                {"id": n, "key": f"{n:040}", "organization_id": 1, "size": 1, "digest": "", "created_by": 1}
                 for n in range(first, first + count)
             ],
         )

@@ -326,7 +326,7 @@ def test_what_a_request_under_way_still_stores_goes_as_well(
                 assert user is not None
                 key = store.new_key()
                 store.write(key, [b"late"])
-                session.add(Version(key=key, organization_id=gone, size=4, sha256="0" * 64, created_by=user.id))
+                session.add(Version(key=key, organization_id=gone, size=4, digest="0" * 64, created_by=user.id))
         return remove_row(self, to_organizations, organization_id)
 
     monkeypatch.setattr(Removals, "_remove_row", slow)

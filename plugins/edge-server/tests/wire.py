@@ -10,6 +10,7 @@ from typing import Any
 import requests
 
 from edge_server.testing.local_server import EdgeServer
+from edge_vfs import digests
 
 
 @dataclasses.dataclass
@@ -79,7 +80,19 @@ class Api:
         assert answer.status_code == 200, answer.text
         return {"n": n, "size": len(content), "etag": answer.headers["ETag"]}
 
+    def complete_by_digest(self, upload: str, pieces: list[bytes], **more: Any) -> requests.Response:
+        """Complete an upload whose parts are held, as clients do that hash each part once."""
+        sha256s = [hashlib.sha256(piece) for piece in pieces]
+        parts = [
+            {"n": n, "size": len(piece), "etag": f'"{sha256.hexdigest()}"', "sha256": sha256.hexdigest()}
+            for n, (piece, sha256) in enumerate(zip(pieces, sha256s, strict=True), 1)
+        ]
+        digest = digests.of_parts([sha256.digest() for sha256 in sha256s] or [hashlib.sha256().digest()])
+        body = {"digest": digest, "parts": parts, **more}
+        return self.files("POST", f"/uploads/{upload}/complete", json=body)
+
     def complete(self, upload: str, parts: list[dict[str, Any]], content: bytes) -> requests.Response:
+        """Complete an upload as older clients do, which state the SHA-256 of all of it."""
         body = {"sha256": hashlib.sha256(content).hexdigest(), "parts": parts}
         return self.files("POST", f"/uploads/{upload}/complete", json=body)
 

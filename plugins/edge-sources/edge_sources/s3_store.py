@@ -86,6 +86,8 @@ class Entry(NamedTuple):
     sha256: str | None = None
     version: str | None = None
     source_mtime_ns: int | None = None
+    digest: str | None = None
+    part_size: int | None = None
 
 
 class BucketStore:

@@ -157,8 +157,7 @@ def expected(stat: Stat) -> tuple[str | None, int | None]:
     Returns:
         the digest in hexadecimal, None if the store does not know it; and bytes, None if it is made over no parts.
     """
-    digest = getattr(stat, "digest", None)
-    return (stat.sha256, None) if digest is None else (digest, getattr(stat, "part_size", None))
+    return (stat.sha256, None) if stat.digest is None else (stat.digest, stat.part_size)
 
 
 def part_digests(reader: Reader, stat: Stat) -> Sequence[bytes]:

@@ -23,6 +23,9 @@ class Stat(Protocol):
         size: bytes; None for a folder.
         sha256: hexadecimal SHA-256 of a file's content, or None if the store does not know it.
         version: id of the content's version, or None if the store keeps none.
+        digest: of a file's content, hexadecimal, or None if the store does not know it: see `edge_vfs.digests`.
+        part_size: bytes of each part but the last that `digest` is made over; None if it is the SHA-256 of all of the
+            content.
     """
 
     @property
@@ -37,6 +40,10 @@ class Stat(Protocol):
     def sha256(self) -> str | None: ...
     @property
     def version(self) -> str | None: ...
+    @property
+    def digest(self) -> str | None: ...
+    @property
+    def part_size(self) -> int | None: ...
 
 
 class Stream(Protocol):

@@ -16,6 +16,8 @@ class Stat(NamedTuple):
     kind: str = "file"
     version: str | None = "v1"
     modified_at: dt.datetime = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    digest: str | None = None
+    part_size: int | None = None
 
 
 class Stream:

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from edge_core.errors import BadResponse, ChecksumError, ConnectionFailed
-from edge_vfs import File
+from edge_vfs import File, digests
 
 from .stores import Reader, Stat, Store, Stream
 
@@ -218,6 +218,21 @@ def test_a_flipped_bit_is_never_handed_out_as_whole(block: int) -> None:
     file = opened(Store(damaged), content)
     with pytest.raises(ChecksumError, match=r"a\.bin arrived, but is not what was uploaded"):
         while file.read(block):
+            pass
+
+
+@pytest.mark.parametrize("block", [-1, 1, 70_001])
+@pytest.mark.parametrize("part_size", [1000, 35_000, 70_000, 70_001])
+def test_content_in_parts_is_checked_against_its_digest(block: int, part_size: int) -> None:
+    content = CONTENT[:70_001]
+    content_hash = digests.Hash(part_size)
+    content_hash.update(content)
+    stat = {"sha256": None, "digest": content_hash.hexdigest(), "part_size": part_size}
+    file = opened(Store(content), content, **stat)
+    assert b"".join(iter(lambda: file.read(block), b"")) == content
+    damaged = opened(Store(content[:-1] + b"?"), content, **stat)
+    with pytest.raises(ChecksumError, match=r"a\.bin arrived, but is not what was uploaded"):
+        while damaged.read(block):
             pass
 
 

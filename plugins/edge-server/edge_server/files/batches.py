@@ -200,7 +200,7 @@ def read(context: OwnContext, store: Store, query: BatchQuery) -> flask.Response
                 state="left_out" if content is None else "sent",
                 version=version.uid,
                 size=version.size,
-                sha256=version.sha256,
+                sha256=version.digest if version.part_size is None else None,
                 source_mtime_ns=version.source_mtime_ns,
             )
         )

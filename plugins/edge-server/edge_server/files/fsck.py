@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -23,14 +22,18 @@ from sqlalchemy.orm import Session
 from edge_server.base import clock
 from edge_server.data.database import SERVER, Database
 from edge_server.data.store import FolderStore, MissingContent
-from edge_server.files import paths, tree
+from edge_server.files import paths, queries, tree
 from edge_server.files.models import Node, Upload, Version
 from edge_server.identity.models import Organization
 from edge_server.web.stored_content import StoredContent
+from edge_vfs import digests
 from edge_vfs.progress import Tracker
 
 GRACE = dt.timedelta(hours=1)
 """How old content without a row must be. A request that has written it commits its row within a minute."""
+
+SPANS = 20
+"""Damaged parts of a version that a report names at most."""
 
 _PAGE = 1000
 
@@ -118,7 +121,7 @@ def check(
         database: the server's.
         store: the server's.
         stored: the columns of keys of content that subsystems have.
-        deep: also read all content and compare its SHA-256, and have the database check itself.
+        deep: also read all content once and compare its digest, and have the database check itself.
         tracker: counts the content that is read.
     """
     tracker = tracker or Tracker("check", "", progress=False)
@@ -245,7 +248,7 @@ def _check_content(database: Database, store: FolderStore, report: Report, track
         report.versions += len(versions)
         for version in versions:
             if version.key != after[0]:
-                stored = _read(store, version, tracker) if deep else _look(store, version.key)
+                stored = _read(database, store, version, tracker) if deep else _look(store, version.key)
             after = (version.key, version.id)
             what = stored if isinstance(stored, str) else _difference(stored, version)
             if what is not None:
@@ -262,10 +265,11 @@ def _readable() -> ColumnElement[bool]:
 
 
 class _Stored(NamedTuple):
-    """What is under a key: bytes, and their SHA-256 if they were read."""
+    """What is under a key: bytes, and if they were read their digest and the parts that are damaged."""
 
     size: int
-    sha256: str | None
+    digest: str | None = None
+    damaged: Sequence[int] = ()
 
 
 def _look(store: FolderStore, key: str) -> _Stored | str:
@@ -274,12 +278,12 @@ def _look(store: FolderStore, key: str) -> _Stored | str:
         size = store.size(key)
     except OSError as error:
         return _unreadable(error)
-    return _MISSING if size is None else _Stored(size, None)
+    return _MISSING if size is None else _Stored(size)
 
 
-def _read(store: FolderStore, version: Version, tracker: Tracker) -> _Stored | str:
+def _read(database: Database, store: FolderStore, version: Version, tracker: Tracker) -> _Stored | str:
     """What is under a version's key, read whole, or why that cannot be told."""
-    digest = hashlib.sha256()
+    content_hash = digests.Hash(version.part_size)
     with tracker.file(version.key, version.size) as counted:
         stored = _look(store, version.key)
         if isinstance(stored, str):
@@ -287,13 +291,19 @@ def _read(store: FolderStore, version: Version, tracker: Tracker) -> _Stored | s
         try:
             with contextlib.closing(store.open(version.key)) as content:
                 for block in content:
-                    digest.update(block)
+                    content_hash.update(block)
                     counted.add(len(block))
         except MissingContent:
             return _MISSING
         except OSError as error:
             return _unreadable(error)
-    return _Stored(stored.size, digest.hexdigest())
+    digest = content_hash.hexdigest()
+    if digest == version.digest or version.part_size is None:
+        return _Stored(stored.size, digest)
+    with database.read() as session:
+        expected = queries.part_digests(session, version.key)
+    damaged = [n for n, (is_, was) in enumerate(zip(content_hash.parts(), expected, strict=False), 1) if is_ != was]
+    return _Stored(stored.size, digest, damaged)
 
 
 def _unreadable(error: OSError) -> str:
@@ -304,9 +314,18 @@ def _difference(stored: _Stored, version: Version) -> str | None:
     """What is wrong with a version's content."""
     if stored.size != version.size:
         return f"its content has {stored.size} bytes instead of {version.size}"
-    if stored.sha256 not in (None, version.sha256):
+    if stored.digest in (None, version.digest):
+        return None
+    if not stored.damaged or version.part_size is None:
         return "its content is damaged, it has another SHA-256"
-    return None
+    spans = [_span(n, version.size, version.part_size) for n in stored.damaged[:SPANS]]
+    more = f" and {len(stored.damaged) - SPANS} parts more" if len(stored.damaged) > SPANS else ""
+    return f"its content is damaged in {', '.join(spans)}{more}, which have another SHA-256"
+
+
+def _span(n: int, size: int, part_size: int) -> str:
+    """Where a part is, in words."""
+    return f"part {n} (bytes {(n - 1) * part_size} to {min(n * part_size, size) - 1})"
 
 
 def _damages(session: Session, wrong: list[tuple[Version, str]]) -> Iterator[Damage]:

@@ -19,7 +19,7 @@ from edge_server.base.problems import is_full, log
 from edge_server.data import budgets
 from edge_server.data.reserve import Reserve
 from edge_server.data.store import FolderStore
-from edge_server.files import quotas, tree
+from edge_server.files import queries, quotas, tree
 from edge_server.files.models import Version
 from edge_server.files.tree import Tree
 from edge_server.files.uploads import Uploads
@@ -211,6 +211,7 @@ class Housekeeping:
             )
             # Content counts until the last of its versions is collected.
             left = {other.key for other in sharing if other.id not in collected}
+            queries.remove_part_digests(session, contents.keys() - left)
             for key, (owner, size) in contents.items():
                 if key not in left:
                     quotas.count(session, owner, deleted=-size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import BigInteger
 
@@ -63,7 +63,9 @@ class Version(Base):
     key: Mapped[str] = mapped_column(HexBytes, index=True)
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     size: Mapped[int] = mapped_column(BigInteger)
-    sha256: Mapped[str] = mapped_column(HexBytes)
+    # The SHA-256 of all of the content; where it has parts of `part_size` bytes, that over their SHA-256s.
+    digest: Mapped[str] = mapped_column(HexBytes)
+    part_size: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
     removed_at: Mapped[dt.datetime | None]
     collected_at: Mapped[dt.datetime | None]
@@ -77,6 +79,21 @@ class Version(Base):
     removed_name: Mapped[str | None] = mapped_column(ByteOrdered)
 
     creator: Mapped[User] = relationship()
+
+
+class PartDigests(Base):
+    """The SHA-256s of the parts of content that has several, by its key; the row goes with the last version of the key.
+
+    In a table of its own, since no list of files reads them.
+    """
+
+    __tablename__ = "part_digests"
+
+    key: Mapped[str] = mapped_column(HexBytes, primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
+    digests: Mapped[bytes] = mapped_column(LargeBinary)  # 32 bytes a part, in order
+    # Of all of the content, as its uploader stated it; nobody has compared it.
+    uploader_sha256: Mapped[str | None] = mapped_column(HexBytes)
 
 
 class Node(Base):

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from edge_files.wire import MAX_PARTS
 from edge_server.base import clock
 from edge_server.data.declarative import new_uid
 from edge_server.files import models
 from edge_server.files.models import IS_FOLDER
+from edge_vfs import digests
 
 LINKS = 30
 """Segments of a path that one statement follows; SQLite joins at most 64 tables (https://sqlite.org/limits.html)."""
@@ -39,7 +41,8 @@ class NodeRow(NamedTuple):
         modified_at: when the newest version became visible; of a folder, when it was made.
         version: the newest version's uid.
         size: bytes.
-        sha256: of the content, hexadecimal.
+        digest: of the content, hexadecimal.
+        part_size: bytes of the parts that the digest is made over; None if it is the SHA-256 of all of the content.
         source_mtime_ns: when the uploaded local file was last modified.
         key: what its content is stored under; None in a list.
     """
@@ -52,7 +55,8 @@ class NodeRow(NamedTuple):
     modified_at: dt.datetime
     version: str | None = None
     size: int | None = None
-    sha256: str | None = None
+    digest: str | None = None
+    part_size: int | None = None
     source_mtime_ns: int | None = None
     key: str | None = None
 
@@ -60,9 +64,16 @@ class NodeRow(NamedTuple):
         """The newest version of a file of an organization; None of a folder."""
         if self.version_id is None or self.version is None or self.key is None:
             return None
-        assert self.size is not None and self.sha256 is not None  # noqa: S101, PT018  # as a version has them
+        assert self.size is not None and self.digest is not None  # noqa: S101, PT018  # as a version has them
         return VersionRow(
-            self.version_id, self.version, self.key, organization_id, self.size, self.sha256, self.source_mtime_ns
+            self.version_id,
+            self.version,
+            self.key,
+            organization_id,
+            self.size,
+            self.digest,
+            self.part_size,
+            self.source_mtime_ns,
         )
 
 
@@ -74,7 +85,8 @@ class VersionRow(NamedTuple):
     key: str
     organization_id: int
     size: int
-    sha256: str
+    digest: str
+    part_size: int | None
     source_mtime_ns: int | None
     removed_at: dt.datetime | None = None
     collected_at: dt.datetime | None = None
@@ -85,10 +97,11 @@ class NewVersion(NamedTuple):
 
     key: str
     size: int
-    sha256: str
+    digest: str
     created_at: dt.datetime
     created_by: int
     source_mtime_ns: int | None = None
+    part_size: int | None = None
 
 
 class Step(NamedTuple):
@@ -122,7 +135,8 @@ def _node_columns(nodes: Any) -> list[Any]:
         sa.func.coalesce(_VERSIONS.c.created_at, nodes.c.modified_at).label("modified_at"),
         _VERSIONS.c.uid.label("version"),
         _VERSIONS.c.size,
-        _VERSIONS.c.sha256,
+        _VERSIONS.c.digest,
+        _VERSIONS.c.part_size,
         _VERSIONS.c.source_mtime_ns,
     ]
 
@@ -328,6 +342,47 @@ def versions_of_uids(session: Session, uids: Sequence[str]) -> dict[str, Version
     return {version.uid: version for version in (VersionRow(*row) for row in rows)}
 
 
+_DIGESTS: Any = models.PartDigests.__table__
+_DIGESTS_OF: Any = sa.select(
+    # Positions in bytes count from 1.
+    sa.func.substr(_DIGESTS.c.digests, sa.bindparam("at"), sa.bindparam("length"), type_=sa.LargeBinary())
+).where(_DIGESTS.c.key == sa.bindparam("key"))
+
+
+def part_digests(session: Session, key: str, *, after: int = 0, limit: int = MAX_PARTS) -> list[bytes]:
+    """The SHA-256s of the parts of content, in order; none where they are not kept.
+
+    Args:
+        session: a transaction.
+        key: what the content is stored under.
+        after: number of the part before the first one to tell.
+        limit: how many at most.
+    """
+    values = {"key": key, "at": after * digests.SIZE + 1, "length": limit * digests.SIZE}
+    joined: bytes = session.scalar(_DIGESTS_OF, values) or b""
+    return [joined[at : at + digests.SIZE] for at in range(0, len(joined), digests.SIZE)]
+
+
+def add_part_digests(
+    session: Session, organization_id: int, key: str, parts: Sequence[bytes], uploader_sha256: str | None
+) -> None:
+    """Keep the SHA-256s of the parts of content, and that of all of it as its uploader states it."""
+    values = {"key": key, "organization_id": organization_id, "digests": b"".join(parts)}
+    session.execute(sa.insert(_DIGESTS), {**values, "uploader_sha256": uploader_sha256})
+
+
+def uploader_sha256(session: Session, key: str) -> str | None:
+    """The SHA-256 of all of some content in parts, as its uploader stated it; None if that is not known."""
+    sha256: str | None = session.scalar(sa.select(_DIGESTS.c.uploader_sha256).where(_DIGESTS.c.key == key))
+    return sha256
+
+
+def remove_part_digests(session: Session, keys: Collection[str]) -> None:
+    """Forget the SHA-256s of the parts of content that is gone."""
+    if keys:
+        session.execute(sa.delete(_DIGESTS).where(_DIGESTS.c.key.in_(keys)))
+
+
 _IS_NEWEST: Any = (
     sa.select(_VERSIONS.c.id).where(_VERSIONS.c.key == sa.bindparam("key"), _VERSIONS.c.removed_at.is_(None)).limit(1)
 )
@@ -470,7 +525,8 @@ def _file(node_id: int, uid: str, name: str, version_id: int, version_uid: str, 
         content.created_at,
         version_uid,
         content.size,
-        content.sha256,
+        content.digest,
+        content.part_size,
         content.source_mtime_ns,
         content.key,
     )

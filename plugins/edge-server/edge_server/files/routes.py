@@ -18,6 +18,8 @@ from edge_files.wire import (
     ContentQuery,
     Copy,
     DeleteQuery,
+    DigestPage,
+    DigestQuery,
     Entry,
     EntryPage,
     EntryQuery,
@@ -145,7 +147,7 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
                 content = NewVersion(
                     key=key,
                     size=written.size,
-                    sha256=written.sha256,
+                    digest=written.sha256,
                     created_at=context.now(),
                     created_by=context.caller().id,
                     source_mtime_ns=query.source_mtime_ns,
@@ -196,6 +198,19 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         address, _ = content_address(context, version, _filename(segments), dt.timedelta(minutes=15))
         # Relative, to this address: right behind any prefix, whether or not a proxy tells us of it.
         return flask.Response(status=307, headers={"Location": f"../../../{address.removeprefix('v1/')}"})
+
+    @routes.operation("files.digests", "GET", "/digests", who=MEMBER)
+    @routes.arguments(DigestQuery.schema(), location="query")
+    @routes.response(200, DigestPage.schema())
+    def list_digests(query: DigestQuery, org: str) -> flask.Response:
+        """List the digests of the parts of a file's content, in their order."""
+        segments = tree.parse(query.path)
+        after = 0 if query.cursor is None else pages.key_of(query.cursor, int)
+        with context.read() as session:
+            version = tree.content(session, context.member().organization_id, segments, query.version)
+            parts = tree.part_digests(session, version, after=after, limit=query.limit + 1)
+        page, following = pages.cut(parts, lambda part: part.n, query)
+        return context.answer(DigestPage(items=list(page), next=following))
 
     @routes.operation("files.sign", "GET", "/download-url", who=MEMBER)
     @routes.arguments(AddressQuery.schema(), location="query")

@@ -32,7 +32,7 @@ def answer(store: Store, version: VersionRow, filename: str | None = None) -> fl
     Raises:
         Refusal: the range lies beyond the content.
     """
-    etag = f'"{version.sha256}"'
+    etag = f'"{version.digest}"'
     headers = {
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-transform",

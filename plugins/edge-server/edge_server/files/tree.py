@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased, joinedload
 
-from edge_files.wire import Entry, FileVersion
+from edge_files.wire import Entry, FileVersion, PartDigest
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
 from edge_server.files import paths, queries, quotas
@@ -77,7 +77,9 @@ def entry(node: queries.NodeRow, path: str | None = None) -> Entry:
         uid=node.uid,
         modified_at=node.modified_at,
         size=node.size,
-        sha256=node.sha256,
+        sha256=node.digest if node.part_size is None else None,
+        digest=node.digest,
+        part_size=node.part_size,
         version=node.version,
         source_mtime_ns=node.source_mtime_ns,
         path=path,
@@ -92,7 +94,9 @@ def file_entry(name: str, uid: str, version: Version) -> Entry:
         uid=uid,
         modified_at=version.created_at,
         size=version.size,
-        sha256=version.sha256,
+        sha256=version.digest if version.part_size is None else None,
+        digest=version.digest,
+        part_size=version.part_size,
         version=version.uid,
         source_mtime_ns=version.source_mtime_ns,
     )
@@ -109,7 +113,9 @@ def file_version(version: Version, removed_at: dt.datetime | None = None) -> Fil
     return FileVersion(
         version=version.uid,
         size=version.size,
-        sha256=version.sha256,
+        sha256=version.digest if version.part_size is None else None,
+        digest=version.digest,
+        part_size=version.part_size,
         modified_at=version.created_at,
         source_mtime_ns=version.source_mtime_ns,
         created_by=version.creator.user_name if version.creator.removed_at is None else None,
@@ -261,6 +267,25 @@ def readable(version: queries.VersionRow | None, organization_id: int) -> querie
     if version is None or version.organization_id != organization_id or not is_readable(version):
         return None
     return version
+
+
+def part_digests(session: Session, version: queries.VersionRow, *, after: int, limit: int) -> list[PartDigest]:
+    """The digests of the parts of a version's content as they go out; none where they are not kept.
+
+    Args:
+        session: a transaction.
+        version: the version.
+        after: number of the part before the first one to tell.
+        limit: how many at most.
+    """
+    part_size = version.part_size
+    if part_size is None or after * part_size >= version.size:
+        return []
+    parts = queries.part_digests(session, version.key, after=after, limit=limit)
+    return [
+        PartDigest(n=n, size=min(part_size, version.size - (n - 1) * part_size), sha256=sha256.hex())
+        for n, sha256 in enumerate(parts, after + 1)
+    ]
 
 
 def is_readable(version: queries.VersionRow) -> bool:
@@ -670,7 +695,15 @@ class Tree:
         if source.collected_at is not None:
             raise not_found("this version is no longer kept; choose another one")
         undeleted = 0 if queries.is_newest(session, source.key) else source.size
-        content = NewVersion(source.key, source.size, source.sha256, clock.now(), user_id, source.source_mtime_ns)
+        content = NewVersion(
+            source.key,
+            source.size,
+            source.digest,
+            clock.now(),
+            user_id,
+            source.source_mtime_ns,
+            source.part_size,
+        )
         node, change = self._put(session, organization_id, segments, content, overwrite=overwrite)
         change = Change(change.used, change.deleted - undeleted)
         quotas.count_within(session, organization_id, change, self._limits, stores=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Delete, Select, delete, func, select, update
 from sqlalchemy.orm import Session, joinedload
@@ -19,8 +20,8 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, conflict, not_found, too_large
 from edge_server.data import upload_locks
 from edge_server.data.declarative import new_uid
-from edge_server.data.store import FolderStore, Written, WrongContent
-from edge_server.files import commits, paths, quotas, tree
+from edge_server.data.store import FolderStore, Written
+from edge_server.files import commits, paths, queries, quotas, tree
 from edge_server.files.models import Upload, UploadPart, UploadSpace, Version
 from edge_server.files.queries import NewVersion
 from edge_server.files.quotas import Limits
@@ -28,6 +29,7 @@ from edge_server.files.tree import Tree
 from edge_server.identity.models import Membership
 from edge_server.web import transfers
 from edge_server.web.context import OwnContext
+from edge_vfs import digests
 
 LIFETIME = dt.timedelta(days=7)
 
@@ -50,6 +52,22 @@ QUIET = dt.timedelta(minutes=1)
 """How long an upload has had no part that makes way for another of the same user to the same path."""
 
 _Answer = TypeVar("_Answer")
+
+
+class _Whole(NamedTuple):
+    """The content that an upload becomes.
+
+    Attributes:
+        size: bytes.
+        digest: hexadecimal.
+        part_size: bytes of the parts that the digest is made over; None if there is one part, or none.
+        parts: the binary SHA-256s of the parts.
+    """
+
+    size: int
+    digest: str
+    part_size: int | None
+    parts: list[bytes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -296,12 +314,13 @@ class Uploads:
         Args:
             organization_id: whose upload it is.
             uid: the upload.
-            completion: its parts and SHA-256 as the sender knows them.
+            completion: its parts and digest as the sender knows them.
             answer: called with the file inside the transaction; what it gives is returned.
 
         Raises:
             Refusal: parts are missing or differ from those of `completion`, or the path cannot take a file.
         """
+        _check_completion(completion)
         deadline = time.monotonic() + HOLD_WAIT
         while True:
             try:
@@ -311,7 +330,7 @@ class Uploads:
                 with self.context.read() as session:
                     upload = _find(session, uid, organization_id)
                     if upload.version is not None:
-                        return answer(_completed(upload, upload.version, completion))
+                        return answer(_completed(session, upload, upload.version, completion))
                 if time.monotonic() > deadline:
                     raise _busy() from None
                 time.sleep(0.05)
@@ -322,15 +341,11 @@ class Uploads:
         with self.context.read() as session:
             upload = _find(session, uid, organization_id)
             if upload.version is not None:
-                return answer(_completed(upload, upload.version, completion))
-            expected = Written(_total(upload, upload.parts, completion), completion.sha256)
+                return answer(_completed(session, upload, upload.version, completion))
+            whole = _whole(upload, upload.parts, completion)
             key = upload.key
         try:
-            self.store.check_upload(uid, expected)
-        except WrongContent:
-            raise checksum_mismatch(
-                "the parts together are not the content that was stated; send those that differ again"
-            ) from None
+            self.store.cut_upload(uid, whole.size)
         except FileNotFoundError:
             raise _gone() from None  # aborted just now
         published = False
@@ -339,16 +354,19 @@ class Uploads:
                 upload = _open(session, uid, organization_id)
                 content = NewVersion(
                     key=key,
-                    size=expected.size,
-                    sha256=expected.sha256,
+                    size=whole.size,
+                    digest=whole.digest,
                     created_at=clock.now(),
                     created_by=upload.created_by,
                     source_mtime_ns=upload.source_mtime_ns,
+                    part_size=whole.part_size,
                 )
                 segments = tuple(upload.path.split("/"))
                 node = self.names.put(
                     session, organization_id, segments, content, overwrite=upload.overwrite, upload=upload
                 )
+                if whole.part_size is not None:
+                    queries.add_part_digests(session, organization_id, key, whole.parts, completion.sha256)
                 upload.version_id = node.version_id
                 upload.node_uid = node.uid
                 session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id))
@@ -356,7 +374,7 @@ class Uploads:
                 session.flush()
                 published = True
                 self.store.publish(uid, key)
-                return answer(tree.entry(node))
+                return answer(_confirmed(tree.entry(node), completion))
         except BaseException as error:
             if published and not commits.may_be_committed(self.context, key, error):
                 self.store.take_back(uid, key)
@@ -557,8 +575,8 @@ def _check_part_size(upload: Upload, n: int, size: int | None) -> None:
         raise bad_entry(f"part {n} of this upload must have {must} bytes, and this one has {size}")
 
 
-def _total(upload: Upload, held: list[UploadPart], completion: CompleteUpload) -> int:
-    """Bytes of the whole upload, if the parts held are those of `completion` and none is missing."""
+def _whole(upload: Upload, held: list[UploadPart], completion: CompleteUpload) -> _Whole:
+    """What an upload becomes, if the parts held are those of `completion` and none is missing."""
     parts = sorted(completion.parts, key=lambda part: part.n)
     if [part.n for part in parts] != list(range(1, len(parts) + 1)):
         raise bad_entry("parts: name each part once, from 1 without gaps")
@@ -578,11 +596,36 @@ def _total(upload: Upload, held: list[UploadPart], completion: CompleteUpload) -
     total = sum(part.size for part in parts)
     if upload.size is not None and total != upload.size:
         raise conflict(f"{total} of {upload.size} bytes have arrived; send the rest and complete again")
-    return total
+    sha256s = [bytes.fromhex(part.sha256) for part in held] or [hashlib.sha256().digest()]
+    digest = digests.of_parts(sha256s)
+    part_size = upload.part_size if len(sha256s) > 1 else None
+    wrong_whole = part_size is None and completion.sha256 not in (None, digest)
+    if wrong_whole or completion.digest not in (None, digest):
+        raise checksum_mismatch("the parts together are not the content that was stated; send those that differ again")
+    return _Whole(total, digest, part_size, sha256s)
 
 
-def _completed(upload: Upload, version: Version, completion: CompleteUpload) -> Entry:
-    if completion.sha256 != version.sha256:
+def _check_completion(completion: CompleteUpload) -> None:
+    """See that a completion tells what the content is to be."""
+    if completion.digest is None and completion.sha256 is None:
+        raise bad_entry("digest: state the digest of the content, or its sha256")
+    if completion.digest is not None and any(part.sha256 is None for part in completion.parts):
+        raise bad_entry("parts: state the sha256 of each part, as the digest is made of them")
+
+
+def _completed(session: Session, upload: Upload, version: Version, completion: CompleteUpload) -> Entry:
+    """A file whose upload is completed already, if it is what this completion states."""
+    known: str | None = version.digest
+    if completion.digest is None and version.part_size is not None:  # not known any more once the content is gone
+        known = queries.uploader_sha256(session, version.key)
+    if known not in (None, completion.digest or completion.sha256):
         raise conflict("this upload is completed with other content; start a new one to change the file")
     name = upload.path.rpartition("/")[2]
-    return tree.file_entry(name, upload.node_uid or "", version)
+    return _confirmed(tree.file_entry(name, upload.node_uid or "", version), completion)
+
+
+def _confirmed(entry: Entry, completion: CompleteUpload) -> Entry:
+    """A file as its completion is answered: older clients state only a SHA-256 of all of it, and look for that."""
+    if completion.digest is None:
+        entry.sha256 = completion.sha256
+    return entry

@@ -195,6 +195,8 @@ class _Written(NamedTuple):
     modified_at: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     sha256: str | None = None
     version: str | None = None
+    digest: str | None = None
+    part_size: int | None = None
 
 
 class _Spooled:
