@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 import pathlib
 import posixpath
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar, cast
 
 import click
 
@@ -21,7 +22,7 @@ from edge_files.file import File
 from edge_files.store import COMMAND_PREFIX as REMOTE
 from edge_files.store import OrganizationStore
 from edge_files.wire import Entry, FileVersion
-from edge_vfs import local_names, patterns
+from edge_vfs import listing, local_names, patterns
 from edge_vfs.advice import worded
 from edge_vfs.progress import FileTracker, Progress, Tracker
 
@@ -520,7 +521,7 @@ def _matching(store: OrganizationStore, name: str) -> list[tuple[str, Entry]]:
     except NotFound:
         if not _WILDCARD.search(name):
             raise
-    matches = list(patterns.matching(name, store.children))
+    matches = list(patterns.matching(name, store.children, functools.partial(_descendants, store)))
     if not matches:
         raise click.ClickException(f"nothing in the organization matches {name!r}; check it with: edge files ls")
     return matches
@@ -539,9 +540,12 @@ def _below(store: OrganizationStore, top: str, entry: Entry) -> Iterator[tuple[s
     if entry.kind == "file":
         yield top, entry
         return
-    prefix = f"{top}/" if top else ""
-    for path, entry in patterns.matching("**", lambda path: store.children((prefix + path).removesuffix("/"))):
-        yield prefix + path, entry
+    for path, below in _descendants(store, top):
+        yield listing.joined(top, path), below
+
+
+def _descendants(store: OrganizationStore, path: str, prefix: str = "") -> Iterator[tuple[str, Entry]]:
+    return cast("Iterator[tuple[str, Entry]]", listing.descendants(store, path, prefix))
 
 
 def _local_folder(target: str, name: str) -> pathlib.Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urljoin
 
@@ -36,7 +38,7 @@ from edge_files.wire import (
 from edge_vfs import digests
 from edge_vfs.progress import Tracker
 from edge_vfs.source import Part
-from edge_vfs.store import Stat
+from edge_vfs.store import FolderByFolder, Stat
 
 COMMAND_PREFIX = "edge:"
 """What a path in the organization begins with on the command line, where it can be a local one."""
@@ -77,6 +79,25 @@ class OrganizationStore(Namespace):
 
     def children(self, path: str, /, kind: str | None = None) -> Pages[Entry]:
         return self.http.items("/entries", params={"path": path, "kind": kind}, make=Entry.from_answer)
+
+    @property
+    def by_folder(self) -> bool:
+        return True
+
+    def descendants(
+        self, path: str, /, *, prefix: str = "", kind: str | None = None, after: str = ""
+    ) -> Iterator[tuple[str, Entry]]:
+        params = {"path": path, "recursive": True, "prefix": prefix or None, "kind": kind, "after": after or None}
+        try:
+            for entry in self.http.items("/entries", params=params, make=Entry.from_answer):
+                if entry.path is None or entry.path.rpartition("/")[2] != entry.name:
+                    raise BadResponse("the server sent an entry without its path; tell its operator")
+                yield entry.path, entry
+        except BadEntry as error:
+            # A server of before this parameter refuses it, or else the listing of the folder fails alike.
+            if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+                raise
+            raise FolderByFolder from None
 
     def reader(self, path: str, stat: Stat, /) -> Reader:
         return Reader(self.http, path, stat)

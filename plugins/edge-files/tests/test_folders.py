@@ -191,6 +191,49 @@ def test_glob_lists_only_folders_that_can_hold_a_match(tree: Folder, monkeypatch
     assert listed == ["runs/2024", "runs", "runs/2024", ""]
 
 
+def test_all_below_a_folder_is_listed_at_once(
+    tree: Folder, edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = []
+    send = edge_session.http._send_once
+
+    def noting(request: Any, *arguments: Any, **options: Any) -> Any:
+        urls.append(request.url)
+        return send(request, *arguments, **options)
+
+    monkeypatch.setattr(edge_session.http, "_send_once", noting)
+    assert len(list(tree.walk())) == 5
+    assert list(tree.glob("**/*.csv")) == ["top.csv", "runs/.hidden.csv", "runs/2023/a.csv", "runs/2024/a.csv"]
+    assert len(list(tree.glob("runs/2*/**/*.csv"))) == 2
+    assert len(urls) == 3
+    assert "prefix=2" in urls[-1]
+    tree.download_folder("runs", tmp_path / "runs")
+    assert len([url for url in urls if "/entries" in url]) == 4
+
+
+def test_a_server_of_before_lists_folder_by_folder(
+    tree: Folder, edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked = [(folder.path, folders, files) for folder, folders, files in tree.walk()]
+    get = tree._store.http.get  # type: ignore[attr-defined]
+
+    def before(path: str, **options: Any) -> Any:
+        if "recursive" in (options.get("params") or {}):
+            options["params"]["unknown"] = "of a later version"
+        return get(path, **options)
+
+    monkeypatch.setattr(tree._store.http, "get", before)  # type: ignore[attr-defined]
+    assert [(folder.path, folders, files) for folder, folders, files in tree.walk()] == walked
+    assert list(tree.glob("**/*.csv")) == ["top.csv", "runs/.hidden.csv", "runs/2023/a.csv", "runs/2024/a.csv"]
+    assert list(tree.glob("runs/2*/**")) == [
+        "runs/2023/a.csv",
+        "runs/2024/a.csv",
+        "runs/2024/b.txt",
+    ]
+    tree.download_folder("runs", tmp_path / "runs")
+    assert (tmp_path / "runs" / "2024" / "a.csv").exists()
+
+
 @pytest.mark.parametrize("pattern", ["", "a//b", "a**/b", "runs/"])
 def test_an_invalid_pattern_is_refused(tree: Folder, pattern: str) -> None:
     with pytest.raises(BadEntry, match="pattern"):

@@ -204,14 +204,49 @@ class BucketStore:
                 if kind in (None, entry.kind):
                     yield entry
         if empty and path:
-            raise NotFound(
-                f"the folder {s3_keys.named(path)} does not exist in the bucket {self.bucket}; list the folder above it"
-            )
-        if hidden:
-            warn(
-                f"{s3_keys.counted(hidden, more=more)} cannot be shown in a folder, as a name would be empty, . or ..; "
-                "the connection's list_keys lists and open opens any key"
-            )
+            raise self._no_folder(path)
+        _warn_of(hidden, more=more)
+
+    @property
+    def by_folder(self) -> bool:
+        return False  # a store lists keys: a-b and a/x in this order
+
+    def descendants(
+        self, path: str, /, *, prefix: str = "", kind: str | None = None, after: str = ""
+    ) -> Iterator[tuple[str, Entry]]:
+        if path:
+            _check(path)
+        top = f"{path}/" if path else ""
+        empty = True
+        hidden: list[str] = []
+        above: list[str] = []  # the folders of the key before, which have been given
+        for page in self.pages(top + prefix):
+            for key in page.get("Contents", ()):
+                empty = False
+                # An empty object marks the folder and shows by it.
+                place = key["Key"][len(top) :] if key["Size"] else key["Key"][len(top) :].removesuffix("/")
+                if not place and not key["Size"]:
+                    continue
+                is_marker = top + place != key["Key"]
+                *names, last = place.split("/")
+                folders = list(itertools.takewhile(s3_keys.is_name, [*names, last] if is_marker else names))
+                for depth, name in enumerate(folders, 1):
+                    folder = "/".join(folders[:depth])
+                    if folders[:depth] != above[:depth] and folder.startswith(prefix) and kind != "file":
+                        yield folder, Entry(name, "folder")
+                above = folders
+                if not s3_keys.is_path(place):
+                    hidden.append(key["Key"])
+                elif not is_marker and kind != "folder":
+                    yield place, _child(key, key["Key"][: -len(last)])
+        if empty and path and not (prefix and self._any_below(path)):
+            raise self._no_folder(path)
+        _warn_of(hidden)
+
+    def _no_folder(self, path: str) -> NotFound:
+        return NotFound(
+            f"the folder {s3_keys.named(path)} does not exist in the bucket {self.bucket}; list the folder above it"
+        )
 
     def pages(self, prefix: str, **options: Any) -> Iterator[dict[str, Any]]:
         """Iterate over the store's pages of the keys that begin with `prefix`.
@@ -499,6 +534,15 @@ def _note_region(signing: dict[str, str], request: Any, **_: Any) -> None:
     region = request.context.get("signing", {}).get("region")
     if region:
         signing["region"] = region
+
+
+def _warn_of(hidden: Collection[str], *, more: bool = False) -> None:
+    """Warn of keys that a folder cannot show; `more` tells that there are others, which are not counted."""
+    if hidden:
+        warn(
+            f"{s3_keys.counted(hidden, more=more)} cannot be shown in a folder, as a name would be empty, . or ..; "
+            "the connection's list_keys lists and open opens any key"
+        )
 
 
 def _child(key: dict[str, Any], prefix: str) -> Entry:

@@ -151,6 +151,34 @@ def test_a_store_may_expect_signatures_for_another_region(bucket: S3Connection) 
     assert S3Connection.from_dict(bucket.to_dict()).test(60) is ConnectionStatus.VALID_CONNECTION
 
 
+def test_all_below_a_folder_is_listed_by_its_keys(bucket: S3Connection) -> None:
+    put(bucket, "a/b/one.txt", "a/two.txt", "a-b.txt", "c/d/e/three.txt", "ab/four.txt")
+    bucket.root.make_folder("empty/inner")
+    calls: list[str] = []
+    bucket._store.client.meta.events.register("before-call.s3.*", lambda model, **_: calls.append(model.name))
+
+    def below(path: str, **options: Any) -> list[tuple[str, str]]:
+        return sorted((place, entry.kind) for place, entry in bucket._store.descendants(path, **options))
+
+    everything = below("")
+    assert calls == ["ListObjectsV2"]
+    folders = ["a", "a/b", "ab", "c", "c/d", "c/d/e", "empty", "empty/inner"]
+    assert [place for place, kind in everything if kind == "folder"] == folders
+    files = ["a-b.txt", "a/b/one.txt", "a/two.txt", "ab/four.txt", "c/d/e/three.txt"]
+    assert [place for place, kind in everything if kind == "file"] == files
+    assert below("", kind="folder") + below("", kind="file") == [
+        entry for entry in everything if entry[1] == "folder"
+    ] + [entry for entry in everything if entry[1] == "file"]
+    assert below("", prefix="a/") == [("a/b", "folder"), ("a/b/one.txt", "file"), ("a/two.txt", "file")]
+    assert below("c", prefix="d/e") == [("d/e", "folder"), ("d/e/three.txt", "file")]
+    assert below("c", prefix="x") == []
+    with pytest.raises(NotFound):
+        below("nothing")
+    with pytest.raises(NotFound):
+        below("nothing", prefix="x")
+    assert sorted(bucket.root.glob("a/**/*.txt")) == ["a/b/one.txt", "a/two.txt"]
+
+
 def test_the_root_is_a_folder_like_those_of_files(bucket: S3Connection, tmp_path: Path) -> None:
     root = bucket.root
     assert type(root) is S3Folder

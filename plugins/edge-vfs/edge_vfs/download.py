@@ -6,12 +6,11 @@ import contextlib
 import datetime as dt
 import os
 import pathlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from edge_core.errors import BadEntry, ChecksumError, Conflict, NotFound
 from edge_core.replacing import replacing
-from edge_vfs import local_names
+from edge_vfs import listing, local_names
 from edge_vfs.content import Check, Content, expected, part_digests
 from edge_vfs.fetching import HELD, MAX_CONNECTIONS, Fetch, Parts
 from edge_vfs.part_file import BLOCK, PartFile, set_time
@@ -198,11 +197,10 @@ def plan(
     """
     folders: list[pathlib.Path] = []
     files: list[Planned] = []
-    waiting = [(path, top)]
-    while waiting:
-        source, target = waiting.pop()
+    for below, entries in listing.Folders(store, path, at_once=True):
+        source, target = f"{path}/{below}" if below else path, top / below
         names: set[str] = set()
-        for entry in _children(store, source, gone=source != path):
+        for entry in entries:
             if entry.name in names:
                 raise BadEntry(
                     f"in {'/' + source!r}: a file and a folder both have the name {entry.name!r}, and no local folder "
@@ -215,22 +213,12 @@ def plan(
             if entry.kind == "folder":
                 local_names.check_folder(local)
                 folders.append(local)
-                waiting.append((place, local))
             else:
                 check_ordinary(local)
                 files.append(Planned(place, entry, local))
                 tracker.expect(entry.size)
         _check_together(names, source, top if top.is_dir() else top.parent, portable=portable)
     return folders, files
-
-
-def _children(store: FileStore, path: str, *, gone: bool) -> Iterator[Stat]:
-    """Iterate over the entries of a folder, which may be gone by now: none are left then, if `gone` is True."""
-    try:
-        yield from store.children(path)
-    except NotFound:
-        if not gone:
-            raise
 
 
 def _checked(name: str, folder: str, *, portable: bool) -> str:

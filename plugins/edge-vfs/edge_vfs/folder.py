@@ -26,7 +26,7 @@ from typing import (
 )
 
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, EdgeError, NotFound
-from edge_vfs import download, local_names, local_tree, openers, patterns, table
+from edge_vfs import download, listing, local_names, local_tree, openers, patterns, table
 from edge_vfs.advice import advice
 from edge_vfs.fetching import MAX_CONNECTIONS
 from edge_vfs.file import File
@@ -169,7 +169,8 @@ class Folder(Generic[FileT]):
     def walk(self, name: Name | None = None) -> Iterator[tuple[Self, builtins.list[str], builtins.list[str]]]:
         """Walk through a tree from the top, like `pathlib.Path.walk`.
 
-        A folder whose name is removed from the list of folders is skipped. Each folder is listed once.
+        A folder whose name is removed from the list of folders is skipped; other changes of the list have no effect.
+        Where the store can, many folders come with a request.
 
         Args:
             name: name or path of the folder to start at; by default this folder.
@@ -178,23 +179,17 @@ class Folder(Generic[FileT]):
             an iterator over each folder, the names of the folders in it, and the names of its files.
 
         Raises:
-            NotFound: the folder does not exist; folders that are deleted during the walk are skipped.
+            NotFound: the folder does not exist; folders that are deleted during the walk are skipped, or empty.
         """
         start = self if name is None else self / name
-        waiting = [start]
-        while waiting:
-            folder = waiting.pop()
-            folders: builtins.list[str] = []
-            files: builtins.list[str] = []
-            try:
-                for entry in folder.scan():
-                    (folders if entry.kind == "folder" else files).append(entry.name)
-            except NotFound:
-                if folder is start:
-                    raise
-                continue
-            yield folder, folders, files
-            waiting += [folder / subfolder for subfolder in reversed(folders)]
+        below = listing.Folders(self._store, start._path)
+        for path, entries in below:
+            folders = [entry.name for entry in entries if entry.kind == "folder"]
+            files = [entry.name for entry in entries if entry.kind != "folder"]
+            before = tuple(folders)
+            yield type(self)(self._store, listing.joined(start._path, path)), folders, files
+            for left_out in set(before).difference(folders):
+                below.skip(listing.joined(path, left_out))
 
     def glob(self, pattern: str) -> Iterator[str]:
         """Iterate over the paths of the files and folders that match a pattern, relative to this folder.
@@ -207,10 +202,13 @@ class Folder(Generic[FileT]):
         Raises:
             BadEntry: the pattern is not valid.
         """
-        return (path for path, _ in patterns.matching(pattern, self._children))
+        return (path for path, _ in patterns.matching(pattern, self._children, self._descendants))
 
     def _children(self, path: str) -> Iterator[Stat]:
         return iter(self._store.children(self._join(path) if path else self._path))
+
+    def _descendants(self, path: str, prefix: str) -> Iterator[tuple[str, Stat]]:
+        return listing.descendants(self._store, self._join(path) if path else self._path, prefix)
 
     @overload
     def open(self, name: Name, open_with: Literal["file"]) -> FileT: ...
@@ -658,15 +656,14 @@ class Folder(Generic[FileT]):
         Args:
             enters: tells by its name whether a folder is entered.
         """
-        waiting = [""]
-        while waiting:
-            parent = waiting.pop()
-            for entry in self._children(parent):
-                path = f"{parent}/{entry.name}" if parent else entry.name
+        below = listing.Folders(self._store, self._path, at_once=True)
+        for folder, entries in below:
+            for entry in entries:
+                path = listing.joined(folder, entry.name)
                 if entry.kind == "file":
                     yield path, self._file_class(self._store, self._join(path), entry)
-                elif enters(entry.name):
-                    waiting.append(path)
+                elif not enters(entry.name):
+                    below.skip(path)
 
     def _opened(self, name: Name) -> FileT:
         path = self._join(name)

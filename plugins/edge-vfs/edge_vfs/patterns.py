@@ -11,13 +11,20 @@ from edge_vfs.store import Stat
 
 StatT = TypeVar("StatT", bound=Stat)
 
+_SPECIAL = re.compile(r"[*?\[]")
 
-def matching(pattern: str, children: Callable[[str], Iterable[StatT]]) -> Iterator[tuple[str, StatT]]:
+
+def matching(
+    pattern: str,
+    children: Callable[[str], Iterable[StatT]],
+    descendants: Callable[[str, str], Iterable[tuple[str, StatT]]],
+) -> Iterator[tuple[str, StatT]]:
     """Iterate over the paths that match `pattern`, each with its entry; only folders that can hold a match are listed.
 
     Args:
         pattern: relative to the searched folder, with or without a leading ``/``.
         children: returns the entries of a folder, by its path from the searched folder.
+        descendants: returns all that is below a folder, and begins with a name there, with paths from that folder.
 
     Raises:
         BadEntry: the pattern is not valid.
@@ -28,12 +35,24 @@ def matching(pattern: str, children: Callable[[str], Iterable[StatT]]) -> Iterat
             f"the pattern {pattern!r} has an empty segment; leave out doubled slashes and a slash at the end"
         )
     whole = _compiled("/".join(segments))
-    unlimited = "**" in segments
-    deep = segments.index("**") if unlimited else len(segments) - 1
-    # What a folder of each depth must match to hold a match; from the first ** on, all of them may.
-    above = [_compiled("/".join(segments[:depth])) for depth in range(1, deep + 1)]
-    plain = next((n for n, segment in enumerate(segments[:-1]) if re.search(r"[*?\[]", segment)), len(segments) - 1)
-    return _walk("/".join(segments[:plain]), plain, whole, above, children, unlimited=unlimited)
+    plain = next((n for n, segment in enumerate(segments[:-1]) if _SPECIAL.search(segment)), len(segments) - 1)
+    start = "/".join(segments[:plain])
+    if "**" in segments:
+        prefix = _SPECIAL.split(segments[plain], maxsplit=1)[0]
+        return _filtered(start, whole, descendants(start, prefix))
+    # What a folder of each depth must match to hold a match.
+    above = [_compiled("/".join(segments[:depth])) for depth in range(1, len(segments))]
+    return _walk(start, plain, whole, above, children)
+
+
+def _filtered(start: str, whole: re.Pattern[str], below: Iterable[tuple[str, StatT]]) -> Iterator[tuple[str, StatT]]:
+    try:
+        for relative, entry in below:
+            path = f"{start}/{relative}" if start else relative
+            if whole.match(path):
+                yield path, entry
+    except NotFound:
+        pass  # nothing is there to match
 
 
 def _walk(
@@ -42,8 +61,6 @@ def _walk(
     whole: re.Pattern[str],
     above: list[re.Pattern[str]],
     children: Callable[[str], Iterable[StatT]],
-    *,
-    unlimited: bool,
 ) -> Iterator[tuple[str, StatT]]:
     waiting = [(start, depth)]
     while waiting:
@@ -54,7 +71,7 @@ def _walk(
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if whole.match(path):
                     yield path, entry
-                if entry.kind == "folder" and (above[depth].match(path) if depth < len(above) else unlimited):
+                if entry.kind == "folder" and depth < len(above) and above[depth].match(path):
                     subfolders.append((path, depth + 1))
         except NotFound:
             continue  # nothing is there to match

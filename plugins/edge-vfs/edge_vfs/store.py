@@ -109,6 +109,40 @@ class CopyingStore(Protocol):
         ...
 
 
+@runtime_checkable
+class ListingStore(Protocol):
+    """A `FileStore` that lists all that is below a folder without a request for each folder.
+
+    Attributes:
+        by_folder: whether the entries of each folder stand together and before what is in its folders, which follows
+            in the same order. Others list in an order of their own.
+    """
+
+    @property
+    def by_folder(self) -> bool: ...
+
+    def descendants(
+        self, path: str, /, *, prefix: str = "", kind: str | None = None, after: str = ""
+    ) -> Iterable[tuple[str, Stat]]:
+        """Return all that is below a folder, each with its path from the folder.
+
+        Args:
+            path: path of the folder.
+            prefix: only what has a path from the folder, as text, that begins with this.
+            kind: ``"file"`` or ``"folder"`` to return only these.
+            after: path of a folder below; if `by_folder`, begin with what follows all that is in it.
+
+        Raises:
+            NotFound: the folder does not exist.
+            FolderByFolder: it turns out that only single folders can be listed; before the first entry.
+        """
+        ...
+
+
+class FolderByFolder(Exception):
+    """The store can only list single folders, as a server of an older version."""
+
+
 class FileStore(Protocol):
     """A tree of files and folders. One that can copy is a `CopyingStore` as well.
 
