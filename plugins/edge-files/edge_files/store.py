@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urljoin
@@ -26,6 +26,7 @@ from edge_files.wire import (
     MakeFolder,
     Move,
     OpenUpload,
+    PartDigest,
     PartToSign,
     Restore,
     SignedAddress,
@@ -155,6 +156,7 @@ class Reader:
         self._size = stat.size or 0
         self._source_mtime_ns = stat.source_mtime_ns if isinstance(stat, Entry) else None
         self._address: str | None = None
+        self._digests: list[bytes] | None = None
 
     def open(self, start: int, stop: int, /) -> Answer:
         span = range(start, stop)
@@ -176,6 +178,15 @@ class Reader:
 
     def source_mtime_ns(self) -> int | None:
         return self._source_mtime_ns
+
+    def digests(self) -> Sequence[bytes]:
+        if self._digests is None:
+            parts = list(self._http.items("/digests", params=self._params, make=PartDigest.from_answer))
+            try:
+                self._digests = [bytes.fromhex(part.sha256) for part in parts]
+            except ValueError:
+                raise BadResponse("the server sent digests of parts that are none; try again") from None
+        return self._digests
 
     def url(self, expires_in: int, /) -> str:
         query = {**self._params, "expires_in": expires_in}

@@ -12,7 +12,7 @@ from edge_vfs.store import KeepsDigests, Reader, Stat, Stream
 MAX_RECONNECTS = 3
 """Number of times in a row that a broken connection is replaced."""
 
-MAX_PARTS_CHECKED = 1024
+MAX_PARTS_CHECKED = 1000
 """Maximum number of parts whose digests are requested for a file that is read; a download requests any number."""
 
 PROGRESS = 1 << 16

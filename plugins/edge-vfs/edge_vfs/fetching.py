@@ -4,10 +4,11 @@ What a file holds of an interrupted download is checked as well, and kept. Only 
 two processes that download to one file write the same bytes, even if what one of them receives is damaged on its way;
 parts of more than `HELD` bytes are written as they come, as they would take too much memory.
 
-A download begins with one connection. A single one gets all that loopback or a fast network gives, and more of
-them would only take more of the server. Where each connection is limited, by a proxy or by the distance, several are
-faster, up to as many times as there are. So after `WINDOW` seconds a second connection joins, for as long: if both
-bring `GAIN` times what the first alone brought, all others join, and else the second ends.
+A download begins with a single connection, which gets all that loopback or a fast network gives; more of them would
+only take more of the server. Where each connection is limited, by a proxy or by the distance, they are faster, up to as
+many times as there are. A limit shows in that the first connection waits more than it works. Then all others join, and
+stay if together they bring `GAIN` times what it brought alone. Their rate is measured over more than a second, since
+nginx counts the bytes of a limit by whole seconds, and lets a new connection run ahead by as much.
 """
 
 from __future__ import annotations
@@ -30,17 +31,26 @@ MAX_CONNECTIONS = 8
 HELD = 8 << 20
 """Bytes of the largest part that is held in memory until it is checked."""
 
+ROOM = 6 * HELD
+"""Bytes of all parts that are held at once. A connection that waits for room goes on filling the system's buffer."""
+
 SPAN = 64 << 20
 """Maximum number of bytes of a request; at most a part if that is larger."""
 
-WINDOW = 0.25
-"""Seconds over which the rate of one connection, and then of two, is measured."""
+ALONE = 0.25
+"""Minimum number of seconds over which the first connection is measured."""
+
+TOGETHER = 1.1
+"""Minimum number of seconds over which all connections are measured."""
 
 MEASURED = 8 << 20
 """Minimum number of bytes of a measurement."""
 
+BUSY = 0.5
+"""Share of the time that the first connection's thread computes, above which others would not help."""
+
 GAIN = 1.4
-"""Times the rate of one connection that two must have for all others to join."""
+"""Times the rate of the first connection that all must have to stay."""
 
 CHECKERS = 2
 """Threads that check what an earlier download has left."""
@@ -53,6 +63,12 @@ class Parts:
         size: bytes of the content.
         part_size: bytes of each part; the last may be shorter.
         digests: the binary SHA-256 of each part; empty if they are not known.
+
+    Attributes:
+        count: number of parts.
+        a_span: maximum number of parts of a request.
+        are_known: whether the digests are known.
+        held_size: bytes of a part that is held in memory until it is checked; 0 if parts are written as they come.
     """
 
     def __init__(self, size: int, part_size: int, digests: Sequence[bytes] = ()) -> None:
@@ -62,7 +78,7 @@ class Parts:
         self.count = -(-size // part_size)
         self.a_span = max(1, SPAN // part_size)
         self.are_known = bool(digests)
-        self.are_held = self.are_known and part_size <= HELD
+        self.held_size = part_size if self.are_known and part_size <= HELD else 0
 
     def range(self, n: int) -> range:
         """Return the positions of the bytes of part `n`, counted from 0."""
@@ -96,6 +112,7 @@ class Fetch:
         self._stopped = threading.Event()
         self._taking = threading.Lock()
         self._missing: list[int] = []  # in descending order
+        self._room = threading.Semaphore(max(1, ROOM // parts.held_size) if parts.held_size else max_workers)
         self._max_workers = max_workers
 
     def run(self) -> None:
@@ -164,13 +181,16 @@ class Fetch:
         content = Content(self._reader, self._stat, self._parts.range(span[0]).start, self._parts.range(span[-1]).stop)
         with contextlib.closing(content):
             for n in span:
-                if self._receive_part(content, n, connection):
-                    continue
-                self._counted.add(-len(self._parts.range(n)))
-                where = self._parts.range(n)
-                with contextlib.closing(Content(self._reader, self._stat, where.start, where.stop)) as again:
-                    if not self._receive_part(again, n, connection):
-                        raise wrong(self._stat)
+                with self._room:
+                    if not self._receive_part(content, n, connection):
+                        self._receive_again(n, connection)
+
+    def _receive_again(self, n: int, connection: int) -> None:
+        where = self._parts.range(n)
+        self._counted.add(-len(where))
+        with contextlib.closing(Content(self._reader, self._stat, where.start, where.stop)) as content:
+            if not self._receive_part(content, n, connection):
+                raise wrong(self._stat)
 
     def _receive_part(self, content: Content, n: int, connection: int) -> bool:
         """Receive, check and write a part; return whether it is right."""
@@ -187,7 +207,7 @@ class Fetch:
             held.append(block)
             self._counted.add(len(block))
             self._connections.received(connection, len(block))
-            if not self._parts.are_held:
+            if not self._parts.held_size:
                 self._file.write(held, written)
                 written = content.position
                 held.clear()
@@ -212,7 +232,8 @@ class Connections:
         self._changed = threading.Condition()
         self._is_decided = most == 1
         self._ended = False
-        self._began: float | None = None  # of the measurement, at the last connection's first block
+        self._began: float | None = None  # of the measurement, at the first block of the last connection
+        self._computed = self._computed_before = 0.0  # seconds of the thread
         self._bytes = 0
         self._single_rate = 0.0
         self.number = 1
@@ -220,7 +241,9 @@ class Connections:
     def may_go(self, connection: int) -> bool:
         """Wait until a connection is needed; return False once it will not be any more."""
         with self._changed:
-            self._changed.wait_for(lambda: connection < self.number or self._is_decided or self._ended)
+            while connection >= self.number and not self._is_decided and not self._ended:
+                self._changed.wait(ALONE)
+                self._decide()  # as the first may bring nothing for a while
             return connection < self.number
 
     def end(self) -> None:
@@ -230,26 +253,36 @@ class Connections:
             self._changed.notify_all()
 
     def received(self, connection: int, count: int) -> None:
-        """Count bytes that a connection has received, and decide."""
+        """Count bytes that a connection has received, and decide; called in its thread."""
         if self._is_decided:
             return
         with self._changed:
-            now = time.monotonic()
             if self._began is None:
                 # From here on, as a connection brings nothing before the answer to its first request.
                 if connection == self.number - 1:
-                    self._began, self._bytes = now, 0
+                    self._began, self._bytes = time.monotonic(), 0
+                    self._computed = self._computed_before = time.thread_time()
                 return
             self._bytes += count
-            seconds = now - self._began
-            if seconds < WINDOW or self._bytes < MEASURED or self._is_decided:
-                return
-            rate = self._bytes / seconds
-            if self.number == 1:
-                self._single_rate = rate
-                self.number = 2
-                self._began = None
-            else:
-                self.number = self._most if rate >= GAIN * self._single_rate else 1
-                self._is_decided = True
-            self._changed.notify_all()
+            self._computed = time.thread_time()
+            self._decide()
+
+    def _decide(self) -> None:
+        """Decide if there is a measurement; the caller holds the lock."""
+        if self._began is None or self._is_decided or self._bytes < MEASURED:
+            return
+        seconds = time.monotonic() - self._began
+        if seconds < (ALONE if self.number == 1 else TOGETHER):
+            return
+        rate = self._bytes / seconds
+        if self.number > 1:
+            self._is_decided = True
+            if rate < GAIN * self._single_rate:
+                self.number = 1
+        elif self._computed - self._computed_before >= BUSY * seconds:
+            self._is_decided = True
+        else:
+            self._single_rate = rate
+            self.number = self._most
+            self._began = None
+        self._changed.notify_all()

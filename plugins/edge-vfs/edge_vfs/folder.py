@@ -295,7 +295,7 @@ class Folder(Generic[FileT]):
             name: name or path of a file.
             localpath: the local file to write, or an existing folder to put it in; by default the
                 working folder. An existing file is replaced.
-            max_workers: maximum number of connections. The download begins with one, and uses more only where two
+            max_workers: maximum number of connections. The download begins with one, and uses more only where they
                 turn out to be faster.
             progress: as for `upload`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import hashlib
 import itertools
@@ -119,6 +120,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "HELD", PART)
 
 
+def many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All connections join at the second block, and stay."""
+    for name, value in {"ALONE": 0.0, "MEASURED": 0, "BUSY": float("inf"), "GAIN": 0.0}.items():
+        monkeypatch.setattr(fetching, name, value)
+
+
 def folder_of(store: Store) -> Folder:
     return Folder(store)  # type: ignore[arg-type]
 
@@ -175,6 +182,27 @@ def test_the_next_download_goes_on(tmp_path: Path, kind: str) -> None:
     assert reports[-1].skipped_bytes == PART * 11
     assert reports[-1].bytes == len(CONTENT) - PART * 11
     assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_ctrl_c_leaves_what_has_arrived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    many_connections(monkeypatch)
+
+    def interrupt(position: int, block: bytes) -> bytes:
+        if position == PART * 30:
+            _thread.interrupt_main()
+        return block
+
+    store.on_block = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        folder_of(store).download("a.bin", tmp_path)
+    received = store.content_reader.sent
+    (part,) = tmp_path.iterdir()
+    assert is_part(part.name)
+    store.on_block = unchanged
+    folder_of(store).download("a.bin", tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert received + store.content_reader.sent <= len(CONTENT) + 8 * PART
 
 
 def test_nothing_is_kept_that_cannot_be_checked(tmp_path: Path) -> None:
@@ -439,9 +467,7 @@ def test_a_system_that_writes_at_no_offset(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(part_file, "_RENAMES_OPEN", False)
     monkeypatch.setattr(os, "supports_fd", os.supports_fd - {os.utime})
     store = Store()
-    monkeypatch.setattr(fetching, "WINDOW", 0.0)
-    monkeypatch.setattr(fetching, "MEASURED", 0)
-    monkeypatch.setattr(fetching, "GAIN", 0.0)
+    many_connections(monkeypatch)
     interrupted(store, tmp_path / "a.bin", PART * 11)
     folder_of(store).download("a.bin", tmp_path)
     path = tmp_path / "a.bin"
@@ -481,11 +507,17 @@ def test_a_closed_file_is_never_written_to(tmp_path: Path) -> None:
 
 
 class Clock:
+    """Time that passes when it is told to; `computed` is that of threads."""
+
     def __init__(self) -> None:
         self.now = 100.0
+        self.computed = 0.0
 
     def monotonic(self) -> float:
         return self.now
+
+    def thread_time(self) -> float:
+        return self.computed
 
 
 @pytest.fixture
@@ -495,44 +527,73 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def receive(connections: fetching.Connections, clock: Clock, rates: list[int]) -> None:
-    """Let each connection bring MiB a second, for as long as two measurements take."""
+def receive(connections: fetching.Connections, clock: Clock, rates: list[int], share: float = 0.1) -> None:
+    """Let each connection bring MiB a second for two seconds, of which a share is computed."""
     before = connections.number
     for _ in range(200):
         clock.now += 0.01
+        clock.computed += 0.01 * share
         for connection, rate in enumerate(rates):
             connections.received(connection, rate * (1 << 20) // 100)
         if connections.number != before:
             return
 
 
-def test_connections_that_are_limited_are_joined_by_all_others(clock: Clock) -> None:
+def test_a_connection_that_is_limited_is_joined_by_all_others(clock: Clock) -> None:
     connections = fetching.Connections(8)
     assert connections.may_go(0)
     receive(connections, clock, [60])
-    assert connections.number == 2
-    assert connections.may_go(1)
-    receive(connections, clock, [60, 60])
     assert connections.number == 8
+    assert connections.may_go(7)
+    receive(connections, clock, [60] * 8)
+    receive(connections, clock, [10] * 8)
+    assert connections.number == 8, "it is decided once"
+
+
+def test_connections_that_bring_nothing_more_end(clock: Clock) -> None:
+    connections = fetching.Connections(8)
+    receive(connections, clock, [100])
+    assert connections.number == 8
+    receive(connections, clock, [15] * 8)
+    assert connections.number == 1
+    assert [connections.may_go(n) for n in range(8)] == [True] + [False] * 7
+
+
+def test_a_connection_that_is_as_fast_as_this_machine_stays_alone(clock: Clock) -> None:
+    connections = fetching.Connections(8)
+    receive(connections, clock, [500], share=0.8)
+    assert connections.number == 1
+    assert not connections.may_go(1)
+
+
+def test_a_connection_that_brings_nothing_for_a_while_is_joined(clock: Clock) -> None:
+    connections = fetching.Connections(8)
+    for _ in range(60):
+        connections.received(0, 1 << 20)
+    clock.now += 0.5
     assert connections.may_go(7)
 
 
-def test_a_second_connection_that_brings_nothing_ends(clock: Clock) -> None:
+def test_nginx_lets_each_connection_run_ahead_by_a_second(clock: Clock) -> None:
     connections = fetching.Connections(8)
-    receive(connections, clock, [800])
-    receive(connections, clock, [420, 420])
-    assert connections.number == 1
-    assert [connections.may_go(n) for n in range(8)] == [True] + [False] * 7
+    receive(connections, clock, [240])
+    for connection in range(8):
+        connections.received(connection, 1)
+    for tick in range(20):  # at the end of each second, 60 MiB at once
+        clock.now += 0.1
+        for connection in range(8):
+            connections.received(connection, 60 << 20 if tick % 10 == 9 else 0)
+    assert connections.number == 8
 
 
 def test_the_time_before_an_answer_counts_for_nothing(clock: Clock) -> None:
     connections = fetching.Connections(8)
     clock.now += 100
     receive(connections, clock, [60])
-    clock.now += 100  # the second connection is being made
+    clock.now += 100  # the others are being made
     connections.received(0, 1 << 20)
     clock.now += 100
-    receive(connections, clock, [60, 60])
+    receive(connections, clock, [60] * 8)
     assert connections.number == 8
 
 
@@ -554,9 +615,35 @@ def test_those_that_wait_end_with_the_download() -> None:
     assert answers == [False, False]
 
 
+def test_little_is_held_in_memory_by_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_connections(monkeypatch)
+    monkeypatch.setattr(fetching, "ROOM", 3 * PART)
+    writing = PartFile.write
+    lock = threading.Lock()
+    received = written = most = 0
+
+    def write(self: PartFile, blocks: Sequence[bytes], offset: int) -> None:
+        nonlocal written
+        writing(self, blocks, offset)
+        with lock:
+            written += sum(map(len, blocks))
+
+    def on_block(position: int, block: bytes) -> bytes:
+        nonlocal received, most
+        with lock:
+            received += len(block)
+            most = max(most, received - written)
+        return block
+
+    monkeypatch.setattr(PartFile, "write", write)
+    store = Store()
+    store.on_block = on_block
+    assert folder_of(store).download("a.bin", tmp_path).read_bytes() == CONTENT
+    assert most <= 3 * PART
+
+
 def test_every_part_is_requested_once_by_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"WINDOW": 0.0, "MEASURED": 0, "GAIN": 0.0}.items():
-        monkeypatch.setattr(fetching, name, value)
+    many_connections(monkeypatch)
     store = Store()
 
     def on_block(position: int, block: bytes) -> bytes:
