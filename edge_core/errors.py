@@ -74,6 +74,7 @@ class ApiError(EdgeError):
         request_id: the identifier the server logged the call under.
         method: HTTP method of the call.
         url: address of the call, without its query.
+        retry_after: seconds after which the server wants to be asked again; None if it does not say.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class ApiError(EdgeError):
         request_id: str | None = None,
         method: str | None = None,
         url: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.status = status
         self.code = code
         self.request_id = request_id
@@ -180,6 +183,7 @@ def error_from(
     url: str,
     problem: dict[str, Any] | None,
     request_id: str | None,
+    retry_after: float | None = None,
 ) -> EdgeError:
     """The exception for an answer whose status is 400 or more.
 
@@ -189,6 +193,7 @@ def error_from(
         url: address of the call; its query is dropped, as it may hold a signature.
         problem: the decoded problem document (RFC 9457), or None if the body was not one.
         request_id: the answer's ``X-Request-ID``.
+        retry_after: the answer's ``Retry-After``, in seconds from now; None if there is none.
     """
     url = url.partition("?")[0]
     if problem is None and status not in (401, 403, 413, 429) and status < 500:
@@ -212,6 +217,7 @@ def error_from(
         request_id=_on_a_line(request_id) if request_id else None,
         method=method,
         url=url,
+        retry_after=retry_after,
     )
 
 

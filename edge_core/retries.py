@@ -7,9 +7,11 @@ share, so that a server that is down costs a busy client about one request per c
 
 from __future__ import annotations
 
+import contextvars
 import datetime as dt
 import random
 import threading
+import time
 
 from edge_core import forks
 
@@ -64,6 +66,26 @@ class Budget:
                 self._left = min(CAPACITY, self._left + 1)
 
 
+class Gate:
+    """Where the threads of a call wait together once a server has told one of them to come later."""
+
+    def __init__(self) -> None:
+        self._opens = 0.0
+
+    def close(self, seconds: float) -> None:
+        """Let no request of the call go for a number of seconds."""
+        self._opens = max(self._opens, time.monotonic() + seconds)
+
+    def wait(self) -> None:
+        """Return once it is open."""
+        while (seconds := self._opens - time.monotonic()) > 0:
+            time.sleep(seconds)
+
+
+gate: contextvars.ContextVar[Gate | None] = contextvars.ContextVar("gate", default=None)
+"""The gate of the call that the thread works for; None if the call has no other threads."""
+
+
 def wait(attempt: int, status: int | None, retry_after: str | None) -> float:
     """Seconds to wait after a failed attempt.
 
@@ -75,14 +97,14 @@ def wait(attempt: int, status: int | None, retry_after: str | None) -> float:
     scale = THROTTLED_SCALE if status == 429 else SCALE
     bound = min(LONGEST, scale * 2.0 ** min(attempt - 1, 30))
     own = random.uniform(0, bound)  # noqa: S311  # spreads clients, hides nothing
-    later = _seconds(retry_after)
+    later = delay(retry_after)
     if later is None:
         return own
     # Of a limit (429) the server knows when it ends: who comes earlier is refused again.
     return min(max(own, later), LONGEST if status == 429 else own + RETRY_AFTER_EXTRA)
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def delay(retry_after: str | None) -> float | None:
     """The delay in a ``Retry-After`` header, in seconds from now; None if it cannot be read."""
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gzip
 import json
 import os
@@ -254,6 +255,39 @@ def test_a_limit_that_does_not_end_is_not_waited_for_forever(fake: Fake, no_wait
         _ = session(fake.url, retries=5).whoami().user_name
     assert refused.value.code == "too_many_requests"
     assert no_waiting == [retries.LONGEST] * 5
+
+
+def test_the_threads_of_a_call_wait_where_the_server_asks_a_request_of_theirs_to(
+    fake: Fake, no_waiting: list[float], chosen_waits: list[tuple[int, int | None, str | None]]
+) -> None:
+    waits: list[float | None] = []
+
+    class Noted(retries.Gate):
+        def close(self, seconds: float) -> None:
+            waits.append(seconds)
+
+        def wait(self) -> None:
+            waits.append(None)
+
+    def call(gate: retries.Gate) -> None:
+        retries.gate.set(gate)
+        session(fake.url, retries=4).whoami()
+
+    fake.answer(503, b"", "text/plain", Retry_After="7")
+    fake.answer(429, b"", "text/plain", Retry_After="8")
+    fake.answer(409, problem(409, "idempotency_in_progress"), "application/problem+json", Retry_After="1")
+    fake.answer(503, b"", "text/plain")
+    fake.answer(200, ME)
+    contextvars.copy_context().run(call, Noted())
+    assert waits == [None, 1.5, None, 1.5, None, None, None]
+
+
+def test_an_error_tells_when_to_ask_again(fake: Fake, no_waiting: list[float]) -> None:
+    fake.answer(409, problem(409, "conflict"), "application/problem+json", Retry_After="3")
+    with pytest.raises(Conflict) as refused:
+        session(fake.url).whoami()
+    assert refused.value.retry_after == 3
+    assert pickle.loads(pickle.dumps(refused.value)).retry_after == 3
 
 
 @pytest.fixture

@@ -51,14 +51,14 @@ def test_an_equivalent_has_a_reason_and_changes_a_line_that_stands_in_a_target(m
 def test_a_mutant_is_read_from_its_name_and_its_diff() -> None:
     diff = "--- a.py\n+++ a.py\n@@ -1,3 +1,3 @@\n def take(self):\n-    return True\n+    return False\n"
     assert mutation.read_mutant("edge_core.retries.xǁBudgetǁtake__mutmut_5", diff) == SURVIVOR
-    function = mutation.read_mutant("edge_core.retries.x__seconds__mutmut_12", diff).function
-    assert function == "edge_core.retries:_seconds"
+    function = mutation.read_mutant("edge_core.retries.x_delay__mutmut_12", diff).function
+    assert function == "edge_core.retries:delay"
 
 
 @pytest.mark.parametrize(
     ("function", "pattern"),
     [
-        ("edge_core.retries:_seconds", "edge_core.retries.x__seconds__mutmut_*"),
+        ("edge_core.retries:delay", "edge_core.retries.x_delay__mutmut_*"),
         ("edge_core.retries:Budget.take", "edge_core.retries.xǁBudgetǁtake__mutmut_*"),
     ],
 )

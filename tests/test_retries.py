@@ -37,6 +37,26 @@ def test_a_limit_is_waited_for_to_its_end_within_the_longest_wait(attempt: int, 
     assert min(seconds, retries.LONGEST) <= waited <= retries.LONGEST
 
 
+def test_a_gate_opens_after_the_longest_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, slept = 100.0, []
+    monkeypatch.setattr(retries.time, "monotonic", lambda: now)
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds / 2 if len(slept) == 1 else seconds
+
+    monkeypatch.setattr(retries.time, "sleep", sleep)
+    gate = retries.Gate()
+    gate.wait()
+    gate.close(8)
+    gate.close(3)
+    gate.wait()
+    assert slept == [8, 4]
+    gate.wait()
+    assert slept == [8, 4]
+
+
 @at_any_speed
 @given(st.text())
 def test_no_header_breaks_it(text: str) -> None:

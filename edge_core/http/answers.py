@@ -9,6 +9,7 @@ from typing import Any
 import requests
 import urllib3.exceptions
 
+from edge_core import retries
 from edge_core.errors import BadResponse, ConnectionFailed, EdgeError, error_from
 from edge_core.http.failures import FAILURES, sentence_of
 from edge_core.redaction import bare
@@ -173,4 +174,5 @@ def refusal(response: requests.Response, method: str, request_id: str) -> EdgeEr
         url=response.url,
         problem=problem,
         request_id=response.headers.get("X-Request-ID", request_id),
+        retry_after=retries.delay(response.headers.get("Retry-After")),
     )

@@ -226,7 +226,10 @@ class HttpClient:
         repeatable = call.method in retries.IDEMPOTENT or "Idempotency-Key" in call.headers
         attempts = self._settings.retries + 1 if repeatable else 1
         attempt, redirects = 1, 0
+        gate = retries.gate.get()
         while True:
+            if gate is not None:
+                gate.wait()
             request = self._authenticated(call)
             started = time.monotonic()
             response, failure = self._attempt(call, request, receive)
@@ -255,7 +258,10 @@ class HttpClient:
             if response is not None:
                 status, after = response.status_code, response.headers.get("Retry-After")
                 response.close()
-            time.sleep(retries.wait(attempt, status, after))
+            pause = retries.wait(attempt, status, after)
+            if gate is not None and after is not None and status in (429, 503):
+                gate.close(pause)
+            time.sleep(pause)
             attempt += 1
 
     def _authenticated(self, call: Call) -> requests.PreparedRequest:

@@ -74,7 +74,7 @@ class LocalStore:
     def open(self, start: int, stop: int, /) -> io.BytesIO:
         return io.BytesIO(self._entry.content[start:stop])
 
-    def write(self, path: str, source: edge_vfs.Source, /, *, overwrite: bool) -> None:
+    def write(self, path: str, source: edge_vfs.Source, /, *, overwrite: bool, max_workers: int, resume: bool) -> None:
         self._entry = Entry(path, b"".join(part.read() for part in source.parts(1 << 20)))
 
     def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:

@@ -261,6 +261,8 @@ CALLS = {
     "files rm": "a",
     "files stat": "a",
     "files uploads": "",
+    "files uploads ls": "",
+    "files uploads rm": "a",
     "files url": "a",
     "files versions": "a",
     "login": "{url} --token-file {token}",

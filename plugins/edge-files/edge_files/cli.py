@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
+import logging
 import os
 import pathlib
 import posixpath
@@ -19,6 +21,7 @@ from edge_core.errors import BadEntry, NotFound
 from edge_core.plugin import OpenSession
 from edge_core.session import EdgeSession
 from edge_files.file import File
+from edge_files.sending import resumed_log
 from edge_files.store import COMMAND_PREFIX as REMOTE
 from edge_files.store import OrganizationStore
 from edge_files.wire import Entry, FileVersion
@@ -255,8 +258,9 @@ def cp(
       edge files cp edge:runs/plate-7.csv edge:kept/
 
     A copy within the organization is made by the server, and no bytes travel.
-    "-" is standard input as the source, and standard output as the target. What of a folder cannot be uploaded, such
-    as links that lead nowhere, is skipped with a warning.
+    "-" is standard input as the source, and standard output as the target; standard input ends at 78.1 GiB. What of a
+    folder cannot be uploaded, such as links that lead nowhere, is skipped with a warning. A file whose upload was cut
+    off goes on where it was; "edge files uploads" lists what is open.
     """
     up, down = not sources[0].startswith(REMOTE), not target.startswith(REMOTE)
     if (up and down) or any(source.startswith(REMOTE) == up for source in sources):
@@ -276,11 +280,14 @@ def cp(
             folders = {source for source in sources if source != "-" and os.path.isdir(source)}
             _check_folders(folders, recursive)
             for source, path in _targets(store, sources, _relative(target)):
-                if source in folders:
-                    edge.files.upload_folder(path, source, overwrite=not no_overwrite, strict=strict, progress=progress)
-                else:
-                    content = sys.stdin.buffer if source == "-" else source
-                    edge.files.upload(path, content, overwrite=not no_overwrite, progress=progress)
+                with _noting_resumed():
+                    if source in folders:
+                        edge.files.upload_folder(
+                            path, source, overwrite=not no_overwrite, strict=strict, progress=progress
+                        )
+                    else:
+                        content = sys.stdin.buffer if source == "-" else source
+                        edge.files.upload(path, content, overwrite=not no_overwrite, progress=progress)
             return
         matches = _matches(store, sources)
         _check_folders([path for path, entry in matches if entry.kind == "folder"], recursive, target)
@@ -303,6 +310,28 @@ def cp(
                 _print_content(store, path, entry, progress)
             else:
                 edge.files.download(path, target, progress=progress)
+
+
+@contextlib.contextmanager
+def _noting_resumed() -> Iterator[None]:
+    """Print what was not sent again of uploads that were resumed in the block, below its bar."""
+    sentences: list[str] = []
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            sentences.append(record.getMessage())
+
+    notes = Notes(logging.INFO)
+    level = resumed_log.level
+    resumed_log.addHandler(notes)
+    resumed_log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        resumed_log.removeHandler(notes)
+        resumed_log.setLevel(level)
+        for sentence in sentences:
+            output.note(sentence)
 
 
 def _check_folders(names: Iterable[str], recursive: bool, target: str = "") -> None:
@@ -436,16 +465,28 @@ def mkdir(open_session: OpenSession, paths: tuple[str, ...], exist_ok: bool) -> 
             edge.files.make_folder(_remote(path), exist_ok=exist_ok)
 
 
-@files.command()
+@files.group(invoke_without_command=True)
+@_human_option
+@output.json_option
+@click.pass_context
+def uploads(context: click.Context, human: bool, as_json: bool) -> None:
+    """List the organization's uploads that are not completed, or drop them.
+
+    A client that is cut off leaves its upload open. Copying the same file again resumes it; the server drops it
+    after seven days.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(uploads_ls, human=human, as_json=as_json)
+    elif human or as_json:
+        raise click.UsageError(f"give the options after {context.invoked_subcommand!r}")
+
+
+@uploads.command("ls")
 @_human_option
 @output.json_option
 @click.pass_obj
-def uploads(open_session: OpenSession, human: bool, as_json: bool) -> None:
-    """List the organization's uploads that are not completed, and the bytes that count in its quota.
-
-    A client that is cut off leaves its upload open. "edge files abort UPLOAD" drops it; the server does so itself
-    after seven days.
-    """
+def uploads_ls(open_session: OpenSession, human: bool, as_json: bool) -> None:
+    """List the organization's uploads that are not completed, and the bytes that count in its quota."""
     with open_session() as edge:
         output.records(
             edge.files.uploads(),
@@ -463,11 +504,23 @@ def uploads(open_session: OpenSession, human: bool, as_json: bool) -> None:
         )
 
 
+@uploads.command("rm")
+@click.argument("uploads", nargs=-1, required=True)
+@click.pass_obj
+def uploads_rm(open_session: OpenSession, uploads: tuple[str, ...]) -> None:
+    """Drop uploads that are not completed, by the ids that "edge files uploads ls" lists."""
+    _drop_uploads(open_session, uploads)
+
+
 @files.command()
 @click.argument("uploads", nargs=-1, required=True)
 @click.pass_obj
 def abort(open_session: OpenSession, uploads: tuple[str, ...]) -> None:
-    """Drop uploads that are not completed, by the ids that "edge files uploads" lists."""
+    """Drop uploads that are not completed, as "edge files uploads rm" does."""
+    _drop_uploads(open_session, uploads)
+
+
+def _drop_uploads(open_session: OpenSession, uploads: Iterable[str]) -> None:
     with open_session() as edge:
         for upload in uploads:
             edge.files.abort_upload(upload)

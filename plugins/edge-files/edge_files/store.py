@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
@@ -11,46 +10,28 @@ from typing import Any
 from urllib.parse import urljoin
 
 import edge_vfs
-from edge_core.errors import BadEntry, BadResponse, EdgeError, Forbidden, NotFound
+from edge_core.errors import BadEntry, BadResponse, Forbidden, NotFound
 from edge_core.http import Answer, ServiceClient
 from edge_core.paging import Pages
 from edge_core.plugin import Namespace
+from edge_files import sending
 from edge_files.wire import (
-    MAX_PARTS,
     SMALL_CONTENT,
-    CompleteUpload,
     Copy,
     Entry,
     FileVersion,
-    HeldPart,
     MakeFolder,
     Move,
     OpenUpload,
     PartDigest,
-    PartToSign,
     Restore,
     SignedAddress,
-    SignedPart,
-    SignedParts,
-    SignParts,
-    StartUpload,
-    Upload,
 )
-from edge_vfs import digests
 from edge_vfs.progress import Tracker
-from edge_vfs.source import Part
 from edge_vfs.store import FolderByFolder, Stat
 
 COMMAND_PREFIX = "edge:"
 """What a path in the organization begins with on the command line, where it can be a local one."""
-
-SIGNED_AHEAD = 16
-"""Number of parts whose addresses are requested at once."""
-
-PART_HEADERS = frozenset({"content-type", "content-md5", "content-length", "x-amz-checksum-sha256"})
-"""Headers that the server may have sent along with a part; any other, such as Host, would let it speak for the user."""
-
-_EMPTY = hashlib.sha256().digest()
 
 
 class OrganizationStore(Namespace):
@@ -106,16 +87,17 @@ class OrganizationStore(Namespace):
     def progress(self, direction: str, path: str, done: int, total: int | None, /, *, finished: bool = False) -> None:
         self.http.transferred(direction, path, done, total, finished=finished)
 
-    def write(self, path: str, source: edge_vfs.Source, /, *, overwrite: bool) -> None:
+    def write(self, path: str, source: edge_vfs.Source, /, *, overwrite: bool, max_workers: int, resume: bool) -> None:
         content = source.small(SMALL_CONTENT)
         if content is None:
-            _Sender(self.http, path, source, overwrite).send()
+            sending.send(self.http, path, source, overwrite=overwrite, max_workers=max_workers, resume=resume)
             return
-        digest = base64.b64encode(bytes.fromhex(source.sha256())).decode()
-        headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
+        digest = hashlib.sha256(content)
+        encoded = base64.b64encode(digest.digest()).decode()
+        headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{encoded}:"}
         params = {"path": path, "overwrite": overwrite, "source_mtime_ns": source.mtime_ns}
         with self.http.fetch("PUT", "/content", params=params, headers=headers, body=content) as answer:
-            _check_stored(answer.json(), source.sha256())
+            sending.check_stored(answer.json(), digest.hexdigest())
 
     def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
         _check_kind(self.http.post("/folders", json=MakeFolder(path=path, exist_ok=exist_ok).to_dict()), "folder")
@@ -218,68 +200,3 @@ def _check_kind(answer: Any, *kinds: str) -> None:
         raise BadResponse(
             f"the server answered with an entry of the kind {entry.kind!r}, which was not requested; try again"
         )
-
-
-def _check_stored(answer: Any, digest: str) -> None:
-    """Check that the server stored what was sent."""
-    if Entry.from_answer(answer).digest != digest:
-        raise BadResponse("the server did not confirm that it stored what was sent; look at the file, then try again")
-
-
-class _Sender:
-    """An upload in parts, sent to signed addresses one after another."""
-
-    def __init__(self, http: ServiceClient, path: str, source: edge_vfs.Source, overwrite: bool) -> None:
-        self._http = http
-        self._source = source
-        start = StartUpload(path=path, size=source.size, overwrite=overwrite, source_mtime_ns=source.mtime_ns)
-        self._upload = Upload.from_answer(http.post("/uploads", json=start.to_dict()))
-        self._addresses: dict[int, SignedPart] = {}
-
-    def send(self) -> None:
-        here = f"/uploads/{self._upload.id}"
-        try:
-            parts = [self._send(n, part) for n, part in enumerate(self._source.parts(self._upload.part_size), 1)]
-            self._source.completing()
-            digest = digests.of_parts([bytes.fromhex(part.sha256 or "") for part in parts] or [_EMPTY])
-            done = CompleteUpload(digest=digest, parts=parts)
-            _check_stored(self._http.post(f"{here}/complete", json=done.to_dict()), digest)
-        except BaseException:
-            self._give_up(here)
-            raise
-
-    def _send(self, n: int, part: Part) -> HeldPart:
-        for fresh in (False, True):
-            address = self._address(n, fresh)
-            if not PART_HEADERS.issuperset(name.lower() for name in address.headers):
-                raise BadResponse(
-                    f"the server asks for headers of part {n} that no store needs; tell the server's operator"
-                )
-            try:
-                with self._http.fetch_signed("PUT", address.url, headers=address.headers, body=part) as answer:
-                    etag = answer.headers.get("ETag")
-                if not etag:
-                    raise BadResponse(f"{answer.url} did not confirm part {n} of the upload; try again")
-                return HeldPart(n=n, size=len(part), etag=etag, sha256=part.sha256())
-            except Forbidden:
-                if fresh:
-                    raise
-        raise AssertionError("unreachable")
-
-    def _address(self, n: int, fresh: bool) -> SignedPart:
-        if fresh or n not in self._addresses:
-            numbers = range(n, min(n + SIGNED_AHEAD, MAX_PARTS + 1))
-            to_sign = SignParts(parts=[PartToSign(n=number) for number in numbers])
-            answer = self._http.post(f"/uploads/{self._upload.id}/sign", json=to_sign.to_dict())
-            self._addresses = {address.n: address for address in SignedParts.from_answer(answer).parts}
-        try:
-            return self._addresses[n]
-        except KeyError:
-            raise BadResponse(
-                f"the server sent no address for part {n}; check that client and server have the same version"
-            ) from None
-
-    def _give_up(self, here: str) -> None:
-        """Drop what was sent, if the server can be reached; otherwise it is dropped when the upload expires."""
-        with contextlib.suppress(EdgeError):
-            self._http.delete(here)

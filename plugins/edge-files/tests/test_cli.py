@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from edge_core.errors import NotFound
 from edge_core.session import EdgeSession
+from edge_files import sending
 from edge_files.cli import files as command
 from edge_files.folder import Folder
 from edge_files.store import OrganizationStore
@@ -85,9 +86,31 @@ def test_open_uploads_are_listed_and_dropped(run: Run, edge_session: EdgeSession
     assert line.split()[-1] == "runs/large.bin"
     (listed,) = json.loads(run("uploads", "--json").stdout)
     assert (listed["id"], listed["reserved_bytes"], listed["held_bytes"]) == (upload, 3 << 20, 0)
-    assert run("abort", upload).exit_code == 0
+    assert run("uploads", "ls", "-h").stdout.splitlines() == [heading, line]
+    assert json.loads(run("uploads", "ls", "--json").stdout) == [listed]
+    assert "give the options after 'ls'" in run("uploads", "--json", "ls").stderr
+    assert run("uploads", "rm", upload).exit_code == 0
     assert json.loads(run("uploads", "--json").stdout) == []
-    assert "the upload cannot be found" in refusal(run("abort", upload))
+    for words in (("uploads", "rm"), ("abort",)):
+        assert "the upload cannot be found" in refusal(run(*words, upload))
+    upload = http.post("/uploads", json={"path": "runs/large.bin", "size": 3 << 20})["id"]
+    assert run("abort", upload).exit_code == 0
+
+
+def test_the_command_tells_what_is_not_sent_again(
+    run: Run, edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "large.bin"
+    local.write_bytes(bytes(9 << 20))
+    complete = sending._Sending._complete
+    with monkeypatch.context() as patched:
+        patched.setattr(sending._Sending, "_complete", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert run("cp", str(local), "edge:").exit_code == 1
+    assert complete is sending._Sending._complete
+    again = run("cp", str(local), "edge:")
+    assert again.exit_code == 0
+    assert again.stderr == "9.4 MB of 9.4 MB of 'large.bin' were on the server already and were not sent again\n"
+    assert run("cp", str(local), "edge:").stderr == ""
 
 
 def test_open_uploads_are_listed_and_dropped_by_the_session(edge_session: EdgeSession) -> None:

@@ -31,7 +31,7 @@ from edge_core.errors import (
 from edge_core.session import EdgeSession
 from edge_files.file import File
 from edge_files.folder import Folder
-from edge_files.wire import PART_SIZE, SMALL_CONTENT, SignedPart
+from edge_files.wire import PART_SIZE, SMALL_CONTENT, PartToSign, SignedPart
 
 SIZES = [
     0,
@@ -443,11 +443,11 @@ def test_a_server_that_is_gone_is_named_in_the_error(edge_session: EdgeSession) 
 def test_a_part_carries_no_header_that_could_speak_for_the_user(
     files: Folder, monkeypatch: pytest.MonkeyPatch, header: str
 ) -> None:
-    def address(_: Any, n: int, fresh: bool) -> SignedPart:
-        expires_at = dt.datetime.now(dt.UTC)
-        return SignedPart(n=n, url="http://127.0.0.1:1/", expires_at=expires_at, headers={header: "x"})
+    def sign(_: Any, parts: list[PartToSign]) -> dict[int, SignedPart]:
+        signed = {"url": "http://127.0.0.1:1/", "expires_at": dt.datetime.now(dt.UTC), "headers": {header: "x"}}
+        return {part.n: SignedPart(n=part.n, **signed) for part in parts}
 
-    monkeypatch.setattr("edge_files.store._Sender._address", address)
+    monkeypatch.setattr("edge_files.sending._Sending._sign", sign)
     with pytest.raises(BadResponse, match="headers of part 1 that no store needs"):
         files.upload("a.bin", bytes(SMALL_CONTENT + 1))
     assert not files.exists("a.bin")

@@ -17,7 +17,7 @@ from marshmallow import validate
 
 from edge_core.errors import ServerError
 from edge_core.session import EdgeSession
-from edge_files import store
+from edge_files import sending
 from edge_files.wire import MAX_PARTS, SignParts
 from edge_server.base import configuration
 from edge_server.base.problems import CannotStart, Refusal
@@ -230,7 +230,7 @@ def test_the_largest_file_needs_a_part_of_what_may_be_signed() -> None:
     amount = limits.parse(SIGNING.default).amount
     assert amount >= 2 * MAX_PARTS
     # As our own client goes about it, that is one request for each 16 parts, and no other limit counts those.
-    assert MAX_PARTS / store.SIGNED_AHEAD == 625
+    assert MAX_PARTS / sending.SIGNED_AHEAD == 625
     # The most that one request may sign is a small part of it: it is never refused for its own size.
     (length,) = [rule for rule in SignParts.schema().fields["parts"].validators if isinstance(rule, validate.Length)]
     assert length.max is not None

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
 import functools
 import hashlib
+import io
 import itertools
+import os
 import re
+import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from edge_core.errors import AlreadyExists, BadEntry, BadResponse, Conflict, NotFound
+from edge_core.errors import AlreadyExists, BadEntry, BadResponse, Conflict, ConnectionFailed, NotFound
 from edge_sources import s3_keys
 from edge_sources.s3_errors import status_of, translated
+from edge_vfs import workers
 from edge_vfs.openers.opener import warn
 from edge_vfs.progress import Tracker
-from edge_vfs.source import Source
+from edge_vfs.source import BLOCK, Part, Source, changed
 from edge_vfs.store import Stat
 
 SMALL = 8 << 20
 """Bytes. Larger content is sent in parts."""
 
 PART = 16 << 20
-"""Bytes of a part. Stores take 10,000 parts; if the size is known to need more, its parts are larger."""
+"""Bytes of a part, unless a known size needs larger ones to stay under `MAX_PARTS`."""
+
+MAX_PARTS = 10_000
+"""Maximum number of parts that stores take."""
 
 AMAZON = "https://s3.us-east-1.amazonaws.com"
 """Address of the store of a connection that has none."""
@@ -274,12 +282,12 @@ class BucketStore:
     def reader(self, path: str, stat: Stat, /) -> Reader:
         return Reader(self, path, stat)
 
-    def write(self, path: str, source: Source, /, *, overwrite: bool) -> None:
+    def write(self, path: str, source: Source, /, *, overwrite: bool, max_workers: int, resume: bool) -> None:
         _check(path, new=True)
         self._refuse_taken(path, file=overwrite)
         content = source.small(SMALL)
         if content is None:
-            self._write_parts(path, source)
+            self._write_parts(path, source, max_workers)
         else:
             with translated(s3_keys.named(path)):
                 self.client.put_object(
@@ -287,7 +295,7 @@ class BucketStore:
                     Key=path,
                     Body=content,
                     ContentMD5=_md5(content),
-                    Metadata={DIGEST: source.sha256(), **_time_of(source)},
+                    Metadata={DIGEST: hashlib.sha256(content).hexdigest(), **_time_of(source)},
                 )
 
     def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
@@ -374,28 +382,65 @@ class BucketStore:
         if not folder and self._any_below(path):
             raise AlreadyExists(f"a folder /{path} exists already; choose another name")
 
-    def _write_parts(self, path: str, source: Source) -> None:
-        part_size = max(PART, -(-(source.size or 0) // 10_000))
+    def _write_parts(self, path: str, source: Source, max_workers: int) -> None:
+        part_size = max(PART, -(-(source.size or 0) // MAX_PARTS))
         with translated(s3_keys.named(path)):
             upload = self.client.create_multipart_upload(Bucket=self.bucket, Key=path, Metadata=_time_of(source))[
                 "UploadId"
             ]
         place: dict[str, Any] = {"Bucket": self.bucket, "Key": path, "UploadId": upload}
-        parts: list[dict[str, Any]] = []
+        tags: dict[int, str] = {}
+
+        def send(numbered: tuple[int, Part]) -> None:
+            number, part = numbered
+            with contextlib.closing(part):
+                tags[number] = self._send_part(place, number, part)
+
         try:
-            for number, part in enumerate(source.parts(part_size), 1):
-                body = part.read()
-                with translated(s3_keys.named(path)):
-                    sent = self.client.upload_part(PartNumber=number, Body=body, ContentMD5=_md5(body), **place)
-                parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+            stopped = threading.Event()
+            last = MAX_PARTS if source.size is None else -(-source.size // part_size)
+            parts = enumerate(source.parts(part_size, stopped), 1)
+            workers.each(send, parts, min(max_workers, last), stopped=stopped)
+            source.check_unchanged()
             source.completing()
             with translated(s3_keys.named(path)):
-                self.client.complete_multipart_upload(MultipartUpload={"Parts": parts}, **place)
+                self.client.complete_multipart_upload(
+                    MultipartUpload={"Parts": [{"PartNumber": n, "ETag": tags[n]} for n in sorted(tags)]}, **place
+                )
         except BaseException:
             # Parts of an upload that is not completed stay in the store and are charged.
             with translated(s3_keys.named(path)):
                 self.client.abort_multipart_upload(**place)
             raise
+
+    def _send_part(self, place: dict[str, Any], number: int, part: Part) -> str:
+        """Send a part, and return its entity tag."""
+        if number > MAX_PARTS:
+            raise BadEntry(
+                f"content whose size is not known before can have up to {MAX_PARTS} parts of {PART >> 20} MiB, and "
+                f"{s3_keys.named(place['Key'])} has more; write it to a file and upload that"
+            )
+        digest = part.digest("md5")
+        body = _Body(part)
+        try:
+            with translated(s3_keys.named(place["Key"])):
+                tag: str = self.client.upload_part(
+                    PartNumber=number,
+                    Body=io.BufferedReader(body, BLOCK),
+                    ContentLength=len(part),
+                    ContentMD5=base64.b64encode(digest).decode(),
+                    **place,
+                )["ETag"]
+        except BadEntry:
+            if part.digest("md5") != digest:
+                raise changed() from None
+            raise
+        except ConnectionFailed:
+            if body.error is not None:
+                raise body.error from None
+            raise
+        part.sent()
+        return tag
 
     def _copy(self, key: str, new_key: str, *, marker: bool = False) -> None:
         """Copy a key; `marker` tells that it is an empty object that marks a folder, which some stores do not copy."""
@@ -512,6 +557,39 @@ class Reader:
             "get_object", Params={"Bucket": self._store.bucket, "Key": self._path}, ExpiresIn=expires_in
         )
         return address
+
+
+class _Body(io.RawIOBase):
+    """A part as boto3 reads it: once to sign it, where the connection has no TLS, and once for each try to send it.
+
+    Attributes:
+        error: what was raised while it was read, for which boto3 blames the connection.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self.error: Exception | None = None
+        self._part = part
+        self._offset = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._offset = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: len(self._part)}[whence]
+        return self._offset
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            block = self._part.read_at(self._offset, len(buffer))
+        except Exception as error:
+            self.error = error
+            raise
+        buffer[: len(block)] = block
+        self._offset += len(block)
+        return len(block)
 
 
 class Stream:

@@ -26,7 +26,7 @@ from typing import (
 )
 
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, EdgeError, NotFound
-from edge_vfs import download, listing, local_names, local_tree, openers, patterns, table
+from edge_vfs import download, listing, local_names, local_tree, openers, patterns, table, workers
 from edge_vfs.advice import advice
 from edge_vfs.fetching import MAX_CONNECTIONS
 from edge_vfs.file import File
@@ -390,6 +390,7 @@ class Folder(Generic[FileT]):
         overwrite: bool = True,
         strict: bool = False,
         progress: Progress = None,
+        max_workers: int = workers.WORKERS,
     ) -> Self:
         """Upload a local folder and everything in it, and return the folder on the server.
 
@@ -405,6 +406,7 @@ class Folder(Generic[FileT]):
             overwrite: False refuses to replace a file.
             strict: True uploads nothing if there is something that cannot be uploaded.
             progress: as for `upload`, of all files together.
+            max_workers: maximum number of parts of a file that are sent at once.
 
         Raises:
             MissingPackage: `progress` is True, and tqdm is not installed.
@@ -415,7 +417,9 @@ class Folder(Generic[FileT]):
             FileNotFoundError: the local folder does not exist.
             NotADirectoryError: `localpath` is a file.
             OSError: a local file cannot be read.
+            ValueError: `max_workers` is less than 1.
         """
+        workers.check(max_workers)
         top = pathlib.Path(localpath)
         if not top.is_dir():
             if top.exists():
@@ -435,7 +439,12 @@ class Folder(Generic[FileT]):
                 path = folder._join("/".join((*file.parts, file.name)))
                 try:
                     with Source(file.path) as source:
-                        self._write(path, source, file.size, tracker, overwrite=overwrite)
+                        self._write(
+                            *(path, source, file.size, tracker),
+                            overwrite=overwrite,
+                            max_workers=max_workers,
+                            resume=True,
+                        )
                 except BaseException as error:
                     before = f"{done} of {len(tree.files)} files had been uploaded before {file.path!r}"
                     local_tree.tell(error, before)
@@ -449,11 +458,19 @@ class Folder(Generic[FileT]):
         *,
         overwrite: bool = True,
         progress: Progress = None,
+        max_workers: int = workers.WORKERS,
+        resume: bool = True,
     ) -> None:
         """Upload a file; it appears under its name only once it is complete and checked.
 
         If a path is given, the local file's time of modification is kept beside the store's own, and `download`
         gives it back.
+
+        Large files are sent in parts. Ctrl-C, a crash or a lost connection leave what was sent with the
+        organization's files, and the next upload to the same path sends only the parts that differ, from any
+        machine of the same user; no file has to be left as it was. Content that cannot seek, such as a pipe's, is
+        sent as a whole each time, and ends at 10,000 parts, 78.1 GiB of the organization's files and 156.2 GiB of a
+        bucket: upload a file if there is more.
 
         Args:
             name: name or path on the server; missing folders are made.
@@ -463,24 +480,41 @@ class Folder(Generic[FileT]):
             progress: True shows a bar, False none; None one on a terminal or in a notebook if there are more than
                 64 MiB or it takes longer than 2 s. A function is called with a `TransferProgress` at most ten times a
                 second; an fsspec ``Callback`` is told the bytes.
+            max_workers: maximum number of parts that are sent at once.
+            resume: False sends all of the content anew.
 
         Raises:
             MissingPackage: `progress` is True, and tqdm is not installed.
             AlreadyExists: a folder has the name, or a file has it and `overwrite` is False.
             BadEntry: the name is not valid, or the file object stands at the end of its content, as after
                 writing to it; call its ``seek(0)`` first.
+            EdgeError: the local file changed while it was being uploaded.
             IsADirectoryError: the local path is a folder; `upload_folder` uploads it.
             OSError: the local file cannot be opened.
+            ValueError: `max_workers` is less than 1.
         """
         path = self._join(name)
+        workers.check(max_workers)
         with Tracker("upload", path, progress, self._store.progress) as tracker, Source(fileobj) as source:
             tracker.expect(source.size)
-            self._write(path, source, source.size, tracker, overwrite=overwrite)
+            self._write(
+                *(path, source, source.size, tracker), overwrite=overwrite, max_workers=max_workers, resume=resume
+            )
 
-    def _write(self, path: str, source: Source, size: int | None, tracker: Tracker, *, overwrite: bool) -> None:
+    def _write(
+        self,
+        path: str,
+        source: Source,
+        size: int | None,
+        tracker: Tracker,
+        *,
+        overwrite: bool,
+        max_workers: int,
+        resume: bool,
+    ) -> None:
         """Write a file; `size` is what `tracker` expects of it."""
         with self._naming_taken(path, "file", advice("overwrite")), tracker.file(path, size) as source.tracker:
-            self._store.write(path, source, overwrite=overwrite)
+            self._store.write(path, source, overwrite=overwrite, max_workers=max_workers, resume=resume)
 
     @overload
     def save(
@@ -645,7 +679,7 @@ class Folder(Generic[FileT]):
         path = self._join(name)
         try:
             with Source(b"") as source, self._naming_taken(path, "file", "leave exist_ok out to keep it"):
-                self._store.write(path, source, overwrite=False)
+                self._store.write(path, source, overwrite=False, max_workers=1, resume=False)
         except AlreadyExists:
             if not exist_ok or self._store.stat(path).kind != "file":
                 raise

@@ -1,28 +1,35 @@
-"""The source of an upload: a path, bytes or a binary file object, read once and in order.
+"""The source of an upload: a path, bytes or a binary file object, read in parts.
 
-Content is hashed while it is read, so that the digests of the parts and of the whole are known once
-the last byte was sent, without a second pass.
+Parts of what can seek are read at their own places, and so by several threads at once. What cannot seek is read once
+and in order, and each part is held until it was sent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import stat
 import tempfile
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol
 
 from edge_core.errors import BadEntry, EdgeError
 from edge_vfs.progress import FileTracker
+from edge_vfs.workers import Stopped
+
+BLOCK = 1 << 20
+"""Bytes read at once; larger blocks do not stay in the processor's cache from the hash to the connection."""
+
+SPOOL = 32 << 20
+"""Bytes. If a source cannot seek, its parts in flight are kept in memory up to this size, and beyond it in temporary
+files."""
 
 _TEXT = "the file object gives text; open it in binary mode, as in open(path, 'rb')"
-
-SPOOL = 16 << 20
-"""Bytes. If a source cannot seek, parts up to this size are kept in memory, larger parts in a temporary file."""
 
 
 class Source:
@@ -47,16 +54,25 @@ class Source:
 
     def __init__(self, fileobj: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> None:
         self.tracker: FileTracker | None = None
-        self._owned = False
         self.mtime_ns: int | None = None
+        self.size: int | None = None
+        self._file: Any = None
+        self._start = 0
+        self._status: os.stat_result | None = None  # of a path's file, when it was opened
+        self._place: _Place | None = None  # None of what cannot seek
+        self._head = b""
+        self._memory = _Memory(SPOOL)
         if isinstance(fileobj, (str, os.PathLike)):
             if os.path.isdir(fileobj):
                 raise IsADirectoryError(f"{os.fspath(fileobj)!r} is a folder; upload it with upload_folder")
-            self._file: Any = open(fileobj, "rb", buffering=0)  # noqa: SIM115  # closed by this object
-            self._owned = True
-            self.mtime_ns = _mtime_ns(os.fstat(self._file.fileno()), fileobj)
+            self._file = open(fileobj, "rb", buffering=0)  # noqa: SIM115  # closed by this object
+            self._status = os.fstat(self._file.fileno())
+            self.mtime_ns = _mtime_ns(self._status, fileobj)
         elif isinstance(fileobj, (bytes, bytearray, memoryview)):
-            self._file = io.BytesIO(fileobj)
+            view = memoryview(fileobj)
+            self._place = _Bytes(view.cast("B") if view.contiguous else memoryview(view.tobytes()))
+            self.size = view.nbytes
+            return
         elif isinstance(fileobj, io.TextIOBase):
             raise TypeError(_TEXT)
         elif callable(getattr(fileobj, "read", None)):  # a DataFrame can have a column of this name
@@ -66,23 +82,14 @@ class Source:
                 f"cannot upload {type(fileobj).__name__}; give a path, bytes or a binary file object, or use "
                 "save(name, value), which makes a file of a DataFrame, picture, array, dict, list or text"
             )
-        self._seekable = bool(getattr(self._file, "seekable", lambda: False)())
-        self._head = b""
-        self._hash = hashlib.sha256()
-        self.size = self._measure()
+        if getattr(self._file, "seekable", lambda: False)():
+            self._start, self.size = _measured(self._file)
+            self._place = _place_of(self._file, owned=self._status is not None)
 
-    def _measure(self) -> int | None:
-        if not self._seekable:
-            return None
-        here = int(self._file.tell())
-        end = int(self._file.seek(0, os.SEEK_END))
-        self._file.seek(here)
-        if here >= end > 0:
-            raise BadEntry(
-                f"the file object stands at its end, after all of its {end} bytes, so that an empty file would be "
-                "uploaded; call its seek(0) first"
-            )
-        return max(0, end - here)
+    @property
+    def can_seek(self) -> bool:
+        """Whether `parts` can be called again, and its parts be read in any order."""
+        return self._place is not None
 
     def small(self, limit: int) -> bytes | None:
         """Return all of the content if it has at most `limit` bytes; else None, and `parts` gives all of it.
@@ -94,71 +101,101 @@ class Source:
             return None
         content = self._take(limit + 1)
         if len(content) > limit:
-            if self._seekable:
-                raise _changed()
-            self._head = content
+            if self.can_seek:
+                raise changed()
+            self._head = content + self._head
             return None
         if self.size is not None and len(content) < self.size:
-            raise _changed()
-        self._hash.update(content)
+            raise changed()
         self._count(len(content))
         return content
 
-    def parts(self, size: int) -> Iterator[Part]:
-        """Iterate over the content in parts of `size` bytes, the last shorter; send each before taking the next."""
-        if self._seekable and self.size is not None:
-            yield from self._parts_in_place(self.size, size)
+    def parts(self, size: int, stopped: threading.Event | None = None) -> Iterator[Part]:
+        """Iterate over the content in parts.
+
+        A part is read by one thread, and others by other threads at the same time. Whoever has sent a part closes it,
+        which frees what is held of a source that cannot seek.
+
+        Args:
+            size: bytes of each part but the last, which may be shorter.
+            stopped: once it is set, reading a part raises `Stopped`.
+
+        Raises:
+            EdgeError: the file object cannot be read.
+        """
+        if self._place is not None and self.size is not None:
+            for offset in range(0, self.size, size):
+                yield Part(self, self._place, self._start + offset, min(size, self.size - offset), stopped)
             return
-        while True:
-            with tempfile.SpooledTemporaryFile(max_size=SPOOL) as spool:
-                length = self._fill(cast("IO[bytes]", spool), size)
-                if length:
-                    yield from self._send(Part(self, spool, 0, length))
-                if length < size:
-                    return
-
-    def _parts_in_place(self, total: int, size: int) -> Iterator[Part]:
-        start = self._file.tell()
-        for offset in range(0, total, size):
-            yield from self._send(Part(self, self._file, start + offset, min(size, total - offset)))
-
-    def _send(self, part: Part) -> Iterator[Part]:
-        yield part
-        self._hash = part.whole
+        length = size
+        while length == size:
+            held = _Held(size, self._memory)
+            try:
+                length = held.fill(self._blocks(size))
+            except BaseException:
+                held.close()
+                raise
+            if not length:
+                held.close()
+                return
+            yield Part(self, held, 0, length, stopped, close=held.close)
 
     def completing(self) -> None:
         """Say that all of the content was sent, and that the store is about to confirm it."""
         if self.tracker is not None:
             self.tracker.completing()
 
+    def check_unchanged(self) -> None:
+        """Check that the file of a path is as it was when it was opened; call it once all was sent.
+
+        Raises:
+            EdgeError: it has another size or time of modification.
+        """
+        if self._status is None or not stat.S_ISREG(self._status.st_mode):
+            return
+        status = os.fstat(self._file.fileno())
+        if (status.st_size, status.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
+            raise changed()
+
     def _count(self, size: int) -> None:
         if self.tracker is not None:
             self.tracker.add(size)
 
-    def sha256(self) -> str:
-        """Return the hexadecimal SHA-256 of all that was read so far."""
-        return self._hash.hexdigest()
-
-    def _fill(self, spool: IO[bytes], size: int) -> int:
-        length = 0
-        while length < size and (block := self._take(min(1 << 20, size - length))):
-            spool.write(block)
-            length += len(block)
-        return length
+    def _blocks(self, size: int) -> Iterator[bytes]:
+        """Iterate over the next `size` bytes of what cannot seek, fewer only at the end."""
+        while size and (block := self._take(min(BLOCK, size))):
+            size -= len(block)
+            yield block
 
     def _take(self, size: int) -> bytes:
         """Return `size` bytes, fewer only at the end."""
-        taken = [self._head[:size]]
-        self._head = self._head[size:]
-        missing = size - len(taken[0])
-        while missing and (block := _read(self._file, missing)):
+        taken: list[bytes] = []
+        missing = size
+        while missing and (block := self._next(missing, size - missing)):
             taken.append(block)
             missing -= len(block)
         return b"".join(taken)
 
+    def _next(self, size: int, offset: int) -> bytes:
+        """Return up to `size` bytes, none only at the end; those of what can seek begin at `offset`."""
+        if self._place is not None:
+            return self._place.read(self._start + offset, size)
+        if self._head:
+            block, self._head = self._head[:size], self._head[size:]
+            return block
+        if type(self._file) is io.BufferedReader and isinstance(self._file.raw, io.RawIOBase):
+            # A thread that waits inside of a buffered reader holds its lock, and Python dies if it ends meanwhile, as
+            # after Ctrl-C while standard input is read. What is below has no lock.
+            reader, self._file = self._file, self._file.raw
+            self._head = _buffered(reader)
+            return self._next(size, offset)
+        return _read(self._file, size)
+
     def close(self) -> None:
-        """Close the local file, if this object opened it."""
-        if self._owned:
+        """Close the local file, if this object opened it; a thread that reads it still finishes that first."""
+        if self._place is not None:
+            self._place.close()
+        if self._status is not None and not self.can_seek:
             self._file.close()
 
     def __enter__(self) -> Source:
@@ -167,52 +204,269 @@ class Source:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None and self.can_seek and self.size is not None and self._status is None and self._file is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._file.seek(self._start + self.size)  # where it would be if it had been read in order
         self.close()
 
 
 class Part:
-    """A part of the source as the body of a request: it has a length and can be sent again."""
+    """A part of a source as the body of a request: it has a length and can be sent again.
 
-    def __init__(self, source: Source, file: Any, start: int, length: int) -> None:
+    Attributes:
+        counts: whether the source's tracker counts what is read.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        place: _Place,
+        start: int,
+        length: int,
+        stopped: threading.Event | None = None,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.counts = True
+        self.close = close
         self._source = source
-        self._file = file
+        self._place = place
         self._start = start
-        self._length = self._left = length
-        self.rewind()
+        self._length = length
+        self._stopped = stopped
+        self._done = self._counted = 0
+        self._hash = hashlib.sha256()
 
     def rewind(self) -> None:
         """Start again from the first byte, for a request that is sent again."""
-        self._file.seek(self._start)
-        if self._left < self._length:
-            self._source._count(self._left - self._length)
-            self._left = self._length
+        if self._counted:
+            self._source._count(-self._counted)
+        self._done = self._counted = 0
         self._hash = hashlib.sha256()
-        self.whole = self._source._hash.copy()
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes, or up to the end if it is negative; none at the end.
 
         Raises:
             EdgeError: the local file cannot be read, or became shorter.
+            Stopped: the call has ended.
         """
-        count = self._left if size < 0 else min(size, self._left)
-        if not count:
-            return b""
-        block = _read(self._file, count)
-        if not block:
-            raise _changed()
-        self._left -= len(block)
+        left = self._length - self._done
+        block = self.read_at(self._done, left if size < 0 else min(size, left))
+        self._done += len(block)
         self._hash.update(block)
-        self.whole.update(block)
-        self._source._count(len(block))
+        if self.counts:
+            self._counted += len(block)
+            self._source._count(len(block))
         return block
 
     def sha256(self) -> str:
-        """Return the hexadecimal SHA-256 of the part; call it once all of the part was read."""
+        """Return the hexadecimal SHA-256 of what was read since `rewind`, which is to be all of the part."""
         return self._hash.hexdigest()
+
+    def digest(self, name: str) -> bytes:
+        """Return the digest of all of the part, which is read for it and not counted.
+
+        Args:
+            name: name of the digest as of `hashlib.new`.
+
+        Raises:
+            EdgeError: the local file cannot be read, or became shorter.
+            Stopped: the call has ended.
+        """
+        digest = hashlib.new(name, usedforsecurity=False)
+        done = 0
+        while done < self._length:
+            block = self.read_at(done, min(BLOCK, self._length - done))
+            digest.update(block)
+            done += len(block)
+        return digest.digest()
+
+    def sent(self) -> None:
+        """Count all of the part as sent, by a store that reads it by `read_at`."""
+        self._source._count(self._length)
+
+    def skip(self) -> None:
+        """Count the part as one that need not be sent."""
+        if self._source.tracker is not None:
+            self._source.tracker.skip(self._length)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes of the part from byte `offset` on, neither hashed nor counted.
+
+        Raises:
+            EdgeError: the local file cannot be read, or became shorter.
+            Stopped: the call has ended.
+        """
+        if self._stopped is not None and self._stopped.is_set():
+            raise Stopped
+        size = min(size, self._length - offset)
+        block = self._place.read(self._start + offset, size) if size > 0 else b""
+        if size > 0 and not block:
+            raise changed()
+        return block
 
     def __len__(self) -> int:
         return self._length
+
+
+class _Place(Protocol):
+    """Bytes that are read at positions of their own, by any number of threads."""
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        """Return up to `size` bytes from byte `offset` on, none only at the end."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _Bytes:
+    """Bytes in memory, which are not copied."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        return bytes(self._view[offset : offset + size])
+
+    def close(self) -> None:
+        pass
+
+
+class _Descriptor:
+    """A file of the operating system, read without moving a position.
+
+    Its number is given to another file once it is closed, which a thread that is late must never read.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._closed = False
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        with self._lock:
+            if self._closed:
+                raise Stopped
+            self._readers += 1
+        try:
+            return os.pread(self._file.fileno(), size, offset)
+        except OSError as error:
+            raise _unreadable(error) from error
+        finally:
+            with self._lock:
+                self._readers -= 1
+                self._close_unless_read()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._close_unless_read()
+
+    def _close_unless_read(self) -> None:
+        if self._closed and not self._readers:
+            self._file.close()
+
+
+class _FileObject:
+    """A file object, whose position belongs to one thread at a time."""
+
+    def __init__(self, file: Any, *, owned: bool = False) -> None:
+        self._file = file
+        self._owned = owned
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        with self._lock:
+            if self._closed:
+                raise Stopped
+            try:
+                self._file.seek(offset)
+            except OSError as error:
+                raise _unreadable(error) from error
+            return _read(self._file, size)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._owned:
+                self._file.close()
+
+
+class _Memory:
+    """Memory that the parts of a source share."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Take `size` bytes of it; False if there is not as much left."""
+        with self._lock:
+            fits = size <= self._left
+            self._left -= size if fits else 0
+            return fits
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._left += size
+
+
+class _Held:
+    """A part of what cannot seek: in memory, or in a temporary file if there is not enough of it."""
+
+    def __init__(self, size: int, memory: _Memory) -> None:
+        self._in_memory = size if memory.take(size) else 0
+        self._memory = memory
+        file: Any = io.BytesIO() if self._in_memory else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # see close
+        self._file = file
+        self._place = _FileObject(file, owned=True)
+
+    def fill(self, blocks: Iterator[bytes]) -> int:
+        """Keep blocks, and return the number of their bytes."""
+        length = 0
+        for block in blocks:
+            self._file.write(block)
+            length += len(block)
+        return length
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        return self._place.read(offset, size)
+
+    def close(self) -> None:
+        self._place.close()
+        taken, self._in_memory = self._in_memory, 0
+        self._memory.give_back(taken)
+
+
+def _measured(file: Any) -> tuple[int, int]:
+    """Return the position of a file object, and how many bytes follow."""
+    here = int(file.tell())
+    end = int(file.seek(0, os.SEEK_END))  # what was written and not yet flushed is now
+    file.seek(here)
+    if here >= end > 0:
+        raise BadEntry(
+            f"the file object stands at its end, after all of its {end} bytes, so that an empty file would be "
+            "uploaded; call its seek(0) first"
+        )
+    return here, max(0, end - here)
+
+
+def _place_of(file: Any, *, owned: bool) -> _Place:
+    # By its exact class: that of a GzipFile has the descriptor of other content.
+    raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
+    if type(raw) is not io.FileIO or not hasattr(os, "pread"):  # Windows has none
+        return _FileObject(file, owned=owned)
+    return _Descriptor(file if owned else io.FileIO(os.dup(raw.fileno())))
+
+
+def _buffered(reader: io.BufferedReader) -> bytes:
+    """Take what a reader has read ahead; it waits for some if there is nothing."""
+    try:
+        return reader.read(len(reader.peek()))
+    except OSError as error:
+        raise _unreadable(error) from error
 
 
 def _mtime_ns(status: os.stat_result, path: str | os.PathLike[str]) -> int | None:
@@ -237,7 +491,7 @@ def _read(file: Any, size: int) -> bytes:
         block = file.read(size)
     except OSError as error:
         # Not an OSError any more: that would be taken for a failure of the connection, and retried.
-        raise EdgeError(f"the local file cannot be read ({error}); nothing was uploaded") from error
+        raise _unreadable(error) from error
     if block is None:
         raise EdgeError("the file object has no data yet (it does not block); give one that waits for its data")
     if isinstance(block, str):
@@ -248,5 +502,10 @@ def _read(file: Any, size: int) -> bytes:
     return bytes(block)
 
 
-def _changed() -> EdgeError:
+def _unreadable(error: OSError) -> EdgeError:
+    return EdgeError(f"the local file cannot be read ({error}); nothing was uploaded")
+
+
+def changed() -> EdgeError:
+    """Return the error of content that is not what it was when its upload began."""
     return EdgeError("the local file changed while it was being uploaded; nothing was uploaded, try again")

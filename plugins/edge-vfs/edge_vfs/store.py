@@ -171,12 +171,20 @@ class FileStore(Protocol):
         """Return the reader of the version that `stat` describes; sends no request."""
         ...
 
-    def write(self, path: str, source: Source, /, *, overwrite: bool) -> None:
+    def write(self, path: str, source: Source, /, *, overwrite: bool, max_workers: int, resume: bool) -> None:
         """Store the content of `source` as a file, which appears only once it is complete.
 
         A store that keeps the times of sources stores `Source.mtime_ns` beside its own time. Missing
-        folders are made. A file is replaced only if `overwrite` is True, a folder never. A store that has to
-        wait once all was sent, calls `Source.completing` before it does.
+        folders are made. A store that sends parts calls `Source.check_unchanged` once all were sent; one that has to
+        wait then, calls `Source.completing` before it does.
+
+        Args:
+            path: path of the file.
+            source: the content.
+            overwrite: whether a file is replaced; a folder never is.
+            max_workers: maximum number of parts that are sent at once, by a store that sends parts.
+            resume: whether a store that keeps the parts of uploads which were cut off sends only those it does not
+                have, if `Source.can_seek`.
         """
         ...
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from edge_core import retries
+
 WORKERS = 4
 """Number of parts or files that are transferred at once."""
 
@@ -32,7 +34,7 @@ def each(
 
     An item is taken only when a thread is free for it, and never by two threads at once, so that an iterator may
     read a file or hold memory. After a failure no further item is taken; `work` looks at `stopped` between blocks
-    and raises `Stopped`, so that the call ends soon.
+    and raises `Stopped`, so that the call ends soon. Once a server tells one thread to come later, all wait.
 
     Args:
         work: called with an item, in any thread.
@@ -44,13 +46,22 @@ def each(
         BaseException: what `work` or the iterator raised first, once all threads have ended.
         ValueError: there are fewer than 1 workers.
     """
-    if workers < 1:
-        raise ValueError(f"max_workers must be 1 or more, not {workers}")
+    check(workers)
     if workers == 1:
-        for item in items:
-            work(item)
+        for unit in items:
+            work(unit)
         return
     _Shared(work, iter(items), stopped or threading.Event()).run(workers)
+
+
+def check(workers: int) -> None:
+    """Check the argument ``max_workers`` of a call.
+
+    Raises:
+        ValueError: it is less than 1.
+    """
+    if workers < 1:
+        raise ValueError(f"max_workers must be 1 or more, not {workers}")
 
 
 class _Shared:
@@ -65,10 +76,13 @@ class _Shared:
 
     def run(self, workers: int) -> None:
         threads: list[threading.Thread] = []
+        gate = retries.Gate()
         try:
             for n in range(workers):
                 # What the caller has set, such as numpy's and decimal's settings, holds for its threads too.
-                run = contextvars.copy_context().run
+                context = contextvars.copy_context()
+                context.run(retries.gate.set, gate)
+                run = context.run
                 threads.append(threading.Thread(target=run, args=(self._loop,), name=f"edge-{n}", daemon=True))
                 threads[-1].start()
             for thread in threads:
@@ -90,10 +104,10 @@ class _Shared:
                     if self._stopped.is_set():
                         return
                     try:
-                        item = next(self._items)
+                        unit = next(self._items)
                     except StopIteration:
                         return
-                self._work(item)
+                self._work(unit)
         except BaseException as error:
             if not (isinstance(error, Stopped) and self._stopped.is_set()):
                 self._errors.append(error)

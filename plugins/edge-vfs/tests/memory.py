@@ -30,7 +30,7 @@ class MemoryStore:
     def reader(self, path: str, stat: Any, /) -> Reader:
         return Reader(self.contents[path], None)
 
-    def write(self, path: str, source: Source, /, *, overwrite: bool) -> None:
+    def write(self, path: str, source: Source, /, *, overwrite: bool, max_workers: int, resume: bool) -> None:
         if path in self.contents and not overwrite:
             raise AlreadyExists(f"{path} exists")
         self.contents[path] = b"".join(part.read() for part in source.parts(1 << 20))

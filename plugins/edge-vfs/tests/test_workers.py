@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from edge_core import retries
 from edge_vfs import workers
 
 
@@ -40,6 +41,15 @@ def test_an_item_is_taken_only_when_a_thread_is_free() -> None:
     free.set()
     call.join()
     assert len(taken) == 10
+
+
+def test_the_threads_of_a_call_share_a_gate() -> None:
+    gates: list[object] = []
+    for _ in range(2):
+        workers.each(lambda _: gates.append(retries.gate.get()), range(10), 3)
+    assert len(set(gates)) == 2, "each call has its own"
+    assert None not in gates
+    assert retries.gate.get() is None
 
 
 def test_the_first_failure_stops_all_and_is_raised() -> None:
@@ -92,6 +102,6 @@ def test_threads_see_the_context_of_their_caller() -> None:
     assert seen == [7, 7]
 
 
-def test_fewer_than_one_worker_is_refused() -> None:
+def test_zero_workers_are_refused() -> None:
     with pytest.raises(ValueError, match="max_workers must be 1 or more, not 0"):
         workers.each(print, [1], 0)
