@@ -30,7 +30,7 @@ from edge_core.errors import (
 from edge_sources import s3_store
 from edge_sources.connection import ConnectionStatus
 from edge_sources.s3 import S3Connection, S3File, S3Folder
-from edge_vfs import InexactWarning, TransferProgress, progress
+from edge_vfs import InexactWarning, TransferProgress, fetching, progress
 from edge_vfs.openers import UnreadableContent
 
 from .engines import Store, free_port
@@ -250,6 +250,35 @@ def test_large_files_go_in_parts(bucket: S3Connection, monkeypatch: pytest.Monke
     bucket.root.upload("pipe.bin", io.BufferedReader(Pipe()))
     for name in ("seekable.bin", "pipe.bin"):
         assert bucket.root.download(name, tmp_path / name).read_bytes() == content
+
+
+def test_a_large_download_is_of_a_single_version_over_many_connections(
+    bucket: S3Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in {"ALONE": 0.0, "MEASURED": 0, "BUSY": float("inf"), "GAIN": 0.0}.items():
+        monkeypatch.setattr(fetching, name, value)
+    content = os.urandom((50 << 20) + 7)
+    bucket.root.upload("big.bin", content)
+    etag = bucket.root.stat("big.bin").version
+    ranges: list[str] = []
+    pinned: set[str] = set()
+    replacing = threading.Lock()
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        ranges.append(params["headers"]["Range"])
+        pinned.add(params["headers"].get("If-Match", ""))
+        if "replaced.bin" in params["url_path"] and len(ranges) > 1 and replacing.acquire(blocking=False):
+            bucket.root.upload("replaced.bin", content[::-1])
+
+    bucket._store.client.meta.events.register("before-call.s3.GetObject", note)
+    assert bucket.root.download("big.bin", tmp_path).read_bytes() == content
+    assert len(ranges) > 1
+    assert pinned == {etag}
+    ranges.clear()
+    bucket.root.upload("replaced.bin", content)
+    with pytest.raises(Conflict, match=r"replaced\.bin"):
+        bucket.root.download("replaced.bin", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["big.bin"]
 
 
 def test_folders_are_created_moved_and_deleted(bucket: S3Connection) -> None:

@@ -92,7 +92,7 @@ def _fetch_large(
         file.publish(_mtime_ns(reader, stat))
     except BaseException as error:
         # Of a version that is gone nobody can download the rest.
-        if file.kept_at is None or isinstance(error, (NotFound, Conflict)):
+        if file.kept_at is None or file.is_empty() or isinstance(error, (NotFound, Conflict)):
             file.discard()
         elif isinstance(error, OSError):
             error.add_note(f"what has arrived is kept in {file.kept_at}, and downloading again goes on from it")

@@ -31,11 +31,14 @@ MAX_CONNECTIONS = 8
 HELD = 8 << 20
 """Bytes of the largest part that is held in memory until it is checked."""
 
-ROOM = 6 * HELD
+ROOM = 7 * HELD
 """Bytes of all parts that are held at once. A connection that waits for room goes on filling the system's buffer."""
 
 SPAN = 64 << 20
-"""Maximum number of bytes of a request; at most a part if that is larger."""
+"""Maximum number of bytes of a request; a part if that is larger."""
+
+FIRST_SPAN = 16 << 20
+"""Maximum number of bytes of a request until the number of connections is decided, so that no slow one holds many."""
 
 ALONE = 0.25
 """Minimum number of seconds over which the first connection is measured."""
@@ -66,23 +69,22 @@ class Parts:
 
     Attributes:
         count: number of parts.
-        a_span: maximum number of parts of a request.
+        part_size: bytes of each part but the last.
         are_known: whether the digests are known.
         held_size: bytes of a part that is held in memory until it is checked; 0 if parts are written as they come.
     """
 
     def __init__(self, size: int, part_size: int, digests: Sequence[bytes] = ()) -> None:
         self._size = size
-        self._part_size = part_size
+        self.part_size = part_size
         self._digests = digests
         self.count = -(-size // part_size)
-        self.a_span = max(1, SPAN // part_size)
         self.are_known = bool(digests)
         self.held_size = part_size if self.are_known and part_size <= HELD else 0
 
     def range(self, n: int) -> range:
         """Return the positions of the bytes of part `n`, counted from 0."""
-        return range(n * self._part_size, min((n + 1) * self._part_size, self._size))
+        return range(n * self.part_size, min((n + 1) * self.part_size, self._size))
 
     def is_right(self, n: int, digest: bytes) -> bool:
         """Return whether `digest` is that of part `n`, or nobody knows."""
@@ -170,7 +172,8 @@ class Fetch:
             if not self._missing or self._file.is_published():
                 return range(0)
             # All connections end at about the same time, as the last requests are short.
-            most = min(self._parts.a_span, max(1, len(self._missing) // (2 * self._connections.number)))
+            share = len(self._missing) // (2 * self._connections.number)
+            most = max(1, min(share, self._connections.span // self._parts.part_size))
             first = self._missing.pop()
             stop = first + 1
             while self._missing and self._missing[-1] == stop and stop - first < most:
@@ -237,6 +240,11 @@ class Connections:
         self._bytes = 0
         self._single_rate = 0.0
         self.number = 1
+
+    @property
+    def span(self) -> int:
+        """Maximum number of bytes of a request."""
+        return SPAN if self._is_decided else FIRST_SPAN
 
     def may_go(self, connection: int) -> bool:
         """Wait until a connection is needed; return False once it will not be any more."""

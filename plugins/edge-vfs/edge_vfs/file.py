@@ -107,7 +107,7 @@ class File(io.RawIOBase):
             size: number of bytes.
 
         Raises:
-            ChecksumError: all of the content was read, and it is not what was uploaded.
+            ChecksumError: all of the content was read, or all of a part of it, and it is not what was uploaded.
             ConnectionFailed: the connection broke.
             NotFound, Conflict: the version that was opened is gone.
             ValueError: the file is closed.

@@ -196,6 +196,10 @@ class PartFile:
             self._is_closed = True
         self._leave()
 
+    def is_empty(self) -> bool:
+        """Return whether nothing was written."""
+        return not self._is_closed and os.fstat(self._handle).st_size == 0
+
     @property
     def kept_at(self) -> pathlib.Path | None:
         """Where the next download of the same version finds what was written; None if it does not."""
