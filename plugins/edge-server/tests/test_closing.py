@@ -29,6 +29,7 @@ from edge_server.files.models import Upload, Version
 from edge_server.identity import directory
 from edge_server.identity.models import Organization, User
 
+from .postgresql import scratch_postgresql
 from .work import Watch
 
 UTC = dt.UTC
@@ -65,9 +66,14 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def database(time: Clock, tmp_path: Path) -> Iterator[Database]:
-    with contextlib.closing(Database(tmp_path / FILE_NAME)) as opened:
-        migrate(opened, tmp_path / "backups", [own_history()])
+def database(request: pytest.FixtureRequest, time: Clock, tmp_path: Path) -> Iterator[Database]:
+    with contextlib.ExitStack() as stack:
+        if getattr(request, "param", "sqlite") == "postgresql":
+            opened: Database = stack.enter_context(scratch_postgresql())
+            own_history().upgrade(opened)
+        else:
+            opened = stack.enter_context(contextlib.closing(Database(tmp_path / FILE_NAME)))
+            migrate(opened, tmp_path / "backups", [own_history()])
         with opened.write(SERVER) as session:
             directory.create_organization(session, [tree.plant], "lab")
             directory.create_user(session, "ada")
@@ -149,6 +155,7 @@ def test_what_is_read_of_files_is_there() -> None:
             assert isinstance(column.type, type(model.__table__.c[column.name].type))
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_a_measure_is_the_sum_of_what_each_version_lasted(database: Database, time: Clock) -> None:
     chance = random.Random(7)
     versions = []

@@ -9,6 +9,7 @@ final stays as it is.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +44,8 @@ VERSIONS = sa.table(
     sa.column("removed_at", UtcDateTime()),
     sa.column("collected_at", UtcDateTime()),
 )
+_KEPT = sa.DateTime(timezone=True)
+
 UPLOADS = sa.table("uploads", sa.column("version_id", RowId))
 _version = VERSIONS.c
 
@@ -164,7 +167,7 @@ def measure(session: Session, organization_id: int, now: dt.datetime) -> Measure
     before = None if reading is None else min(reading.measured_until, now)
     since = _first_day(session, organization_id) if before is None else (before - SETTLING).date()
     since = min(max(since or today, first_open_day(session)), today)
-    start, _ = _bounds(since)
+    start, end = _as_kept(session, _bounds(since)[0]), _as_kept(session, now)
     count = (today - since).days + 1
     amounts = [0] * count
     grown = [0] * (count + 1)  # by how much a day begins with more bytes than the day before
@@ -176,16 +179,16 @@ def measure(session: Session, organization_id: int, now: dt.datetime) -> Measure
 
     held = select(Organization.used_bytes + Organization.released_bytes)
     stored = session.scalar(held.where(Organization.id == organization_id)) or 0
-    for size, created_at, removed_at in session.execute(_changes(organization_id, start)):
+    for size, created_at, removed_at in _changes(session, organization_id, _bounds(since)[0]):
         if created_at <= start:
             stored += size
         elif removed_at is None:
             stored -= size
         if removed_at is not None and removed_at <= created_at:
             continue  # by a clock that was set back
-        if start < created_at < now:
+        if start < created_at < end:
             change(size, created_at)
-        if removed_at is not None and removed_at < now and created_at < now:
+        if removed_at is not None and removed_at < end and created_at < end:
             change(-size, removed_at)
     for n in range(count):
         stored += grown[n]
@@ -265,15 +268,24 @@ def _first_day(session: Session, organization_id: int) -> dt.date | None:
     return None if first is None else first.date()
 
 
-def _changes(organization_id: int, start: dt.datetime) -> sa.CompoundSelect[Any]:
-    """What selects size, beginning and end of the versions that came or went after `start`."""
-    mine = select(_version.size, _version.created_at, _version.removed_at).where(
-        _version.organization_id == organization_id
-    )
-    return sa.union_all(
+def _changes(session: Session, organization_id: int, start: dt.datetime) -> Iterator[Sequence[Any]]:
+    """Size, beginning and end of the versions that came or went after `start`; moments are as the database keeps them.
+
+    There may be many, of which a time zone for each moment would take as long as all else.
+    """
+    mine = select(
+        _version.size, sa.type_coerce(_version.created_at, _KEPT), sa.type_coerce(_version.removed_at, _KEPT)
+    ).where(_version.organization_id == organization_id)
+    both = sa.union_all(
         mine.where(_version.created_at > start),
         mine.where(_version.created_at <= start, _version.removed_at > start, _version.removed_at.is_not(None)),
     )
+    return itertools.chain.from_iterable(session.execute(both).partitions(_AT_ONCE))
+
+
+def _as_kept(session: Session, moment: dt.datetime) -> dt.datetime:
+    """A moment to be compared with what `_changes` gives: SQLite keeps no time zone, all is in UTC."""
+    return moment.replace(tzinfo=None) if session.get_bind().dialect.name == "sqlite" else moment
 
 
 # --- rows ----------------------------------------------------------------------------------------
