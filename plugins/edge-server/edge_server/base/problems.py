@@ -16,6 +16,8 @@ import sqlalchemy.exc
 import sqlalchemy.orm.exc
 from werkzeug.exceptions import HTTPException
 
+from edge_server.base import at_hand
+
 log = logging.getLogger("edge_server")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -123,10 +125,11 @@ _BY_STATUS: dict[int, tuple[str, str]] = {
 
 def request_id() -> str:
     """The id of the request at hand: the client's own if it is a plain word, else a new one."""
-    if "request_id" not in flask.g:
-        sent = flask.request.headers.get("X-Request-ID", "")
-        flask.g.request_id = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
-    own: str = flask.g.request_id
+    kept = at_hand.kept()
+    own: str | None = kept.get("request_id")
+    if own is None:
+        sent = at_hand.request().headers.get("X-Request-ID", "")
+        own = kept.request_id = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
     return own
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import flask
 from werkzeug.wsgi import ClosingIterator
 
+from edge_server.base import at_hand
 from edge_server.base.problems import Refusal, not_found
 from edge_server.data.store import BLOCK, Content, FileContent, MissingContent, Store
 from edge_server.files.queries import VersionRow
@@ -43,7 +44,7 @@ def answer(store: Store, version: VersionRow, filename: str | None = None) -> fl
     }
     if filename is not None:
         headers["Content-Disposition"] = disposition(filename)
-    request = flask.request
+    request = at_hand.request()
     header = request.headers.get("Range")
     if request.method != "GET" or request.headers.get("If-Range", etag) != etag:
         header = None
@@ -112,7 +113,7 @@ def _opened(store: Store, version: VersionRow, start: int, length: int) -> Conte
 def _body(content: Content) -> Iterable[bytes]:
     # Under gunicorn the wrapper becomes sendfile(). A server that offers one stops at the stated
     # Content-Length (PEP 3333); Werkzeug's own range wrapper would hide the file from it.
-    wrapper = flask.request.environ.get("wsgi.file_wrapper")
+    wrapper = at_hand.request().environ.get("wsgi.file_wrapper")
     if wrapper is not None and isinstance(content, FileContent):
         wrapped: Iterable[bytes] = wrapper(counting.sending(content.file, content.length), BLOCK)
         return wrapped

@@ -14,58 +14,65 @@ from sqlalchemy import Connection, Row, and_, bindparam, select
 from edge_server.identity.directory import DELETING
 from edge_server.identity.models import Membership, Organization, Token, User
 
-_OPEN = and_(Organization.status != DELETING, Organization.active)
+# By the tables and not by the classes, whose columns SQLAlchemy takes longer to know again.
+_user, _token, _membership, _organization = (mapped.__table__.c for mapped in (User, Token, Membership, Organization))
+
+_OPEN = and_(_organization.status != DELETING, _organization.active)
 
 _HOLDER_COLUMNS: list[Any] = [
-    User.id.label("user_id"),
-    User.user_name,
-    User.server_admin,
-    Token.id.label("token_id"),
-    Token.uid.label("token_uid"),
-    Token.expires_at,
-    Token.scopes,
-    Token.replaces,
+    _user.id.label("user_id"),
+    _user.user_name,
+    _user.server_admin,
+    _token.id.label("token_id"),
+    _token.uid.label("token_uid"),
+    _token.expires_at,
+    _token.scopes,
+    _token.replaces,
 ]
 _ROLE_COLUMNS: list[Any] = [
-    Membership.organization_id,
-    Membership.developer,
-    Membership.admin,
-    Membership.signing_uid,
+    _membership.organization_id,
+    _membership.developer,
+    _membership.admin,
+    _membership.signing_uid,
 ]
 _PROFILE_COLUMNS: list[Any] = [
-    User.user_name,
-    User.first_name,
-    User.last_name,
-    User.email,
-    User.server_admin,
-    User.license_name,
-    Token.uid.label("token_uid"),
-    Token.scopes,
-    Token.expires_at,
-    Token.lifetime,
+    _user.user_name,
+    _user.first_name,
+    _user.last_name,
+    _user.email,
+    _user.server_admin,
+    _user.license_name,
+    _token.uid.label("token_uid"),
+    _token.scopes,
+    _token.expires_at,
+    _token.lifetime,
 ]
-_ORGANIZATION_COLUMNS: list[Any] = [Organization.name, Organization.title, Membership.developer, Membership.admin]
+_ORGANIZATION_COLUMNS: list[Any] = [_organization.name, _organization.title, _membership.developer, _membership.admin]
 
 # Built once, so that SQLAlchemy finds them compiled.
 _HOLDER = (
     select(*_HOLDER_COLUMNS)
-    .join(Token, Token.user_id == User.id)
-    .where(Token.digest == bindparam("digest"), Token.removed_at.is_(None))
+    .join(Token.__table__, _token.user_id == _user.id)
+    .where(_token.digest == bindparam("digest"), _token.removed_at.is_(None))
 )
 _HOLDER_IN = (
     _HOLDER.add_columns(*_ROLE_COLUMNS)
-    .outerjoin(Organization, and_(Organization.name == bindparam("organization"), _OPEN))
-    .outerjoin(Membership, and_(Membership.user_id == User.id, Membership.organization_id == Organization.id))
+    .outerjoin(Organization.__table__, and_(_organization.name == bindparam("organization"), _OPEN))
+    .outerjoin(
+        Membership.__table__, and_(_membership.user_id == _user.id, _membership.organization_id == _organization.id)
+    )
 )
-_PROFILE = select(*_PROFILE_COLUMNS).join(Token, Token.user_id == User.id).where(Token.uid == bindparam("token"))
+_PROFILE = (
+    select(*_PROFILE_COLUMNS).join(Token.__table__, _token.user_id == _user.id).where(_token.uid == bindparam("token"))
+)
 _ORGANIZATIONS = (
     select(*_ORGANIZATION_COLUMNS)
-    .join(Membership, Membership.organization_id == Organization.id)
-    .where(Membership.user_id == bindparam("user"), _OPEN, Organization.name > bindparam("after"))
-    .order_by(Organization.name)
+    .join(Membership.__table__, _membership.organization_id == _organization.id)
+    .where(_membership.user_id == bindparam("user"), _OPEN, _organization.name > bindparam("after"))
+    .order_by(_organization.name)
     .limit(bindparam("limit"))
 )
-_ORGANIZATIONS_AMONG = _ORGANIZATIONS.where(Organization.name.in_(bindparam("names", expanding=True)))
+_ORGANIZATIONS_AMONG = _ORGANIZATIONS.where(_organization.name.in_(bindparam("names", expanding=True)))
 
 
 def holder(connection: Connection, digest: str) -> Row[Any] | None:

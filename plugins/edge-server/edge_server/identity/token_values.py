@@ -22,6 +22,7 @@ PUBLIC_CHARACTERS = 8
 """How many characters of a token may be shown, `PREFIX` included."""
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_CHARACTERS = frozenset(_BASE62)
 
 
 def new_token(prefix: str = PREFIX) -> str:
@@ -36,7 +37,7 @@ def is_well_formed(token: str, prefix: str = PREFIX) -> bool:
     return (
         len(token) == len(prefix) + RANDOM_CHARACTERS + CHECK_CHARACTERS
         and token.startswith(prefix)
-        and all(character in _BASE62 for character in token[len(prefix) :])
+        and _CHARACTERS.issuperset(token[len(prefix) :])
         and check == _check(body)
     )
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import flask
 from sqlalchemy.orm import Session
 
+from edge_server.base import at_hand
 from edge_server.base.audit import AuditLog
 from edge_server.base.problems import request_id
 from edge_server.identity.audit_lines import AuditLine
@@ -31,12 +32,13 @@ def within(session: Session) -> Iterator[None]:
     if not flask.has_request_context():
         yield
         return
-    outer = flask.g.get("audited_in")
-    flask.g.audited_in = session
+    kept = at_hand.kept()
+    outer = kept.get("audited_in")
+    kept.audited_in = session
     try:
         yield
     finally:
-        flask.g.audited_in = outer
+        kept.audited_in = outer
 
 
 def note(log: AuditLog, about: Mapping[str, str], places: Sequence[Organization | None] | None = None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import flask
 from werkzeug.exceptions import ClientDisconnected
 
+from edge_server.base import at_hand
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, too_large
 from edge_server.data.store import BLOCK
 from edge_server.web import counting, permissions, snapshot, transfers
@@ -39,7 +40,7 @@ def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
         Refusal: the body is longer than that, ends before its stated length, comes too slowly, or has another
             digest; or too many others come.
     """
-    request = flask.request
+    request = at_hand.request()
     length = request.content_length
     if length is not None and length > limit:
         raise too_large(too_long)
@@ -179,7 +180,7 @@ def whole() -> bytes:
         snapshot.end()
         manifest: _Manifest = flask.g.manifest
         return manifest.line()
-    request = flask.request
+    request = at_hand.request()
     limit = permissions.body_limit_at_hand()
     if (request.content_length or 0) > limit:
         raise _too_much(limit)
@@ -248,7 +249,7 @@ def content_digest() -> str | None:
     Raises:
         Refusal: the header states a SHA-256 that cannot be one.
     """
-    match = _SHA256.search(flask.request.headers.get("Content-Digest", ""))
+    match = _SHA256.search(at_hand.request().headers.get("Content-Digest", ""))
     if match is None:
         return None
     try:

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import flask
 
+from edge_server.base import at_hand
+
 
 class Request(NamedTuple):
     """A request that has ended.
@@ -105,7 +107,7 @@ def sending(file: BinaryIO, length: int) -> BinaryIO:
 
 
 def _reading() -> Reading | None:
-    return flask.request.environ.get(_READING) if flask.has_request_context() else None
+    return at_hand.request().environ.get(_READING) if flask.has_request_context() else None
 
 
 class _Received:

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 import flask
 from sqlalchemy.orm import Session
 
+from edge_server.base import at_hand
 from edge_server.base.audit import AuditLog
 from edge_server.base.background import Background
 from edge_server.base.configuration import Configuration
@@ -104,7 +105,7 @@ def install(app: flask.Flask, engines: Engines) -> None:
 
 def engines() -> Engines:
     """The engines of the app that answers the request at hand."""
-    return engines_of(flask.current_app)
+    return engines_of(at_hand.app())
 
 
 def engines_of(app: flask.Flask) -> Engines:

@@ -36,7 +36,7 @@ import sqlalchemy.exc
 from sqlalchemy import Connection, Row, update
 from sqlalchemy.orm import Session
 
-from edge_server.base import clock
+from edge_server.base import at_hand, clock
 from edge_server.base.problems import Refusal, bad_entry, log, request_id
 from edge_server.data.database import SERVER
 from edge_server.web import bodies, idempotency_keys
@@ -157,13 +157,14 @@ def release_all(session: Session) -> None:
 
 
 def _run() -> _Run | None:
-    return flask.g.get("idempotency") if flask.has_request_context() else None
+    return at_hand.kept().get("idempotency") if flask.has_request_context() else None
 
 
 def _claimed() -> flask.Response | None:
     """Claim the request's key, if it comes with one; the answer, if an earlier one got it."""
-    key = flask.request.headers.get(HEADER)
-    if key is None or flask.request.method != "POST" or "caller" not in flask.g:
+    request = at_hand.request()
+    key = request.headers.get(HEADER)
+    if key is None or request.method != "POST" or "caller" not in at_hand.kept():
         return None
     if not _KEY.fullmatch(key):
         raise bad_entry(f"{HEADER}: a key is 1 to 255 printable ASCII characters; make one of random characters")

@@ -19,7 +19,7 @@ import flask
 import sqlalchemy.exc
 from sqlalchemy import Row
 
-from edge_server.base import clock, problems
+from edge_server.base import at_hand, clock, problems
 from edge_server.base.problems import CannotStart, Refusal, not_found
 from edge_server.data.database import SERVER
 from edge_server.identity import directory, queries, token_scopes, token_values
@@ -118,12 +118,12 @@ class Operation(Protocol):
 
 def caller() -> Caller:
     """The user this request acts for."""
-    return cast(Caller, flask.g.caller)
+    return cast(Caller, at_hand.kept().caller)
 
 
 def caller_at_hand() -> Caller | None:
     """The user this request acts for; None outside a request, or where that is not known."""
-    return cast(Caller | None, flask.g.get("caller")) if flask.has_request_context() else None
+    return cast(Caller | None, at_hand.kept().get("caller")) if flask.has_request_context() else None
 
 
 def optional_caller() -> Caller | None:
@@ -147,12 +147,12 @@ def within_reach(token: Token) -> bool:
 
 def member() -> Member:
     """What the caller is in the request's organization."""
-    return cast(Member, flask.g.member)
+    return cast(Member, at_hand.kept().member)
 
 
 def member_at_hand() -> Member | None:
     """What the caller is in the request's organization; None outside a request, or where the address names none."""
-    return flask.g.get("member") if flask.has_request_context() else None
+    return at_hand.kept().get("member") if flask.has_request_context() else None
 
 
 def operation_at_hand() -> str:
@@ -247,32 +247,32 @@ def install(app: flask.Flask) -> None:
 
 
 def _guard() -> None:
-    request = flask.request
+    request, kept = at_hand.request(), at_hand.kept()
     if request.endpoint is None:
         return  # an address that is not known, as Flask says next
-    operation = _operation(flask.current_app, request.endpoint)
+    operation = _operation(at_hand.app(), request.endpoint)
     rule = operation.who
     if rule is ANYONE:
         return
     organization: str | None = (request.view_args or {})["org"] if rule in OF_AN_ORGANIZATION else None
     holder = _authenticate(request.headers.get("Authorization"), organization)
-    flask.g.caller = _caller_of(holder)
+    kept.caller = _caller_of(holder)
     _require_scopes(operation)
-    if rule is SERVER_ADMIN and not flask.g.caller.server_admin:
+    if rule is SERVER_ADMIN and not kept.caller.server_admin:
         raise _forbidden(rule)
     if organization is None:
         return
-    flask.g.member = membership = _member(holder, organization, rule)
+    kept.member = membership = _member(holder, organization, rule)
     counting.charge(membership.organization_id)
     if not allows(rule, membership.developer, membership.admin) and not membership.appointing:
         raise _forbidden(rule)
 
 
 def _within_limits() -> None:
-    request = flask.request
+    request = at_hand.request()
     if request.endpoint is None:
         return
-    limit = _operation(flask.current_app, request.endpoint).limit
+    limit = _operation(at_hand.app(), request.endpoint).limit
     if limit is not None:
         me = caller_at_hand()
         throttling.spend(limit, None if me is None else me.user_name)
@@ -330,10 +330,11 @@ def _authenticate(header: str | None, organization: str | None = None) -> Row[An
     # "token" is what JupyterHub and its clients write.
     if scheme.lower() not in ("bearer", "token") or not value:
         raise _unauthenticated("this needs an API token; send it in the header Authorization: Bearer TOKEN")
-    if value.startswith(token_values.PREFIX) and not token_values.is_well_formed(value):
+    is_well_formed = token_values.is_well_formed(value)
+    if value.startswith(token_values.PREFIX) and not is_well_formed:
         throttling.failed()
         raise _unauthenticated("the API token is mistyped or cut off; copy it again, or make a new one")
-    if token_values.is_well_formed(value):
+    if is_well_formed:
         connection, digest = snapshot.session().connection(), token_values.digest(value)
         if organization is None:
             holder = queries.holder(connection, digest)

@@ -18,6 +18,7 @@ from webargs import core
 from webargs.flaskparser import FlaskParser, abort
 
 from edge_core.records import Record
+from edge_server.base import at_hand
 from edge_server.base.problems import Refusal, bad_entry
 from edge_server.web import bodies, idempotency, updates
 from edge_server.web.permissions import Rule
@@ -226,9 +227,10 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
 
 def refuse_unreadable_query() -> None:
     """Refuse a query that is endless, or not UTF-8: Werkzeug would take its bytes for the text of their escapes."""
-    if flask.request.query_string.count(b"&") >= MOST_PARAMETERS:
+    query = at_hand.request().query_string
+    if query.count(b"&") >= MOST_PARAMETERS:
         raise bad_entry(f"the query has more than {MOST_PARAMETERS} parameters; leave out those that are not needed")
     try:
-        unquote_to_bytes(flask.request.query_string).decode()
+        unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
         raise bad_entry("the query is not valid UTF-8; encode names as UTF-8 and escape them") from None

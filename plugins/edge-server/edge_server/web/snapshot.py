@@ -9,6 +9,7 @@ from __future__ import annotations
 import flask
 from sqlalchemy.orm import Session
 
+from edge_server.base import at_hand
 from edge_server.data.database import Database
 from edge_server.web.engines import engines
 
@@ -24,21 +25,23 @@ def install(app: flask.Flask, database: Database) -> None:
 
 def session() -> Session:
     """The session of the request at hand, to look up who asks; whoever needs it longer takes it."""
-    if _NAME not in flask.g:
-        setattr(flask.g, _NAME, engines().database.reader())
-    own: Session = flask.g.get(_NAME)
+    kept = at_hand.kept()
+    own: Session | None = kept.get(_NAME)
+    if own is None:
+        own = engines().database.reader()
+        setattr(kept, _NAME, own)
     return own
 
 
 def take(database: Database) -> Session:
     """The session of the request at hand, or a new one where that has none, or none any more; the caller closes it."""
-    own: Session | None = flask.g.pop(_NAME, None) if flask.has_request_context() else None
+    own: Session | None = at_hand.kept().pop(_NAME, None) if flask.has_request_context() else None
     return database.reader() if own is None else own
 
 
 def end() -> None:
     """End the transaction of the request at hand, if nobody has taken it; what is read next is looked up anew."""
-    own: Session | None = flask.g.pop(_NAME, None) if flask.has_request_context() else None
+    own: Session | None = at_hand.kept().pop(_NAME, None) if flask.has_request_context() else None
     if own is not None:
         own.close()
 

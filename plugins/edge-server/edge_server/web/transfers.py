@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 import flask
 
+from edge_server.base import at_hand
 from edge_server.web.shares import Shares
 
 AT_ONCE = 64
@@ -104,4 +105,4 @@ def of(user_id: int) -> Iterator[None]:
 
 def arriving() -> Body | None:
     """The body of the request at hand; None where the server has all of it before it asks the application."""
-    return cast("Body | None", flask.request.environ.get(ARRIVING))
+    return cast("Body | None", at_hand.request().environ.get(ARRIVING))
