@@ -107,7 +107,9 @@ def view_of(name: str, rule: Rule, place: list[Place], limit: Limit | None = Non
         }
 
     namespace = name.partition(".")[0]
-    view.__dict__.update(operation_id=name, who=rule, secret_answer=False, limit=limit, namespace=namespace)
+    view.__dict__.update(
+        operation_id=name, who=rule, secret_answer=False, reads=False, limit=limit, namespace=namespace
+    )
     return view
 
 
