@@ -95,5 +95,7 @@ if TYPE_CHECKING:
     from edge_tokens.namespace import EdgeTokens as EdgeTokens
     from edge_vfs.openers.opener import InexactWarning as InexactWarning
     from edge_vfs.progress import TransferProgress as TransferProgress
+    from edge_vfs.report import IncompleteTransfer as IncompleteTransfer
+    from edge_vfs.report import TransferReport as TransferReport
 
 __getattr__, __dir__ = exports(__name__)

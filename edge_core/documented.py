@@ -45,6 +45,8 @@ EXPORTS = {
         "File": "edge_files.file",
         "InexactWarning": "edge_vfs.openers.opener",
         "TransferProgress": "edge_vfs.progress",
+        "TransferReport": "edge_vfs.report",
+        "IncompleteTransfer": "edge_vfs.report",
         "EdgeData": "edge_sources.namespace",
         "SQLConnection": "edge_sources.sql",
         "SQLTable": "edge_sources.sql",

@@ -114,7 +114,7 @@ def download_over(edge: EdgeSession, path: str, folder: Path) -> None:
 
 def download_folder(edge: EdgeSession, path: str, folder: Path) -> None:
     try:
-        edge.files.download_folder("stored", folder / "stored")
+        edge.files.download_folder("stored", folder / "stored", on_error="stop")
     finally:
         whole = {"small": SMALL, "large": LARGE}
         del whole[path.rpartition("/")[2]]

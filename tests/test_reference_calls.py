@@ -153,7 +153,15 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     import pandas
     from PIL import Image
 
-    from edge.api import File, Folder, InexactWarning, NotFound, TransferProgress
+    from edge.api import (
+        File,
+        Folder,
+        IncompleteTransfer,
+        InexactWarning,
+        NotFound,
+        TransferProgress,
+        TransferReport,
+    )
 
     edge = edge_session
     root = edge.files
@@ -226,7 +234,14 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     assert (last.files, last.total_files, last.bytes, last.total_bytes) == (1, 1, len(picture.getvalue()), last.bytes)
     assert (last.skipped_files, last.skipped_bytes, last.eta) == (0, 0, 0)
     assert last.rate
-    assert root.upload_folder("again", "copied").list() == ["folder"]
+    ends: list[TransferReport] = []
+    assert root.upload_folder("again", "copied", report=ends.append).list() == ["folder"]
+    assert (ends[0].sent, ends[0].skipped, ends[0].failed) == (("folder/image001.png",), (), ())
+    assert ends[0].bytes == len(picture.getvalue())
+    assert ends[0].seconds > 0
+    with pytest.raises(IncompleteTransfer) as incomplete:
+        root.upload_folder("again", "copied", overwrite=False)
+    assert incomplete.value.report.failed[0].path == "folder/image001.png"
     use_content(root, "mydata.csv")
     with pytest.raises(NotFound, match="the upload cannot be found"):
         root.abort_upload("gone")

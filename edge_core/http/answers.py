@@ -60,16 +60,24 @@ class Answer:
         while block := self.read(size):
             yield block
 
+    def whole(self) -> bytes:
+        """The whole body, also of an answer that was fetched whole.
+
+        Raises:
+            BadResponse: the body is packed, which nobody asked for, or larger than `LARGEST`.
+        """
+        try:
+            return _whole(self._response, LARGEST)
+        except FAILURES as error:
+            raise self._broken(error) from None
+
     def json(self) -> Any:
         """The body decoded from JSON; None if there is none.
 
         Raises:
             BadResponse: the body is not JSON, is packed, which nobody asked for, or larger than `LARGEST`.
         """
-        try:
-            content = _whole(self._response, LARGEST)
-        except FAILURES as error:
-            raise self._broken(error) from None
+        content = self.whole()
         if not content:
             return None
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()

@@ -209,6 +209,8 @@ FILES = Section(
                 "direction path phase files total_files bytes total_bytes skipped_files skipped_bytes rate eta", OURS
             ),
         ),
+        Class(("edge.api.TransferReport",), OURS, attributes("sent skipped failed bytes seconds", OURS)),
+        Class(("edge.api.IncompleteTransfer",), OURS, attributes("report", OURS)),
     ),
     openers=(
         Opener("file", "", SEEN),

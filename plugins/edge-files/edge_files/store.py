@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
@@ -10,11 +11,12 @@ from typing import Any
 from urllib.parse import urljoin
 
 import edge_vfs
-from edge_core.errors import BadEntry, BadResponse, Forbidden, NotFound
+from edge_core.errors import BadEntry, BadResponse, EdgeError, Forbidden, NotFound
 from edge_core.http import Answer, ServiceClient
 from edge_core.paging import Pages
 from edge_core.plugin import Namespace
 from edge_files import sending
+from edge_files.batches import Batches
 from edge_files.wire import (
     SMALL_CONTENT,
     Copy,
@@ -28,7 +30,7 @@ from edge_files.wire import (
     SignedAddress,
 )
 from edge_vfs.progress import Tracker
-from edge_vfs.store import FolderByFolder, Stat
+from edge_vfs.store import BatchLimits, FolderByFolder, SmallFile, Stat
 
 COMMAND_PREFIX = "edge:"
 """What a path in the organization begins with on the command line, where it can be a local one."""
@@ -98,6 +100,20 @@ class OrganizationStore(Namespace):
         params = {"path": path, "overwrite": overwrite, "source_mtime_ns": source.mtime_ns}
         with self.http.fetch("PUT", "/content", params=params, headers=headers, body=content) as answer:
             sending.check_stored(answer.json(), digest.hexdigest())
+
+    @property
+    def batch_limits(self) -> BatchLimits | None:
+        return self._batches.limits
+
+    def write_many(self, files: Sequence[SmallFile], /, *, overwrite: bool) -> list[EdgeError | None]:
+        return self._batches.write(files, overwrite=overwrite)
+
+    def read_many(self, files: Sequence[tuple[str, Stat]], /) -> list[bytes | None]:
+        return self._batches.read(files)
+
+    @functools.cached_property
+    def _batches(self) -> Batches:
+        return Batches(self.http)
 
     def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
         _check_kind(self.http.post("/folders", json=MakeFolder(path=path, exist_ok=exist_ok).to_dict()), "folder")

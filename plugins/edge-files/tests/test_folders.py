@@ -21,6 +21,7 @@ from edge_core.errors import AlreadyExists, BadEntry, Conflict, NotFound
 from edge_core.session import EdgeSession
 from edge_files.folder import Folder
 from edge_vfs.folder import SHOWN
+from edge_vfs.report import IncompleteTransfer
 
 
 @pytest.fixture
@@ -435,7 +436,7 @@ def test_a_tree_comes_down_and_goes_up_whole(tree: Folder, tmp_path: Path, monke
     assert copy.path == "/copies/first"
     assert tree.download_folder(copy, tmp_path / "again") == tmp_path / "again"
     assert local(tmp_path / "again") == expected
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(IncompleteTransfer, match="exists already"):
         tree.upload_folder("copies/first", tmp_path / "runs", overwrite=False)
     with pytest.raises(FileNotFoundError, match="does not exist; check the path"):
         tree.upload_folder("copies", tmp_path / "nothing")
@@ -525,13 +526,18 @@ def test_strict_refuses_what_cannot_be_uploaded_before_the_first_byte(files: Fol
 def test_an_upload_that_fails_says_what_was_done(files: Folder, tmp_path: Path) -> None:
     for name in ("a.txt", "b.txt", "c.txt"):
         (tmp_path / name).write_text(name)
-    order = [entry.name for entry in os.scandir(tmp_path)]
-    files.upload(f"copy/{order[1]}", b"mine")
-    with pytest.raises(AlreadyExists, match=f"; 1 of 3 files had been uploaded before .*{order[1]}'"):
+    files.upload("copy/b.txt", b"mine")
+    with pytest.raises(
+        IncompleteTransfer, match="^1 of 3 files could not be uploaded, all others were: 'b.txt'"
+    ) as raised:
         files.upload_folder("copy", tmp_path, overwrite=False)
-    assert files.read_text(f"copy/{order[0]}") == order[0]
-    assert files.read_bytes(f"copy/{order[1]}") == b"mine"
-    assert not files.exists(f"copy/{order[2]}")
+    report = raised.value.report
+    assert report.sent == ("a.txt", "c.txt")
+    assert isinstance(report.failed[0].error, AlreadyExists)
+    assert [files.read_text(f"copy/{name}.txt") for name in "abc"] == ["a.txt", "mine", "c.txt"]
+    files.upload("other/b.txt", b"mine")
+    with pytest.raises(AlreadyExists, match=r"; \d of 3 files had been uploaded before"):
+        files.upload_folder("other", tmp_path, overwrite=False, on_error="stop")
 
 
 def test_names_that_are_the_same_on_the_server_are_refused_before_the_first_byte(files: Folder, tmp_path: Path) -> None:

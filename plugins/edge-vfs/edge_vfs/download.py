@@ -70,10 +70,10 @@ def _fetch_small(reader: Reader, stat: Stat, target: pathlib.Path, counted: File
             counted.add(len(block))
         counted.completing()
         file.flush()
-        mtime_ns = _mtime_ns(reader, stat)
-        set_time(file.fileno(), mtime_ns)
+        time = mtime_ns(reader, stat)
+        set_time(file.fileno(), time)
     if os.utime not in os.supports_fd:
-        set_time(target, mtime_ns)
+        set_time(target, time)
 
 
 def _fetch_large(
@@ -89,7 +89,7 @@ def _fetch_large(
         else:
             Fetch(reader, stat, Parts(size, part_size or HELD, digests), file, counted, max_workers).run()
         counted.completing()
-        file.publish(_mtime_ns(reader, stat))
+        file.publish(mtime_ns(reader, stat))
     except BaseException as error:
         # Of a version that is gone nobody can download the rest.
         if file.kept_at is None or file.is_empty() or isinstance(error, (NotFound, Conflict)):
@@ -127,7 +127,7 @@ def _fetch_in_order(reader: Reader, stat: Stat, file: PartFile, counted: FileTra
             counted.add(-received)
 
 
-def _mtime_ns(reader: Reader, stat: Stat) -> int:
+def mtime_ns(reader: Reader, stat: Stat) -> int:
     """Return the time of the local file that was uploaded, or else the store's own."""
     source = reader.source_mtime_ns() if isinstance(reader, KeepsSourceTime) else None
     return (stat.modified_at - EPOCH) // dt.timedelta(microseconds=1) * 1000 if source is None else source

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import os
 import pathlib
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from typing import (
@@ -26,11 +27,12 @@ from typing import (
 )
 
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, EdgeError, NotFound
-from edge_vfs import download, listing, local_names, local_tree, openers, patterns, table, workers
+from edge_vfs import download, listing, local_names, local_tree, many, openers, patterns, table, workers
 from edge_vfs.advice import advice
 from edge_vfs.fetching import MAX_CONNECTIONS
 from edge_vfs.file import File
 from edge_vfs.progress import Progress, Tracker
+from edge_vfs.report import Tally, TransferReport
 from edge_vfs.source import Source
 from edge_vfs.store import CopyingStore, FileStore, Stat
 
@@ -50,6 +52,10 @@ else:
 
 Name: TypeAlias = "str | os.PathLike[str] | Folder"
 """Names an entry: a name, a path from the folder, or a `Folder` made by joining with ``/``."""
+
+
+Report: TypeAlias = Callable[[TransferReport], object] | None
+"""The argument `report` of calls that transfer many files: called at their end, whether or not they succeed."""
 
 
 class TableOptions(TypedDict, total=False):
@@ -326,14 +332,21 @@ class Folder(Generic[FileT]):
         localpath: str | os.PathLike[str] | None = None,
         *,
         names: Literal["local", "portable"] = "local",
+        on_error: many.OnError = "continue",
         max_workers: int = MAX_CONNECTIONS,
+        report: Report = None,
         progress: Progress = None,
     ) -> pathlib.Path:
         """Download a folder and everything in it; each file appears only once it is complete and checked.
 
         All names are checked before the first byte. Nothing is written outside the local folder, nor through
-        links in it. A failure leaves the files that were complete by then, and says how many; what has arrived of
-        a large file is kept as by `download`.
+        links in it. A file that is there already with the same content stays and gets the time it would have; it is
+        read if it has as many bytes. Small files are fetched many at once, and what has arrived of a large one is
+        kept as by `download`.
+
+        A file that fails does not keep the others from being downloaded; they are named in the end. What would fail
+        for every file, such as a connection that is gone or a full disk, ends the call at once and says how many
+        files were downloaded.
 
         Args:
             name: name or path of a folder.
@@ -341,7 +354,9 @@ class Folder(Generic[FileT]):
                 the same name in the working folder. Files of the same names are replaced, others stay.
             names: which names are accepted: with ``"local"`` those that this machine can hold there, with
                 ``"portable"`` only those that every system can, so that the local folder can be copied anywhere.
+            on_error: ``"stop"`` ends the call with the first file that fails.
             max_workers: maximum number of connections of a file, as for `download`.
+            report: called at the end with a `TransferReport`: which files were sent, unchanged, or failed and why.
             progress: as for `upload`, of all files together.
 
         Returns:
@@ -352,9 +367,10 @@ class Folder(Generic[FileT]):
             NotFound: the folder does not exist.
             BadEntry: `name` is a file; a name in it cannot be a local name, or is the same as another there;
                 or a link is in a folder's place.
-            ChecksumError: received content is not what was uploaded.
-            OSError: a local file cannot be written.
-            ValueError: `max_workers` is less than 1.
+            IncompleteTransfer: files could not be downloaded; its `report` has the reason of each.
+            ChecksumError: received content is not what was uploaded, and `on_error` is ``"stop"``.
+            OSError: the local folder cannot be written.
+            ValueError: `max_workers` is less than 1, or `on_error` neither ``"continue"`` nor ``"stop"``.
         """
         folder = self / name
         with Tracker("download", folder._path, progress, self._store.progress) as tracker:
@@ -373,13 +389,11 @@ class Folder(Generic[FileT]):
                 local_names.make_folder(top)
             for subfolder in folders:
                 local_names.make_folder(subfolder)
-            for done, file in enumerate(files):
-                try:
-                    download.fetch(self._store, file.path, file.stat, file.target, tracker, max_workers=max_workers)
-                except BaseException as error:
-                    before = f"{done} of {len(files)} files had been downloaded before {'/' + file.path!r}"
-                    local_tree.tell(error, before)
-                    raise
+            with _reporting(report) as tally:
+                transfer = many.Downloads(self._store, tracker, tally, on_error, max_workers=max_workers)
+                below = len(folder._path) + bool(folder._path)
+                transfer.run([many.ToDownload(file.path[below:], file) for file in files])
+                tally.require_complete("downloaded")
         return top
 
     def upload_folder(
@@ -389,6 +403,8 @@ class Folder(Generic[FileT]):
         *,
         overwrite: bool = True,
         strict: bool = False,
+        on_error: many.OnError = "continue",
+        report: Report = None,
         progress: Progress = None,
         max_workers: int = workers.WORKERS,
     ) -> Self:
@@ -397,27 +413,35 @@ class Folder(Generic[FileT]):
         Links to files are followed, also out of the folder. What cannot be uploaded is found before the first
         byte and skipped with a single warning that counts and names it: links to folders, which may form a
         circle, links that lead nowhere, pipes, sockets, devices, what interrupted downloads have left (``.part``),
-        and names that are not UTF-8, have control characters or are too long. A failure leaves the files that were
-        uploaded by then, and says how many.
+        and names that are not UTF-8, have control characters or are too long.
+
+        A file that is on the server already with the same content is skipped; it is read if it has as many bytes.
+        Small files are sent many at once, those of each folder in the order of their names.
+
+        A file that fails does not keep the others from being uploaded; they are named in the end. What would fail for
+        every file, such as a connection that is gone, ends the call at once and says how many files were uploaded.
 
         Args:
             name: name or path on the server; existing files of the same names are replaced, others stay.
             localpath: the local folder.
             overwrite: False refuses to replace a file.
             strict: True uploads nothing if there is something that cannot be uploaded.
+            on_error: ``"stop"`` ends the call with the first file that fails.
+            report: called at the end with a `TransferReport`: which files were sent, unchanged, or failed and why.
             progress: as for `upload`, of all files together.
             max_workers: maximum number of parts of a file that are sent at once.
 
         Raises:
             MissingPackage: `progress` is True, and tqdm is not installed.
-            AlreadyExists: a name is taken: by a file instead of a folder or the other way round, or by
-                a file while `overwrite` is False.
+            AlreadyExists: `name` is a file; or, if `on_error` is ``"stop"``, a name in the folder is taken: by a
+                file instead of a folder or the other way round, or by a file while `overwrite` is False.
+            IncompleteTransfer: files could not be uploaded; its `report` has the reason of each.
             BadEntry: a local name is not valid on the server, or the same as another there; or `strict` is
                 True, and something cannot be uploaded.
             FileNotFoundError: the local folder does not exist.
             NotADirectoryError: `localpath` is a file.
-            OSError: a local file cannot be read.
-            ValueError: `max_workers` is less than 1.
+            OSError: a local folder cannot be read.
+            ValueError: `max_workers` is less than 1, or `on_error` neither ``"continue"`` nor ``"stop"``.
         """
         workers.check(max_workers)
         top = pathlib.Path(localpath)
@@ -432,24 +456,71 @@ class Folder(Generic[FileT]):
                 raise BadEntry(f"{sentence}; nothing was uploaded: remove what is named, or {advice('strict')}")
             if tree.skipped:
                 warnings.warn(f"{tree.sentence(top)}; skipped", UserWarning, stacklevel=2)
-            folder = self.make_folder(name, exist_ok=True)
-            for parts in tree.folders:
-                folder.make_folder("/".join(parts), exist_ok=True)
-            for done, file in enumerate(tree.files):
-                path = folder._join("/".join((*file.parts, file.name)))
-                try:
-                    with Source(file.path) as source:
+            folder, is_new = self._folder_to_fill(name)
+            with _reporting(report) as tally:
+
+                def write(file: many.ToUpload) -> None:
+                    with Source(file.local) as source:
                         self._write(
-                            *(path, source, file.size, tracker),
+                            *(file.path, source, file.size, tracker),
                             overwrite=overwrite,
                             max_workers=max_workers,
                             resume=True,
                         )
-                except BaseException as error:
-                    before = f"{done} of {len(tree.files)} files had been uploaded before {file.path!r}"
-                    local_tree.tell(error, before)
-                    raise
+
+                def refusal(file: many.ToUpload) -> EdgeError | None:
+                    if file.stored is None or (overwrite and file.stored.kind == "file"):
+                        return None
+                    error = AlreadyExists(f"{file.path!r} exists already")
+                    self._name_taken(error, file.path, "file", advice("overwrite"), taken_by=file.stored.kind)
+                    return error
+
+                transfer = many.Uploads(
+                    self._store, tracker, tally, on_error, overwrite=overwrite, write=write, refusal=refusal
+                )
+                stored = {} if is_new else folder._entries_below()
+                for below in tree.empty_folders():
+                    try:
+                        if self._as_stored(below) not in stored:
+                            folder.make_folder(below, exist_ok=True)
+                    except EdgeError as error:
+                        if on_error == "stop":
+                            raise
+                        tally.failed(below, error)
+                transfer.run(
+                    [
+                        many.ToUpload(
+                            file.below,
+                            folder._join(file.below),
+                            file.path,
+                            file.size,
+                            stored.get(self._as_stored(file.below)),
+                        )
+                        for file in tree.files
+                    ]
+                )
+                tally.require_complete("uploaded")
         return folder
+
+    def _as_stored(self, path: str) -> str:
+        """Return a path as the store lists it."""
+        return unicodedata.normalize("NFC", path) if self._normalizes_names else path
+
+    def _folder_to_fill(self, name: Name) -> tuple[Self, bool]:
+        """Return a folder, which is made if it does not exist, and whether it was."""
+        try:
+            path = self._join(name)
+            self._store.make_folder(path, exist_ok=False)
+        except AlreadyExists:
+            return self.make_folder(name, exist_ok=True), False
+        return type(self)(self._store, path), True
+
+    def _entries_below(self) -> dict[str, Stat]:
+        """Return all that is in this folder and below it, by the paths from here."""
+        entries: dict[str, Stat] = {}
+        for below, children in listing.Folders(self._store, self._path, at_once=True):
+            entries |= {listing.joined(below, entry.name): entry for entry in children}
+        return entries
 
     def upload(
         self,
@@ -868,8 +939,8 @@ class Folder(Generic[FileT]):
             self._name_taken(error, path, kind, remedy)
             raise
 
-    def _name_taken(self, error: AlreadyExists, path: str, kind: str, remedy: str) -> None:
-        taken_by = self._kind(path)
+    def _name_taken(self, error: AlreadyExists, path: str, kind: str, remedy: str, taken_by: str | None = None) -> None:
+        taken_by = self._kind(path) if taken_by is None else taken_by
         if taken_by == kind:
             error.args = (f"{path!r} exists already; choose another name, or {remedy}",)
         elif taken_by == "folder":
@@ -922,3 +993,14 @@ class Folder(Generic[FileT]):
         except EdgeError as error:
             return table.plain(f"{self!r}: {error}")
         return table.of_entries(self.path, entries[:SHOWN], more=len(entries) > SHOWN)
+
+
+@contextlib.contextmanager
+def _reporting(report: Report) -> Iterator[Tally]:
+    """Tell at the end of the block what became of the files that were noted in it."""
+    tally = Tally()
+    try:
+        yield tally
+    finally:
+        if report is not None:
+            report(tally.report())

@@ -33,19 +33,30 @@ class LocalFile(NamedTuple):
     path: str
     size: int
 
+    @property
+    def below(self) -> str:
+        """Its path below the uploaded folder, segments joined by ``/``."""
+        return "/".join((*self.parts, self.name))
+
 
 class LocalTree(NamedTuple):
     """What a local folder has.
 
     Attributes:
         folders: the folders below it, each after the one that holds it.
-        files: the files.
+        files: the files, those of each folder together and in the order of their names' bytes.
         skipped: what cannot be uploaded: its path below the folder, and the reason.
     """
 
     folders: list[tuple[str, ...]]
     files: list[LocalFile]
     skipped: list[tuple[str, str]]
+
+    def empty_folders(self) -> list[str]:
+        """Return the paths of the folders that hold nothing to upload, not even a folder."""
+        holding = {file.parts[:depth] for file in self.files for depth in range(1, len(file.parts) + 1)}
+        holding |= {parts[:depth] for parts in self.folders for depth in range(1, len(parts))}
+        return ["/".join(parts) for parts in self.folders if parts not in holding]
 
     def sentence(self, top: pathlib.Path) -> str:
         """Return which entries cannot be uploaded, and why."""
@@ -65,11 +76,12 @@ def scan(top: pathlib.Path, tracker: Tracker, *, normalized: bool) -> LocalTree:
 
     Raises:
         BadEntry: the store would take two names for the same.
-        OSError: a folder or a file cannot be read.
+        OSError: a folder cannot be read.
     """
     tree = LocalTree([], [], [])
     for here, folders, files in os.walk(top, onerror=_raise):
         parts = pathlib.Path(here).relative_to(top).parts
+        folders.sort(key=os.fsencode)  # which is how the walk goes on
         if normalized:
             _check_distinct([*folders, *files], here)
         for name in list(folders):
@@ -79,13 +91,11 @@ def scan(top: pathlib.Path, tracker: Tracker, *, normalized: bool) -> LocalTree:
                 folders.remove(name)
             else:
                 tree.folders.append((*parts, name))
-        for name in files:
+        for name in sorted(files, key=os.fsencode):
             path = os.path.join(here, name)
             unfinished = "an unfinished download" if is_part(name) else ""
             if reason := _name_reason(name, normalized=normalized) or unfinished or _kind_reason(path):
                 tree.skipped.append((os.path.join(*parts, name), reason))
-            elif not os.access(path, os.R_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
             else:
                 tree.files.append(LocalFile(parts, name, path, os.path.getsize(path)))
                 tracker.expect(tree.files[-1].size)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from edge_core.errors import EdgeError
 from edge_vfs.progress import Tracker
 from edge_vfs.source import Source
 
@@ -143,11 +144,73 @@ class FolderByFolder(Exception):
     """The store can only list single folders, as a server of an older version."""
 
 
+class SmallFile(NamedTuple):
+    """A small file to write.
+
+    Attributes:
+        path: where it goes.
+        content: all of its content.
+        sha256: hexadecimal SHA-256 of the content.
+        mtime_ns: when the local file was last modified, in nanoseconds since 1970 in UTC; None if it is not known.
+    """
+
+    path: str
+    content: bytes
+    sha256: str
+    mtime_ns: int | None
+
+
+class BatchLimits(NamedTuple):
+    """The largest batch that a store takes.
+
+    Attributes:
+        files: number of files.
+        content: bytes of all of them.
+        file: bytes of the largest.
+    """
+
+    files: int
+    content: int
+    file: int
+
+
+@runtime_checkable
+class BatchingStore(Protocol):
+    """A `FileStore` that writes and reads many small files in a single request.
+
+    Attributes:
+        batch_limits: None if it turns out that files can only be sent by themselves, as to a server of an older
+            version.
+    """
+
+    @property
+    def batch_limits(self) -> BatchLimits | None: ...
+
+    def write_many(self, files: Sequence[SmallFile], /, *, overwrite: bool) -> Sequence[EdgeError | None]:
+        """Write files like `FileStore.write`, each of which is taken or refused by itself.
+
+        Returns:
+            for each file None, or why it was refused.
+
+        Raises:
+            EdgeError: nothing of the batch was written.
+        """
+        ...
+
+    def read_many(self, files: Sequence[tuple[str, Stat]], /) -> Sequence[bytes | None]:
+        """Return the content of files, each with its path and what `children` says of it.
+
+        Returns:
+            for each file all of its content, of the version of its `Stat`; None if that has to be read by itself.
+        """
+        ...
+
+
 class FileStore(Protocol):
     """A tree of files and folders. One that can copy is a `CopyingStore` as well.
 
     Every method raises `NotFound` if the entry does not exist, `AlreadyExists` if a name is taken,
-    and `BadEntry` if a path is not valid.
+    and `BadEntry` if a path is not valid. Several threads may call it at once.
 
     Folders and files are equal only if their stores are: a store that is constructed more than once for
     the same files has ``__eq__`` and ``__hash__``, which never depend on credentials. They can be pickled

@@ -1,0 +1,368 @@
+"""The files of a folder, uploaded or downloaded by several threads: small ones in batches, large ones by themselves.
+
+A file that fails stops no other, unless the next would fail as well. A batch that is refused as a whole is halved,
+down to single files, since a proxy may take less at once than the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import operator
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from edge_core.errors import ChecksumError, EdgeError
+from edge_core.replacing import replacing
+from edge_vfs import download, workers
+from edge_vfs.content import Check
+from edge_vfs.local_tree import tell
+from edge_vfs.part_file import set_time
+from edge_vfs.progress import Tracker
+from edge_vfs.report import Tally, concerns_single_file
+from edge_vfs.source import Source
+from edge_vfs.store import BatchingStore, BatchLimits, FileStore, SmallFile, Stat
+from edge_vfs.unchanged import has_content
+
+OnError: TypeAlias = Literal["continue", "stop"]
+"""What becomes of the other files once a file has failed: they are transferred, or the call ends."""
+
+
+class _Named(Protocol):
+    """A file to transfer: its path below the folder of the call, and its bytes."""
+
+    @property
+    def below(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+_FileT = TypeVar("_FileT", bound=_Named)
+
+
+class ToUpload(NamedTuple):
+    """A local file to upload.
+
+    Attributes:
+        below: its path below the folder of the call.
+        path: its path in the store.
+        local: where it is.
+        size: bytes.
+        stored: what the store has at the path; None for nothing.
+    """
+
+    below: str
+    path: str
+    local: str
+    size: int
+    stored: Stat | None
+
+
+class ToDownload(NamedTuple):
+    """A file to download.
+
+    Attributes:
+        below: its path below the folder of the call.
+        file: what it is, and where it goes.
+    """
+
+    below: str
+    file: download.Planned
+
+    @property
+    def size(self) -> int:
+        return self.file.stat.size or 0
+
+
+class _Transfer(ABC, Generic[_FileT]):
+    """The transfer of many files.
+
+    Args:
+        store: the store.
+        tracker: counts what the call transfers.
+        tally: notes what becomes of the files.
+        on_error: what a failure does.
+
+    Raises:
+        ValueError: `on_error` is neither.
+    """
+
+    verb: str
+
+    def __init__(self, store: FileStore, tracker: Tracker, tally: Tally, on_error: OnError) -> None:
+        if on_error not in ("continue", "stop"):
+            raise ValueError(f'on_error must be "continue" or "stop", not {on_error!r}')
+        self._store = store
+        self._tracker = tracker
+        self._tally = tally
+        self._stops = on_error == "stop"
+
+    def run(self, files: Sequence[_FileT]) -> None:
+        """Transfer files, those first that come first; what both sides have already is skipped.
+
+        Raises:
+            Exception: a failure that ends the call; it says how many files were transferred before.
+        """
+        skipped = [False] * len(files)
+
+        def compare(at: int) -> None:
+            file = files[at]
+            if self._is_unchanged(file):
+                skipped[at] = True
+                self._tracker.skip(file.size, files=1)
+                self._tally.skipped(file.below)
+
+        try:
+            for at, file in enumerate(files):
+                if (refusal := self._refusal(file)) is not None:
+                    skipped[at] = True
+                    self._failed(file, refusal)
+            comparable = (at for at, file in enumerate(files) if not skipped[at] and self._may_be_unchanged(file))
+            workers.each(compare, comparable)
+            workers.each(self._batch, self._batches(itertools.compress(files, map(operator.not_, skipped))))
+        except BaseException as error:
+            report = self._tally.report()
+            done = len(report.sent) + len(report.skipped)
+            tell(error, f"{done} of {len(files)} files had been {self.verb} before")
+            raise
+
+    @property
+    def _limits(self) -> BatchLimits | None:
+        """The largest batch; None if all files go by themselves."""
+        return self._store.batch_limits if isinstance(self._store, BatchingStore) else None
+
+    def _batches(self, files: Iterable[_FileT]) -> Iterator[list[_FileT]]:
+        batch: list[_FileT] = []
+        content = 0
+        for file in files:
+            limits = self._limits
+            if limits is None or file.size > limits.file:
+                yield [file]
+                continue
+            if len(batch) == limits.files or content + file.size > limits.content:
+                yield batch
+                batch, content = [], 0
+            batch.append(file)
+            content += file.size
+        if batch:
+            yield batch
+
+    def _single(self, file: _FileT) -> None:
+        try:
+            self._transfer(file)
+        except Exception as error:
+            self._failed(file, error)
+        else:
+            self._tally.sent(file.below, file.size)
+
+    def _arrived(self, file: _FileT, path: str, size: int) -> None:
+        """Count a file that went in a batch."""
+        with self._tracker.file(path, file.size) as counted:
+            counted.add(size)
+        self._tally.sent(file.below, size)
+
+    def _failed(self, file: _FileT, error: Exception) -> None:
+        if self._stops:
+            raise error
+        self._tally.failed(file.below, error)
+
+    def _refusal(self, file: _FileT) -> EdgeError | None:
+        """Return why a file cannot be transferred, if that is known before it is looked at."""
+        return None
+
+    @abstractmethod
+    def _may_be_unchanged(self, file: _FileT) -> bool:
+        """Return whether it is worth to look at both sides of a file."""
+
+    @abstractmethod
+    def _is_unchanged(self, file: _FileT) -> bool:
+        """Return whether both sides have the content of a file."""
+
+    @abstractmethod
+    def _transfer(self, file: _FileT) -> None:
+        """Transfer a file by itself."""
+
+    @abstractmethod
+    def _batch(self, files: list[_FileT]) -> None:
+        """Transfer files that go together."""
+
+
+class Uploads(_Transfer[ToUpload]):
+    """The upload of many files.
+
+    Args:
+        store: the store.
+        tracker: counts what the call uploads.
+        tally: notes what becomes of the files.
+        on_error: what a failure does.
+        overwrite: False refuses to replace a file.
+        write: uploads a file by itself.
+        refusal: tells why a file cannot be uploaded, if that is known; else None.
+
+    Raises:
+        ValueError: `on_error` is neither.
+    """
+
+    verb = "uploaded"
+
+    def __init__(
+        self,
+        store: FileStore,
+        tracker: Tracker,
+        tally: Tally,
+        on_error: OnError,
+        *,
+        overwrite: bool,
+        write: Callable[[ToUpload], None],
+        refusal: Callable[[ToUpload], EdgeError | None],
+    ) -> None:
+        super().__init__(store, tracker, tally, on_error)
+        self._overwrite = overwrite
+        self._write = write
+        self._refuse = refusal
+
+    def _refusal(self, file: ToUpload) -> EdgeError | None:
+        return self._refuse(file)
+
+    def _may_be_unchanged(self, file: ToUpload) -> bool:
+        return file.stored is not None and file.stored.size == file.size
+
+    def _is_unchanged(self, file: ToUpload) -> bool:
+        try:
+            return file.stored is not None and has_content(file.local, file.stored)
+        except OSError:
+            return False  # which is told when it is opened again
+
+    def _transfer(self, file: ToUpload) -> None:
+        self._write(file)
+
+    def _batch(self, files: list[ToUpload]) -> None:
+        small: list[tuple[ToUpload, SmallFile]] = []
+        for file in files:
+            try:
+                content = self._read(file)
+            except Exception as error:
+                self._failed(file, error)
+            else:
+                if content is None:
+                    self._single(file)
+                else:
+                    small.append((file, content))
+        self._send(small)
+
+    def _read(self, file: ToUpload) -> SmallFile | None:
+        """Return a file with its content; None if it has to go by itself."""
+        limits = self._limits
+        if limits is None or file.size > limits.file:
+            return None
+        with Source(file.local) as source:
+            content = source.small(limits.file)
+            if content is None:
+                return None
+            return SmallFile(file.path, content, hashlib.sha256(content).hexdigest(), source.mtime_ns)
+
+    def _send(self, small: Sequence[tuple[ToUpload, SmallFile]]) -> None:
+        if len(small) < 2 or not isinstance(self._store, BatchingStore) or self._store.batch_limits is None:
+            for file, _ in small:
+                self._single(file)
+            return
+        try:
+            errors = self._store.write_many([content for _, content in small], overwrite=self._overwrite)
+        except EdgeError as error:
+            if not concerns_single_file(error):
+                raise
+            middle = len(small) // 2
+            self._send(small[:middle])
+            self._send(small[middle:])
+            return
+        for (file, content), failure in zip(small, errors, strict=True):
+            if failure is None:
+                self._arrived(file, file.path, len(content.content))
+            else:
+                self._failed(file, failure)
+
+
+class Downloads(_Transfer[ToDownload]):
+    """The download of many files.
+
+    Args:
+        store: the store.
+        tracker: counts what the call downloads.
+        tally: notes what becomes of the files.
+        on_error: what a failure does.
+        max_workers: maximum number of connections of a large file.
+
+    Raises:
+        ValueError: `on_error` is neither.
+    """
+
+    verb = "downloaded"
+
+    def __init__(
+        self, store: FileStore, tracker: Tracker, tally: Tally, on_error: OnError, *, max_workers: int
+    ) -> None:
+        super().__init__(store, tracker, tally, on_error)
+        self._max_workers = max_workers
+
+    def _may_be_unchanged(self, file: ToDownload) -> bool:
+        try:
+            return os.path.getsize(file.file.target) == file.file.stat.size
+        except OSError:
+            return False
+
+    def _is_unchanged(self, file: ToDownload) -> bool:
+        path, stat, target = file.file
+        try:
+            if not has_content(target, stat):
+                return False
+        except OSError:
+            return False  # which is told when it is replaced, if that fails as well
+        set_time(target, download.mtime_ns(self._store.reader(path, stat), stat))
+        return True
+
+    def _transfer(self, file: ToDownload) -> None:
+        path, stat, target = file.file
+        download.fetch(self._store, path, stat, target, self._tracker, max_workers=self._max_workers)
+
+    def _batch(self, files: list[ToDownload]) -> None:
+        self._fetch(files)
+
+    def _fetch(self, files: Sequence[ToDownload]) -> None:
+        if len(files) < 2 or not isinstance(self._store, BatchingStore) or self._store.batch_limits is None:
+            for file in files:
+                self._single(file)
+            return
+        try:
+            contents = self._store.read_many([(file.file.path, file.file.stat) for file in files])
+        except EdgeError as error:
+            if not concerns_single_file(error):
+                raise
+            middle = len(files) // 2
+            self._fetch(files[:middle])
+            self._fetch(files[middle:])
+            return
+        for file, content in zip(files, contents, strict=True):
+            if content is None:
+                self._single(file)
+            else:
+                self._write(file, content)
+
+    def _write(self, file: ToDownload, content: bytes) -> None:
+        path, stat, target = file.file
+        try:
+            if len(content) != stat.size:
+                raise ChecksumError(f"the server sent {len(content)} bytes of {stat.name}, which has {stat.size}")
+            Check(stat).see(0, content)
+            time = download.mtime_ns(self._store.reader(path, stat), stat)
+            with replacing(target) as opened:
+                opened.write(content)
+                opened.flush()
+                set_time(opened.fileno(), time)
+            if os.utime not in os.supports_fd:
+                set_time(target, time)
+        except Exception as error:
+            self._failed(file, error)
+        else:
+            self._arrived(file, path, len(content))
