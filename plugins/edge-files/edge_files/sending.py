@@ -113,6 +113,7 @@ class _Sending:
         """Open an upload; what was sent to another one is taken off the count."""
         while self._counted:
             self._counted.pop().rewind()
+        self._content.restarting()
         size = self._content.size
         start = StartUpload(
             path=self._path,

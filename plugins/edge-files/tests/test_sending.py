@@ -14,11 +14,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from edge_core.errors import AlreadyExists, BadEntry, ConnectionFailed, EdgeError, Forbidden
+from edge_core.errors import AlreadyExists, BadEntry, Conflict, ConnectionFailed, EdgeError, Forbidden
+from edge_core.http import ServiceClient
 from edge_core.session import EdgeSession
 from edge_files import sending
 from edge_files.folder import Folder
@@ -303,6 +305,7 @@ def test_who_shares_an_upload_with_another_starts_once_more(
     assert content_of(files, "a.bin") == own, "the last one that is completed stays"
     assert len(calls) == (2 if equal else 3)
     assert calls[-1] != calls[0] or equal
+    assert result.phase == "completing"
     assert result.bytes + result.skipped_bytes == SIZE
 
 
@@ -322,6 +325,28 @@ def test_an_upload_that_somebody_dropped_starts_once_more(
     assert sent(files, "a.bin", local).bytes == SIZE
     assert dropped.is_set()
     assert content_of(files, "a.bin") == local.read_bytes()
+
+
+def test_a_part_that_is_still_arriving_is_waited_for(
+    files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(sending, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda s: now.append(s)))
+    refusals = [Conflict("a part is still arriving", retry_after=seconds) for seconds in (1.0, 3.0)]
+    post = ServiceClient.post
+
+    def busy(self: ServiceClient, path: str, **options: Any) -> Any:
+        if path.endswith("/complete") and refusals:
+            raise refusals.pop(0)
+        return post(self, path, **options)
+
+    monkeypatch.setattr(ServiceClient, "post", busy)
+    files.upload("a.bin", local)
+    assert now[1:] == [1.0, 3.0]
+    assert sending.PATIENCE > 60, "servers give up on a part after a minute without a byte"
+    refusals = [Conflict("a part is still arriving", retry_after=sending.PATIENCE + 1)]
+    files.upload("a.bin", local, resume=False)
+    assert now[3:] == [], "it starts once more instead of waiting for longer than that"
 
 
 # --- addresses

@@ -24,6 +24,7 @@ from edge_core.errors import (
     BadEntry,
     Conflict,
     ConnectionFailed,
+    EdgeError,
     NotFound,
     Unauthenticated,
 )
@@ -279,6 +280,47 @@ def test_a_large_download_is_of_a_single_version_over_many_connections(
     with pytest.raises(Conflict, match=r"replaced\.bin"):
         bucket.root.download("replaced.bin", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["big.bin"]
+
+
+def test_parts_go_at_the_same_time_and_a_failure_leaves_none(
+    bucket: S3Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(s3_store, "SMALL", 1 << 20)
+    monkeypatch.setattr(s3_store, "PART", 5 << 20)
+    local = tmp_path / "large.bin"
+    local.write_bytes(os.urandom(16 << 20))
+    together = threading.Barrier(2)
+    send = s3_store.BucketStore._send_part
+    meet = [1, 2]
+
+    def both(self: s3_store.BucketStore, place: dict[str, Any], number: int, part: Any) -> str:
+        if number in meet:
+            meet.remove(number)
+            together.wait(60)
+        return send(self, place, number, part)
+
+    monkeypatch.setattr(s3_store.BucketStore, "_send_part", both)
+    bucket.root.upload("large.bin", local, max_workers=2)
+    assert bucket.root.read_bytes("large.bin") == local.read_bytes()
+    readinto = s3_store._Body.readinto
+
+    def changing(self: Any, buffer: Any) -> int:
+        with local.open("r+b") as file:
+            file.write(os.urandom(16 << 20))
+        return readinto(self, buffer)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(s3_store._Body, "readinto", changing)
+        with pytest.raises(EdgeError, match="changed while it was being uploaded"):
+            bucket.root.upload("other.bin", local)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            s3_store._Body, "readinto", lambda self, buffer: os.truncate(local, 5) or readinto(self, buffer)
+        )
+        with pytest.raises(EdgeError, match="changed while it was being uploaded"):
+            bucket.root.upload("other.bin", local)
+    assert "other.bin" not in bucket.root
+    assert not bucket.client().list_multipart_uploads(Bucket=bucket.bucket).get("Uploads")
 
 
 def test_folders_are_created_moved_and_deleted(bucket: S3Connection) -> None:

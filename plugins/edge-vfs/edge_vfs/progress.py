@@ -321,6 +321,15 @@ class FileTracker:
         with call._telling:
             call._report(self)
 
+    def restarting(self) -> None:
+        """Say that bytes of the file go again, though all had gone."""
+        call = self._call
+        with call._lock:
+            if self._is_completing:
+                self._is_completing = False
+                call._completing_files -= 1
+                call._phase = _WORK[call._direction]
+
     def _finish(self) -> None:
         call = self._call
         with call._lock:

@@ -145,6 +145,11 @@ class Source:
         if self.tracker is not None:
             self.tracker.completing()
 
+    def restarting(self) -> None:
+        """Say that content goes again which had gone, as another upload; its parts are taken off the count apart."""
+        if self.tracker is not None:
+            self.tracker.restarting()
+
     def check_unchanged(self) -> None:
         """Check that the file of a path is as it was when it was opened; call it once all was sent.
 
