@@ -7,8 +7,9 @@ parts of more than `HELD` bytes are written as they come, as they would take too
 A download begins with a single connection, which gets all that loopback or a fast network gives; more of them would
 only take more of the server. Where each connection is limited, by a proxy or by the distance, they are faster, up to as
 many times as there are. A limit shows in that the first connection waits more than it works. Then all others join, and
-stay if together they bring `GAIN` times what it brought alone. Their rate is measured over more than a second, since
-nginx counts the bytes of a limit by whole seconds, and lets a new connection run ahead by as much.
+stay if together they bring `GAIN` times what it brought alone. Otherwise it goes on alone, until it brings that much
+less than all of them did: nginx lets each connection run ahead of its limit by what it may have in a second, which at
+first looks like a fast network.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ SPAN = 64 << 20
 """Maximum number of bytes of a request; a part if that is larger."""
 
 FIRST_SPAN = 16 << 20
-"""Maximum number of bytes of a request until the number of connections is decided, so that no slow one holds many."""
+"""Maximum number of bytes of a request while connections are measured, so that no slow one holds many parts."""
 
 ALONE = 0.25
-"""Minimum number of seconds over which the first connection is measured."""
+"""Minimum number of seconds over which the first connection is measured at first."""
 
 TOGETHER = 1.1
-"""Minimum number of seconds over which all connections are measured."""
+"""Minimum number of seconds over which all connections are measured, and the first one again after them."""
 
 MEASURED = 8 << 20
 """Minimum number of bytes of a measurement."""
@@ -228,6 +229,7 @@ class Connections:
 
     Attributes:
         number: those that receive now, counted from 0.
+        span: maximum number of bytes of a request.
     """
 
     def __init__(self, most: int) -> None:
@@ -238,18 +240,15 @@ class Connections:
         self._began: float | None = None  # of the measurement, at the first block of the last connection
         self._computed = self._computed_before = 0.0  # seconds of the thread
         self._bytes = 0
-        self._single_rate = 0.0
+        self._single_rate: float | None = None
+        self._joint_rate: float | None = None
         self.number = 1
-
-    @property
-    def span(self) -> int:
-        """Maximum number of bytes of a request."""
-        return SPAN if self._is_decided else FIRST_SPAN
+        self.span = FIRST_SPAN
 
     def may_go(self, connection: int) -> bool:
-        """Wait until a connection is needed; return False once it will not be any more."""
+        """Wait until a connection is needed; return False if that is never the case."""
         with self._changed:
-            while connection >= self.number and not self._is_decided and not self._ended:
+            while connection >= self.number and not self._ended:
                 self._changed.wait(ALONE)
                 self._decide()  # as the first may bring nothing for a while
             return connection < self.number
@@ -280,17 +279,25 @@ class Connections:
         if self._began is None or self._is_decided or self._bytes < MEASURED:
             return
         seconds = time.monotonic() - self._began
-        if seconds < (ALONE if self.number == 1 else TOGETHER):
+        if seconds < (ALONE if self._single_rate is None else TOGETHER):
             return
         rate = self._bytes / seconds
-        if self.number > 1:
+        self._began = None
+        if self._single_rate is None:
+            if self._computed - self._computed_before < BUSY * seconds:
+                self._single_rate = rate
+                self._use(self._most)
+            else:
+                self.span = SPAN
+        elif self._joint_rate is None:
+            self._joint_rate = rate
+            self.span = SPAN
+            self._is_decided = rate >= GAIN * self._single_rate
+            self._use(self._most if self._is_decided else 1)
+        elif rate * GAIN <= self._joint_rate:
             self._is_decided = True
-            if rate < GAIN * self._single_rate:
-                self.number = 1
-        elif self._computed - self._computed_before >= BUSY * seconds:
-            self._is_decided = True
-        else:
-            self._single_rate = rate
-            self.number = self._most
-            self._began = None
+            self._use(self._most)
+
+    def _use(self, number: int) -> None:
+        self.number = number
         self._changed.notify_all()

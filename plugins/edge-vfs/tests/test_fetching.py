@@ -558,12 +558,15 @@ def test_a_connection_that_is_limited_is_joined_by_all_others(clock: Clock) -> N
     assert connections.number == 8, "it is decided once"
 
 
-def test_connections_that_bring_nothing_more_end(clock: Clock) -> None:
+def test_connections_that_bring_nothing_more_wait(clock: Clock) -> None:
     connections = fetching.Connections(8)
     receive(connections, clock, [100])
     assert connections.number == 8
     receive(connections, clock, [15] * 8)
     assert connections.number == 1
+    receive(connections, clock, [100])
+    assert connections.number == 1
+    connections.end()
     assert [connections.may_go(n) for n in range(8)] == [True] + [False] * 7
 
 
@@ -571,7 +574,25 @@ def test_a_connection_that_is_as_fast_as_this_machine_stays_alone(clock: Clock) 
     connections = fetching.Connections(8)
     receive(connections, clock, [500], share=0.8)
     assert connections.number == 1
+    connections.end()
     assert not connections.may_go(1)
+
+
+def test_a_connection_that_is_limited_only_after_a_while_is_joined(clock: Clock) -> None:
+    connections = fetching.Connections(8)
+    receive(connections, clock, [600], share=0.9)
+    assert connections.number == 1
+    receive(connections, clock, [60])
+    assert connections.number == 8
+
+
+def test_a_connection_that_turns_out_slower_than_all_is_joined_again(clock: Clock) -> None:
+    connections = fetching.Connections(8)
+    receive(connections, clock, [200])
+    receive(connections, clock, [30] * 8)
+    assert connections.number == 1
+    receive(connections, clock, [60])
+    assert connections.number == 8
 
 
 def test_a_connection_that_brings_nothing_for_a_while_is_joined(clock: Clock) -> None:
