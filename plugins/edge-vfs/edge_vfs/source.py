@@ -422,25 +422,35 @@ class _Held:
     """A part of what cannot seek: in memory, or in a temporary file if there is not enough of it."""
 
     def __init__(self, size: int, memory: _Memory) -> None:
-        self._in_memory = size if memory.take(size) else 0
         self._memory = memory
-        file: Any = io.BytesIO() if self._in_memory else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # see close
-        self._file = file
-        self._place = _FileObject(file, owned=True)
+        self._in_memory = size if memory.take(size) else 0
+        self._blocks: list[bytes] = []  # all but the last have `BLOCK` bytes
+        self._file: _FileObject | None = None
 
     def fill(self, blocks: Iterator[bytes]) -> int:
         """Keep blocks, and return the number of their bytes."""
+        if self._in_memory:
+            self._blocks.extend(blocks)
+            return sum(map(len, self._blocks))
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
+        self._file = _FileObject(file, owned=True)
         length = 0
         for block in blocks:
-            self._file.write(block)
+            file.write(block)
             length += len(block)
         return length
 
     def read(self, offset: int, size: int, /) -> bytes:
-        return self._place.read(offset, size)
+        if self._file is not None:
+            return self._file.read(offset, size)
+        n, start = divmod(offset, BLOCK)
+        # Of a block that is wanted as a whole nothing is copied.
+        return self._blocks[n][start : start + size] if n < len(self._blocks) else b""
 
     def close(self) -> None:
-        self._place.close()
+        if self._file is not None:
+            self._file.close()
+        self._blocks = []
         taken, self._in_memory = self._in_memory, 0
         self._memory.give_back(taken)
 

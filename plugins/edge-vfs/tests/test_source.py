@@ -504,3 +504,18 @@ def test_a_pipe_that_does_not_wait_is_an_error_and_not_the_end() -> None:
     with os.fdopen(read, "rb") as file, Source(file) as source, pytest.raises(EdgeError, match="no data yet"):
         source.small(100)
     os.close(write)
+
+
+@pytest.mark.parametrize("spool", [0, 1 << 20])
+def test_blocks_of_a_pipe_are_read_in_pieces_of_any_size(spool: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_vfs.source.SPOOL", spool)
+    monkeypatch.setattr("edge_vfs.source.BLOCK", 300)
+    for size in (7, 300, 301, 1000):
+        received = []
+        for part in Source(Pipe(CONTENT)).parts(1000):
+            with contextlib.closing(part):
+                while block := part.read(size):
+                    received.append(block)
+                part.rewind()
+                assert part.read(5) == CONTENT[sum(map(len, received)) - len(part) :][:5]
+        assert b"".join(received) == CONTENT
