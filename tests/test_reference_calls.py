@@ -242,6 +242,7 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(IncompleteTransfer) as incomplete:
         root.upload_folder("again", "copied", overwrite=False)
     assert incomplete.value.report.failed[0].path == "folder/image001.png"
+    assert root.sync("copied", "again", "up").skipped == ("folder/image001.png",)
     use_content(root, "mydata.csv")
     with pytest.raises(NotFound, match="the upload cannot be found"):
         root.abort_upload("gone")
@@ -443,6 +444,9 @@ def use_bucket(conn: Any, store: Any, folder_class: type, file_class: type) -> N
     assert root.download("folder1/myfile.txt", localpath="local.txt").read_bytes() == b"abcdef"
     root.download_folder("folder2", "copied")
     assert root.upload_folder("again", "copied").list() == ["subfolder"]
+    for compare in ("digest", "time"):
+        for direction in ("up", "down"):
+            assert root.sync("copied", "again", direction, compare=compare).skipped == ("subfolder/myfile2.txt",)
     use_content(root, "again/subfolder/myfile2.txt")
     root.rename("folder1/myfile.txt", "other.txt")
     root.move("folder1/other.txt", "moved/file.txt")

@@ -184,7 +184,7 @@ _FOLDER = (
     method("move", "name, new_path", OLD),
     method("delete", "name", INFERRED),
     *attributes("basename path parent", OURS),
-    *methods("scan exists stat walk glob download_folder upload_folder", OURS),
+    *methods("scan exists stat walk glob download_folder upload_folder sync", OURS),
     *methods("save read_bytes read_text write_bytes write_text touch copy", OURS),
 )
 _FILE = (

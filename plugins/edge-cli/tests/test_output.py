@@ -258,6 +258,7 @@ CALLS = {
     "files mkdir": "a",
     "files mv": "a b",
     "files restore": "a v",
+    "files sync": "edge:a b",
     "files rm": "a",
     "files stat": "a",
     "files uploads": "",

@@ -28,6 +28,7 @@ from edge_files.wire import Entry, FileVersion
 from edge_vfs import listing, local_names, patterns
 from edge_vfs.advice import worded
 from edge_vfs.progress import FileTracker, Progress, Tracker
+from edge_vfs.report import SyncReport
 
 plugin_api = 1
 
@@ -332,6 +333,84 @@ def _noting_resumed() -> Iterator[None]:
         resumed_log.setLevel(level)
         for sentence in sentences:
             output.note(sentence)
+
+
+@files.command()
+@click.argument("source")
+@click.argument("target")
+@click.option("--delete", is_flag=True, help="Delete what the source does not have, below the target folder.")
+@click.option("-n", "--dry-run", is_flag=True, help="Change nothing, and print what would be done.")
+@click.option("--include", metavar="PATTERN", multiple=True, help="Only files that match; can be repeated.")
+@click.option("--exclude", metavar="PATTERN", multiple=True, help="No files or folders that match; can be repeated.")
+@click.option(
+    "--compare",
+    type=click.Choice(["digest", "time"]),
+    default="digest",
+    show_default=True,
+    help="How files of equal size are compared: by content, or by the time of their last change.",
+)
+@click.option("--allow-empty", is_flag=True, help="With --delete, also if the source has no files.")
+@output.quiet_option
+@click.pass_obj
+def sync(
+    open_session: OpenSession,
+    source: str,
+    target: str,
+    delete: bool,
+    dry_run: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    compare: Literal["digest", "time"],
+    allow_empty: bool,
+    quiet: bool,
+) -> None:
+    """Make a folder like another: a local one like one of the organization, or the other way round.
+
+    The folder of the organization begins with "edge:", as in
+
+      edge files sync runs edge:runs
+
+      edge files sync --delete edge:runs runs
+
+    What is the same already stays. Both folders are named themselves: nothing is put into a folder of the source's
+    name. Patterns are those of a .gitignore file.
+    """
+    if source.startswith(REMOTE) == target.startswith(REMOTE):
+        raise click.UsageError(
+            f'the source or the target must begin with "{REMOTE}", and only one of them, as in: '
+            f"edge files sync runs {REMOTE}runs"
+        )
+    direction: Literal["up", "down"] = "up" if target.startswith(REMOTE) else "down"
+    local, remote = (source, target) if direction == "up" else (target, source)
+
+    def planned(plan: SyncReport) -> None:
+        if plan.deleted and not dry_run:
+            output.note(f"deletes {len(plan.deleted)} files and folders of {target}")
+
+    words = {"allow_empty": "--allow-empty deletes them all the same"}
+    with worded(words), open_session() as edge, _noting_resumed():
+        report = edge.files.sync(
+            local,
+            _remote(remote) or None,
+            direction,
+            delete=delete,
+            dry_run=dry_run,
+            include=include,
+            exclude=exclude,
+            compare=compare,
+            allow_empty=allow_empty,
+            planned=planned,
+            progress=_progress(quiet),
+        )
+    if dry_run:
+        for path in report.sent:
+            output.line("send", path)
+        for path in report.deleted:
+            output.line("delete", path)
+    if dry_run:
+        output.note(f"nothing was changed: {len(report.sent)} to send, {len(report.deleted)} to delete")
+    elif not quiet:
+        output.note(str(report))
 
 
 def _check_folders(names: Iterable[str], recursive: bool, target: str = "") -> None:

@@ -223,3 +223,40 @@ def test_copies_show_a_bar_on_standard_error_unless_they_are_quiet(
         assert bar not in shown.stdout
         assert run(*arguments, "--quiet").stderr == ""
     assert run("cat", "a.bin", "-q").stdout_bytes == bytes(1000)
+
+
+def test_a_folder_becomes_like_another(run: Run, files: Folder, tmp_path: Path) -> None:
+    (tmp_path / "plates").mkdir()
+    for name in ("a.csv", "b.csv", "notes.txt"):
+        (tmp_path / "plates" / name).write_text(name)
+    plan = run("sync", "--dry-run", "--include", "*.csv", "plates", "edge:plates")
+    assert plan.stdout.splitlines() == ["send  a.csv", "send  b.csv"]
+    assert plan.stderr == "nothing was changed: 2 to send, 0 to delete\n"
+    assert not files.exists("plates")
+    assert run("sync", "--include", "*.csv", "plates", "edge:plates/").stderr.startswith("2 files with 10 bytes")
+    assert (files / "plates").list() == ["a.csv", "b.csv"]
+    (tmp_path / "plates" / "a.csv").unlink()
+    plan = run("sync", "-n", "--delete", "--exclude", "*.txt", "plates", "edge:plates")
+    assert plan.stdout == "delete  a.csv\n"
+    done = run("sync", "--delete", "--exclude", "*.txt", "plates", "edge:plates")
+    assert done.stderr.splitlines()[0] == "deletes 1 files and folders of edge:plates"
+    assert done.stderr.splitlines()[1].endswith("1 unchanged, 1 deleted")
+    assert (files / "plates").list() == ["b.csv"]
+    assert run("sync", "--quiet", "edge:runs", "here").output == ""
+    assert (tmp_path / "here" / "deep" / "c.csv").exists()
+    (tmp_path / "empty").mkdir()
+    advised = refusal(run("sync", "--delete", "empty", "edge:runs"))
+    assert "or --allow-empty deletes them all the same" in advised
+    assert run("sync", "--delete", "--allow-empty", "empty", "edge:runs").exit_code == 0
+    assert (files / "runs").list() == []
+    for words in (["plates", "here"], ["edge:plates", "edge:runs"]):
+        assert run("sync", *words).exit_code == 2
+
+
+def test_a_file_that_fails_ends_the_command_with_1(run: Run, files: Folder, tmp_path: Path) -> None:
+    (tmp_path / "plates" / "a").mkdir(parents=True)
+    (tmp_path / "plates" / "a" / "x").touch()
+    (tmp_path / "plates" / "b").touch()
+    files.upload("plates/a", b"a file")
+    assert "1 of 2 files could not be uploaded, all others were: 'a/x'" in refusal(run("sync", "plates", "edge:plates"))
+    assert files.exists("plates/b")

@@ -7,6 +7,7 @@ import contextvars
 from collections.abc import Iterator, Mapping
 
 _PYTHON: Mapping[str, str] = {
+    "allow_empty": "allow_empty=True deletes them all the same",
     "exist_ok": "exist_ok=True returns a folder that exists",
     "localpath": "give another name by localpath=",
     "merge": "overwrite=True copies into it, where files of the same names are replaced",

@@ -13,6 +13,7 @@ from edge_core.replacing import replacing
 from edge_vfs import listing, local_names
 from edge_vfs.content import Check, Content, expected, part_digests
 from edge_vfs.fetching import HELD, MAX_CONNECTIONS, Fetch, Parts
+from edge_vfs.filters import Filters
 from edge_vfs.part_file import BLOCK, PartFile, set_time
 from edge_vfs.progress import FileTracker, Tracker
 from edge_vfs.store import FileStore, KeepsSourceTime, Reader, Stat
@@ -130,7 +131,12 @@ def _fetch_in_order(reader: Reader, stat: Stat, file: PartFile, counted: FileTra
 def mtime_ns(reader: Reader, stat: Stat) -> int:
     """Return the time of the local file that was uploaded, or else the store's own."""
     source = reader.source_mtime_ns() if isinstance(reader, KeepsSourceTime) else None
-    return (stat.modified_at - EPOCH) // dt.timedelta(microseconds=1) * 1000 if source is None else source
+    return stored_ns(stat) if source is None else source
+
+
+def stored_ns(stat: Stat) -> int:
+    """Return the store's own time of a file in nanoseconds since 1970."""
+    return (stat.modified_at - EPOCH) // dt.timedelta(microseconds=1) * 1000
 
 
 def target_of(name: str, localpath: str | os.PathLike[str] | None) -> pathlib.Path:
@@ -177,7 +183,13 @@ class Planned(NamedTuple):
 
 
 def plan(
-    store: FileStore, path: str, top: pathlib.Path, tracker: Tracker, *, portable: bool
+    store: FileStore,
+    path: str,
+    top: pathlib.Path,
+    tracker: Tracker,
+    *,
+    portable: bool,
+    filters: Filters | None = None,
 ) -> tuple[list[pathlib.Path], list[Planned]]:
     """List a folder and everything in it, and check that all of it can be held locally; write nothing yet.
 
@@ -187,6 +199,7 @@ def plan(
         top: the local folder.
         tracker: counts the files that are listed.
         portable: whether every system must be able to hold the names, and not only this one.
+        filters: what takes part; None for all.
 
     Returns:
         the local folders to make, each after the one that holds it, and the files.
@@ -197,10 +210,15 @@ def plan(
     """
     folders: list[pathlib.Path] = []
     files: list[Planned] = []
-    for below, entries in listing.Folders(store, path, at_once=True):
-        source, target = f"{path}/{below}" if below else path, top / below
+    listed = listing.Folders(store, path, at_once=True)
+    for below, entries in listed:
+        source, target = listing.joined(path, below), top / below
         names: set[str] = set()
         for entry in entries:
+            if filters is not None and not _takes_part(filters, entry, listing.joined(below, entry.name)):
+                if entry.kind == "folder":
+                    listed.skip(listing.joined(below, entry.name))
+                continue
             if entry.name in names:
                 raise BadEntry(
                     f"in {'/' + source!r}: a file and a folder both have the name {entry.name!r}, and no local folder "
@@ -209,7 +227,7 @@ def plan(
             names.add(entry.name)
             local = target / _checked(entry.name, source, portable=portable)
             local_names.check_length(local)
-            place = f"{source}/{entry.name}"
+            place = listing.joined(source, entry.name)
             if entry.kind == "folder":
                 local_names.check_folder(local)
                 folders.append(local)
@@ -219,6 +237,10 @@ def plan(
                 tracker.expect(entry.size)
         _check_together(names, source, top if top.is_dir() else top.parent, portable=portable)
     return folders, files
+
+
+def _takes_part(filters: Filters, entry: Stat, path: str) -> bool:
+    return filters.enters(path) if entry.kind == "folder" else filters.takes(path)
 
 
 def _checked(name: str, folder: str, *, portable: bool) -> str:

@@ -9,7 +9,7 @@ import os
 import pathlib
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import (
     IO,
     TYPE_CHECKING,
@@ -27,12 +27,13 @@ from typing import (
 )
 
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, EdgeError, NotFound
-from edge_vfs import download, listing, local_names, local_tree, many, openers, patterns, table, workers
+from edge_vfs import download, listing, local_names, local_tree, many, openers, patterns, sync, table, workers
 from edge_vfs.advice import advice
 from edge_vfs.fetching import MAX_CONNECTIONS
 from edge_vfs.file import File
+from edge_vfs.filters import Filters
 from edge_vfs.progress import Progress, Tracker
-from edge_vfs.report import Tally, TransferReport
+from edge_vfs.report import SyncReport, Tally, TransferReport
 from edge_vfs.source import Source
 from edge_vfs.store import CopyingStore, FileStore, Stat
 
@@ -521,6 +522,104 @@ class Folder(Generic[FileT]):
         for below, children in listing.Folders(self._store, self._path, at_once=True):
             entries |= {listing.joined(below, entry.name): entry for entry in children}
         return entries
+
+    def sync(
+        self,
+        localpath: str | os.PathLike[str],
+        name: Name | None,
+        direction: sync.Direction,
+        *,
+        delete: bool = False,
+        dry_run: bool = False,
+        include: str | Iterable[str] = (),
+        exclude: str | Iterable[str] = (),
+        compare: sync.Compare = "digest",
+        allow_empty: bool = False,
+        on_error: many.OnError = "continue",
+        max_workers: int = workers.WORKERS,
+        planned: sync.Planned = None,
+        progress: Progress = None,
+    ) -> SyncReport:
+        """Make a folder on the server like a local one, or the other way round; what is the same already stays.
+
+        Both sides are listed before anything is changed, and a listing that fails changes nothing. Names and links
+        are treated as by `upload_folder` and `download_folder`; what interrupted downloads have left (``.part``) is
+        left alone. A file that fails does not keep the others from being transferred.
+
+        Args:
+            localpath: the local folder; made if it does not exist and is the target.
+            name: name or path of the folder on the server, made likewise; None for this folder.
+            direction: ``"up"`` makes the folder on the server like the local one, ``"down"`` the local one like it.
+            delete: True also deletes what the source does not have: below the target folder only, never what
+                the patterns leave out, and nothing if a file could not be transferred. Of what is deleted on the
+                server, files can be restored for a while.
+            dry_run: True changes nothing, and returns what would be done.
+            include: patterns, as in a ``.gitignore`` file, of the files that take part; by default all.
+            exclude: patterns of the files and folders that do not.
+            compare: how files of equal size are compared: ``"digest"`` reads the local file, ``"time"`` trusts the
+                time when it was last modified, for folders that take long to read.
+            allow_empty: True deletes also if the source has no file that takes part.
+            on_error: ``"stop"`` ends the call with the first file that fails.
+            max_workers: maximum number of connections of a large file.
+            planned: called with the plan, as a `SyncReport`, before anything is changed.
+            progress: as for `upload`, of all files together.
+
+        Returns:
+            which files were sent, unchanged and deleted, with the number of bytes and seconds.
+
+        Raises:
+            MissingPackage: `progress` is True, and tqdm is not installed.
+            NotFound: the folder on the server does not exist, and is the source.
+            FileNotFoundError: the local folder does not exist, and is the source.
+            NotADirectoryError: `localpath` is a file.
+            AlreadyExists: a file is in place of the folder on the server.
+            BadEntry: a name cannot be held by the other side, or is the same as another there; a pattern is not
+                valid; or everything would be deleted, as the source has no file.
+            IncompleteTransfer: files could not be transferred; its `report` has the reason of each.
+            ValueError: `direction`, `compare` or `on_error` is none of what it can be, or `max_workers` less than 1.
+        """
+        for argument, value, values in (
+            ("direction", direction, ("up", "down")),
+            ("compare", compare, ("digest", "time")),
+            ("on_error", on_error, ("continue", "stop")),
+        ):
+            if value not in values:
+                raise ValueError(f'{argument} must be "{values[0]}" or "{values[1]}", not {value!r}')
+        workers.check(max_workers)
+        folder = self if name is None else self / name
+        top = pathlib.Path(localpath)
+        if top.exists() and not top.is_dir():
+            raise NotADirectoryError(f"{str(top)!r} is not a folder; give the path of a folder")
+        if direction == "up" and not top.is_dir():
+            raise FileNotFoundError(f"the local folder {str(top)!r} does not exist; check the path")
+        options = sync.Options(
+            delete=delete,
+            dry_run=dry_run,
+            allow_empty=allow_empty,
+            filters=Filters(include, exclude),
+            compare=compare,
+            on_error=on_error,
+            max_workers=max_workers,
+            planned=planned,
+        )
+        loads: Literal["upload", "download"] = "upload" if direction == "up" else "download"
+        with Tracker(loads, folder._path, progress, self._store.progress) as tracker:
+            if direction == "down":
+                if folder.stat().kind != "folder":
+                    raise BadEntry(f"{folder.path!r} is a file; use download")
+                return sync.Download(
+                    self._store, folder._path, top, tracker, options, normalized=self._normalizes_names
+                ).run()
+
+            def write(file: many.ToUpload) -> None:
+                with Source(file.local) as source:
+                    self._write(
+                        *(file.path, source, file.size, tracker), overwrite=True, max_workers=max_workers, resume=True
+                    )
+
+            return sync.Upload(
+                self._store, folder._path, top, tracker, options, normalized=self._normalizes_names, write=write
+            ).run()
 
     def upload(
         self,

@@ -10,6 +10,7 @@ import unicodedata
 from typing import NamedTuple
 
 from edge_core.errors import BadEntry, EdgeError
+from edge_vfs.filters import Filters
 from edge_vfs.local_names import MAX_BYTES
 from edge_vfs.part_file import is_part
 from edge_vfs.progress import Tracker
@@ -66,13 +67,14 @@ class LocalTree(NamedTuple):
         return f"{count} of {str(top)!r} cannot be uploaded: {named}{more}"
 
 
-def scan(top: pathlib.Path, tracker: Tracker, *, normalized: bool) -> LocalTree:
+def scan(top: pathlib.Path, tracker: Tracker, *, normalized: bool, filters: Filters | None = None) -> LocalTree:
     """Look at a local folder and everything in it; links to folders are skipped.
 
     Args:
         top: the local folder.
         tracker: counts the files that are to be uploaded.
         normalized: whether the store takes names for the same that differ only in Unicode's normal form.
+        filters: what takes part; None for all.
 
     Raises:
         BadEntry: the store would take two names for the same.
@@ -82,6 +84,10 @@ def scan(top: pathlib.Path, tracker: Tracker, *, normalized: bool) -> LocalTree:
     for here, folders, files in os.walk(top, onerror=_raise):
         parts = pathlib.Path(here).relative_to(top).parts
         folders.sort(key=os.fsencode)  # which is how the walk goes on
+        if filters is not None:
+            above = "".join(f"{part}/" for part in parts)
+            folders[:] = [name for name in folders if filters.enters(above + name)]
+            files = [name for name in files if filters.takes(above + name)]
         if normalized:
             _check_distinct([*folders, *files], here)
         for name in list(folders):

@@ -90,6 +90,24 @@ class TransferReport:
         return text
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SyncReport(TransferReport):
+    """What became of the files of `Folder.sync`, or what would become of them in a dry run.
+
+    Attributes:
+        deleted: paths of the files and folders that were deleted because the source does not have them.
+
+    >>> print(SyncReport(("a.csv",), (), (), 3_400_000, 1.25, ("old", "old/b.csv")))
+    1 file with 3.4 MB in 1.2 s, 2 deleted
+    """
+
+    deleted: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = TransferReport.__str__(self)
+        return f"{text}, {len(self.deleted)} deleted" if self.deleted else text
+
+
 class IncompleteTransfer(EdgeError):
     """Some files could not be transferred; all others were.
 
