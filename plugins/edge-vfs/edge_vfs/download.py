@@ -12,7 +12,7 @@ from edge_core.errors import BadEntry, ChecksumError, Conflict, NotFound
 from edge_core.replacing import replacing
 from edge_vfs import listing, local_names
 from edge_vfs.content import Check, Content, expected, part_digests
-from edge_vfs.fetching import HELD, MAX_CONNECTIONS, Fetch, Parts
+from edge_vfs.fetching import HELD, MAX_CONNECTIONS, Fetch, Parts, Room
 from edge_vfs.filters import Filters
 from edge_vfs.part_file import BLOCK, PartFile, set_time
 from edge_vfs.progress import FileTracker, Tracker
@@ -32,6 +32,7 @@ def fetch(
     tracker: Tracker,
     *,
     max_workers: int = MAX_CONNECTIONS,
+    room: Room | None = None,
 ) -> None:
     """Download a file with the time of its source, or else its own.
 
@@ -45,6 +46,7 @@ def fetch(
         target: the local file to write or replace.
         tracker: counts what the call downloads.
         max_workers: maximum number of connections.
+        room: the memory for parts, if other downloads run at the same time.
 
     Raises:
         ChecksumError: the received content is not what was uploaded.
@@ -59,7 +61,8 @@ def fetch(
         if stat.version is None or (stat.size or 0) <= SMALL:
             _fetch_small(reader, stat, target, counted)
         else:
-            _fetch_large(reader, stat, target, counted, f"{path}\0{stat.version}", max_workers)
+            version = f"{path}\0{stat.version}"
+            _fetch_large(reader, stat, target, counted, version, max_workers=max_workers, room=room or Room())
 
 
 def _fetch_small(reader: Reader, stat: Stat, target: pathlib.Path, counted: FileTracker) -> None:
@@ -78,7 +81,14 @@ def _fetch_small(reader: Reader, stat: Stat, target: pathlib.Path, counted: File
 
 
 def _fetch_large(
-    reader: Reader, stat: Stat, target: pathlib.Path, counted: FileTracker, version: str, max_workers: int
+    reader: Reader,
+    stat: Stat,
+    target: pathlib.Path,
+    counted: FileTracker,
+    version: str,
+    *,
+    max_workers: int,
+    room: Room,
 ) -> None:
     size = stat.size or 0
     digest, part_size = expected(stat)
@@ -88,7 +98,8 @@ def _fetch_large(
         if digest is not None and not digests:
             _fetch_in_order(reader, stat, file, counted)
         else:
-            Fetch(reader, stat, Parts(size, part_size or HELD, digests), file, counted, max_workers).run()
+            parts = Parts(size, part_size or HELD, digests)
+            Fetch(reader, stat, parts, file, counted, max_workers=max_workers, room=room).run()
         counted.completing()
         file.publish(mtime_ns(reader, stat))
     except BaseException as error:

@@ -18,7 +18,7 @@ import contextlib
 import hashlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from edge_vfs.content import Content, wrong
 from edge_vfs.part_file import BLOCK, PartFile
@@ -92,6 +92,27 @@ class Parts:
         return not self.are_known or digest == self._digests[n]
 
 
+class Room:
+    """The memory for parts that are held, which all downloads of a call share."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._used = 0
+
+    @contextlib.contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Wait until there is room for a part of `size` bytes, and keep it during the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._used or self._used + size <= ROOM)
+            self._used += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= size
+                self._changed.notify_all()
+
+
 class Fetch:
     """A download into a `PartFile`.
 
@@ -102,10 +123,19 @@ class Fetch:
         file: where they are written.
         counted: counts what is received, and what need not be.
         max_workers: maximum number of connections.
+        room: the memory for parts.
     """
 
     def __init__(
-        self, reader: Reader, stat: Stat, parts: Parts, file: PartFile, counted: FileTracker, max_workers: int
+        self,
+        reader: Reader,
+        stat: Stat,
+        parts: Parts,
+        file: PartFile,
+        counted: FileTracker,
+        *,
+        max_workers: int,
+        room: Room,
     ) -> None:
         self._reader = reader
         self._stat = stat
@@ -115,7 +145,7 @@ class Fetch:
         self._stopped = threading.Event()
         self._taking = threading.Lock()
         self._missing: list[int] = []  # in descending order
-        self._room = threading.Semaphore(max(1, ROOM // parts.held_size) if parts.held_size else max_workers)
+        self._room = room
         self._max_workers = max_workers
 
     def run(self) -> None:
@@ -185,7 +215,7 @@ class Fetch:
         content = Content(self._reader, self._stat, self._parts.range(span[0]).start, self._parts.range(span[-1]).stop)
         with contextlib.closing(content):
             for n in span:
-                with self._room:
+                with self._room.taken(self._parts.held_size):
                     if not self._receive_part(content, n, connection):
                         self._receive_again(n, connection)
 

@@ -18,6 +18,7 @@ from edge_core.errors import ChecksumError, EdgeError
 from edge_core.replacing import replacing
 from edge_vfs import download, workers
 from edge_vfs.content import Check
+from edge_vfs.fetching import Room
 from edge_vfs.local_tree import tell
 from edge_vfs.part_file import set_time
 from edge_vfs.progress import Tracker
@@ -305,6 +306,7 @@ class Downloads(_Transfer[ToDownload]):
     ) -> None:
         super().__init__(store, tracker, tally, on_error)
         self._max_workers = max_workers
+        self._room = Room()
 
     def _may_be_unchanged(self, file: ToDownload) -> bool:
         try:
@@ -324,7 +326,7 @@ class Downloads(_Transfer[ToDownload]):
 
     def _transfer(self, file: ToDownload) -> None:
         path, stat, target = file.file
-        download.fetch(self._store, path, stat, target, self._tracker, max_workers=self._max_workers)
+        download.fetch(self._store, path, stat, target, self._tracker, max_workers=self._max_workers, room=self._room)
 
     def _batch(self, files: list[ToDownload]) -> None:
         self._fetch(files)

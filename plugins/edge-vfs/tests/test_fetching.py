@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from edge_core.errors import ChecksumError, ConnectionFailed, NotFound
-from edge_vfs import Folder, digests, download, fetching, part_file
+from edge_vfs import Folder, digests, download, fetching, part_file, workers
 from edge_vfs.part_file import PartFile, is_part
 from edge_vfs.progress import TransferProgress
 
@@ -669,6 +669,30 @@ def test_little_is_held_in_memory_by_many_connections(tmp_path: Path, monkeypatc
     store.on_block = on_block
     assert folder_of(store).download("a.bin", tmp_path).read_bytes() == CONTENT
     assert most <= 3 * PART
+
+
+def test_the_downloads_of_a_call_share_the_memory_for_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "ROOM", 3 * PART)
+    room = fetching.Room()
+    used = most = 0
+    lock = threading.Lock()
+
+    def work(size: int) -> None:
+        nonlocal used, most
+        with room.taken(size):
+            with lock:
+                used += size
+                most = max(most, used)
+            time.sleep(0.001)
+            with lock:
+                used -= size
+
+    workers.each(work, [PART, 2 * PART, PART, 3 * PART] * 10, 8)
+    assert most <= 3 * PART
+    with room.taken(5 * PART):
+        pass  # a part that is larger than all room is held alone
+    with room.taken(0), room.taken(3 * PART), room.taken(0):
+        pass  # parts that are written as they come need none
 
 
 def test_every_part_is_requested_once_by_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
