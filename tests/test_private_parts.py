@@ -55,8 +55,9 @@ PARTS = {
 #: Modules of others that their documentation does not name, so that all of them is private.
 UNDOCUMENTED = re.compile(r"gunicorn\.(?!app\b|config\b)")
 
-#: What a library documents for classes that extend it: marshmallow's guide to fields of one's own.
-DOCUMENTED = {"_deserialize"}
+#: What a library documents despite the underscore: marshmallow in its guide to fields of one's own, and Flask in its
+#: chapter on signals, for the object behind a proxy.
+DOCUMENTED = {"_deserialize", "_get_current_object"}
 
 #: What metaclasses put into each class: those of abc, and of marshmallow's schemas.
 BY_METACLASSES = {"_abc_impl", "_declared_fields", "_hooks"}
