@@ -68,7 +68,7 @@ def _reason(name: str, *, portable: bool) -> str | None:
         return "holds /, which separates folders"
     if portable and (forbidden := _FORBIDDEN.search(name)):
         return f"holds {forbidden[0]}, which some systems do not allow"
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
+    if not name.isprintable() and any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
         return "holds characters that are not text"
     if len(name.encode()) > MAX_BYTES:
         return f"is longer than {MAX_BYTES} bytes"

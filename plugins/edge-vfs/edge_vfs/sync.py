@@ -53,7 +53,7 @@ class Options(NamedTuple):
 
 
 class _Pair(NamedTuple):
-    """A file of the source, and what the target has in its place."""
+    """A file of the source, with what the store has in its place, and the local file."""
 
     path: str
     stat: Stat | None
@@ -349,13 +349,11 @@ class Download(_Sync):
         )
         begin = len(self._path) + bool(self._path)
         self._files = {file.path[begin:]: file for file in files if not is_part(file.target.name)}
-        holding = {above for file in files for above in file.target.parents}
+        parents = {file.target.parent for file in files}
+        holding = parents.union(above for parent in parents for above in parent.parents)
         takes = self._options.filters.takes_folder
         self._folders = [folder for folder in folders if folder in holding or takes(self._below(folder))]
-        return [
-            _Pair(path, file.stat if file.target.is_file() else None, str(file.target), file.stat.size or 0)
-            for path, file in self._files.items()
-        ]
+        return [_Pair(path, file.stat, str(file.target), file.stat.size or 0) for path, file in self._files.items()]
 
     def _is_unchanged(self, pair: _Pair) -> bool:
         if not super()._is_unchanged(pair):
