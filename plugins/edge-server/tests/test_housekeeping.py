@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import hashlib
 import io
 import os
 import threading
@@ -24,7 +25,7 @@ from edge_server.base import clock
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.declarative import new_uid
 from edge_server.data.migration import migrate, own_history
-from edge_server.data.store import FolderStore
+from edge_server.data.store import FolderStore, Written
 from edge_server.files import fsck, housekeeping, quotas, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Node, PartDigests, Upload, Version
@@ -294,8 +295,9 @@ def test_fsck_leaves_what_an_upload_cut_off_at_its_end_has_moved(
     upload = own.start("a", 3)
     part = own.part(upload["id"], 1, b"abc")
     with database.read() as session:
-        key = session.scalars(sa.select(Upload.key)).one()
-    store.publish(upload["id"], key)  # and then the server is killed
+        row = session.scalars(sa.select(Upload)).one()
+    parts = [Written(3, hashlib.sha256(b"abc").hexdigest())]
+    store.complete_upload(row.store_id, row.key, parts, in_doubt=False)  # and then the server is killed
     for path in contents(folder):
         backdate(path, 2 * HOUR)
     assert run_fsck(folder).exit_code == 0

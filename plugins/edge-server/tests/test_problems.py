@@ -221,15 +221,15 @@ def test_a_complete_that_fails_at_the_last_moment_can_be_repeated(
 ) -> None:
     upload = api.start("a", 4)["id"]
     part = api.part(upload, 1, b"abcd")
-    publish = FolderStore.publish
+    complete_upload = FolderStore.complete_upload
 
-    def fail(*arguments: Any) -> None:
-        publish(*arguments)
+    def fail(*arguments: Any, **options: Any) -> None:
+        complete_upload(*arguments, **options)
         raise OSError(errno.ENOSPC, "no space")
 
     body = {"sha256": hashlib.sha256(b"abcd").hexdigest(), "parts": [part]}
     with monkeypatch.context() as patch:
-        patch.setattr(FolderStore, "publish", fail)
+        patch.setattr(FolderStore, "complete_upload", fail)
         answer = in_process(edge_server).post(
             f"/v1/orgs/{api.organization}/files/uploads/{upload}/complete",
             json=body,

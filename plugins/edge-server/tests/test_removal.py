@@ -80,10 +80,11 @@ def fill(opened: Database, store: FolderStore, name: str, files: int = 5) -> int
             TREE.put(session, organization.id, path, content, overwrite=False)
             if n % 2:
                 TREE.remove(session, organization.id, path, recursive=False)
-        store.start_upload(f"upload-of-{name}")
+        key = store.new_key()
         upload = Upload(
             uid=f"upload-of-{name}",
-            key=store.new_key(),
+            key=key,
+            store_id=store.start_upload(f"upload-of-{name}", key),
             organization_id=organization.id,
             path="x",
             part_size=1,

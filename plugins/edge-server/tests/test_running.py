@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shlex
@@ -21,8 +22,12 @@ import requests
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
+from edge_server.base import clock
 from edge_server.base.problems import CannotStart
-from edge_server.data.store import FolderStore
+from edge_server.data.database import SERVER
+from edge_server.data.store import FolderStore, Written
+from edge_server.files.models import Upload
+from edge_server.files.uploads import COMPLETING
 from edge_server.identity import directory
 from edge_server.identity.models import Token
 from edge_server.keys.signing import Signer
@@ -251,17 +256,23 @@ def test_an_upload_goes_on_after_a_kill(own_server: EdgeServer) -> None:
     assert not orphan.exists()
 
 
-def test_an_upload_that_a_crash_left_half_completed_can_be_completed(edge_server: EdgeServer, api: Api) -> None:
+@pytest.mark.slow
+def test_an_upload_that_a_crash_left_half_completed_can_be_completed(own_server: EdgeServer) -> None:
+    own_server.start()
+    api = admin(own_server)
     upload = api.start("a", 4)["id"]
     part = api.part(upload, 1, b"abcd")
-    with edge_server.database.read() as session:
-        from edge_server.files.models import Upload
-
-        key = session.scalars(sa.select(Upload.key).where(Upload.uid == upload)).one()
-    store = FolderStore(edge_server.data)
-    store.publish(upload, key)  # and then the server dies before the transaction is committed
+    own_server.kill()
+    # As if it had died after the content was stored, and before the transaction that says so.
+    with own_server.database.write(SERVER) as session:
+        row = session.scalars(sa.select(Upload).where(Upload.uid == upload)).one()
+        row.completing_until = clock.now() + COMPLETING
+        parts = [Written(4, hashlib.sha256(b"abcd").hexdigest())]
+        FolderStore(own_server.data).complete_upload(row.store_id, row.key, parts, in_doubt=False)
+    own_server.start()
+    api.url = own_server.url
+    refused(api.signed("PUT", api.address(upload, 1), data=b"abce"), 409, "conflict")
     assert api.part(upload, 1, b"abcd") == part
-    store.publish(upload, key)
     assert api.complete(upload, [part], b"abcd").status_code == 200
     assert api.get("a").content == b"abcd"
 
@@ -440,36 +451,6 @@ def _check_waitress(over: Api) -> None:
     assert over.signed("GET", signed).content == content
     assert over.signed("GET", signed, headers={"Range": "bytes=100-199"}).content == content[100:200]
     refused(over.put("more", bytes((1 << 20) + 1)), 413, "too_large")
-
-
-def test_where_files_cannot_be_locked_the_process_keeps_account(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from edge_server.data import upload_locks
-
-    path = tmp_path / "upload"
-    path.touch()
-    for fcntl in (upload_locks.fcntl, None):
-        monkeypatch.setattr(upload_locks, "fcntl", fcntl)
-        shared = upload_locks.hold(path, exclusive=False)
-        with (
-            shared,
-            upload_locks.hold(path, exclusive=False),
-            pytest.raises(upload_locks.Busy),
-            upload_locks.hold(path, exclusive=True),
-        ):
-            pass
-        for exclusive in (False, True):
-            with (
-                upload_locks.hold(path, exclusive=True),
-                pytest.raises(upload_locks.Busy),
-                upload_locks.hold(path, exclusive=exclusive),
-            ):
-                pass
-        with upload_locks.hold(path, exclusive=False):
-            pass
-        with pytest.raises(FileNotFoundError), upload_locks.hold(tmp_path / "none", exclusive=True):
-            pass
 
 
 @pytest.mark.slow

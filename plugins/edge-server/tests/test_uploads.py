@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
 import hashlib
 import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 import requests
+import sqlalchemy as sa
 
 from edge_files.wire import MAX_PARTS, PART_SIZE
+from edge_server.base import clock
 from edge_server.data.database import SERVER
-from edge_server.data.store import FolderStore
-from edge_server.files.uploads import part_size
+from edge_server.files.models import Upload, UploadSpace
+from edge_server.files.uploads import COMPLETING, part_size
 from edge_server.testing.local_server import EdgeServer
 
 from .trees import housekeeping_on
@@ -325,8 +329,8 @@ def test_a_resumed_upload_needs_a_place_for_the_file(api: Api) -> None:
 
 def test_an_upload_that_is_being_completed_is_not_resumed(api: Api, edge_server: EdgeServer) -> None:
     upload = api.start("a", 8, resume=True)["id"]
-    with FolderStore(edge_server.data).hold_upload(upload, exclusive=True):
-        assert api.start("a", 8, resume=True)["id"] != upload
+    change(edge_server, sa.update(Upload).values(completing_until=clock.now() + COMPLETING))
+    assert api.start("a", 8, resume=True)["id"] != upload
 
 
 def test_an_upload_is_another_organizations_no_business(api: Api, edge_server: EdgeServer) -> None:
@@ -341,11 +345,6 @@ def test_an_upload_is_another_organizations_no_business(api: Api, edge_server: E
 
 
 def test_an_upload_expires_and_is_cleared_away(api: Api, edge_server: EdgeServer) -> None:
-    import sqlalchemy as sa
-
-    from edge_server.base import clock
-    from edge_server.files.models import Upload
-
     upload = api.start("a", 1)["id"]
     with edge_server.database.write(SERVER) as session:
         session.execute(sa.update(Upload).where(Upload.uid == upload).values(expires_at=clock.now()))
@@ -375,6 +374,80 @@ def test_a_part_still_arriving_holds_complete_back(api: Api, edge_server: EdgeSe
         assert b" 200 " in wire.recv(1000).partition(b"\r\n")[0]
         thread.join()
     refused(done[0], 400, "checksum_mismatch")
+
+
+def test_a_part_has_a_single_writer_at_a_time(api: Api) -> None:
+    upload = api.start("a", 100_000)["id"]
+    with begun_part(api, upload, b"1" * 50_000, 100_000) as first:
+        done: list[requests.Response] = []
+        address = api.address(upload, 1)
+        second = threading.Thread(target=lambda: done.append(_fresh(api).signed("PUT", address, data=b"2" * 100_000)))
+        second.start()
+        second.join(0.3)
+        assert not done
+        first.sendall(b"1" * 50_000)
+        assert b" 200 " in first.recv(1000).partition(b"\r\n")[0]
+        second.join()
+    assert done[0].status_code == 200
+    held = api.files("GET", f"/uploads/{upload}").json()["parts"]
+    assert [part["sha256"] for part in held] == [hashlib.sha256(b"2" * 100_000).hexdigest()]
+    assert api.complete_by_digest(upload, [b"2" * 100_000]).status_code == 200
+
+
+def test_a_late_sender_cannot_change_what_is_shown(api: Api, edge_server: EdgeServer) -> None:
+    content = b"2" * 100_000
+    upload = api.start("a", 100_000)["id"]
+    with begun_part(api, upload, b"1" * 50_000, 100_000) as late:
+        change(edge_server, sa.update(UploadSpace).values(writing_until=clock.now()))
+        api.part(upload, 1, content)
+        assert api.complete_by_digest(upload, [content]).status_code == 200
+        late.sendall(b"1" * 50_000)
+        assert b" 409 " in late.recv(1000).partition(b"\r\n")[0]
+    assert api.get("a").content == content
+    assert not (edge_server.data / "uploads" / upload).exists()
+    assert list((edge_server.data / "incoming").iterdir()) == []
+
+
+def test_a_part_that_a_late_sender_has_changed_is_sent_again(api: Api, edge_server: EdgeServer) -> None:
+    pieces = [b"2" * PART_SIZE, b"end"]
+    upload = api.start("a", PART_SIZE + 3)["id"]
+    api.part(upload, 2, pieces[1])
+    with begun_part(api, upload, b"1" * 50_000, PART_SIZE) as late:
+        change(edge_server, sa.update(UploadSpace).values(writing_until=clock.now()))
+        api.part(upload, 1, pieces[0])
+        late.sendall(b"1" * (PART_SIZE - 50_000))
+        assert b" 409 " in late.recv(1000).partition(b"\r\n")[0]
+    assert "part 1" in refused(api.complete_by_digest(upload, pieces), 400, "checksum_mismatch")["detail"]
+    assert [part["n"] for part in api.files("GET", f"/uploads/{upload}").json()["parts"]] == [2]
+    assert list((edge_server.data / "incoming").iterdir()) == []
+    api.part(upload, 1, pieces[0])
+    entry = api.complete_by_digest(upload, pieces)
+    assert entry.status_code == 200
+    answer = api.get("a")
+    content = api.http.get(requests.compat.urljoin(answer.url, answer.headers["Location"])).content
+    assert content == b"".join(pieces)
+
+
+def test_a_part_whose_sender_died_can_be_sent_after_a_while(api: Api, edge_server: EdgeServer) -> None:
+    upload = api.start("a", 3)["id"]
+    api.part(upload, 1, b"abd")
+    # As a worker leaves it that is killed while it writes.
+    change(edge_server, sa.update(UploadSpace).values(writer="somebody", writing_until=clock.now()))
+    part = api.part(upload, 1, b"abc")
+    change(edge_server, sa.update(UploadSpace).values(writer="somebody", writing_until=clock.now()))
+    assert api.complete(upload, [part], b"abc").status_code == 200
+    assert api.get("a").content == b"abc"
+
+
+def test_a_part_of_an_upload_that_is_being_completed_is_refused(api: Api, edge_server: EdgeServer) -> None:
+    upload = api.start("a", 3)["id"]
+    part = api.part(upload, 1, b"abc")
+    # Also once whoever completes it has had its time: the parts may be content already.
+    for until in (clock.now() + COMPLETING, clock.now()):
+        change(edge_server, sa.update(Upload).values(completing_until=until))
+        problem = refused(api.signed("PUT", api.address(upload, 1), data=b"abd"), 409, "conflict")
+        assert problem["detail"] == "this upload is being completed; start a new one to change the file"
+    assert api.complete(upload, [part], b"abc").status_code == 200
 
 
 def test_concurrent_uploads_of_a_name_all_succeed_and_a_single_content_stays(api: Api) -> None:
@@ -423,6 +496,30 @@ def test_of_concurrent_creations_of_a_name_a_single_creation_wins(api: Api) -> N
 )
 def test_parts_are_as_small_as_their_number_allows(size: int | None, expected: int) -> None:
     assert part_size(size) == expected
+
+
+@contextlib.contextmanager
+def begun_part(api: Api, upload: str, content: bytes, length: int) -> Iterator[socket.socket]:
+    """A connection that has sent the beginning of part 1, once the server is at it."""
+    where = urlsplit(api.url)
+
+    def active_at() -> str | None:
+        return api.files("GET", "/uploads").json()["items"][-1]["active_at"]
+
+    before = active_at()
+    with socket.create_connection((where.hostname, where.port)) as wire:
+        head = f"PUT /{api.address(upload, 1)} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+        wire.sendall(head.encode() + content)
+        deadline = time.monotonic() + 60
+        while active_at() == before:
+            assert time.monotonic() < deadline, "the server has not begun with the part"
+        yield wire
+
+
+def change(server: EdgeServer, statement: sa.Update) -> None:
+    """Change what the database says, past the server."""
+    with server.database.write(SERVER) as session:
+        session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def _fresh(api: Api) -> Api:

@@ -13,16 +13,15 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import math
 import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from edge_core.replacing import sync_folder
-from edge_server.data import upload_locks
 
 _KEY = re.compile("[0-9a-f]{40}")
 
@@ -45,6 +44,18 @@ class MissingContent(LookupError):
     """There is no content under a key, or no upload of an id."""
 
 
+class WrongParts(Exception):
+    """Parts of an upload are not what was stored any more.
+
+    Attributes:
+        numbers: of the parts, from 1.
+    """
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        super().__init__(f"the parts {', '.join(map(str, numbers))} are not what was stored")
+        self.numbers = numbers
+
+
 class Content(Protocol):
     """A range of content, in blocks; to be closed by whoever opened it.
 
@@ -63,7 +74,8 @@ class Store(Protocol):
     """Where content is kept, by keys that say nothing about it and cannot be guessed.
 
     Content never changes: there is all of it under a key, or nothing. Whoever stores it writes the
-    key into a row afterwards, and removes the content if that fails.
+    key into a row afterwards, and removes the content if that fails. What a crash leaves without a row is dropped
+    once it is old. Nothing here is done within a transaction of the database.
     """
 
     def new_key(self) -> str:
@@ -96,6 +108,70 @@ class Store(Protocol):
 
     def remove(self, key: str) -> None:
         """Drop the content under `key`, if there is any."""
+        ...
+
+    def start_upload(self, upload: str, key: str) -> str:
+        """Prepare for the parts of an upload.
+
+        Args:
+            upload: a name that no other upload has.
+            key: a key for the content that it becomes.
+
+        Returns:
+            the id under which the store knows it, for the other methods.
+        """
+        ...
+
+    def write_part(self, upload: str, n: int, offset: int, blocks: Iterable[bytes]) -> Written:
+        """Store one part as it streams; on return it is on disk.
+
+        The caller sees to it that nobody else writes the part meanwhile, or says so when the upload is completed.
+
+        Args:
+            upload: the upload's id.
+            n: number of the part, from 1.
+            offset: bytes of all parts before it.
+            blocks: its bytes.
+
+        Raises:
+            MissingContent: the upload is gone.
+        """
+        ...
+
+    def complete_upload(self, upload: str, key: str, parts: Sequence[Written], *, in_doubt: bool) -> None:
+        """Make parts the content under a key: there is all of it, on disk, or nothing. Twice is the same as once.
+
+        Args:
+            upload: the upload's id.
+            key: the key that it was prepared for.
+            parts: the parts as they were stored, in order; there are no others.
+            in_doubt: whether somebody who was given up may have written a part, or write on. A store in which that
+                could change what was stored compares the parts, and sees to it that the content never changes.
+
+        Raises:
+            MissingContent: the upload is gone, and there is no content under the key.
+            WrongParts: parts are not what they were; all can be sent again.
+        """
+        ...
+
+    def drop_upload(self, upload: str) -> None:
+        """Drop an upload and its parts, if they are there."""
+        ...
+
+    def prefixes(self) -> list[str]:
+        """The letters that keys begin with."""
+        ...
+
+    def keys(self, prefix: str, unchanged_since: float) -> list[str]:
+        """The keys of content that begin with one of `prefixes` and were last written before a time (seconds)."""
+        ...
+
+    def uploads(self, unchanged_since: float = math.inf) -> list[str]:
+        """The ids of uploads of which parts may lie here, last written before a time (seconds)."""
+        ...
+
+    def drop_incoming(self, unchanged_since: float) -> int:
+        """Drop what nobody writes any more, last written before a time (seconds); returns how many."""
         ...
 
 
@@ -233,30 +309,21 @@ class FolderStore:
 
     # --- uploads in parts
 
-    def start_upload(self, upload: str) -> None:
-        """Make the file that the parts of `upload` go into."""
+    def start_upload(self, upload: str, key: str) -> str:
+        """Make the file that the parts of an upload go into."""
         with open(self._uploads / upload, "xb"):
             pass
         sync_folder(self._uploads)
+        return upload
 
-    def has_upload(self, upload: str) -> bool:
-        """Whether an upload has its file."""
-        return (self._uploads / upload).exists()
-
-    def hold_upload(self, upload: str, *, exclusive: bool) -> AbstractContextManager[None]:
-        """Hold an upload's file: shared to write a part, exclusive to complete it.
-
-        Raises:
-            upload_locks.Busy: it is held otherwise.
-            FileNotFoundError: the upload has no file.
-        """
-        return upload_locks.hold(self._uploads / upload, exclusive=exclusive)
-
-    def write_part(self, upload: str, offset: int, blocks: Iterable[bytes]) -> Written:
-        """Write one part as it streams, with `offset` bytes before it, and force it to disk."""
+    def write_part(self, upload: str, n: int, offset: int, blocks: Iterable[bytes]) -> Written:
+        """Write one part as it streams, and force it to disk."""
         digest = hashlib.sha256()
         size = 0
-        handle = os.open(self._uploads / upload, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+        try:
+            handle = os.open(self._uploads / upload, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+        except FileNotFoundError:
+            raise MissingContent(upload) from None
         try:
             for block in blocks:
                 _write_at(handle, block, offset + size)
@@ -267,30 +334,45 @@ class FolderStore:
             os.close(handle)
         return Written(size, digest.hexdigest())
 
-    def cut_upload(self, upload: str, size: int) -> None:
-        """Cut off what is behind the last part: a longer one that was sent again shorter leaves a tail."""
-        with open(self._uploads / upload, "r+b") as file:
-            if os.fstat(file.fileno()).st_size != size:
-                file.truncate(size)
-                os.fsync(file.fileno())
-
-    def publish(self, upload: str, key: str) -> None:
-        """Make an upload's file the content under `key`."""
-        self._into_place(self._uploads / upload, key)
+    def complete_upload(self, upload: str, key: str, parts: Sequence[Written], *, in_doubt: bool) -> None:
+        """Make the parts of an upload the content under `key`: its file gets that name, or a copy of it if in doubt."""
+        source = self._uploads / upload
+        size = sum(part.size for part in parts)
+        try:
+            if in_doubt:
+                self._copy_parts(source, key, parts)
+                # Whoever still has it open writes into what has no name. Windows lets nobody remove it meanwhile.
+                with contextlib.suppress(PermissionError):
+                    source.unlink(missing_ok=True)
+            else:
+                _cut(source, size)
+                self._into_place(source, key)
+        except FileNotFoundError:
+            if self.size(key) != size:
+                raise MissingContent(upload) from None
+            return  # somebody has done it just now, or before a crash
         sync_folder(self._uploads)
 
-    def take_back(self, upload: str, key: str) -> None:
-        """Undo `publish` for an upload that is still open, if it happened."""
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(self._path(key), self._uploads / upload)
+    def _copy_parts(self, source: Path, key: str, parts: Sequence[Written]) -> None:
+        """Store a copy of parts that are what they were; none if some are not."""
+        beside = self._incoming / f"{key}-{secrets.token_hex(4)}"
+        wrong: list[int] = []
+        try:
+            with open(source, "rb") as file, open(beside, "xb") as copy:
+                for n, part in enumerate(parts, 1):
+                    if _copy(_read(file, part.size), copy) != part:
+                        wrong.append(n)
+                copy.flush()
+                os.fsync(copy.fileno())
+            if wrong:
+                raise WrongParts(wrong)
+            self._into_place(beside, key)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def drop_upload(self, upload: str) -> None:
-        """Drop an upload's file."""
+        """Drop an upload and its parts, if they are there."""
         (self._uploads / upload).unlink(missing_ok=True)
-
-    def uploads(self) -> Iterator[str]:
-        """The uploads that have a file."""
-        return (path.name for path in self._uploads.iterdir())
 
     # --- what lies there
 
@@ -303,8 +385,8 @@ class FolderStore:
         """The letters that keys begin with."""
         return sorted(path.name for path in self._content.glob("*") if path.is_dir())
 
-    def old_uploads(self, unchanged_since: float) -> list[str]:
-        """The uploads whose file was last written before a time (seconds)."""
+    def uploads(self, unchanged_since: float = math.inf) -> list[str]:
+        """The uploads of which parts may lie here, last written before a time (seconds)."""
         return _older(self._uploads, unchanged_since)
 
     def drop_incoming(self, unchanged_since: float) -> int:
@@ -325,13 +407,24 @@ class FileContent:
         file.seek(start)
 
     def __iter__(self) -> Iterator[bytes]:
-        left = self.length
-        while left > 0 and (block := self.file.read(min(BLOCK, left))):
-            left -= len(block)
-            yield block
+        return _read(self.file, self.length)
 
     def close(self) -> None:
         self.file.close()
+
+
+def _read(file: BinaryIO, length: int) -> Iterator[bytes]:
+    while length > 0 and (block := file.read(min(BLOCK, length))):
+        length -= len(block)
+        yield block
+
+
+def _cut(path: Path, size: int) -> None:
+    """Cut off what is behind the last part: a longer one that was sent again shorter leaves a tail."""
+    with open(path, "r+b") as file:
+        if os.fstat(file.fileno()).st_size != size:
+            file.truncate(size)
+            os.fsync(file.fileno())
 
 
 def _older(folder: Path, unchanged_since: float) -> list[str]:

@@ -36,8 +36,7 @@ def housekeeping_on(engines: Engines) -> Housekeeping:
 
 def server(context: OwnContext) -> Parts:
     """Files of organizations: a tree of names, versions of content, and uploads in parts."""
-    # Parts of uploads are written into one file in any order, and then become content under a key: what a folder can
-    # do beyond `context.store`, and `edge server fsck` with it.
+    # The server's own store, which keeps the parts of uploads as well.
     store = context.engines.store
     limits = Limits(**context.settings(StorageSettings(), "storage"))
     names = Tree(context.names("file", tree.paths_of), context.names("folder", tree.paths_of), limits)
@@ -49,7 +48,7 @@ def server(context: OwnContext) -> Parts:
     context.engines.stored.extend(StoredContent(column, store) for column in (Version.key, Upload.key))
     context.on_organization_removed(uploads.drop_files)
     context.on_member_left(uploads.end)
-    context.before_start(uploads.drop_orphans)
+    context.before_start(uploads.recover)
     context.before_start(cleaner.reserve.keep)
     context.every(housekeeping.INTERVAL, housekeeping.TASK, cleaner.run, alone=True)
     return context.subsystem(

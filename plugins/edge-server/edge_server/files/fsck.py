@@ -154,10 +154,11 @@ def _drop_orphans(database: Database, store: FolderStore, report: Report) -> Non
     before = (clock.now() - GRACE).timestamp()
     _drop_unknown(database, store, _unknown_keys, report)
     with database.write(SERVER) as session:
-        for page in _pages(store.old_uploads(before)):
-            known = set(session.scalars(select(Upload.uid).where(Upload.uid.in_(page), Upload.version_id.is_(None))))
-            for uid in set(page) - known:
-                store.drop_upload(uid)
+        for page in _pages(store.uploads(before)):
+            is_open = (Upload.store_id.in_(page), Upload.version_id.is_(None))
+            known = set(session.scalars(select(Upload.store_id).where(*is_open)))
+            for store_id in set(page) - known:
+                store.drop_upload(store_id)
                 report.orphans += 1
 
 
@@ -184,8 +185,8 @@ def _drop_unknown(
                 suspects = unknown(session, page)
             if not suspects:
                 continue
-            # Completing an upload moves a file of any age while it holds the write lock. What is still
-            # unknown to whoever has the lock, nobody is about to make known.
+            # What an upload becomes is known by the upload until it is a version's, in one step. So what is still
+            # unknown under the lock, nobody is about to make known.
             with database.write(SERVER) as session:
                 for key in unknown(session, sorted(suspects)):
                     store.remove(key)

@@ -149,7 +149,10 @@ class Node(Base):
 
 
 class Upload(Base):
-    """An upload in parts, open until `version_id` is set."""
+    """An upload in parts: open, completing from when `completing_until` is set, completed once `version_id` is.
+
+    While it is completing no part changes. Whoever completes it has until that moment to do so; then somebody else may.
+    """
 
     __tablename__ = "uploads"
     __table_args__ = (
@@ -171,6 +174,7 @@ class Upload(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     uid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uid)
     key: Mapped[str] = mapped_column(String(64), unique=True)
+    store_id: Mapped[str] = mapped_column(default="", server_default="")  # what the store calls it
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     path: Mapped[str]
     size: Mapped[int | None] = mapped_column(BigInteger)
@@ -187,6 +191,9 @@ class Upload(Base):
     held_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     replaced_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     active_at: Mapped[dt.datetime | None]  # when a part was last begun or held, or the upload resumed
+    completing_until: Mapped[dt.datetime | None]
+    # Whether a part was taken from somebody who may write on, so that all of them are compared once more.
+    in_doubt: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     creator: Mapped[User] = relationship()
     version: Mapped[Version | None] = relationship()
@@ -205,10 +212,15 @@ class UploadPart(Base):
 
 
 class UploadSpace(Base):
-    """The most bytes that were ever sent, or are being sent, for a part of an open upload."""
+    """The most bytes that were ever sent, or are being sent, for a part of an open upload; and who sends it.
+
+    Whoever writes the part has until `writing_until` for its next blocks. Then somebody else may write it.
+    """
 
     __tablename__ = "upload_space"
 
     upload_id: Mapped[int] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
     n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     size: Mapped[int] = mapped_column(BigInteger)
+    writer: Mapped[str | None] = mapped_column(String(36))
+    writing_until: Mapped[dt.datetime | None]

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Delete, Select, delete, func, select, update
+from sqlalchemy import Delete, Select, Update, and_, delete, func, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, joinedload
 
 from edge_core.sizes import shown
@@ -18,9 +19,8 @@ from edge_files.wire import MAX_PARTS, PART_SIZE, CompleteUpload, Entry, HeldPar
 from edge_files.wire import Upload as UploadRecord
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, conflict, not_found, too_large
-from edge_server.data import upload_locks
 from edge_server.data.declarative import new_uid
-from edge_server.data.store import FolderStore, Written
+from edge_server.data.store import MissingContent, Store, Written, WrongParts
 from edge_server.files import commits, paths, queries, quotas, tree
 from edge_server.files.models import Upload, UploadPart, UploadSpace, Version
 from edge_server.files.queries import NewVersion
@@ -37,7 +37,20 @@ MAX_SIZE = 1 << 50
 """Bytes of the largest upload; beyond, parts would no longer be parts."""
 
 HOLD_WAIT = 10.0
-"""Seconds that `complete` waits for parts which are still arriving."""
+"""Seconds that `complete` waits for parts which are still arriving, and a part for another sender of it."""
+
+WRITING = dt.timedelta(seconds=30)
+"""How long nobody else writes a part of which no byte comes."""
+
+COMPLETING = dt.timedelta(seconds=5)
+"""How long nobody else completes an upload that is being completed; longer for content that has to be copied.
+
+Less than `HOLD_WAIT`, so that the next attempt succeeds if whoever completed it could not say that it has failed. What
+two do at once is the same.
+"""
+
+COPIED_PER_SECOND = 20 << 20
+"""Bytes per second that even a slow disk copies."""
 
 SWEPT = 100
 """Expired uploads that one transaction drops."""
@@ -52,6 +65,41 @@ QUIET = dt.timedelta(minutes=1)
 """How long an upload has had no part that makes way for another of the same user to the same path."""
 
 _Answer = TypeVar("_Answer")
+
+# Rows in bulk, none of which the session holds.
+_UNSEEN: Any = {"execution_options": {"synchronize_session": False}}
+
+
+class _Busy(Exception):
+    """A part is being written, or the upload completed, by somebody else."""
+
+
+class _Part(NamedTuple):
+    """A part that is being written.
+
+    Attributes:
+        organization_id: whose upload it is.
+        upload_id: the upload's row.
+        store_id: what the store calls the upload.
+        n: number of the part.
+        offset: bytes of all parts before it.
+        limit: bytes it may have.
+        writer: who writes it: an id of this request.
+    """
+
+    organization_id: int
+    upload_id: int
+    store_id: str
+    n: int
+    offset: int
+    limit: int
+    writer: str
+
+    @property
+    def is_own(self) -> Any:
+        """What selects the row of the part as long as nobody else writes it."""
+        own = (UploadSpace.upload_id == self.upload_id, UploadSpace.n == self.n, UploadSpace.writer == self.writer)
+        return and_(*own)
 
 
 class _Whole(NamedTuple):
@@ -70,9 +118,31 @@ class _Whole(NamedTuple):
     parts: list[bytes]
 
 
+class _Claim(NamedTuple):
+    """An upload that is being completed.
+
+    Attributes:
+        store_id: what the store calls it.
+        key: of the content it becomes.
+        in_doubt: whether the store has to compare its parts.
+        parts: those held.
+        whole: the content.
+    """
+
+    store_id: str
+    key: str
+    in_doubt: bool
+    parts: list[Written]
+    whole: _Whole
+
+
 @dataclasses.dataclass(frozen=True)
 class Uploads:
-    """The uploads in the server's local folder.
+    """The uploads in parts.
+
+    An upload is open, completing or completed, and the database says which. Each part has one writer at a time, who
+    renews its claim while bytes come. What an upload becomes is content under its key before a version names it; until
+    then only the upload knows it.
 
     Args:
         context: the subsystem's.
@@ -82,7 +152,7 @@ class Uploads:
     """
 
     context: OwnContext
-    store: FolderStore
+    store: Store
     names: Tree
     limits: Limits
 
@@ -123,7 +193,7 @@ class Uploads:
             reserved_bytes=0,
             held_bytes=0,
         )
-        self.store.start_upload(upload.uid)
+        upload.store_id = self.store.start_upload(upload.uid, upload.key)
         try:
             with self.context.write(organization_id) as session:
                 upload.replaced_bytes = tree.check_target(session, organization_id, segments, overwrite=start.overwrite)
@@ -132,10 +202,10 @@ class Uploads:
                 session.flush()
                 answered = answer(_record(upload, []))
         except BaseException:
-            self.store.drop_upload(upload.uid)
+            self.store.drop_upload(upload.store_id)
             raise
-        for uid, key in dropped:
-            self._drop(uid, key)
+        for store_id, key in dropped:
+            self._drop(store_id, key)
         return answered
 
     def _resumed(
@@ -155,15 +225,14 @@ class Uploads:
             Upload.organization_id == organization_id,
             Upload.created_by == user_id,
             Upload.version_id.is_(None),
+            Upload.completing_until.is_(None),
             Upload.expires_at > clock.now(),
             Upload.path == paths.join(segments),
             Upload.size == start.size,
             Upload.overwrite == start.overwrite,
             Upload.part_size == part_size(start.size),
         )
-        for upload in session.scalars(matching.order_by(Upload.id.desc())):
-            if self._is_completing(upload):
-                continue
+        for upload in session.scalars(matching.order_by(Upload.id.desc()).limit(1)):
             upload.replaced_bytes = tree.check_target(session, organization_id, segments, overwrite=start.overwrite)
             # What was reserved and not filled is let go of after a while.
             missing = start.size - upload.reserved_bytes
@@ -177,13 +246,6 @@ class Uploads:
             return upload
         return None
 
-    def _is_completing(self, upload: Upload) -> bool:
-        try:
-            with self.store.hold_upload(upload.uid, exclusive=False):
-                return False
-        except (upload_locks.Busy, FileNotFoundError):
-            return True
-
     def _let_in(self, session: Session, upload: Upload) -> list[tuple[str, str]]:
         """Reserve room for an upload that is about to be opened.
 
@@ -191,7 +253,7 @@ class Uploads:
         those that nobody sends any more, so that of several who send the same file at the same time none fails.
 
         Returns:
-            ids and keys of the uploads that made way, whose bytes are to be dropped after the transaction.
+            the store's ids and keys of the uploads that made way, whose bytes are to be dropped after the transaction.
 
         Raises:
             Refusal: there is no room, or too many are open.
@@ -205,7 +267,7 @@ class Uploads:
                 Upload.path == upload.path,
             )
         ).all()
-        quiet = [each for each in older if self._is_quiet(each)]
+        quiet = [each for each in older if _is_quiet(session, each)]
         _delete(session, quiet)
         try:
             _require_few(session, upload)
@@ -217,19 +279,7 @@ class Uploads:
             quiet = list(older)
             _require_few(session, upload)
             quotas.reserve(session, upload, upload.size or 0, self.limits)
-        return [(each.uid, each.key) for each in quiet]
-
-    def _is_quiet(self, upload: Upload) -> bool:
-        """Whether nobody seems to send an upload any more."""
-        if (upload.active_at or upload.created_at) > clock.now() - QUIET:
-            return False
-        try:
-            with self.store.hold_upload(upload.uid, exclusive=True):
-                return True
-        except upload_locks.Busy:
-            return False
-        except FileNotFoundError:
-            return True
+        return [(each.store_id, each.key) for each in quiet]
 
     def open_uploads(self, organization_id: int) -> Select[Any]:
         """What selects the uploads of an organization that are open, with who opened them."""
@@ -263,7 +313,7 @@ class Uploads:
         with self.context.write(organization_id) as session:
             upload = _open(session, uid, organization_id)
             session.execute(delete(Upload).where(Upload.id == upload.id))
-        self._drop(uid, upload.key)
+        self._drop(upload.store_id, upload.key)
 
     def write_part(self, uid: str, n: int, length: int | None, body: Callable[[int], Iterable[bytes]]) -> Written:
         """Take the bytes of part `n`, in place of what was sent for it before.
@@ -282,29 +332,97 @@ class Uploads:
         with self.context.read() as session:
             upload = _find(session, uid)
             organization_id, user_id = upload.organization_id, upload.created_by
-        try:
-            # Before anything changes for a part that may not come.
-            with transfers.of(user_id), self._held(organization_id, uid, exclusive=False):
-                with self.context.write(organization_id) as session:
-                    upload = _open(session, uid)
-                    self.context.charge(organization_id)
-                    _check_part_size(upload, n, length)
-                    limit = quotas.hold_part(session, upload, n, _length(upload, n, length), self.limits)
-                    # Until all of it is on disk again, nothing is held for this part.
-                    session.execute(_this_part(upload, n))
-                blocks = _within(body(upload.part_size), upload, n, limit)
-                written = self.store.write_part(uid, (n - 1) * upload.part_size, blocks)
+            if upload.version_id is None and upload.completing_until is not None:
+                held = session.get(UploadPart, (upload.id, n))
+                if held is None:
+                    raise _being_completed()
+                session.expunge(held)
+                # The parts may be content already, also if whoever completed it has failed.
+                return _same(held, _within(body(held.size), upload, n, held.size))
+        with transfers.of(user_id):  # before anything changes for a part that may not come
+            begun = time.monotonic()
+            part, part_size = self._begin_part(organization_id, uid, n, length)
+            try:
+                blocks = _within(body(part_size), upload, n, part.limit)
+                written = self.store.write_part(part.store_id, n, part.offset, self._renewing(part, blocks, begun))
                 _check_part_size(upload, n, written.size)
-                with self.context.write(organization_id) as session:
-                    upload = _open(session, uid)
-                    upload.active_at = clock.now()
-                    session.execute(_this_part(upload, n))
-                    session.add(UploadPart(upload_id=upload.id, n=n, size=written.size, sha256=written.sha256))
-        except upload_locks.Busy:
-            raise conflict("this upload is being completed; start a new one to change the file") from None
-        except FileNotFoundError:
-            raise _gone() from None  # aborted just now
+                self._hold(uid, part, written)
+            except BaseException as error:
+                self._let_go(part)
+                if isinstance(error, MissingContent):
+                    raise _gone() from None  # aborted just now
+                raise
         return written
+
+    def _begin_part(self, organization_id: int, uid: str, n: int, length: int | None) -> tuple[_Part, int]:
+        """Claim a part for this request; gives it, and the most bytes that a part of its upload has.
+
+        Until all of it is on disk again, nothing is held for this part.
+        """
+        deadline = time.monotonic() + HOLD_WAIT
+        while True:
+            with self.context.write(organization_id) as session:
+                quotas.lock(session, organization_id)
+                upload = _open(session, uid)
+                if upload.completing_until is not None:
+                    raise _being_completed()
+                _check_part_size(upload, n, length)
+                space = session.get(UploadSpace, (upload.id, n), populate_existing=True)
+                if space is None or space.writing_until is None or space.writing_until <= clock.now():
+                    return self._claim_part(session, upload, n, length), upload.part_size
+            if time.monotonic() > deadline:
+                raise _busy()
+            time.sleep(0.1)
+
+    def _claim_part(self, session: Session, upload: Upload, n: int, length: int | None) -> _Part:
+        self.context.charge(upload.organization_id)
+        limit = quotas.hold_part(session, upload, n, _length(upload, n, length), self.limits)
+        space = session.get_one(UploadSpace, (upload.id, n))
+        if space.writer is not None:
+            # Whoever wrote it has not said that it ended, and may do so yet.
+            upload.in_doubt = True
+        writer = new_uid()
+        space.writer, space.writing_until = writer, clock.now() + WRITING
+        session.flush()
+        session.execute(_this_part(upload, n))
+        offset = (n - 1) * upload.part_size
+        return _Part(upload.organization_id, upload.id, upload.store_id, n, offset, limit, writer)
+
+    def _renewing(self, part: _Part, blocks: Iterable[bytes], begun: float) -> Iterator[bytes]:
+        """The blocks of a part, as long as nobody else has claimed it.
+
+        Args:
+            part: the part.
+            blocks: its bytes.
+            begun: by the monotonic clock, before it was claimed.
+
+        Raises:
+            Refusal: somebody has.
+        """
+        for block in blocks:
+            now = time.monotonic()
+            if now - begun > WRITING.total_seconds() / 2:
+                with self.context.write(part.organization_id) as session:
+                    renewal = update(UploadSpace).where(part.is_own).values(writing_until=clock.now() + WRITING)
+                    if not _changes(session, renewal):
+                        raise _overtaken(part.n)
+                begun = now
+            yield block
+
+    def _hold(self, uid: str, part: _Part, written: Written) -> None:
+        """Note that a part is on disk."""
+        with self.context.write(part.organization_id) as session:
+            upload = _open(session, uid)
+            if not _changes(session, _ended(part)):
+                raise _overtaken(part.n)
+            upload.active_at = clock.now()
+            session.execute(_this_part(upload, part.n))
+            session.add(UploadPart(upload_id=upload.id, n=part.n, size=written.size, sha256=written.sha256))
+
+    def _let_go(self, part: _Part) -> None:
+        """Let others write a part that has broken off; they may anyway after a while."""
+        with contextlib.suppress(DBAPIError, Refusal), self.context.write(part.organization_id) as session:
+            session.execute(_ended(part), **_UNSEEN)
 
     def complete(
         self, organization_id: int, uid: str, completion: CompleteUpload, answer: Callable[[Entry], _Answer]
@@ -323,90 +441,121 @@ class Uploads:
         _check_completion(completion)
         deadline = time.monotonic() + HOLD_WAIT
         while True:
-            try:
-                with self._held(organization_id, uid, exclusive=True):
+            with self.context.read() as session:
+                upload = _find(session, uid, organization_id)
+                if upload.version is not None:
+                    return answer(_completed(session, upload, upload.version, completion))
+                is_busy = _is_busy(session, upload)
+            if not is_busy:
+                with contextlib.suppress(_Busy):
                     return self._complete(organization_id, uid, completion, answer)
-            except upload_locks.Busy:
-                with self.context.read() as session:
-                    upload = _find(session, uid, organization_id)
-                    if upload.version is not None:
-                        return answer(_completed(session, upload, upload.version, completion))
-                if time.monotonic() > deadline:
-                    raise _busy() from None
-                time.sleep(0.05)
+            if time.monotonic() > deadline:
+                raise _busy()
+            time.sleep(0.05)
 
     def _complete(
         self, organization_id: int, uid: str, completion: CompleteUpload, answer: Callable[[Entry], _Answer]
     ) -> _Answer:
-        with self.context.read() as session:
-            upload = _find(session, uid, organization_id)
-            if upload.version is not None:
-                return answer(_completed(session, upload, upload.version, completion))
-            whole = _whole(upload, upload.parts, completion)
-            key = upload.key
+        claim = self._claim(organization_id, uid, completion)
         try:
-            self.store.cut_upload(uid, whole.size)
-        except FileNotFoundError:
-            raise _gone() from None  # aborted just now
-        published = False
-        try:
+            self.store.complete_upload(claim.store_id, claim.key, claim.parts, in_doubt=claim.in_doubt)
             with self.context.write(organization_id) as session:
-                upload = _open(session, uid, organization_id)
-                content = NewVersion(
-                    key=key,
-                    size=whole.size,
-                    digest=whole.digest,
-                    created_at=clock.now(),
-                    created_by=upload.created_by,
-                    source_mtime_ns=upload.source_mtime_ns,
-                    part_size=whole.part_size,
-                )
-                segments = tuple(upload.path.split("/"))
-                node = self.names.put(
-                    session, organization_id, segments, content, overwrite=upload.overwrite, upload=upload
-                )
-                if whole.part_size is not None:
-                    queries.add_part_digests(session, organization_id, key, whole.parts, completion.sha256)
-                upload.version_id = node.version_id
-                upload.node_uid = node.uid
-                session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id))
-                session.execute(delete(UploadSpace).where(UploadSpace.upload_id == upload.id))
-                session.flush()
-                published = True
-                self.store.publish(uid, key)
-                return answer(_confirmed(tree.entry(node), completion))
+                return answer(_confirmed(self._publish(session, organization_id, uid, claim, completion), completion))
+        except _Busy:
+            raise
+        except WrongParts as error:
+            self._reopen(organization_id, uid, error.numbers)
+            raise checksum_mismatch(f"part {error.numbers[0]} is not what was stated; send it again") from None
         except BaseException as error:
-            if published and not commits.may_be_committed(self.context, key, error):
-                self.store.take_back(uid, key)
+            self._give_up(organization_id, uid, claim.key, error)
+            if isinstance(error, MissingContent):
+                raise _gone() from None  # aborted just now
             raise
 
-    @contextlib.contextmanager
-    def _held(self, organization_id: int, uid: str, *, exclusive: bool) -> Iterator[None]:
-        """Hold the file of an upload during the block; one that is completed has none to hold."""
-        with self.context.write(organization_id) as session:
-            upload = _find(session, uid)
-            completed = upload.version_id is not None
-            if not completed and not self.store.has_upload(uid):
-                # A server died between moving the file and saying so. Whoever moves one holds the
-                # database's write lock, as we do, so nobody is about to.
-                self.store.take_back(uid, upload.key)
-        if completed:
-            yield
-            return
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(self.store.hold_upload(uid, exclusive=exclusive))
-            except FileNotFoundError:
-                # Completed or aborted just now, which the caller finds out by looking again.
-                raise upload_locks.Busy from None
-            yield
+    def _claim(self, organization_id: int, uid: str, completion: CompleteUpload) -> _Claim:
+        """Let nobody else complete an upload, or write a part of it.
 
-    def drop_orphans(self) -> None:
-        """Drop the files of uploads that are not recorded; only while nobody starts one."""
-        with self.context.read() as session:
-            known = set(session.scalars(select(Upload.uid).where(Upload.version_id.is_(None))))
-        for uid in set(self.store.uploads()) - known:
-            self.store.drop_upload(uid)
+        Raises:
+            _Busy: somebody does.
+            Refusal: the parts held are not those of the completion.
+        """
+        with self.context.write(organization_id) as session:
+            quotas.lock(session, organization_id)
+            upload = _find(session, uid, organization_id)
+            if upload.version_id is not None or _is_busy(session, upload):
+                raise _Busy
+            whole = _whole(upload, upload.parts, completion)
+            writers = update(UploadSpace).where(UploadSpace.upload_id == upload.id, UploadSpace.writer.is_not(None))
+            if _changes(session, writers.values(writer=None, writing_until=None)):
+                upload.in_doubt = True
+            copying = dt.timedelta(seconds=whole.size / COPIED_PER_SECOND if upload.in_doubt else 0)
+            upload.completing_until = clock.now() + COMPLETING + copying
+            parts = [Written(part.size, part.sha256) for part in upload.parts]
+            return _Claim(upload.store_id, upload.key, upload.in_doubt, parts, whole)
+
+    def _publish(
+        self, session: Session, organization_id: int, uid: str, claim: _Claim, completion: CompleteUpload
+    ) -> Entry:
+        """Make the content of an upload a version.
+
+        Raises:
+            _Busy: it took so long that somebody else has completed the upload, or opened it again.
+            Refusal: the path cannot take a file, or there is no room.
+        """
+        quotas.lock(session, organization_id)
+        upload = _find(session, uid, organization_id)
+        if upload.version_id is not None or upload.completing_until is None:
+            raise _Busy
+        content = NewVersion(
+            key=claim.key,
+            size=claim.whole.size,
+            digest=claim.whole.digest,
+            created_at=clock.now(),
+            created_by=upload.created_by,
+            source_mtime_ns=upload.source_mtime_ns,
+            part_size=claim.whole.part_size,
+        )
+        segments = tuple(upload.path.split("/"))
+        node = self.names.put(session, organization_id, segments, content, overwrite=upload.overwrite, upload=upload)
+        if content.part_size is not None:
+            queries.add_part_digests(session, organization_id, claim.key, claim.whole.parts, completion.sha256)
+        upload.version_id = node.version_id
+        upload.node_uid = node.uid
+        session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id))
+        session.execute(delete(UploadSpace).where(UploadSpace.upload_id == upload.id))
+        session.flush()
+        return tree.entry(node)
+
+    def _reopen(self, organization_id: int, uid: str, numbers: Iterable[int]) -> None:
+        """Hold some parts of an upload no more, so that they are sent again."""
+        with self.context.write(organization_id) as session:
+            upload = _open(session, uid, organization_id)
+            session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id, UploadPart.n.in_(numbers)))
+            upload.completing_until = None
+
+    def _give_up(self, organization_id: int, uid: str, key: str, error: BaseException) -> None:
+        """Let others complete an upload, whose content may be there already; or drop that, if the upload is gone."""
+        with contextlib.suppress(DBAPIError, Refusal):
+            with self.context.write(organization_id) as session:
+                still_open = update(Upload).where(Upload.uid == uid, Upload.version_id.is_(None))
+                if _changes(session, still_open.values(completing_until=clock.now())):
+                    return
+            if not commits.may_be_committed(self.context, key, error):
+                self.store.remove(key)
+
+    def recover(self) -> None:
+        """End what the server was at that ran before, and drop what it left behind; only while no server runs."""
+        with self.context.write(self.context.SERVER) as session:
+            # Who wrote is gone, and nobody has taken its part meanwhile.
+            session.execute(
+                update(UploadSpace).where(UploadSpace.writer.is_not(None)).values(writer=None, writing_until=None),
+                **_UNSEEN,
+            )
+            completing = (Upload.version_id.is_(None), Upload.completing_until.is_not(None))
+            session.execute(update(Upload).where(*completing).values(completing_until=clock.now()), **_UNSEEN)
+            known = set(session.scalars(select(Upload.store_id).where(Upload.version_id.is_(None))))
+        for store_id in set(self.store.uploads()) - known:
+            self.store.drop_upload(store_id)
 
     def end(self, session: Session, organization_id: int, user_id: int) -> None:
         """End the open uploads of a user in an organization; the next `sweep` drops their bytes.
@@ -433,19 +582,19 @@ class Uploads:
             session.execute(delete(Upload).where(Upload.id.in_([upload.id for upload in expired])))
         for upload in expired:
             if upload.version_id is None:
-                self._drop(upload.uid, upload.key)
+                self._drop(upload.store_id, upload.key)
         return True
 
     def drop_files(self, organization_id: int) -> None:
         """Drop the files of an organization's uploads; their rows stay."""
         with self.context.read() as session:
-            uids = session.scalars(select(Upload.uid).where(Upload.organization_id == organization_id)).all()
-        for uid in uids:
-            self.store.drop_upload(uid)
+            store_ids = session.scalars(select(Upload.store_id).where(Upload.organization_id == organization_id)).all()
+        for store_id in store_ids:
+            self.store.drop_upload(store_id)
 
-    def _drop(self, uid: str, key: str) -> None:
-        """Drop the bytes of an upload that was never completed, also if a crash left them under its key."""
-        self.store.drop_upload(uid)
+    def _drop(self, store_id: str, key: str) -> None:
+        """Drop the bytes of an upload that was never completed, also if they are content under its key already."""
+        self.store.drop_upload(store_id)
         self.store.remove(key)
 
 
@@ -515,6 +664,28 @@ def _open(session: Session, uid: str, organization_id: int | None = None) -> Upl
     return upload
 
 
+def _is_quiet(session: Session, upload: Upload) -> bool:
+    """Whether nobody seems to send an upload any more."""
+    return (upload.active_at or upload.created_at) <= clock.now() - QUIET and not _is_busy(session, upload)
+
+
+def _is_busy(session: Session, upload: Upload) -> bool:
+    """Whether somebody completes an upload, or writes a part of it."""
+    now = clock.now()
+    if upload.completing_until is not None and upload.completing_until > now:
+        return True
+    writing = (UploadSpace.upload_id == upload.id, UploadSpace.writer.is_not(None), UploadSpace.writing_until > now)
+    return session.scalar(select(UploadSpace.n).where(*writing).limit(1)) is not None
+
+
+def _being_completed() -> Refusal:
+    return conflict("this upload is being completed; start a new one to change the file")
+
+
+def _overtaken(n: int) -> Refusal:
+    return conflict(f"part {n} is sent by another request meanwhile; look which parts are held, and send it again")
+
+
 def _busy() -> Refusal:
     detail = "a part of this upload is still arriving, or it is being completed; try again"
     return Refusal(409, "conflict", detail, {"Retry-After": "1"})
@@ -526,6 +697,27 @@ def _gone() -> Refusal:
 
 def _this_part(upload: Upload, n: int) -> Delete:
     return delete(UploadPart).where(UploadPart.upload_id == upload.id, UploadPart.n == n)
+
+
+def _same(held: UploadPart, blocks: Iterable[bytes]) -> Written:
+    """A part that is sent again and cannot change any more, if it is what it was."""
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+    if digest.hexdigest() != held.sha256:
+        raise _being_completed()
+    return Written(held.size, held.sha256)
+
+
+def _ended(part: _Part) -> Update:
+    """Ends the claim of a part, if nobody else has claimed it."""
+    return update(UploadSpace).where(part.is_own).values(writer=None, writing_until=None)
+
+
+def _changes(session: Session, statement: Update) -> bool:
+    """Execute an update; whether there was anything to change."""
+    result: Any = session.execute(statement, **_UNSEEN)
+    return bool(result.rowcount)
 
 
 def _length(upload: Upload, n: int, length: int | None) -> int | None:
