@@ -119,7 +119,7 @@ def find(open_session: OpenSession, paths: tuple[str, ...], name: str | None, ki
             if (kind is None or entry.kind == kind) and (name is None or fnmatch.fnmatchcase(entry.name, name))
         )
         if as_json:
-            output.json([{"path": child, **entry.to_dict()} for child, entry in matches])
+            output.json([{**entry.to_dict(), "path": child} for child, entry in matches])
             _exit(complete)
         for child, entry in matches:
             output.line(child + "/" if entry.kind == "folder" else child)
@@ -159,7 +159,7 @@ def stat(open_session: OpenSession, paths: tuple[str, ...], as_json: bool) -> No
     with open_session() as edge:
         store = OrganizationStore(edge)
         matches, complete = _present(store, paths)
-    entries = [{"path": path, **entry.to_dict()} for path, entry in matches]
+    entries = [{**entry.to_dict(), "path": path} for path, entry in matches]
     if as_json:
         output.json(entries)
         _exit(complete)

@@ -67,7 +67,8 @@ def send(http: ServiceClient, path: str, content: Source, *, overwrite: bool, ma
     """Upload content in parts.
 
     Ctrl-C, a crash or a lost connection leave the upload open, and it is resumed the next time. It is dropped if the
-    server refuses the content or the path, and if nobody can resume it as its size is not known.
+    server refuses the path, or the content of one that was not resumed, and if nobody can resume it as its size is not
+    known.
 
     Where another process sends to the same path, the parts of one may take the place of those of the other. Whoever
     finds that out starts once more, with an upload of its own; the last one that is completed stays.
@@ -144,7 +145,9 @@ class _Sending:
             self._content.completing()
             self._complete()
         except BaseException as error:
-            if not self._content.can_seek or isinstance(error, (AlreadyExists, BadEntry)):
+            # Wrong parts of an upload that was open before may be right for who opened it.
+            is_wrong = isinstance(error, ChecksumError) and not self._upload.resumed
+            if is_wrong or not self._content.can_seek or isinstance(error, (AlreadyExists, BadEntry)):
                 self._drop()
             raise
         if self._held and self._skipped:

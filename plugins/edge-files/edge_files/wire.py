@@ -340,6 +340,7 @@ class Upload(Record):
         default=None,
         doc='Digest that must be stated of each part to have its address, "sha256" or "md5"; null if none must be.',
     )
+    resumed: bool = field(default=False, doc="Whether it was open before, so that others may be sending its parts.")
 
 
 class OpenUploadQuery(Record):

@@ -177,7 +177,7 @@ class Uploads:
             with self.context.write(organization_id) as session:
                 resumed = self._resumed(session, organization_id, user_id, start, segments)
                 if resumed is not None:
-                    return answer(_record(resumed, resumed.parts))
+                    return answer(_record(resumed, resumed.parts, is_resumed=True))
         upload = Upload(
             uid=new_uid(),
             key=self.store.new_key(),
@@ -632,7 +632,7 @@ def etag(sha256: str) -> str:
     return f'"{sha256}"'
 
 
-def _record(upload: Upload, parts: Iterable[UploadPart]) -> UploadRecord:
+def _record(upload: Upload, parts: Iterable[UploadPart], *, is_resumed: bool = False) -> UploadRecord:
     return UploadRecord(
         id=upload.uid,
         path=upload.path,
@@ -640,6 +640,7 @@ def _record(upload: Upload, parts: Iterable[UploadPart]) -> UploadRecord:
         expires_at=upload.expires_at,
         size=upload.size,
         parts=[HeldPart(n=part.n, size=part.size, etag=etag(part.sha256), sha256=part.sha256) for part in parts],
+        resumed=is_resumed,
     )
 
 
