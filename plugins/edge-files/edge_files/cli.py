@@ -119,7 +119,7 @@ def find(open_session: OpenSession, paths: tuple[str, ...], name: str | None, ki
             if (kind is None or entry.kind == kind) and (name is None or fnmatch.fnmatchcase(entry.name, name))
         )
         if as_json:
-            output.json([{**entry.to_dict(), "path": child} for child, entry in matches])
+            output.json([_with_path(child, entry) for child, entry in matches])
             _exit(complete)
         for child, entry in matches:
             output.line(child + "/" if entry.kind == "folder" else child)
@@ -150,6 +150,11 @@ def du(open_session: OpenSession, paths: tuple[str, ...], human: bool, as_json: 
     _exit(complete)
 
 
+def _with_path(path: str, entry: Entry) -> dict[str, Any]:
+    """What is known of an entry: its path first, as the command was given it."""
+    return {"path": path} | entry.to_dict() | {"path": path}
+
+
 @files.command()
 @click.argument("paths", nargs=-1, required=True)
 @output.json_option
@@ -159,7 +164,7 @@ def stat(open_session: OpenSession, paths: tuple[str, ...], as_json: bool) -> No
     with open_session() as edge:
         store = OrganizationStore(edge)
         matches, complete = _present(store, paths)
-    entries = [{**entry.to_dict(), "path": path} for path, entry in matches]
+    entries = [_with_path(path, entry) for path, entry in matches]
     if as_json:
         output.json(entries)
         _exit(complete)
