@@ -142,6 +142,11 @@ def _run() -> int:
 
 
 def _sentence(error: Exception) -> str:
+    """What happened, with what was added to the error on its way, such as what is left of a download."""
+    return "; ".join([_reason(error), *getattr(error, "__notes__", ())])
+
+
+def _reason(error: Exception) -> str:
     if isinstance(error, EdgeError):
         return str(error)
     if isinstance(error, OSError):

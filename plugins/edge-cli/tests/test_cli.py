@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -301,6 +302,18 @@ def test_a_command_whose_distribution_is_missing_names_it(monkeypatch: pytest.Mo
         shown = CliRunner().invoke(cli, [command, "ls"])
         assert shown.exit_code == 2
         assert f"edge {command} is not installed here; install the distribution {distribution}" in shown.output
+
+
+def test_an_error_of_this_machine_tells_what_was_added_to_it(
+    typed: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        error = OSError(errno.ENOSPC, "No space left on device", "x.bin")
+        error.add_note("what has arrived is kept in .x.bin.part")
+        raise error
+
+    monkeypatch.setattr("edge_cli.main.cli", full)
+    assert typed("files", "ls") == ("Error: x.bin: No space left on device; what has arrived is kept in .x.bin.part\n")
 
 
 @pytest.mark.slow

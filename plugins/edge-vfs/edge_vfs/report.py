@@ -59,7 +59,7 @@ class Failure:
         return str(self.error) or type(self.error).__name__
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class TransferReport:
     """What became of the files of a call. Paths are below the folder of the call, and in their order.
 
@@ -89,8 +89,12 @@ class TransferReport:
             text += f", {len(self.failed)} failed"
         return text
 
+    def __repr__(self) -> str:
+        # In short, as it may name a million files, and a notebook shows what a call returns.
+        return f"<{type(self).__name__}: {self}>"
 
-@dataclasses.dataclass(frozen=True, slots=True)
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class SyncReport(TransferReport):
     """What became of the files of `Folder.sync`, or what would become of them in a dry run.
 

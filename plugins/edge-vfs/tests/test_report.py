@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from edge_core.errors import AlreadyExists, ChecksumError, ConnectionFailed, Forbidden, QuotaExceeded, ServerError
-from edge_vfs.report import NAMED, Failure, IncompleteTransfer, Tally, TransferReport, concerns_single_file
+from edge_vfs.report import NAMED, Failure, IncompleteTransfer, SyncReport, Tally, TransferReport, concerns_single_file
 
 
 def test_a_report_tells_what_was_noted_in_the_order_of_the_paths() -> None:
@@ -71,3 +71,11 @@ def test_what_the_next_file_would_meet_as_well_ends_the_call(error: Exception, s
     else:
         with pytest.raises(type(error)):
             tally.failed("a", error)
+
+
+def test_a_report_is_shown_in_short_however_many_files_it_names() -> None:
+    paths = tuple(f"{n}.csv" for n in range(1000))
+    assert repr(TransferReport(paths, (), (), 0, 1.0)) == "<TransferReport: 1000 files with 0 bytes in 1.0 s>"
+    assert repr(SyncReport((), paths, (), 0, 1.0, ("old",))) == (
+        "<SyncReport: 0 files with 0 bytes in 1.0 s, 1000 unchanged, 1 deleted>"
+    )
