@@ -135,19 +135,8 @@ def test_a_file_that_goes_away_meanwhile_is_still_read(
     assert contents(tmp_path / "copy") == {name: name.encode() for name in ("a.txt", "b.txt", "c.txt")}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda items: items.pop(),
-        lambda items: items.reverse(),
-        lambda items: items[0].update(path="another"),
-    ],
-)
-def test_an_answer_about_other_files_is_no_answer(
-    edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Any]], object]
-) -> None:
-    for name in ("a.txt", "b.txt"):
-        (tmp_path / name).write_text(name)
+def change_answers(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Any]], object]) -> None:
+    """Have the items of each batch's answer changed before the client sees them."""
     fetch = ServiceClient.fetch
 
     def changed(self: ServiceClient, method: str, path: str, **options: Any) -> Any:
@@ -159,6 +148,22 @@ def test_an_answer_about_other_files_is_no_answer(
         return answer
 
     monkeypatch.setattr(ServiceClient, "fetch", changed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda items: items.pop(),
+        lambda items: items.reverse(),
+        lambda items: items[0].update(path="another"),
+    ],
+)
+def test_an_answer_about_other_files_is_no_answer(
+    edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Any]], object]
+) -> None:
+    change_answers(monkeypatch, change)
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
     with pytest.raises(BadResponse, match="answered about other files than were named"):
         edge_session.files.upload_folder("tree", tmp_path)
 
@@ -178,19 +183,9 @@ def test_what_a_server_says_of_a_file_becomes_its_error(
     outcome: dict[str, Any],
     kind: type[Exception],
 ) -> None:
+    change_answers(monkeypatch, lambda items: items[0].update(outcome))
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(name)
-    fetch = ServiceClient.fetch
-
-    def changed(self: ServiceClient, method: str, path: str, **options: Any) -> Any:
-        answer = fetch(self, method, path, **options)
-        if path == "/batch":
-            document = answer.json()
-            document["items"][0].update(outcome)
-            monkeypatch.setattr(answer, "json", lambda: document)
-        return answer
-
-    monkeypatch.setattr(ServiceClient, "fetch", changed)
     with pytest.raises((kind, IncompleteTransfer)) as raised:
         edge_session.files.upload_folder("tree", tmp_path)
     error = raised.value

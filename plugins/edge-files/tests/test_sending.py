@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -154,11 +154,10 @@ def test_resume_can_be_turned_off(files: Folder, local: Path, monkeypatch: pytes
     assert content_of(files, "a.bin") == local.read_bytes()
 
 
-def test_what_cannot_seek_is_never_resumed_and_leaves_nothing_open(
-    files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextlib.contextmanager
+def piped(payload: bytes) -> Iterator[IO[bytes]]:
+    """The reading end of a pipe into which all of a payload is written, until nobody reads it any more."""
     read, write = os.pipe()
-    payload = local.read_bytes()
 
     def feed() -> None:
         with contextlib.suppress(BrokenPipeError), os.fdopen(write, "wb") as file:
@@ -167,29 +166,27 @@ def test_what_cannot_seek_is_never_resumed_and_leaves_nothing_open(
     thread = threading.Thread(target=feed)
     thread.start()
     with os.fdopen(read, "rb") as pipe:
+        yield pipe
+    thread.join()
+
+
+def test_what_cannot_seek_is_never_resumed_and_leaves_nothing_open(
+    files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with piped(local.read_bytes()) as pipe:
         with breaking(monkeypatch, 3 * PART, ConnectionFailed("cut off")), pytest.raises(ConnectionFailed):
             files.upload("a.bin", pipe)
         assert files.uploads() == []
-    thread.join()
 
 
 def test_a_pipe_with_too_many_parts_is_refused(
     files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sending, "MAX_PARTS", 4)
-    read, write = os.pipe()
-    payload = local.read_bytes()
-
-    def feed() -> None:
-        with contextlib.suppress(BrokenPipeError), os.fdopen(write, "wb") as file:
-            file.write(payload)
-
-    thread = threading.Thread(target=feed)
-    thread.start()
     caplog.set_level("INFO", "edge.transfers")
-    with os.fdopen(read, "rb") as pipe, pytest.raises(BadEntry, match=r"up to 4 parts of .*; write it to a file"):
+    refusal = r"up to 4 parts of .*; write it to a file"
+    with piped(local.read_bytes()) as pipe, pytest.raises(BadEntry, match=refusal):
         files.upload("a.bin", pipe)
-    thread.join()
     assert "is not known, so that it can have up to 1.2 MB" in caplog.text
     assert files.uploads() == []
 

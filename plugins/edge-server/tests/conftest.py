@@ -10,9 +10,10 @@ from edge_server.testing.local_server import EdgeServer
 
 from .bringing import bring
 from .guarded import place
+from .postgresql import opened
 from .wire import Api, client, close_all
 
-__all__ = ["bring", "place"]
+__all__ = ["bring", "opened", "place"]
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,15 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
 
+from edge_server.data import database
 from edge_server.data.database import Database
+from edge_server.data.migration import own_history
 
 VARIABLE = "EDGE_TEST_POSTGRES"
 
@@ -57,3 +60,16 @@ def scratch_postgresql() -> Iterator[PostgreSQL]:
         with outside.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
         outside.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with our tables, on each of the two."""
+    if request.param == "sqlite":
+        with contextlib.closing(Database(tmp_path / database.FILE_NAME)) as own:
+            own_history().upgrade(own)
+            yield own
+    else:
+        with scratch_postgresql() as own:
+            own_history().upgrade(own)
+            yield own

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge_server.base.problems import Refusal
-from edge_server.data import database
 from edge_server.data.database import Database
-from edge_server.data.migration import own_history
 from edge_server.files import listing, tree
 
 from .grown import grow, organization
-from .postgresql import scratch_postgresql
 from .trees import TREE
 from .wire import Api, refused
 from .work import Watch
 
 Tree = dict[str, Any]
 """Names, each with what is in the folder, or None for a file."""
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        with contextlib.closing(Database(tmp_path / database.FILE_NAME)) as own:
-            own_history().upgrade(own)
-            yield own
-    else:
-        with scratch_postgresql() as own:
-            own_history().upgrade(own)
-            yield own
 
 
 def grown_tree(api_put: Callable[[str], object], make: Callable[[str], object], content: Tree, path: str = "") -> None:

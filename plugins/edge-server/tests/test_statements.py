@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from edge_files.wire import BATCH_TYPE
 from edge_server.base import clock
 from edge_server.base.problems import Refusal
-from edge_server.data import database
 from edge_server.data.database import SERVER, Database
-from edge_server.data.migration import own_history
 from edge_server.files import paths, queries, quotas, tree
 from edge_server.files.queries import NewVersion
 from edge_server.identity import directory
@@ -27,7 +23,6 @@ from edge_server.run import app
 from edge_server.web.idempotency import HEADER
 
 from .grown import organization
-from .postgresql import scratch_postgresql
 from .trees import TREE
 from .wire import batch_of
 from .work import Watch
@@ -66,18 +61,6 @@ class Site:
         assert answer.status_code == status, answer.text
         answer.close()
         return sum(work.statements for work in done)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        with contextlib.closing(Database(tmp_path / database.FILE_NAME)) as own:
-            own_history().upgrade(own)
-            yield own
-    else:
-        with scratch_postgresql() as own:
-            own_history().upgrade(own)
-            yield own
 
 
 @pytest.fixture

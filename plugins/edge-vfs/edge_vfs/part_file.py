@@ -138,7 +138,7 @@ class PartFile:
                 os.ftruncate(self._handle, self._size)
             if not self.is_published() and hasattr(os, "fchmod"):
                 os.fchmod(self._handle, self._usual_mode())
-            # Also of a published one: what this process wrote to it since has changed its time.
+            # Also of a published file: what this process wrote to it since has changed its time.
             set_time(self._handle, mtime_ns)
             os.fsync(self._handle)
             if not _RENAMES_OPEN:
@@ -182,7 +182,7 @@ class PartFile:
             set_time(copy.fileno(), mtime_ns)
 
     def discard(self) -> None:
-        """Remove the file, unless another process has completed it or put another one in its place."""
+        """Remove the file, unless another process has completed or replaced it."""
         self.close()
         with contextlib.suppress(OSError):
             if _identity(os.lstat(self._path)) == self._identity:

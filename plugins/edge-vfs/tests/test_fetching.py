@@ -699,10 +699,13 @@ def test_every_part_is_requested_once_by_many_connections(tmp_path: Path, monkey
     many_connections(monkeypatch)
     monkeypatch.setattr(fetching, "FIRST_SPAN", 2 * PART)
     store = Store()
+    second_came = threading.Event()
 
     def on_block(position: int, block: bytes) -> bytes:
-        while position == PART and len(store.content_reader.ranges) == 1:
-            time.sleep(0.001)  # until the second connection has come
+        if len(store.content_reader.ranges) > 1:
+            second_came.set()
+        if position == PART:
+            assert second_came.wait(60)
         return block
 
     store.on_block = on_block
