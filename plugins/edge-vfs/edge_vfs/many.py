@@ -186,7 +186,7 @@ class _Transfer(ABC, Generic[_FileT]):
         """Transfer a file by itself."""
 
     @abstractmethod
-    def _batch(self, files: list[_FileT]) -> None:
+    def _batch(self, files: Sequence[_FileT]) -> None:
         """Transfer files that go together."""
 
 
@@ -239,7 +239,7 @@ class Uploads(_Transfer[ToUpload]):
     def _transfer(self, file: ToUpload) -> None:
         self._write(file)
 
-    def _batch(self, files: list[ToUpload]) -> None:
+    def _batch(self, files: Sequence[ToUpload]) -> None:
         small: list[tuple[ToUpload, SmallFile]] = []
         for file in files:
             try:
@@ -328,10 +328,7 @@ class Downloads(_Transfer[ToDownload]):
         path, stat, target = file.file
         download.fetch(self._store, path, stat, target, self._tracker, max_workers=self._max_workers, room=self._room)
 
-    def _batch(self, files: list[ToDownload]) -> None:
-        self._fetch(files)
-
-    def _fetch(self, files: Sequence[ToDownload]) -> None:
+    def _batch(self, files: Sequence[ToDownload]) -> None:
         if len(files) < 2 or not isinstance(self._store, BatchingStore) or self._store.batch_limits is None:
             for file in files:
                 self._single(file)
@@ -342,8 +339,8 @@ class Downloads(_Transfer[ToDownload]):
             if not concerns_single_file(error):
                 raise
             middle = len(files) // 2
-            self._fetch(files[:middle])
-            self._fetch(files[middle:])
+            self._batch(files[:middle])
+            self._batch(files[middle:])
             return
         for file, content in zip(files, contents, strict=True):
             if content is None:
@@ -355,7 +352,9 @@ class Downloads(_Transfer[ToDownload]):
         path, stat, target = file.file
         try:
             if len(content) != stat.size:
-                raise ChecksumError(f"the server sent {len(content)} bytes of {stat.name}, which has {stat.size}")
+                raise ChecksumError(
+                    f"the server sent {len(content)} bytes of {stat.name}, which has {stat.size}; try again"
+                )
             Check(stat).see(0, content)
             time = download.mtime_ns(self._store.reader(path, stat), stat)
             with replacing(target) as opened:
