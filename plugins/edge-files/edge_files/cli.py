@@ -25,10 +25,11 @@ from edge_files.sending import resumed_log
 from edge_files.store import COMMAND_PREFIX as REMOTE
 from edge_files.store import OrganizationStore
 from edge_files.wire import Entry, FileVersion
-from edge_vfs import listing, local_names, patterns
+from edge_vfs import listing, patterns
 from edge_vfs.advice import worded
 from edge_vfs.progress import FileTracker, Progress, Tracker
 from edge_vfs.report import SyncReport
+from edge_vfs.transfers import local_names
 
 plugin_api = 1
 

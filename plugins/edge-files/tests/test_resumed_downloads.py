@@ -16,8 +16,8 @@ import pytest
 from edge_core.errors import ChecksumError
 from edge_files.folder import Folder
 from edge_files.wire import PART_SIZE
-from edge_vfs import fetching
-from edge_vfs.part_file import is_part
+from edge_vfs.transfers import fetching
+from edge_vfs.transfers.part_file import is_part
 
 KILLS = 20
 
@@ -26,7 +26,8 @@ CONTENT = random.Random(20).randbytes(9 * PART_SIZE + 12_345)
 CLIENT = """
 import os, signal, sys, threading
 from edge.api import EdgeSession
-from edge_vfs import content, fetching
+from edge_vfs import content
+from edge_vfs.transfers import fetching
 
 target, log, workers, lifetime = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 # All connections come at once, and stay.

@@ -13,9 +13,9 @@ import pytest
 
 from edge_core.errors import AlreadyExists, BadEntry, ConnectionFailed, NotFound
 from edge_files.folder import Folder
-from edge_vfs import local_names
 from edge_vfs.report import IncompleteTransfer, SyncReport
 from edge_vfs.source import Source
+from edge_vfs.transfers import local_names
 
 TREE = {"a.csv": b"a", "runs/b.csv": b"bb", "runs/deep/c.txt": b"ccc", "empty.bin": b""}
 

@@ -31,8 +31,9 @@ from edge_core.errors import (
 from edge_sources import s3_store
 from edge_sources.connection import ConnectionStatus
 from edge_sources.s3 import S3Connection, S3File, S3Folder
-from edge_vfs import InexactWarning, TransferProgress, fetching, progress
+from edge_vfs import InexactWarning, TransferProgress, progress
 from edge_vfs.openers import UnreadableContent
+from edge_vfs.transfers import fetching
 
 from .engines import Store, free_port
 

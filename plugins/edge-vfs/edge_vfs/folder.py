@@ -27,15 +27,16 @@ from typing import (
 )
 
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, EdgeError, NotFound
-from edge_vfs import download, listing, local_names, local_tree, many, openers, patterns, sync, table, workers
+from edge_vfs import listing, openers, patterns, table, workers
 from edge_vfs.advice import advice
-from edge_vfs.fetching import MAX_CONNECTIONS
 from edge_vfs.file import File
-from edge_vfs.filters import Filters
 from edge_vfs.progress import Progress, Tracker
 from edge_vfs.report import SyncReport, Tally, TransferReport
 from edge_vfs.source import Source
 from edge_vfs.store import CopyingStore, FileStore, Stat
+from edge_vfs.transfers import download, local_names, local_tree, many, sync
+from edge_vfs.transfers.fetching import MAX_CONNECTIONS
+from edge_vfs.transfers.filters import Filters
 
 SHOWN = 50
 """Maximum number of entries that a notebook shows of a folder."""

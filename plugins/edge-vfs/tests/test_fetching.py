@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from edge_core.errors import ChecksumError, ConnectionFailed, NotFound
-from edge_vfs import Folder, digests, download, fetching, part_file, workers
-from edge_vfs.part_file import PartFile, is_part
+from edge_vfs import Folder, digests, workers
 from edge_vfs.progress import TransferProgress
+from edge_vfs.transfers import download, fetching, part_file
+from edge_vfs.transfers.part_file import PartFile, is_part
 
 from . import stores
 

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_core.errors import BadEntry, ConnectionFailed, NotFound
-from edge_vfs import Folder, download, local_names
+from edge_vfs import Folder
 from edge_vfs.advice import advice
+from edge_vfs.transfers import download, local_names
 from tests.hostile import HOSTILE, names
 
 from .stores import Reader, Stat

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from edge_core.errors import AlreadyExists, BadEntry, ChecksumError, ConnectionFailed, EdgeError, NotFound
-from edge_vfs import Folder, many
+from edge_vfs import Folder
 from edge_vfs.progress import TransferProgress
 from edge_vfs.report import IncompleteTransfer, TransferReport
 from edge_vfs.source import Source
 from edge_vfs.store import BatchLimits, SmallFile
+from edge_vfs.transfers import many
 
 from .stores import Reader, Stat, Tree
 

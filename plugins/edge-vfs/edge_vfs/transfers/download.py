@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 from edge_core.errors import BadEntry, ChecksumError, Conflict, NotFound
 from edge_core.replacing import replacing
-from edge_vfs import listing, local_names
+from edge_vfs import listing
 from edge_vfs.content import Check, Content, expected, part_digests
-from edge_vfs.fetching import HELD, MAX_CONNECTIONS, Fetch, Parts, Room
-from edge_vfs.filters import Filters
-from edge_vfs.part_file import BLOCK, PartFile, set_time
 from edge_vfs.progress import FileTracker, Tracker
 from edge_vfs.store import FileStore, KeepsSourceTime, Reader, Stat
+from edge_vfs.transfers import local_names
+from edge_vfs.transfers.fetching import HELD, MAX_CONNECTIONS, Fetch, Parts, Room
+from edge_vfs.transfers.filters import Filters
+from edge_vfs.transfers.part_file import BLOCK, PartFile, set_time
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

@@ -10,10 +10,10 @@ import unicodedata
 from typing import NamedTuple
 
 from edge_core.errors import BadEntry, EdgeError
-from edge_vfs.filters import Filters
-from edge_vfs.local_names import MAX_BYTES
-from edge_vfs.part_file import is_part
 from edge_vfs.progress import Tracker
+from edge_vfs.transfers.filters import Filters
+from edge_vfs.transfers.local_names import MAX_BYTES
+from edge_vfs.transfers.part_file import is_part
 
 NAMED = 50
 """Maximum number of entries that a sentence names."""

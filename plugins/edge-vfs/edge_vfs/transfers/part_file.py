@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from edge_core.replacing import replacing, sync_folder
-from edge_vfs.local_names import MAX_BYTES
+from edge_vfs.transfers.local_names import MAX_BYTES
 from edge_vfs.workers import Stopped
 
 BLOCK = 1 << 20

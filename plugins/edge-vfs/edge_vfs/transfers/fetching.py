@@ -21,9 +21,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from edge_vfs.content import Content, wrong
-from edge_vfs.part_file import BLOCK, PartFile
 from edge_vfs.progress import FileTracker
 from edge_vfs.store import Reader, Stat
+from edge_vfs.transfers.part_file import BLOCK, PartFile
 from edge_vfs.workers import Stopped, each
 
 MAX_CONNECTIONS = 8

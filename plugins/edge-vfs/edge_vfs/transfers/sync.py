@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, EdgeError, NotFound
-from edge_vfs import download, listing, local_names, local_tree, many, workers
+from edge_vfs import listing, workers
 from edge_vfs.advice import advice
 from edge_vfs.content import expected
-from edge_vfs.filters import Filters
-from edge_vfs.local_tree import LocalTree
-from edge_vfs.part_file import is_part, set_time
 from edge_vfs.progress import Tracker
 from edge_vfs.report import IncompleteTransfer, SyncReport, Tally
 from edge_vfs.store import FileStore, Stat
-from edge_vfs.unchanged import has_content
+from edge_vfs.transfers import download, local_names, local_tree, many
+from edge_vfs.transfers.filters import Filters
+from edge_vfs.transfers.local_tree import LocalTree
+from edge_vfs.transfers.part_file import is_part, set_time
+from edge_vfs.transfers.unchanged import has_content
 
 Direction: TypeAlias = Literal["up", "down"]
 """Whether the local folder is the source, or the target."""

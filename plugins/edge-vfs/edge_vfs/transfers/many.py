@@ -16,16 +16,17 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from edge_core.errors import ChecksumError, EdgeError
 from edge_core.replacing import replacing
-from edge_vfs import download, workers
+from edge_vfs import workers
 from edge_vfs.content import Check
-from edge_vfs.fetching import Room
-from edge_vfs.local_tree import tell
-from edge_vfs.part_file import set_time
 from edge_vfs.progress import Tracker
 from edge_vfs.report import Tally, concerns_single_file
 from edge_vfs.source import Source
 from edge_vfs.store import BatchingStore, BatchLimits, FileStore, SmallFile, Stat
-from edge_vfs.unchanged import has_content
+from edge_vfs.transfers import download
+from edge_vfs.transfers.fetching import Room
+from edge_vfs.transfers.local_tree import tell
+from edge_vfs.transfers.part_file import set_time
+from edge_vfs.transfers.unchanged import has_content
 
 OnError: TypeAlias = Literal["continue", "stop"]
 """What becomes of the other files once a file has failed: they are transferred, or the call ends."""
