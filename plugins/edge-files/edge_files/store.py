@@ -141,6 +141,9 @@ class OrganizationStore(Namespace):
         """Drop an open upload and what was sent of it."""
         self.http.delete(f"/uploads/{upload}")
 
+    def delete_version(self, path: str, version: str, /) -> None:
+        self.http.delete("/entry", params={"path": path, "version": version})
+
     def delete(self, path: str, /, *, recursive: bool, tracker: Tracker) -> None:
         self.http.delete("/entry", params={"path": path, "recursive": recursive})
 

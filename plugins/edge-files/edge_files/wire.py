@@ -156,6 +156,9 @@ class DeleteQuery(Record):
 
     path: str
     recursive: bool = field(default=False, doc="Needed for a folder that is not empty.")
+    version: str | None = field(
+        default=None, doc="Id of the version that the file must have, or else nothing is deleted; null for any."
+    )
 
 
 class MakeFolder(Record):

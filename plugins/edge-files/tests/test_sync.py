@@ -274,6 +274,37 @@ def test_a_file_that_fails_stops_no_other_and_nothing_is_deleted(
     assert (report.sent, report.deleted) == (("runs/b.csv",), ("old.txt",)), "it goes on where it was"
 
 
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_file_that_is_replaced_before_it_is_deleted_stays(
+    files: Folder, top: Path, tmp_path: Path, direction: Literal["up", "down"]
+) -> None:
+    here, there = sides(files, top, tmp_path, direction)
+    there({"old.txt": b"o", "older.txt": b"o", "gone/x": b"x"})
+
+    def replace(_: SyncReport) -> None:
+        there({"old.txt": b"new one", "gone/y": b"y"})
+
+    with pytest.raises(IncompleteTransfer, match=r"1 of .*deleted.*old\.txt.*stays; look at it, then try") as failed:
+        files.sync(here, "kept", direction, delete=True, planned=replace)
+    report = failed.value.report
+    assert isinstance(report, SyncReport)
+    assert report.deleted == ("gone/x", "older.txt")
+    assert contents(files, here, direction) == {**TREE, "old.txt": b"new one", "gone/y": b"y"}
+    assert files.sync(here, "kept", direction, delete=True).deleted == ("gone", "gone/y", "old.txt")
+    there({"old": b"o"})
+
+    def put_folder(_: SyncReport) -> None:
+        if direction == "up":
+            files.delete("kept/old")
+        else:
+            (here / "old").unlink()
+        there({"old/x": b"x"})
+
+    with pytest.raises(IncompleteTransfer, match="'old': .*stays"):
+        files.sync(here, "kept", direction, delete=True, planned=put_folder)
+    assert contents(files, here, direction) == {**TREE, "old/x": b"x"}
+
+
 def test_a_call_that_is_interrupted_goes_on(files: Folder, top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(top, {f"many/{n:02}": bytes([n]) for n in range(20)})
     write_file = files._store.write

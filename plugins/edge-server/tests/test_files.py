@@ -190,6 +190,20 @@ def test_an_empty_folder_and_a_file_are_deleted_without_more_ado(api: Api) -> No
     assert api.names() == []
 
 
+def test_a_file_is_deleted_in_a_certain_version_only(api: Api) -> None:
+    old = api.put("a", b"old").json()["version"]
+    new = api.put("a", b"new").json()["version"]
+    delete = {"path": "a", "version": old}
+    refused(api.files("DELETE", "/entry", params=delete), 412, "changed")
+    refused(api.files("DELETE", "/entry", params={**delete, "recursive": "true"}), 412, "changed")
+    assert api.get("a").content == b"new"
+    assert api.files("DELETE", "/entry", params={**delete, "version": new}).status_code == 204
+    refused(api.files("DELETE", "/entry", params={**delete, "version": new}), 404, "not_found")
+    api.put("a/b")
+    refused(api.files("DELETE", "/entry", params={**delete, "version": new, "recursive": "true"}), 412, "changed")
+    assert api.names("a") == ["b"]
+
+
 def move(api: Api, path: str, new_path: str, **more: object) -> object:
     return api.files("POST", "/move", json={"path": path, "new_path": new_path, **more})
 

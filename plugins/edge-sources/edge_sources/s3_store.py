@@ -14,6 +14,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator
+from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
 from edge_core.errors import AlreadyExists, BadEntry, BadResponse, Conflict, ConnectionFailed, NotFound
@@ -24,6 +25,7 @@ from edge_vfs.openers.opener import warn
 from edge_vfs.progress import Tracker
 from edge_vfs.source import BLOCK, Part, Source, changed
 from edge_vfs.store import Stat
+from edge_vfs.transfers import unchanged
 
 SMALL = 8 << 20
 """Bytes. Larger content is sent in parts."""
@@ -49,6 +51,12 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 _SECONDS = re.compile(r"(?P<sign>-?)(?P<seconds>[0-9]{1,10})(\.(?P<fraction>[0-9]*))?", re.ASCII)
+
+_TAG = re.compile(r'"(?P<md5>[0-9a-f]{32})(-(?P<parts>[0-9]{1,5}))?"', re.ASCII)
+"""An entity tag that is an MD5: of the content, or of the MD5s of so many parts."""
+
+_PARTS_OF_OTHERS = (5 << 20, 8 << 20)
+"""Bytes of a part by default: of rclone, and of boto3 and Amazon's command line."""
 
 _KEPT = (
     "CacheControl",
@@ -177,6 +185,14 @@ class BucketStore:
             head.get("ETag"),
             _mtime_ns(metadata),
         )
+
+    def _file(self, path: str) -> Entry:
+        entry = self.head(path)
+        if entry is None:
+            raise NotFound(
+                f"the file {s3_keys.named(path)} does not exist in the bucket {self.bucket}; list the folder above it"
+            )
+        return entry
 
     def folder(self, path: str) -> Entry | None:
         """Return the folder at `path`; None if it is not a path, or no key begins with it and ``/``."""
@@ -333,13 +349,41 @@ class BucketStore:
     def copy(self, path: str, new_path: str, /, *, overwrite: bool) -> None:
         _check(path)
         _check(new_path, new=True)
-        if self.head(path) is None:
-            raise NotFound(
-                f"the file {s3_keys.named(path)} does not exist in the bucket {self.bucket}; list the folder above it"
-            )
+        self._file(path)
         self._refuse_taken(new_path, file=overwrite)
         if path != new_path:
             self._copy(path, new_path)
+
+    def has_content(self, path: str, stat: Stat, local: str | os.PathLike[str], /) -> bool:
+        """Tell whether a local file has the content of a key; see `edge_vfs.store.ComparingStore`.
+
+        The entity tag tells without a request, where it is made of MD5s; else the SHA-256 of content we wrote.
+        """
+        if _has_tag(local, stat.version or "", stat.size or 0):
+            return True
+        entry = self._file(path) if stat.sha256 is None else stat
+        return entry.version == stat.version and unchanged.has_content(local, entry)
+
+    def delete_version(self, path: str, version: str, /) -> None:
+        """Delete a file if it has this entity tag; see `edge_vfs.store.VersionDeletingStore`.
+
+        Most stores compare it as they delete (If-Match on DeleteObject). For those that do not, it is compared just
+        before, so that what is written between the two is deleted.
+        """
+        import botocore.exceptions
+
+        _check(path)
+        shown = s3_keys.named(path)
+        if self._file(path).version != version:
+            raise Conflict(f"{shown} was replaced meanwhile, and stays; look at it, then try again")
+        place = {"Bucket": self.bucket, "Key": path}
+        with translated(shown):
+            try:
+                self.client.delete_object(**place, IfMatch=version)
+            except botocore.exceptions.ClientError as error:
+                if status_of(error) != HTTPStatus.NOT_IMPLEMENTED:
+                    raise
+                self.client.delete_object(**place)
 
     def delete(self, path: str, /, *, recursive: bool, tracker: Tracker) -> None:
         _check(path)
@@ -383,7 +427,7 @@ class BucketStore:
             raise AlreadyExists(f"a folder /{path} exists already; choose another name")
 
     def _write_parts(self, path: str, source: Source, max_workers: int) -> None:
-        part_size = max(PART, -(-(source.size or 0) // MAX_PARTS))
+        part_size = _part_size(source.size or 0)
         with translated(s3_keys.named(path)):
             upload = self.client.create_multipart_upload(Bucket=self.bucket, Key=path, Metadata=_time_of(source))[
                 "UploadId"
@@ -642,6 +686,46 @@ def _mtime_ns(metadata: dict[str, str]) -> int | None:
         return None
     nanoseconds = int(number["seconds"]) * 10**9 + int((number["fraction"] or "").ljust(9, "0")[:9])
     return -nanoseconds if number["sign"] else nanoseconds
+
+
+def _has_tag(local: str | os.PathLike[str], tag: str, size: int) -> bool:
+    """Return whether a local file of `size` bytes has an entity tag that is its MD5, or that of the MD5s of its parts.
+
+    That is what stores and their clients agree on, if the store does not encrypt. Of how many bytes the parts are
+    no store tells; they are ours, or those of other clients that would be as many.
+    """
+    form = _TAG.fullmatch(tag)
+    if form is None:
+        return False
+    if form["parts"] is None:
+        return _md5_of(local, 0) == form["md5"]
+    number = int(form["parts"])
+    part_sizes = {_part_size(size), *_PARTS_OF_OTHERS}
+    return any(
+        _md5_of(local, part_size) == form["md5"]
+        for part_size in sorted(part_sizes)
+        if max(1, -(-size // part_size)) == number
+    )
+
+
+def _md5_of(local: str | os.PathLike[str], part_size: int) -> str:
+    """Return the hexadecimal MD5 of a file; over those of its parts of `part_size` bytes, if that is not 0."""
+    whole = hashlib.md5(usedforsecurity=False)
+    with open(local, "rb", buffering=0) as file:
+        while True:
+            part, length = hashlib.md5(usedforsecurity=False), 0
+            while block := file.read(min(BLOCK, part_size - length) if part_size else BLOCK):
+                part.update(block)
+                length += len(block)
+            if not part_size:
+                return part.hexdigest()
+            if not length:
+                return whole.hexdigest()
+            whole.update(part.digest())
+
+
+def _part_size(size: int) -> int:
+    return max(PART, -(-size // MAX_PARTS))
 
 
 def _basename(key: str) -> str:

@@ -6,6 +6,7 @@ Paths are relative to the store's root, segments joined by ``/``; the root's own
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -106,6 +107,39 @@ class CopyingStore(Protocol):
 
         A file is replaced only if `overwrite` is True, a folder never. A file that is copied to its own path
         stays as it is if `overwrite` is True.
+        """
+        ...
+
+
+@runtime_checkable
+class ComparingStore(Protocol):
+    """A `FileStore` whose lists tell no digest of what they list, and that compares content by what it has instead."""
+
+    def has_content(self, path: str, stat: Stat, local: str | os.PathLike[str], /) -> bool:
+        """Return whether a local file, which has as many bytes, has the content that a file has in the store.
+
+        Args:
+            path: path of the file in the store.
+            stat: what a list says of it, without a digest.
+            local: the local file.
+
+        Raises:
+            NotFound: the file is gone.
+            OSError: the local file cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
+class VersionDeletingStore(Protocol):
+    """A `FileStore` that deletes a file only if it is as it was listed."""
+
+    def delete_version(self, path: str, version: str, /) -> None:
+        """Delete the file at a path if `version` is its version.
+
+        Raises:
+            NotFound: nothing is there.
+            Conflict: it has another version, or is a folder; it stays.
         """
         ...
 

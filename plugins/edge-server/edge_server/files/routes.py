@@ -112,7 +112,9 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
 
         def remove() -> bool:
             with context.write() as session:
-                return names.remove(session, organization_id, segments, recursive=query.recursive)
+                return names.remove(
+                    session, organization_id, segments, recursive=query.recursive, version=query.version
+                )
 
         def release() -> None:
             while housekeeping.release(organization_id):

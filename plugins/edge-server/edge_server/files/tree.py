@@ -529,21 +529,40 @@ class Tree:
         queries.move(session, node.id, parent_id, target[-1])
         return node._replace(name=target[-1])
 
-    def remove(self, session: Session, organization_id: int, segments: Segments, *, recursive: bool) -> bool:
+    def remove(
+        self,
+        session: Session,
+        organization_id: int,
+        segments: Segments,
+        *,
+        recursive: bool,
+        version: str | None = None,
+    ) -> bool:
         """Delete an entry; a folder that is not empty only if `recursive`.
 
         A folder that holds more than `BATCH` entries is only taken out of the tree, so that nobody waits long for
         the database. The rest is for `release`, and then for `clear`.
 
+        Args:
+            session: a transaction that writes.
+            organization_id: whose entry.
+            segments: its path.
+            recursive: whether a folder is deleted with what is in it.
+            version: what the entry must have for its newest version; None for any, and for a folder.
+
         Returns:
             whether there is a rest.
 
         Raises:
-            Refusal: the entry cannot be found, it is the root, or it is not empty.
+            Refusal: the entry cannot be found, it has another version, it is the root, or it is not empty.
         """
         if not segments:
             raise bad_entry("the root folder cannot be deleted; name something in it")
         node = get(session, organization_id, segments)
+        if version is not None and node.version != version:
+            raise Refusal(
+                412, "changed", f"{show(segments)} was replaced meanwhile, and stays; look at it, then try again"
+            )
         holds = select(Node.id).where(Node.organization_id == organization_id, Node.parent_id == node.id)
         if not recursive and session.scalar(holds.limit(1)) is not None:
             raise Refusal(

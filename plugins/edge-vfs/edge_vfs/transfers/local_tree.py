@@ -27,12 +27,14 @@ class LocalFile(NamedTuple):
         name: its name.
         path: where it is.
         size: bytes.
+        mtime_ns: when it was last modified, in nanoseconds since 1970 in UTC.
     """
 
     parts: tuple[str, ...]
     name: str
     path: str
     size: int
+    mtime_ns: int
 
     @property
     def below(self) -> str:
@@ -100,11 +102,13 @@ def scan(top: pathlib.Path, tracker: Tracker, *, normalized: bool, filters: Filt
         for name in sorted(files, key=os.fsencode):
             path = os.path.join(here, name)
             unfinished = "an unfinished download" if is_part(name) else ""
-            if reason := _name_reason(name, normalized=normalized) or unfinished or _kind_reason(path):
+            reason = _name_reason(name, normalized=normalized) or unfinished
+            status = None if reason else _status(path)
+            if reason := reason or _kind_reason(status):
                 tree.skipped.append((os.path.join(*parts, name), reason))
-            else:
-                tree.files.append(LocalFile(parts, name, path, os.path.getsize(path)))
-                tracker.expect(tree.files[-1].size)
+            elif status is not None:
+                tree.files.append(LocalFile(parts, name, path, status.st_size, status.st_mtime_ns))
+                tracker.expect(status.st_size)
     return tree
 
 
@@ -139,18 +143,24 @@ def _name_reason(name: str, *, normalized: bool) -> str:
     return ""
 
 
-def _kind_reason(path: str) -> str:
-    """Return why a path that is no folder is no file either; empty for a file."""
+def _status(path: str) -> os.stat_result | None:
+    """Return what the system knows of a path; None of a link that leads nowhere."""
     try:
-        mode = os.stat(path).st_mode
+        return os.stat(path)
     except OSError as error:
         if os.path.islink(path) and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            return "a link that leads nowhere"
+            return None
         raise
-    if stat.S_ISREG(mode):
+
+
+def _kind_reason(status: os.stat_result | None) -> str:
+    """Return why what has this status, and is no folder, is no file either; empty for a file."""
+    if status is None:
+        return "a link that leads nowhere"
+    if stat.S_ISREG(status.st_mode):
         return ""
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
+    return kinds.get(stat.S_IFMT(status.st_mode), "a device")
 
 
 def _raise(error: OSError) -> None:

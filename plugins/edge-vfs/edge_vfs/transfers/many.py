@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from edge_core.errors import ChecksumError, EdgeError
+from edge_core.errors import ChecksumError, EdgeError, NotFound
 from edge_core.replacing import replacing
 from edge_vfs import workers
 from edge_vfs.content import Check
@@ -26,7 +26,7 @@ from edge_vfs.transfers import download
 from edge_vfs.transfers.fetching import Room
 from edge_vfs.transfers.local_tree import tell
 from edge_vfs.transfers.part_file import set_time
-from edge_vfs.transfers.unchanged import has_content
+from edge_vfs.transfers.unchanged import is_unchanged
 
 OnError: TypeAlias = Literal["continue", "stop"]
 """What becomes of the other files once a file has failed: they are transferred, or the call ends."""
@@ -233,9 +233,9 @@ class Uploads(_Transfer[ToUpload]):
 
     def _is_unchanged(self, file: ToUpload) -> bool:
         try:
-            return file.stored is not None and has_content(file.local, file.stored)
-        except OSError:
-            return False  # which is told when it is opened again
+            return file.stored is not None and is_unchanged(self._store, file.path, file.stored, file.local)
+        except (OSError, NotFound):
+            return False  # which is told when it is opened again, if it still is so
 
     def _transfer(self, file: ToUpload) -> None:
         self._write(file)
@@ -318,9 +318,9 @@ class Downloads(_Transfer[ToDownload]):
     def _is_unchanged(self, file: ToDownload) -> bool:
         path, stat, target = file.file
         try:
-            if not has_content(target, stat):
+            if not is_unchanged(self._store, path, stat, target):
                 return False
-        except OSError:
+        except (OSError, NotFound):
             return False  # which is told when it is replaced, if that fails as well
         set_time(target, download.mtime_ns(self._store.reader(path, stat), stat))
         return True

@@ -20,12 +20,12 @@ from edge_vfs.advice import advice
 from edge_vfs.content import expected
 from edge_vfs.progress import Tracker
 from edge_vfs.report import IncompleteTransfer, SyncReport, Tally
-from edge_vfs.store import FileStore, Stat
+from edge_vfs.store import FileStore, Stat, VersionDeletingStore
 from edge_vfs.transfers import download, local_names, local_tree, many
 from edge_vfs.transfers.filters import Filters
-from edge_vfs.transfers.local_tree import LocalTree
+from edge_vfs.transfers.local_tree import LocalFile, LocalTree
 from edge_vfs.transfers.part_file import is_part, set_time
-from edge_vfs.transfers.unchanged import has_content
+from edge_vfs.transfers.unchanged import is_unchanged
 
 Direction: TypeAlias = Literal["up", "down"]
 """Whether the local folder is the source, or the target."""
@@ -87,6 +87,7 @@ class _Sync(ABC):
         self._normalized = normalized
         self._tally = Tally()
         self._deleted: list[str] = []
+        self._emptied: set[str] = set()  # folders above files that were deleted
 
     def run(self) -> SyncReport:
         """List, compare, transfer and delete; returns what became of the files.
@@ -142,11 +143,12 @@ class _Sync(ABC):
             local = os.stat(pair.local)
             if local.st_size != stat.size:
                 return False
+            place = listing.joined(self._path, pair.path)
+            if self._options.compare != "time":
+                return is_unchanged(self._store, place, stat, pair.local)
             if expected(stat)[0] is None:
-                stat = self._store.stat(listing.joined(self._path, pair.path))  # knows more than a list, in some stores
-            if self._options.compare == "time":
-                return is_time_of(local.st_mtime_ns, stat)
-            return has_content(pair.local, stat)
+                stat = self._store.stat(place)  # knows more than a list, in some stores
+            return is_time_of(local.st_mtime_ns, stat)
         except (OSError, NotFound):
             return False  # which is told when it is transferred, if that fails as well
 
@@ -165,6 +167,7 @@ class _Sync(ABC):
         """Delete files, then the folders that are empty by then, each after what is in it."""
         folders = self._folders_of(extra)
         workers.each(self._delete_file, [path for path in extra if path not in folders])
+        self._emptied = {path[:end] for path in self._deleted for end in range(len(path)) if path[end] == "/"}
         for path in sorted(folders, key=lambda path: path.count("/"), reverse=True):
             self._delete_entry(path, self._delete_folder)
 
@@ -303,8 +306,12 @@ class Upload(_Sync):
         return {path for path in extra if self._stored[path].kind == "folder"}
 
     def _remove(self, path: str) -> bool:
+        place, version = listing.joined(self._path, path), self._stored[path].version
         try:
-            self._delete_stored(path)
+            if version is not None and isinstance(self._store, VersionDeletingStore):
+                self._store.delete_version(place, version)
+            else:
+                self._delete_stored(path)
         except NotFound:
             return False
         return True
@@ -313,7 +320,8 @@ class Upload(_Sync):
         try:
             self._delete_stored(path)
         except NotFound:
-            return False
+            # In a bucket a folder goes with the last file in it.
+            return path in self._emptied
         except Conflict as error:
             # Something is in it that has come meanwhile, or does not take part.
             if error.code not in (None, "not_empty"):
@@ -341,6 +349,7 @@ class Download(_Sync):
         self._folders: list[pathlib.Path] = []
         self._files: dict[str, download.Planned] = {}
         self._local_folders: set[str] = set()
+        self._local_files: dict[str, LocalFile] = {}
 
     def _list(self) -> list[_Pair]:
         if not self._top.is_dir():
@@ -383,6 +392,7 @@ class Download(_Sync):
         # On a file system without cases, and in another normal form, a name can be that of a file that stays.
         names = {local_names.same(str(path)): path for path in kept | listed}
         self._local_folders = {self._below(folder) for folder in folders}
+        self._local_files = {file.below: file for file in tree.files}
         return [self._below(path) for path in (*files, *folders) if not _is_same(path, names)]
 
     def _make_folders(self) -> None:
@@ -401,8 +411,12 @@ class Download(_Sync):
         return self._local_folders.intersection(extra)
 
     def _remove(self, path: str) -> bool:
+        file, place = self._local_files[path], self._top / path
         try:
-            os.unlink(self._top / path)
+            here = os.stat(place)
+            if (here.st_size, here.st_mtime_ns) != (file.size, file.mtime_ns):
+                raise Conflict(f"{str(place)!r} was changed since it was listed, and stays; look at it, then try again")
+            os.unlink(place)
         except FileNotFoundError:
             return False
         return True

@@ -7,10 +7,28 @@ import os
 
 from edge_vfs import digests
 from edge_vfs.content import expected
-from edge_vfs.store import Stat
+from edge_vfs.store import ComparingStore, FileStore, Stat
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""
+
+
+def is_unchanged(store: FileStore, path: str, stat: Stat, local: str | os.PathLike[str]) -> bool:
+    """Return whether a local file has the content of a file in a store, as far as the store can tell.
+
+    Args:
+        store: the store.
+        path: the file's path there.
+        stat: what a list says of it.
+        local: the local file.
+
+    Raises:
+        NotFound: the file is gone from the store.
+        OSError: the local file cannot be read.
+    """
+    if expected(stat)[0] is None and isinstance(store, ComparingStore):
+        return os.path.getsize(local) == stat.size and store.has_content(path, stat, local)
+    return has_content(local, stat)
 
 
 def has_content(path: str | os.PathLike[str], stat: Stat) -> bool:
