@@ -101,7 +101,7 @@ def test_everything_is_sealed_with_the_new_key(opened: Database, file: KeyFile, 
         keep(session, file, count)
     old = file.read().newest
     done = rotate(opened, file, COLUMNS)
-    assert done == rotation.Rotation(resealed=count, stuck=0, kept=1, removed=0)
+    assert done == rotation.Rotation(file.path, resealed=count, stuck=0, kept=1, removed=0)
     assert keys_in_use(opened) <= {file.read().newest.id}
     assert contents(opened, file) == list(range(count))
     ring = file.read()
@@ -177,7 +177,7 @@ def test_a_key_that_a_request_may_still_need_stays_whatever_the_option(
     monkeypatch.setattr(clock, "now", lambda: now + UNDER_WAY + dt.timedelta(seconds=1))
     # All but the one that this rotation found in use.
     assert rotate(opened, file, COLUMNS, kept=dt.timedelta(0)) == rotation.Rotation(
-        resealed=3, stuck=0, kept=1, removed=3
+        file.path, resealed=3, stuck=0, kept=1, removed=3
     )
     assert contents(opened, file) == [0, 1, 2]
 

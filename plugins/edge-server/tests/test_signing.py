@@ -116,7 +116,7 @@ def test_the_key_is_256_random_bits_that_stay_and_for_its_owner_alone(tmp_path: 
     key = read_key(tmp_path)
     assert len(key) == 32
     assert read_key(tmp_path) == key
-    (file,) = tmp_path.iterdir()
+    (file,) = (path for path in tmp_path.iterdir() if path.suffix != ".lock")
     assert (file.name, file.stat().st_mode & 0o777, file.read_bytes()) == ("signing.key", 0o600, key)
     other = tmp_path / "other"
     other.mkdir()

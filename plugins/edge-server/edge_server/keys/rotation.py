@@ -27,6 +27,7 @@ import dataclasses
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -54,6 +55,7 @@ class Rotation:
     """What a rotation did.
 
     Attributes:
+        file: the key file.
         resealed: how many blobs it sealed anew.
         stuck: how many it could not open and left as they are; the log names them.
         kept: how many older keys the file still has.
@@ -61,6 +63,7 @@ class Rotation:
         unreached: subsystems that are not loaded and have tables, for whose sake no key was removed.
     """
 
+    file: Path
     resealed: int = 0
     stuck: int = 0
     kept: int = 0
@@ -91,7 +94,7 @@ def rotate(
         filelock.Timeout: another rotation is running.
         BadKeyFile: the key file cannot be used.
     """
-    done = Rotation(unreached=tuple(unreached))
+    done = Rotation(file.path, unreached=tuple(unreached))
     with file.locked():
         if begun is not None:
             begun()

@@ -216,10 +216,13 @@ class Sealer:
 
     Args:
         file: the keys.
+
+    Attributes:
+        file: the keys.
     """
 
     def __init__(self, file: KeyFile) -> None:
-        self._file = file
+        self.file = file
 
     def seal(self, content: bytes, *, organization: str, owner: str, name: str) -> bytes:
         """The blob of `content`; to be called in the writing transaction that stores it.
@@ -237,7 +240,7 @@ class Sealer:
             Unsealable: the key file cannot be used.
         """
         try:
-            key = self._file.read().newest
+            key = self.file.read().newest
         except UnreadableKeyFile as error:
             log.error("nothing can be sealed: %s", error)
             raise storage_failing() from None
@@ -272,15 +275,10 @@ class Sealer:
         header, nonce, rest = blob[:_HEADER_BYTES], blob[_HEADER_BYTES:_CONTENT_AT], blob[_CONTENT_AT:]
         if len(rest) < _TAG_BYTES or not blob.startswith(_FORMAT):
             raise InvalidTag
-        key = self._file.read().find(key_id(blob))
+        key = self.file.read().find(key_id(blob))
         if key is None:
             raise BadKeyFile(f"its key {key_id(blob).hex()} is not in the key file; put back the file that has it")
         return AESGCM(key.secret).decrypt(nonce, rest, _bound(header, organization, owner, name))
-
-
-def at(data: Path) -> Sealer:
-    """The sealer of the data folder `data`."""
-    return Sealer(KeyFile(data / FILE_NAME))
 
 
 def key_id(blob: bytes) -> bytes:

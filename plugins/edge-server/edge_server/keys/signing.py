@@ -17,11 +17,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import filelock
+
 from edge_core.replacing import replacing
 from edge_server.base import clock
-from edge_server.base.problems import Refusal
+from edge_server.base.problems import CannotStart, Refusal
 
 FILE_NAME = "signing.key"
+LOCK = "signing.lock"
+
+LOCK_WAIT = 10.0
+"""Seconds to wait for another host that makes the key."""
+
+KEY_BYTES = 32
 
 
 class Signer:
@@ -70,9 +78,23 @@ class Signer:
 
 
 def read_key(folder: Path) -> bytes:
-    """The server's signing key, made if it is missing; only its owner may read the file."""
+    """The server's signing key, made if it is missing; only its owner may read the file.
+
+    Raises:
+        CannotStart: the file is not whole.
+    """
     path = folder / FILE_NAME
     if not path.exists():
-        with replacing(path, mode=0o600) as file:
-            file.write(secrets.token_bytes(32))
-    return path.read_bytes()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Another host that shares the folder may start this moment, and all sign with one key.
+        with filelock.FileLock(folder / LOCK, timeout=LOCK_WAIT):
+            if not path.exists():
+                with replacing(path, mode=0o600) as file:
+                    file.write(secrets.token_bytes(KEY_BYTES))
+    key = path.read_bytes()
+    if len(key) < KEY_BYTES:
+        raise CannotStart(
+            f"the signing key {path} has {len(key)} bytes instead of {KEY_BYTES}; put it back from a backup or another "
+            "host, or remove it: a new one makes the addresses invalid that were given out"
+        )
+    return key

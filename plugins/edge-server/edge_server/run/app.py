@@ -13,14 +13,16 @@ import flask
 from edge_server import accounts, applications, billing, compute, files, search, secrets, sources
 from edge_server.base import audit, configuration, problems
 from edge_server.base.background import Background, Task
+from edge_server.base.configuration import Configuration
 from edge_server.data import database
 from edge_server.data.database import Database
 from edge_server.data.declarative import Base
 from edge_server.data.migration import own_history
 from edge_server.data.store import FolderStore
 from edge_server.identity.token_use import TokenUse
-from edge_server.keys import sealing
-from edge_server.keys.signing import Signer
+from edge_server.keys import folder, sealing
+from edge_server.keys.sealing import KeyFile, Sealer
+from edge_server.keys.signing import Signer, read_key
 from edge_server.run import server_routes
 from edge_server.search import index
 from edge_server.web import bodies, counting, engines, idempotency, permissions, snapshot, subsystems, transfers, work
@@ -57,24 +59,29 @@ class _App(flask.Flask):
         return func
 
 
-def engines_at(data: Path, signer: Signer, **others: Any) -> Engines:
-    """The engines of a server with the data folder `data`; nothing in it is made or read yet but the settings.
+def engines_at(
+    data: Path, signer: Signer | None = None, settings: Configuration | None = None, **others: Any
+) -> Engines:
+    """The engines of a server with the data folder `data`; nothing is made or read yet but the settings and the key.
 
     Args:
         data: the data folder.
-        signer: signs its addresses.
+        signer: signs its addresses; by default with the server's key, which is made if it is missing.
+        settings: the operator's; by default those of the file in the data folder alone.
         others: engines in place of those of the folder, by their names.
 
     Raises:
         CannotStart: the operator's settings cannot be used.
     """
-    settings = configuration.Configuration(data / configuration.FILE_NAME)
+    if settings is None:
+        settings = Configuration(data / configuration.FILE_NAME)
+    keys = folder.folder_of(settings, data)
     own = Engines(
         folder=data,
         database=Database(data / database.FILE_NAME),
         store=FolderStore(data),
-        signer=signer,
-        sealer=sealing.at(data),
+        signer=Signer(read_key(keys)) if signer is None else signer,
+        sealer=Sealer(KeyFile(keys / sealing.FILE_NAME)),
         audit=audit.AuditLog(data / "logs" / audit.FILE_NAME),
         configuration=settings,
         names=index,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_cli import output
+from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ _data = click.option(
     default=Path("edge-data"),
     show_default=True,
     help="Folder that holds all of the server's data.",
+)
+
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar=configuration.PATH_VARIABLE,
+    help="File of settings, in place of server.toml in the data folder.",
 )
 
 
@@ -47,6 +56,7 @@ def server() -> None:
 
 @server.command()
 @_data
+@_config
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="Port to listen at; 0: any free one."
@@ -70,6 +80,7 @@ def server() -> None:
 )
 def run(
     data: Path,
+    config: Path | None,
     host: str,
     port: int,
     workers: int,
@@ -90,7 +101,7 @@ def run(
         listener = stack.enter_context(process.listen(host, port))
         url = process.url_of(listener)
         engines, loaded, token = start.prepare(
-            folder, first_token=dt.timedelta(days=first_token_days) if first_token_days else None
+            folder, config, first_token=dt.timedelta(days=first_token_days) if first_token_days else None
         )
         application = app.build(engines, loaded)
         log = None
@@ -168,6 +179,7 @@ def _rename(data: Path, kind: Kind, name: str, new_name: str) -> None:
 
 @server.command("rotate-keys")
 @_data
+@_config
 @click.option(
     "--keep-days",
     type=click.IntRange(0, 36_500),
@@ -176,18 +188,17 @@ def _rename(data: Path, kind: Kind, name: str, new_name: str) -> None:
     help="How long replaced keys stay in the file, to open copies of the database made before.",
 )
 @click.option("--lost", is_flag=True, help="The key file is gone for good: go on without what it sealed.")
-def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
+def rotate_keys(data: Path, config: Path | None, keep_days: int, lost: bool) -> None:
     """Encrypt secrets and kept passwords anew with a new key, also while the server runs.
 
     Killed in the middle, it can be run again. Back up the key file afterwards.
     """
-    from edge_server.keys.sealing import FILE_NAME
     from edge_server.run import process, start
 
     folder = data.absolute()
     process.log_to_stderr()
     with _explained():
-        done = start.rotate_keys(folder, kept=dt.timedelta(days=keep_days), lost=lost)
+        done = start.rotate_keys(folder, config, kept=dt.timedelta(days=keep_days), lost=lost)
     older = f"{done.kept} stay for copies of the database, {done.removed} were removed."
     if done.unreached:
         older = (
@@ -195,8 +206,7 @@ def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
             "loaded; install it or switch it on and rotate again, or drop its tables if it never comes back."
         )
     output.line(
-        f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {older} "
-        f"Back up {folder / FILE_NAME} now."
+        f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {older} Back up {done.file} now."
     )
     if done.stuck:
         raise click.ClickException(
@@ -206,11 +216,12 @@ def rotate_keys(data: Path, keep_days: int, lost: bool) -> None:
 
 @server.command()
 @_data
+@_config
 @click.option(
     "--deep", is_flag=True, help="Also read all content and compare its SHA-256; takes as long as that takes."
 )
 @output.quiet_option
-def fsck(data: Path, deep: bool, quiet: bool) -> None:
+def fsck(data: Path, config: Path | None, deep: bool, quiet: bool) -> None:
     """Check that the content of all files, and of plugins, is there, also while the server runs.
 
     Drops files in the data folder that belong to nothing. Missing or damaged content is listed by
@@ -220,7 +231,7 @@ def fsck(data: Path, deep: bool, quiet: bool) -> None:
     from edge_vfs.progress import Tracker
 
     with _explained(), Tracker("check", "", progress=False if quiet else None) as tracker:
-        report = start.check(data.absolute(), deep=deep, tracker=tracker)
+        report = start.check(data.absolute(), config, deep=deep, tracker=tracker)
     for line in (*report.broken, *report.damages):
         output.line(line)
     for name in report.recounted:
@@ -236,9 +247,10 @@ def fsck(data: Path, deep: bool, quiet: bool) -> None:
 
 @server.command()
 @_data
+@_config
 @click.option("--org", "organization", metavar="NAME", help="Only of this organization.")
 @output.json_option
-def purge(data: Path, organization: str | None, as_json: bool) -> None:
+def purge(data: Path, config: Path | None, organization: str | None, as_json: bool) -> None:
     """Free deleted and replaced content at once, also while the server runs.
 
     What is freed can no longer be restored; the newest version of each file stays.
@@ -247,7 +259,7 @@ def purge(data: Path, organization: str | None, as_json: bool) -> None:
     from edge_server.run import start
 
     with _explained():
-        versions, freed = start.purge(data.absolute(), organization)
+        versions, freed = start.purge(data.absolute(), config, organization=organization)
     output.done(
         f"{versions} deleted or replaced versions dropped, {shown(freed)} freed",
         {"versions": versions, "freed_bytes": freed},

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from edge_server import files
+from edge_server.base import configuration
 from edge_server.base.problems import CannotStart, is_full
 from edge_server.data import database
 from edge_server.data.database import SERVER, Database
@@ -24,7 +25,6 @@ from edge_server.identity import directory, operator_audit, renaming
 from edge_server.identity.models import Organization
 from edge_server.keys import rotation, sealing
 from edge_server.keys.sealed_column import SealedColumn
-from edge_server.keys.signing import Signer, read_key
 from edge_server.run import app, data_folder
 from edge_server.web import idempotency, subsystems
 from edge_server.web.engines import Engines
@@ -35,15 +35,19 @@ FIRST_TOKEN_LIFETIME = dt.timedelta(days=90)
 
 
 @contextlib.contextmanager
-def engines(data: Path) -> Iterator[Engines]:
+def engines(data: Path, config: Path | None = None) -> Iterator[Engines]:
     """The engines of the server on `data`, for a command; the database is closed in the end.
+
+    Args:
+        data: the data folder.
+        config: the file of the operator's settings, as in all functions here; by default that of the data folder.
 
     Raises:
         CannotStart: there is no server's data, or it cannot be used.
     """
     _require_database(data)
     with data_folder.explained(data):
-        opened = app.engines_at(data, Signer(read_key(data)))
+        opened = app.engines_at(data, settings=configuration.of_server(data, config))
         with contextlib.closing(opened.database):
             yield opened
 
@@ -54,12 +58,13 @@ def _require_database(data: Path) -> None:
 
 
 def prepare(
-    data: Path, *, first_token: dt.timedelta | None = FIRST_TOKEN_LIFETIME
+    data: Path, config: Path | None = None, *, first_token: dt.timedelta | None = FIRST_TOKEN_LIFETIME
 ) -> tuple[Engines, list[Subsystem], str | None]:
     """Make ready what a server needs in `data`.
 
     Args:
         data: the data folder.
+        config: the file of the operator's settings.
         first_token: how long the first token of a new server is good for; None for ever.
 
     Returns:
@@ -72,7 +77,7 @@ def prepare(
             differ by case alone.
     """
     with data_folder.explained(data):
-        engines = app.engines_at(data, Signer(read_key(data)))
+        engines = app.engines_at(data, settings=configuration.of_server(data, config))
         loaded = app.load(engines)
         with contextlib.closing(engines.database):
             for store in {engines.store, *(stored.store for stored in engines.stored)}:
@@ -97,25 +102,35 @@ def prepare(
 
 def _prepare_sealing(engines: Engines, columns: Sequence[SealedColumn], data: Path) -> None:
     """Make the key file, unless there once was another that is needed."""
-    file = sealing.KeyFile(data / sealing.FILE_NAME)
-    with file.locked(data_folder.LOCK_WAIT):
-        if not file.path.exists():
-            if rotation.any_sealed(engines.database, columns):
-                raise sealing.BadKeyFile(
-                    f"the key file {file.path} is missing, without which nothing that is sealed in the database can "
-                    "be read; put it back from its backup, or, if it is lost for good, go on without it by "
-                    f"`edge server rotate-keys --lost --data {shlex.quote(str(data))}`"
-                )
-            file.create()
-        file.check_mode()
-        file.read()
+    file = engines.sealer.file
+    # Others may only read it where it is, and it is replaced as a whole.
+    if not file.path.exists():
+        file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with file.locked(data_folder.LOCK_WAIT):
+            _make_key_file(engines, columns, data)
+    file.check_mode()
+    file.read()
 
 
-def rotate_keys(data: Path, *, kept: dt.timedelta, lost: bool = False) -> rotation.Rotation:
+def _make_key_file(engines: Engines, columns: Sequence[SealedColumn], data: Path) -> None:
+    file = engines.sealer.file
+    if file.path.exists():  # another host was first
+        return
+    if rotation.any_sealed(engines.database, columns):
+        raise sealing.BadKeyFile(
+            f"the key file {file.path} is missing, without which nothing that is sealed in the database can "
+            "be read; put it back from its backup, or, if it is lost for good, go on without it by "
+            f"`edge server rotate-keys --lost --data {shlex.quote(str(data))}`"
+        )
+    file.create()
+
+
+def rotate_keys(data: Path, config: Path | None = None, *, kept: dt.timedelta, lost: bool = False) -> rotation.Rotation:
     """Seal everything in `data` with a new key; a server may be running on it.
 
     Args:
         data: the data folder.
+        config: the file of the operator's settings.
         kept: how long older keys stay for copies of the database.
         lost: the key file is gone for good, so begin with a new one; what it sealed stays closed.
 
@@ -123,8 +138,8 @@ def rotate_keys(data: Path, *, kept: dt.timedelta, lost: bool = False) -> rotati
         CannotStart: there is no server's data, another rotation is running, the key file cannot be
             used, or the database is not at the revision this code works with.
     """
-    file = sealing.KeyFile(data / sealing.FILE_NAME)
-    with engines(data) as opened:
+    with engines(data, config) as opened:
+        file = opened.sealer.file
         loaded = app.load(opened)
         app.require_migrated(opened, loaded)
 
@@ -142,7 +157,7 @@ def rotate_keys(data: Path, *, kept: dt.timedelta, lost: bool = False) -> rotati
                 opened.database, file, sealed_columns(loaded), kept=kept, unreached=sorted(unreached), begun=note
             )
         except filelock.Timeout:
-            raise CannotStart(f"the keys of {data} are being rotated already; wait for that") from None
+            raise CannotStart(f"the keys in {file.path} are being rotated already; wait for that") from None
 
 
 def sealed_columns(loaded: Sequence[Subsystem]) -> list[SealedColumn]:
@@ -184,11 +199,12 @@ def rename(data: Path, kind: renaming.Kind, name: str, new_name: str) -> None:
         operator_audit.note(connection, action, {"name": name, "new_name": new_name}, organizations)
 
 
-def check(data: Path, *, deep: bool, tracker: Tracker | None = None) -> fsck.Report:
+def check(data: Path, config: Path | None = None, *, deep: bool, tracker: Tracker | None = None) -> fsck.Report:
     """Check a server's content, whether or not it runs; see `fsck`.
 
     Args:
         data: the data folder.
+        config: the file of the operator's settings.
         deep: also read all content.
         tracker: counts the content that is read.
 
@@ -196,17 +212,18 @@ def check(data: Path, *, deep: bool, tracker: Tracker | None = None) -> fsck.Rep
         CannotStart: there is no server's data, it cannot be used, a plugin cannot be loaded, whose content would
             look like nobody's, or another version's server made the database.
     """
-    with engines(data) as opened:
+    with engines(data, config) as opened:
         app.require_migrated(opened, app.load(opened))
         others = [stored for stored in opened.stored if stored.store is not opened.store]  # which has files alone
         return fsck.check(opened.database, opened.store, others, deep=deep, tracker=tracker)
 
 
-def purge(data: Path, organization: str | None = None) -> tuple[int, int]:
+def purge(data: Path, config: Path | None = None, *, organization: str | None = None) -> tuple[int, int]:
     """Drop all deleted content of a server now, whether or not it runs.
 
     Args:
         data: the data folder.
+        config: the file of the operator's settings.
         organization: name of the one whose content is meant; None for all.
 
     Returns:
@@ -216,7 +233,7 @@ def purge(data: Path, organization: str | None = None) -> tuple[int, int]:
         CannotStart: there is no server's data, it cannot be used, the organization cannot be found, or another
             version's server made the database.
     """
-    with engines(data) as opened:
+    with engines(data, config) as opened:
         app.require_migrated(opened, app.load(opened))
         organization_id = None
         with opened.database.read() as session:
