@@ -97,5 +97,7 @@ if TYPE_CHECKING:
     from edge_vfs.progress import TransferProgress as TransferProgress
     from edge_vfs.report import IncompleteTransfer as IncompleteTransfer
     from edge_vfs.report import TransferReport as TransferReport
+    from edge_vfs.writing import TextWriter as TextWriter
+    from edge_vfs.writing import Writer as Writer
 
 __getattr__, __dir__ = exports(__name__)

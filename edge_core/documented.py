@@ -43,6 +43,8 @@ EXPORTS = {
         "SearchResults": "edge_core.search",
         "Folder": "edge_files.folder",
         "File": "edge_files.file",
+        "Writer": "edge_vfs.writing",
+        "TextWriter": "edge_vfs.writing",
         "InexactWarning": "edge_vfs.openers.opener",
         "TransferProgress": "edge_vfs.progress",
         "TransferReport": "edge_vfs.report",

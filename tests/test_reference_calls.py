@@ -159,8 +159,10 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
         IncompleteTransfer,
         InexactWarning,
         NotFound,
+        TextWriter,
         TransferProgress,
         TransferReport,
+        Writer,
     )
 
     edge = edge_session
@@ -244,6 +246,10 @@ def test_files(edge_session: EdgeSession, tmp_path: Path, monkeypatch: pytest.Mo
     assert incomplete.value.report.failed[0].path == "folder/image001.png"
     assert root.sync("copied", "again", "up").skipped == ("folder/image001.png",)
     use_content(root, "mydata.csv")
+    for kind, encoding in ((Writer, None), (TextWriter, "utf-8")):
+        with root.create("mydata.csv", encoding=encoding) as writer:
+            assert isinstance(writer, kind)
+            writer.discard()
     with pytest.raises(NotFound, match="the upload cannot be found"):
         root.abort_upload("gone")
     assert root.uploads() == []
@@ -268,6 +274,20 @@ def use_content(folder: Any, name: str) -> None:
     folder.save("saved.json", {"a": [1]})
     assert folder.open("saved.json") == {"a": [1]}
     folder.delete("saved.json")
+    with folder.create("written.bin") as writer:
+        assert writer.write(b"abc") == writer.tell() == 3
+        writer.flush()
+        use_writer(writer, "written.bin")
+    assert writer.closed
+    with folder.create("written.txt", encoding="utf-8") as text:
+        assert text.write("abc") == 3
+        text.flush()
+    assert folder.read_bytes("written.bin") == folder.read_bytes("written.txt") == b"abc"
+    for writer in (folder.create("written.bin"), folder.create("written.txt", encoding="utf-8")):
+        writer.discard()
+        writer.close()
+    for written in ("written.bin", "written.txt"):
+        folder.delete(written)
     assert folder.write_bytes(name, b"abc\n") == 4
     folder.touch(name)
     assert folder.read_bytes(name) == b"abc\n"
@@ -276,6 +296,17 @@ def use_content(folder: Any, name: str) -> None:
     assert folder.read_text("copy.txt") == "abcd\n"
     folder.delete("copy.txt")
     assert folder.read_text(name) == "abcd\n"
+
+
+def use_writer(writer: Any, name: str) -> None:
+    """What a writer tells of itself."""
+    assert writer.name.endswith(f"/{name}")
+    assert writer.mode == "wb"
+    assert not writer.closed
+    assert (writer.writable(), writer.readable(), writer.seekable()) == (True, False, False)
+    for use in (lambda: writer.seek(0), writer.truncate, writer.read):
+        with pytest.raises(io.UnsupportedOperation):
+            use()
 
 
 def use_file(file: Any, kind: type, name: str) -> None:

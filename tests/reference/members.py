@@ -185,7 +185,7 @@ _FOLDER = (
     method("delete", "name", INFERRED),
     *attributes("basename path parent", OURS),
     *methods("scan exists stat walk glob download_folder upload_folder sync", OURS),
-    *methods("save read_bytes read_text write_bytes write_text touch copy", OURS),
+    *methods("create save read_bytes read_text write_bytes write_text touch copy", OURS),
 )
 _FILE = (
     *attributes("basename size", SEEN),
@@ -195,12 +195,16 @@ _FILE = (
     *methods("readall readinto readline peek readable seekable", OURS),
 )
 
+_WRITER = "write flush tell close discard writable readable seekable seek truncate read"
+
 FILES = Section(
     "session.files",
     "test_files",
     (
         Class(("edge.api.Folder",), SEEN, (*_FOLDER, *methods("versions restore uploads abort_upload", OURS))),
         Class(("edge.api.File",), SEEN, _FILE),
+        Class(("edge.api.Writer",), OURS, (*attributes("name mode closed", OURS), *methods(_WRITER, OURS))),
+        Class(("edge.api.TextWriter",), OURS, methods("write flush close discard", OURS)),
         Class(("edge.api.InexactWarning",), OURS),
         Class(
             ("edge.api.TransferProgress",),

@@ -9,3 +9,5 @@ from edge_vfs.report import TransferReport as TransferReport
 from edge_vfs.source import Source as Source
 from edge_vfs.store import CopyingStore as CopyingStore
 from edge_vfs.store import FileStore as FileStore
+from edge_vfs.writing import TextWriter as TextWriter
+from edge_vfs.writing import Writer as Writer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import codecs
 import contextlib
 import itertools
 import os
@@ -37,6 +38,7 @@ from edge_vfs.store import CopyingStore, FileStore, Stat
 from edge_vfs.transfers import download, local_names, local_tree, many, sync
 from edge_vfs.transfers.fetching import MAX_CONNECTIONS
 from edge_vfs.transfers.filters import Filters
+from edge_vfs.writing import TextWriter, Writer
 
 SHOWN = 50
 """Maximum number of entries that a notebook shows of a folder."""
@@ -688,6 +690,62 @@ class Folder(Generic[FileT]):
             self._store.write(path, source, overwrite=overwrite, max_workers=max_workers, resume=resume)
 
     @overload
+    def create(
+        self, name: Name, *, encoding: None = None, overwrite: bool = True, progress: Progress = None
+    ) -> Writer: ...
+    @overload
+    def create(self, name: Name, *, encoding: str, overwrite: bool = True, progress: Progress = None) -> TextWriter: ...
+
+    def create(
+        self, name: Name, *, encoding: str | None = None, overwrite: bool = True, progress: Progress = None
+    ) -> Writer | TextWriter:
+        """Return a file object to write a file with, which appears whole once it is closed.
+
+        Use it in a ``with`` block: an exception in it leaves the file as it was. More than 1 MiB is sent while it is
+        written, in parts of which several are under way at once, and takes no space on this machine.
+
+        The size of what is written is not known before, so that it ends at 10,000 parts, 78.1 GiB of the
+        organization's files and 156.2 GiB of a bucket: write a local file and upload that if there is more. Nothing
+        can be appended to a file or changed in it. A process that is killed while it writes leaves an open upload to
+        the organization's files, which the server drops after 7 days, or as the file is written again; in a bucket,
+        what was sent stays until a rule of the bucket removes it.
+
+        Args:
+            name: name or path on the server; missing folders are made.
+            encoding: name of the encoding of a text, whose newlines are written as they are; None for bytes.
+            overwrite: False refuses to replace an existing file, now and when it is closed.
+            progress: as for `upload`.
+
+        Returns:
+            a `Writer`, or with `encoding` a `TextWriter`.
+
+        Raises:
+            MissingPackage: `progress` is True, and tqdm is not installed.
+            AlreadyExists: a file or folder has the name, and `overwrite` is False. Its `close` raises it as well, and
+                always if a folder has the name.
+            LookupError: the encoding is unknown.
+        """
+        path = self._join(name)
+        if encoding is not None:
+            codecs.lookup(encoding)
+        if not overwrite:
+            self._refuse_taken(path)
+        tracker = Tracker("upload", path, progress, self._store.progress)
+
+        def send(source: Source) -> None:
+            with tracker:
+                tracker.expect(source.size)
+                self._write(
+                    *(path, source, source.size, tracker),
+                    overwrite=overwrite,
+                    max_workers=workers.WORKERS,
+                    resume=False,
+                )
+
+        writer = Writer(path, send)
+        return writer if encoding is None else TextWriter(writer, encoding)
+
+    @overload
     def save(
         self,
         name: Name,
@@ -806,7 +864,7 @@ class Folder(Generic[FileT]):
             raise TypeError(
                 f"the content must be bytes, not {type(content).__name__}; for text use write_text"
             ) from None
-        self.upload(name, block.cast("B") if block.contiguous else block.tobytes(), overwrite=overwrite)
+        self.upload(name, block, overwrite=overwrite)
         return block.nbytes
 
     def write_text(
@@ -1047,6 +1105,16 @@ class Folder(Generic[FileT]):
             error.args = (f"{path!r} is a folder; give a path in it, or choose another name for the file",)
         elif taken_by:
             error.args = (f"{path!r} is a file; choose another name for the folder",)
+
+    def _refuse_taken(self, path: str) -> None:
+        """Raise `AlreadyExists` if there is a file or folder."""
+        try:
+            kind = self._store.stat(path).kind
+        except NotFound:
+            return
+        error = AlreadyExists(f"{path!r} exists already")
+        self._name_taken(error, path, "file", advice("overwrite"), kind)
+        raise error
 
     def _kind(self, path: str) -> str:
         """Return the kind of an entry; empty if nobody can tell, as of one that is gone by now."""

@@ -10,17 +10,21 @@ import contextlib
 import hashlib
 import io
 import os
+import pickle
 import stat
 import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from edge_core.errors import BadEntry, EdgeError
 from edge_vfs.progress import FileTracker
 from edge_vfs.workers import Stopped
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # Python's own from Python 3.12 on
 
 BLOCK = 1 << 20
 """Bytes read at once; larger blocks do not stay in the processor's cache from the hash to the connection."""
@@ -44,6 +48,7 @@ class Source:
         mtime_ns: when the local file was last modified if a path was given, in nanoseconds since 1970 in UTC;
             None if another object was given, or if no integer of 64 bits can hold it.
         tracker: counts the bytes as they are read; None if nobody wants to know.
+        is_abandoned: whether `abandon` was called.
 
     Raises:
         BadEntry: the file object stands at the end of its content, so that nothing would be uploaded.
@@ -54,6 +59,7 @@ class Source:
 
     def __init__(self, fileobj: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> None:
         self.tracker: FileTracker | None = None
+        self.is_abandoned = False
         self.mtime_ns: int | None = None
         self.size: int | None = None
         self._file: Any = None
@@ -69,8 +75,8 @@ class Source:
             self._status = os.fstat(self._file.fileno())
             self.mtime_ns = _mtime_ns(self._status, fileobj)
         elif isinstance(fileobj, (bytes, bytearray, memoryview)):
-            view = memoryview(fileobj)
-            self._place = _Bytes(view.cast("B") if view.contiguous else memoryview(view.tobytes()))
+            view = whole_view(fileobj)
+            self._place = _Bytes(view)
             self.size = view.nbytes
             return
         elif isinstance(fileobj, io.TextIOBase):
@@ -140,6 +146,10 @@ class Source:
                 return
             yield Part(self, held, 0, length, stopped, close=held.close)
 
+    def abandon(self) -> None:
+        """Have its sender give up: reading a part and `check_unchanged` raise `Stopped` from now on."""
+        self.is_abandoned = True
+
     def completing(self) -> None:
         """Say that all of the content was sent, and that the store is about to confirm it."""
         if self.tracker is not None:
@@ -155,7 +165,10 @@ class Source:
 
         Raises:
             EdgeError: it has another size or time of modification.
+            Stopped: the source was abandoned.
         """
+        if self.is_abandoned:
+            raise Stopped
         if self._status is None or not stat.S_ISREG(self._status.st_mode):
             return
         status = os.fstat(self._file.fileno())
@@ -302,7 +315,7 @@ class Part:
             EdgeError: the local file cannot be read, or became shorter.
             Stopped: the call has ended.
         """
-        if self._stopped is not None and self._stopped.is_set():
+        if self._source.is_abandoned or (self._stopped is not None and self._stopped.is_set()):
             raise Stopped
         size = min(size, self._length - offset)
         block = self._place.read(self._start + offset, size) if size > 0 else b""
@@ -453,6 +466,18 @@ class _Held:
         self._blocks = []
         taken, self._in_memory = self._in_memory, 0
         self._memory.give_back(taken)
+
+
+def whole_view(content: Buffer) -> memoryview:
+    """Return all bytes of an object with a buffer one after another, in the order of its indexes; not a copy if it has
+    them so.
+
+    Raises:
+        TypeError: the object has no buffer.
+    """
+    view = memoryview(content)
+    # cast() refuses what has zeros in its shape, and items of more than one field or in another byte order.
+    return pickle.PickleBuffer(view).raw() if view.c_contiguous else memoryview(view.tobytes())
 
 
 def _measured(file: Any) -> tuple[int, int]:

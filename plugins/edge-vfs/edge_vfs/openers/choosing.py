@@ -91,7 +91,9 @@ def refuse_mode(open_with: object) -> None:
     if not isinstance(open_with, str) or not _MODE.fullmatch(open_with) or open_with in _registry().names():
         return
     if set(open_with) & set("wax+"):
-        advice = "save writes a file of a value, write_text of a text, write_bytes of bytes, and upload of a local file"
+        advice = "create gives a file object to write with, save writes a file of a value, and upload of a local file"
+        if set(open_with) & set("a+"):
+            advice += "; nothing is appended to a file or changed in it, write all of it"
     else:
         advice = 'leave it out for what the suffix says, or use "file" for the bytes; read_text gives the text'
     raise BadEntry(f"{open_with!r} is a mode and not an opener, since open only reads; {advice}")
