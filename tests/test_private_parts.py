@@ -55,12 +55,12 @@ PARTS = {
 #: Modules of others that their documentation does not name, so that all of them is private.
 UNDOCUMENTED = re.compile(r"gunicorn\.(?!app\b|config\b)")
 
-#: What a library documents despite the underscore: marshmallow in its guide to fields of one's own, and Flask in its
-#: chapter on signals, for the object behind a proxy.
-DOCUMENTED = {"_deserialize", "_get_current_object"}
+#: What a library documents despite the underscore: marshmallow in its guide to fields of one's own, Flask in its
+#: chapter on signals, for the object behind a proxy, and fsspec in its guide to file systems of one's own.
+DOCUMENTED = {"_deserialize", "_get_current_object", "_intrans", "_open", "_strip_protocol"}
 
-#: What metaclasses put into each class: those of abc, and of marshmallow's schemas.
-BY_METACLASSES = {"_abc_impl", "_declared_fields", "_hooks"}
+#: What metaclasses put into each class: those of abc, of marshmallow's schemas, and of fsspec's file systems.
+BY_METACLASSES = {"_abc_impl", "_cache", "_declared_fields", "_hooks", "_instantiation_lock", "_pid"}
 
 #: What Python documents despite the underscore.
 PYTHON = {"_asdict", "_exit", "_fields", "_getframe", "_make", "_replace"}

@@ -322,6 +322,7 @@ def use_file(file: Any, kind: type, name: str) -> None:
     file.seek(0)
     buffer = bytearray(4)
     assert file.readinto(buffer) == 4
+    assert file.read_ranges([(1, 3), (-1, None)]) == [b"bc", b"f"]
     assert buffer == b"abcd"
     assert file.peek(2).startswith(b"ef")
     assert file.readline() == b"ef"
@@ -459,6 +460,7 @@ def use_bucket(conn: Any, store: Any, folder_class: type, file_class: type) -> N
     assert conn.open("folder1/myfile.txt") == "abcdef"
     conn.save("folder1/saved.txt", "abc")
     assert conn.open("folder1/saved.txt") == "abc"
+    assert conn.filesystem().cat_file("folder1/saved.txt") == b"abc"
     root.delete("folder1/saved.txt")
     use_file(conn.open("folder1/myfile.txt", open_with="file"), file_class, "myfile.txt")
     assert download(root.open("folder1/myfile.txt", "file").download_url()) == b"abcdef"

@@ -29,6 +29,7 @@ PRESCRIBED = {
     "handle_one_request": "`http.server.BaseHTTPRequestHandler`, in the standard library",
     "NotFound": "the documented name of an error",
     "not_found": "the error code of HTTP's 404 Not Found, and what raises it",
+    "info": "a method of the file systems of fsspec",
     "connection_made": "a method of asyncio.Protocol",
 }
 

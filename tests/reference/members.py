@@ -192,7 +192,7 @@ _FILE = (
     method("download_url", "", SEEN),
     *methods("read seek tell close write", SEEN),
     *attributes("name", OURS),
-    *methods("readall readinto readline peek readable seekable", OURS),
+    *methods("readall readinto readline read_ranges peek readable seekable", OURS),
 )
 
 _WRITER = "write flush tell close discard writable readable seekable seek truncate read"
@@ -265,6 +265,7 @@ SOURCES = Section(
                 method("iter_keys", "prefix=None", SEEN),
                 method("list_keys", "prefix=None", SEEN),
                 method("open", "key, open_with=None, **options", SEEN),
+                *methods("filesystem", OURS),
                 *attributes("endpoint access_key secret_key", OURS),
                 *methods("save client", OURS),
                 *_ANY_KIND,

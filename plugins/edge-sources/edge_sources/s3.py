@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas
 
     from edge_core.session import EdgeSession
+    from edge_vfs.filesystem import FolderFileSystem
 
 _AMAZON = re.compile(r"(?:^|\.)s3[.-](?:dualstack\.)?(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$")
 
@@ -101,6 +102,15 @@ class S3Connection(Connection):
     def root(self) -> S3Folder:
         """The bucket as a folder, with all methods of `session.files`."""
         return S3Folder(self._store)
+
+    def filesystem(self) -> FolderFileSystem:
+        """Return the bucket as a file system of fsspec, for pandas, pyarrow, Dask and others.
+
+        Paths are those of `root`. A pickle of it names the connector and has no keys, as that of a folder.
+        """
+        from edge_vfs.filesystem import FolderFileSystem
+
+        return FolderFileSystem(self.root)
 
     def iter_prefixes(self, prefix: str | None = None) -> Iterator[str]:
         """Iterate over the "folders" directly below `prefix`, each ending in ``/``, page after page.

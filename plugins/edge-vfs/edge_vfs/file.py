@@ -8,10 +8,11 @@ import io
 import operator
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from edge_core.durations import whole_seconds
+from edge_vfs import ranges
 from edge_vfs.content import Check
 from edge_vfs.read_ahead import ReadAhead
 from edge_vfs.store import FileStore, Stat
@@ -237,6 +238,33 @@ class File(io.RawIOBase):
         with self._lock:
             self._check_open()
             return self._held.position
+
+    def read_ranges(self, spans: Iterable[tuple[int | None, int | None]], *, max_gap: int = ranges.NEAR) -> list[bytes]:
+        """Read several ranges; near ones come with a single request, and several requests run at the same time.
+
+        The position stays as it is.
+
+        Args:
+            spans: the first byte of each and the byte after its last, as of a slice: negative ones count from the end.
+            max_gap: bytes between two ranges up to which they come with a single request.
+
+        Returns:
+            the bytes of each range, fewer only at the end of the file.
+
+        Raises:
+            ChecksumError, ConnectionFailed, NotFound, Conflict, ValueError: as for `read`.
+        """
+        self._check_open()
+        contents: list[bytes] = []
+        for content in ranges.read([self._range(start, stop) for start, stop in spans], max_gap=max_gap):
+            if isinstance(content, Exception):
+                raise content
+            contents.append(content)
+        return contents
+
+    def _range(self, start: int | None, stop: int | None) -> ranges.Range:
+        span = range(self.size)[start:stop]
+        return ranges.Range(self._reader, self._stat, span.start, max(span.start, span.stop))
 
     def readable(self) -> bool:
         """Return True: a stored file can always be read."""

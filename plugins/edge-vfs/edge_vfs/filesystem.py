@@ -1,0 +1,456 @@
+"""`FolderFileSystem`: any store's folder as a file system of fsspec, which pandas, pyarrow, Dask and others take.
+
+It has threads and no event loop: the session's HTTP client works in threads, as does the transfer engine, and calls in
+fsspec's own loop would wait for these threads all the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from glob import has_magic
+from typing import Any
+
+from fsspec.spec import AbstractFileSystem
+from fsspec.utils import stringify_path
+
+from edge_core.errors import BadEntry, EdgeError, NotFound
+from edge_vfs import listing, ranges, workers
+from edge_vfs.file import File
+from edge_vfs.folder import Folder
+from edge_vfs.os_errors import FolderInPlace, MissingFile, translated
+from edge_vfs.store import Stat
+
+_SPECIAL = re.compile(r"[*?\[]")
+
+
+class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no types
+    """The files below a folder, by the interface of fsspec.
+
+    Paths are relative to the folder; a leading ``/`` changes nothing. Nothing is kept of listings, so that
+    `invalidate_cache` has nothing to do. What is an error of this project is one of Python's as well: what does not
+    exist is a `NotFound` and a `FileNotFoundError`.
+
+    Args:
+        folder: the folder at the root.
+    """
+
+    protocol = "edge-vfs"
+    root_marker = ""
+    cachable = False
+
+    def __init__(self, folder: Folder[Any], **options: Any) -> None:
+        super().__init__(**options)
+        self._folder = folder
+        self._identity = uuid.uuid4().hex
+
+    # --- paths and identity -----------------------------------------------------------------------
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(each) for each in path]
+        text: str = stringify_path(path)
+        return text.removeprefix(f"{cls.protocol}://").strip("/")
+
+    def __dask_tokenize__(self) -> str:
+        return self._identity
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FolderFileSystem) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> Any:
+        return self._folder
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._folder!r}>"
+
+    def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
+        """Raise `NotImplementedError`: a store cannot be written as JSON; a pickle carries it."""
+        raise NotImplementedError(f"{self!r} cannot be written as JSON; pickle it")
+
+    # --- what there is ----------------------------------------------------------------------------
+
+    @translated()
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        """Return what the store knows of a file or folder.
+
+        Returns:
+            `name` (the path), `type` (``"file"`` or ``"directory"``), `size` in bytes (0 of a folder), `mtime` (seconds
+            since 1970, UTC), and of a file `version`, `digest`, `part_size` and `sha256` as `Folder.stat` has them.
+
+        Raises:
+            FileNotFoundError: it does not exist.
+        """
+        path = self._strip_protocol(path)
+        return _info(path, self._stat(path))
+
+    @translated()
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> Any:
+        """List a folder; a file is listed as itself.
+
+        Args:
+            path: the folder.
+            detail: False for the paths alone.
+
+        Raises:
+            FileNotFoundError: it does not exist.
+        """
+        path = self._strip_protocol(path)
+        try:
+            infos = _by_name((listing.joined(path, entry.name), entry) for entry in self._children(path))
+        except NotFound:
+            stat = self._stat(path)
+            infos = {path: _info(path, stat)} if stat.kind == "file" else {}
+        return list(infos.values()) if detail else list(infos)
+
+    @translated()
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        """Return whether a file or folder exists; what keeps this from being known is an error."""
+        return self._kind(path) is not None
+
+    @translated()
+    def isdir(self, path: str) -> bool:
+        """Return whether a folder exists."""
+        return self._kind(path) == "folder"
+
+    @translated()
+    def isfile(self, path: str) -> bool:
+        """Return whether a file exists."""
+        return self._kind(path) == "file"
+
+    @translated()
+    def find(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
+        detail: bool = False,
+        prefix: str = "",
+        **kwargs: Any,
+    ) -> Any:
+        """List all files below a folder, a page of many entries per request; of a file, itself.
+
+        Args:
+            path: the folder.
+            maxdepth: number of levels; None for all.
+            withdirs: whether folders are listed too, the one at the top included.
+            detail: True for a dictionary of what `info` returns, by path.
+            prefix: only what has a name in the folder that begins with this, and what is in such a folder.
+        """
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError(f"maxdepth must be at least 1, not {maxdepth}; leave it out for all levels")
+        path = self._strip_protocol(path)
+        infos: dict[str, dict[str, Any]] = {}
+        try:
+            below = self._below(path, maxdepth, prefix)
+            infos = _by_name((listing.joined(path, place), stat) for place, stat in below if withdirs or _is_file(stat))
+            if withdirs and path:
+                infos[path] = _folder_info(path)
+        except NotFound:
+            if path and (stat := self._existing(path)) is not None and _is_file(stat):
+                infos = {path: _info(path, stat)}
+        names = sorted(infos)
+        return {name: infos[name] for name in names} if detail else names
+
+    def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> Any:
+        """Find what matches a pattern, by fsspec's rules; the part before the first wildcard is left to the store.
+
+        Args:
+            path: the pattern.
+            maxdepth: number of levels that ``**`` spans; None for all.
+            kwargs: `detail`, as of `find`.
+        """
+        prefix = _SPECIAL.split(self._strip_protocol(path), maxsplit=1)[0].rpartition("/")[2]
+        return super().glob(path, maxdepth=maxdepth, prefix=prefix, **kwargs)
+
+    def walk(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,
+        on_error: str | Callable[[OSError], object] = "omit",
+        **kwargs: Any,
+    ) -> Any:
+        """Walk through a tree; a folder that is removed from the list of folders is skipped, if `topdown`.
+
+        Args:
+            path: the folder at the top.
+            maxdepth: number of levels; None for all.
+            topdown: False for each folder after those in it.
+            on_error: what becomes of a folder at the top that does not exist. Other failures are always raised.
+            kwargs: `detail`, for dictionaries of what `info` returns, by name, in place of lists of names.
+        """
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError(f"maxdepth must be at least 1, not {maxdepth}; leave it out for all levels")
+        steps = self._walk(self._strip_protocol(path), maxdepth, detail=bool(kwargs.pop("detail", False)))
+        try:
+            with translated():
+                yield from steps if topdown else reversed(list(steps))
+        except FileNotFoundError as error:
+            if on_error == "raise":
+                raise
+            if callable(on_error):
+                on_error(error)
+
+    @translated()
+    def du(
+        self, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **kwargs: Any
+    ) -> Any:
+        """Return the bytes of all files below a folder, or with ``total=False`` those of each."""
+        infos = self.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
+        sizes = {name: details["size"] for name, details in infos.items()}
+        return sum(sizes.values()) if total else sizes
+
+    def expand_path(
+        self,
+        path: Any,
+        recursive: bool = False,
+        maxdepth: int | None = None,
+        assume_literal: bool = False,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Return the paths that are meant: those that match, or a file whose name has the wildcards in it."""
+        paths = [self._strip_protocol(each) for each in ([path] if isinstance(path, (str, os.PathLike)) else path)]
+        literal = (
+            set() if kwargs.get("assume_literal") else {each for each in paths if has_magic(each) and self.exists(each)}
+        )
+        expanded = set(literal)
+        if recursive:
+            for each in literal:
+                expanded.update(self.find(each, maxdepth=maxdepth, withdirs=True))
+        if others := [each for each in paths if each not in literal]:
+            options = {"assume_literal": True} if assume_literal else {}  # which older versions do not know
+            expanded.update(super().expand_path(others, recursive=recursive, maxdepth=maxdepth, **options, **kwargs))
+        if not expanded:
+            raise MissingFile("no path was given; name a file or folder")
+        return sorted(expanded)
+
+    @translated()
+    def modified(self, path: str) -> dt.datetime:
+        """Return when a file's content was stored, in UTC."""
+        return self._stat(self._strip_protocol(path)).modified_at
+
+    def created(self, path: str) -> dt.datetime:
+        """Return when a file's content was stored, in UTC: each content is an object of its own, as in other stores."""
+        return self.modified(path)
+
+    @translated()
+    def ukey(self, path: str) -> str:
+        """Return a text that is another one once the file has another version."""
+        path = self._strip_protocol(path)
+        stat = self._stat(path)
+        version = stat.version or (stat.size, stat.modified_at.isoformat())
+        return hashlib.sha256(f"{path}\0{version}".encode()).hexdigest()
+
+    @translated()
+    def checksum(self, path: str) -> int:
+        """Return a number that is another one for other content: of its digest, or its version if that is not known."""
+        path = self._strip_protocol(path)
+        stat = self._stat(path)
+        digest = stat.digest or stat.sha256
+        return int(hashlib.sha256(f"{digest} {stat.part_size}".encode()).hexdigest() if digest else self.ukey(path), 16)
+
+    @translated()
+    def sign(self, path: str, expiration: int = 100, **kwargs: Any) -> str:
+        """Return an address from which anyone who has it can fetch a file without a token.
+
+        Args:
+            path: the file.
+            expiration: seconds that the address works; at most 7 days.
+        """
+        return self._file(path).download_url(expiration)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    @translated()
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        autocommit: bool = True,
+        cache_options: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if mode == "rb":
+            return self._file(path)
+        raise io.UnsupportedOperation(
+            f"the mode {mode!r} is not known here; a stored file can be read, or replaced as a whole"
+        )
+
+    @translated()
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        """Return the bytes of a file, or a range of them as in a slice.
+
+        Args:
+            path: the file.
+            start: the first byte; negative counts from the end.
+            end: the byte after the last; negative counts from the end.
+        """
+        with self._file(path) as file:
+            span = range(file.size)[start:end]
+            file.seek(span.start)
+            return file.read(len(span))
+
+    @translated()
+    def cat_ranges(
+        self,
+        paths: list[str],
+        starts: Any,
+        ends: Any,
+        max_gap: int | None = None,
+        on_error: str = "return",
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Return ranges of one or more files: near ones come with a single request, and several requests run at once.
+
+        Args:
+            paths: the file of each range.
+            starts: the first byte of each, or of all.
+            ends: the byte after the last of each, or of all.
+            max_gap: bytes between two ranges up to which they come with a single request; by default 64 KiB.
+            on_error: ``"return"`` gives an error in place of the bytes.
+        """
+        if not isinstance(paths, list):
+            raise TypeError(f"paths must be a list, not {type(paths).__name__}")
+        starts, ends = (each if isinstance(each, list) else [each] * len(paths) for each in (starts, ends))
+        if not len(paths) == len(starts) == len(ends):
+            raise ValueError(f"there are {len(paths)} paths, {len(starts)} starts and {len(ends)} ends; give as many")
+        paths = self._strip_protocol(paths)
+        files = self._opened(list(dict.fromkeys(paths)))
+        selected: list[ranges.Range] = []
+        for path, start, end in zip(paths, starts, ends, strict=True):
+            if isinstance(file := files[path], File):
+                selected.append(file._range(start, end))
+        read = iter(ranges.read(selected, max_gap=ranges.NEAR if max_gap is None else max_gap))
+        contents: list[Any] = [next(read) if isinstance(file := files[path], File) else file for path in paths]
+        return _results(contents, raises=on_error == "raise")
+
+    # --- what the methods share -------------------------------------------------------------------
+
+    def _at(self, path: str) -> str:
+        """Return a path as the store knows it."""
+        return listing.joined(self._folder._path, path)
+
+    def _stat(self, path: str) -> Stat:
+        return self._folder._store.stat(self._at(path))
+
+    def _existing(self, path: str) -> Stat | None:
+        """Return what the store knows of a path; None if nothing is there, or can be."""
+        try:
+            return self._stat(self._strip_protocol(path))
+        except (NotFound, BadEntry):
+            return None
+
+    def _kind(self, path: str) -> str | None:
+        stat = self._existing(path)
+        return None if stat is None else stat.kind
+
+    def _file(self, path: str) -> File:
+        path = self._strip_protocol(path)
+        stat = self._stat(path)
+        if not _is_file(stat):
+            raise FolderInPlace(f"{path!r} is a folder, which has no content; give the path of a file")
+        file: File = self._folder._file_class(self._folder._store, self._at(path), stat)
+        return file
+
+    def _opened(self, paths: Sequence[str]) -> dict[str, File | Exception]:
+        """Return the files at paths, or why there is none, by several requests at once."""
+        files: dict[str, File | Exception] = {}
+
+        def open_at(path: str) -> None:
+            try:
+                with translated():
+                    files[path] = self._file(path)
+            except EdgeError as error:
+                files[path] = error
+
+        workers.each(open_at, paths, min(ranges.AT_ONCE, len(paths)) or 1)
+        return files
+
+    def _children(self, path: str) -> Iterator[Stat]:
+        return iter(self._folder._store.children(self._at(path)))
+
+    def _below(self, path: str, maxdepth: int | None, prefix: str) -> Iterator[tuple[str, Stat]]:
+        if maxdepth is None:
+            yield from listing.descendants(self._folder._store, self._at(path), prefix)
+        elif maxdepth == 1:
+            for entry in self._children(path):
+                yield entry.name, entry
+        else:
+            below = listing.Folders(self._folder._store, self._at(path))
+            for folder, entries in below:
+                for entry in entries:
+                    place = listing.joined(folder, entry.name)
+                    yield place, entry
+                    if not _is_file(entry) and place.count("/") + 1 == maxdepth:
+                        below.skip(place)
+
+    def _walk(self, path: str, maxdepth: int | None, *, detail: bool) -> Iterator[tuple[str, Any, Any]]:
+        below = listing.Folders(self._folder._store, self._at(path))
+        for folder, entries in below:
+            place = listing.joined(path, folder)
+            infos = _by_name((listing.joined(place, entry.name), entry) for entry in entries)
+            folders = {_name(entry): entry for entry in infos.values() if entry["type"] == "directory"}
+            files = {_name(entry): entry for entry in infos.values() if entry["type"] == "file"}
+            names = tuple(folders)
+            shown: tuple[Any, Any] = (folders, files) if detail else (list(folders), list(files))
+            yield place, *shown
+            depth = folder.count("/") + 2 if folder else 1
+            for name in names:
+                if name not in shown[0] or depth == maxdepth:
+                    below.skip(listing.joined(folder, name))
+
+
+def _is_file(stat: Stat) -> bool:
+    return stat.kind == "file"
+
+
+def _name(entry: dict[str, Any]) -> str:
+    name: str = entry["name"]
+    return name.rpartition("/")[2]
+
+
+def _by_name(entries: Iterator[tuple[str, Stat]]) -> dict[str, dict[str, Any]]:
+    """Return what `info` returns of entries by their paths; where a file and a folder have one name, of the file."""
+    infos: dict[str, dict[str, Any]] = {}
+    for path, stat in entries:
+        if _is_file(stat) or path not in infos:
+            infos[path] = _info(path, stat)
+    return infos
+
+
+def _folder_info(path: str) -> dict[str, Any]:
+    return {"name": path, "size": 0, "type": "directory"}
+
+
+def _info(path: str, stat: Stat) -> dict[str, Any]:
+    if not _is_file(stat):
+        return _folder_info(path) | {"mtime": stat.modified_at.timestamp()}
+    return {
+        "name": path,
+        "size": stat.size or 0,
+        "type": "file",
+        "mtime": stat.modified_at.timestamp(),
+        "version": stat.version,
+        "digest": stat.digest,
+        "part_size": stat.part_size,
+        "sha256": stat.sha256,
+    }
+
+
+def _results(contents: list[Any], *, raises: bool) -> list[Any]:
+    if raises:
+        for content in contents:
+            if isinstance(content, Exception):
+                raise content
+    return contents
