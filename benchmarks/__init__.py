@@ -1,1 +1,1 @@
-"""What the project costs, as ratios: `python -m benchmarks` and `python -m benchmarks.transfer`."""
+"""What the project costs, as ratios: `python -m benchmarks`."""

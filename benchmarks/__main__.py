@@ -2,8 +2,9 @@
 
 That is above twice its bar. Without names it is the first three, as slow clients take minutes.
 
-`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]`, `server` and `others` print other tables, see
-`benchmarks.growth`, `benchmarks.search_quality`, `benchmarks.server` and `benchmarks.others`.
+`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]`, `server`, `others` and `transfers` print other
+tables, see `benchmarks.growth`, `benchmarks.search_quality`, `benchmarks.server`, `benchmarks.others` and
+`benchmarks.transfers`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable
 
 from benchmarks import calls, growth, lists, others, search_quality, server, slow_clients, startup
 from benchmarks.measuring import Row
+from benchmarks.transfers import command as transfers
 
 PARTS: dict[str, Callable[[], Iterable[Row]]] = {
     "startup": startup.rows,
@@ -36,6 +38,8 @@ def main() -> int:
         return server.main(parts[1:])
     if parts[0] == "others":
         return others.main(parts[1:])
+    if parts[0] == "transfers":
+        return transfers.main(parts[1:])
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; warm\n")
     print("| row | what | bar | median (min..max) |")
     print("|---|---|---|---|")

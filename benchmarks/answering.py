@@ -1,6 +1,6 @@
 """A server of fixed answers, so that what is measured is the client: `python -m benchmarks.answering` prints its URL.
 
-It ends when its standard input does.
+What is asked for below ``/late`` is answered `LATE` seconds after it was. It ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 
 PAGE = 1000
 ITEMS = 100_000
+
+LATE = 0.02
+"""Seconds."""
 
 ME = {
     "user_name": "ada",
@@ -64,7 +67,14 @@ class _Answers(asyncio.Protocol):
             self._received = self._received[end + 4 :]
             body = self._body(target)
             head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            self._transport.write(head.encode() + body)  # type: ignore[attr-defined]
+            answer = head.encode() + body
+            if target.startswith("/late"):
+                asyncio.get_running_loop().call_later(LATE, self._write, answer)
+            else:
+                self._write(answer)
+
+    def _write(self, answer: bytes) -> None:
+        self._transport.write(answer)  # type: ignore[attr-defined]
 
     def _body(self, target: str) -> bytes:
         parts = urlsplit(target)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -101,3 +103,18 @@ def cores() -> tuple[set[int], set[int]]:
     """One for servers and one for the client, or all there are for both if there is but one; Linux only."""
     first, *others = sorted(os.sched_getaffinity(0))
     return {first}, {others[0]} if others else {first}
+
+
+def size_of(text: str) -> int:
+    """Return the bytes of a size on a command line.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+
+    >>> size_of("2GiB")
+    2147483648
+    """
+    match = re.fullmatch(r"(\d+) ?(KiB|MiB|GiB)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 256MiB or 2GiB")
+    return int(match[1]) * {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[match[2]]

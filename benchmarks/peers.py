@@ -83,19 +83,6 @@ class JupyterHub:
         return load.send(self._port, itertools.repeat(self._whoami), 200, clients=clients, seconds=seconds)
 
 
-def _install_jupyterhub() -> Path:
-    version = "{}.{}".format(*sys.version_info)
-    python = FOLDER / f"jupyterhub-{JUPYTERHUB}-python{version}" / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(python.parent.parent)], check=True)
-    if not (python.parent / "jupyterhub").exists():
-        _say(f"installing JupyterHub {JUPYTERHUB} from PyPI into {python.parent.parent}")
-        command = [str(python), "-I", "-m", "pip", "install", "--quiet", f"jupyterhub=={JUPYTERHUB}"]
-        if subprocess.run(command, stdout=sys.stderr).returncode:
-            raise Missing(f"JupyterHub {JUPYTERHUB} could not be installed from PyPI, as pip said above; try again")
-    return python
-
-
 @contextlib.contextmanager
 def jupyterhub() -> Iterator[JupyterHub]:
     """A hub with one user, on SQLite.
@@ -103,14 +90,14 @@ def jupyterhub() -> Iterator[JupyterHub]:
     Raises:
         Missing: it cannot be installed.
     """
-    python = _install_jupyterhub()
+    python = installed(f"jupyterhub=={JUPYTERHUB}")
     code = (
         "import platform, sqlalchemy as sa, tornado; print(platform.python_version(), tornado.version, sa.__version__)"
     )
     versions = subprocess.run([python, "-I", "-c", code], check=True, capture_output=True, text=True).stdout.split()
     name = "JupyterHub {} (Python {}, tornado {}, SQLAlchemy {})".format(JUPYTERHUB, *versions)
     with tempfile.TemporaryDirectory() as folder:
-        port = _free_port()
+        port = free_port()
         Path(folder, "jupyterhub_config.py").write_text(
             _HUB_CONFIGURATION.replace("PORT", str(port)).replace("USER", _HUB_USER)
         )
@@ -118,8 +105,8 @@ def jupyterhub() -> Iterator[JupyterHub]:
         token = subprocess.run(
             [*command, "token", _HUB_USER], cwd=folder, stdout=subprocess.PIPE, text=True, check=True
         )
-        with _running(command, folder) as process:
-            _wait_for(port, process)
+        with running(command, folder) as process:
+            wait_for(port, process)
             yield JupyterHub(process.pid, name, port, token.stdout.split()[-1])
 
 
@@ -200,7 +187,7 @@ def _install_azurite() -> tuple[Path, str]:
     main = folder / "node_modules/azurite/dist/src/blob/main.js"
     installed = folder / "installed"
     if not installed.exists():
-        _say(f"installing Azurite {AZURITE} from the npm registry into {folder}")
+        say(f"installing Azurite {AZURITE} from the npm registry into {folder}")
         folder.mkdir(parents=True, exist_ok=True)
         options = ["--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(folder)]
         command = [npm, "install", *options, f"azurite@{AZURITE}"]
@@ -219,27 +206,50 @@ def azurite(files: int, content: bytes) -> Iterator[Azurite]:
     """
     main, node = _install_azurite()
     with tempfile.TemporaryDirectory() as folder:
-        port = _free_port()
+        port = free_port()
         command = ["node", str(main), "--blobPort", str(port), "--location", folder, "--silent", "--disableTelemetry"]
-        with _running(command, folder) as process:
-            _wait_for(port, process)
+        with running(command, folder) as process:
+            wait_for(port, process)
             yield Azurite(process.pid, f"Azurite {AZURITE} (Node.js {node})", port, files, content)
 
 
-# --- both -----------------------------------------------------------------------------------------
+# --- all ------------------------------------------------------------------------------------------
 
 
-def _say(what: str) -> None:
+def installed(*requirements: str) -> Path:
+    """Return the interpreter of an environment of its own that has packages of PyPI.
+
+    Raises:
+        Missing: they cannot be installed.
+    """
+    name = "-".join(requirement.replace("==", "-") for requirement in requirements)
+    folder = FOLDER / f"{name}-python{'{}.{}'.format(*sys.version_info)}"
+    python, done = folder / "bin" / "python", folder / "installed"
+    if not done.exists():
+        say(f"installing {' and '.join(requirements)} from PyPI into {folder}")
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        command = [str(python), "-I", "-m", "pip", "install", "--quiet", *requirements]
+        if subprocess.run(command, stdout=sys.stderr).returncode:
+            raise Missing(
+                f"{' and '.join(requirements)} could not be installed from PyPI, as pip said above; try again"
+            )
+        done.touch()
+    return python
+
+
+def say(what: str) -> None:
+    """Print a line for whoever waits, apart from the figures."""
     print(what, file=sys.stderr, flush=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _running(command: Sequence[str], folder: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: Sequence[str], folder: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process during the block; what it writes is shown if the block fails."""
     with tempfile.TemporaryFile("w+b") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
@@ -247,7 +257,7 @@ def _running(command: Sequence[str], folder: str) -> Iterator[subprocess.Popen[b
             yield process
         except BaseException:
             log.seek(0)
-            _say(log.read().decode(errors="replace"))
+            say(log.read().decode(errors="replace"))
             raise
         finally:
             process.terminate()
@@ -258,7 +268,7 @@ def _running(command: Sequence[str], folder: str) -> Iterator[subprocess.Popen[b
                 process.wait()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until a process listens.
 
     Raises:

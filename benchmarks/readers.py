@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.transfer import _size as size_of
+from benchmarks.measuring import size_of
 from tools.local_server import local_server
 
 MIB = 1 << 20

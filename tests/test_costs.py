@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.startup import heavy_modules_loaded
-from benchmarks.transfer import MIB, measure
+from benchmarks.transfers.memory import MIB, measure
 
 
 def test_importing_and_constructing_loads_nothing_heavy() -> None:

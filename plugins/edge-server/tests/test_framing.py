@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+from edge_server.web.transfers import Body
 
 from .wire import Api
 
@@ -75,7 +80,9 @@ def test_a_length_with_leading_zeros_is_waited_for_as_any_other(api: Api, digits
             wire.recv(1)
 
 
-def test_a_body_that_came_short_ends_the_connection() -> None:
+@contextlib.contextmanager
+def arriving(received: bytes) -> Iterator[tuple[Any, Body, socket.socket]]:
+    """A request of which some has come, its body as the server reads it, and the socket that the rest comes by."""
     from gunicorn.config import Config
     from gunicorn.http.parser import RequestParser
 
@@ -85,13 +92,63 @@ def test_a_body_that_came_short_ends_the_connection() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         connection = Connection(ours, ("127.0.0.1", 1), ("127.0.0.1", 2))
-        connection.received += b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"
+        connection.received += received
         parser = RequestParser(Config(), connection, connection.address)
         request = next(parser)
-        _Body(request, parser.unreader, connection)
+        body = _Body(request, parser.unreader, connection)
         assert not request.should_close()
+        connection.may_wait = True
+        yield request, body, theirs
+
+
+HALF = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"
+
+
+def test_a_body_that_came_short_ends_the_connection() -> None:
+    with arriving(HALF) as (request, _, theirs):
+        theirs.shutdown(socket.SHUT_WR)
         assert request.body.read(10) == b"half"
         assert request.should_close()
+
+
+def test_a_body_that_came_short_in_a_buffer_ends_the_connection() -> None:
+    buffer = bytearray(20)
+    with arriving(HALF) as (request, body, theirs):
+        theirs.sendall(b"more")
+        theirs.shutdown(socket.SHUT_WR)
+        assert body.readinto(memoryview(buffer)) == len(b"halfmore")
+        assert buffer.startswith(b"halfmore")
+        assert request.should_close()
+
+
+# gunicorn reads 8192 bytes in search of a header, and leaves the rest with the connection.
+@pytest.mark.parametrize("here", [0, 100, 8000, 20_000, 30_000])
+@pytest.mark.parametrize("size", [1, 1000, 30_000, 40_000])
+def test_a_body_in_buffers_is_whole_and_leaves_the_next_request_alone(here: int, size: int) -> None:
+    content = os.urandom(30_000)
+    header = f"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+    behind = INNER if here == len(content) else b""
+    came = b""
+    buffer = memoryview(bytearray(size))
+    with arriving(header + content[:here] + behind) as (request, body, theirs):
+        theirs.sendall(content[here:] + (INNER if not behind else b""))
+        while count := body.readinto(buffer):
+            came += buffer[:count]
+        assert came == content
+        assert request.body.read(1) == b""
+        assert not request.should_close()
+
+
+def test_a_body_in_chunks_comes_in_buffers() -> None:
+    chunked = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n4\r\nmore\r\n0\r\n\r\n"
+    buffer = bytearray(6)
+    with arriving(chunked) as (_, body, _):
+        assert [(body.readinto(memoryview(buffer)), bytes(buffer[:2])) for _ in range(3)] == [
+            (6, b"ha"),
+            (2, b"re"),
+            (0, b"re"),
+        ]
+        assert body.has_arrived()
 
 
 def test_a_length_beyond_all_bounds_ends_the_connection(api: Api) -> None:

@@ -19,7 +19,7 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeAlias
 
 from edge_core.replacing import sync_folder
 
@@ -27,6 +27,9 @@ _KEY = re.compile("[0-9a-f]{40}")
 
 BLOCK = 1 << 20
 """Bytes moved at once."""
+
+Block: TypeAlias = bytes | memoryview
+"""Bytes that are on their way. What is in them may be overwritten once the next are asked for."""
 
 WRITERS = 4
 """Threads that write what is stored together."""
@@ -82,7 +85,7 @@ class Store(Protocol):
         """A key for content to come."""
         ...
 
-    def write(self, key: str, blocks: Iterable[bytes]) -> Written:
+    def write(self, key: str, blocks: Iterable[Block]) -> Written:
         """Store `blocks` under `key`; on any failure nothing is left."""
         ...
 
@@ -122,7 +125,7 @@ class Store(Protocol):
         """
         ...
 
-    def write_part(self, upload: str, n: int, offset: int, blocks: Iterable[bytes]) -> Written:
+    def write_part(self, upload: str, n: int, offset: int, blocks: Iterable[Block]) -> Written:
         """Store one part as it streams; on return it is on disk.
 
         The caller sees to it that nobody else writes the part meanwhile, or says so when the upload is completed.
@@ -209,7 +212,7 @@ class FolderStore:
         """A key for content to come."""
         return secrets.token_hex(20)
 
-    def write(self, key: str, blocks: Iterable[bytes]) -> Written:
+    def write(self, key: str, blocks: Iterable[Block]) -> Written:
         """Store `blocks` under `key`; on any failure nothing is left."""
         try:
             written = self._write_beside(key, blocks)
@@ -276,7 +279,7 @@ class FolderStore:
         # Many file systems slow down with very many names in one folder.
         return self._content / key[:2] / key
 
-    def _write_beside(self, key: str, blocks: Iterable[bytes]) -> Written:
+    def _write_beside(self, key: str, blocks: Iterable[Block]) -> Written:
         """Write what is to become the content under a key, and force it to disk."""
         with open(self._incoming / key, "xb") as file:
             written = _copy(blocks, file)
@@ -316,7 +319,7 @@ class FolderStore:
         sync_folder(self._uploads)
         return upload
 
-    def write_part(self, upload: str, n: int, offset: int, blocks: Iterable[bytes]) -> Written:
+    def write_part(self, upload: str, n: int, offset: int, blocks: Iterable[Block]) -> Written:
         """Write one part as it streams, and force it to disk."""
         digest = hashlib.sha256()
         size = 0
@@ -439,7 +442,7 @@ def _older(folder: Path, unchanged_since: float) -> list[str]:
     return names
 
 
-def _copy(blocks: Iterable[bytes], file: BinaryIO) -> Written:
+def _copy(blocks: Iterable[Block], file: BinaryIO) -> Written:
     digest = hashlib.sha256()
     size = 0
     for block in blocks:
@@ -449,7 +452,7 @@ def _copy(blocks: Iterable[bytes], file: BinaryIO) -> Written:
     return Written(size, digest.hexdigest())
 
 
-def _write_at(handle: int, block: bytes, offset: int) -> None:
+def _write_at(handle: int, block: Block, offset: int) -> None:
     rest = memoryview(block)
     if not hasattr(os, "pwrite"):
         os.lseek(handle, offset, os.SEEK_SET)

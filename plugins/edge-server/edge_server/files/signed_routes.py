@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import flask
 
-from edge_server.data.store import Store
+from edge_server.data.store import Block, Store
 from edge_server.files import queries, sending, tree
 from edge_server.files.queries import VersionRow
 from edge_server.files.uploads import Uploads, etag
@@ -54,7 +54,7 @@ def routes(context: Context, store: Store, uploads: Uploads) -> Routes:
         """Take a part of an upload from whoever holds its signed address."""
         query = context.signed_query()
 
-        def part(limit: int) -> Iterator[bytes]:
+        def part(limit: int) -> Iterator[Block]:
             too_long = f"a part of this upload has at most {limit} bytes"
             return bodies.blocks(limit, too_long, md5=query.get("md5"), sha256=query.get("sha256"))
 

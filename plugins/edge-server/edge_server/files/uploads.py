@@ -20,7 +20,7 @@ from edge_files.wire import Upload as UploadRecord
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, conflict, not_found, too_large
 from edge_server.data.declarative import new_uid
-from edge_server.data.store import MissingContent, Store, Written, WrongParts
+from edge_server.data.store import Block, MissingContent, Store, Written, WrongParts
 from edge_server.files import commits, paths, queries, quotas, tree
 from edge_server.files.models import Upload, UploadPart, UploadSpace, Version
 from edge_server.files.queries import NewVersion
@@ -315,7 +315,7 @@ class Uploads:
             session.execute(delete(Upload).where(Upload.id == upload.id))
         self._drop(upload.store_id, upload.key)
 
-    def write_part(self, uid: str, n: int, length: int | None, body: Callable[[int], Iterable[bytes]]) -> Written:
+    def write_part(self, uid: str, n: int, length: int | None, body: Callable[[int], Iterable[Block]]) -> Written:
         """Take the bytes of part `n`, in place of what was sent for it before.
 
         Args:
@@ -388,7 +388,7 @@ class Uploads:
         offset = (n - 1) * upload.part_size
         return _Part(upload.organization_id, upload.id, upload.store_id, n, offset, limit, writer)
 
-    def _renewing(self, part: _Part, blocks: Iterable[bytes], begun: float) -> Iterator[bytes]:
+    def _renewing(self, part: _Part, blocks: Iterable[Block], begun: float) -> Iterator[Block]:
         """The blocks of a part, as long as nobody else has claimed it.
 
         Args:
@@ -700,7 +700,7 @@ def _this_part(upload: Upload, n: int) -> Delete:
     return delete(UploadPart).where(UploadPart.upload_id == upload.id, UploadPart.n == n)
 
 
-def _same(held: UploadPart, blocks: Iterable[bytes]) -> Written:
+def _same(held: UploadPart, blocks: Iterable[Block]) -> Written:
     """A part that is sent again and cannot change any more, if it is what it was."""
     digest = hashlib.sha256()
     for block in blocks:
@@ -733,7 +733,7 @@ def _must(size: int, part_size: int, n: int) -> int:
     return max(0, min(part_size, size - (n - 1) * part_size))
 
 
-def _within(blocks: Iterable[bytes], upload: Upload, n: int, limit: int) -> Iterator[bytes]:
+def _within(blocks: Iterable[Block], upload: Upload, n: int, limit: int) -> Iterator[Block]:
     """The blocks of a part, of which so many bytes were counted."""
     size = 0
     for block in blocks:

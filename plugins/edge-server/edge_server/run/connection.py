@@ -16,7 +16,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Generator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 RATE = 8 << 10
 """Bytes a second that a body, or an answer that is being read, makes at least, averaged over `RATE_SECONDS`."""
@@ -39,6 +39,8 @@ SENT_AT_ONCE = 4 << 20
 _RECEIVED_AT_ONCE = 64 << 10
 
 _JOINED = 64 << 10
+
+_T = TypeVar("_T")
 
 _END = b"\r\n\r\n"
 
@@ -235,20 +237,40 @@ class Connection:
             return block
         if not self.may_wait:
             return b""
+        self._tell_to_go_ahead()
+        block = self._once_ready(lambda: self.socket.recv(size))
+        self._arrived += len(block)
+        return block
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Put what has come of a body into `buffer`, as `recv` gives it; returns how many bytes.
+
+        Raises:
+            TimeoutError: the body comes too slowly.
+            OSError: the other side is gone.
+        """
+        if self.received or not self.may_wait:
+            block = self.recv(len(buffer))
+            buffer[: len(block)] = block
+            return len(block)
+        self.before_body()
+        self._tell_to_go_ahead()
+        count = self._once_ready(lambda: self.socket.recv_into(buffer))
+        self._arrived += count
+        return count
+
+    def _tell_to_go_ahead(self) -> None:
         if self._go_ahead:
             self.socket.send(self._go_ahead)
             self._go_ahead = b""
-        return self._wait(size)
 
-    def _wait(self, size: int) -> bytes:
+    def _once_ready(self, receive: Callable[[], _T]) -> _T:
+        """What `receive` gives once something has come."""
         while not self._stalled:
             try:
-                block = self.socket.recv(size)
+                return receive()
             except BlockingIOError:
                 self._wait_for_more()
-            else:
-                self._arrived += len(block)
-                return block
         raise TimeoutError
 
     def _wait_for_more(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import collections
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
@@ -13,7 +15,7 @@ from werkzeug.exceptions import ClientDisconnected
 
 from edge_server.base import at_hand
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, too_large
-from edge_server.data.store import BLOCK
+from edge_server.data.store import BLOCK, Block
 from edge_server.web import counting, permissions, snapshot, transfers
 
 DRAINED = 1 << 20
@@ -22,14 +24,24 @@ DRAINED = 1 << 20
 FIRST_BLOCK = 64 << 10
 """Bytes that are read at once of a body that begins with a line of JSON, until that has come."""
 
+BUFFER = 256 << 10
+"""Bytes of a body that are read at once: few enough to be hashed and written while a processor's cache has them."""
+
+BUFFERS_KEPT = 16
+"""Buffers that are kept while nobody reads."""
+
 LARGEST_JSON = 64 << 10
 """Bytes of the body of an operation that states no other limit."""
+
+_buffers = collections.deque[memoryview](maxlen=BUFFERS_KEPT)
 
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([^:]*):")
 
 
-def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
+def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[Block]:
     """The request's body in blocks, which counts as a transfer of the caller's (`transfers.of`) while it is read.
+
+    A block is overwritten by the next one, so that no memory is taken anew for each.
 
     Args:
         limit: most bytes taken.
@@ -48,8 +60,8 @@ def blocks(limit: int, too_long: str, **digests: str | None) -> Iterator[bytes]:
     expected = {name: digest for name, digest in digests.items() if digest is not None}
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
     snapshot.end()
-    with transfers.of(_sender()):
-        while block := _read(min(BLOCK, limit + 1 - size)):
+    with transfers.of(_sender()), _buffer() as buffer:
+        while block := _next(buffer[: limit + 1 - size]):
             size += len(block)
             if size > limit:
                 raise too_large(too_long)
@@ -216,14 +228,49 @@ def _read(size: int) -> bytes:
     Raises:
         Refusal: it stopped coming, or its sender has gone away in the middle.
     """
-    try:
+    with _broken_off():
         block: bytes = flask.request.stream.read(size)
+    return block
+
+
+def _next(buffer: memoryview) -> Block:
+    """What comes next of the body, up to the size of a buffer that it may be put into; nothing at its end.
+
+    Raises:
+        Refusal: as `_read` does.
+    """
+    body = transfers.arriving()
+    if body is None:
+        return _read(len(buffer))
+    with _broken_off():
+        count = body.readinto(buffer)
+    counting.received(count)
+    return buffer[:count]
+
+
+@contextlib.contextmanager
+def _buffer() -> Iterator[memoryview]:
+    """Memory for a block, used by one after another: the system hands out memory page by page, which takes its time."""
+    try:
+        buffer = _buffers.pop()
+    except IndexError:
+        buffer = memoryview(bytearray(BUFFER))
+    try:
+        yield buffer
+    finally:
+        _buffers.append(buffer)
+
+
+@contextlib.contextmanager
+def _broken_off() -> Iterator[None]:
+    """Refuse a body that stopped coming in the block, or whose sender has gone away in the middle."""
+    try:
+        yield
     except TimeoutError:
         raise _stalled() from None
     except OSError:
         # What servers raise when the sender goes away in the middle.
         raise _ended() from None
-    return block
 
 
 def _ended() -> Refusal:

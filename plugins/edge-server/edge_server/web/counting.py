@@ -97,6 +97,13 @@ def is_charged() -> bool:
     return reading is not None and reading.organization_id is not None
 
 
+def received(count: int) -> None:
+    """Count bytes of the body of the request at hand that were read past its stream."""
+    reading = _reading()
+    if reading is not None:
+        reading.bytes_in += count
+
+
 def sending(file: BinaryIO, length: int) -> BinaryIO:
     """A file for the server to send `length` bytes of from here on, which counts those that are sent."""
     reading = _reading()

@@ -41,6 +41,14 @@ class Body(Protocol):
         """Whether it is here, so that nobody has to wait for it any more."""
         ...
 
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill `buffer` with what comes next, unless the body ends before; returns how many bytes it put there.
+
+        Raises:
+            OSError: it stopped coming, or comes too slowly (`TimeoutError`).
+        """
+        ...
+
     def discard(self, most: int) -> None:
         """Let up to `most` bytes more of it come after the answer, so that the sender gets to read that."""
         ...

@@ -1,21 +1,18 @@
-"""Memory and time of one large file, up and down: `python -m benchmarks.transfer --size 2GiB`.
+"""Memory that a large file takes on its way up and down.
 
 A server and a client run in processes of their own. Each side's figure is its peak during the
 transfer over what it held before, after one small file went up and down; the server's is the sum
-over its workers. Exit code 1 if a side adds more than 64 MiB, or if the bytes differ. Linux only,
-as the figures come from /proc.
+over its workers. Linux only, as the figures come from /proc.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -157,35 +154,3 @@ def _added(pids: list[int], idle: dict[int, int]) -> int:
 def _bytes(pid: int, what: str) -> int:
     match = re.search(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return int(match[1]) * 1024 if match else 0
-
-
-# --- the command ----------------------------------------------------------------------------------
-
-
-def _size(text: str) -> int:
-    match = re.fullmatch(r"(\d+) ?(KiB|MiB|GiB)", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 256MiB or 2GiB")
-    return int(match[1]) * {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[match[2]]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Memory and time of one large file, up and down.")
-    parser.add_argument("--size", type=_size, default="2GiB", help="such as 256MiB; 2GiB by default")
-    parser.add_argument("--folder", type=Path, help="where to put the files, three times the size; a temporary folder")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        measured = measure(options.size, Path(folder))
-    print("| what | measured | bar |")
-    print("|---|---|---|")
-    print(f"| size | {measured.size / MIB:.0f} MiB | |")
-    print(f"| upload | {measured.upload_seconds:.1f} s | |")
-    print(f"| download | {measured.download_seconds:.1f} s | |")
-    print(f"| client, peak memory over idle | {measured.client_mib:.1f} MiB | {BAR_MIB} MiB |")
-    print(f"| server, peak memory over idle | {measured.server_mib:.1f} MiB | {BAR_MIB} MiB |")
-    print(f"| the bytes that came back are those that were sent | {'yes' if measured.intact else 'NO'} | yes |")
-    return 0 if measured.within_bars else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
