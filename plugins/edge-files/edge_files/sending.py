@@ -14,7 +14,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from edge_core.errors import (
@@ -70,8 +70,9 @@ def send(http: ServiceClient, path: str, content: Source, *, overwrite: bool, ma
     server refuses the path, or the content of one that was not resumed, and if nobody can resume it as its size is not
     known.
 
-    Where another process sends to the same path, the parts of one may take the place of those of the other. Whoever
-    finds that out starts once more, with an upload of its own; the last one that is completed stays.
+    Parts that turn out to be wrong when the upload is to be completed, such as damaged ones, are sent again. Where
+    another process sends to the same path, the parts of one may take the place of those of the other. Whoever finds
+    that out, as most of them are wrong, starts once more, with an upload of its own; the last one completed stays.
 
     Args:
         http: calls the server.
@@ -88,10 +89,17 @@ def send(http: ServiceClient, path: str, content: Source, *, overwrite: bool, ma
     sending = _Sending(http, path, content, overwrite, max_workers)
     sending.open(resume=resume and content.can_seek)
     try:
-        sending.run()
+        try:
+            sending.run(is_last=False)
+        except ChecksumError as error:
+            if not content.can_seek or not sending.takes_wrong_parts_again():
+                raise
+            log.info("parts of the upload of %r are sent again: %s", path, error)
+            sending.run(is_last=False)
     except (ChecksumError, Conflict, NotFound) as error:
         if not content.can_seek:
             raise
+        sending.drop_own(error)
         log.info("the upload of %r starts once more, as another process has changed or completed it: %s", path, error)
         sending.open(resume=False)
         sending.run()
@@ -108,13 +116,11 @@ class _Sending:
         self._max_workers = max_workers
         self._signing = threading.Lock()
         self._skipped: set[int] = set()  # parts that were counted as skipped, and are not counted again
-        self._counted: list[Part] = []
+        self._counted: dict[int, Part] = {}
 
     def open(self, *, resume: bool) -> None:
         """Open an upload; what was sent to another one is taken off the count."""
-        while self._counted:
-            self._counted.pop().rewind()
-        self._content.restarting()
+        self._take_back(list(self._counted))
         size = self._content.size
         start = StartUpload(
             path=self._path,
@@ -135,8 +141,30 @@ class _Sending:
                 *(self._path, shown(MAX_PARTS * self._upload.part_size)),
             )
 
-    def run(self) -> None:
-        """Send the parts and complete the upload."""
+    def takes_wrong_parts_again(self) -> bool:
+        """Ask the server which parts are wrong, so that `run` sends those again; return False if most of them are.
+
+        Raises:
+            NotFound: the upload is gone, or completed by another process.
+        """
+        held = {part.n: part.sha256 for part in Upload.from_answer(self._http.get(self._here)).parts}
+        wrong = [n for n, part in self._parts.items() if held.get(n) != part.sha256]
+        if 2 * len(wrong) > len(self._parts):
+            return False
+        for n in wrong:
+            del self._parts[n]
+            self._held.pop(n, None)
+        self._take_back(wrong)
+        return True
+
+    def _take_back(self, numbers: Iterable[int]) -> None:
+        for n in numbers:
+            if (part := self._counted.pop(n, None)) is not None:
+                part.rewind()
+        self._content.restarting()
+
+    def run(self, *, is_last: bool = True) -> None:
+        """Send the parts and complete the upload; if it `is_last`, wrong parts are dropped."""
         try:
             stopped = threading.Event()
             parts = enumerate(self._content.parts(self._upload.part_size, stopped), 1)
@@ -145,10 +173,10 @@ class _Sending:
             self._content.completing()
             self._complete()
         except BaseException as error:
-            # Wrong parts of an upload that was open before may be right for who opened it.
-            is_wrong = isinstance(error, ChecksumError) and not self._upload.resumed
-            if is_wrong or not self._content.can_seek or isinstance(error, (AlreadyExists, BadEntry)):
+            if not self._content.can_seek or isinstance(error, (AlreadyExists, BadEntry)):
                 self._drop()
+            elif is_last:
+                self.drop_own(error)
             raise
         if self._held and self._skipped:
             skipped = sum(part.size for n, part in self._parts.items() if n in self._skipped)
@@ -162,6 +190,8 @@ class _Sending:
         """Send a part, unless the server holds it."""
         n, part = numbered
         with contextlib.closing(part):
+            if n in self._parts:
+                return  # sent before, and right
             if n > MAX_PARTS:
                 raise BadEntry(
                     f"content whose size is not known before can have up to {MAX_PARTS} parts of "
@@ -175,7 +205,7 @@ class _Sending:
                 self._parts[n] = held
                 return
             part.counts = n not in self._skipped
-            self._counted.append(part)
+            self._counted[n] = part
             self._parts[n] = self._send(n, part)
 
     def _send(self, n: int, part: Part) -> HeldPart:
@@ -249,6 +279,11 @@ class _Sending:
         digest = digests.of_parts([bytes.fromhex(part.sha256 or "") for part in parts] or [_EMPTY])
         completion = CompleteUpload(digest=digest, parts=parts).to_dict()
         check_stored(_patiently(functools.partial(self._http.post, f"{self._here}/complete", json=completion)), digest)
+
+    def drop_own(self, error: BaseException) -> None:
+        """Drop wrong parts, but not of an upload that was open before: they may be right for who opened it."""
+        if isinstance(error, ChecksumError) and not self._upload.resumed:
+            self._drop()
 
     def _drop(self) -> None:
         """Drop what was sent, if the server can be reached; otherwise it is dropped when the upload expires."""

@@ -306,6 +306,35 @@ def test_who_shares_an_upload_with_another_starts_once_more(
     assert result.bytes + result.skipped_bytes == SIZE
 
 
+def test_only_wrong_parts_are_sent_again(files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    complete, put = sending._Sending._complete, sending._Sending._put
+    calls: list[str] = []
+    numbers: list[int] = []
+
+    def damaging(self: sending._Sending) -> None:
+        calls.append(self._here)
+        if len(calls) == 1:  # another process puts parts of its own in the place of two of ours
+            parts = [PartToSign(n=n) for n in (2, 5)]
+            for n, address in self._sign(parts).items():
+                with self._http.fetch_signed("PUT", address.url, headers=address.headers, body=bytes(PART)):
+                    assert n in self._parts
+        complete(self)
+
+    def noting(self: Any, n: int, part: Part, address: SignedPart) -> str:
+        numbers.append(n)
+        return put(self, n, part, address)
+
+    monkeypatch.setattr(sending._Sending, "_complete", damaging)
+    monkeypatch.setattr(sending._Sending, "_put", noting)
+    result = sent(files, "a.bin", local)
+    assert (result.bytes, result.skipped_bytes) == (SIZE, 0)
+    assert content_of(files, "a.bin") == local.read_bytes()
+    assert sorted(numbers[-2:]) == [2, 5]
+    assert len(numbers) == -(-SIZE // PART) + 2
+    assert calls == [calls[0]] * 2
+    assert list(files.uploads()) == []
+
+
 def test_an_upload_that_somebody_dropped_starts_once_more(
     files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
