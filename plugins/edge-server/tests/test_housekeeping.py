@@ -474,6 +474,30 @@ def room(database: Database) -> tuple[int, int]:
     return now.used, now.deleted
 
 
+def test_no_search_gives_names_in_a_deleted_folder_while_it_is_cleared_away(
+    own: Api, database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "BATCH", 5)
+    for path in ("large", "large/deep", "kept"):
+        for n in range(7):
+            own.put(f"{path}/plate-{n}.csv")
+
+    def search(query: str) -> set[str]:
+        return {result["path"] for result in own.call("GET", f"/v1/orgs/default/search?query={query}").json()["items"]}
+
+    kept = {f"kept/plate-{n}.csv" for n in range(7)}
+    assert len(search("plate")) == 21
+    assert own.files("DELETE", "/entry", params={"path": "large", "recursive": "true"}).status_code == 204
+    cleaner, steps = housekeeping_on(folder, database), 0
+    indexed = left(database)[2]
+    assert search("plate") == kept
+    while cleaner.release() or cleaner._clear():
+        assert (search("plate"), search("deep"), search("large")) == (kept, set(), set())
+        steps += 1
+    assert steps > 2
+    assert left(database)[2] == 8 < indexed
+
+
 def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(large: Database, tmp_path: Path) -> None:
     cleaner = housekeeping_on(tmp_path, large)
     assert left(large) == (75, 71, 75, 71)

@@ -409,7 +409,8 @@ def add_file(session: Session, organization_id: int, parent_id: int, name: str, 
     """Add a file to a folder that has nothing of this name."""
     uid = new_uid()
     version_id, version_uid = _add_version(session, organization_id, content, uid)
-    node_id = _add_node(session, organization_id, parent_id, name, uid, content.created_at, version_id=version_id)
+    node = _node_values(organization_id, parent_id, name, uid, content.created_at, version_id=version_id)
+    node_id = _key_of(session.execute(_ADD_NODE, node))
     return _file(node_id, uid, name, version_id, version_uid, content)
 
 
@@ -454,7 +455,8 @@ def add_files(session: Session, organization_id: int, files: Sequence[NewFile]) 
 def add_folder(session: Session, organization_id: int, parent_id: int, name: str, height: int) -> NodeRow:
     """Add a folder to one that has nothing of this name, with so many levels to come below it."""
     uid, now = new_uid(), clock.now()
-    node_id = _add_node(session, organization_id, parent_id, name, uid, now, height=height)
+    node = _node_values(organization_id, parent_id, name, uid, now, height=height)
+    node_id = _key_of(session.execute(_ADD_NODE, node))
     return NodeRow(node_id, uid, name, height, None, now)
 
 
@@ -472,21 +474,6 @@ def _add_version(session: Session, organization_id: int, content: NewVersion, fi
     uid = new_uid()
     values = {"uid": uid, "organization_id": organization_id, "file_uid": file_uid, **content._asdict()}
     return _key_of(session.execute(_ADD_VERSION, values)), uid
-
-
-def _add_node(
-    session: Session,
-    organization_id: int,
-    parent_id: int,
-    name: str,
-    uid: str,
-    modified_at: dt.datetime,
-    *,
-    version_id: int | None = None,
-    height: int = 0,
-) -> int:
-    values = _node_values(organization_id, parent_id, name, uid, modified_at, version_id=version_id, height=height)
-    return _key_of(session.execute(_ADD_NODE, values))
 
 
 def _node_values(
