@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
+STEM = 40
+"""Characters of a name that the new file has in its own as well, before its content is complete."""
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]:
@@ -31,7 +34,7 @@ def replacing(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[Binar
     """
     folder, name = os.path.split(os.fspath(path))
     # In the folder of the file, since a rename cannot cross file systems.
-    beside = os.path.join(folder, f".{name[:40]}.{os.urandom(8).hex()}.part")
+    beside = os.path.join(folder, f".{name[:STEM]}.{os.urandom(8).hex()}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         handle = os.open(beside, flags, mode)

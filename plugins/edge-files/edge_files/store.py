@@ -18,6 +18,9 @@ from edge_core.plugin import Namespace
 from edge_files import sending
 from edge_files.batches import Batches
 from edge_files.wire import (
+    MAX_NS,
+    MAX_SOURCE_TIMES,
+    MIN_NS,
     SMALL_CONTENT,
     Copy,
     Entry,
@@ -28,6 +31,8 @@ from edge_files.wire import (
     PartDigest,
     Restore,
     SignedAddress,
+    SourceTime,
+    SourceTimes,
 )
 from edge_vfs.progress import Tracker
 from edge_vfs.store import BatchLimits, FolderByFolder, SmallFile, Stat
@@ -110,6 +115,20 @@ class OrganizationStore(Namespace):
 
     def read_many(self, files: Sequence[tuple[str, Stat]], /) -> list[bytes | None]:
         return self._batches.read(files)
+
+    def set_source_times(self, times: Sequence[tuple[str, int]], /) -> None:
+        for start in range(0, len(times), MAX_SOURCE_TIMES):
+            files = [
+                SourceTime(version=version, source_mtime_ns=mtime_ns)
+                for version, mtime_ns in times[start : start + MAX_SOURCE_TIMES]
+                if MIN_NS <= mtime_ns <= MAX_NS
+            ]
+            try:
+                self.http.put("/source-times", json=SourceTimes(files=files).to_dict())
+            except NotFound as error:
+                if error.code != "unknown_route":
+                    raise
+                return  # a server of before, which keeps the times it has
 
     @functools.cached_property
     def _batches(self) -> Batches:

@@ -27,6 +27,9 @@ MAX_BATCH_FILES = 100
 MAX_BATCH_CONTENT = 8 << 20
 """Bytes. Maximum of all content of a batch."""
 
+MAX_SOURCE_TIMES = 500
+"""Maximum number of files whose times are set at once."""
+
 MAX_MANIFEST = 256 << 10
 """Bytes. Maximum of the line of JSON that names the files of a batch."""
 
@@ -222,6 +225,19 @@ class Restore(Record):
 
     path: str
     version: str = field(max_length=36, doc="Id of the version, as the list of versions gives it.")
+
+
+class SourceTime(Record):
+    """When the local file was last modified that has the content of a version."""
+
+    version: str = field(max_length=36, doc="Id of the version.")
+    source_mtime_ns: int = field(minimum=MIN_NS, maximum=MAX_NS, doc=_SOURCE_MTIME.partition("; null")[0] + ".")
+
+
+class SourceTimes(Record):
+    """The times of local files whose content is stored already; versions that are not the newest keep theirs."""
+
+    files: list[SourceTime] = field(max_length=MAX_SOURCE_TIMES)
 
 
 class BatchFile(Record):

@@ -15,7 +15,7 @@ from edge_core.errors import AlreadyExists, BadEntry, ConnectionFailed, NotFound
 from edge_files.folder import Folder
 from edge_vfs.report import IncompleteTransfer, SyncReport
 from edge_vfs.source import Source
-from edge_vfs.transfers import local_names
+from edge_vfs.transfers import local_names, unchanged
 
 TREE = {"a.csv": b"a", "runs/b.csv": b"bb", "runs/deep/c.txt": b"ccc", "empty.bin": b""}
 
@@ -99,7 +99,10 @@ def test_a_local_folder_becomes_like_that_of_the_server(
     assert files.sync(down, "kept", "down").sent == ()
     assert (down / "a.csv").stat().st_mtime_ns == 1_600_000_000_123_456_789, "it has the time of its source again"
     os.utime(down / "a.csv")
-    assert files.sync(down, "kept", "down", compare="time").sent == ("a.csv",)
+    assert files.sync(down, "kept", "down", compare="time", dry_run=True).sent == ()
+    assert (down / "a.csv").stat().st_mtime_ns != 1_600_000_000_123_456_789
+    assert files.sync(down, "kept", "down", compare="time").sent == ()
+    assert (down / "a.csv").stat().st_mtime_ns == 1_600_000_000_123_456_789
     (down / "runs" / "b.csv").write_bytes(b"xx")
     assert files.sync(down, "kept", "down").sent == ("runs/b.csv",)
     assert local(down) == local(top)
@@ -112,6 +115,40 @@ def test_time_is_trusted_only_with_compare_time(files: Folder, top: Path) -> Non
     os.utime(top / "a.csv", ns=(time, time))
     assert files.sync(top, "kept", "up", compare="time").sent == ()
     assert files.sync(top, "kept", "up").sent == ("a.csv",)
+
+
+@pytest.mark.parametrize("compare", ["digest", "time"])
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_file_of_another_time_is_read_once(
+    files: Folder,
+    top: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    direction: Literal["up", "down"],
+    compare: Literal["digest", "time"],
+) -> None:
+    files.upload_folder("kept", top)
+    before = files.stat("kept/a.csv")
+    changed = 1_600_000_000_123_456_789
+    os.utime(top / "a.csv", ns=(changed, changed))
+    if direction == "down":
+        changed = before.source_mtime_ns or 0
+    report = files.sync(top, "kept", direction, compare=compare)
+    assert (report.sent, len(report.skipped)) == ((), len(TREE))
+    after = files.stat("kept/a.csv")
+    assert after.source_mtime_ns == (top / "a.csv").stat().st_mtime_ns == changed
+    assert (after.version, after.modified_at) == (before.version, before.modified_at)
+    monkeypatch.setattr(unchanged, "has_content", lambda *_: pytest.fail("it is read"))
+    assert len(files.sync(top, "kept", direction, compare="time").skipped) == len(TREE)
+
+
+def test_an_upload_keeps_the_time_of_what_is_unchanged(files: Folder, top: Path, sent: list[str]) -> None:
+    files.upload_folder("kept", top)
+    for path in local(top):
+        os.utime(top / path, ns=(5, 1_600_000_000_123_456_789))
+    sent.clear()
+    files.upload_folder("kept", top)
+    assert len(sent) <= 4, sent
+    assert {files.stat(f"kept/{path}").source_mtime_ns for path in local(top)} == {1_600_000_000_123_456_789}
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])

@@ -190,6 +190,25 @@ def test_an_empty_folder_and_a_file_are_deleted_without_more_ado(api: Api) -> No
     assert api.names() == []
 
 
+def test_the_times_of_sources_are_set_of_newest_versions_only(api: Api, edge_server: EdgeServer) -> None:
+    organization = edge_server.create_organization()
+    other = client(
+        edge_server, edge_server.create_token(edge_server.create_user(organization=organization)), organization
+    )
+    old = api.put("a", b"old").json()["version"]
+    new = api.put("a", b"new").json()["version"]
+    foreign = other.put("a").json()["version"]
+    before = api.stat("a").json()
+    versions = [old, new, foreign, "unknown"]
+    times = [{"version": version, "source_mtime_ns": n} for n, version in enumerate(versions)]
+    assert api.files("PUT", "/source-times", json={"files": times}).status_code == 204
+    assert api.stat("a").json() == {**before, "source_mtime_ns": 1}
+    assert other.stat("a").json()["source_mtime_ns"] is None
+    assert api.files("PUT", "/source-times", json={"files": []}).status_code == 204
+    for wrong in ([{"version": new, "source_mtime_ns": 1 << 63}], [{"version": new}], times * 126):
+        refused(api.files("PUT", "/source-times", json={"files": wrong}), 422, "bad_entry")
+
+
 def test_a_file_is_deleted_in_a_certain_version_only(api: Api) -> None:
     old = api.put("a", b"old").json()["version"]
     new = api.put("a", b"new").json()["version"]

@@ -208,6 +208,9 @@ def is_as_much(cost: Cost, other: Cost) -> bool:
 def do_all_that_writes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.files("files.put", "PUT", "/content?path=kept/new.txt", data=b"x", status=201)
     site.files("files.put again", "PUT", "/content?path=kept/new.txt&overwrite=true", data=b"y", status=201)
+    entry = site.files("files.put once more", "PUT", "/content?path=kept/new.txt", data=b"z", status=201).json
+    times = {"files": [{"version": entry["version"], "source_mtime_ns": 5}]}
+    site.files("files.set_times", "PUT", "/source-times", json=times, status=204)
     for n, what in enumerate(("files.put_batch", "files.put_batch again")):
         manifest, content = batch_of([("kept/first.txt", b"x" * n), ("new/second.txt", b"y" * n)])
         body = json.dumps(manifest).encode() + b"\n" + content

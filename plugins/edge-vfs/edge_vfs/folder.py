@@ -38,6 +38,7 @@ from edge_vfs.store import CopyingStore, FileStore, Stat
 from edge_vfs.transfers import download, local_names, local_tree, many, sync
 from edge_vfs.transfers.fetching import MAX_CONNECTIONS
 from edge_vfs.transfers.filters import Filters
+from edge_vfs.transfers.part_file import remove_abandoned
 from edge_vfs.writing import TextWriter, Writer
 
 SHOWN = 50
@@ -327,6 +328,7 @@ class Folder(Generic[FileT]):
                 raise BadEntry(f"{str(name)!r} is a folder; use download_folder")
             target = download.target_of(stat.name, localpath)
             tracker.expect(stat.size)
+            remove_abandoned(target.parent, [target.name])
             download.fetch(self._store, path, stat, target, tracker, max_workers=max_workers)
         return target
 
@@ -419,8 +421,9 @@ class Folder(Generic[FileT]):
         circle, links that lead nowhere, pipes, sockets, devices, what interrupted downloads have left (``.part``),
         and names that are not UTF-8, have control characters or are too long.
 
-        A file that is on the server already with the same content is skipped; it is read if it has as many bytes.
-        Small files are sent many at once, those of each folder in the order of their names.
+        A file that is on the server already with the same content is skipped; it is read if it has as many bytes. Where
+        the time of its modification is another one, that is kept from then on. Small files are sent many at once, those
+        of each folder in the order of their names.
 
         A file that fails does not keep the others from being uploaded; they are named in the end. What would fail for
         every file, such as a connection that is gone, ends the call at once and says how many files were uploaded.
@@ -560,7 +563,9 @@ class Folder(Generic[FileT]):
             include: patterns, as in a ``.gitignore`` file, of the files that take part; by default all.
             exclude: patterns of the files and folders that do not.
             compare: how files of equal size are compared: ``"digest"`` reads the local file, ``"time"`` trusts the
-                time when it was last modified, for folders that take long to read.
+                time when it was last modified, and reads only files of another time, for folders that take long to
+                read. The target's file gets the time of one that turns out to be the same, so that it is read once; a
+                bucket cannot do that, and with ``"time"`` gets such a file once more.
             allow_empty: True deletes also if the source has no file that takes part.
             on_error: ``"stop"`` ends the call with the first file that fails.
             max_workers: maximum number of connections of a large file.

@@ -90,6 +90,20 @@ class KeepsSourceTime(Protocol):
 
 
 @runtime_checkable
+class TimeSettingStore(Protocol):
+    """A `FileStore` that takes the time of a local file without its content, which it has already."""
+
+    def set_source_times(self, times: Sequence[tuple[str, int]], /) -> None:
+        """Keep when local files were last modified.
+
+        Args:
+            times: versions, each with the time of the local file that has its content, in nanoseconds since 1970 in
+                UTC. Files that have another version by now keep the time they have.
+        """
+        ...
+
+
+@runtime_checkable
 class KeepsDigests(Protocol):
     """A `Reader` of a store that keeps the digests of the parts over which the content's own digest is made."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import errno
 import hashlib
 import itertools
@@ -11,7 +12,7 @@ import random
 import stat
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -284,6 +285,28 @@ def test_what_other_versions_left_is_removed_and_nothing_else(tmp_path: Path) ->
     assert {each.name for each in tmp_path.iterdir()} == {"a.bin", *others}
 
 
+def test_what_killed_downloads_of_small_files_left_goes_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{'long-' * 20}name.bin"
+    store = Store(content=b"small")
+    left = [f".{name[:40]}.{'0' * 16}.part", f".{name}.{'1' * 32}.part"]
+    stay = [f".other.bin.{'0' * 16}.part", f".{name[:40]}.0.part", "a.part", f".{name[:40]}.{'2' * 16}.part"]
+    for path in (*left, *stay[:-1]):
+        (tmp_path / path).write_bytes(b"left")
+    (tmp_path / "beside").write_bytes(b"left")
+    (tmp_path / stay[-1]).symlink_to("beside")
+    folder_of(store).download(name, tmp_path)
+    assert {name, *left, *stay} < set(os.listdir(tmp_path)), "another process may still write them"
+    monkeypatch.setattr(part_file, "ABANDONED", -1.0)
+    folder_of(store).download(name, tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([name, *stay, "beside"])
+    os.link(tmp_path / "beside", tmp_path / left[0])
+    (tmp_path / left[1]).mkdir()
+    folder_of(store).download(name, tmp_path)
+    assert set(left) < set(os.listdir(tmp_path)), "they are not what a download leaves"
+
+
 def test_a_download_of_which_nothing_arrived_leaves_nothing(tmp_path: Path) -> None:
     store = Store()
     store.on_block = breaks_at(PART // 2)
@@ -354,26 +377,43 @@ def test_names_of_any_length(tmp_path: Path, name: str) -> None:
     assert store.content_reader.sent == len(CONTENT) - PART * 11
 
 
+@contextlib.contextmanager
+def held_up(store: Store, tmp_path: Path, damage: Callable[[bytes], bytes] = bytes) -> Iterator[list[BaseException]]:
+    """A download that waits at the 20th part until the block ends, and then goes on to its end; gives its errors."""
+    entered, done = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+
+    def wait(position: int, block: bytes) -> bytes:
+        if position < PART * 20:
+            return block
+        entered.set()
+        done.wait(60)
+        return damage(block)
+
+    def work() -> None:
+        try:
+            folder_of(store).download("a.bin", tmp_path)
+        except BaseException as error:
+            errors.append(error)
+
+    store.on_block = wait
+    call = threading.Thread(target=work)
+    call.start()
+    try:
+        entered.wait(60)
+        yield errors
+    finally:
+        done.set()
+        call.join()
+
+
 def test_two_downloads_of_a_version_to_the_same_target(tmp_path: Path) -> None:
     first, second = Store(), Store()
-    entered = threading.Event()
-    done = threading.Event()
-
-    def wait_once(position: int, block: bytes) -> bytes:
-        if position >= PART * 20:
-            entered.set()
-            done.wait(60)
-        return block
-
-    first.on_block = wait_once
-    call = threading.Thread(target=folder_of(first).download, args=("a.bin", tmp_path))
-    call.start()
-    entered.wait(60)
-    folder_of(second).download("a.bin", tmp_path)
-    assert second.content_reader.sent == len(CONTENT) - PART * 20, "what the first had written was kept"
-    published = (tmp_path / "a.bin").stat()
-    done.set()
-    call.join()
+    with held_up(first, tmp_path) as errors:
+        folder_of(second).download("a.bin", tmp_path)
+        assert second.content_reader.sent == len(CONTENT) - PART * 20, "what the first had written was kept"
+        published = (tmp_path / "a.bin").stat()
+    assert errors == []
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     assert (tmp_path / "a.bin").stat().st_ino == published.st_ino
     assert (tmp_path / "a.bin").stat().st_mtime_ns == published.st_mtime_ns
@@ -381,54 +421,19 @@ def test_two_downloads_of_a_version_to_the_same_target(tmp_path: Path) -> None:
 
 
 def test_damage_on_the_way_of_a_download_is_never_in_the_file_of_another(tmp_path: Path) -> None:
-    first, second = Store(), Store()
-    entered, done = threading.Event(), threading.Event()
-
-    def damaged(position: int, block: bytes) -> bytes:
-        if position < PART * 20:
-            return block
-        entered.set()
-        done.wait(60)
-        return bytes(len(block))
-
-    first.on_block = damaged
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            folder_of(first).download("a.bin", tmp_path)
-        except ChecksumError as error:
-            failures.append(error)
-
-    call = threading.Thread(target=work)
-    call.start()
-    entered.wait(60)
-    folder_of(second).download("a.bin", tmp_path)
-    done.set()
-    call.join()
-    assert len(failures) == 1
+    with held_up(Store(), tmp_path, damage=lambda block: bytes(len(block))) as errors:
+        folder_of(Store()).download("a.bin", tmp_path)
+    assert [type(error) for error in errors] == [ChecksumError]
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
 
 
 def test_two_downloads_of_two_versions_to_the_same_target(tmp_path: Path) -> None:
     first, second = Store(version="v1"), Store(version="v2", content=CONTENT[::-1])
-    entered, done = threading.Event(), threading.Event()
-
-    def wait_once(position: int, block: bytes) -> bytes:
-        if position >= PART * 20:
-            entered.set()
-            done.wait(60)
-        return block
-
-    first.on_block = wait_once
-    call = threading.Thread(target=folder_of(first).download, args=("a.bin", tmp_path))
-    call.start()
-    entered.wait(60)
-    folder_of(second).download("a.bin", tmp_path)
-    assert (tmp_path / "a.bin").read_bytes() == CONTENT[::-1]
-    done.set()
-    call.join()
+    with held_up(first, tmp_path) as errors:
+        folder_of(second).download("a.bin", tmp_path)
+        assert (tmp_path / "a.bin").read_bytes() == CONTENT[::-1]
+    assert errors == []
     assert (tmp_path / "a.bin").read_bytes() == CONTENT, "the last to end stays"
     assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
     assert first.content_reader.sent == len(CONTENT)

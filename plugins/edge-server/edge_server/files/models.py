@@ -18,7 +18,7 @@ IS_FOLDER = "+version_id IS NULL"
 
 
 class Version(Base):
-    """Content that was or is visible under some name; it never changes.
+    """Content that was or is visible under some name; what changes of it is only what is known of its source.
 
     Versions that a copy or a restore made share a key: the content under it goes with the last of them. The row
     stays when the content is gone, since stored byte-hours are computed from it.

@@ -560,6 +560,29 @@ def end_version(session: Session, version: VersionRow, folder: str, name: str) -
     return bool(session.execute(_END_VERSION, values).scalar_one())
 
 
+_SET_SOURCE_TIME: Any = (
+    sa.update(_VERSIONS)
+    .where(
+        _VERSIONS.c.uid == sa.bindparam("version"),
+        _VERSIONS.c.organization_id == sa.bindparam("organization"),
+        _VERSIONS.c.removed_at.is_(None),
+    )
+    .values(source_mtime_ns=sa.bindparam("time"))
+)
+
+
+def set_source_times(session: Session, organization_id: int, times: dict[str, int]) -> None:
+    """Note when the local files were last modified that have the content of newest versions, by these versions' uids.
+
+    In the order of the uids, so that of two who do so at once none waits for the other in a circle.
+    """
+    values = [
+        {"version": uid, "organization": organization_id, "time": times[uid]} for uid in sorted(times, key=str.lower)
+    ]
+    if values:
+        session.execute(_SET_SOURCE_TIME, values)
+
+
 _SET_HEIGHT: Any = (
     sa.update(_NODES).where(_NODES.c.id == sa.bindparam("node")).values(height=sa.bindparam("new_height"))
 )

@@ -30,12 +30,13 @@ from edge_files.wire import (
     PutQuery,
     Restore,
     SignedAddress,
+    SourceTimes,
     VersionQuery,
 )
 from edge_server.base import pages
 from edge_server.base.problems import bad_entry
 from edge_server.data.store import Store
-from edge_server.files import batches, commits, listing, paths, quotas, sending, tree
+from edge_server.files import batches, commits, listing, paths, queries, quotas, sending, tree
 from edge_server.files.housekeeping import TASK, Housekeeping
 from edge_server.files.models import Version
 from edge_server.files.queries import NewVersion
@@ -186,6 +187,18 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
     def read_batch(query: BatchQuery, org: str) -> flask.Response:
         """Send the content of small files."""
         return batches.read(context, store, query)
+
+    @routes.operation("files.set_times", "PUT", "/source-times", who=MEMBER)
+    @routes.arguments(SourceTimes.schema())
+    @routes.response(204)
+    def set_times(times: SourceTimes, org: str) -> flask.Response:
+        """Note the times of local files that have the content of newest versions."""
+        organization_id = context.member().organization_id
+        with context.write() as session:
+            queries.set_source_times(
+                session, organization_id, {file.version: file.source_mtime_ns for file in times.files}
+            )
+        return context.nothing()
 
     @routes.operation("files.content", "GET", "/content", who=MEMBER)
     @routes.arguments(ContentQuery.schema(), location="query")

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import operator
 import os
+import pathlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -25,8 +26,8 @@ from edge_vfs.store import BatchingStore, BatchLimits, FileStore, SmallFile, Sta
 from edge_vfs.transfers import download
 from edge_vfs.transfers.fetching import Room
 from edge_vfs.transfers.local_tree import tell
-from edge_vfs.transfers.part_file import set_time
-from edge_vfs.transfers.unchanged import is_unchanged
+from edge_vfs.transfers.part_file import remove_abandoned, set_time
+from edge_vfs.transfers.unchanged import is_time_of, is_unchanged, set_source_times
 
 OnError: TypeAlias = Literal["continue", "stop"]
 """What becomes of the other files once a file has failed: they are transferred, or the call ends."""
@@ -123,6 +124,7 @@ class _Transfer(ABC, Generic[_FileT]):
                     self._failed(file, refusal)
             comparable = (at for at, file in enumerate(files) if not skipped[at] and self._may_be_unchanged(file))
             workers.each(compare, comparable)
+            self._compared()
             workers.each(self._batch, self._batches(itertools.compress(files, map(operator.not_, skipped))))
         except BaseException as error:
             report = self._tally.report()
@@ -182,6 +184,9 @@ class _Transfer(ABC, Generic[_FileT]):
     def _is_unchanged(self, file: _FileT) -> bool:
         """Return whether both sides have the content of a file."""
 
+    def _compared(self) -> None:
+        """Do what is to be done once all files were compared."""
+
     @abstractmethod
     def _transfer(self, file: _FileT) -> None:
         """Transfer a file by itself."""
@@ -222,6 +227,7 @@ class Uploads(_Transfer[ToUpload]):
     ) -> None:
         super().__init__(store, tracker, tally, on_error)
         self._overwrite = overwrite
+        self._other_times: list[tuple[Stat, int]] = []  # of unchanged files
         self._write = write
         self._refuse = refusal
 
@@ -233,9 +239,17 @@ class Uploads(_Transfer[ToUpload]):
 
     def _is_unchanged(self, file: ToUpload) -> bool:
         try:
-            return file.stored is not None and is_unchanged(self._store, file.path, file.stored, file.local)
+            time = os.stat(file.local).st_mtime_ns
+            if file.stored is None or not is_unchanged(self._store, file.path, file.stored, file.local):
+                return False
         except (OSError, NotFound):
             return False  # which is told when it is opened again, if it still is so
+        if not is_time_of(time, file.stored):
+            self._other_times.append((file.stored, time))
+        return True
+
+    def _compared(self) -> None:
+        set_source_times(self._store, self._other_times)
 
     def _transfer(self, file: ToUpload) -> None:
         self._write(file)
@@ -301,6 +315,14 @@ class Downloads(_Transfer[ToDownload]):
     """
 
     verb = "downloaded"
+
+    def run(self, files: Sequence[ToDownload]) -> None:
+        by_folder: dict[pathlib.Path, list[str]] = {}
+        for file in files:
+            by_folder.setdefault(file.file.target.parent, []).append(file.file.target.name)
+        for folder, names in by_folder.items():
+            remove_abandoned(folder, names)
+        super().run(files)
 
     def __init__(
         self, store: FileStore, tracker: Tracker, tally: Tally, on_error: OnError, *, max_workers: int

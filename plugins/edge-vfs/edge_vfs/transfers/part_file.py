@@ -15,9 +15,10 @@ import re
 import shutil
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 
-from edge_core.replacing import replacing, sync_folder
+from edge_core.replacing import STEM, replacing, sync_folder
 from edge_vfs.transfers.local_names import MAX_BYTES
 from edge_vfs.workers import Stopped
 
@@ -25,7 +26,7 @@ BLOCK = 1 << 20
 """Bytes that are read and written at once."""
 
 _DIGITS = 24
-"""Of a name that can be foretold; `replacing` has 16."""
+"""Of a name that can be foretold; `replacing` has 16 that cannot be."""
 
 _UNFORESEEN_DIGITS = 32
 
@@ -46,6 +47,51 @@ def is_part(name: str) -> bool:
     False
     """
     return _OURS.fullmatch(name) is not None
+
+
+ABANDONED = 3600.0
+"""Seconds after which nobody writes to a file any more whose name nobody can foretell: connections fail far sooner."""
+
+
+def remove_abandoned(folder: pathlib.Path, names: Iterable[str]) -> None:
+    """Remove what downloads that were killed have left of small files; no other process finds it by its name.
+
+    Only this user's regular files go, with a single name, which nobody has touched for `ABANDONED` seconds.
+
+    Args:
+        folder: a local folder.
+        names: the names of the downloaded files in it.
+    """
+    left: list[os.DirEntry[str]] = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        left = [entry for entry in entries if entry.name.endswith(".part") and _is_unforeseen(entry.name)]
+    if not left:
+        return
+    stems = {stem for name in names for stem in (_stem(name), name[:STEM])}
+    for entry in left:
+        with contextlib.suppress(OSError):
+            if entry.name[1:].rsplit(".", 2)[0] in stems and _is_abandoned(os.lstat(entry.path)):
+                os.unlink(entry.path)
+
+
+def _is_unforeseen(name: str) -> bool:
+    digits = _OURS.fullmatch(name)
+    return digits is not None and len(digits[1]) != _DIGITS
+
+
+def _is_abandoned(status: os.stat_result) -> bool:
+    # The time of modification alone can be that of the source already.
+    touched = max(status.st_mtime, status.st_ctime)
+    return _is_own(status) and time.time() - touched > ABANDONED
+
+
+def _is_own(status: os.stat_result) -> bool:
+    """Return whether something is a regular file of this user, with a single name."""
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_nlink == 1
+        and (not hasattr(os, "geteuid") or status.st_uid == os.geteuid())
+    )
 
 
 class PartFile:
@@ -254,12 +300,7 @@ class PartFile:
             here, named = os.fstat(handle), os.lstat(self._path)
         except OSError:
             return False
-        return (
-            stat.S_ISREG(here.st_mode)
-            and _identity(here) == _identity(named)
-            and here.st_nlink == 1
-            and (not hasattr(os, "geteuid") or here.st_uid == os.geteuid())
-        )
+        return _is_own(here) and _identity(here) == _identity(named)
 
     def _remove_others(self) -> None:
         """Remove the files of other versions; another process that still downloads one finds that out at its end."""

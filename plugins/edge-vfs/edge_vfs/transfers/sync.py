@@ -20,12 +20,12 @@ from edge_vfs.advice import advice
 from edge_vfs.content import expected
 from edge_vfs.progress import Tracker
 from edge_vfs.report import IncompleteTransfer, SyncReport, Tally
-from edge_vfs.store import FileStore, Stat, VersionDeletingStore
+from edge_vfs.store import FileStore, Stat, TimeSettingStore, VersionDeletingStore
 from edge_vfs.transfers import download, local_names, local_tree, many
 from edge_vfs.transfers.filters import Filters
 from edge_vfs.transfers.local_tree import LocalFile, LocalTree
 from edge_vfs.transfers.part_file import is_part, set_time
-from edge_vfs.transfers.unchanged import is_unchanged
+from edge_vfs.transfers.unchanged import is_time_of, is_unchanged, set_source_times, source_mtime_ns
 
 Direction: TypeAlias = Literal["up", "down"]
 """Whether the local folder is the source, or the target."""
@@ -35,9 +35,6 @@ Compare: TypeAlias = Literal["digest", "time"]
 
 Planned: TypeAlias = Callable[[SyncReport], object] | None
 """Called before anything is changed, with what is going to be."""
-
-_GRANULARITIES = (1, 100, 1_000, 1_000_000_000, 2_000_000_000)
-"""Nanoseconds to which file systems keep times: those of Linux and macOS, NTFS, network file systems, ext3, FAT."""
 
 
 class Options(NamedTuple):
@@ -60,6 +57,14 @@ class _Pair(NamedTuple):
     stat: Stat | None
     local: str
     size: int
+
+
+class _OtherTime(NamedTuple):
+    """A file that both sides have, with different times: the local file, what the store says, and the local time."""
+
+    local: str
+    stat: Stat
+    mtime_ns: int
 
 
 class _Sync(ABC):
@@ -86,6 +91,7 @@ class _Sync(ABC):
         self._options = options
         self._normalized = normalized
         self._tally = Tally()
+        self._other_times: list[_OtherTime] = []
         self._deleted: list[str] = []
         self._emptied: set[str] = set()  # folders above files that were deleted
 
@@ -107,6 +113,7 @@ class _Sync(ABC):
             self._options.planned(plan)
         if self._options.dry_run:
             return plan
+        self._set_times(self._other_times)
         self._make_folders()
         self._transfer(changed)
         try:
@@ -144,11 +151,18 @@ class _Sync(ABC):
             if local.st_size != stat.size:
                 return False
             place = listing.joined(self._path, pair.path)
-            if self._options.compare != "time":
-                return is_unchanged(self._store, place, stat, pair.local)
-            if expected(stat)[0] is None:
-                stat = self._store.stat(place)  # knows more than a list, in some stores
-            return is_time_of(local.st_mtime_ns, stat)
+            if self._options.compare == "time":
+                if expected(stat)[0] is None:
+                    stat = self._store.stat(place)  # knows more than a list, in some stores
+                if is_time_of(local.st_mtime_ns, stat):
+                    return True
+                if not self._sets_times:
+                    return False  # it is transferred, once; or else it would be read each time
+            if not is_unchanged(self._store, place, stat, pair.local):
+                return False
+            if not is_time_of(local.st_mtime_ns, stat):
+                self._other_times.append(_OtherTime(pair.local, stat, local.st_mtime_ns))
+            return True
         except (OSError, NotFound):
             return False  # which is told when it is transferred, if that fails as well
 
@@ -190,6 +204,15 @@ class _Sync(ABC):
     @abstractmethod
     def _extra(self) -> list[str]:
         """Return the files and folders of the target that the source does not have."""
+
+    @property
+    @abstractmethod
+    def _sets_times(self) -> bool:
+        """Whether the target takes the time of a file without its content."""
+
+    @abstractmethod
+    def _set_times(self, files: Sequence[_OtherTime]) -> None:
+        """Give files of the target that are unchanged the times they have at the source, if it takes them."""
 
     @abstractmethod
     def _make_folders(self) -> None:
@@ -262,6 +285,13 @@ class Upload(_Sync):
             and not is_part(stat.name)
         ]
         return list(_outside(extra, unclear))
+
+    @property
+    def _sets_times(self) -> bool:
+        return isinstance(self._store, TimeSettingStore)
+
+    def _set_times(self, files: Sequence[_OtherTime]) -> None:
+        set_source_times(self._store, [(stat, mtime_ns) for _, stat, mtime_ns in files])
 
     def _make_folders(self) -> None:
         if self._path:
@@ -365,15 +395,17 @@ class Download(_Sync):
         self._folders = [folder for folder in folders if folder in holding or takes(self._below(folder))]
         return [_Pair(path, file.stat, str(file.target), file.stat.size or 0) for path, file in self._files.items()]
 
-    def _is_unchanged(self, pair: _Pair) -> bool:
-        if not super()._is_unchanged(pair):
-            return False
-        source = _source_mtime_ns(pair.stat)
-        if self._options.compare == "digest" and source is not None and not self._options.dry_run:
-            with contextlib.suppress(OSError):
-                if os.stat(pair.local).st_mtime_ns != source:
-                    set_time(pathlib.Path(pair.local), source)
+    @property
+    def _sets_times(self) -> bool:
         return True
+
+    def _set_times(self, files: Sequence[_OtherTime]) -> None:
+        for local, stat, _ in files:
+            time = source_mtime_ns(stat)
+            if time is None and self._options.compare == "time":
+                time = download.stored_ns(stat)
+            if time is not None:
+                set_time(pathlib.Path(local), time)
 
     def _extra(self) -> list[str]:
         if not self._top.is_dir():
@@ -443,19 +475,6 @@ def _refusal(file: many.ToUpload) -> EdgeError | None:
     if file.stored is None:
         return None
     return AlreadyExists(f"{file.path!r} is a folder; rename one of them")
-
-
-def is_time_of(mtime_ns: int, stat: Stat) -> bool:
-    """Return whether a local file has the time of a stored one, as precisely as its file system keeps times."""
-    source = _source_mtime_ns(stat)
-    if source is None:
-        source = download.stored_ns(stat)
-    return any(source // granularity * granularity == mtime_ns for granularity in _GRANULARITIES)
-
-
-def _source_mtime_ns(stat: Stat | None) -> int | None:
-    source: int | None = getattr(stat, "source_mtime_ns", None)
-    return source
 
 
 def _scan(top: pathlib.Path, tracker: Tracker, filters: Filters, *, normalized: bool) -> LocalTree:

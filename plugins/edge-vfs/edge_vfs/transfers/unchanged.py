@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 
 from edge_vfs import digests
 from edge_vfs.content import expected
-from edge_vfs.store import ComparingStore, FileStore, Stat
+from edge_vfs.store import ComparingStore, FileStore, Stat, TimeSettingStore
+from edge_vfs.transfers import download
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""
+
+
+_GRANULARITIES = (1, 100, 1_000, 1_000_000_000, 2_000_000_000)
+"""Nanoseconds to which file systems keep times: those of Linux and macOS, NTFS, network file systems, ext3, FAT."""
 
 
 def is_unchanged(store: FileStore, path: str, stat: Stat, local: str | os.PathLike[str]) -> bool:
@@ -58,3 +64,25 @@ def has_content(path: str | os.PathLike[str], stat: Stat) -> bool:
             if not length or not part_size:
                 break
     return digests.of_parts(parts) == digest
+
+
+def is_time_of(mtime_ns: int, stat: Stat) -> bool:
+    """Return whether a local file has the time of a stored one, as precisely as its file system keeps times."""
+    source = source_mtime_ns(stat)
+    if source is None:
+        source = download.stored_ns(stat)
+    return any(source // granularity * granularity == mtime_ns for granularity in _GRANULARITIES)
+
+
+def source_mtime_ns(stat: Stat) -> int | None:
+    """Return the time of the local file that was uploaded, in nanoseconds since 1970; None if it is not known."""
+    source: int | None = getattr(stat, "source_mtime_ns", None)
+    return source
+
+
+def set_source_times(store: FileStore, files: Sequence[tuple[Stat, int]]) -> None:
+    """Have a store keep the times of local files whose content it has, if it takes them."""
+    if isinstance(store, TimeSettingStore):
+        times = [(stat.version, mtime_ns) for stat, mtime_ns in files if stat.version is not None]
+        if times:
+            store.set_source_times(times)
