@@ -20,25 +20,8 @@ from edge_server.data.migration import own_history
 VARIABLE = "EDGE_TEST_POSTGRES"
 
 
-class PostgreSQL(Database):
-    """A database on PostgreSQL with the two kinds of transaction.
-
-    Args:
-        url: address of the database.
-    """
-
-    def __init__(self, url: sa.URL) -> None:
-        self.engine = sa.create_engine(url)
-        self.before_write = lambda: None
-        self.before_commit = lambda session: None
-        self._writing = self.engine
-
-    def _alone(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()  # rows have their locks here
-
-
 @contextlib.contextmanager
-def scratch_postgresql() -> Iterator[PostgreSQL]:
+def scratch_postgresql() -> Iterator[Database]:
     """An empty database; the test is skipped only where nobody listens at the server's address."""
     address = os.environ.get(VARIABLE, "postgres@127.0.0.1:5432")
     parts = urlsplit(f"//{address}")
@@ -52,7 +35,7 @@ def scratch_postgresql() -> Iterator[PostgreSQL]:
     outside = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with outside.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    opened = PostgreSQL(url.set(database=name))
+    opened = Database(url.set(database=name), 4)
     try:
         yield opened
     finally:

@@ -318,7 +318,7 @@ def test_what_is_refused_leaves_no_line(edge_server: EdgeServer, world: World) -
 
 def test_a_line_is_there_exactly_when_the_change_is(edge_server: EdgeServer, world: World) -> None:
     """The last part of the transaction fails: neither is there."""
-    database = Database(edge_server.database.path)
+    database = Database(edge_server.database.address)
 
     def fail(_session: object) -> None:
         raise Refusal(503, "unavailable", "not now; try again")

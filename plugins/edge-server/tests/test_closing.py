@@ -391,7 +391,7 @@ def test_a_month_closed_twice_or_by_many_at_once_is_closed_once(
 ) -> None:
     count(database, MARCH, 5)
     time.pass_to(at(2, month=4))
-    others = [Database(database.path) for _ in range(4)]
+    others = [Database(database.address) for _ in range(4)]
     closed: list[list[dt.date]] = []
     threads = [
         threading.Thread(target=lambda other=other: closed.append(closing.close_ended(other, prices, clock.now())))  # type: ignore[misc]

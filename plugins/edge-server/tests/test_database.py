@@ -22,10 +22,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 import edge_server.data.migrations
-from edge_server.data import database, ownership
+from edge_server.data import database, ownership, sqlite
 from edge_server.data.database import SERVER, Database, NotMigrated
 from edge_server.data.declarative import Base, HexBytes
-from edge_server.data.migration import KEPT_BACKUPS, History, back_up, migrate, own_history
+from edge_server.data.migration import History, migrate, own_history
+from edge_server.data.sqlite import KEPT_BACKUPS
 from edge_server.files import queries, tree
 from edge_server.files.models import Node, Version
 from edge_server.identity import directory
@@ -43,6 +44,12 @@ DAY = dt.datetime(2024, 2, 29, tzinfo=dt.UTC)
 UID = "00000000-0000-4000-8000-{:012}"
 KEY = "{:040}"
 DIGEST = "0a" * 32
+
+
+def path_of(opened: Database) -> Path:
+    """The file of a database that is one."""
+    assert isinstance(opened.address, Path)
+    return opened.address
 
 
 @pytest.fixture
@@ -113,7 +120,7 @@ def test_a_writer_asks_sqlite_for_its_lock_only_when_no_other_of_its_process_has
 def test_a_writer_that_waits_too_long_finds_the_database_locked(
     migrated: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT", 10)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 10)
     with (
         migrated.write(SERVER),
         pytest.raises(sa.exc.OperationalError, match="database is locked"),
@@ -159,8 +166,8 @@ def write_much(database: Database, writes: int) -> None:
 
 
 def test_the_log_is_bounded_while_there_is_always_a_reader(migrated: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "LOG_SIZE", 1_000_000)
-    log = migrated.path.with_name(f"{migrated.path.name}-wal")
+    monkeypatch.setattr(sqlite, "LOG_SIZE", 1_000_000)
+    log = path_of(migrated).with_name(f"{path_of(migrated).name}-wal")
     sizes = []
     with always_read(migrated):
         for _ in range(10):
@@ -174,8 +181,8 @@ def test_the_log_is_bounded_while_there_is_always_a_reader(migrated: Database, m
 def test_a_long_reader_holds_nobody_up_for_long_and_is_not_disturbed(
     migrated: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "LOG_SIZE", 1_000_000)
-    monkeypatch.setattr(database, "LOG_PATIENCE", 0.01)
+    monkeypatch.setattr(sqlite, "LOG_SIZE", 1_000_000)
+    monkeypatch.setattr(sqlite, "LOG_PATIENCE", 0.01)
     write_much(migrated, 1)
     rows = sa.text("SELECT count(*) FROM much")
     with migrated.read() as session:
@@ -190,11 +197,11 @@ def test_a_long_reader_holds_nobody_up_for_long_and_is_not_disturbed(
 
 
 def test_a_log_that_was_long_is_cut_when_it_begins_anew(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "LOG_SIZE", 1_000_000)
+    monkeypatch.setattr(sqlite, "LOG_SIZE", 1_000_000)
     with empty.write(SERVER) as session:
         session.execute(sa.text("CREATE TABLE much (content BLOB)"))
         session.execute(sa.text("INSERT INTO much VALUES (randomblob(20000000))"))
-    log = empty.path.with_name(f"{empty.path.name}-wal")
+    log = path_of(empty).with_name(f"{path_of(empty).name}-wal")
     assert log.stat().st_size > 20_000_000
     write_much(empty, 1)
     assert log.stat().st_size == 1_000_000
@@ -275,7 +282,7 @@ def test_an_empty_or_current_database_is_not_backed_up(migrated: Database, tmp_p
 
 
 def test_the_newest_backups_are_kept(migrated: Database, tmp_path: Path) -> None:
-    backups = [back_up(migrated.path, tmp_path / "backups") for _ in range(KEPT_BACKUPS + 2)]
+    backups = [migrated.back_up(tmp_path / "backups") for _ in range(KEPT_BACKUPS + 2)]
     assert sorted((tmp_path / "backups").iterdir()) == backups[-KEPT_BACKUPS:]
 
 
@@ -388,7 +395,7 @@ def test_a_filled_database_keeps_every_row_and_learns_what_goes_with_whom(empty:
     fill(empty)
     before, old_rules = contents(empty), rules(empty)
     assert all(before.values())
-    with contextlib.closing(sqlite3.connect(empty.path)) as other:  # a worker that is connected all the while
+    with contextlib.closing(sqlite3.connect(path_of(empty))) as other:  # a worker that is connected all the while
         assert other.execute("PRAGMA foreign_key_list(memberships)").fetchone()[6] == "NO ACTION"
         move(empty, "0011")
         assert other.execute("PRAGMA foreign_key_list(memberships)").fetchone()[6] == "CASCADE"
@@ -654,7 +661,7 @@ def test_a_migration_that_is_killed_begins_again(empty: Database) -> None:
     fill_versions(empty)
     before = contents(empty)
     empty.close()
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(empty.path)], check=False)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path_of(empty))], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert contents(empty) == before
     assert empty.revision() == "0020"
@@ -667,7 +674,7 @@ def test_a_connection_that_is_open_meanwhile_sees_the_index(empty: Database) -> 
     move(empty, "0011")
     fill(empty)
     key = f"SELECT id FROM versions WHERE key = '{KEY.format(1)}'"
-    with contextlib.closing(sqlite3.connect(empty.path)) as other:
+    with contextlib.closing(sqlite3.connect(path_of(empty))) as other:
         for revision, index in (("0012", "ix_versions_key"), ("0011", "sqlite_autoindex_versions_2")):
             assert other.execute(key).fetchall() == [(1,)]
             move(empty, revision)

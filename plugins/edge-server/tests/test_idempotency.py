@@ -175,7 +175,7 @@ def test_keys_that_are_let_go_make_room(
     # What others' requests clear away is room as well.
     change(edge_server, keys[0], expires_at=clock.now())
     with edge_server.database.write(SERVER) as writing:
-        idempotency_keys.sweep(writing.connection(), clock.now())
+        idempotency_keys.sweep(writing.connection(), clock.now(), 0)
     assert inside.make(keys[2], keys[2]).status_code == 201
     assert inside.make(new_key(), "more").status_code == 429
 

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from edge_server.base import background, clock
 from edge_server.base.background import Task
-from edge_server.data.database import SERVER
+from edge_server.data.database import FILE_NAME, SERVER
+from edge_server.data.sqlite import SQLite
 from edge_server.identity import queries, token_use, token_values
 from edge_server.identity.models import Token
 from edge_server.keys.signing import Signer
@@ -126,7 +127,7 @@ def test_a_cursor_that_is_none_is_refused(api: Api) -> None:
 
 
 def test_tasks_come_round_and_a_failed_task_is_tried_again(tmp_path: Path) -> None:
-    runner = background.Background(tmp_path)
+    runner = background.Background(SQLite(tmp_path / FILE_NAME).alone)
     ran: list[str] = []
 
     def fail() -> None:
@@ -152,7 +153,7 @@ def test_tasks_come_round_and_a_failed_task_is_tried_again(tmp_path: Path) -> No
 
 
 def test_a_task_does_not_wait_for_another(tmp_path: Path) -> None:
-    runner = background.Background(tmp_path)
+    runner = background.Background(SQLite(tmp_path / FILE_NAME).alone)
     released, ran = threading.Event(), threading.Event()
     runner.add(Task("slow", 1, released.wait))
     runner.add(Task("quick", 1, ran.set))
@@ -165,7 +166,10 @@ def test_a_task_does_not_wait_for_another(tmp_path: Path) -> None:
 
 
 def test_what_runs_alone_runs_in_a_single_process_at_a_time(tmp_path: Path) -> None:
-    mine, others = background.Background(tmp_path), background.Background(tmp_path)
+    mine, others = (
+        background.Background(SQLite(tmp_path / FILE_NAME).alone),
+        background.Background(SQLite(tmp_path / FILE_NAME).alone),
+    )
     started, released = threading.Event(), threading.Event()
     ran: list[str] = []
 
@@ -196,7 +200,7 @@ def test_what_runs_alone_runs_in_a_single_process_at_a_time(tmp_path: Path) -> N
 
 def test_what_was_not_started_can_be_stopped(tmp_path: Path) -> None:
     ran: list[str] = []
-    runner = background.Background(tmp_path)
+    runner = background.Background(SQLite(tmp_path / FILE_NAME).alone)
     runner.add(Task("never", 1, lambda: ran.append("never"), at_end=True))
     runner.stop()
     assert ran == []

@@ -11,9 +11,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-import filelock
+from contextlib import AbstractContextManager
 
 from edge_server.base.problems import log
 
@@ -41,11 +39,11 @@ class Background:
     """Tasks that come round; nothing runs before `start`.
 
     Args:
-        folder: where processes agree on who runs what is run alone.
+        alone: makes a block, by a task's name, that one process at a time is in; it gives whether this one is.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, alone: Callable[[str], AbstractContextManager[bool]]) -> None:
+        self._alone = alone
         self._tasks: dict[str, Task] = {}
         self._due: dict[str, threading.Event] = {}
         self._stopping = threading.Event()
@@ -108,12 +106,8 @@ class Background:
     def _run(self, task: Task) -> None:
         try:
             with contextlib.ExitStack() as stack:
-                if task.alone:
-                    lock = filelock.FileLock(self._folder / f"{task.name}.lock")
-                    try:
-                        stack.enter_context(lock.acquire(blocking=False))
-                    except filelock.Timeout:
-                        return
+                if task.alone and not stack.enter_context(self._alone(task.name)):
+                    return
                 task.run()
         except Exception as error:
             log.error("the background task %s failed and is tried again", task.name, exc_info=error)

@@ -36,7 +36,10 @@ _SQLITE_FAILING = (7, 8, 10, 14, 15)
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRESQL_FULL = "53100"
-_POSTGRESQL_FAILING = ("08", "25006", "53", "57P", "58")
+_POSTGRESQL_INTERRUPTED = "57014"
+# Waited too long for a lock, was in the way of another, or found too many connections; the same works later.
+_POSTGRESQL_BUSY = ("55P03", "40001", "40P01", "53300")
+_POSTGRESQL_FAILING = ("08", "25006", "25P03", "53", "57P", "58")
 
 
 MOST_ERRORS = 20
@@ -227,12 +230,12 @@ def _from_failure(error: Exception) -> flask.Response:
     if is_full(error):
         log.error("%s: the disk or its quota is full", where)
         return _from_refusal(storage_full())
+    if is_busy(error):
+        log.error("%s: the database stayed locked: %s", where, _shortly(error))
+        return problem(503, "busy", "the server is busy writing; try again", headers={"Retry-After": "1"})
     if is_failing(error):
         log.error("%s: the disk or the database fails: %s", where, error)
         return _from_refusal(storage_failing())
-    if isinstance(error, sqlalchemy.exc.OperationalError) and "locked" in str(error.orig):
-        log.error("%s: the database stayed locked", where)
-        return problem(503, "busy", "the server is busy writing; try again", headers={"Retry-After": "1"})
     if is_interrupted(error):
         log.error("%s: it asked more of the database than a request may", where)
         detail = "the request asks more of the server's database than one may; ask for less at once, or try again later"
@@ -247,7 +250,21 @@ def _from_failure(error: Exception) -> flask.Response:
 
 def is_interrupted(error: BaseException) -> bool:
     """Whether `error` says that the database was told to stop."""
-    return isinstance(error, sqlalchemy.exc.OperationalError) and "interrupted" in str(error.orig)
+    if not isinstance(error, sqlalchemy.exc.OperationalError):
+        return False
+    return "interrupted" in str(error.orig) or _sqlstate(error) == _POSTGRESQL_INTERRUPTED
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether `error` says that others use the database, so that the same may be done a moment later."""
+    if isinstance(error, sqlalchemy.exc.TimeoutError):  # all connections of this process are in use
+        return True
+    if not isinstance(error, sqlalchemy.exc.DBAPIError):
+        return False
+    if _is_postgresql(error):
+        # What is refused a connection has no SQLSTATE.
+        return _sqlstate(error) in _POSTGRESQL_BUSY or "too many clients" in str(error.orig)
+    return isinstance(error, sqlalchemy.exc.OperationalError) and "locked" in str(error.orig)
 
 
 def storage_full() -> Refusal:
@@ -274,17 +291,33 @@ def storage_failing() -> Refusal:
 def is_full(error: BaseException) -> bool:
     """Whether `error` says that a disk or a quota is full."""
     if isinstance(error, sqlalchemy.exc.DBAPIError):
-        sqlstate = getattr(error.orig, "sqlstate", None)
-        return _sqlite_code(error) == _SQLITE_FULL or sqlstate == _POSTGRESQL_FULL
+        return _sqlite_code(error) == _SQLITE_FULL or _sqlstate(error) == _POSTGRESQL_FULL
     return isinstance(error, OSError) and error.errno in _FULL
 
 
 def is_failing(error: BaseException) -> bool:
     """Whether `error` says that a disk, or the database, cannot be used just now."""
     if isinstance(error, sqlalchemy.exc.DBAPIError):
-        sqlstate = getattr(error.orig, "sqlstate", None) or ""
-        return _sqlite_code(error) in _SQLITE_FAILING or sqlstate.startswith(_POSTGRESQL_FAILING)
+        if _is_postgresql(error):
+            # What cannot connect, or is cut off, has no SQLSTATE.
+            is_cut_off = isinstance(error, sqlalchemy.exc.OperationalError) and not _sqlstate(error)
+            return error.connection_invalidated or is_cut_off or _sqlstate(error).startswith(_POSTGRESQL_FAILING)
+        return _sqlite_code(error) in _SQLITE_FAILING
     return isinstance(error, OSError) and error.errno in _FAILING
+
+
+def _is_postgresql(error: sqlalchemy.exc.DBAPIError) -> bool:
+    return type(error.orig).__module__.startswith("psycopg")
+
+
+def _sqlstate(error: sqlalchemy.exc.DBAPIError) -> str:
+    """The SQLSTATE of an error of PostgreSQL; "" where it has none."""
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def _shortly(error: BaseException) -> str:
+    """What a driver says, without the statement."""
+    return str(getattr(error, "orig", error)).partition("\n")[0]
 
 
 def _sqlite_code(error: sqlalchemy.exc.DBAPIError) -> int | None:

@@ -1,25 +1,21 @@
-"""The database: connections as they must be, and the two kinds of transaction.
-
-The SQLite file runs in WAL mode with every commit on disk before it is acknowledged. A transaction
-that will write takes the write lock when it begins: one that began by reading could not wait for
-the lock later without reading anew, and SQLite would fail it at once instead.
-"""
+"""The database: a SQLite file or one on PostgreSQL, and the two kinds of transaction."""
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+import marshmallow
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from edge_server.base.configuration import Configuration, Secret
 from edge_server.base.problems import CannotStart
-from edge_server.data import budgets
+from edge_server.data.postgresql import DRIVER, PostgreSQL
+from edge_server.data.sqlite import SQLite
 
 FILE_NAME = "edge.sqlite3"
 
@@ -29,17 +25,48 @@ VERSION_TABLE = "alembic_version"
 PLUGIN_TABLE = "alembic_version_"
 """What comes before a subsystem's name where the revision of a plugin's tables is kept, apart from all others'."""
 
-BUSY_TIMEOUT = 30_000
-"""Milliseconds a transaction waits for another one's write lock."""
-
-LOG_SIZE = 64 << 20
-"""Bytes of the write-ahead log above which `checkpoint` empties it; its file keeps as many when it begins anew."""
-
-LOG_PATIENCE = 0.5
-"""Seconds that `checkpoint` waits for those who read, and lets those who write wait."""
-
 SERVER = 0
 """What a transaction names that writes what belongs to no organization, or to several; no organization has this id."""
+
+THREADS = 16
+"""Threads of a process that use the database at once, unless it is told another number."""
+
+
+def of_user(user_id: int) -> int:
+    """What a transaction names that writes only what one user has: rows that no organization's data depends on."""
+    return -user_id
+
+
+class Address(Secret):
+    """The address of a database on PostgreSQL, which may hold a password."""
+
+    default_error_messages = {"invalid": 'write an address such as "postgresql+psycopg://edge@db.example.com/edge"'}
+
+    def is_secret(self, value: object) -> bool:
+        """Whether it holds a password; what is no address may hold one as well."""
+        try:
+            return not isinstance(value, str) or sa.make_url(value).password is not None or "password" in value
+        except (sa.exc.ArgumentError, ValueError):
+            return True
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            url = sa.make_url(text)
+        except (sa.exc.ArgumentError, ValueError):
+            raise self.make_error("invalid") from None
+        if url.drivername not in ("postgresql", "postgres", DRIVER) or not url.database:
+            raise self.make_error("invalid")
+        for name in ("password", "sslpassword"):
+            if name in url.query:
+                raise marshmallow.ValidationError(f"write the {name} before the host, or keep it in the .pgpass file")
+        return text
+
+
+class DatabaseSettings(marshmallow.Schema):
+    """What the operator can set under [database]."""
+
+    url = Address(load_default=None)
 
 
 class NotMigrated(CannotStart):
@@ -62,25 +89,37 @@ class Database:
     """The database, as one process uses it.
 
     Args:
-        path: the SQLite file; it is created when first used.
+        address: the SQLite file, which is created when first used, or the address of a database on PostgreSQL.
+        threads: threads of the process that use it at once; PostgreSQL is asked for a few connections more.
 
     Attributes:
         before_write: called before a transaction that writes begins, and may wait for others.
         before_commit: called with each transaction that writes, as its last part.
+
+    Raises:
+        CannotStart: what the address needs is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        url = sa.URL.create("sqlite+pysqlite", database=str(path))
-        # Parameters hold digests and names, which have no place in a log. A thread waits for the
-        # write lock, not for a connection.
-        self.engine = sa.create_engine(url, hide_parameters=True, pool_size=16, max_overflow=-1)
-        sa.event.listen(self.engine, "connect", _configure)
-        sa.event.listen(self.engine, "begin", _begin)
+    def __init__(self, address: Path | sa.URL, threads: int = THREADS) -> None:
+        self._kind = SQLite(address) if isinstance(address, Path) else PostgreSQL(address, threads)
+        self.engine = self._kind.reading
         self.before_write: Callable[[], None] = _nothing_before
         self.before_commit: Callable[[Session], None] = _nothing_more
-        self._writing = self.engine.execution_options(write=True)
-        self._writer = threading.Lock()
+
+    @property
+    def address(self) -> Path | sa.URL:
+        """Where it is, for another `Database` of the same."""
+        return self._kind.address
+
+    @property
+    def place(self) -> str:
+        """What a sentence calls it; without a password."""
+        return self._kind.place
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether servers on other hosts may use it at the same time."""
+        return self._kind.is_shared
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
@@ -97,53 +136,41 @@ class Database:
         """A transaction that writes, committed at the end of the block unless it raises.
 
         Args:
-            organization_id: whose data it touches; `SERVER` for what belongs to none, or to several.
-                SQLite has one writer, so that here they all wait for each other.
+            organization_id: whose data it touches; `SERVER` for what belongs to none, or to several, and `of_user`
+                for what one user has. Who writes the same waits, and who writes `SERVER`'s is alone. SQLite has one
+                writer, so that there they all wait for each other.
         """
         self.before_write()
-        with self._alone(), Session(self._writing, expire_on_commit=False) as session, session.begin():
+        with self._kind.turn(), Session(self._kind.writing, expire_on_commit=False) as session, session.begin():
             # The lock is taken here, not at the first statement: what a caller looks at in this
             # block is what is true until it commits.
-            session.connection()
+            self._kind.lock(session.connection(), organization_id)
             yield session
             self.before_commit(session)
 
     @contextlib.contextmanager
     def write_connection(self) -> Iterator[sa.Connection]:
-        """A bare connection in a transaction that writes, for migrations."""
-        with self._alone(), self._writing.begin() as connection:
+        """A bare connection in a transaction that writes, alone and for as long as it takes: for migrations."""
+        with self._kind.turn(), self._kind.writing.begin() as connection:
+            self._kind.unlimited(connection)
+            self._kind.lock(connection, SERVER)
             yield connection
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """The turn of one writer among those of this process.
+    def alone(self, name: str) -> AbstractContextManager[bool]:
+        """A block that one process at a time is in, of all that use the database; gives whether this one is.
 
-        SQLite waits for its lock by looking again after ever longer pauses, so that whoever has
-        waited longest is the last to see that it is free. Writers of other processes are still met
-        that way.
+        Args:
+            name: the block's.
         """
-        if not self._writer.acquire(timeout=BUSY_TIMEOUT / 1000):
-            raise sa.exc.OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
-        try:
-            yield
-        finally:
-            self._writer.release()
+        return self._kind.alone(name)
+
+    def back_up(self, folder: Path) -> Path | None:
+        """Copy the database into `folder`; None where that is the operator's to do."""
+        return self._kind.back_up(folder)
 
     def checkpoint(self) -> bool:
-        """Empty the write-ahead log if it has grown large; False if somebody reads from it for long.
-
-        SQLite itself copies the log into the database after commits, and begins it anew only at a moment when
-        nobody reads. Where readers overlap there is none, and the log would grow as long as they do.
-        """
-        log = self.path.with_name(f"{self.path.name}-wal")
-        if not log.exists() or log.stat().st_size <= LOG_SIZE:
-            return True
-        with contextlib.closing(sqlite3.connect(self.path, timeout=LOG_PATIENCE)) as connection:
-            # Most of it without a wait of anybody. Once all is copied, who begins to read needs no log.
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            with self._alone():
-                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not busy
+        """Keep the write-ahead log small; False if somebody reads from it for long."""
+        return self._kind.checkpoint()
 
     def revision(self, table: str = VERSION_TABLE) -> str | None:
         """The migration that the tables are at whose history is kept in `table`; None if there are none yet."""
@@ -163,31 +190,24 @@ class Database:
         self.engine.dispose()
 
 
+def of_server(settings: Configuration, data: Path, threads: int = THREADS) -> Database:
+    """The database of the server with the data folder `data`; nothing is made or read yet.
+
+    Args:
+        settings: the operator's.
+        data: the data folder, where the database is unless they say otherwise.
+        threads: see `Database`.
+
+    Raises:
+        CannotStart: the setting cannot be used.
+    """
+    url: str | None = settings.section("database", DatabaseSettings())["url"]
+    return Database(data / FILE_NAME if url is None else sa.make_url(url).set(drivername=DRIVER), threads)
+
+
 def _nothing_before() -> None:
     pass
 
 
 def _nothing_more(_session: Session) -> None:
     pass
-
-
-def _configure(connection: Any, _record: Any) -> None:
-    # pysqlite would begin transactions by itself, too late and never as IMMEDIATE.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute(f"PRAGMA journal_size_limit = {LOG_SIZE}")
-    cursor.close()
-    budgets.watch(connection)
-
-
-def _begin(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("write", False):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        # Each request does it. It takes no lock, so that there is no error for SQLAlchemy to translate.
-        driver_connection: Any = connection.connection.driver_connection
-        driver_connection.execute("BEGIN")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from edge_server.base import clock
 from edge_server.base.problems import is_full
 from edge_server.data.database import VERSION_TABLE, Database, NotMigrated
 from edge_server.data.migrations import HEAD
@@ -20,8 +17,6 @@ from edge_server.data.migrations import HEAD
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
-
-KEPT_BACKUPS = 5
 
 FOLDER = Path(__file__).parent / "migrations"
 
@@ -81,11 +76,15 @@ class History:
         config.attributes["version_table"] = self.version_table
         return config
 
-    def require_migrated(self, database: Database) -> None:
+    def require_migrated(self, database: Database, migrating: str = "`edge server run`") -> None:
         """See that the tables are at `head`, and that none of them lacks a column that the code has.
 
         What the database has and the code does not know is no error: older code runs on a newer
         schema while a server is upgraded host by host.
+
+        Args:
+            database: the database.
+            migrating: what brings it there, for the sentence.
 
         Raises:
             NotMigrated: they are at another revision.
@@ -96,8 +95,8 @@ class History:
         if revision != self.head:
             verb, pronoun = ("are", "them") if self.name else ("is", "it")
             raise NotMigrated(
-                f"{tables} {database.path} {verb} at revision {revision or 'none'} and "
-                f"{self.owner} needs {self.head}; `edge server run` brings {pronoun} there"
+                f"{tables} {database.place} {verb} at revision {revision or 'none'} and "
+                f"{self.owner} needs {self.head}; {migrating} brings {pronoun} there"
             )
         missing = self.missing(database)
         if missing:
@@ -152,7 +151,7 @@ def own_history(metadata: sa.MetaData | None = None) -> History:
 
 
 def migrate(database: Database, backups: Path, histories: Sequence[History]) -> None:
-    """Migrate `database` if it needs it; one that holds something is backed up first.
+    """Migrate `database` if it needs it; a file that holds something is backed up first.
 
     Args:
         database: the database; it may be empty.
@@ -171,22 +170,11 @@ def migrate(database: Database, backups: Path, histories: Sequence[History]) -> 
         if revision is not None and revision not in {each.revision for each in history.revisions().walk_revisions()}:
             tables = f"what {history.name} keeps in" if history.name else "the database"
             raise NotMigrated(
-                f"{tables} {database.path} is at revision {revision}, which {history.owner} does not know; "
+                f"{tables} {database.place} is at revision {revision}, which {history.owner} does not know; "
                 f"a newer {history.maker} made it, so install that version again"
             )
         due.append(history)
     if due and database.revision() is not None:
-        back_up(database.path, backups)
+        database.back_up(backups)
     for history in due:
         history.upgrade(database)
-
-
-def back_up(source: Path, folder: Path) -> Path:
-    """Copy a SQLite database as it is at this moment, also while it is used; returns the copy's path."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    target = folder / f"{clock.now():%Y%m%dT%H%M%S%fZ}.sqlite3"
-    with contextlib.closing(sqlite3.connect(source)) as original, contextlib.closing(sqlite3.connect(target)) as copy:
-        original.backup(copy)
-    for old in sorted(folder.glob("*.sqlite3"))[:-KEPT_BACKUPS]:
-        old.unlink()
-    return target

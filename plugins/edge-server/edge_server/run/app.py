@@ -60,7 +60,12 @@ class _App(flask.Flask):
 
 
 def engines_at(
-    data: Path, signer: Signer | None = None, settings: Configuration | None = None, **others: Any
+    data: Path,
+    signer: Signer | None = None,
+    settings: Configuration | None = None,
+    *,
+    threads: int = database.THREADS,
+    **others: Any,
 ) -> Engines:
     """The engines of a server with the data folder `data`; nothing is made or read yet but the settings and the key.
 
@@ -68,6 +73,7 @@ def engines_at(
         data: the data folder.
         signer: signs its addresses; by default with the server's key, which is made if it is missing.
         settings: the operator's; by default those of the file in the data folder alone.
+        threads: threads that answer requests.
         others: engines in place of those of the folder, by their names.
 
     Raises:
@@ -76,9 +82,10 @@ def engines_at(
     if settings is None:
         settings = Configuration(data / configuration.FILE_NAME)
     keys = folder.folder_of(settings, data)
+    opened: Database = others.get("database") or database.of_server(settings, data, threads)
     own = Engines(
         folder=data,
-        database=Database(data / database.FILE_NAME),
+        database=opened,
         store=FolderStore(data),
         signer=Signer(read_key(keys)) if signer is None else signer,
         sealer=Sealer(KeyFile(keys / sealing.FILE_NAME)),
@@ -88,9 +95,9 @@ def engines_at(
         kinds={},
         stored=[],
         token_use=TokenUse(),
-        background=Background(data),
+        background=Background(opened.alone),
         lifecycle=Lifecycle(),
-        threads=Threads(),
+        threads=Threads(threads),
         rates=Rates(settings.section("limits", RateSettings())),
         proxies=TrustedProxies(settings.section("network", ProxySettings())["trusted_proxies"]),
         space=Space(),

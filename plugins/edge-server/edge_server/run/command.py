@@ -1,4 +1,4 @@
-"""The commands of `edge server`: `run`, `env`, `rotate-keys`, `fsck`, `purge`, and those that rename."""
+"""The commands of `edge server`, each of which names a data folder."""
 
 from __future__ import annotations
 
@@ -101,7 +101,10 @@ def run(
         listener = stack.enter_context(process.listen(host, port))
         url = process.url_of(listener)
         engines, loaded, token = start.prepare(
-            folder, config, first_token=dt.timedelta(days=first_token_days) if first_token_days else None
+            folder,
+            config,
+            first_token=dt.timedelta(days=first_token_days) if first_token_days else None,
+            threads=threads,
         )
         application = app.build(engines, loaded)
         log = None
@@ -126,8 +129,44 @@ def run(
 
 @server.command()
 @_data
+@_config
+def migrate(data: Path, config: Path | None) -> None:
+    """Bring the database to what this version needs, and start nothing.
+
+    `edge server run` does so by itself where the database is in the data folder. A database on PostgreSQL, which other
+    hosts use meanwhile, is migrated by this alone; back it up before.
+    """
+    from edge_server.run import process, start
+
+    process.log_to_stderr()
+    with _explained():
+        before, after = start.migrate_only(data.absolute(), config)
+    output.line(f"The database is at revision {after}" + ("" if before == after else f"; it was at {before or 'none'}"))
+
+
+@server.command()
+@_data
+@_config
+def check(data: Path, config: Path | None) -> None:
+    """Try the settings, the database, the keys and the store, and say what cannot be used.
+
+    Nothing is made or changed. The exit code is 1 if a server could not start.
+    """
+    from edge_server.run import checks
+
+    usable = True
+    for each in checks.check(data.absolute(), config):
+        usable = usable and each.is_usable
+        output.line(f"{each.name}: {'' if each.is_usable else 'cannot be used: '}{each.sentence}")
+    if not usable:
+        raise click.exceptions.Exit(1)
+
+
+@server.command()
+@_data
+@_config
 @click.option("--user", metavar="NAME", help="Whose token, such as of someone who lost theirs; the admin's by default.")
-def env(data: Path, user: str | None) -> None:
+def env(data: Path, config: Path | None, user: str | None) -> None:
     """Print the settings for the running server, with a new token that is good for 30 days.
 
     Use it as: eval "$(edge server env)"
@@ -135,28 +174,30 @@ def env(data: Path, user: str | None) -> None:
     from edge_server.run import data_folder
 
     with _explained():
-        output.text(data_folder.local_access(data.absolute(), user).exports())
+        output.text(data_folder.local_access(data.absolute(), user, config).exports())
 
 
 @server.command("rename-user")
 @_data
+@_config
 @click.argument("name")
 @click.argument("new_name")
-def rename_user(data: Path, name: str, new_name: str) -> None:
+def rename_user(data: Path, config: Path | None, name: str, new_name: str) -> None:
     """Give the user NAME another name, while the server does not run."""
     from edge_admin.names import USER_NAME, is_user_name
     from edge_server.identity import renaming
 
     if not is_user_name(new_name):
         raise click.UsageError(f"{new_name!r} is not a user's name; {USER_NAME.advice}")
-    _rename(data, renaming.USER, name, new_name)
+    _rename(data, config, renaming.USER, name, new_name)
 
 
 @server.command("rename-organization")
 @_data
+@_config
 @click.argument("name")
 @click.argument("new_name")
-def rename_organization(data: Path, name: str, new_name: str) -> None:
+def rename_organization(data: Path, config: Path | None, name: str, new_name: str) -> None:
     """Give the organization NAME another short name, while the server does not run.
 
     Clients have to change their settings then.
@@ -166,14 +207,14 @@ def rename_organization(data: Path, name: str, new_name: str) -> None:
 
     if not is_organization_name(new_name):
         raise click.UsageError(f"{new_name!r} is not an organization's short name; {ORGANIZATION_NAME.advice}")
-    _rename(data, renaming.ORGANIZATIONS, name, new_name)
+    _rename(data, config, renaming.ORGANIZATIONS, name, new_name)
 
 
-def _rename(data: Path, kind: Kind, name: str, new_name: str) -> None:
+def _rename(data: Path, config: Path | None, kind: Kind, name: str, new_name: str) -> None:
     from edge_server.run import start
 
     with _explained():
-        start.rename(data.absolute(), kind, name, new_name)
+        start.rename(data.absolute(), config, kind, name, new_name)
     output.line(f"The {kind.name} {name} is called {new_name} now")
 
 

@@ -17,8 +17,8 @@ import sqlalchemy.exc
 from edge_core.replacing import replacing
 from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
-from edge_server.data import database
-from edge_server.data.database import SERVER, Database
+from edge_server.data import database, postgresql
+from edge_server.data.database import SERVER
 from edge_server.identity import directory, operator_audit
 
 ORGANIZATION = "default"
@@ -74,7 +74,7 @@ def locked(data: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained(data: Path) -> Iterator[None]:
-    """Say in one sentence why the data folder cannot be used."""
+    """Say in one sentence why the data folder, or the database, cannot be used."""
     try:
         yield
     except filelock.Timeout:
@@ -88,10 +88,9 @@ def explained(data: Path) -> Iterator[None]:
         raise CannotStart(
             f"{error.filename or data} cannot be used ({error.strerror}); fix it or choose another folder with --data"
         ) from None
-    except sqlalchemy.exc.DatabaseError as error:
-        raise CannotStart(
-            f"the database {data / database.FILE_NAME} cannot be used ({error.orig}); put back a backup of it"
-        ) from None
+    except (sqlalchemy.exc.DatabaseError, sqlalchemy.exc.TimeoutError) as error:
+        of_file = f"the database {data / database.FILE_NAME} cannot be used ({getattr(error, 'orig', error)})"
+        raise CannotStart(postgresql.explanation(error) or f"{of_file}; put back a backup of it") from None
 
 
 @contextlib.contextmanager
@@ -115,11 +114,12 @@ def running_url(data: Path) -> str | None:
     return url
 
 
-def local_access(data: Path, user_name: str | None = None) -> Access:
+def local_access(data: Path, user_name: str | None = None, config: Path | None = None) -> Access:
     """Access to the server running on `data`, with a token of its own.
 
     Args:
         data: the data folder.
+        config: the file of the operator's settings; by default that of the data folder.
         user_name: as which user; by default as the server's admin.
 
     Raises:
@@ -129,7 +129,11 @@ def local_access(data: Path, user_name: str | None = None) -> Access:
     if url is None or not _is_locked(data):
         start = f"edge server run --data {shlex.quote(str(data))}"
         raise CannotStart(f"no server is running on {data}; start one with `{start}`")
-    with contextlib.closing(Database(data / database.FILE_NAME)) as opened, opened.write(SERVER) as session:
+    with (
+        explained(data),
+        contextlib.closing(database.of_server(configuration.of_server(data, config), data)) as opened,
+        opened.write(SERVER) as session,
+    ):
         user = directory.find_user(session, user_name or ADMIN)
         if user_name is not None and user is None:
             raise CannotStart(f"the user {user_name!r} is not on this server; `edge admin users list` shows who is")

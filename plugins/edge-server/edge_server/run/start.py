@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from edge_server import files
 from edge_server.base import configuration
+from edge_server.base.configuration import Configuration
 from edge_server.base.problems import CannotStart, is_full
-from edge_server.data import database
+from edge_server.data import database, postgresql
 from edge_server.data.database import SERVER, Database
 from edge_server.data.declarative import Base
 from edge_server.data.migration import migrate, own_history
@@ -25,6 +26,7 @@ from edge_server.identity import directory, operator_audit, renaming
 from edge_server.identity.models import Organization
 from edge_server.keys import rotation, sealing
 from edge_server.keys.sealed_column import SealedColumn
+from edge_server.keys.signing import Signer
 from edge_server.run import app, data_folder
 from edge_server.web import idempotency, subsystems
 from edge_server.web.engines import Engines
@@ -45,20 +47,30 @@ def engines(data: Path, config: Path | None = None) -> Iterator[Engines]:
     Raises:
         CannotStart: there is no server's data, or it cannot be used.
     """
-    _require_database(data)
-    with data_folder.explained(data):
-        opened = app.engines_at(data, settings=configuration.of_server(data, config))
-        with contextlib.closing(opened.database):
-            yield opened
+    settings = configuration.of_server(data, config)
+    with _database(data, settings) as own, data_folder.explained(data):
+        yield app.engines_at(data, settings=settings, database=own)
 
 
-def _require_database(data: Path) -> None:
-    if not (data / database.FILE_NAME).is_file():
-        raise CannotStart(f"{data} holds no server's data; name its folder with --data")
+@contextlib.contextmanager
+def _database(data: Path, settings: Configuration) -> Iterator[Database]:
+    """The database of the server on `data`, closed in the end.
+
+    Raises:
+        CannotStart: there is none, or it cannot be used.
+    """
+    with contextlib.closing(database.of_server(settings, data)) as opened, data_folder.explained(data):
+        if isinstance(opened.address, Path) and not opened.address.is_file():
+            raise CannotStart(f"{data} holds no server's data; name its folder with --data")
+        yield opened
 
 
 def prepare(
-    data: Path, config: Path | None = None, *, first_token: dt.timedelta | None = FIRST_TOKEN_LIFETIME
+    data: Path,
+    config: Path | None = None,
+    *,
+    first_token: dt.timedelta | None = FIRST_TOKEN_LIFETIME,
+    threads: int = database.THREADS,
 ) -> tuple[Engines, list[Subsystem], str | None]:
     """Make ready what a server needs in `data`.
 
@@ -66,6 +78,7 @@ def prepare(
         data: the data folder.
         config: the file of the operator's settings.
         first_token: how long the first token of a new server is good for; None for ever.
+        threads: threads of each process that answer requests.
 
     Returns:
         What the server runs on, what it is made of, and the first token, if this is the first start.
@@ -77,27 +90,97 @@ def prepare(
             differ by case alone.
     """
     with data_folder.explained(data):
-        engines = app.engines_at(data, settings=configuration.of_server(data, config))
+        engines = app.engines_at(data, settings=configuration.of_server(data, config), threads=threads)
         loaded = app.load(engines)
         with contextlib.closing(engines.database):
             for store in {engines.store, *(stored.store for stored in engines.stored)}:
                 store.create()
-            histories = [own_history(Base.metadata), *(each.history for each in loaded if each.history is not None)]
-            if engines.database.revision() not in (None, HEAD):
-                with engines.database.engine.connect() as connection:
-                    renaming.require_distinct(connection, shlex.quote(str(data)))
-            migrate(engines.database, data / "backups", histories)
-            for history in histories:
-                history.require_migrated(engines.database)
+            _migrate(engines.database, loaded, data, only_empty=engines.database.is_shared)
             subsystems.require_ownership(engines.database, loaded)
             _prepare_sealing(engines, sealed_columns(loaded), data)
             for subsystem in loaded:
                 for run in subsystem.parts.before_start:
                     run()
             with engines.database.write(SERVER) as session:
-                idempotency.release_all(session)
+                # Of a database that is shared, another host may be running what holds a key; that lapses by itself.
+                if not engines.database.is_shared:
+                    idempotency.release_all(session)
                 token = _first_token(engines, session, first_token)
     return engines, loaded, token
+
+
+def _migrate(opened: Database, loaded: Sequence[Subsystem], data: Path, *, only_empty: bool) -> None:
+    """Bring the database to where this code needs it, or see that it is there.
+
+    Args:
+        opened: the database.
+        loaded: the subsystems.
+        data: the data folder.
+        only_empty: leave a database with tables as it is: other hosts may be working with it.
+    """
+    require_usable(opened)
+    histories = [own_history(Base.metadata), *(each.history for each in loaded if each.history is not None)]
+    if opened.revision() not in (None, HEAD):
+        with opened.engine.connect() as connection:
+            renaming.require_distinct(connection, shlex.quote(str(data)))
+    if opened.revision() is None or not only_empty:
+        migrate(opened, data / "backups", histories)
+    for history in histories:
+        history.require_migrated(opened, migrating(opened))
+
+
+def migrating(opened: Database) -> str:
+    """What brings a database to where this code needs it, as a sentence names it."""
+    return "`edge server migrate`, after a backup (pg_dump)," if opened.is_shared else "`edge server run`"
+
+
+def migrate_only(data: Path, config: Path | None = None) -> tuple[str | None, str]:
+    """Bring the database of the server on `data` to where this code needs it, and start nothing.
+
+    Args:
+        data: the data folder. Of a database in it, no server may be running.
+        config: the file of the operator's settings.
+
+    Returns:
+        The revisions before and after, of the server's own tables.
+
+    Raises:
+        CannotStart: there is no such database, it cannot be used, a server runs on it, or a migration fails.
+    """
+    settings = configuration.of_server(data, config)
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(_database(data, settings))
+        if not opened.is_shared:
+            stack.enter_context(data_folder.locked(data))
+        loaded = app.load(app.engines_at(data, Signer(b""), settings, database=opened))
+        before = opened.revision()
+        _migrate(opened, loaded, data, only_empty=False)
+        return before, HEAD
+
+
+def require_usable(opened: Database) -> None:
+    """See that a database on PostgreSQL is one that the server can use, and nobody else's.
+
+    Raises:
+        CannotStart: it is not.
+    """
+    if not opened.is_shared:
+        return
+    with opened.engine.connect() as connection:
+        postgresql.require_usable(connection, opened.place)
+        tables = set(sa.inspect(connection).get_table_names())
+    own = {*Base.metadata.tables, database.VERSION_TABLE}
+    plugins = {table.removeprefix(database.PLUGIN_TABLE) for table in tables if table.startswith(database.PLUGIN_TABLE)}
+    own |= {f"{database.PLUGIN_TABLE}{name}" for name in plugins}
+    own |= {table for table in tables for name in plugins if table == name or table.startswith(f"{name}_")}
+    is_filled = Organization.__tablename__ in tables
+    # One at another revision may have tables that this code does not know.
+    strangers = sorted(tables - own) if not is_filled or opened.revision() in (None, HEAD) else []
+    if strangers or (tables and not is_filled):
+        raise CannotStart(
+            f"the database {opened.place} holds tables that are not the server's ({', '.join(strangers or tables)}); "
+            "give it an empty database of its own, or a schema (options=-csearch_path=NAME in [database] url)"
+        )
 
 
 def _prepare_sealing(engines: Engines, columns: Sequence[SealedColumn], data: Path) -> None:
@@ -179,18 +262,16 @@ def _first_token(engines: Engines, session: Session, lifetime: dt.timedelta | No
     return value
 
 
-def rename(data: Path, kind: renaming.Kind, name: str, new_name: str) -> None:
+def rename(data: Path, config: Path | None, kind: renaming.Kind, name: str, new_name: str) -> None:
     """Give a user or an organization in `data` another name, while no server runs on it.
 
     Raises:
         CannotStart: there is no server's data, a server runs on it, there is none of that name, or another has the
             new one.
     """
-    _require_database(data)
     with (
         data_folder.locked(data),
-        data_folder.explained(data),
-        contextlib.closing(Database(data / database.FILE_NAME)) as opened,
+        _database(data, configuration.of_server(data, config)) as opened,
         opened.write_connection() as connection,
     ):
         number = renaming.rename(connection, kind, name, new_name)

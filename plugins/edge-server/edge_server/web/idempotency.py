@@ -13,10 +13,10 @@ there or neither. That commit is also where a request that was overtaken ends: o
 claim, so that another took the key, is rolled back. Refusals have no effect and are kept afterwards
 in a transaction of their own, as are the answers of views that write nothing.
 
-What a server that died was at is run again: after a start at once, and if only a worker died, when
-its claim has lapsed. Answers that hold a secret are never kept; the same request is run again and
-gets an answer of its own. What such a request has issued it notes with `issued`, so that the next run
-finds it and gives it another secret instead of issuing it twice.
+What a server that died was at is run again: after a start at once, and if only a worker died or other
+hosts have the same database, when its claim has lapsed. Answers that hold a secret are never kept; the
+same request is run again and gets an answer of its own. What such a request has issued it notes with
+`issued`, so that the next run finds it and gives it another secret instead of issuing it twice.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.base import at_hand, clock
 from edge_server.base.problems import Refusal, bad_entry, log, request_id
-from edge_server.data.database import SERVER
+from edge_server.data.database import of_user
 from edge_server.web import bodies, idempotency_keys
 from edge_server.web.engines import engines
 from edge_server.web.idempotency_keys import IdempotencyKey
@@ -173,7 +173,7 @@ def _claimed() -> flask.Response | None:
         return None
     fingerprint = _fingerprint()
     secret = getattr(view, "secret_answer", False)
-    with engines().database.write(SERVER) as session:
+    with engines().database.write(of_user(caller().id)) as session:
         claimed = _claim(session.connection(), caller().id, key, fingerprint, secret)
     if not isinstance(claimed, _Run):
         return claimed
@@ -187,7 +187,7 @@ def _after(response: flask.Response) -> flask.Response:
         return response
     run.answer = None
     try:
-        with engines().database.write(SERVER) as session:
+        with engines().database.write(of_user(caller().id)) as session:
             _settle(session, run, response)
     except sqlalchemy.exc.DBAPIError as error:
         # What was done was done, and the answer to it is the better one; the claim lapses by itself elsewhere.
@@ -219,7 +219,7 @@ def _claim(connection: Connection, user_id: int, key: str, fingerprint: str, sec
         idempotency_keys.forget(connection, row.id, user_id)
         row = None
     if row is None:
-        idempotency_keys.sweep(connection, now)
+        idempotency_keys.sweep(connection, now, user_id)
         _require_room(connection, user_id, now)
         added = idempotency_keys.add(
             connection,

@@ -47,11 +47,16 @@ _KEYS = cast(sa.Table, IdempotencyKey.__table__)
 _USERS = cast(sa.Table, User.__table__)
 
 # Built once, so that SQLAlchemy finds them compiled.
-_FIND = sa.select(_KEYS).where(_KEYS.c.user_id == bindparam("user"), _KEYS.c.key == bindparam("its_key"))
+# The row as whoever holds it has left it: where writers do not wait for each other, it may be settled this moment.
+_FIND = (
+    sa.select(_KEYS).where(_KEYS.c.user_id == bindparam("user"), _KEYS.c.key == bindparam("its_key")).with_for_update()
+)
 _ADD = _KEYS.insert().returning(_KEYS.c.id)
 _CHANGE = _KEYS.update().where(_KEYS.c.id == bindparam("row"))
 _FORGET = _KEYS.delete().where(_KEYS.c.id == bindparam("row"))
-_EXPIRED = sa.select(_KEYS.c.id).where(_KEYS.c.expires_at <= bindparam("now")).limit(SWEPT)
+_EXPIRED = (
+    sa.select(_KEYS.c.id).where(_KEYS.c.expires_at <= bindparam("now")).limit(SWEPT).with_for_update(skip_locked=True)
+)
 _SWEEP = _KEYS.delete().where(_KEYS.c.id.in_(_EXPIRED)).returning(_KEYS.c.user_id)
 _FIRST = sa.select(_KEYS.c.expires_at).where(_KEYS.c.user_id == bindparam("user")).order_by(_KEYS.c.expires_at).limit(1)
 _HELD = sa.and_(
@@ -61,6 +66,12 @@ _HELD = sa.and_(
 )
 _SETTLE = _KEYS.update().where(_HELD).returning(_KEYS.c.id)
 _LET_GO = _KEYS.delete().where(_HELD).returning(_KEYS.c.user_id)
+_HOLD = (
+    sa.select(_USERS.c.id)
+    .where(_USERS.c.id.in_(bindparam("users", expanding=True)))
+    .order_by(_USERS.c.id)
+    .with_for_update(key_share=True)
+)
 _COUNT = (
     _USERS.update()
     .where(_USERS.c.id == bindparam("user"))
@@ -94,9 +105,13 @@ def forget(connection: Connection, row: int, user_id: int) -> None:
     _count_less(connection, [user_id])
 
 
-def sweep(connection: Connection, now: dt.datetime) -> None:
-    """Forget some of the keys that have expired."""
-    _count_less(connection, connection.execute(_SWEEP, {"now": now}).scalars())
+def sweep(connection: Connection, now: dt.datetime, user_id: int) -> None:
+    """Forget some of the keys that have expired, before another one of a user is counted."""
+    owners = connection.execute(_SWEEP, {"now": now}).scalars().all()
+    if owners:
+        # All at once and in order, or two that sweep wait for each other's user.
+        connection.execute(_HOLD, {"users": sorted({*owners, user_id})})
+        _count_less(connection, owners)
 
 
 def has_room(connection: Connection, user_id: int, most: int) -> bool:

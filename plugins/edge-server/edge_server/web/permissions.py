@@ -21,7 +21,7 @@ from sqlalchemy import Row
 
 from edge_server.base import at_hand, clock, problems
 from edge_server.base.problems import CannotStart, Refusal, not_found
-from edge_server.data.database import SERVER
+from edge_server.data.database import of_user
 from edge_server.identity import directory, queries, token_scopes, token_values
 from edge_server.identity.models import Token
 from edge_server.identity.token_scopes import UNLIMITED, Scopes
@@ -349,7 +349,7 @@ def _authenticate(header: str | None, organization: str | None = None) -> Row[An
             )
         if holder is not None:
             if holder.replaces is not None:
-                with engines().database.write(SERVER) as session:
+                with engines().database.write(of_user(holder.user_id)) as session:
                     directory.finish_renewal(session, holder.token_uid)
             engines().token_use.note(holder.token_id)
             return holder

@@ -1,0 +1,208 @@
+"""A database on PostgreSQL, which processes of many hosts use at once.
+
+Who reads has a snapshot, REPEATABLE READ and READ ONLY, both said with BEGIN. Who writes is in READ COMMITTED behind
+advisory locks that end with the transaction (https://www.postgresql.org/docs/current/explicit-locking.html): its first
+statement takes the server's lock, shared with other organizations' writers, and then the organization's own. So writers
+of one organization wait for each other, those of two do not, and who writes what belongs to several is alone. The
+snapshot of each later statement is younger than the locks, so that what it reads stays true until the commit. All take
+the server's lock first and one organization's at most, so that no two wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from edge_server.base.problems import CannotStart, log
+
+DRIVER = "postgresql+psycopg"
+
+OLDEST = 15
+"""The oldest version of PostgreSQL that the tests run on."""
+
+BACKGROUND = 8
+"""Connections of a process beside those of the threads that answer: for tasks that come round, and their locks."""
+
+POOL_TIMEOUT = 10.0
+"""Seconds that a thread waits for a connection of its process."""
+
+CONNECT_TIMEOUT = 5
+"""Seconds that a new connection may take."""
+
+SETTINGS = {
+    "lock_timeout": "30s",
+    "statement_timeout": "60s",
+    # For the connections of a host that is gone without a word: what they hold is free after half a minute.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+    "idle_in_transaction_session_timeout": "600s",
+}
+"""What counts for each connection, unless the address says otherwise by `options`."""
+
+# The first of the two numbers of a lock, which no other program in this database is likely to use.
+_WRITERS, _USERS, _TASKS = 0x45444701, 0x45444702, 0x45444703
+
+_SHARED = f"SELECT pg_advisory_xact_lock_shared({_WRITERS}, 0), pg_advisory_xact_lock(%s, %s)"
+_EXCLUSIVE = f"SELECT pg_advisory_xact_lock({_WRITERS}, 0)"
+_TRY = "SELECT pg_try_advisory_lock(%s, %s)"
+_UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"
+
+
+class PostgreSQL:
+    """A database that several hosts may use.
+
+    Args:
+        url: its address.
+        threads: threads of this process that use it at once.
+
+    Attributes:
+        address: its address.
+        place: what a sentence calls the database, without its password.
+        is_shared: whether other hosts may use it as well.
+        reading: for transactions that read.
+        writing: for transactions that write.
+
+    Raises:
+        CannotStart: the driver is missing.
+    """
+
+    is_shared = True
+
+    def __init__(self, url: sa.URL, threads: int) -> None:
+        self.address = url
+        self.place = shown(url)
+        try:
+            engine = sa.create_engine(
+                url,
+                # Parameters hold digests and names, which have no place in a log.
+                hide_parameters=True,
+                # What is opened beyond would meet the server's `max_connections`.
+                pool_size=threads + BACKGROUND,
+                max_overflow=0,
+                pool_timeout=POOL_TIMEOUT,
+                connect_args=_arguments(url.query),
+            )
+        except ImportError:
+            raise CannotStart(
+                "the driver of PostgreSQL is not installed, which [database] url needs; "
+                "run `pip install edge-server[postgresql]`"
+            ) from None
+        self.reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self.writing = engine.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
+        self._outside = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def turn(self) -> contextlib.AbstractContextManager[None]:
+        """Nothing to wait for before the transaction begins."""
+        return contextlib.nullcontext()
+
+    def lock(self, connection: sa.Connection, touched: int) -> None:
+        """Wait for others who write the same, as the first statement of a transaction.
+
+        Args:
+            connection: in a transaction that writes.
+            touched: whose data is written: an organization's id, a user's as a negative number, or 0 for all.
+        """
+        if touched == 0:
+            connection.exec_driver_sql(_EXCLUSIVE)
+        else:
+            connection.exec_driver_sql(_SHARED, (_WRITERS if touched > 0 else _USERS, abs(touched) & 0x7FFFFFFF))
+
+    def unlimited(self, connection: sa.Connection) -> None:
+        """Let a transaction take as long as it takes."""
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
+    @contextlib.contextmanager
+    def alone(self, name: str) -> Iterator[bool]:
+        """Whether nobody else is in a block of that name; then nobody comes into one during this block.
+
+        The lock is held by a connection. Where that is lost, another host may begin while this block goes on.
+        """
+        key = (_TASKS, zlib.crc32(name.encode()) & 0x7FFFFFFF)
+        with self._outside.connect() as connection:
+            is_alone = bool(connection.exec_driver_sql(_TRY, key).scalar())
+            try:
+                yield is_alone
+            finally:
+                if is_alone:
+                    try:
+                        connection.exec_driver_sql(_UNLOCK, key)
+                    except sa.exc.DBAPIError:
+                        connection.invalidate()  # and with it the lock
+
+    def back_up(self, _folder: Path) -> None:
+        """Nothing but a line in the log: the operator's tools copy such a database."""
+        log.warning("the database %s is not copied before it is migrated; its operator backs it up", self.place)
+
+    def checkpoint(self) -> bool:
+        """Nothing: PostgreSQL does it by itself."""
+        return True
+
+
+def shown(url: sa.URL) -> str:
+    """An address for a sentence: where the database is, and nothing of a password."""
+    host = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host or "localhost"
+    return f"{url.username}@{host}/{url.database}" if url.username else f"{host}/{url.database or ''}"
+
+
+def require_usable(connection: sa.Connection, place: str) -> None:
+    """See that the server of a database is new enough, and that its texts are UTF-8.
+
+    Args:
+        connection: to the database.
+        place: what a sentence calls it.
+
+    Raises:
+        CannotStart: they are not.
+    """
+    version, encoding, schema, may_create = connection.exec_driver_sql(
+        "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding'), "
+        "current_schema(), has_schema_privilege(current_schema(), 'CREATE')"
+    ).one()
+    if version < OLDEST:
+        raise CannotStart(f"the database {place} is on PostgreSQL {version}; upgrade it to {OLDEST} or newer")
+    if encoding != "UTF8":
+        raise CannotStart(
+            f"the database {place} keeps text as {encoding}; make another with CREATE DATABASE ... ENCODING 'UTF8' "
+            "TEMPLATE template0"
+        )
+    if schema is None:
+        raise CannotStart(f"the database {place} has no schema of its search_path; create it with CREATE SCHEMA")
+    if not may_create:
+        raise CannotStart(
+            f"the server's user may not make tables in the database {place}; "
+            f"make it the owner, or GRANT CREATE ON SCHEMA {schema} to it"
+        )
+
+
+def explanation(error: Exception) -> str | None:
+    """Why a database on PostgreSQL cannot be used, in one sentence; None where the error is of something else."""
+    if isinstance(error, sa.exc.TimeoutError):
+        return "all connections of this process to the database are in use; try again"
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else None
+    if cause is None or not type(cause).__module__.startswith("psycopg"):
+        return None
+    text = " ".join(str(cause).partition("\n")[0].split())
+    if getattr(cause, "sqlstate", None) == "42501":
+        return f"the server's user misses a right in the database ({text}); grant it, or make the user the owner"
+    if "password authentication failed" in text or "no password supplied" in text:
+        return f"the database does not take the server's password ({text}); correct [database] url"
+    if isinstance(error, sa.exc.OperationalError) and getattr(cause, "sqlstate", None) is None:
+        return f"the database cannot be reached ({text}); start it, or correct [database] url"
+    return f"the database cannot be used ({text}); repair it, or correct [database] url"
+
+
+def _arguments(query: Mapping[str, Any]) -> dict[str, Any]:
+    """What each connection is opened with, beside what the address says."""
+    own = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+    arguments: dict[str, Any] = {"options": f"{own} {query.get('options', '')}".strip()}
+    if "connect_timeout" not in query:
+        arguments["connect_timeout"] = CONNECT_TIMEOUT
+    if "application_name" not in query:
+        arguments["application_name"] = "edge-server"
+    return arguments

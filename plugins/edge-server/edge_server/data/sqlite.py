@@ -1,0 +1,146 @@
+"""A database in a SQLite file, in WAL mode with every commit on disk before it is acknowledged.
+
+A transaction that will write takes the write lock when it begins: one that began by reading could not wait for the
+lock later without reading anew, and SQLite would fail it at once instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import sqlalchemy as sa
+
+from edge_server.base import clock
+from edge_server.data import budgets
+
+BUSY_TIMEOUT = 30_000
+"""Milliseconds a transaction waits for another one's write lock."""
+
+LOG_SIZE = 64 << 20
+"""Bytes of the write-ahead log above which `checkpoint` empties it; its file keeps as many when it begins anew."""
+
+LOG_PATIENCE = 0.5
+"""Seconds that `checkpoint` waits for those who read, and lets those who write wait."""
+
+KEPT_BACKUPS = 5
+
+
+class SQLite:
+    """A database in a file, for processes of one machine.
+
+    Args:
+        path: the file; it is created when first used.
+
+    Attributes:
+        address: the file.
+        place: what a sentence calls the database.
+        is_shared: whether other hosts may use it as well.
+        reading: for transactions that read.
+        writing: for transactions that write.
+    """
+
+    is_shared = False
+
+    def __init__(self, path: Path) -> None:
+        self.address = path
+        self.place = str(path)
+        url = sa.URL.create("sqlite+pysqlite", database=str(path))
+        # Parameters hold digests and names, which have no place in a log. A thread waits for the
+        # write lock, not for a connection.
+        self.reading = sa.create_engine(url, hide_parameters=True, pool_size=16, max_overflow=-1)
+        sa.event.listen(self.reading, "connect", _configure)
+        sa.event.listen(self.reading, "begin", _begin)
+        self.writing = self.reading.execution_options(write=True)
+        self._writer = threading.Lock()
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """The turn of one writer among those of this process.
+
+        SQLite waits for its lock by looking again after ever longer pauses, so that whoever has
+        waited longest is the last to see that it is free. Writers of other processes are still met
+        that way.
+        """
+        if not self._writer.acquire(timeout=BUSY_TIMEOUT / 1000):
+            raise sa.exc.OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    def lock(self, _connection: sa.Connection, _touched: int) -> None:
+        """Nothing: the file has one writer, so that they all wait for each other when they begin."""
+
+    def unlimited(self, _connection: sa.Connection) -> None:
+        """Nothing: only a thread's budget limits what it may take."""
+
+    @contextlib.contextmanager
+    def alone(self, name: str) -> Iterator[bool]:
+        """Whether nobody else is in a block of that name; then nobody comes into one during this block."""
+        lock = filelock.FileLock(self.address.with_name(f"{name}.lock"))
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def back_up(self, folder: Path) -> Path:
+        """Copy the database as it is at this moment, also while it is used; returns the copy's path."""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        target = folder / f"{clock.now():%Y%m%dT%H%M%S%fZ}.sqlite3"
+        with (
+            contextlib.closing(sqlite3.connect(self.address)) as original,
+            contextlib.closing(sqlite3.connect(target)) as copy,
+        ):
+            original.backup(copy)
+        for old in sorted(folder.glob("*.sqlite3"))[:-KEPT_BACKUPS]:
+            old.unlink()
+        return target
+
+    def checkpoint(self) -> bool:
+        """Empty the write-ahead log if it has grown large; False if somebody reads from it for long.
+
+        SQLite itself copies the log into the database after commits, and begins it anew only at a moment when
+        nobody reads. Where readers overlap there is none, and the log would grow as long as they do.
+        """
+        log = self.address.with_name(f"{self.address.name}-wal")
+        if not log.exists() or log.stat().st_size <= LOG_SIZE:
+            return True
+        with contextlib.closing(sqlite3.connect(self.address, timeout=LOG_PATIENCE)) as connection:
+            # Most of it without a wait of anybody. Once all is copied, who begins to read needs no log.
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with self.turn():
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    # pysqlite would begin transactions by itself, too late and never as IMMEDIATE.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA journal_size_limit = {LOG_SIZE}")
+    cursor.close()
+    budgets.watch(connection)
+
+
+def _begin(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("write", False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        # Each request does it. It takes no lock, so that there is no error for SQLAlchemy to translate.
+        driver_connection: Any = connection.connection.driver_connection
+        driver_connection.execute("BEGIN")

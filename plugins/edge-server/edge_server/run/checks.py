@@ -1,0 +1,98 @@
+"""What `edge server check` does: each engine of a server is tried, and nothing is made or changed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_server.base import configuration
+from edge_server.base.problems import CannotStart
+from edge_server.data.migrations import HEAD
+from edge_server.keys.sealing import KeyFile
+from edge_server.keys.signing import FILE_NAME as SIGNING_KEY
+from edge_server.keys.signing import Signer, read_key
+from edge_server.run import app, data_folder, start
+from edge_server.web.engines import Engines
+
+AT_FIRST_START = "not there yet; the first start makes it"
+
+
+class Checked(NamedTuple):
+    """One engine.
+
+    Attributes:
+        name: what it is.
+        is_usable: whether a server can start with it.
+        sentence: what is there, or why it cannot be used.
+    """
+
+    name: str
+    is_usable: bool
+    sentence: str
+
+
+def check(data: Path, config: Path | None = None) -> Iterator[Checked]:
+    """Try the engines of the server on `data`, one after another.
+
+    Args:
+        data: the data folder.
+        config: the file of the operator's settings; by default that of the data folder.
+    """
+    try:
+        settings = configuration.of_server(data, config)
+        # A signer of its own, since the server's would be made.
+        engines = app.engines_at(data, Signer(b""), settings, threads=1)
+        app.load(engines)
+    except CannotStart as error:
+        yield Checked("settings", False, str(error))
+        return
+    yield Checked("settings", True, str(settings.path) if settings.path.exists() else f"{settings.path} is not there")
+    with contextlib.closing(engines.database):
+        for name, look in (("database", _database), ("keys", _keys), ("store", _store)):
+            yield _checked(name, look, engines)
+
+
+def _checked(name: str, look: Callable[[Engines], str], engines: Engines) -> Checked:
+    try:
+        with data_folder.explained(engines.folder):
+            return Checked(name, True, look(engines))
+    except CannotStart as error:
+        return Checked(name, False, str(error))
+
+
+def _database(engines: Engines) -> str:
+    database = engines.database
+    if isinstance(database.address, Path) and not database.address.exists():
+        return f"{database.place} is {AT_FIRST_START}"
+    start.require_usable(database)
+    revision = database.revision()
+    if revision == HEAD:
+        return f"{database.place} is at revision {revision}"
+    if revision is None:
+        return f"{database.place} is empty; the first start fills it"
+    return f"{database.place} is at revision {revision}; {start.migrating(database)} brings it to {HEAD}"
+
+
+def _keys(engines: Engines) -> str:
+    file: KeyFile = engines.sealer.file
+    signing = file.path.with_name(SIGNING_KEY)
+    missing = [path.name for path in (signing, file.path) if not path.exists()]
+    if signing.exists():
+        read_key(signing.parent)
+    if file.path.exists():
+        file.check_mode()
+        file.read()
+    state = f"{' and '.join(missing)} {AT_FIRST_START}" if missing else "signing.key and sealing.keys can be used"
+    return f"{file.path.parent}: {state}"
+
+
+def _store(engines: Engines) -> str:
+    folder = engines.folder
+    if not folder.exists():
+        return f"{folder} is {AT_FIRST_START}"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise CannotStart(f"{folder} cannot be written; run this as the server's user, or make it the owner")
+    return f"{folder} can be written"
