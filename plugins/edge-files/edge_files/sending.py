@@ -167,7 +167,7 @@ class _Sending:
         """Send the parts and complete the upload; if it `is_last`, wrong parts are dropped."""
         try:
             stopped = threading.Event()
-            parts = enumerate(self._content.parts(self._upload.part_size, stopped), 1)
+            parts = enumerate(self._content.parts(self._upload.part_size, stopped, most=MAX_PARTS), 1)
             workers.each(self._take, parts, min(self._max_workers, self._last), stopped=stopped)
             self._content.check_unchanged()
             self._content.completing()
@@ -192,11 +192,6 @@ class _Sending:
         with contextlib.closing(part):
             if n in self._parts:
                 return  # sent before, and right
-            if n > MAX_PARTS:
-                raise BadEntry(
-                    f"content whose size is not known before can have up to {MAX_PARTS} parts of "
-                    f"{shown(self._upload.part_size)}, and {self._path!r} has more; write it to a file and upload that"
-                )
             held = self._held.get(n)
             if held is not None and held.size == len(part) and held.sha256 == part.digest("sha256").hex():
                 if n not in self._skipped:

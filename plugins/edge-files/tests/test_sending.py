@@ -188,6 +188,8 @@ def test_a_pipe_with_too_many_parts_is_refused(
     with piped(local.read_bytes()) as pipe, pytest.raises(BadEntry, match=refusal):
         files.upload("a.bin", pipe)
     assert "is not known, so that it can have up to 1.2 MB" in caplog.text
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("1.2 MB of 'a.bin' were sent, and it can have up to 1.2 MB"), "and once"
     assert files.uploads() == []
 
 

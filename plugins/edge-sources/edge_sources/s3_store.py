@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
-from edge_core.errors import AlreadyExists, BadEntry, BadResponse, Conflict, ConnectionFailed, NotFound
+from edge_core.errors import AlreadyExists, BadEntry, BadResponse, Conflict, ConnectionFailed, EdgeError, NotFound
 from edge_sources import s3_keys
 from edge_sources.s3_errors import status_of, translated
 from edge_vfs import workers
@@ -303,16 +303,37 @@ class BucketStore:
         self._refuse_taken(path, file=overwrite)
         content = source.small(SMALL)
         if content is None:
-            self._write_parts(path, source, max_workers)
+            self._write_parts(path, source, max_workers, overwrite=overwrite)
         else:
-            with translated(s3_keys.named(path)):
-                self.client.put_object(
-                    Bucket=self.bucket,
-                    Key=path,
-                    Body=content,
-                    ContentMD5=_md5(content),
-                    Metadata={DIGEST: hashlib.sha256(content).hexdigest(), **_time_of(source)},
-                )
+            put = functools.partial(
+                self.client.put_object,
+                Bucket=self.bucket,
+                Key=path,
+                Body=content,
+                ContentMD5=_md5(content),
+                Metadata={DIGEST: hashlib.sha256(content).hexdigest(), **_time_of(source)},
+            )
+            self._make(path, put, overwrite=overwrite)
+
+    def _make(self, path: str, make: Callable[..., object], *, overwrite: bool) -> None:
+        """Have the store make a file, and with `overwrite` False only if there is none.
+
+        Most stores check that as they make it (If-None-Match); those that do not have been asked just before.
+        """
+        import botocore.exceptions
+
+        with translated(s3_keys.named(path)):
+            if overwrite:
+                make()
+                return
+            try:
+                make(IfNoneMatch="*")
+            except botocore.exceptions.ClientError as error:
+                if status_of(error) == HTTPStatus.PRECONDITION_FAILED:
+                    raise _taken(path) from None
+                if status_of(error) != HTTPStatus.NOT_IMPLEMENTED:
+                    raise
+                make()
 
     def make_folder(self, path: str, /, *, exist_ok: bool) -> None:
         _check(path, new=True)
@@ -422,11 +443,11 @@ class BucketStore:
     def _refuse_taken(self, path: str, *, file: bool = False, folder: bool = False) -> None:
         """Raise `AlreadyExists` if something is at `path`, except a file or folder that the caller allows."""
         if self.head(path) is not None and not file:
-            raise AlreadyExists(f"a file /{path} exists already; choose another name, or allow to overwrite it")
+            raise _taken(path)
         if not folder and self._any_below(path):
             raise AlreadyExists(f"a folder /{path} exists already; choose another name")
 
-    def _write_parts(self, path: str, source: Source, max_workers: int) -> None:
+    def _write_parts(self, path: str, source: Source, max_workers: int, *, overwrite: bool) -> None:
         part_size = _part_size(source.size or 0)
         with translated(s3_keys.named(path)):
             upload = self.client.create_multipart_upload(Bucket=self.bucket, Key=path, Metadata=_time_of(source))[
@@ -443,27 +464,23 @@ class BucketStore:
         try:
             stopped = threading.Event()
             last = MAX_PARTS if source.size is None else -(-source.size // part_size)
-            parts = enumerate(source.parts(part_size, stopped), 1)
+            parts = enumerate(source.parts(part_size, stopped, most=MAX_PARTS), 1)
             workers.each(send, parts, min(max_workers, last), stopped=stopped)
             source.check_unchanged()
             source.completing()
-            with translated(s3_keys.named(path)):
-                self.client.complete_multipart_upload(
-                    MultipartUpload={"Parts": [{"PartNumber": n, "ETag": tags[n]} for n in sorted(tags)]}, **place
-                )
+            if not overwrite:
+                self._refuse_taken(path)  # sending may have taken hours
+            sent = {"Parts": [{"PartNumber": n, "ETag": tags[n]} for n in sorted(tags)]}
+            complete = functools.partial(self.client.complete_multipart_upload, MultipartUpload=sent, **place)
+            self._make(path, complete, overwrite=overwrite)
         except BaseException:
             # Parts of an upload that is not completed stay in the store and are charged.
-            with translated(s3_keys.named(path)):
+            with contextlib.suppress(EdgeError), translated(s3_keys.named(path)):
                 self.client.abort_multipart_upload(**place)
             raise
 
     def _send_part(self, place: dict[str, Any], number: int, part: Part) -> str:
         """Send a part, and return its entity tag."""
-        if number > MAX_PARTS:
-            raise BadEntry(
-                f"content whose size is not known before can have up to {MAX_PARTS} parts of {PART >> 20} MiB, and "
-                f"{s3_keys.named(place['Key'])} has more; write it to a file and upload that"
-            )
         digest = part.digest("md5")
         body = _Body(part)
         try:
@@ -650,6 +667,10 @@ class Stream:
 
     def close(self) -> None:
         self._body.close()
+
+
+def _taken(path: str) -> AlreadyExists:
+    return AlreadyExists(f"a file /{path} exists already; choose another name, or allow to overwrite it")
 
 
 def _note_region(signing: dict[str, str], request: Any, **_: Any) -> None:

@@ -710,10 +710,10 @@ class Folder(Generic[FileT]):
         written, in parts of which several are under way at once, and takes no space on this machine.
 
         The size of what is written is not known before, so that it ends at 10,000 parts, 78.1 GiB of the
-        organization's files and 156.2 GiB of a bucket: write a local file and upload that if there is more. Nothing
-        can be appended to a file or changed in it. A process that is killed while it writes leaves an open upload to
-        the organization's files, which the server drops after 7 days, or as the file is written again; in a bucket,
-        what was sent stays until a rule of the bucket removes it.
+        organization's files and 156.2 GiB of a bucket, of which the log warns before: write a local file and upload
+        that if there is more. Nothing can be appended to a file or changed in it. A process that is killed while it
+        writes leaves an open upload to the organization's files, which the server drops after 7 days, or as the file
+        is written again; in a bucket, what was sent stays until a rule of the bucket removes it.
 
         Args:
             name: name or path on the server; missing folders are made.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
 import os
-import pickle
 import stat
 import tempfile
 import threading
@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from edge_core.errors import BadEntry, EdgeError
+from edge_core.sizes import shown
 from edge_vfs.progress import FileTracker
 from edge_vfs.workers import Stopped
 
@@ -32,6 +33,11 @@ BLOCK = 1 << 20
 SPOOL = 32 << 20
 """Bytes. If a source cannot seek, its parts in flight are kept in memory up to this size, and beyond it in temporary
 files."""
+
+WARNED = 0.9
+"""Fraction of the parts that a store takes, at which the log warns of content whose size is not known."""
+
+log = logging.getLogger("edge.transfers")
 
 _TEXT = "the file object gives text; open it in binary mode, as in open(path, 'rb')"
 
@@ -116,7 +122,7 @@ class Source:
         self._count(len(content))
         return content
 
-    def parts(self, size: int, stopped: threading.Event | None = None) -> Iterator[Part]:
+    def parts(self, size: int, stopped: threading.Event | None = None, *, most: int | None = None) -> Iterator[Part]:
         """Iterate over the content in parts.
 
         A part is read by one thread, and others by other threads at the same time. Whoever has sent a part closes it,
@@ -125,15 +131,18 @@ class Source:
         Args:
             size: bytes of each part but the last, which may be shorter.
             stopped: once it is set, reading a part raises `Stopped`.
+            most: number of parts that the store takes of content whose size is not known; the log warns before it is
+                reached.
 
         Raises:
+            BadEntry: there are more.
             EdgeError: the file object cannot be read.
         """
         if self._place is not None and self.size is not None:
             for offset in range(0, self.size, size):
                 yield Part(self, self._place, self._start + offset, min(size, self.size - offset), stopped)
             return
-        length = size
+        length, n = size, 0
         while length == size:
             held = _Held(size, self._memory)
             try:
@@ -144,7 +153,29 @@ class Source:
             if not length:
                 held.close()
                 return
+            n += 1
+            if most is not None and n >= most * WARNED:
+                try:
+                    self._near_end(n, size, most)
+                except BaseException:
+                    held.close()
+                    raise
             yield Part(self, held, 0, length, stopped, close=held.close)
+
+    def _near_end(self, n: int, size: int, most: int) -> None:
+        """Raise `BadEntry` if part `n` is one too many; warn of that once, if it is near."""
+        what = "what is uploaded" if self.tracker is None else repr(self.tracker.path)
+        if n > most:
+            raise BadEntry(
+                f"content whose size is not known before can have up to {most} parts of {shown(size)}, and {what} has "
+                "more; write it to a file and upload that"
+            )
+        if n - 1 < most * WARNED:
+            log.warning(
+                "%s of %s were sent, and it can have up to %s, as its size is not known before; if there is more, stop "
+                "it, write it to a file and upload that",
+                *(shown(n * size), what, shown(most * size)),
+            )
 
     def abandon(self) -> None:
         """Have its sender give up: reading a part and `check_unchanged` raise `Stopped` from now on."""
@@ -469,15 +500,19 @@ class _Held:
 
 
 def whole_view(content: Buffer) -> memoryview:
-    """Return all bytes of an object with a buffer one after another, in the order of its indexes; not a copy if it has
-    them so.
+    """Return all bytes of an object with a buffer one after another, in the order of its indexes.
+
+    They are copied only if they do not lie so, or are items that Python does not know.
 
     Raises:
         TypeError: the object has no buffer.
     """
     view = memoryview(content)
-    # cast() refuses what has zeros in its shape, and items of more than one field or in another byte order.
-    return pickle.PickleBuffer(view).raw() if view.c_contiguous else memoryview(view.tobytes())
+    try:
+        return view.cast("B")
+    except (TypeError, ValueError):  # in another order, of no items, of records, in another byte order
+        # Not pickle.PickleBuffer, which needs no copy: Python crashes as it collects what its raw() gives.
+        return memoryview(view.tobytes())
 
 
 def _measured(file: Any) -> tuple[int, int]:

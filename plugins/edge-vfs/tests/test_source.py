@@ -519,3 +519,15 @@ def test_blocks_of_a_pipe_are_read_in_pieces_of_any_size(spool: int, monkeypatch
                 part.rewind()
                 assert part.read(5) == CONTENT[sum(map(len, received)) - len(part) :][:5]
         assert b"".join(received) == CONTENT
+
+
+def test_the_log_warns_before_there_are_too_many_parts(caplog: pytest.LogCaptureFixture) -> None:
+    source = Source(Pipe(bytes(400)))
+    parts = source.parts(10, most=20)
+    for n, part in zip(range(1, 21), parts, strict=False):
+        assert len(caplog.records) == (n >= 18)
+        part.close()
+    assert "180 bytes of what is uploaded were sent, and it can have up to 200 bytes" in caplog.text
+    with pytest.raises(BadEntry, match="up to 20 parts of 10 bytes, and what is uploaded has more; write it to a file"):
+        next(parts)
+    assert len(caplog.records) == 1
