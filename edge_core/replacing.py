@@ -32,27 +32,78 @@ def replacing(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[Binar
     ...     print(os.listdir(folder))
     ['plate.csv']
     """
-    folder, name = os.path.split(os.fspath(path))
-    # In the folder of the file, since a rename cannot cross file systems.
-    beside = os.path.join(folder, f".{name[:STEM]}.{os.urandom(8).hex()}.part")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        handle = os.open(beside, flags, mode)
+    with NewFile(path, mode) as new:
+        yield new.file
+        new.publish()
+    sync_folder(new.folder)
+
+
+class NewFile:
+    """Opens a new file beside `path`, which takes its place by `publish`, or is gone when the ``with`` block ends.
+
+    Args:
+        path: the file to write or replace, in an existing folder.
+        mode: permissions of the new file, less the umask of the process.
+
+    Attributes:
+        file: the new file, opened for writing.
+        folder: the folder of both, whose names are on disk only after `sync_folder`.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], mode: int = 0o666) -> None:
+        self._path = os.fspath(path)
+        folder, name = os.path.split(self._path)
+        self.folder = folder or os.curdir
+        # In the folder of the file, since a rename cannot cross file systems.
+        self._beside = os.path.join(folder, f".{name[:STEM]}.{os.urandom(8).hex()}.part")
+        self._is_published = False
+        with self._naming_path():
+            handle = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+        self.file: BinaryIO = open(handle, "wb")  # noqa: SIM115  # closed by `publish` or `discard`
+
+    def publish(self) -> None:
+        """Write the content to disk, and then give the file its name.
+
+        Raises:
+            OSError: that cannot be done.
+        """
+        with self._naming_path():
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+            os.replace(self._beside, self._path)
+        self._is_published = True
+
+    def discard(self) -> None:
+        """Remove the file, unless it is published."""
+        if not self._is_published:
+            with contextlib.suppress(OSError):
+                self.file.close()  # which may write what is left
+            os.unlink(self._beside)
+
+    def __enter__(self) -> NewFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self.discard()
+        if isinstance(error, OSError):
+            self._name_path(error)
+
+    @contextlib.contextmanager
+    def _naming_path(self) -> Iterator[None]:
         try:
-            with open(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            os.unlink(beside)
+            yield
+        except OSError as error:
+            self._name_path(error)
             raise
-    except OSError as error:
-        if error.filename == beside:  # a name that means nothing to whoever reads the error
-            error.filename = os.fspath(path)
+
+    def _name_path(self, error: OSError) -> None:
+        if error.filename == self._beside:  # a name that means nothing to whoever reads the error
+            error.filename = self._path
             del error.filename2  # None would be shown
-        raise
-    sync_folder(folder or os.curdir)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

@@ -101,7 +101,7 @@ class Check:
         self._size = stat.size or 0
         self._expected, part_size = expected(stat)
         self._part_size = part_size or self._size or 1
-        self._reader = reader if isinstance(reader, KeepsDigests) else None
+        self._reader = reader if reader is not None and isinstance(reader, KeepsDigests) else None
         self._known: Sequence[bytes] | None = None
         self._own: dict[int, bytes] = {}
         self._hash = hashlib.sha256()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pathlib
+import stat
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -274,6 +276,45 @@ def test_what_may_not_be_replaced_is_refused_even_if_it_is_the_same(local: pathl
         folder.upload_folder("runs", local, overwrite=False)
     with pytest.raises(AlreadyExists, match="; 0 of 11 files had been uploaded before$"):
         folder.upload_folder("runs", local, overwrite=False, on_error="stop")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there can a folder be written to disk")
+def test_the_disk_is_waited_for_once_for_the_names_of_a_batch(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store({f"top/{n}": b"content" for n in range(8)})
+    waits: list[bool] = []
+    fsync = os.fsync
+
+    def counting(handle: int) -> None:
+        waits.append(stat.S_ISDIR(os.fstat(handle).st_mode))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", counting)
+    Folder(store).download_folder("top", tmp_path / "down")
+    assert len(store.batches) == 2
+    assert sorted(waits) == [False] * 8 + [True] * 2
+    assert len(list((tmp_path / "down").iterdir())) == 8
+
+
+def test_a_file_of_a_batch_that_cannot_be_replaced_stops_no_other(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store({f"top/{name}": name.encode() for name in "abcd"})
+    replace = os.replace
+
+    def replacing(source: str, target: str) -> None:
+        if os.path.basename(target) == "b":
+            raise PermissionError(errno.EPERM, "not permitted", source)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replacing)
+    with pytest.raises(IncompleteTransfer) as caught:
+        Folder(store).download_folder("top", tmp_path / "down")
+    (failure,) = caught.value.report.failed
+    assert failure.path == "b"
+    assert str(tmp_path / "down" / "b") in failure.reason
+    assert sorted(path.name for path in (tmp_path / "down").iterdir()) == ["a", "c", "d"]
 
 
 @pytest.mark.parametrize(

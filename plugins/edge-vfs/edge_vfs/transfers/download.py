@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import os
 import pathlib
 from typing import NamedTuple
@@ -142,8 +143,14 @@ def _fetch_in_order(reader: Reader, stat: Stat, file: PartFile, counted: FileTra
 
 def mtime_ns(reader: Reader, stat: Stat) -> int:
     """Return the time of the local file that was uploaded, or else the store's own."""
-    source = reader.source_mtime_ns() if isinstance(reader, KeepsSourceTime) else None
+    source = reader.source_mtime_ns() if _keeps_source_time(type(reader)) else None  # type: ignore[attr-defined]
     return stored_ns(stat) if source is None else source
+
+
+@functools.cache
+def _keeps_source_time(kind: type[Reader]) -> bool:
+    """Return whether readers of a class know it; what Python looks at takes as long as all else of a small file."""
+    return issubclass(kind, KeepsSourceTime)
 
 
 def stored_ns(stat: Stat) -> int:

@@ -6,6 +6,7 @@ down to single files, since a proxy may take less at once than the store.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import operator
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from edge_core.errors import ChecksumError, EdgeError, NotFound
-from edge_core.replacing import replacing
+from edge_core.replacing import NewFile, sync_folder
 from edge_vfs import workers
 from edge_vfs.content import Check
 from edge_vfs.progress import Tracker
@@ -28,6 +29,9 @@ from edge_vfs.transfers.fetching import Room
 from edge_vfs.transfers.local_tree import tell
 from edge_vfs.transfers.part_file import remove_abandoned, set_time
 from edge_vfs.transfers.unchanged import is_time_of, is_unchanged, set_source_times
+
+WRITTEN_TOGETHER = 25
+"""Maximum number of files that a thread writes at once; as many are open."""
 
 OnError: TypeAlias = Literal["continue", "stop"]
 """What becomes of the other files once a file has failed: they are transferred, or the call ends."""
@@ -98,6 +102,7 @@ class _Transfer(ABC, Generic[_FileT]):
         if on_error not in ("continue", "stop"):
             raise ValueError(f'on_error must be "continue" or "stop", not {on_error!r}')
         self._store = store
+        self._batching = store if isinstance(store, BatchingStore) else None
         self._tracker = tracker
         self._tally = tally
         self._stops = on_error == "stop"
@@ -135,7 +140,7 @@ class _Transfer(ABC, Generic[_FileT]):
     @property
     def _limits(self) -> BatchLimits | None:
         """The largest batch; None if all files go by themselves."""
-        return self._store.batch_limits if isinstance(self._store, BatchingStore) else None
+        return None if self._batching is None else self._batching.batch_limits
 
     def _batches(self, files: Iterable[_FileT]) -> Iterator[list[_FileT]]:
         batch: list[_FileT] = []
@@ -280,12 +285,12 @@ class Uploads(_Transfer[ToUpload]):
             return SmallFile(file.path, content, hashlib.sha256(content).hexdigest(), source.mtime_ns)
 
     def _send(self, small: Sequence[tuple[ToUpload, SmallFile]]) -> None:
-        if len(small) < 2 or not isinstance(self._store, BatchingStore) or self._store.batch_limits is None:
+        if len(small) < 2 or self._batching is None or self._batching.batch_limits is None:
             for file, _ in small:
                 self._single(file)
             return
         try:
-            errors = self._store.write_many([content for _, content in small], overwrite=self._overwrite)
+            errors = self._batching.write_many([content for _, content in small], overwrite=self._overwrite)
         except EdgeError as error:
             if not concerns_single_file(error):
                 raise
@@ -352,12 +357,12 @@ class Downloads(_Transfer[ToDownload]):
         download.fetch(self._store, path, stat, target, self._tracker, max_workers=self._max_workers, room=self._room)
 
     def _batch(self, files: Sequence[ToDownload]) -> None:
-        if len(files) < 2 or not isinstance(self._store, BatchingStore) or self._store.batch_limits is None:
+        if len(files) < 2 or self._batching is None or self._batching.batch_limits is None:
             for file in files:
                 self._single(file)
             return
         try:
-            contents = self._store.read_many([(file.file.path, file.file.stat) for file in files])
+            contents = self._batching.read_many([(file.file.path, file.file.stat) for file in files])
         except EdgeError as error:
             if not concerns_single_file(error):
                 raise
@@ -365,28 +370,59 @@ class Downloads(_Transfer[ToDownload]):
             self._batch(files[:middle])
             self._batch(files[middle:])
             return
+        received: list[tuple[ToDownload, bytes]] = []
         for file, content in zip(files, contents, strict=True):
             if content is None:
                 self._single(file)
             else:
-                self._write(file, content)
+                received.append((file, content))
+        for begin in range(0, len(received), WRITTEN_TOGETHER):
+            self._write(received[begin : begin + WRITTEN_TOGETHER])
 
-    def _write(self, file: ToDownload, content: bytes) -> None:
-        path, stat, target = file.file
+    def _write(self, received: Sequence[tuple[ToDownload, bytes]]) -> None:
+        """Write files, and wait for the disk once for the names of all that are in one folder."""
+        with contextlib.ExitStack() as stack:
+            written: list[tuple[ToDownload, NewFile]] = []
+            for file, content in received:
+                try:
+                    written.append((file, stack.enter_context(self._written(file, content))))
+                except Exception as error:
+                    self._failed(file, error)
+            folders: set[str] = set()
+            try:
+                for file, new in written:
+                    folders.add(new.folder)
+                    self._publish(file, new)
+            finally:
+                for folder in folders:
+                    sync_folder(folder)
+
+    def _written(self, file: ToDownload, content: bytes) -> NewFile:
+        """Write content beside a file's place."""
+        stat = file.file.stat
+        if len(content) != stat.size:
+            raise ChecksumError(
+                f"the server sent {len(content)} bytes of {stat.name}, which has {stat.size}; try again"
+            )
+        Check(stat).see(0, content)
+        with contextlib.ExitStack() as stack:
+            new = stack.enter_context(NewFile(file.file.target))
+            new.file.write(content)
+            new.file.flush()
+            set_time(new.file.fileno(), self._mtime_ns(file))
+            stack.pop_all()
+        return new
+
+    def _publish(self, file: ToDownload, new: NewFile) -> None:
         try:
-            if len(content) != stat.size:
-                raise ChecksumError(
-                    f"the server sent {len(content)} bytes of {stat.name}, which has {stat.size}; try again"
-                )
-            Check(stat).see(0, content)
-            time = download.mtime_ns(self._store.reader(path, stat), stat)
-            with replacing(target) as opened:
-                opened.write(content)
-                opened.flush()
-                set_time(opened.fileno(), time)
+            new.publish()
             if os.utime not in os.supports_fd:
-                set_time(target, time)
+                set_time(file.file.target, self._mtime_ns(file))
         except Exception as error:
             self._failed(file, error)
         else:
-            self._arrived(file, path, len(content))
+            self._arrived(file, file.file.path, file.size)
+
+    def _mtime_ns(self, file: ToDownload) -> int:
+        path, stat, _ = file.file
+        return download.mtime_ns(self._store.reader(path, stat), stat)
