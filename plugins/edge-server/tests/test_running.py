@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import pytest
@@ -26,6 +26,7 @@ from edge_server.base import clock
 from edge_server.base.problems import CannotStart
 from edge_server.data.database import SERVER
 from edge_server.data.store import FolderStore, Written
+from edge_server.files import sending
 from edge_server.files.models import Upload
 from edge_server.files.uploads import COMPLETING
 from edge_server.identity import directory
@@ -398,25 +399,28 @@ def test_a_large_download_goes_through_sendfile_and_a_range_stops_where_it_shoul
             assert reader.read(1999000) == content[1000:2000000]
 
 
-def test_content_is_handed_to_the_server_as_a_file(edge_server: EdgeServer, api: Api) -> None:
+def test_content_is_handed_to_the_server_as_a_file_unless_it_is_small(edge_server: EdgeServer, api: Api) -> None:
     from edge_server.run.app import build
 
-    entry = api.put("a", b"0123456789").json()
+    content = os.urandom(sending.READ_AT_ONCE + 6)
+    entry = api.put("a", content).json()
     app = build(engines_at(edge_server.data, Signer(b""), database=edge_server.database))
-    handed = []
+    handed: list[int] = []
 
-    def wrapper(file: object, size: int) -> list[bytes]:
-        handed.append(file.tell())  # type: ignore[attr-defined]
-        file.close()  # type: ignore[attr-defined]
-        return [b"56"]
+    def wrapper(file: BinaryIO, size: int) -> list[bytes]:
+        handed.append(file.tell())
+        with contextlib.closing(file):
+            return [file.read(size)]
 
-    answer = app.test_client().get(
-        f"/v1/orgs/{api.organization}/files/content?path=a&version={entry['version']}",
-        headers={"Authorization": f"Bearer {api.token}", "Range": "bytes=5-6"},
-        environ_overrides={"wsgi.file_wrapper": wrapper},
-    )
-    assert answer.headers["Content-Length"] == "2"
-    assert handed == [5]
+    for start, places in ((5, [5]), (6, [])):
+        handed.clear()
+        answer = app.test_client().get(
+            f"/v1/orgs/{api.organization}/files/content?path=a&version={entry['version']}",
+            headers={"Authorization": f"Bearer {api.token}", "Range": f"bytes={start}-"},
+            environ_overrides={"wsgi.file_wrapper": wrapper},
+        )
+        assert answer.data == content[start:]
+        assert handed == places
 
 
 @pytest.mark.slow

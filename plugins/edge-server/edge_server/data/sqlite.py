@@ -51,9 +51,10 @@ class SQLite:
         self.address = path
         self.place = str(path)
         url = sa.URL.create("sqlite+pysqlite", database=str(path))
-        # Parameters hold digests and names, which have no place in a log. A thread waits for the
-        # write lock, not for a connection.
-        self.reading = sa.create_engine(url, hide_parameters=True, pool_size=16, max_overflow=-1)
+        # Parameters hold digests and names, which have no place in a log. A thread waits for the write lock, not for a
+        # connection. SQLite forgets the pages that a connection has read where another one writes, so that the one
+        # used last is the best.
+        self.reading = sa.create_engine(url, hide_parameters=True, pool_size=16, max_overflow=-1, pool_use_lifo=True)
         sa.event.listen(self.reading, "connect", _configure)
         sa.event.listen(self.reading, "begin", _begin)
         self.writing = self.reading.execution_options(write=True)

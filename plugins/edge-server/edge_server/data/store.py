@@ -1,9 +1,8 @@
 """The store of content, and the one in a local folder.
 
-Content lies under an opaque key and never changes. It is written elsewhere in the same file system,
-forced to disk and then renamed, so that under a key there is all of it or nothing. The database
-says afterwards what is visible: what is acknowledged is on disk, and what a crash leaves half
-written has no name.
+Content lies under an opaque key and never changes. It is written elsewhere in the same file system, gets its
+name by being renamed, and is forced to disk. Only then does the database say that it is visible: what is
+acknowledged is on disk, and what a crash leaves half written is under no key that the database knows.
 """
 
 from __future__ import annotations
@@ -30,6 +29,9 @@ BLOCK = 1 << 20
 
 Block: TypeAlias = bytes | memoryview
 """Bytes that are on their way. What is in them may be overwritten once the next are asked for."""
+
+_WRITABLE = os.O_WRONLY | getattr(os, "O_BINARY", 0)
+_NEW = _WRITABLE | os.O_CREAT | os.O_EXCL
 
 WRITERS = 4
 """Threads that write what is stored together."""
@@ -215,12 +217,11 @@ class FolderStore:
     def write(self, key: str, blocks: Iterable[Block]) -> Written:
         """Store `blocks` under `key`; on any failure nothing is left."""
         try:
-            written = self._write_beside(key, blocks)
-            self._into_place(self._incoming / key, key)
+            return self._write_into_place(key, blocks)
         except BaseException:
             (self._incoming / key).unlink(missing_ok=True)
+            self.remove(key)
             raise
-        return written
 
     def write_many(self, contents: Iterable[bytes]) -> list[str]:
         """Store small contents under keys of their own, and give these; on any failure nothing is left.
@@ -234,12 +235,12 @@ class FolderStore:
         # In a single folder, so that its names are forced to disk once.
         folder = self.new_key()[:2]
         keys: list[str] = []
-        waiting: collections.deque[concurrent.futures.Future[Written]] = collections.deque()
+        waiting: collections.deque[concurrent.futures.Future[None]] = collections.deque()
         try:
             with concurrent.futures.ThreadPoolExecutor(WRITERS) as writers:
                 for content in contents:
                     keys.append(folder + self.new_key()[2:])
-                    waiting.append(writers.submit(self._write_beside, keys[-1], [content]))
+                    waiting.append(writers.submit(self._write_beside, keys[-1], content))
                     if len(waiting) > WRITERS:
                         waiting.popleft().result()
                 for written in waiting:
@@ -259,7 +260,8 @@ class FolderStore:
             MissingContent: there is none.
         """
         try:
-            file = open(self._path(key), "rb")  # noqa: SIM115  # closed by whoever reads it
+            # Without a buffer, as it is read in blocks or not at all. It is closed by whoever reads it.
+            file = open(self._path(key), "rb", buffering=0)  # noqa: SIM115
         except FileNotFoundError:
             raise MissingContent(key) from None
         return FileContent(file, start, length)
@@ -267,44 +269,72 @@ class FolderStore:
     def size(self, key: str) -> int | None:
         """Bytes under `key`; None if there is nothing."""
         try:
-            return self._path(key).stat().st_size
+            return os.stat(self._path(key)).st_size
         except FileNotFoundError:
             return None
 
     def remove(self, key: str) -> None:
         """Drop the content under `key`, if there is any."""
-        self._path(key).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path(key))
 
-    def _path(self, key: str) -> Path:
-        # Many file systems slow down with very many names in one folder.
-        return self._content / key[:2] / key
+    def _path(self, key: str) -> str:
+        # Many file systems slow down with very many names in one folder. By text: for a small file, making a `Path` of
+        # it takes longer than reading it.
+        return f"{self._content}{os.sep}{key[:2]}{os.sep}{key}"
 
-    def _write_beside(self, key: str, blocks: Iterable[Block]) -> Written:
-        """Write what is to become the content under a key, and force it to disk."""
-        with open(self._incoming / key, "xb") as file:
-            written = _copy(blocks, file)
-            file.flush()
-            os.fsync(file.fileno())
+    def _write_into_place(self, key: str, blocks: Iterable[Block]) -> Written:
+        """Write the content under a key, and force it and its name to disk.
+
+        The name is given first where a file that is open can get one. Then a file system has both to force to disk at
+        once, which takes half of the time. What a crash leaves half written there is in no row.
+        """
+        beside = f"{self._incoming}{os.sep}{key}"
+        handle = os.open(beside, _NEW, 0o666)
+        try:
+            written = _write_blocks(handle, blocks)
+            if os.name == "posix":
+                self._rename(beside, key)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if os.name != "posix":
+            self._rename(beside, key)
+        sync_folder(os.path.dirname(self._path(key)))
         return written
 
+    def _write_beside(self, key: str, content: bytes) -> None:
+        """Write what is to become the content under a key, and force it to disk."""
+        handle = os.open(self._incoming / key, _NEW, 0o666)
+        try:
+            _write_blocks(handle, [content])
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
     def _into_place(self, source: Path, key: str) -> None:
+        """Give a file that is on disk its name among the content."""
+        self._rename(source, key)
+        sync_folder(os.path.dirname(self._path(key)))
+
+    def _rename(self, source: str | Path, key: str) -> None:
         target = self._path(key)
-        self._make_folder(target.parent)
-        os.replace(source, target)
-        sync_folder(target.parent)
+        try:
+            os.replace(source, target)
+        except FileNotFoundError:
+            self._make_folder(os.path.dirname(target))
+            os.replace(source, target)
 
     def _all_into_place(self, keys: Sequence[str]) -> None:
         """Give contents that lie beside their names, which are all in the folder of the first."""
-        for key in keys[:1]:
-            self._make_folder(self._path(key).parent)
         for key in keys:
-            os.replace(self._incoming / key, self._path(key))
+            self._rename(self._incoming / key, key)
         for key in keys[:1]:
-            sync_folder(self._path(key).parent)
+            sync_folder(os.path.dirname(self._path(key)))
 
-    def _make_folder(self, folder: Path) -> None:
+    def _make_folder(self, folder: str) -> None:
         try:
-            folder.mkdir(mode=0o700)
+            os.mkdir(folder, 0o700)
         except FileExistsError:
             pass
         else:
@@ -321,21 +351,16 @@ class FolderStore:
 
     def write_part(self, upload: str, n: int, offset: int, blocks: Iterable[Block]) -> Written:
         """Write one part as it streams, and force it to disk."""
-        digest = hashlib.sha256()
-        size = 0
         try:
-            handle = os.open(self._uploads / upload, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+            handle = os.open(self._uploads / upload, _WRITABLE)
         except FileNotFoundError:
             raise MissingContent(upload) from None
         try:
-            for block in blocks:
-                _write_at(handle, block, offset + size)
-                digest.update(block)
-                size += len(block)
+            written = _write_blocks(handle, blocks, offset)
             os.fsync(handle)
         finally:
             os.close(handle)
-        return Written(size, digest.hexdigest())
+        return written
 
     def complete_upload(self, upload: str, key: str, parts: Sequence[Written], *, in_doubt: bool) -> None:
         """Make the parts of an upload the content under `key`: its file gets that name, or a copy of it if in doubt."""
@@ -407,7 +432,8 @@ class FileContent:
         self.file = file
         self.size = os.fstat(file.fileno()).st_size
         self.length = self.size - start if length is None else length
-        file.seek(start)
+        if start:
+            file.seek(start)
 
     def __iter__(self) -> Iterator[bytes]:
         return _read(self.file, self.length)
@@ -448,6 +474,16 @@ def _copy(blocks: Iterable[Block], file: BinaryIO) -> Written:
     for block in blocks:
         digest.update(block)
         file.write(block)
+        size += len(block)
+    return Written(size, digest.hexdigest())
+
+
+def _write_blocks(handle: int, blocks: Iterable[Block], offset: int = 0) -> Written:
+    digest = hashlib.sha256()
+    size = 0
+    for block in blocks:
+        _write_at(handle, block, offset + size)
+        digest.update(block)
         size += len(block)
     return Written(size, digest.hexdigest())
 

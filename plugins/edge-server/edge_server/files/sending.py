@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -14,6 +15,9 @@ from edge_server.base.problems import Refusal, not_found
 from edge_server.data.store import BLOCK, Content, FileContent, MissingContent, Store
 from edge_server.files.queries import VersionRow
 from edge_server.web import counting
+
+READ_AT_ONCE = 64 << 10
+"""Bytes that are read and sent with the header; of more, the system sends the file."""
 
 # More digits than any size has are no number we have to read.
 _RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.IGNORECASE)
@@ -58,7 +62,7 @@ def answer(store: Store, version: VersionRow, filename: str | None = None) -> fl
     if request.method == "HEAD":
         return flask.Response(status=status, headers=headers)
     content = _opened(store, version, start, length)
-    return flask.Response(_body(content), status, headers, direct_passthrough=True)
+    return flask.Response(_body(content, length), status, headers, direct_passthrough=True)
 
 
 def chosen(header: str | None, size: int) -> range | None:
@@ -110,7 +114,10 @@ def _opened(store: Store, version: VersionRow, start: int, length: int) -> Conte
     )
 
 
-def _body(content: Content) -> Iterable[bytes]:
+def _body(content: Content, length: int) -> Iterable[bytes]:
+    if length <= READ_AT_ONCE:
+        with contextlib.closing(content):
+            return list(content)
     # Under gunicorn the wrapper becomes sendfile(). A server that offers one stops at the stated
     # Content-Length (PEP 3333); Werkzeug's own range wrapper would hide the file from it.
     wrapper = at_hand.request().environ.get("wsgi.file_wrapper")

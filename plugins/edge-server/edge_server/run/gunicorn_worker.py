@@ -58,6 +58,9 @@ ABANDONERS = 2
 SWITCHING = 0.0005
 """Seconds after which a thread that computes, such as a search, lets others go on; Python's own is ten times that."""
 
+NOTED = 1.0
+"""Seconds after which a worker tells its parent that it goes on, and looks whether that is there."""
+
 DISCARDED = 64 << 10
 """Bytes that are thrown away of a body that was refused, so that its sender gets to read why."""
 
@@ -199,9 +202,14 @@ class Worker(base.Worker):  # type: ignore[misc]
             abandon=abandoning.take,
             too_slow=lambda: _refusal(408, "the request did not come to its end in time; send it again"),
         )
-        while self.alive and self.ppid == os.getppid():
-            self.notify()
-            poller.poll(1.0)
+        noted = 0.0
+        while self.alive:
+            poller.poll(NOTED)
+            if time.monotonic() - noted >= NOTED:
+                noted = time.monotonic()
+                self.notify()
+                if self.ppid != os.getppid():
+                    break
         poller.stop()
         until = time.monotonic() + self.cfg.graceful_timeout
         while not poller.is_empty() and time.monotonic() < until:
