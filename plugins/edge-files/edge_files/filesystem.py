@@ -56,6 +56,8 @@ class _KeptBySettings(type(AbstractFileSystem)):  # type: ignore[misc]  # fsspec
             key = _key(session, arguments)
             with _sessions_lock:
                 session = _sessions.setdefault(key, session)
+        elif not isinstance(session, EdgeSession):
+            raise TypeError(f"session= takes an EdgeSession, not {type(session).__name__}; leave it out for settings")
         elif arguments:
             raise TypeError(f"session= has settings of its own; leave out {', '.join(arguments)}")
         else:

@@ -174,7 +174,9 @@ class _Sending:
             self._complete()
         except BaseException as error:
             if not self._content.can_seek or isinstance(error, (AlreadyExists, BadEntry)):
-                self._drop()
+                if not self._drop() and isinstance(error, ConnectionFailed):
+                    self._complete()  # only the answer was lost, and the server gives it again
+                    return
             elif is_last:
                 self.drop_own(error)
             raise
@@ -280,10 +282,19 @@ class _Sending:
         if isinstance(error, ChecksumError) and not self._upload.resumed:
             self._drop()
 
-    def _drop(self) -> None:
-        """Drop what was sent, if the server can be reached; otherwise it is dropped when the upload expires."""
-        with contextlib.suppress(EdgeError):
+    def _drop(self) -> bool:
+        """Drop what was sent, if the server can be reached; otherwise it is dropped when the upload expires.
+
+        Returns:
+            False if the server does not, as the upload is completed, or being completed.
+        """
+        try:
             self._http.delete(self._here)
+        except Conflict:
+            return False
+        except EdgeError:
+            pass
+        return True
 
 
 def check_stored(answer: Any, digest: str) -> None:

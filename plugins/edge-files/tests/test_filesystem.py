@@ -334,6 +334,8 @@ def test_a_session_of_the_caller(environment: EdgeSession) -> None:
     assert fs != fsspec.filesystem("edge")
     with pytest.raises(TypeError, match="leave out organization"):
         fsspec.filesystem("edge", session=environment, organization="another")
+    with pytest.raises(TypeError, match="takes an EdgeSession, not str"):
+        fsspec.filesystem("edge", session="lab")
 
 
 def test_an_unknown_option_is_refused(environment: EdgeSession) -> None:

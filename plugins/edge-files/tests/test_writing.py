@@ -21,7 +21,7 @@ import numpy
 import pandas
 import pytest
 
-from edge_core.errors import AlreadyExists, BadEntry
+from edge_core.errors import AlreadyExists, BadEntry, ConnectionFailed
 from edge_core.http import ServiceClient
 from edge_core.session import EdgeSession
 from edge_files.folder import Folder
@@ -211,6 +211,24 @@ def test_the_writer_raises_why_a_part_is_refused(files: Folder, monkeypatch: pyt
                 writer.write(LARGE)
     assert files.uploads() == []
     assert files.list() == []
+
+
+def test_a_file_is_there_although_the_answer_was_lost(files: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    post = ServiceClient.post
+    lost: list[str] = []
+
+    def losing(self: ServiceClient, path: str, **options: Any) -> Any:
+        answer = post(self, path, **options)
+        if path.endswith("/complete") and not lost:
+            lost.append(path)
+            raise ConnectionFailed("the answer was lost")
+        return answer
+
+    monkeypatch.setattr(ServiceClient, "post", losing)
+    with files.create("a.bin") as writer:
+        writer.write(LARGE)
+    assert lost
+    assert files.read_bytes("a.bin") == LARGE
 
 
 # --- those who write --------------------------------------------------------------------------------
