@@ -2,9 +2,9 @@
 
 That is above twice its bar. Without names it is the first three, as slow clients take minutes.
 
-`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]`, `server`, `others` and `transfers` print other
-tables, see `benchmarks.growth`, `benchmarks.search_quality`, `benchmarks.server`, `benchmarks.others` and
-`benchmarks.transfers`.
+`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]`, `server`, `others`, `transfers` and `kills`
+print other tables, see `benchmarks.growth`, `benchmarks.search_quality`, `benchmarks.server`, `benchmarks.others`,
+`benchmarks.transfers` and `benchmarks.kills`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks import calls, growth, lists, others, search_quality, server, slow_clients, startup
+from benchmarks import calls, growth, kills, lists, others, search_quality, server, slow_clients, startup
 from benchmarks.measuring import Row
 from benchmarks.transfers import command as transfers
 
@@ -38,6 +38,8 @@ def main() -> int:
         return server.main(parts[1:])
     if parts[0] == "others":
         return others.main(parts[1:])
+    if parts[0] == "kills":
+        return kills.main(parts[1:])
     if parts[0] == "transfers":
         return transfers.main(parts[1:])
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; warm\n")
