@@ -9,11 +9,12 @@ import pytest
 from edge_server.testing.local_server import EdgeServer
 
 from .bringing import bring
+from .engines import _engine, each_server, postgresql_server
 from .guarded import place
 from .postgresql import opened
 from .wire import Api, client, close_all
 
-__all__ = ["bring", "opened", "place"]
+__all__ = ["_engine", "bring", "each_server", "opened", "place", "postgresql_server"]
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import datetime as dt
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from alembic import command
 from click.testing import CliRunner
 
-from edge_server.base import problems
+from edge_server.base import clock, problems
 from edge_server.base.configuration import Configuration
 from edge_server.base.problems import CannotStart
 from edge_server.data import database, postgresql
@@ -25,6 +26,8 @@ from edge_server.data.migrations import HEAD
 from edge_server.keys import sealing
 from edge_server.run import data_folder, start
 from edge_server.run.command import server
+from edge_server.web import idempotency_keys
+from edge_server.web.idempotency_keys import IdempotencyKey
 
 from .postgresql import scratch_postgresql
 
@@ -308,6 +311,24 @@ def test_settings_of_a_database_without_a_password_may_be_read_by_others(tmp_pat
     (tmp_path / "site.toml").chmod(0o644)
     opened = database.of_server(Configuration(tmp_path / "site.toml"), tmp_path)
     assert (opened.place, opened.is_shared) == ("edge@db.example.com/edge", True)
+
+
+def test_a_start_leaves_alone_what_another_host_is_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with scratch_postgresql() as opened:
+        assert isinstance(opened.address, sa.URL)
+        monkeypatch.setenv("EDGE_SERVER_DATABASE_URL", opened.address.render_as_string(hide_password=False))
+        engines, _, _ = start.prepare(data)
+        store = engines.store.start_upload("u" * 32, engines.store.new_key())
+        later = clock.now() + dt.timedelta(minutes=1)
+        with opened.write(SERVER) as session:
+            claimed = {"key": "k", "fingerprint": "", "claim": "theirs", "claimed_until": later, "expires_at": later}
+            idempotency_keys.add(session.connection(), user_id=1, **claimed)
+        start.prepare(data)
+        with opened.read() as session:
+            assert session.scalar(sa.select(IdempotencyKey.claim)) == "theirs"
+        assert list(engines.store.uploads()) == [store]
 
 
 # --- the commands --------------------------------------------------------------------------------

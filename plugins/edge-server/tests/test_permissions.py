@@ -140,9 +140,10 @@ def verdict(rule: Rule, identity: str, organization: str) -> Verdict:
 
 
 @pytest.mark.slow
-def test_every_route_lets_in_whom_the_table_says_and_nobody_else(edge_server: EdgeServer, people: People) -> None:
+def test_every_route_lets_in_whom_the_table_says_and_nobody_else(each_server: EdgeServer) -> None:
+    people = People(each_server)
     own, foreign = people.organization(with_admin=False), people.organization(with_admin=False)
-    callers = {name: client(edge_server, token, own) for name, token in people.identities(own, foreign).items()}
+    callers = {name: client(each_server, token, own) for name, token in people.identities(own, foreign).items()}
     assert set(callers) == {*STRANGERS, *USERS}
     places = {"own": own, "foreign": foreign, "none": "no-such-organization"}
     outside: dict[str, Any] = {}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import secrets
 import threading
@@ -22,6 +23,8 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web import idempotency
 from edge_server.web.idempotency_keys import IdempotencyKey
 
+from .engines import ENGINES, url_of
+from .postgresql import scratch_postgresql
 from .wire import Api, client, close_all
 
 pytestmark = pytest.mark.slow
@@ -30,13 +33,16 @@ ROUNDS = int(os.environ.get("EDGE_RACE_ROUNDS", "1"))
 AT_ONCE = 100
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeServer]:
-    own = EdgeServer(Path(tmp_path_factory.mktemp("races")) / "data")
-    own.start("--workers", "4", "--threads", "32")
-    yield own
-    close_all()
-    own.close()
+@pytest.fixture(scope="module", params=ENGINES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeServer]:
+    with contextlib.ExitStack() as stack:
+        url = url_of(stack.enter_context(scratch_postgresql())) if request.param == "postgresql" else None
+        own = EdgeServer(Path(tmp_path_factory.mktemp("races")) / "data", database_url=url)
+        # PostgreSQL has a hundred connections.
+        own.start("--workers", "4", "--threads", "32" if url is None else "8")
+        yield own
+        close_all()
+        own.close()
 
 
 @pytest.fixture

@@ -45,13 +45,14 @@ SETTINGS = {
 }
 """What counts for each connection, unless the address says otherwise by `options`."""
 
-# The first of the two numbers of a lock, which no other program in this database is likely to use.
-_WRITERS, _USERS, _TASKS = 0x45444701, 0x45444702, 0x45444703
-
-_SHARED = f"SELECT pg_advisory_xact_lock_shared({_WRITERS}, 0), pg_advisory_xact_lock(%s, %s)"
-_EXCLUSIVE = f"SELECT pg_advisory_xact_lock({_WRITERS}, 0)"
-_TRY = "SELECT pg_try_advisory_lock(%s, %s)"
-_UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"
+# Locks are the whole database's, in which each schema may be another server's. Those of writers have one number, and
+# those of tasks two, which are other locks.
+_SCHEMA = "(hashtext(current_schema())::bigint << 32)"
+_SHARED = f"SELECT pg_advisory_xact_lock_shared({_SCHEMA}), pg_advisory_xact_lock({_SCHEMA} | %s)"
+_EXCLUSIVE = f"SELECT pg_advisory_xact_lock({_SCHEMA})"
+_TASK = "(hashtext(current_schema()), %s)"
+_TRY = f"SELECT pg_try_advisory_lock{_TASK}"
+_UNLOCK = f"SELECT pg_advisory_unlock{_TASK}"
 
 
 class PostgreSQL:
@@ -111,7 +112,7 @@ class PostgreSQL:
         if touched == 0:
             connection.exec_driver_sql(_EXCLUSIVE)
         else:
-            connection.exec_driver_sql(_SHARED, (_WRITERS if touched > 0 else _USERS, abs(touched) & 0x7FFFFFFF))
+            connection.exec_driver_sql(_SHARED, (touched & 0xFFFFFFFF,))
 
     def unlimited(self, connection: sa.Connection) -> None:
         """Let a transaction take as long as it takes."""
@@ -123,7 +124,7 @@ class PostgreSQL:
 
         The lock is held by a connection. Where that is lost, another host may begin while this block goes on.
         """
-        key = (_TASKS, zlib.crc32(name.encode()) & 0x7FFFFFFF)
+        key = (zlib.crc32(name.encode()) & 0x7FFFFFFF,)
         with self._outside.connect() as connection:
             is_alone = bool(connection.exec_driver_sql(_TRY, key).scalar())
             try:

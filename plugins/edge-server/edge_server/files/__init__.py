@@ -48,7 +48,9 @@ def server(context: OwnContext) -> Parts:
     context.engines.stored.extend(StoredContent(column, store) for column in (Version.key, Upload.key))
     context.on_organization_removed(uploads.drop_files)
     context.on_member_left(uploads.end)
-    context.before_start(uploads.recover)
+    # Where other hosts may be uploading, what they have begun ends by its leases, and `fsck` drops what is left.
+    if not context.engines.database.is_shared:
+        context.before_start(uploads.recover)
     context.before_start(cleaner.reserve.keep)
     context.every(housekeeping.INTERVAL, housekeeping.TASK, cleaner.run, alone=True)
     return context.subsystem(

@@ -32,15 +32,18 @@ class EdgeServer:
     Args:
         data: its data folder.
         time: the time it is to have; by default that of the machine.
+        database_url: address of a database on PostgreSQL, in place of the file in the data folder.
 
     Attributes:
         data: its data folder.
+        database_url: address of its database; None for the file in the data folder.
         url: its service URL; another one after each start.
         pid: its process.
     """
 
-    def __init__(self, data: Path, *, time: SimulatedTime | None = None) -> None:
+    def __init__(self, data: Path, *, time: SimulatedTime | None = None, database_url: str | None = None) -> None:
         self.data: Path = data
+        self.database_url = database_url
         self._program = ("edge_server",) if time is None else ("edge_server.testing.simulation", str(time.path))
         self.url = ""
         self._options: tuple[str, ...] = ()
@@ -75,7 +78,9 @@ class EdgeServer:
             # Left by a server that was killed; it would send us to where that one was.
             (self.data / RUNNING).unlink()
         with open(self._log, "ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+            self._process = subprocess.Popen(  # noqa: S603
+                command, stdout=log, stderr=log, start_new_session=True, env=os.environ | self._environment
+            )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -163,11 +168,18 @@ class EdgeServer:
     @property
     def database(self) -> Database:
         """The server's database, for what no address gives."""
+        import sqlalchemy as sa
+
         from edge_server.data import database
 
         if self._database is None:
-            self._database = database.Database(self.data / database.FILE_NAME)
+            url = self.database_url
+            self._database = database.Database(self.data / database.FILE_NAME if url is None else sa.make_url(url), 4)
         return self._database
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {} if self.database_url is None else {"EDGE_SERVER_DATABASE_URL": self.database_url}
 
     @functools.cached_property
     def _lifecycle(self) -> Lifecycle:

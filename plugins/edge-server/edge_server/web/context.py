@@ -208,7 +208,7 @@ class Context:
         self._tasks.append(Task(self._task(name), seconds, run, alone, at_end))
 
     def before_start(self, run: Callable[[], object]) -> None:
-        """Do something once when a server starts, before it answers and while nobody else writes."""
+        """Do something once when a server starts, before it answers and, but for other hosts, while nobody writes."""
         self._before_start.append(run)
 
     def on_request(self, counter: Counter) -> None:

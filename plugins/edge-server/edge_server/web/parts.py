@@ -27,7 +27,7 @@ class Parts:
         stored: its columns of keys of content.
         tasks: what it does beside answering.
         counters: called at the end of each request that counts for an organization.
-        before_start: done once by a starting server, before it answers and while nobody else writes.
+        before_start: done once by a starting server, before it answers; other hosts may be writing meanwhile.
     """
 
     routes: tuple[Routes, ...]
