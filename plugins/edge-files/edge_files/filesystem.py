@@ -42,7 +42,7 @@ class _KeptBySettings(type(AbstractFileSystem)):  # type: ignore[misc]  # fsspec
     none among the arguments, the second user of a process would act as the first.
     """
 
-    def __call__(cls, *args: Any, **options: Any) -> Any:  # of a class of classes
+    def __call__(cls, *args: Any, **options: Any) -> Any:
         if args:
             raise TypeError(f"{cls.__name__} takes its options by name: {', '.join(SETTINGS)}, session")
         options = apply_config(cls, options)

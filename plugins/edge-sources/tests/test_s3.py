@@ -551,3 +551,22 @@ def test_transfers_deletions_and_moves_are_counted(amazon: S3Connection, monkeyp
     deleting = [report.files for report in reports if report.phase == "deleting"]
     assert deleting == [1000, 1201]
     assert (reports[-1].files, reports[-1].total_files) == (1201, 1201), "the odd key stays"
+
+
+def test_a_bucket_is_a_file_system(bucket: S3Connection) -> None:
+    fs = bucket.filesystem()
+    assert fs == bucket.filesystem()
+    with fs.open("runs/a.csv", "wb") as file:
+        file.write(b"a\n1\n")
+    fs.pipe_file("runs/b.csv", b"a\n2\n")
+    assert fs.find("") == fs.glob("runs/*.csv") == ["runs/a.csv", "runs/b.csv"]
+    assert [(entry["name"], entry["type"]) for entry in fs.ls("")] == [("runs", "directory")]
+    assert fs.cat_ranges(["runs/a.csv", "runs/b.csv"], 2, None) == [b"1\n", b"2\n"]
+    fs.cp("runs", "kept", recursive=True)
+    fs.mv("kept/a.csv", "kept/c.csv")
+    assert fs.find("kept") == ["kept/b.csv", "kept/c.csv"]
+    assert pandas.read_csv(fs.open("kept/c.csv")).to_dict("list") == {"a": [1]}
+    with pytest.raises(FileNotFoundError):
+        fs.open("kept/a.csv")
+    fs.rm("kept", recursive=True)
+    assert not fs.exists("kept")

@@ -10,21 +10,25 @@ import datetime as dt
 import hashlib
 import io
 import os
+import pathlib
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from glob import has_magic
-from typing import Any
+from typing import IO, Any, cast
 
+from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.spec import AbstractFileSystem
-from fsspec.utils import stringify_path
+from fsspec.utils import isfilelike, stringify_path
 
-from edge_core.errors import BadEntry, EdgeError, NotFound
-from edge_vfs import listing, ranges, workers
+from edge_core.errors import AlreadyExists, BadEntry, EdgeError, NotFound
+from edge_vfs import listing, plans, ranges, workers
 from edge_vfs.file import File
 from edge_vfs.folder import Folder
-from edge_vfs.os_errors import FolderInPlace, MissingFile, translated
-from edge_vfs.store import Stat
+from edge_vfs.os_errors import FileInPlace, FolderInPlace, InvalidPath, MissingFile, translated
+from edge_vfs.store import CopyingStore, Stat
+from edge_vfs.stored_writer import StoredWriter
+from edge_vfs.transfers import download
 
 _SPECIAL = re.compile(r"[*?\[]")
 
@@ -48,6 +52,7 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         super().__init__(**options)
         self._folder = folder
         self._identity = uuid.uuid4().hex
+        self._seen: dict[str, Stat] | None = None  # what a plan has come across, which it need not ask for again
 
     # --- paths and identity -----------------------------------------------------------------------
 
@@ -58,7 +63,7 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         text: str = stringify_path(path)
         return text.removeprefix(f"{cls.protocol}://").strip("/")
 
-    def __dask_tokenize__(self) -> str:
+    def __dask_tokenize__(self) -> Any:
         return self._identity
 
     def __eq__(self, other: object) -> bool:
@@ -283,9 +288,14 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
     ) -> Any:
         if mode == "rb":
             return self._file(path)
-        raise io.UnsupportedOperation(
-            f"the mode {mode!r} is not known here; a stored file can be read, or replaced as a whole"
-        )
+        if mode not in ("wb", "xb"):
+            raise io.UnsupportedOperation(
+                f"a stored file can be read ('r') and replaced as a whole ('w', or 'x' for a new one), which the mode "
+                f"{mode!r} is not; to change it, download it, change the local file and upload that"
+            )
+        path = self._named(path)
+        writer = self._folder.create(path, overwrite=mode == "wb")
+        return StoredWriter(writer, autocommit=autocommit)
 
     @translated()
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
@@ -335,14 +345,349 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         contents: list[Any] = [next(read) if isinstance(file := files[path], File) else file for path in paths]
         return _results(contents, raises=on_error == "raise")
 
+    @translated()
+    def get_file(
+        self, rpath: str, lpath: Any = None, callback: Any = DEFAULT_CALLBACK, outfile: Any = None, **kwargs: Any
+    ) -> None:
+        """Download a file, which appears under its local name once it is complete and checked; of a folder, make it.
+
+        Args:
+            rpath: the file or folder.
+            lpath: the local file, which is replaced; or a file object, as `outfile`.
+            callback: is told the bytes.
+            outfile: a file object that is written to.
+        """
+        rpath = self._strip_protocol(rpath)
+        outfile = lpath if outfile is None and isfilelike(lpath) else outfile
+        if outfile is not None:
+            with self._file(rpath) as file:
+                callback.set_size(file.size)
+                while block := file.read(ranges.NEAR):
+                    outfile.write(block)
+                    callback.relative_update(len(block))
+            return
+        stat = self._stat(rpath)
+        target = pathlib.Path(cast("str", lpath))
+        if not _is_file(stat):
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        if target.is_dir():
+            raise IsADirectoryError(f"{str(target)!r} is a folder; give the path of the local file")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        plans.download_all(
+            self._folder._store, [download.Planned(self._at(rpath), stat, target)], plans.listener(callback)
+        )
+
+    @translated()
+    def get(
+        self,
+        rpath: Any,
+        lpath: Any,
+        recursive: bool = False,
+        callback: Any = DEFAULT_CALLBACK,
+        maxdepth: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Download files and folders, small files many at once; where each goes is as fsspec has it.
+
+        Args:
+            rpath: a path, a pattern, or a list of paths.
+            lpath: the local file or folder, or a list of files.
+            recursive: True for everything in a folder.
+            callback: counts the files; those of a single file, its bytes.
+            maxdepth: number of levels, if `recursive`.
+            kwargs: those of `get_file`.
+        """
+        planner_pairs, seen = plans.pairs(self, "get", rpath, lpath, recursive=recursive, maxdepth=maxdepth)
+        callback.set_size(len(planner_pairs))
+        if len(planner_pairs) == 1:
+            with callback.branched(*planner_pairs[0]) as child:
+                self.get_file(*planner_pairs[0], callback=child, **kwargs)
+            callback.absolute_update(1)
+            return
+        files: list[download.Planned] = []
+        for source, local in planner_pairs:
+            path = self._strip_protocol(source)
+            stat = seen.get(path) or self._stat(path)
+            target = pathlib.Path(local)
+            if _is_file(stat):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                files.append(download.Planned(self._at(path), stat, target))
+            else:
+                target.mkdir(parents=True, exist_ok=True)
+        plans.download_all(self._folder._store, files, plans.counter(callback))
+        callback.absolute_update(len(planner_pairs))
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    @translated()
+    def pipe_file(self, path: str, value: Any, mode: str = "overwrite", **kwargs: Any) -> None:
+        """Store bytes as a file.
+
+        Args:
+            path: the file.
+            value: the bytes.
+            mode: ``"create"`` refuses to replace a file.
+
+        Raises:
+            FileExistsError: a folder has the name, or a file has it and `mode` is ``"create"``.
+        """
+        if self._intrans:
+            super().pipe_file(path, value, mode=mode, **kwargs)
+        else:
+            self._folder.write_bytes(self._named(path), value, overwrite=mode != "create")
+
+    def pipe(self, path: str | dict[str, Any], value: Any = None, **kwargs: Any) -> None:
+        """Store bytes as a file; or as many files, several at once, from a dictionary of bytes by paths."""
+        if isinstance(path, dict) and not self._intrans:
+            workers.each(lambda pair: self.pipe_file(*pair, **kwargs), path.items())
+        else:
+            super().pipe(path, value, **kwargs)
+
+    @translated()
+    def put_file(
+        self, lpath: Any, rpath: str, callback: Any = DEFAULT_CALLBACK, mode: str = "overwrite", **kwargs: Any
+    ) -> None:
+        """Upload a local file, which appears once it is complete; of a local folder, make the folder.
+
+        Args:
+            lpath: the local file.
+            rpath: the path in the store.
+            callback: is told the bytes.
+            mode: ``"create"`` refuses to replace a file.
+        """
+        if self._intrans:
+            super().put_file(lpath, rpath, callback=callback, mode=mode, **kwargs)
+        elif os.path.isdir(lpath):
+            self.makedirs(rpath, exist_ok=True)
+        else:
+            progress = plans.listener(callback)
+            self._folder.upload(self._named(rpath), lpath, overwrite=mode != "create", progress=progress)
+
+    @translated()
+    def put(
+        self,
+        lpath: Any,
+        rpath: Any,
+        recursive: bool = False,
+        callback: Any = DEFAULT_CALLBACK,
+        maxdepth: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Upload local files and folders, small files many at once; where each goes is as fsspec has it.
+
+        Args:
+            lpath: a local path, a pattern, or a list of paths.
+            rpath: the path in the store, or a list of paths.
+            recursive: True for everything in a folder.
+            callback: counts the files; those of a single file, its bytes.
+            maxdepth: number of levels, if `recursive`.
+            kwargs: those of `put_file`.
+        """
+        planned, _ = plans.pairs(self, "put", lpath, rpath, recursive=recursive, maxdepth=maxdepth)
+        callback.set_size(len(planned))
+        if len(planned) == 1 or self._intrans or kwargs:
+            for pair in planned:
+                with callback.branched(*pair) as child:
+                    self.put_file(*pair, callback=child, **kwargs)
+                callback.relative_update(1)
+            return
+        files: list[tuple[str, str]] = []
+        for local, target in planned:
+            if os.path.isdir(local):
+                self.makedirs(target, exist_ok=True)
+            else:
+                files.append((local, self._at(self._named(target))))
+        plans.upload_all(self._folder, files, plans.counter(callback))
+        callback.absolute_update(len(planned))
+
+    @translated()
+    def touch(self, path: str, truncate: bool = True, **kwargs: Any) -> None:
+        """Make an empty file.
+
+        Args:
+            path: the file.
+            truncate: False keeps an existing file, whose time cannot be changed, and so raises an error.
+
+        Raises:
+            NotImplementedError: the file exists, and `truncate` is False.
+        """
+        if truncate:
+            self.pipe_file(path, b"", **kwargs)
+            return
+        try:
+            self._folder.write_bytes(self._named(path), b"", overwrite=False)
+        except AlreadyExists:
+            raise NotImplementedError(
+                f"{path!r} exists, and the time of a stored file cannot be changed; leave it, or replace it by "
+                "truncate=True"
+            ) from None
+
+    # --- folders, copies and moves ----------------------------------------------------------------
+
+    @translated()
+    def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:
+        """Make a folder.
+
+        Args:
+            path: the folder.
+            create_parents: False refuses to make the folders above it.
+
+        Raises:
+            FileExistsError: the name is taken.
+            FileNotFoundError: the folder above does not exist, and `create_parents` is False.
+        """
+        path = self._named(path)
+        if not create_parents and (parent := path.rpartition("/")[0]):
+            self._stat(parent)
+        self._folder.make_folder(path)
+
+    @translated()
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """Make a folder and those above it.
+
+        Raises:
+            FileExistsError: the name is taken, by a folder only if `exist_ok` is False.
+        """
+        if self._strip_protocol(path) or not exist_ok:
+            self._folder.make_folder(self._named(path), exist_ok=exist_ok)
+
+    @translated()
+    def rmdir(self, path: str) -> None:
+        """Delete a folder, which must be empty."""
+        path = self._named(path)
+        if _is_file(self._stat(path)):
+            raise FileInPlace(f"{path!r} is a file; delete it by rm")
+        self._folder.delete(path)
+
+    @translated()
+    def rm_file(self, path: str) -> None:
+        """Delete a file, or a folder that is empty."""
+        self._folder.delete(self._named(path))
+
+    @translated()
+    def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
+        """Delete files and folders, each by a single request.
+
+        Args:
+            path: a path, a pattern, or a list of these.
+            recursive: True for everything in a folder.
+            maxdepth: number of levels, if `recursive`; None for all.
+
+        Raises:
+            FileNotFoundError: nothing is there.
+            OSError: a folder is not empty, and `recursive` is False.
+        """
+        if maxdepth is not None:
+            super().rm(path, recursive=recursive, maxdepth=maxdepth)
+            return
+        gone = ""
+        for each in self._matching(path):
+            if not gone or not each.startswith(f"{gone}/"):
+                self._folder.delete(self._named(each), recursive=recursive)
+                gone = each if recursive else ""
+
+    @translated()
+    def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
+        """Copy a file on the server, which replaces one that is there; of a folder, make it."""
+        path1, path2 = self._named(path1), self._named(path2)
+        store = self._folder._store
+        if self.isdir(path1):
+            self.makedirs(path2, exist_ok=True)
+        elif isinstance(store, CopyingStore):
+            store.copy(self._at(path1), self._at(path2), overwrite=True)
+        else:
+            with self._file(path1) as file:
+                self._folder.upload(path2, cast("IO[bytes]", file))
+
+    @translated()
+    def copy(
+        self,
+        path1: Any,
+        path2: Any,
+        recursive: bool = False,
+        maxdepth: int | None = None,
+        on_error: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Copy files and folders on the server, several at once; where each goes is as fsspec has it.
+
+        Args:
+            path1: a path, a pattern, or a list of paths.
+            path2: the path of the copy, or a list of paths.
+            recursive: True for everything in a folder.
+            maxdepth: number of levels, if `recursive`.
+            on_error: ``"ignore"`` leaves out what has gone meanwhile, as is done by default if `recursive`; else
+                ``"raise"``.
+        """
+        planned, seen = plans.pairs(self, "copy", path1, path2, recursive=recursive, maxdepth=maxdepth)
+        ignores = on_error == "ignore" or (on_error is None and recursive)
+        copier = plans.planner(self, seen)
+
+        def copied(pair: tuple[str, str]) -> None:
+            try:
+                copier.cp_file(*pair, **kwargs)
+            except FileNotFoundError:
+                if not ignores:
+                    raise
+
+        folders = [pair for pair in planned if copier.isdir(pair[0])]
+        for pair in folders:
+            copied(pair)
+        workers.each(copied, [pair for pair in planned if pair not in folders])
+
+    @translated()
+    def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:
+        """Move files and folders on the server; a file that is there is replaced.
+
+        Into a folder that exists, or a path that ends with a slash, everything goes under its own name.
+
+        Args:
+            path1: a path, a pattern, or a list of paths.
+            path2: the new path, or a list of paths.
+            recursive: a folder is moved with all that is in it in either case.
+            maxdepth: number of levels to copy and then delete, in place of moving.
+        """
+        if maxdepth is not None:
+            super().mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **kwargs)
+            return
+        sources = self._matching(path1)
+        if isinstance(path2, list):
+            targets = [self._strip_protocol(each) for each in path2]
+        else:
+            target = self._strip_protocol(path2)
+            several = not isinstance(path1, (str, os.PathLike)) or sources != [self._strip_protocol(path1)]
+            inside = several or str(path2).endswith("/") or self.isdir(target)
+            targets = [listing.joined(target, each.rpartition("/")[2]) if inside else target for each in sources]
+        for source, target in zip(sources, targets, strict=True):
+            if source != target:
+                self._folder.move(self._named(source), self._named(target), overwrite=True)
+
     # --- what the methods share -------------------------------------------------------------------
 
     def _at(self, path: str) -> str:
         """Return a path as the store knows it."""
         return listing.joined(self._folder._path, path)
 
+    def _named(self, path: str) -> str:
+        """Return the path of a file or folder below the root."""
+        name: str = self._strip_protocol(path)
+        if not name:
+            raise InvalidPath("this is the root itself; give the path of a file or folder")
+        return name
+
+    def _matching(self, path: Any) -> list[str]:
+        """Return the paths that are meant, without what is in folders."""
+        if isinstance(path, (str, os.PathLike)) and not has_magic(stripped := self._strip_protocol(path)):
+            return [stripped]
+        return self.expand_path(path)
+
     def _stat(self, path: str) -> Stat:
-        return self._folder._store.stat(self._at(path))
+        if self._seen is None:
+            return self._folder._store.stat(self._at(path))
+        if path not in self._seen:
+            self._seen[path] = self._folder._store.stat(self._at(path))
+        return self._seen[path]
 
     def _existing(self, path: str) -> Stat | None:
         """Return what the store knows of a path; None if nothing is there, or can be."""
@@ -381,6 +726,12 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         return iter(self._folder._store.children(self._at(path)))
 
     def _below(self, path: str, maxdepth: int | None, prefix: str) -> Iterator[tuple[str, Stat]]:
+        for place, stat in self._listed(path, maxdepth, prefix):
+            if self._seen is not None:
+                self._seen.setdefault(listing.joined(path, place), stat)
+            yield place, stat
+
+    def _listed(self, path: str, maxdepth: int | None, prefix: str) -> Iterator[tuple[str, Stat]]:
         if maxdepth is None:
             yield from listing.descendants(self._folder._store, self._at(path), prefix)
         elif maxdepth == 1:

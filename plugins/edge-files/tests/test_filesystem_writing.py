@@ -1,0 +1,279 @@
+"""`edge://` in fsspec: what writes, copies, moves and deletes, and how many requests that costs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pytest
+from fsspec.callbacks import Callback
+
+from edge_core.errors import AlreadyExists
+from edge_core.session import EdgeSession
+from edge_files.filesystem import EdgeFileSystem
+from edge_files.folder import Folder
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def fs(edge_session: EdgeSession) -> EdgeFileSystem:
+    return fsspec.filesystem("edge", session=edge_session)
+
+
+@pytest.fixture
+def files(edge_session: EdgeSession) -> Folder:
+    return edge_session.files
+
+
+@pytest.fixture
+def address(edge_session: EdgeSession) -> dict[str, Any]:
+    """The options of an address."""
+    return {"session": edge_session}
+
+
+@pytest.fixture
+def calls(edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requests of the session so far, as method and last segment of the path."""
+    sent: list[str] = []
+    send = edge_session.http._send_once
+
+    def noting(call: Any, request: Any) -> Any:
+        *_, kind, last = call.url.partition("?")[0].split("/")
+        sent.append(f"{call.method} {kind if call.signed else last}")
+        return send(call, request)
+
+    monkeypatch.setattr(edge_session.http, "_send_once", noting)
+    return sent
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1000, 3 * MIB])
+def test_a_file_appears_whole_when_it_is_closed(fs: EdgeFileSystem, files: Folder, size: int) -> None:
+    content = os.urandom(size)
+    with fs.open("runs/a", "wb") as file:
+        file.write(content[: size // 2])
+        file.write(content[size // 2 :])
+        assert file.tell() == size
+        assert not files.exists("runs/a")
+    assert files.read_bytes("runs/a") == content
+
+
+def test_a_small_file_is_a_single_request(fs: EdgeFileSystem, calls: list[str]) -> None:
+    with fs.open("a", "wb") as file:
+        file.write(b"content")
+    fs.pipe_file("b", b"content")
+    assert calls == ["PUT content"] * 2
+
+
+def fail_directly(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    with fs.open("a", "wb") as file:
+        file.write(b"half")
+        raise KeyError
+
+
+def fail_as_text(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    with fsspec.open("edge://a", "wt", compression="gzip", encoding="utf-8", **address) as file:
+        file.write("half")
+        raise KeyError
+
+
+def fail_by_address(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    with fsspec.open("edge://a", "wb", **address) as file:
+        file.write(b"half")
+        raise KeyError
+
+
+def fail_in_pandas(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise KeyError
+
+    frame = pd.DataFrame({"a": [1] * 200_000 + [Broken()]})
+    frame.to_csv("edge://a", storage_options=address, chunksize=1000)
+
+
+@pytest.mark.parametrize("fail", [fail_directly, fail_as_text, fail_by_address, fail_in_pandas])
+def test_an_exception_leaves_the_file_as_it_was(
+    fs: EdgeFileSystem, files: Folder, address: dict[str, Any], fail: Any
+) -> None:
+    files.write_bytes("a", b"before")
+    with pytest.raises(KeyError):
+        fail(fs, address)
+    assert files.read_bytes("a") == b"before"
+    assert files.uploads() == []
+
+
+def test_a_file_is_stored_while_another_exception_is_handled(fs: EdgeFileSystem, files: Folder) -> None:
+    file = fs.open("a", "wb")
+    try:
+        raise KeyError
+    except KeyError:
+        file.write(b"content")
+        file.close()
+    assert files.read_bytes("a") == b"content"
+
+
+def test_a_writer_that_nobody_closes_stores_nothing(fs: EdgeFileSystem, files: Folder) -> None:
+    file = fs.open("a", "wb")
+    file.write(b"half")
+    with pytest.warns(ResourceWarning, match="was never closed"):
+        del file
+    assert not files.exists("a")
+
+
+def test_only_a_new_name(fs: EdgeFileSystem, files: Folder) -> None:
+    with fs.open("a", "xb") as file:
+        file.write(b"content")
+    with pytest.raises(FileExistsError):
+        fs.open("a", "xb")
+    with pytest.raises(FileExistsError) as refused:
+        fs.pipe_file("a", b"other", mode="create")
+    assert isinstance(refused.value, AlreadyExists)
+    files.make_folder("runs")
+    with pytest.raises(FileExistsError), fs.open("runs", "wb") as file:
+        file.write(b"other")
+    assert files.read_bytes("a") == b"content"
+
+
+@pytest.mark.parametrize("mode", ["ab", "r+b", "w+b", "a"])
+def test_nothing_is_changed_in_place(fs: EdgeFileSystem, files: Folder, mode: str) -> None:
+    files.write_bytes("a", b"content")
+    with pytest.raises(OSError, match="replaced as a whole"):
+        fs.open("a", mode)
+
+
+def test_touch(fs: EdgeFileSystem, files: Folder) -> None:
+    fs.touch("runs/a", truncate=False)
+    files.write_bytes("runs/a", b"content")
+    with pytest.raises(NotImplementedError, match="cannot be changed"):
+        fs.touch("runs/a", truncate=False)
+    fs.touch("runs/a")
+    assert files.read_bytes("runs/a") == b""
+
+
+def test_files_of_a_transaction_appear_at_its_end(fs: EdgeFileSystem, files: Folder) -> None:
+    with fs.transaction:
+        with fs.open("a", "wb") as file:
+            file.write(b"content")
+        fs.pipe_file("b", b"content")
+        fs.put_file(__file__, "c")
+        assert files.list() == []
+    assert files.list() == ["a", "b", "c"]
+    with pytest.raises(KeyError), fs.transaction:
+        fs.pipe_file("a", b"other")
+        raise KeyError
+    assert files.read_bytes("a") == b"content"
+    fs.pipe_file("a", b"other")
+    assert files.read_bytes("a") == b"other"
+
+
+# --- transfers ------------------------------------------------------------------------------------
+
+
+class Noting(Callback):  # type: ignore[misc]  # fsspec ships no types
+    """Notes the calls of a file system."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.children: list[Noting] = []
+
+    def branched(self, path_1: str, path_2: str, **_: Any) -> Any:
+        self.children.append(Noting())
+        return self.children[-1]
+
+
+def test_small_files_travel_together(fs: EdgeFileSystem, files: Folder, calls: list[str], tmp_path: Path) -> None:
+    local = tmp_path / "runs"
+    for number in range(30):
+        (local / f"{number % 3}").mkdir(parents=True, exist_ok=True)
+        (local / f"{number % 3}" / f"{number}.txt").write_text(f"{number}")
+    callback = Noting()
+    fs.put(str(local), "runs", recursive=True, callback=callback)
+    assert calls.count("POST batch") == 1
+    assert len(calls) <= 8
+    assert (callback.size, callback.value) == (34, 34)
+    calls.clear()
+    fs.get("runs", str(tmp_path / "back"), recursive=True)
+    assert calls.count("POST read") == 1
+    assert len(calls) <= 4
+    assert {path.name: path.read_text() for path in (tmp_path / "back").rglob("*.txt")} == {
+        f"{number}.txt": f"{number}" for number in range(30)
+    }
+
+
+def test_a_file_is_transferred_with_its_progress(fs: EdgeFileSystem, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(os.urandom(3 * MIB))
+    callback = Noting()
+    fs.put(str(tmp_path / "a"), "runs/a", callback=callback)
+    fs.get("runs/a", str(tmp_path / "b"), callback=callback)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert [(child.size, child.value) for child in callback.children] == [(3 * MIB, 3 * MIB)] * 2
+    with (tmp_path / "c").open("wb") as file:
+        fs.get_file("runs/a", file)
+    assert (tmp_path / "c").read_bytes() == (tmp_path / "a").read_bytes()
+
+
+# --- folders, copies, moves -----------------------------------------------------------------------
+
+
+def test_copies_and_moves_stay_on_the_server(fs: EdgeFileSystem, files: Folder, calls: list[str]) -> None:
+    for name in ("a.csv", "b.csv", "c [1].csv"):
+        files.write_bytes(f"runs/{name}", name.encode())
+    calls.clear()
+    fs.mv("runs", "kept")
+    assert calls.count("POST move") == 1
+    fs.cp("kept", "copies", recursive=True)
+    assert calls.count("POST copy") == 3
+    assert not {"GET content", "PUT content"} & set(calls)
+    assert files.open("copies").list() == ["a.csv", "b.csv", "c [1].csv"]
+    fs.mv("copies/?.csv", "moved/")
+    assert files.open("moved").list() == ["a.csv", "b.csv"]
+    fs.mv("copies/c [1].csv", "moved/d.csv")
+    fs.cp("moved/d.csv", "moved/a.csv")
+    assert files.read_bytes("moved/a.csv") == b"c [1].csv"
+    with pytest.raises(FileNotFoundError):
+        fs.mv("nothing", "other")
+    with pytest.raises(FileNotFoundError):
+        fs.cp("nothing", "other")
+
+
+def test_deleting(fs: EdgeFileSystem, files: Folder, calls: list[str]) -> None:
+    for path in ("a*b", "axb", "runs/1/a", "runs/2/b", "more/c"):
+        files.write_bytes(path, b"")
+    fs.rm("a*b")
+    assert files.exists("axb"), "a file that has the name of a pattern is the one that is meant"
+    with pytest.raises(OSError, match="is not empty"):
+        fs.rm("runs")
+    calls.clear()
+    fs.rm(["runs", "more"], recursive=True)
+    assert calls.count("DELETE entry") == 2
+    assert files.list() == ["axb"]
+    with pytest.raises(FileNotFoundError):
+        fs.rm("runs", recursive=True)
+    with pytest.raises(OSError, match="root itself"):
+        fs.rm("", recursive=True)
+    fs.rm_file("axb")
+    assert files.list() == []
+
+
+def test_folders(fs: EdgeFileSystem, files: Folder) -> None:
+    fs.mkdir("runs/2024")
+    with pytest.raises(FileExistsError):
+        fs.mkdir("runs/2024")
+    with pytest.raises(FileNotFoundError):
+        fs.mkdir("other/2024", create_parents=False)
+    fs.makedirs("runs/2024", exist_ok=True)
+    fs.makedirs("", exist_ok=True)
+    with pytest.raises(FileExistsError):
+        fs.makedirs("runs/2024")
+    files.write_bytes("runs/a", b"")
+    with pytest.raises(NotADirectoryError):
+        fs.rmdir("runs/a")
+    fs.rmdir("runs/2024")
+    assert files.open("runs").list() == ["a"]
