@@ -30,6 +30,7 @@ from edge_server.identity.models import User
 from edge_server.run import start
 from edge_server.run.app import build
 from edge_server.search import index
+from edge_server.search.models import SearchName
 
 FILES = (1_000, 10_000, 100_000)
 OF_A_KIND = 20
@@ -181,12 +182,15 @@ class Site:
             organization = directory.create_organization(session, self.engines.lifecycle.organization_added, "lab")
             directory.add_member(session, admin, organization, ["admin"])
             self.lab = organization.id
-        nodes = _nodes(self.database, self.lab, files)
-        insert_rows(self.database, "nodes", nodes)
+        insert_rows(self.database, "nodes", _nodes(self.database, self.lab, files))
         without = self.size()
-        index_names(self.database, self.lab, nodes)
-        self.names = len(nodes)
+        index_names(self.database, self.lab)
+        self.names = self._names()
         self.index_size = self.size() - without
+
+    def _names(self) -> int:
+        with self.database.read() as session:
+            return session.scalar(sa.select(sa.func.count()).select_from(SearchName)) or 0
 
     def size(self) -> int:
         """Bytes of the database."""
@@ -218,23 +222,19 @@ class Site:
             return (time.process_time() - begun) * 1000 / count
 
 
-def _nodes(database: Database, organization: int, files: int) -> list[dict[str, Any]]:
+def _nodes(database: Database, organization: int, files: int) -> Iterator[dict[str, Any]]:
     now, after = clock.now(), next_id(database, "nodes")
     ids: dict[tuple[str, ...], int] = {(): root_of(database, organization)}
-    nodes = []
     for path in paths(files):
         for depth in range(1, len(path) + 1):
             part = path[:depth]
             if part in ids:
                 continue
             node = {"id": after, "uid": new_uid(), "organization_id": organization, "parent_id": ids[part[:-1]]}
-            nodes.append(
-                {**node, "name": part[-1], "modified_at": now, "height": len(path) - depth, "version_id": None}
-            )
+            yield {**node, "name": part[-1], "modified_at": now, "height": len(path) - depth, "version_id": None}
             if depth < len(path):
                 ids[part] = after
             after += 1
-    return nodes
 
 
 # --- what is measured
