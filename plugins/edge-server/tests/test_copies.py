@@ -17,7 +17,7 @@ from edge_server.billing import usage
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import migrate, own_history
 from edge_server.data.store import FolderStore
-from edge_server.files import fsck, housekeeping, tree
+from edge_server.files import clearing, fsck, housekeeping, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Version
 from edge_server.files.queries import NewVersion
@@ -220,7 +220,7 @@ def test_a_deleted_file_is_restored_with_its_folders(api: Api, deleted: str) -> 
 def test_the_files_of_a_large_folder_that_goes_in_steps_are_restored(
     own: Api, cleaner: Housekeeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree, "BATCH", 2)
+    monkeypatch.setattr(clearing, "BATCH", 2)
     paths = ["runs/a/1/x", "runs/a/1/y", "runs/a/2/deep/x", "runs/a/z", "runs/b/x", "runs/x"]
     for path in paths:
         own.put(path, path.encode())

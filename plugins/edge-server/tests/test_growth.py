@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from edge_server.accounts import removal
 from edge_server.accounts.removal import Removals
 from edge_server.base.problems import Refusal
-from edge_server.data import database, ownership
+from edge_server.data import database, ownership, slices
 from edge_server.data.database import SERVER, Database
 from edge_server.data.declarative import Base
 from edge_server.data.migration import own_history
@@ -41,6 +41,12 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]
             opened = stack.enter_context(scratch_postgresql())
         own_history().upgrade(opened)
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def _whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction takes as many rows as it may at most, however slow the machine is."""
+    monkeypatch.setattr(slices, "LEAST", 1_000_000)
 
 
 @pytest.fixture

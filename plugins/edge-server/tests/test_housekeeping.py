@@ -9,7 +9,7 @@ import io
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.declarative import new_uid
 from edge_server.data.migration import migrate, own_history
 from edge_server.data.store import FolderStore, Written
-from edge_server.files import fsck, housekeeping, quotas, tree
+from edge_server.files import clearing, fsck, housekeeping, quotas, releases, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Node, PartDigests, Upload, Version
 from edge_server.files.quotas import Limits
@@ -453,7 +453,7 @@ def remove(database: Database, *path: str) -> bool:
 @pytest.fixture
 def large(alone: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Holds a folder of 70 files, more than one transaction deletes; 3 of them are copies."""
-    monkeypatch.setattr(tree, "BATCH", 10)
+    monkeypatch.setattr(clearing, "BATCH", 10)
     with alone.write(SERVER) as session:
         for name in ("large", "large/deep", "large/deep/deeper", "kept"):
             TREE.make_folder(session, 1, tuple(name.split("/")), exist_ok=False)
@@ -515,7 +515,7 @@ def test_a_large_folder_is_gone_at_once_and_cleared_away_in_batches(large: Datab
     while True:
         before = left(large)[0]
         with large.write(SERVER) as session:
-            TREE.clear(session, 1)
+            TREE.clearing.clear(session, 1, 10)
         if left(large)[0] == before:
             break
         assert before - left(large)[0] <= 12
@@ -555,17 +555,17 @@ def test_what_counts_is_exact_wherever_clearing_is_cut_off(large: Database, tmp_
 def test_nobody_releases_a_folder_twice_and_no_other_folder(large: Database, tmp_path: Path) -> None:
     assert remove(large, "large")
     with large.read() as session:
-        folder = tree.removed(session, 1, released=False)
+        folder = clearing.removed(session, 1, released=False)
         assert folder is not None
-        size = tree.bytes_below(session, folder.id)
+        size = clearing.bytes_below(session, folder.id)
     assert size == 70
     for _ in range(2):  # by two processes, each of which has seen it unreleased
         with large.write(SERVER) as session:
-            TREE.release(session, folder, size)
+            TREE.clearing.release(session, folder, size)
         assert room(large) == (1, 70)
     housekeeping_on(tmp_path, large).run()
     with large.write(SERVER) as session:  # a row of another folder may have its number by now
-        TREE.release(session, folder, size)
+        TREE.clearing.release(session, folder, size)
     assert room(large) == (1, 66)
 
 
@@ -617,7 +617,7 @@ def test_a_file_of_a_large_folder_that_was_deleted_is_listed_with_until_when_it_
     own: Api, database: Database, cleaner: Housekeeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no longer than that, however late the folder is cleared away."""
-    monkeypatch.setattr(tree, "BATCH", 2)
+    monkeypatch.setattr(clearing, "BATCH", 2)
 
     def listed(name: str) -> requests.Response:
         return own.files("GET", "/versions", params={"path": f"{name}/deep/0"})
@@ -637,20 +637,78 @@ def test_a_file_of_a_large_folder_that_was_deleted_is_listed_with_until_when_it_
     assert listed("large").json()["items"] == [before]
 
 
-def test_deleting_over_the_wire_makes_the_room_of_a_large_folder_before_it_answers(
-    own: Api, database: Database, cleaner: Housekeeping
-) -> None:
+def fill_large(own: Api, database: Database, files: int) -> None:
+    """Put so many files of one byte below `large`."""
     own.files("POST", "/folders", json={"path": "large/below"})
     with database.read() as session:
-        below = session.scalars(sa.select(Node.id).where(Node.name == "below")).one()
-    fill(database, below, 2500)
-    assert own.files("DELETE", "/entry", params={"path": "large"}).status_code == 409
+        below = session.scalars(sa.select(Node.id).where(Node.name == "below").order_by(Node.id.desc()).limit(1)).one()
+    fill(database, below, files)
+
+
+def room_told(database: Database) -> tuple[int, int]:
+    """What a server admin is told that counts in the quota, and as deleted content."""
+    with database.read() as session:
+        now = releases.room(session, 1, Limits())
+    return now.used, now.deleted
+
+
+def delete_large(own: Api) -> None:
     assert own.files("DELETE", "/entry", params={"path": "large", "recursive": "true"}).status_code == 204
+
+
+def test_whoever_deletes_a_large_folder_does_not_wait_for_its_bytes_and_is_told_of_none(
+    own: Api, database: Database, cleaner: Housekeeping
+) -> None:
+    fill_large(own, database, 2500)
+    assert own.files("DELETE", "/entry", params={"path": "large"}).status_code == 409
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delattr(clearing, "bytes_below")
+        delete_large(own)
     assert own.names() == []
-    assert room(database) == (0, 2500)
+    assert room(database) == (2500, 0)
+    assert room_told(database) == (0, 2500)
     cleaner.run()
     assert left(database) == (0, 0, 0, 0)
-    assert room(database) == (0, 2500)
+    assert room(database) == room_told(database) == (0, 2500)
+
+
+def put_in_parts(own: Api) -> requests.Response:
+    upload = own.start("new", 8)
+    return own.complete(upload["upload"], [own.part(upload["upload"], 1, b"12345678")], b"12345678")
+
+
+def restored(own: Api) -> requests.Response:
+    version = own.files("GET", "/versions", params={"path": "old"}).json()["items"][0]["version"]
+    return own.files("POST", "/restore", json={"path": "old", "version": version})
+
+
+NEEDING_ROOM: dict[str, Callable[[Api], requests.Response]] = {
+    "put": lambda own: own.put("new", b"12345678"),
+    "batch": lambda own: own.batch({"new": b"12345678"}),
+    "upload": put_in_parts,
+    "copy": lambda own: own.files("POST", "/copy", json={"path": "kept", "new_path": "new"}),
+    "restore": restored,
+}
+
+
+@pytest.mark.parametrize("way", NEEDING_ROOM)
+def test_the_room_of_deleted_folders_is_there_at_once(own: Api, database: Database, way: str) -> None:
+    own.put("old", b"12345678")
+    own.files("DELETE", "/entry", params={"path": "old"})
+    own.put("kept", b"12345678")
+    fill_large(own, database, 150)
+    with database.write(SERVER) as session:
+        session.execute(sa.update(Organization).values(quota_bytes=160))
+    delete_large(own)
+    fill_large(own, database, 120)
+    delete_large(own)
+    fill_large(own, database, 140)
+    answer = NEEDING_ROOM[way](own)
+    assert answer.status_code < 300, answer.text
+    assert "quota_exceeded" not in answer.text
+    assert room(database) == room_told(database) == (156, 278)
+    # There is no room for more, whatever was deleted.
+    assert "quota_exceeded" in own.batch({"more": b"12345678"}).text
 
 
 def test_a_tree_100_deep_is_built_moved_searched_and_deleted(own: Api, database: Database) -> None:

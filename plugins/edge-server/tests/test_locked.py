@@ -27,10 +27,10 @@ from edge_server.billing import closing
 from edge_server.billing.meter import Meter
 from edge_server.billing.prices import FILE_NAME as PRICES_NAME
 from edge_server.billing.prices import NONE, PricesSchema
-from edge_server.data import database
+from edge_server.data import database, slices
 from edge_server.data.database import SERVER, Database
 from edge_server.data.migration import own_history
-from edge_server.files import housekeeping, tree
+from edge_server.files import clearing, housekeeping
 from edge_server.files.models import Upload, Version
 from edge_server.identity import directory
 from edge_server.identity.models import Organization
@@ -155,7 +155,7 @@ def _has_steps(opened: Database) -> bool:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def sites(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Site]]:
     for module, name in (
-        (tree, "BATCH"),
+        (clearing, "BATCH"),
         (removal, "BATCH"),
         (housekeeping, "COLLECTED"),
         (closing, "PRUNED"),
@@ -163,6 +163,7 @@ def sites(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(module, name, BATCH)
     for module in (removal, housekeeping, closing):
         monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(slices, "LEAST", 1_000_000)  # however slow the machine is
     with contextlib.ExitStack() as stack:
         sites = []
         for size in SIZES:

@@ -8,28 +8,31 @@ interrupts is gone on with by whichever process looks next: the status is still 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from edge_server.base.problems import log
 from edge_server.data import ownership
+from edge_server.data.slices import Slices
 from edge_server.identity.directory import DELETING
 from edge_server.identity.models import Organization
 from edge_server.web.context import OwnContext
 from edge_server.web.stored_content import drop_content
 
 BATCH = 1000
-"""Rows removed in one transaction at most."""
+"""Rows removed in one transaction at most; how many it is depends on how long they take, see `Slices`."""
 
 SLICE = 1.0
 """Seconds spent on one organization before another one that is being removed has its turn."""
 
 PAUSE = 0.01
-"""Seconds between two transactions, for others who want to write."""
+"""Seconds between two transactions at least, for others who want to write."""
 
 TASK = "removal"
 """The background task's name."""
@@ -59,6 +62,8 @@ class Removals:
         self._database = context.engines.database
         self._lifecycle = context.engines.lifecycle
         self._stored = context.engines.stored
+        self._slices: dict[str, Slices] = {}
+        self._last = Slices(BATCH)
 
     def run(self) -> None:
         """Go on with those there are, in turns; in one process at a time."""
@@ -87,8 +92,12 @@ class Removals:
         for _ in steps:
             if self._context.stopping or time.monotonic() > deadline:
                 return False
-            time.sleep(PAUSE)
+            self._last.pause(PAUSE)
         return True
+
+    def _slices_of(self, table: sa.Table) -> Slices:
+        """The slices of a table, whose rows take a time of their own."""
+        return self._slices.setdefault(table.name, Slices(BATCH))
 
     def _steps(self, organization_id: int) -> Iterator[int]:
         """Remove one organization; each step is one transaction, and tells how many rows it has removed or changed.
@@ -126,9 +135,9 @@ class Removals:
         a few, or as many as folders lie in each other.
         """
         table = key.parent.table
-        owned = sa.select(*table.primary_key).where(key.parent == organization_id).limit(BATCH)
+        owned = sa.select(*table.primary_key).where(key.parent == organization_id)
         before: Keys = []
-        while (first := self._keys(owned)) and first != before:
+        while (first := self._keys(owned.limit(self._slices_of(table).rows))) and not set(first) <= set(before):
             before = first
             batches = [(table, first)]
             while batches:
@@ -147,8 +156,8 @@ class Removals:
                 by_value = [key.column] == list(table.primary_key)
                 values = [value for (value,) in keys] if by_value else sa.select(key.column).where(_among(table, keys))
                 below = key.parent.table
-                referring = self._keys(sa.select(*below.primary_key).where(key.parent.in_(values)).limit(BATCH))
-                if referring:
+                rows = sa.select(*below.primary_key).where(key.parent.in_(values))
+                if referring := self._keys(rows.limit(self._slices_of(below).rows)):
                     return below, referring
         return None
 
@@ -163,7 +172,7 @@ class Removals:
                 # The content goes first: what is still recorded is removed after a crash.
                 drop_content(self._database, stored, [key for (key,) in keys])
         columns = list(table.primary_key)
-        with self._context.write(self._context.SERVER) as session:
+        with self._writing(table, len(keys)) as session:
             if len(columns) == 1:
                 return _count(session.execute(table.delete().where(_among(table, keys))))
             # One by one: SQLite goes through the whole table for a list of several columns.
@@ -171,13 +180,23 @@ class Removals:
             each = [{f"key_{n}": value for n, value in enumerate(key)} for key in keys]
             return _count(session.execute(table.delete().where(*key_at_hand), each))
 
+    @contextlib.contextmanager
+    def _writing(self, table: sa.Table, rows: int) -> Iterator[Session]:
+        """A transaction that removes or changes so many rows of a table."""
+        slices = self._last = self._slices_of(table)
+        with self._context.write(self._context.SERVER) as session:
+            slices.begin()
+            yield session
+        slices.end(rows)
+
     def _forget(self, key: sa.ForeignKey, organization_id: int) -> int:
         """Have some rows that stay mention the organization no more; how many."""
         table = key.parent.table
-        keys = self._keys(sa.select(*table.primary_key).where(key.parent == organization_id).limit(BATCH))
+        rows = sa.select(*table.primary_key).where(key.parent == organization_id)
+        keys = self._keys(rows.limit(self._slices_of(table).rows))
         if not keys:
             return 0
-        with self._context.write(self._context.SERVER) as session:
+        with self._writing(table, len(keys)) as session:
             mentioning = sa.update(table).where(_among(table, keys), key.parent == organization_id)
             return _count(session.execute(mentioning.values({key.parent.name: None})))
 

@@ -179,16 +179,22 @@ def measure(session: Session, organization_id: int, now: dt.datetime) -> Measure
 
     held = select(Organization.used_bytes + Organization.released_bytes)
     stored = session.scalar(held.where(Organization.id == organization_id)) or 0
-    for size, created_at, removed_at in _changes(session, organization_id, _bounds(since)[0]):
+    for size, created_at in _came_and_stayed(session, organization_id, _bounds(since)[0]):
+        stored -= size
+        if created_at < end:
+            # As `change` does it; there may be very many of these.
+            passed = created_at - start
+            day = passed.days
+            amounts[day] += size * (_DAY_LENGTH - passed.seconds * 1_000_000 - passed.microseconds)
+            grown[day + 1] += size
+    for size, created_at, removed_at in _went(session, organization_id, _bounds(since)[0]):
         if created_at <= start:
             stored += size
-        elif removed_at is None:
-            stored -= size
-        if removed_at is not None and removed_at <= created_at:
+        if removed_at <= created_at:
             continue  # by a clock that was set back
         if start < created_at < end:
             change(size, created_at)
-        if removed_at is not None and removed_at < end and created_at < end:
+        if removed_at < end and created_at < end:
             change(-size, removed_at)
     for n in range(count):
         stored += grown[n]
@@ -226,14 +232,17 @@ def keep_measured(session: Session, organization_id: int, measured: Measured) ->
         row.billing_date: row
         for row in session.scalars(select(BillingUsage).where(*mine, BillingUsage.billing_date >= since))
     }
+    new = []
     for day, amount in measured.amounts.items():
         if day < since:
             continue
         row = rows.pop(day, None)
         if row is None:
-            session.add(_row(key._replace(day=day), organization.name, amount))
+            new.append(_values(key._replace(day=day), organization.name, amount))
         else:
             row.amount = amount
+    if new:  # of a year perhaps
+        session.execute(sa.insert(BillingUsage), new)
     for row in rows.values():  # of a day that the clock jumped to by mistake
         session.delete(row)
 
@@ -268,23 +277,36 @@ def _first_day(session: Session, organization_id: int) -> dt.date | None:
     return None if first is None else first.date()
 
 
-def _changes(session: Session, organization_id: int, start: dt.datetime) -> Iterator[Sequence[Any]]:
-    """Size, beginning and end of the versions that came or went after `start`; moments are as the database keeps them.
+def _came_and_stayed(session: Session, organization_id: int, start: dt.datetime) -> Iterator[Sequence[Any]]:
+    """Size and beginning of the versions that came after `start` and are still there, see `_went`."""
+    mine = select(_version.size, sa.type_coerce(_version.created_at, _KEPT))
+    mine = mine.where(_version.organization_id == organization_id, _version.removed_at.is_(None))
+    return _rows_of(session, mine.where(_version.created_at > start))
 
-    There may be many, of which a time zone for each moment would take as long as all else.
+
+def _went(session: Session, organization_id: int, start: dt.datetime) -> Iterator[Sequence[Any]]:
+    """Size, beginning and end of the versions that went after `start`, or that came after it and have gone.
+
+    Moments are as the database keeps them. There may be many, of which a time zone for each moment would take as long
+    as all else.
     """
     mine = select(
         _version.size, sa.type_coerce(_version.created_at, _KEPT), sa.type_coerce(_version.removed_at, _KEPT)
-    ).where(_version.organization_id == organization_id)
+    ).where(_version.organization_id == organization_id, _version.removed_at.is_not(None))
+    # In two parts, each of which has an index.
     both = sa.union_all(
         mine.where(_version.created_at > start),
-        mine.where(_version.created_at <= start, _version.removed_at > start, _version.removed_at.is_not(None)),
+        mine.where(_version.created_at <= start, _version.removed_at > start),
     )
-    return itertools.chain.from_iterable(session.execute(both).partitions(_AT_ONCE))
+    return _rows_of(session, both)
+
+
+def _rows_of(session: Session, rows: sa.Executable) -> Iterator[Sequence[Any]]:
+    return itertools.chain.from_iterable(session.execute(rows).partitions(_AT_ONCE))
 
 
 def _as_kept(session: Session, moment: dt.datetime) -> dt.datetime:
-    """A moment to be compared with what `_changes` gives: SQLite keeps no time zone, all is in UTC."""
+    """A moment to be compared with what `_went` gives: SQLite keeps no time zone, all is in UTC."""
     return moment.replace(tzinfo=None) if session.get_bind().dialect.name == "sqlite" else moment
 
 
@@ -297,15 +319,19 @@ def usage_type(row: BillingUsage) -> UsageType:
 
 
 def _row(key: Key, organization: str, amount: int) -> BillingUsage:
-    return BillingUsage(
-        user_organization_id=key.organization_id,
-        org_name=organization,
-        billing_date=key.day,
-        usage_type=key.usage_type,
-        classification=INTERNAL,
-        cost_allocation_tag=key.tag,
-        amount=amount,
-    )
+    return BillingUsage(**_values(key, organization, amount))
+
+
+def _values(key: Key, organization: str, amount: int) -> dict[str, Any]:
+    return {
+        "user_organization_id": key.organization_id,
+        "org_name": organization,
+        "billing_date": key.day,
+        "usage_type": key.usage_type,
+        "classification": INTERNAL,
+        "cost_allocation_tag": key.tag,
+        "amount": amount,
+    }
 
 
 def _names(session: Session, organizations: Collection[int]) -> dict[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshmallow
 
 from edge_server.base.configuration import Size
-from edge_server.files import housekeeping, quotas, routes, signed_routes, tree, upload_routes
+from edge_server.files import housekeeping, releases, routes, signed_routes, tree, upload_routes
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Upload, Version
 from edge_server.files.quotas import Limits
@@ -42,7 +42,7 @@ def server(context: OwnContext) -> Parts:
     names = Tree(context.names("file", tree.paths_of), context.names("folder", tree.paths_of), limits)
     uploads = Uploads(context, store, names, limits)
     cleaner = Housekeeping(context, store, names, uploads)
-    context.engines.space.room = lambda session, organization_id: quotas.room(session, organization_id, limits)
+    context.engines.space.room = lambda session, organization_id: releases.room(session, organization_id, limits)
     context.on_organization_added(tree.plant)
     # In the store itself, which had the content of files before subsystems had stores of their own.
     context.engines.stored.extend(StoredContent(column, store) for column in (Version.key, Upload.key))

@@ -29,6 +29,7 @@ from edge_server.data.store import MissingContent, Store
 from edge_server.files import commits, queries, quotas, tree
 from edge_server.files.queries import NewVersion, VersionRow
 from edge_server.files.quotas import Limits
+from edge_server.files.releases import Releases
 from edge_server.files.tree import Put, Segments, Tree
 from edge_server.web import bodies
 from edge_server.web.context import OwnContext
@@ -41,7 +42,9 @@ class _Target(NamedTuple):
     segments: Segments
 
 
-def put(context: OwnContext, store: Store, names: Tree, limits: Limits, manifest: BatchManifest) -> flask.Response:
+def put(
+    context: OwnContext, store: Store, names: Tree, deleted: Releases, limits: Limits, manifest: BatchManifest
+) -> flask.Response:
     """Store the files of the batch at hand.
 
     All that come whole are on disk before a single short transaction takes or refuses each of them.
@@ -50,6 +53,7 @@ def put(context: OwnContext, store: Store, names: Tree, limits: Limits, manifest
         context: the subsystem's.
         store: where content is kept.
         names: the tree.
+        deleted: releases deleted folders, if there is no room otherwise.
         limits: what organizations may hold that have no quota of their own.
         manifest: the files, whose content is still to come.
 
@@ -62,8 +66,17 @@ def put(context: OwnContext, store: Store, names: Tree, limits: Limits, manifest
     refusals: dict[int, Refusal] = {}
     targets = _targets(files, refusals)
     organization_id = context.member().organization_id
-    with context.read() as session:
-        _require_room(session, organization_id, targets, refusals, limits, overwrite=manifest.overwrite)
+
+    def check() -> dict[int, Refusal]:
+        with context.read() as session:
+            return _without_room(session, organization_id, targets, limits, overwrite=manifest.overwrite)
+
+    refused = check()
+    if any(refusal.code == quotas.FULL for refusal in refused.values()) and deleted.release(organization_id):
+        while deleted.release(organization_id):
+            pass
+        refused = check()
+    refusals |= refused
     coming = {at: target for at, target in targets.items() if at not in refusals}
     arrived: list[int] = []
     keys = store.write_many(_arriving(files, coming, arrived, refusals)) if coming else []
@@ -120,29 +133,25 @@ def _targets(files: Sequence[BatchFile], refusals: dict[int, Refusal]) -> dict[i
     return targets
 
 
-def _require_room(
-    session: Session,
-    organization_id: int,
-    targets: dict[int, _Target],
-    refusals: dict[int, Refusal],
-    limits: Limits,
-    *,
-    overwrite: bool,
-) -> None:
-    """See which files seem to fit, before their bytes are read; the others go to the refusals."""
+def _without_room(
+    session: Session, organization_id: int, targets: dict[int, _Target], limits: Limits, *, overwrite: bool
+) -> dict[int, Refusal]:
+    """The files that seem not to fit, before their bytes are read, and why."""
+    refusals: dict[int, Refusal] = {}
     room = quotas.room(session, organization_id, limits)
     with contextlib.suppress(Refusal):
         total = sum(target.file.size for target in targets.values())
         # As if nothing were replaced for the quota, and everything for the limit of deleted content.
         quotas.room_after(room, total, 0)
         quotas.room_after(room, total, total if overwrite else 0)
-        return
+        return refusals
     for at, (file, segments) in targets.items():
         try:
             replaced = tree.check_target(session, organization_id, segments, overwrite=overwrite)
             room = quotas.room_after(room, file.size, replaced)
         except Refusal as refusal:
             refusals[at] = refusal
+    return refusals
 
 
 def _arriving(

@@ -18,9 +18,11 @@ from edge_server.base import clock
 from edge_server.base.problems import is_full, log
 from edge_server.data import budgets
 from edge_server.data.reserve import Reserve
+from edge_server.data.slices import Slices
 from edge_server.data.store import FolderStore
-from edge_server.files import queries, quotas, tree
+from edge_server.files import clearing, queries, quotas, tree
 from edge_server.files.models import Version
+from edge_server.files.releases import Releases
 from edge_server.files.tree import Tree
 from edge_server.files.uploads import Uploads
 from edge_server.web.context import OwnContext
@@ -35,7 +37,7 @@ MARGIN = dt.timedelta(minutes=10)
 """How much longer content stays than it can be asked for, so that no answer under way loses it."""
 
 COLLECTED = 500
-"""Versions whose content one transaction drops at most."""
+"""Versions whose content one transaction drops at most; how many it is depends on how long they take, see `Slices`."""
 
 COLLECTING = 0.05
 """Seconds after which a transaction leaves the rest to its successor, since others want to write."""
@@ -69,6 +71,9 @@ class Housekeeping:
         self._store = store
         self._tree = names
         self._uploads = uploads
+        self._releases = Releases(context, names.clearing)
+        self._clearing_slices = Slices(clearing.BATCH)
+        self._collecting_slices = Slices(COLLECTED)
 
     def run(self) -> None:
         """One pass, to its end."""
@@ -82,26 +87,8 @@ class Housekeeping:
         self.reserve.keep()
 
     def release(self, organization_id: int | None = None) -> bool:
-        """Let the files of a deleted folder count in the quota no more, before they are cleared away.
-
-        Nothing in the folder changes until that is done, so that its bytes are added up in a transaction that keeps
-        nobody from writing.
-
-        Args:
-            organization_id: whose folder; None for any.
-
-        Returns:
-            whether there was one.
-        """
-        with self._context.read() as session:
-            folder = tree.removed(session, organization_id, released=False)
-            if folder is None:
-                return False
-            with budgets.budget(None):
-                size = tree.bytes_below(session, folder.id)
-        with self._context.write(folder.organization_id) as session:
-            self._tree.release(session, folder, size)
-        return True
+        """Let the files of a deleted folder count in the quota no more, see `Releases`; also on a full disk."""
+        return self.deleting(lambda: self._releases.release(organization_id))
 
     def purge(self, organization_id: int | None = None) -> tuple[int, int]:
         """Drop all deleted content now, whether or not it could still be read and restored.
@@ -178,14 +165,17 @@ class Housekeeping:
         with self._context.read() as session:  # usually there is nothing, which needs no lock
             if session.scalar(select(Version.id).where(due).limit(1)) is None:
                 return _Dropped(0, 0)
-        deadline = time.monotonic() + COLLECTING
+        slices = self._collecting_slices
+        most = min(slices.rows, COLLECTED)
         with self._context.write(self._context.SERVER) as session:
+            slices.begin()
+            deadline = time.monotonic() + COLLECTING
             # Copies are made from versions that are not due, under the same locks. So none is made of what goes here.
             rows = session.execute(
                 select(Version.id, Version.key, Version.size, Version.organization_id)
                 .where(due)
                 .order_by(Version.removed_at)
-                .limit(COLLECTED)
+                .limit(most)
                 .with_for_update()
             ).all()
             ids = {row.id for row in rows}
@@ -215,14 +205,19 @@ class Housekeeping:
             for key, (owner, size) in contents.items():
                 if key not in left:
                     quotas.count(session, owner, deleted=-size)
+        slices.end(most)
         return _Dropped(len(collected), sum(size for _, size in contents.values()))
 
     def _clear(self, organization_id: int | None = None) -> bool:
         """Clear away some of a deleted folder whose bytes are released; False if there is none."""
         with self._context.read() as session:  # usually there is nothing, which needs no lock
-            folder = tree.removed(session, organization_id, released=True)
+            folder = clearing.removed(session, organization_id, released=True)
         if folder is None:
             return False
+        slices = self._clearing_slices
+        rows = min(slices.rows, clearing.BATCH)
         with self._context.write(folder.organization_id) as session:
-            self._tree.clear(session, folder.organization_id)
+            slices.begin()
+            self._tree.clearing.clear(session, folder.organization_id, rows)
+        slices.end(rows)
         return True

@@ -10,8 +10,8 @@ Three things take room:
 - deleted content, that is what was replaced or deleted and can be restored for a while. It has a limit of its own.
 
 Files in a large folder that was deleted are gone through one after another, which takes its time. Their bytes move from
-the newest versions to those that are released, in one step, and count as deleted content from then on. What several of
-them share counts for each until they are cleared away.
+the newest versions to those that are released, in one step (see `releases`), and count as deleted content from then on.
+What several of them share counts for each until they are cleared away.
 
 Whoever looks at these sums to let something in locks the organization's row first, so that of several who come at
 the same moment each sees what the others were let in with.
@@ -35,6 +35,9 @@ from edge_server.web.space import Room
 
 DELETED = 4
 """How many quotas of deleted content an organization may hold, where the operator has not set how much."""
+
+FULL = "quota_exceeded"
+"""The code of refusals for want of room."""
 
 IDLE = dt.timedelta(hours=1)
 """How long an upload without a part keeps the room that was reserved for it and not filled."""
@@ -339,7 +342,7 @@ def _full(now: Room, more: int) -> Refusal:
         drop = " or drop open uploads (`edge files uploads` lists them, `edge files abort` drops them)"
     return Refusal(
         507,
-        "quota_exceeded",
+        FULL,
         f"the organization may hold {shown(now.quota or 0)} and {held}, so {shown(more)} more do not fit; "
         f"delete files{drop}, or ask the server's administrator for more",
     )
@@ -351,7 +354,7 @@ def _too_much_deleted(now: Room, replaced: int) -> Refusal:
         # Waiting makes no room for that. Deleting is never refused.
         return Refusal(
             507,
-            "quota_exceeded",
+            FULL,
             f"replacing this would keep {shown(replaced)} as deleted content, and the organization may hold "
             f"{shown(limit)} of it; delete the file and send it again once the server's operator has freed it by `edge "
             "server purge` or 24 hours have passed, or ask the server's administrator for more",
@@ -362,7 +365,7 @@ def _too_much_deleted(now: Room, replaced: int) -> Refusal:
         beyond = f", so {shown(replaced)} that this would replace do not fit"
     return Refusal(
         507,
-        "quota_exceeded",
+        FULL,
         f"the organization {held}, and may hold {shown(limit)}{beyond}; wait until the first of it goes, or ask the "
         "server's operator to free it by `edge server purge`",
     )

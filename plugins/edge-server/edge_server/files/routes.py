@@ -41,6 +41,7 @@ from edge_server.files.housekeeping import TASK, Housekeeping
 from edge_server.files.models import Version
 from edge_server.files.queries import NewVersion
 from edge_server.files.quotas import Limits
+from edge_server.files.releases import Releases
 from edge_server.files.signed_routes import content_address
 from edge_server.files.tree import Tree
 from edge_server.web import bodies
@@ -55,6 +56,7 @@ MAKING_ROOM = 10.0
 def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Housekeeping, limits: Limits) -> Routes:
     """Below ``/v1/orgs/<org>/files``."""
     routes = context.routes()
+    deleted = Releases(context, names.clearing)
 
     @routes.operation("files.list", "GET", "/entries", who=MEMBER)
     @routes.arguments(ListQuery.schema(), location="query")
@@ -117,12 +119,7 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
                     session, organization_id, segments, recursive=query.recursive, version=query.version
                 )
 
-        def release() -> None:
-            while housekeeping.release(organization_id):
-                pass
-
         if housekeeping.deleting(remove):
-            housekeeping.deleting(release)
             context.wake(TASK)
         housekeeping.make_room(MAKING_ROOM)
         return context.nothing()
@@ -138,10 +135,14 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         """Store small content as the newest version of the file at a path."""
         segments = tree.parse_new(query.path)
         organization_id = context.member().organization_id
-        with context.read() as session:
-            replaced = tree.check_target(session, organization_id, segments, overwrite=query.overwrite)
-            length = flask.request.content_length or 0
-            quotas.require_room(session, organization_id, length, limits, replaced=replaced)
+
+        def check() -> None:
+            with context.read() as session:
+                replaced = tree.check_target(session, organization_id, segments, overwrite=query.overwrite)
+                length = flask.request.content_length or 0
+                quotas.require_room(session, organization_id, length, limits, replaced=replaced)
+
+        deleted.before_refusing(organization_id, check)
         too_long = f"content above {SMALL_CONTENT} bytes does not travel this way; start an upload for it"
         key = store.new_key()
         written = store.write(key, bodies.blocks(SMALL_CONTENT, too_long, sha256=bodies.content_digest()))
@@ -168,7 +169,7 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
     @routes.doc(description="The body is the manifest in one line, a line feed, and the content of its files.")
     def put_batch(manifest: BatchManifest, org: str) -> flask.Response:
         """Store small files, each of which is taken or refused by itself."""
-        return batches.put(context, store, names, limits, manifest)
+        return batches.put(context, store, names, deleted, limits, manifest)
 
     @routes.operation(
         "files.read_batch",
@@ -266,9 +267,13 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         """Make a file with the content of another, of which no bytes are moved."""
         source, target = tree.parse(copy.path), tree.parse_new(copy.new_path)
         organization_id, user_id = context.member().organization_id, context.caller().id
-        with context.write() as session:
-            node = names.copy(session, organization_id, source, target, user_id=user_id, overwrite=copy.overwrite)
-            return context.answer(tree.entry(node), status=201)
+
+        def make() -> flask.Response:
+            with context.write() as session:
+                node = names.copy(session, organization_id, source, target, user_id=user_id, overwrite=copy.overwrite)
+                return context.answer(tree.entry(node), status=201)
+
+        return deleted.before_refusing(organization_id, make)
 
     @routes.operation("files.versions", "GET", "/versions", who=MEMBER)
     @routes.arguments(VersionQuery.schema(), location="query")
@@ -293,9 +298,13 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         """Make an old version of a file, which may be deleted, the newest one again."""
         segments = tree.parse_new(restore.path)
         organization_id, user_id = context.member().organization_id, context.caller().id
-        with context.write() as session:
-            node = names.restore(session, organization_id, segments, restore.version, user_id=user_id)
-            return context.answer(tree.entry(node))
+
+        def make() -> flask.Response:
+            with context.write() as session:
+                node = names.restore(session, organization_id, segments, restore.version, user_id=user_id)
+                return context.answer(tree.entry(node))
+
+        return deleted.before_refusing(organization_id, make)
 
     return routes
 

@@ -9,20 +9,16 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     Select,
     and_,
-    delete,
-    func,
-    literal,
-    null,
     select,
     union,
-    update,
 )
-from sqlalchemy.orm import Session, aliased, joinedload
+from sqlalchemy.orm import Session, joinedload
 
 from edge_files.wire import Entry, FileVersion, PartDigest
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
 from edge_server.files import paths, queries, quotas
+from edge_server.files.clearing import Clearing, Removed
 from edge_server.files.models import Node, Upload, Version
 from edge_server.files.queries import NewVersion
 from edge_server.files.quotas import Change, Limits
@@ -30,9 +26,6 @@ from edge_server.web.names import Names
 
 GRACE = dt.timedelta(hours=24)
 """How long content that was replaced or deleted can still be read by its version."""
-
-BATCH = 100
-"""Entries that one transaction deletes."""
 
 Segments = tuple[str, ...]
 
@@ -176,50 +169,6 @@ def check_target(session: Session, organization_id: int, segments: Segments, *, 
         return 0
     _check_replaceable(walk.node, segments, overwrite)
     return walk.node.size or 0
-
-
-class Removed(NamedTuple):
-    """A large folder that was deleted, and is out of the tree.
-
-    Attributes:
-        id: of its row.
-        uid: of the folder.
-        organization_id: whose it was.
-        removed_at: when it was deleted.
-        released: whether its files count as released, instead of as used.
-    """
-
-    id: int
-    uid: str
-    organization_id: int
-    removed_at: dt.datetime
-    released: bool = False
-
-
-def removed(session: Session, organization_id: int | None = None, *, released: bool) -> Removed | None:
-    """Some folder that was deleted and is not cleared away yet; None if there is none.
-
-    Args:
-        session: a transaction.
-        organization_id: whose; None for any.
-        released: one that is for `clear`, rather than for `release`.
-    """
-    folders = select(Node.id, Node.uid, Node.organization_id, Node.removed_at)
-    folders = folders.where(Node.removed_at.is_not(None), Node.released.is_(released))
-    if organization_id is not None:
-        folders = folders.where(Node.organization_id == organization_id)
-    for node_id, uid, owner_id, removed_at in session.execute(folders.limit(1)):
-        assert removed_at is not None  # noqa: S101  # asked for
-        return Removed(node_id, uid, owner_id, removed_at, released)
-    return None
-
-
-def bytes_below(session: Session, node_id: int) -> int:
-    """Bytes of all files in a folder: a walk over everything in it."""
-    below = select(Node.id, Node.version_id).where(Node.parent_id == node_id).cte("below", recursive=True)
-    below = below.union_all(select(Node.id, Node.version_id).join(below, Node.parent_id == below.c.id))
-    total = select(func.sum(Version.size)).join(below, Version.id == below.c.version_id)
-    return int(session.scalar(total) or 0)
 
 
 def paths_of(session: Session, uids: Collection[str]) -> dict[str, str]:
@@ -377,12 +326,16 @@ class Tree:
         files: the names of files.
         folders: the names of folders.
         limits: what organizations may hold that have no quota of their own.
+
+    Attributes:
+        clearing: what becomes of folders that are deleted.
     """
 
     def __init__(self, files: Names, folders: Names, limits: Limits) -> None:
         self._files = files
         self._folders = folders
         self._limits = limits
+        self.clearing = Clearing(files, folders)
 
     def make_folder(
         self, session: Session, organization_id: int, segments: Segments, *, exist_ok: bool
@@ -540,8 +493,7 @@ class Tree:
     ) -> bool:
         """Delete an entry; a folder that is not empty only if `recursive`.
 
-        A folder that holds more than `BATCH` entries is only taken out of the tree, so that nobody waits long for
-        the database. The rest is for `release`, and then for `clear`.
+        A large folder is only taken out of the tree, so that nobody waits long for the database (see `Clearing`).
 
         Args:
             session: a transaction that writes.
@@ -573,38 +525,8 @@ class Tree:
         if node.version_id is not None:
             self._remove_file(session, organization_id, node, segments)
             return False
-        folder = Removed(node.id, node.uid, organization_id, clock.now())
-        out = {"parent_id": None, "removed_at": folder.removed_at, "removed_path": paths.join(segments)}
-        session.execute(update(Node).where(Node.id == node.id).values(out), **_UNSEEN)
-        if _holds_more(session, node.id, BATCH):
-            return True
-        self._remove_from(session, folder, 2 * BATCH + 1)
-        return False
-
-    def release(self, session: Session, folder: Removed, size: int) -> None:
-        """Let the files of a deleted folder no longer count in the quota, unless somebody else has done so.
-
-        Args:
-            session: a transaction that writes.
-            folder: the folder; nothing in it changes until this is done.
-            size: what `bytes_below` gave for it, in this transaction or in an earlier one.
-        """
-        # By the id that is never given again.
-        release = update(Node).where(Node.uid == folder.uid, Node.released.is_(False)).values(released=True)
-        if session.execute(release.returning(Node.id), **_UNSEEN).all():
-            quotas.count(session, folder.organization_id, used=-size, released=size)
-
-    def clear(self, session: Session, organization_id: int) -> None:
-        """Delete some `BATCH` entries of a deleted folder whose bytes are released, if there is one.
-
-        Args:
-            session: a transaction that writes.
-            organization_id: whose folder.
-        """
-        quotas.lock(session, organization_id)  # so that of two who clear at once none counts what the other has
-        folder = removed(session, organization_id, released=True)
-        if folder is not None:
-            self._remove_from(session, folder, BATCH)
+        folder = Removed(node.id, node.uid, organization_id, clock.now(), paths.join(segments))
+        return self.clearing.remove(session, folder)
 
     def _put(
         self, session: Session, organization_id: int, segments: Segments, content: NewVersion, *, overwrite: bool
@@ -782,88 +704,6 @@ class Tree:
         quotas.count(session, organization_id, **gone._asdict())
         self._files.remove(session, [node.uid])
 
-    def _remove_from(self, session: Session, folder: Removed, limit: int) -> None:
-        """Delete up to about `limit` entries of a folder that is out of the tree already, and then itself.
-
-        Folders in it are taken out as well and then emptied one after another, so that it does not
-        matter how many there are or how deep.
-
-        Args:
-            session: a transaction that writes.
-            folder: the folder.
-            limit: how many entries; a folder that is not empty is two.
-        """
-        tops, emptied = [folder.id], []
-        while tops and limit > 0:
-            path = session.scalar(select(Node.removed_path).where(Node.id == tops[-1]))
-            below = session.execute(
-                select(Node.id, Node.version_id).where(Node.parent_id == tops[-1]).limit(limit)
-            ).all()
-            limit -= len(below)
-            if not below:
-                emptied.append(tops.pop())
-                limit -= 1
-                continue
-            folders = [node.id for node in below if node.version_id is None]
-            parents = session.scalars(select(Node.parent_id).where(Node.parent_id.in_(folders)).distinct())
-            filled = {parent for parent in parents if parent is not None}
-            leaves = [node.id for node in below if node.id not in filled]
-            self._remove_nodes(session, leaves, folder, path)
-            # Removed by an older server, it has no path.
-            removed_path = null() if path is None else literal(f"{path}/") + Node.name
-            session.execute(
-                update(Node)
-                .where(Node.id.in_(filled))
-                .values(
-                    parent_id=None,
-                    removed_at=folder.removed_at,
-                    removed_path=removed_path,
-                    released=folder.released,
-                ),
-                **_UNSEEN,
-            )
-            tops[:0] = filled
-        self._remove_nodes(session, emptied, folder, None)
-
-    def _remove_nodes(self, session: Session, ids: list[int], folder: Removed, path: str | None) -> None:
-        """Delete entries that hold none.
-
-        Args:
-            session: a transaction that writes.
-            ids: of the entries.
-            folder: the folder with which they went out of the tree.
-            path: of the folder that the files among them were in; None if it is not known.
-        """
-        if not ids:
-            return
-        nodes = session.execute(select(Node.uid, Node.version_id).where(Node.id.in_(ids))).all()
-        self._files.remove(session, [node.uid for node in nodes if node.version_id is not None])
-        self._folders.remove(session, [node.uid for node in nodes if node.version_id is None])
-        held = select(Node.version_id).where(Node.id.in_(ids), Node.version_id.is_not(None))
-        versions = session.scalars(select(Version.id).where(Version.id.in_(held))).all()
-        name = select(Node.name).where(Node.version_id == Version.id).scalar_subquery()
-        session.execute(
-            update(Version)
-            .where(Version.id.in_(held))
-            .values(removed_at=folder.removed_at, removed_folder=path, removed_name=null() if path is None else name),
-            **_UNSEEN,
-        )
-        _count_removed(session, folder, versions)
-        session.execute(delete(Node).where(Node.id.in_(ids)), **_UNSEEN)
-
-
-def _holds_more(session: Session, node_id: int, limit: int) -> bool:
-    """Whether there are more than `limit` entries in a folder and below it; no more of them than that are looked at."""
-    folders = [node_id]
-    while folders:
-        below = select(Node.id, Node.version_id).where(Node.parent_id.in_(folders)).limit(limit + 1)
-        rows = session.execute(below).all()
-        limit -= len(rows)
-        if limit < 0:
-            return True
-        folders = [row.id for row in rows if row.version_id is None]
-    return False
-
 
 def _check_replaceable(node: queries.NodeRow, segments: Segments, overwrite: bool) -> None:
     if node.version_id is None:
@@ -895,22 +735,3 @@ def _end_version(session: Session, organization_id: int, node: queries.NodeRow, 
     assert version is not None  # noqa: S101  # a file
     is_shared = queries.end_version(session, version, paths.join(segments[:-1]), segments[-1])
     return Change(-version.size, 0 if is_shared else version.size)
-
-
-def _count_removed(session: Session, folder: Removed, ids: Collection[int]) -> None:
-    """Count versions that have just been removed, and their content where no newest version shares it.
-
-    Args:
-        session: a transaction that writes.
-        folder: the folder with which they went.
-        ids: of the versions.
-    """
-    newest = aliased(Version)
-    shared = select(newest.id).where(newest.key == Version.key, newest.removed_at.is_(None)).exists()
-    removed = int(session.scalar(select(func.sum(Version.size)).where(Version.id.in_(ids))) or 0)
-    keys = select(Version.key, Version.size).where(Version.id.in_(ids), ~shared).distinct().subquery()
-    deleted = int(session.scalar(select(func.sum(keys.c.size))) or 0)
-    if folder.released:
-        quotas.count(session, folder.organization_id, released=-removed, deleted=deleted)
-    else:
-        quotas.count(session, folder.organization_id, used=-removed, deleted=deleted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ from edge_server.files import commits, paths, queries, quotas, tree
 from edge_server.files.models import Upload, UploadPart, UploadSpace, Version
 from edge_server.files.queries import NewVersion
 from edge_server.files.quotas import Limits
+from edge_server.files.releases import Releases
 from edge_server.files.tree import Tree
 from edge_server.identity.models import Membership
 from edge_server.web import transfers
@@ -156,6 +158,11 @@ class Uploads:
     names: Tree
     limits: Limits
 
+    @functools.cached_property
+    def releases(self) -> Releases:
+        """Releases deleted folders, if there is no room otherwise."""
+        return Releases(self.context, self.names.clearing)
+
     def start(
         self, organization_id: int, user_id: int, start: StartUpload, answer: Callable[[UploadRecord], _Answer]
     ) -> _Answer:
@@ -170,9 +177,16 @@ class Uploads:
         Raises:
             Refusal: the path cannot be, something is there that must not be replaced, or there is no room.
         """
-        segments = tree.parse_new(start.path)
         if start.size is not None and start.size > MAX_SIZE:
             raise bad_entry(f"size: an upload has at most {MAX_SIZE} bytes; split the file")
+        return self.releases.before_refusing(
+            organization_id, lambda: self._start(organization_id, user_id, start, answer)
+        )
+
+    def _start(
+        self, organization_id: int, user_id: int, start: StartUpload, answer: Callable[[UploadRecord], _Answer]
+    ) -> _Answer:
+        segments = tree.parse_new(start.path)
         if start.resume:
             with self.context.write(organization_id) as session:
                 resumed = self._resumed(session, organization_id, user_id, start, segments)
@@ -341,7 +355,9 @@ class Uploads:
                 return _same(held, _within(body(held.size), upload, n, held.size))
         with transfers.of(user_id):  # before anything changes for a part that may not come
             begun = time.monotonic()
-            part, part_size = self._begin_part(organization_id, uid, n, length)
+            part, part_size = self.releases.before_refusing(
+                organization_id, lambda: self._begin_part(organization_id, uid, n, length)
+            )
             try:
                 blocks = _within(body(part_size), upload, n, part.limit)
                 written = self.store.write_part(part.store_id, n, part.offset, self._renewing(part, blocks, begun))
@@ -448,7 +464,9 @@ class Uploads:
                 is_busy = _is_busy(session, upload)
             if not is_busy:
                 with contextlib.suppress(_Busy):
-                    return self._complete(organization_id, uid, completion, answer)
+                    return self.releases.before_refusing(
+                        organization_id, lambda: self._complete(organization_id, uid, completion, answer)
+                    )
             if time.monotonic() > deadline:
                 raise _busy()
             time.sleep(0.05)

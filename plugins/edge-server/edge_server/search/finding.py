@@ -13,6 +13,8 @@ for all that may be similar enough, the answer is partial, and says so. In turn:
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -53,6 +55,12 @@ MOST_OTHER_WORDS = 5
 
 LEAST_SHARE = 0.01
 """Share of `MOST` that has to be left for a word that more names have; others are read as a whole."""
+
+_turns = threading.Semaphore(max(1, (os.cpu_count() or 1) // 2))
+"""As many queries compute at a time as leave half of the processors to others, for whom more of them leave too little.
+
+The others wait: together they would be done no sooner.
+"""
 
 _LAST_CHARACTER = "\U0010ffff"
 
@@ -100,8 +108,13 @@ def find(
         organization_id: whose names.
         query: text.
         kind: only names of things of this kind.
-        seconds: how long it may take.
+        seconds: how long it may take, once it has begun.
     """
+    with _turns:
+        return _find(transaction, organization_id, query, kind, seconds)
+
+
+def _find(transaction: Transaction, organization_id: int, query: str, kind: str | None, seconds: float) -> Matches:
     begun = clock.monotonic()
 
     def is_over() -> bool:
