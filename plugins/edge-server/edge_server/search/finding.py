@@ -32,6 +32,9 @@ MOST = 1000
 MOST_PLACES = 10_000
 """Most places of a query's words that are looked through at a time for names with its other words."""
 
+ALL_PLACES = 15_000
+"""Most places that a query looks through so for all of its words; the rarest come first, and lead furthest."""
+
 MOST_PARTS = 32
 """Most words of a query that count, the first ones."""
 
@@ -176,6 +179,7 @@ class _Search:
         self._parts = [_Part(text) for text in parts[:MOST_PARTS]]
         self._weight = sum(part.weight for part in self._parts)
         self._likeness: dict[str, list[tuple[_Part, float]]] = {}
+        self._places_left = ALL_PLACES
 
     # --- comparing
 
@@ -232,8 +236,10 @@ class _Search:
         """Names with one of `words`; if those are too many, some that have the others as well, or else any."""
         rows: Sequence[Any] = ()
         # As many places of each word, and where that gives little, more of them.
-        for places in (most, MOST_PLACES) if is_cut else ():
-            if len(rows) < most // 2:
+        for places_of_words in (most, MOST_PLACES) if is_cut else ():
+            places = min(places_of_words, self._places_left)
+            if places and len(rows) < most // 2:
+                self._places_left -= places
                 rows = self._names_with(words, others, places, most)
                 yield rows
         if not rows:
@@ -255,7 +261,7 @@ class _Search:
 
     def _all(self, statement: sa.Select[Any], **values: Any) -> list[Any]:
         rows = self._transaction.execute(statement, {"organization_id": self._organization_id, **values})
-        return [tuple(row) for row in rows]
+        return [tuple(row) for row in rows.all()]
 
     # --- words that are like those of the query
 

@@ -145,8 +145,8 @@ def _execute_each(transaction: Transaction, statement: sa.Delete, rows: list[dic
     connection = transaction.connection() if isinstance(transaction, Session) else transaction
     compiled = statement.compile(dialect=connection.dialect)
     names = compiled.positiontup if compiled.positional else None
-    given = rows if names is None else [tuple(row[name] for name in names) for row in rows]
-    connection.exec_driver_sql(str(compiled), given)
+    values = rows if names is None else [tuple(row[name] for name in names) for row in rows]
+    connection.exec_driver_sql(str(compiled), values)
 
 
 def _ids(transaction: Transaction, organization_id: int, words: Collection[str]) -> dict[str, int]:
