@@ -7,7 +7,7 @@ import time
 SECONDS = 0.01
 """What such a transaction is to take while it keeps others from writing: about what a small upload takes."""
 
-LEAST = 10
+LEAST = 20
 """Rows that a transaction takes at least, if there are as many, however long that is: each costs a commit as well."""
 
 SHARE = 2
