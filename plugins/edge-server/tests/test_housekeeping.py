@@ -477,7 +477,7 @@ def room(database: Database) -> tuple[int, int]:
 def test_no_search_gives_names_in_a_deleted_folder_while_it_is_cleared_away(
     own: Api, database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree, "BATCH", 5)
+    monkeypatch.setattr(clearing, "BATCH", 5)
     for path in ("large", "large/deep", "kept"):
         for n in range(7):
             own.put(f"{path}/plate-{n}.csv")
