@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import datetime as dt
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -196,6 +197,32 @@ def test_hosts_that_start_at_once_migrate_once(tmp_path: Path) -> None:
         assert own.revision() == HEAD
         assert not (tmp_path / "backups").exists()
         start.require_usable(own)
+
+
+def test_writers_of_two_organizations_in_each_order_meet_no_deadlock(scratch: sa.URL) -> None:
+    with contextlib.closing(Database(scratch, 8)) as opened:
+        with opened.write_connection() as connection:
+            connection.exec_driver_sql("CREATE TABLE counts (id int PRIMARY KEY, n int NOT NULL)")
+            connection.exec_driver_sql("INSERT INTO counts VALUES (0, 0), (1, 0), (2, 0)")
+        begun = threading.Barrier(8)
+
+        def count(touched: int) -> None:
+            begun.wait(60)
+            for _ in range(10):
+                with opened.write(touched) as session:
+                    read = sa.text("SELECT n FROM counts WHERE id = :id")
+                    ids = (0, 1, 2) if touched == SERVER else (touched,)
+                    for own in ids:
+                        n = session.scalar(read, {"id": own})
+                        session.execute(sa.text("UPDATE counts SET n = :n WHERE id = :id"), {"id": own, "n": n + 1})
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(count, [1, 2, SERVER, 1, 2, SERVER, 1, 2]))
+        with opened.read() as session:
+            counted = session.execute(sa.text("SELECT n FROM counts ORDER BY id")).scalars().all()
+        with opened.write_connection() as connection:
+            connection.exec_driver_sql("DROP TABLE counts")
+    assert counted == [20, 50, 50]
 
 
 # --- what cannot be used --------------------------------------------------------------------------
