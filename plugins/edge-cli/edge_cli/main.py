@@ -120,8 +120,9 @@ def _run() -> int:
         outcome = cli(standalone_mode=False)
         output.flush()
         return outcome if isinstance(outcome, int) else 0
-    except click.exceptions.Abort:
-        output.note("Interrupted.")
+    except click.exceptions.Abort as error:
+        # click raises it for a KeyboardInterrupt, which may tell what is left, such as of an upload.
+        output.note("; ".join(["Interrupted", *getattr(error.__context__, "__notes__", ())]) + ".")
         return 130
     except click.UsageError as error:
         output.wrong_call(error)

@@ -179,6 +179,8 @@ class _Sending:
                     return
             elif is_last:
                 self.drop_own(error)
+            if self._content.can_seek and self._parts and isinstance(error, (KeyboardInterrupt, ConnectionFailed)):
+                error.add_note("what was sent is kept, and uploading again goes on from it")
             raise
         if self._held and self._skipped:
             skipped = sum(part.size for n, part in self._parts.items() if n in self._skipped)

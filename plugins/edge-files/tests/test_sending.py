@@ -114,6 +114,16 @@ def test_an_upload_that_was_cut_off_is_resumed(files: Folder, local: Path, monke
     assert files.uploads() == []
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ConnectionFailed("cut off")])
+def test_who_is_interrupted_is_told_that_the_upload_goes_on(
+    files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    with breaking(monkeypatch, 5 * PART, error), pytest.raises(type(error)) as interrupted:
+        files.upload("a.bin", local, max_workers=1)
+    assert interrupted.value.__notes__ == ["what was sent is kept, and uploading again goes on from it"]
+    assert sent(files, "a.bin", local).skipped_bytes == 5 * PART
+
+
 def test_a_byte_that_changed_meanwhile_is_sent(files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with breaking(monkeypatch, 8 * PART, ConnectionFailed("cut off")), pytest.raises(ConnectionFailed):
         files.upload("a.bin", local, max_workers=1)

@@ -108,7 +108,7 @@ def _fetch_large(
         # Of a version that is gone nobody can download the rest.
         if file.kept_at is None or file.is_empty() or isinstance(error, (NotFound, Conflict)):
             file.discard()
-        elif isinstance(error, OSError):
+        elif isinstance(error, (OSError, KeyboardInterrupt)):
             error.add_note(f"what has arrived is kept in {file.kept_at}, and downloading again goes on from it")
         raise
     finally:
