@@ -115,7 +115,7 @@ def test_an_upload_that_was_cut_off_is_resumed(files: Folder, local: Path, monke
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ConnectionFailed("cut off")])
-def test_who_is_interrupted_is_told_that_the_upload_goes_on(
+def test_who_is_interrupted_learns_that_the_upload_goes_on(
     files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     with breaking(monkeypatch, 5 * PART, error), pytest.raises(type(error)) as interrupted:

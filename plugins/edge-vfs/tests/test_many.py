@@ -240,6 +240,23 @@ def test_what_every_file_would_meet_ends_the_call(local: pathlib.Path, tmp_path:
     assert len(reports) == 1
 
 
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = Folder(Store({"top/a": b"a", "top/b": b"b"}))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as failed:
+        folder.download("top/a", tmp_path)
+    assert failed.value.filename == str(tmp_path / "a")
+    with pytest.raises(OSError, match="No space left") as failed:
+        folder.download_folder("top", tmp_path / "top")
+    assert failed.value.filename == str(tmp_path / "top" / "a")
+    assert failed.value.__notes__ == ["0 of 2 files had been downloaded before"]
+    assert os.listdir(tmp_path / "top") == []
+
+
 def test_what_is_unchanged_does_not_go(local: pathlib.Path, tmp_path: pathlib.Path) -> None:
     store, states, reports = Store(), list[TransferProgress](), list[TransferReport]()
     folder = of(store)

@@ -18,7 +18,7 @@ from edge_vfs.store import FileStore, KeepsSourceTime, Reader, Stat
 from edge_vfs.transfers import local_names
 from edge_vfs.transfers.fetching import HELD, MAX_CONNECTIONS, Fetch, Parts, Room
 from edge_vfs.transfers.filters import Filters
-from edge_vfs.transfers.part_file import BLOCK, PartFile, set_time
+from edge_vfs.transfers.part_file import BLOCK, PartFile, naming, set_time
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -69,7 +69,7 @@ def fetch(
 
 def _fetch_small(reader: Reader, stat: Stat, target: pathlib.Path, counted: FileTracker) -> None:
     content, check = Content(reader, stat), Check(stat)
-    with contextlib.closing(content), replacing(target) as file:
+    with contextlib.closing(content), naming(target), replacing(target) as file:
         while block := content.read(BLOCK):
             check.see(content.position - len(block), block)
             file.write(block)

@@ -27,7 +27,7 @@ from edge_vfs.store import BatchingStore, BatchLimits, FileStore, SmallFile, Sta
 from edge_vfs.transfers import download
 from edge_vfs.transfers.fetching import Room
 from edge_vfs.transfers.local_tree import tell
-from edge_vfs.transfers.part_file import remove_abandoned, set_time
+from edge_vfs.transfers.part_file import naming, remove_abandoned, set_time
 from edge_vfs.transfers.unchanged import is_time_of, is_unchanged, set_source_times
 
 WRITTEN_TOGETHER = 25
@@ -405,7 +405,7 @@ class Downloads(_Transfer[ToDownload]):
                 f"the server sent {len(content)} bytes of {stat.name}, which has {stat.size}; try again"
             )
         Check(stat).see(0, content)
-        with contextlib.ExitStack() as stack:
+        with naming(file.file.target), contextlib.ExitStack() as stack:
             new = stack.enter_context(NewFile(file.file.target))
             new.file.write(content)
             new.file.flush()
@@ -415,7 +415,8 @@ class Downloads(_Transfer[ToDownload]):
 
     def _publish(self, file: ToDownload, new: NewFile) -> None:
         try:
-            new.publish()
+            with naming(file.file.target):
+                new.publish()
             if os.utime not in os.supports_fd:
                 set_time(file.file.target, self._mtime_ns(file))
         except Exception as error:

@@ -122,7 +122,7 @@ class PartFile:
         self._is_closed = False
         self._seeking = threading.Lock()
         self._remove_others()
-        with self._naming_target():
+        with naming(self._target):
             handle = self._ours()
             self._is_private = handle is None
             if handle is None:
@@ -147,7 +147,7 @@ class PartFile:
         Raises:
             OSError: they cannot be written.
         """
-        with self._used(), self._naming_target():
+        with self._used(), naming(self._target):
             for block in blocks:
                 rest = memoryview(block)
                 while rest:
@@ -179,7 +179,7 @@ class PartFile:
         Raises:
             OSError: the target cannot be replaced.
         """
-        with self._naming_target():
+        with naming(self._target):
             if os.fstat(self._handle).st_size > self._size:
                 os.ftruncate(self._handle, self._size)
             if not self.is_published() and hasattr(os, "fchmod"):
@@ -332,16 +332,17 @@ class PartFile:
     def _beside(self, digits: str) -> pathlib.Path:
         return self._target.with_name(f".{self._stem}.{digits}.part")
 
-    @contextlib.contextmanager
-    def _naming_target(self) -> Iterator[None]:
-        """Name the target in an error, whose reader knows nothing of this file."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno is not None:
-                error.filename = os.fspath(self._target)
-                del error.filename2  # None would be shown
-            raise
+
+@contextlib.contextmanager
+def naming(target: pathlib.Path) -> Iterator[None]:
+    """Name the target in an error of the system, whose reader knows nothing of the file beside it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = os.fspath(target)
+            del error.filename2  # None would be shown
+        raise
 
 
 def set_time(file: int | pathlib.Path, mtime_ns: int) -> None:
