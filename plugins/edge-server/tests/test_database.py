@@ -18,7 +18,6 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 import edge_server.data.migrations
@@ -302,13 +301,13 @@ def test_a_writing_transaction_names_the_organization_it_touches(
     engines = app.engines_at(tmp_path, Signer(b""))
     context = Context("lab", engines)
     touched: list[int] = []
-    write = engines.database.write
+    write_rows = engines.database.write_rows
 
-    def noted(organization_id: int) -> contextlib.AbstractContextManager[Session]:
+    def noted(organization_id: int) -> contextlib.AbstractContextManager[sa.Connection]:
         touched.append(organization_id)
-        return write(organization_id)
+        return write_rows(organization_id)
 
-    monkeypatch.setattr(engines.database, "write", noted)
+    monkeypatch.setattr(engines.database, "write_rows", noted)
     web = app.build(engines, [])
     with contextlib.closing(engines.database):
         with web.test_request_context("/"):

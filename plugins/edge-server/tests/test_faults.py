@@ -407,10 +407,10 @@ def test_a_database_that_cannot_be_written_answers_so_and_goes_on(own: tuple[Pat
 
 
 def test_bytes_stay_when_the_commit_may_have_worked(
-    own: tuple[Path, Ask, Database],
+    own: tuple[Path, Ask, Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A commit that says it failed and is there all the same, as after a crash; and what fails after the commit."""
-    folder, ask, _ = own
+    folder, ask, database = own
     files = "/v1/orgs/default/files"
     errors: list[Exception] = [
         OSError(errno.EIO, "after the commit"),
@@ -419,14 +419,13 @@ def test_bytes_stay_when_the_commit_may_have_worked(
     ]
     for number, error in enumerate(errors):
 
-        def after(_: sa.orm.Session, error: Exception = error) -> None:
+        def commit(connection: Any, error: Exception = error) -> None:
+            connection.commit()
             raise error
 
-        sa.event.listen(sa.orm.Session, "after_commit", after)
-        try:
+        with monkeypatch.context() as patched:
+            patched.setattr(database.engine.dialect, "do_commit", commit)
             answer = ask("PUT", f"{files}/content?path=f{number}", content=b"content")
-        finally:
-            sa.event.remove(sa.orm.Session, "after_commit", after)
         assert answer.status in (503, 500)
         assert ask("GET", f"{files}/content?path=f{number}").body == b"content"
     check_data(folder)

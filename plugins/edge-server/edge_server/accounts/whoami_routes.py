@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import flask
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from edge_core.whoami import (
     CurrentToken,
@@ -16,12 +16,12 @@ from edge_core.whoami import (
 from edge_server.base import pages
 from edge_server.identity import directory, queries
 from edge_server.identity.models import User
-from edge_server.web.context import Context
+from edge_server.web.context import OwnContext
 from edge_server.web.permissions import USER, Caller
 from edge_server.web.routes import Routes
 
 
-def routes(context: Context) -> Routes:
+def routes(context: OwnContext) -> Routes:
     """``/v1/users/me`` itself."""
     routes = context.routes("/v1/users/me", group="whoami")
 
@@ -29,8 +29,8 @@ def routes(context: Context) -> Routes:
     @routes.response(200, WhoAmIAnswer.schema())
     def read() -> flask.Response:
         """Tell whom the token acts for, where, and what it is limited to."""
-        with context.read() as session:
-            return context.answer(_whoami(session, context.caller()))
+        with context.read_rows() as connection:
+            return context.answer(_whoami(connection, context.caller()))
 
     @routes.operation("whoami.update", "PUT", "", who=USER)
     @routes.arguments(Profile.schema())
@@ -43,35 +43,33 @@ def routes(context: Context) -> Routes:
             user.last_name = profile.last_name
             user.email = profile.email
             session.flush()
-            return context.answer(_whoami(session, context.caller()))
+            return context.answer(_whoami(session.connection(), context.caller()))
 
     @routes.operation("whoami.organizations", "GET", "/organizations", who=USER)
     @routes.arguments(OwnOrganizationQuery.schema(), location="query")
     @routes.response(200, OwnOrganizationPage.schema())
     def organizations(query: OwnOrganizationQuery) -> flask.Response:
         """List the organizations that the token may be used in, by name."""
-        with context.read() as session:
-            items, following = _organizations(session, context.caller(), query)
+        with context.read_rows() as connection:
+            items, following = _organizations(connection, context.caller(), query)
             return context.answer(OwnOrganizationPage(items=items, next=following))
 
     return routes
 
 
 def _organizations(
-    session: Session, caller: Caller, query: OwnOrganizationQuery
+    connection: Connection, caller: Caller, query: OwnOrganizationQuery
 ) -> tuple[list[Organization], str | None]:
     after = "" if query.cursor is None else pages.key_of(query.cursor, str)
-    rows = queries.organizations(
-        session.connection(), caller.id, caller.scopes.organizations, after=after, limit=query.limit + 1
-    )
+    rows = queries.organizations(connection, caller.id, caller.scopes.organizations, after=after, limit=query.limit + 1)
     page, following = pages.cut(rows, lambda row: row.name, query)
     items = [Organization(organization_name=row.name, title=row.title, roles=directory.roles_of(row)) for row in page]
     return items, following
 
 
-def _whoami(session: Session, caller: Caller) -> WhoAmIAnswer:
-    me = queries.profile(session.connection(), caller.token_uid)
-    organizations, following = _organizations(session, caller, OwnOrganizationQuery())
+def _whoami(connection: Connection, caller: Caller) -> WhoAmIAnswer:
+    me = queries.profile(connection, caller.token_uid)
+    organizations, following = _organizations(connection, caller, OwnOrganizationQuery())
     return WhoAmIAnswer(
         user_name=me.user_name,
         first_name=me.first_name,

@@ -69,6 +69,10 @@ class DatabaseSettings(marshmallow.Schema):
     url = Address(load_default=None)
 
 
+Transaction = Session | sa.Connection
+"""What statements are executed in. A session also keeps objects of rows, and takes longer for each statement."""
+
+
 class NotMigrated(CannotStart):
     """The database is not in the state this code works with."""
 
@@ -104,7 +108,7 @@ class Database:
         self._kind = SQLite(address) if isinstance(address, Path) else PostgreSQL(address, threads)
         self.engine = self._kind.reading
         self.before_write: Callable[[], None] = _nothing_before
-        self.before_commit: Callable[[Session], None] = _nothing_more
+        self.before_commit: Callable[[sa.Connection], None] = _nothing_more
 
     @property
     def address(self) -> Path | sa.URL:
@@ -124,12 +128,8 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads: one unchanging view, and never a wait."""
-        with self.reader() as session:
+        with self.engine.connect() as connection, session_of(connection) as session:
             yield session
-
-    def reader(self) -> Session:
-        """A session for a transaction that only reads, which begins with its first statement; the caller closes it."""
-        return Session(self.engine, expire_on_commit=False)
 
     @contextlib.contextmanager
     def write(self, organization_id: int) -> Iterator[Session]:
@@ -140,13 +140,20 @@ class Database:
                 for what one user has. Who writes the same waits, and who writes `SERVER`'s is alone. SQLite has one
                 writer, so that there they all wait for each other.
         """
-        self.before_write()
-        with self._kind.turn(), Session(self._kind.writing, expire_on_commit=False) as session, session.begin():
-            # The lock is taken here, not at the first statement: what a caller looks at in this
-            # block is what is true until it commits.
-            self._kind.lock(session.connection(), organization_id)
+        with self.write_rows(organization_id) as connection, session_of(connection) as session:
             yield session
-            self.before_commit(session)
+            session.flush()
+
+    @contextlib.contextmanager
+    def write_rows(self, organization_id: int) -> Iterator[sa.Connection]:
+        """What `write` gives, as a connection for statements by columns; a session takes longer than some of them."""
+        self.before_write()
+        # The lock is taken here, not at the first statement: what a caller looks at in this
+        # block is what is true until it commits.
+        with self._kind.turn(), self._kind.writing.begin() as connection:
+            self._kind.lock(connection, organization_id)
+            yield connection
+            self.before_commit(connection)
 
     @contextlib.contextmanager
     def write_connection(self) -> Iterator[sa.Connection]:
@@ -209,5 +216,18 @@ def _nothing_before() -> None:
     pass
 
 
-def _nothing_more(_session: Session) -> None:
+def _nothing_more(_connection: sa.Connection) -> None:
     pass
+
+
+def session_of(connection: sa.Connection) -> Session:
+    """A session on a connection, whose transaction goes on when the session is closed."""
+    return Session(connection, expire_on_commit=False)
+
+
+def connection_of(transaction: Transaction) -> sa.Connection:
+    """The connection of a transaction, which has all that was changed in it."""
+    if isinstance(transaction, sa.Connection):
+        return transaction
+    transaction.flush()
+    return transaction.connection()

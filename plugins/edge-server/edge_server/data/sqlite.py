@@ -15,6 +15,8 @@ from typing import Any
 
 import filelock
 import sqlalchemy as sa
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from edge_server.base import clock
 from edge_server.data import budgets
@@ -50,13 +52,12 @@ class SQLite:
     def __init__(self, path: Path) -> None:
         self.address = path
         self.place = str(path)
-        url = sa.URL.create("sqlite+pysqlite", database=str(path))
+        url = sa.URL.create(f"sqlite+{_Dialect.driver}", database=str(path))
         # Parameters hold digests and names, which have no place in a log. A thread waits for the write lock, not for a
         # connection. SQLite forgets the pages that a connection has read where another one writes, so that the one
         # used last is the best.
         self.reading = sa.create_engine(url, hide_parameters=True, pool_size=16, max_overflow=-1, pool_use_lifo=True)
         sa.event.listen(self.reading, "connect", _configure)
-        sa.event.listen(self.reading, "begin", _begin)
         self.writing = self.reading.execution_options(write=True)
         self._writer = threading.Lock()
 
@@ -75,8 +76,11 @@ class SQLite:
         finally:
             self._writer.release()
 
-    def lock(self, _connection: sa.Connection, _touched: int) -> None:
-        """Nothing: the file has one writer, so that they all wait for each other when they begin."""
+    def lock(self, connection: sa.Connection, _touched: int) -> None:
+        """Begin anew with the lock of the file, which has one writer."""
+        driver_connection: Any = connection.connection.driver_connection
+        driver_connection.rollback()
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def unlimited(self, _connection: sa.Connection) -> None:
         """Nothing: only a thread's budget limits what it may take."""
@@ -138,10 +142,17 @@ def _configure(connection: Any, _record: Any) -> None:
     budgets.watch(connection)
 
 
-def _begin(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("write", False):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        # Each request does it. It takes no lock, so that there is no error for SQLAlchemy to translate.
-        driver_connection: Any = connection.connection.driver_connection
-        driver_connection.execute("BEGIN")
+class _Dialect(SQLiteDialect_pysqlite):
+    """SQLite as pysqlite has it, with transactions that begin.
+
+    What listens to their begin instead, as SQLAlchemy advises, has it look for listeners at each statement.
+    """
+
+    driver = "edge"
+    supports_statement_cache = True
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        dbapi_connection.driver_connection.execute("BEGIN")
+
+
+registry.register(f"sqlite.{_Dialect.driver}", __name__, _Dialect.__name__)

@@ -13,10 +13,10 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from edge_files.wire import MAX_PARTS
 from edge_server.base import clock
+from edge_server.data.database import Transaction, connection_of
 from edge_server.data.declarative import new_uid
 from edge_server.files import models
 from edge_server.files.models import IS_FOLDER
@@ -144,7 +144,7 @@ def _node_columns(nodes: Any) -> list[Any]:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def walk(session: Session, organization_id: int, segments: Sequence[str]) -> Walk:
+def walk(transaction: Transaction, organization_id: int, segments: Sequence[str]) -> Walk:
     """Follow a path from the root of an organization.
 
     Raises:
@@ -157,7 +157,7 @@ def walk(session: Session, organization_id: int, segments: Sequence[str]) -> Wal
         values["organization"] = organization_id
         if steps:
             values["start"] = steps[-1].id
-        row = session.execute(_path(len(names), from_root=not steps), values).one()
+        row = transaction.execute(_path(len(names), from_root=not steps), values).one()
         for column in range(len(NodeRow._fields), len(row), len(Step._fields)):
             step = Step(*row[column : column + len(Step._fields)])
             if step.id is None:
@@ -215,7 +215,7 @@ _CHILDREN_OF_KIND: Any = {
 
 
 def children(
-    session: Session,
+    transaction: Transaction,
     organization_id: int,
     folder_id: int,
     kind: str | None,
@@ -227,7 +227,7 @@ def children(
     """The first entries of a folder, in the order of the names' UTF-8 bytes.
 
     Args:
-        session: a transaction.
+        transaction: of a session, or a connection.
         organization_id: whose folder it is.
         folder_id: its row.
         kind: "file" or "folder", for only those.
@@ -243,7 +243,7 @@ def children(
         "last": prefix + HIGHEST,
         "limit": limit,
     }
-    return [NodeRow(*row) for row in session.execute(_CHILDREN_OF_KIND[kind], values)]
+    return [NodeRow(*row) for row in transaction.execute(_CHILDREN_OF_KIND[kind], values)]
 
 
 def _of_folder(nodes: Any, folder: Any, kind: str | None) -> Any:
@@ -283,12 +283,12 @@ _FIRST_CHILDREN: Any = {
 
 
 def first_children(
-    session: Session, organization_id: int, folder_ids: Sequence[int], kind: str | None, *, each: int
+    transaction: Transaction, organization_id: int, folder_ids: Sequence[int], kind: str | None, *, each: int
 ) -> dict[int, list[NodeRow]]:
     """The first entries of several folders, in the order of the names' UTF-8 bytes, by the folders' rows.
 
     Args:
-        session: a transaction.
+        transaction: of a session, or a connection.
         organization_id: whose folders they are.
         folder_ids: their rows.
         kind: "folder" for only those, or None.
@@ -296,8 +296,8 @@ def first_children(
     """
     first: dict[int, list[NodeRow]] = {folder: [] for folder in folder_ids}
     values = {"organization": organization_id, "folders": list(folder_ids), "each": each}
-    statement = _FIRST_CHILDREN[session.get_bind().dialect.name, kind]
-    for folder, *row in session.execute(statement, values):
+    statement = _FIRST_CHILDREN[connection_of(transaction).dialect.name, kind]
+    for folder, *row in transaction.execute(statement, values):
         first[folder].append(NodeRow(*row))
     return first
 
@@ -313,10 +313,10 @@ _NAMED: Any = (
 )
 
 
-def named(session: Session, organization_id: int, folder_id: int, names: Sequence[str]) -> dict[str, NodeRow]:
+def named(transaction: Transaction, organization_id: int, folder_id: int, names: Sequence[str]) -> dict[str, NodeRow]:
     """The entries of a folder that have one of some names, by these."""
     values = {"organization": organization_id, "parent": folder_id, "names": names}
-    return {node.name: node for node in (NodeRow(*row) for row in session.execute(_NAMED, values))}
+    return {node.name: node for node in (NodeRow(*row) for row in transaction.execute(_NAMED, values))}
 
 
 _VERSION: Any = sa.select(*(_VERSIONS.c[name] for name in VersionRow._fields))
@@ -325,20 +325,20 @@ _VERSIONS_BY_UID: Any = _VERSION.where(_VERSIONS.c.uid.in_(sa.bindparam("version
 _VERSION_BY_UID: Any = _VERSION.where(_VERSIONS.c.uid == sa.bindparam("version"))
 
 
-def version_to_share(session: Session, version_id: int) -> VersionRow:
+def version_to_share(transaction: Transaction, version_id: int) -> VersionRow:
     """The version of a row as it is now, which nobody changes until the end of the transaction."""
-    return VersionRow(*session.execute(_VERSION_TO_SHARE, {"version": version_id}).one())
+    return VersionRow(*transaction.execute(_VERSION_TO_SHARE, {"version": version_id}).one())
 
 
-def version_of_uid(session: Session, uid: str) -> VersionRow | None:
+def version_of_uid(transaction: Transaction, uid: str) -> VersionRow | None:
     """The version of a uid, whosever it is."""
-    row = session.execute(_VERSION_BY_UID, {"version": uid}).first()
+    row = transaction.execute(_VERSION_BY_UID, {"version": uid}).first()
     return None if row is None else VersionRow(*row)
 
 
-def versions_of_uids(session: Session, uids: Sequence[str]) -> dict[str, VersionRow]:
+def versions_of_uids(transaction: Transaction, uids: Sequence[str]) -> dict[str, VersionRow]:
     """The versions of some uids by these, whosever they are."""
-    rows = session.execute(_VERSIONS_BY_UID, {"versions": uids})
+    rows = transaction.execute(_VERSIONS_BY_UID, {"versions": uids})
     return {version.uid: version for version in (VersionRow(*row) for row in rows)}
 
 
@@ -349,38 +349,38 @@ _DIGESTS_OF: Any = sa.select(
 ).where(_DIGESTS.c.key == sa.bindparam("key"))
 
 
-def part_digests(session: Session, key: str, *, after: int = 0, limit: int = MAX_PARTS) -> list[bytes]:
+def part_digests(transaction: Transaction, key: str, *, after: int = 0, limit: int = MAX_PARTS) -> list[bytes]:
     """The SHA-256s of the parts of content, in order; none where they are not kept.
 
     Args:
-        session: a transaction.
+        transaction: of a session, or a connection.
         key: what the content is stored under.
         after: number of the part before the first one to tell.
         limit: how many at most.
     """
     values = {"key": key, "at": after * digests.SIZE + 1, "length": limit * digests.SIZE}
-    joined: bytes = session.scalar(_DIGESTS_OF, values) or b""
+    joined: bytes = transaction.scalar(_DIGESTS_OF, values) or b""
     return [joined[at : at + digests.SIZE] for at in range(0, len(joined), digests.SIZE)]
 
 
 def add_part_digests(
-    session: Session, organization_id: int, key: str, parts: Sequence[bytes], uploader_sha256: str | None
+    transaction: Transaction, organization_id: int, key: str, parts: Sequence[bytes], uploader_sha256: str | None
 ) -> None:
     """Keep the SHA-256s of the parts of content, and that of all of it as its uploader states it."""
     values = {"key": key, "organization_id": organization_id, "digests": b"".join(parts)}
-    session.execute(sa.insert(_DIGESTS), {**values, "uploader_sha256": uploader_sha256})
+    transaction.execute(sa.insert(_DIGESTS), {**values, "uploader_sha256": uploader_sha256})
 
 
-def uploader_sha256(session: Session, key: str) -> str | None:
+def uploader_sha256(transaction: Transaction, key: str) -> str | None:
     """The SHA-256 of all of some content in parts, as its uploader stated it; None if that is not known."""
-    sha256: str | None = session.scalar(sa.select(_DIGESTS.c.uploader_sha256).where(_DIGESTS.c.key == key))
+    sha256: str | None = transaction.scalar(sa.select(_DIGESTS.c.uploader_sha256).where(_DIGESTS.c.key == key))
     return sha256
 
 
-def remove_part_digests(session: Session, keys: Collection[str]) -> None:
+def remove_part_digests(transaction: Transaction, keys: Collection[str]) -> None:
     """Forget the SHA-256s of the parts of content that is gone."""
     if keys:
-        session.execute(sa.delete(_DIGESTS).where(_DIGESTS.c.key.in_(keys)))
+        transaction.execute(sa.delete(_DIGESTS).where(_DIGESTS.c.key.in_(keys)))
 
 
 _IS_NEWEST: Any = (
@@ -388,9 +388,9 @@ _IS_NEWEST: Any = (
 )
 
 
-def is_newest(session: Session, key: str) -> bool:
+def is_newest(transaction: Transaction, key: str) -> bool:
     """Whether content is that of a newest version."""
-    return session.execute(_IS_NEWEST, {"key": key}).first() is not None
+    return transaction.execute(_IS_NEWEST, {"key": key}).first() is not None
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -405,12 +405,12 @@ _REPLACE_CONTENT: Any = (
 )
 
 
-def add_file(session: Session, organization_id: int, parent_id: int, name: str, content: NewVersion) -> NodeRow:
+def add_file(transaction: Transaction, organization_id: int, parent_id: int, name: str, content: NewVersion) -> NodeRow:
     """Add a file to a folder that has nothing of this name."""
     uid = new_uid()
-    version_id, version_uid = _add_version(session, organization_id, content, uid)
+    version_id, version_uid = _add_version(transaction, organization_id, content, uid)
     node = _node_values(organization_id, parent_id, name, uid, content.created_at, version_id=version_id)
-    node_id = _key_of(session.execute(_ADD_NODE, node))
+    node_id = _key_of(transaction.execute(_ADD_NODE, node))
     return _file(node_id, uid, name, version_id, version_uid, content)
 
 
@@ -426,14 +426,14 @@ _ADD_VERSIONS = sa.insert(_VERSIONS).returning(_VERSIONS.c.id, _VERSIONS.c.uid)
 _ADD_NODES = sa.insert(_NODES).returning(_NODES.c.id, _NODES.c.uid)
 
 
-def add_files(session: Session, organization_id: int, files: Sequence[NewFile]) -> list[NodeRow]:
+def add_files(transaction: Transaction, organization_id: int, files: Sequence[NewFile]) -> list[NodeRow]:
     """Add files, in a statement for all their versions and another for their names."""
     uids = [(new_uid(), new_uid()) for _ in files]
     versions = [
         {"uid": version_uid, "organization_id": organization_id, "file_uid": uid, **file.content._asdict()}
         for file, (uid, version_uid) in zip(files, uids, strict=True)
     ]
-    version_ids = {uid: row for row, uid in session.execute(_ADD_VERSIONS, versions)}
+    version_ids = {uid: row for row, uid in transaction.execute(_ADD_VERSIONS, versions)}
     nodes = [
         _node_values(
             organization_id,
@@ -445,35 +445,35 @@ def add_files(session: Session, organization_id: int, files: Sequence[NewFile]) 
         )
         for file, (uid, version_uid) in zip(files, uids, strict=True)
     ]
-    node_ids = {uid: row for row, uid in session.execute(_ADD_NODES, nodes)}
+    node_ids = {uid: row for row, uid in transaction.execute(_ADD_NODES, nodes)}
     return [
         _file(node_ids[uid], uid, file.name, version_ids[version_uid], version_uid, file.content)
         for file, (uid, version_uid) in zip(files, uids, strict=True)
     ]
 
 
-def add_folder(session: Session, organization_id: int, parent_id: int, name: str, height: int) -> NodeRow:
+def add_folder(transaction: Transaction, organization_id: int, parent_id: int, name: str, height: int) -> NodeRow:
     """Add a folder to one that has nothing of this name, with so many levels to come below it."""
     uid, now = new_uid(), clock.now()
     node = _node_values(organization_id, parent_id, name, uid, now, height=height)
-    node_id = _key_of(session.execute(_ADD_NODE, node))
+    node_id = _key_of(transaction.execute(_ADD_NODE, node))
     return NodeRow(node_id, uid, name, height, None, now)
 
 
-def replace_content(session: Session, organization_id: int, node: NodeRow, content: NewVersion) -> NodeRow:
+def replace_content(transaction: Transaction, organization_id: int, node: NodeRow, content: NewVersion) -> NodeRow:
     """Give a file a new version; `end_version` says what becomes of the one it has."""
-    version_id, version_uid = _add_version(session, organization_id, content, node.uid)
-    session.execute(
+    version_id, version_uid = _add_version(transaction, organization_id, content, node.uid)
+    transaction.execute(
         _REPLACE_CONTENT, {"node": node.id, "new_version": version_id, "new_modified_at": content.created_at}
     )
     return _file(node.id, node.uid, node.name, version_id, version_uid, content)
 
 
-def _add_version(session: Session, organization_id: int, content: NewVersion, file_uid: str) -> tuple[int, str]:
+def _add_version(transaction: Transaction, organization_id: int, content: NewVersion, file_uid: str) -> tuple[int, str]:
     """Add a version; gives its row and uid."""
     uid = new_uid()
     values = {"uid": uid, "organization_id": organization_id, "file_uid": file_uid, **content._asdict()}
-    return _key_of(session.execute(_ADD_VERSION, values)), uid
+    return _key_of(transaction.execute(_ADD_VERSION, values)), uid
 
 
 def _node_values(
@@ -538,11 +538,11 @@ _END_VERSION: Any = (
 )
 
 
-def end_version(session: Session, version: VersionRow, folder: str, name: str) -> bool:
+def end_version(transaction: Transaction, version: VersionRow, folder: str, name: str) -> bool:
     """Note that a version is no file's newest any more, once its successor is there, which may share its content.
 
     Args:
-        session: a transaction that writes.
+        transaction: one that writes.
         version: the version.
         folder: path of the folder that its file is in; empty for the root.
         name: of the file.
@@ -557,7 +557,7 @@ def end_version(session: Session, version: VersionRow, folder: str, name: str) -
         "folder": folder,
         "basename": name,
     }
-    return bool(session.execute(_END_VERSION, values).scalar_one())
+    return bool(transaction.execute(_END_VERSION, values).scalar_one())
 
 
 _SET_SOURCE_TIME: Any = (
@@ -571,7 +571,7 @@ _SET_SOURCE_TIME: Any = (
 )
 
 
-def set_source_times(session: Session, organization_id: int, times: dict[str, int]) -> None:
+def set_source_times(transaction: Transaction, organization_id: int, times: dict[str, int]) -> None:
     """Note when the local files were last modified that have the content of newest versions, by these versions' uids.
 
     In the order of the uids, so that of two who do so at once none waits for the other in a circle.
@@ -580,7 +580,7 @@ def set_source_times(session: Session, organization_id: int, times: dict[str, in
         {"version": uid, "organization": organization_id, "time": times[uid]} for uid in sorted(times, key=str.lower)
     ]
     if values:
-        session.execute(_SET_SOURCE_TIME, values)
+        transaction.execute(_SET_SOURCE_TIME, values)
 
 
 _SET_HEIGHT: Any = (
@@ -588,10 +588,10 @@ _SET_HEIGHT: Any = (
 )
 
 
-def set_heights(session: Session, heights: dict[int, int]) -> None:
+def set_heights(transaction: Transaction, heights: dict[int, int]) -> None:
     """Note how many levels are below folders, by their rows."""
     if heights:
-        session.execute(_SET_HEIGHT, [{"node": node, "new_height": height} for node, height in heights.items()])
+        transaction.execute(_SET_HEIGHT, [{"node": node, "new_height": height} for node, height in heights.items()])
 
 
 _MOVE: Any = (
@@ -601,14 +601,14 @@ _MOVE: Any = (
 )
 
 
-def move(session: Session, node_id: int, parent_id: int, name: str) -> None:
+def move(transaction: Transaction, node_id: int, parent_id: int, name: str) -> None:
     """Give an entry another place, where nothing of this name is."""
-    session.execute(_MOVE, {"node": node_id, "new_parent": parent_id, "new_name": name})
+    transaction.execute(_MOVE, {"node": node_id, "new_parent": parent_id, "new_name": name})
 
 
 _REMOVE: Any = sa.delete(_NODES).where(_NODES.c.id == sa.bindparam("node"))
 
 
-def remove(session: Session, node_id: int) -> None:
+def remove(transaction: Transaction, node_id: int) -> None:
     """Remove an entry that holds none."""
-    session.execute(_REMOVE, {"node": node_id})
+    transaction.execute(_REMOVE, {"node": node_id})

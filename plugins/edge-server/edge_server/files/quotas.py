@@ -24,11 +24,12 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 
 from edge_core.sizes import shown
 from edge_server.base import clock
 from edge_server.base.problems import Refusal
+from edge_server.data.database import Transaction, connection_of
 from edge_server.files.models import Upload, UploadSpace
 from edge_server.identity.models import Organization
 from edge_server.web.space import Room
@@ -101,25 +102,26 @@ _COUNT: Any = (
 _COUNT_AND_READ_ROOM = _COUNT.returning(*_ROOM)
 
 
-def lock(session: Session, organization_id: int) -> None:
+def lock(transaction: Transaction, organization_id: int) -> None:
     """Keep others who lock an organization's row out until the end of the transaction, which must be one that writes.
 
     SQLite has one writer at a time anyway.
     """
-    if session.get_bind().dialect.name != "sqlite":
-        session.execute(_LOCK, {"organization": organization_id})
+    connection = connection_of(transaction)
+    if connection.dialect.name != "sqlite":
+        connection.execute(_LOCK, {"organization": organization_id})
 
 
-def room(session: Session, organization_id: int, limits: Limits) -> Room:
+def room(transaction: Transaction, organization_id: int, limits: Limits) -> Room:
     """What an organization holds and may hold.
 
     Args:
-        session: a transaction.
+        transaction: of a session, or a connection.
         organization_id: which one.
         limits: the server's.
     """
-    session.flush()  # open uploads may have changed
-    return _room(session.execute(_READ_ROOM, {"organization": organization_id}).one(), limits)
+    connection = connection_of(transaction)  # open uploads may have changed
+    return _room(connection.execute(_READ_ROOM, {"organization": organization_id}).one(), limits)
 
 
 def _room(row: Any, limits: Limits) -> Room:
@@ -130,11 +132,13 @@ def _room(row: Any, limits: Limits) -> Room:
     return Room(quota, row.used_bytes, int(row.uploads), int(row.growth), row.deleted_bytes, deleted_limit)
 
 
-def count(session: Session, organization_id: int, *, used: int = 0, deleted: int = 0, released: int = 0) -> None:
+def count(
+    transaction: Transaction, organization_id: int, *, used: int = 0, deleted: int = 0, released: int = 0
+) -> None:
     """Count bytes that came, or with a minus went; in the transaction that makes it so.
 
     Args:
-        session: a transaction that writes.
+        transaction: one that writes.
         organization_id: whose they are.
         used: of newest versions.
         deleted: of content that no newest version has.
@@ -142,11 +146,11 @@ def count(session: Session, organization_id: int, *, used: int = 0, deleted: int
     """
     if used or deleted or released:
         values = {"organization": organization_id, "used": used, "deleted": deleted, "released": released}
-        session.execute(_COUNT, values)
+        transaction.execute(_COUNT, values)
 
 
 def count_within(
-    session: Session,
+    transaction: Transaction,
     organization_id: int,
     change: Change,
     limits: Limits,
@@ -157,7 +161,7 @@ def count_within(
     """Count a change like `count`, which may not use more than the quota unless it uses less than before.
 
     Args:
-        session: a transaction that writes, and has locked the organization before it looked at what it changes.
+        transaction: one that writes, and has locked the organization before it looked at what it changes.
         organization_id: whose files change.
         change: what comes and goes.
         limits: the server's.
@@ -168,13 +172,13 @@ def count_within(
     Raises:
         Refusal: it does.
     """
-    session.flush()  # open uploads may have changed
+    connection = connection_of(transaction)  # open uploads may have changed
     values = {"organization": organization_id, **change._asdict()}
-    counted = _room(session.execute(_COUNT_AND_READ_ROOM, values).one(), limits)
+    counted = _room(connection.execute(_COUNT_AND_READ_ROOM, values).one(), limits)
     before = dataclasses.replace(counted, used=counted.used - change.used, deleted=counted.deleted - change.deleted)
     after = counted
     if upload is not None:
-        session.refresh(upload)  # as it is under the lock
+        _refresh(upload)  # as it is under the lock
         after = _without(counted, upload)
     if after.quota is not None:
         if after.quota < after.used > before.used:
@@ -185,17 +189,25 @@ def count_within(
         raise _too_much_deleted(before, after.deleted - before.deleted)
 
 
+def _refresh(upload: Upload) -> None:
+    session = object_session(upload)
+    assert session is not None  # noqa: S101  # that of the transaction
+    session.refresh(upload)
+
+
 def _without(now: Room, upload: Upload) -> Room:
     """What an organization holds once an upload is not open any more."""
     growth = max(0, upload.reserved_bytes - upload.replaced_bytes)
     return dataclasses.replace(now, uploads=now.uploads - upload.reserved_bytes, growth=now.growth - growth)
 
 
-def require_room(session: Session, organization_id: int, size: int, limits: Limits, *, replaced: int = 0) -> None:
+def require_room(
+    transaction: Transaction, organization_id: int, size: int, limits: Limits, *, replaced: int = 0
+) -> None:
     """See that content seems to fit, before its bytes are read; `count_within` sees that it does.
 
     Args:
-        session: any transaction.
+        transaction: any.
         organization_id: whose it would be.
         size: bytes; what takes nothing fits always.
         limits: the server's.
@@ -204,7 +216,7 @@ def require_room(session: Session, organization_id: int, size: int, limits: Limi
     Raises:
         Refusal: it does not.
     """
-    _require(room(session, organization_id, limits), size, max(0, size - replaced), replaced)
+    _require(room(transaction, organization_id, limits), size, max(0, size - replaced), replaced)
 
 
 def room_after(now: Room, size: int, replaced: int) -> Room:

@@ -68,9 +68,9 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
             raise bad_entry("after: it is for a listing of all that is below a folder; add recursive=true")
         if query.recursive or query.prefix:
             return _list_below(query, segments)
-        with context.read() as session:
+        with context.read_rows() as connection:
             nodes = tree.children(
-                session,
+                connection,
                 context.member().organization_id,
                 segments,
                 kind=query.kind,
@@ -102,8 +102,8 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
     def stat(query: EntryQuery, org: str) -> flask.Response:
         """Tell what is at a path."""
         segments = tree.parse(query.path)
-        with context.read() as session:
-            return context.answer(tree.entry(tree.get(session, context.member().organization_id, segments)))
+        with context.read_rows() as connection:
+            return context.answer(tree.entry(tree.get(connection, context.member().organization_id, segments)))
 
     @routes.operation("files.delete", "DELETE", "/entry", who=MEMBER)
     @routes.arguments(DeleteQuery.schema(), location="query")
@@ -137,17 +137,17 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         organization_id = context.member().organization_id
 
         def check() -> None:
-            with context.read() as session:
-                replaced = tree.check_target(session, organization_id, segments, overwrite=query.overwrite)
+            with context.read_rows() as connection:
+                replaced = tree.check_target(connection, organization_id, segments, overwrite=query.overwrite)
                 length = flask.request.content_length or 0
-                quotas.require_room(session, organization_id, length, limits, replaced=replaced)
+                quotas.require_room(connection, organization_id, length, limits, replaced=replaced)
 
         deleted.before_refusing(organization_id, check)
         too_long = f"content above {SMALL_CONTENT} bytes does not travel this way; start an upload for it"
         key = store.new_key()
         written = store.write(key, bodies.blocks(SMALL_CONTENT, too_long, sha256=bodies.content_digest()))
         try:
-            with context.write() as session:
+            with context.write_rows() as connection:
                 content = NewVersion(
                     key=key,
                     size=written.size,
@@ -156,7 +156,7 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
                     created_by=context.caller().id,
                     source_mtime_ns=query.source_mtime_ns,
                 )
-                node = names.put(session, organization_id, segments, content, overwrite=query.overwrite)
+                node = names.put(connection, organization_id, segments, content, overwrite=query.overwrite)
         except BaseException as error:
             if not commits.may_be_committed(context, key, error):
                 store.remove(key)
@@ -207,8 +207,8 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
     def get_content(query: ContentQuery, org: str) -> flask.Response:
         """Send small content, or where larger content can be fetched."""
         segments = tree.parse(query.path)
-        with context.read() as session:
-            version = tree.content(session, context.member().organization_id, segments, query.version)
+        with context.read_rows() as connection:
+            version = tree.content(connection, context.member().organization_id, segments, query.version)
         if version.size <= SMALL_CONTENT:
             return sending.answer(store, version)
         address, _ = content_address(context, version, _filename(segments), dt.timedelta(minutes=15))
@@ -222,9 +222,9 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         """List the digests of the parts of a file's content, in their order."""
         segments = tree.parse(query.path)
         after = 0 if query.cursor is None else pages.key_of(query.cursor, int)
-        with context.read() as session:
-            version = tree.content(session, context.member().organization_id, segments, query.version)
-            parts = tree.part_digests(session, version, after=after, limit=query.limit + 1)
+        with context.read_rows() as connection:
+            version = tree.content(connection, context.member().organization_id, segments, query.version)
+            parts = tree.part_digests(connection, version, after=after, limit=query.limit + 1)
         page, following = pages.cut(parts, lambda part: part.n, query)
         return context.answer(DigestPage(items=list(page), next=following))
 
@@ -234,8 +234,8 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
     def sign(query: AddressQuery, org: str) -> flask.Response:
         """Give an address at which anyone can fetch a file's content, until it expires."""
         segments = tree.parse(query.path)
-        with context.read() as session:
-            version = tree.content(session, context.member().organization_id, segments, query.version)
+        with context.read_rows() as connection:
+            version = tree.content(connection, context.member().organization_id, segments, query.version)
         lifetime = dt.timedelta(seconds=query.expires_in)
         address, expires_at = content_address(context, version, _filename(segments), lifetime)
         return context.answer(SignedAddress(url=address, expires_at=expires_at))

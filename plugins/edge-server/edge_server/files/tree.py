@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, joinedload
 from edge_files.wire import Entry, FileVersion, PartDigest
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
+from edge_server.data.database import Transaction, connection_of
 from edge_server.files import paths, queries, quotas
 from edge_server.files.clearing import Clearing, Removed
 from edge_server.files.models import Node, Upload, Version
@@ -122,30 +123,30 @@ def plant(session: Session, organization_id: int) -> None:
     session.flush()
 
 
-def find(session: Session, organization_id: int, segments: Segments) -> queries.NodeRow | None:
+def find(transaction: Transaction, organization_id: int, segments: Segments) -> queries.NodeRow | None:
     """The node at a path."""
-    return queries.walk(session, organization_id, segments).node
+    return queries.walk(transaction, organization_id, segments).node
 
 
-def get(session: Session, organization_id: int, segments: Segments) -> queries.NodeRow:
+def get(transaction: Transaction, organization_id: int, segments: Segments) -> queries.NodeRow:
     """The node at a path.
 
     Raises:
         Refusal: there is none.
     """
-    node = find(session, organization_id, segments)
+    node = find(transaction, organization_id, segments)
     if node is None:
         raise not_found(f"there is no file or folder {show(segments)}; check the path")
     return node
 
 
 def children(
-    session: Session, organization_id: int, segments: Segments, *, kind: str | None, after: str = "", limit: int
+    transaction: Transaction, organization_id: int, segments: Segments, *, kind: str | None, after: str = "", limit: int
 ) -> list[queries.NodeRow]:
     """The first nodes of a folder, in the order of the names' UTF-8 bytes.
 
     Args:
-        session: a transaction.
+        transaction: of a session, or a connection.
         organization_id: whose folder it is.
         segments: its path.
         kind: "file" or "folder", for only those.
@@ -155,15 +156,15 @@ def children(
     Raises:
         Refusal: the folder cannot be found.
     """
-    folder = get(session, organization_id, segments)
+    folder = get(transaction, organization_id, segments)
     if folder.version_id is not None:
         raise not_found(f"{show(segments)} is a file, not a folder; list the folder it is in")
-    return queries.children(session, organization_id, folder.id, kind, after=after, limit=limit)
+    return queries.children(transaction, organization_id, folder.id, kind, after=after, limit=limit)
 
 
-def check_target(session: Session, organization_id: int, segments: Segments, *, overwrite: bool) -> int:
+def check_target(transaction: Transaction, organization_id: int, segments: Segments, *, overwrite: bool) -> int:
     """Raise what `Tree.put` would raise, before any bytes are taken; returns how many would be replaced."""
-    walk = queries.walk(session, organization_id, segments)
+    walk = queries.walk(transaction, organization_id, segments)
     _require_folders(walk, segments)
     if walk.node is None:
         return 0
@@ -192,7 +193,9 @@ def paths_of(session: Session, uids: Collection[str]) -> dict[str, str]:
     return by_uid
 
 
-def content(session: Session, organization_id: int, segments: Segments, version: str | None) -> queries.VersionRow:
+def content(
+    transaction: Transaction, organization_id: int, segments: Segments, version: str | None
+) -> queries.VersionRow:
     """The version to read: the named one while it can be read, else the newest at the path.
 
     A named version is found whatever became of its path, so that a reader is not cut off by a move.
@@ -201,11 +204,11 @@ def content(session: Session, organization_id: int, segments: Segments, version:
         Refusal: it cannot be found, or the path is a folder's.
     """
     if version is not None:
-        older = readable(queries.version_of_uid(session, version), organization_id)
+        older = readable(queries.version_of_uid(transaction, version), organization_id)
         if older is None:
             raise not_found(f"that version of {show(segments)} cannot be found any more; read the newest one")
         return older
-    newest = get(session, organization_id, segments).content(organization_id)
+    newest = get(transaction, organization_id, segments).content(organization_id)
     if newest is None:
         raise bad_entry(f"{show(segments)} is a folder and has no content; list it instead")
     return newest
@@ -218,11 +221,11 @@ def readable(version: queries.VersionRow | None, organization_id: int) -> querie
     return version
 
 
-def part_digests(session: Session, version: queries.VersionRow, *, after: int, limit: int) -> list[PartDigest]:
+def part_digests(transaction: Transaction, version: queries.VersionRow, *, after: int, limit: int) -> list[PartDigest]:
     """The digests of the parts of a version's content as they go out; none where they are not kept.
 
     Args:
-        session: a transaction.
+        transaction: of a session, or a connection.
         version: the version.
         after: number of the part before the first one to tell.
         limit: how many at most.
@@ -230,7 +233,7 @@ def part_digests(session: Session, version: queries.VersionRow, *, after: int, l
     part_size = version.part_size
     if part_size is None or after * part_size >= version.size:
         return []
-    parts = queries.part_digests(session, version.key, after=after, limit=limit)
+    parts = queries.part_digests(transaction, version.key, after=after, limit=limit)
     return [
         PartDigest(n=n, size=min(part_size, version.size - (n - 1) * part_size), sha256=sha256.hex())
         for n, sha256 in enumerate(parts, after + 1)
@@ -338,23 +341,23 @@ class Tree:
         self.clearing = Clearing(files, folders)
 
     def make_folder(
-        self, session: Session, organization_id: int, segments: Segments, *, exist_ok: bool
+        self, transaction: Transaction, organization_id: int, segments: Segments, *, exist_ok: bool
     ) -> queries.NodeRow:
         """Add a folder, with the parents that are missing.
 
         Raises:
             Refusal: the name is taken, or a parent is a file.
         """
-        walk = queries.walk(session, organization_id, segments)
+        walk = queries.walk(transaction, organization_id, segments)
         if walk.node is None:
-            return self._make_folders(session, organization_id, walk, segments, len(segments))
+            return self._make_folders(transaction, organization_id, walk, segments, len(segments))
         if exist_ok and walk.node.version_id is None:
             return walk.node
         raise already_exists(f"{show(segments)} exists already; choose another name")
 
     def put(
         self,
-        session: Session,
+        transaction: Transaction,
         organization_id: int,
         segments: Segments,
         content: NewVersion,
@@ -365,7 +368,7 @@ class Tree:
         """Make stored content the newest version of the file at a path, with the parents that are missing.
 
         Args:
-            session: a transaction that writes.
+            transaction: one that writes.
             organization_id: whose file it is.
             segments: its path.
             content: what is stored.
@@ -376,19 +379,20 @@ class Tree:
             Refusal: the name is a folder's, or a file's that must not be replaced, or a parent is a file; or the
                 quota is used up.
         """
-        quotas.lock(session, organization_id)
-        node, change = self._put(session, organization_id, segments, content, overwrite=overwrite)
+        connection = connection_of(transaction)
+        quotas.lock(connection, organization_id)
+        node, change = self._put(connection, organization_id, segments, content, overwrite=overwrite)
         stores = upload is None and content.size > 0
-        quotas.count_within(session, organization_id, change, self._limits, stores=stores, upload=upload)
+        quotas.count_within(connection, organization_id, change, self._limits, stores=stores, upload=upload)
         return node
 
     def put_many(
-        self, session: Session, organization_id: int, puts: Sequence[Put], *, overwrite: bool
+        self, transaction: Transaction, organization_id: int, puts: Sequence[Put], *, overwrite: bool
     ) -> list[queries.NodeRow | Refusal]:
         """Do for each of several what `put` does; one that is refused stops no other.
 
         Args:
-            session: a transaction that writes.
+            transaction: one that writes.
             organization_id: whose files they are.
             puts: what is stored, and where; no path is that of another, or leads through it.
             overwrite: whether files may be replaced.
@@ -396,16 +400,16 @@ class Tree:
         Returns:
             for each the file, or why it was refused.
         """
-        quotas.lock(session, organization_id)
+        quotas.lock(transaction, organization_id)
         try:
-            with session.begin_nested():
-                return self._put_together(session, organization_id, puts, overwrite=overwrite)
+            with transaction.begin_nested():
+                return self._put_together(transaction, organization_id, puts, overwrite=overwrite)
         except Refusal:  # the quota does not take all of them
-            return [self._put_apart(session, organization_id, put, overwrite=overwrite) for put in puts]
+            return [self._put_apart(transaction, organization_id, put, overwrite=overwrite) for put in puts]
 
     def copy(
         self,
-        session: Session,
+        transaction: Transaction,
         organization_id: int,
         source: Segments,
         target: Segments,
@@ -418,12 +422,12 @@ class Tree:
         Raises:
             Refusal: there is no file at the source, or the target cannot take one; or the quota is used up.
         """
-        node = get(session, organization_id, source)
+        node = get(transaction, organization_id, source)
         if node.version_id is None:
             raise bad_entry(f"{show(source)} is a folder; copy the files in it one by one")
         if source == target and overwrite:
             return node
-        return self._put_shared(session, organization_id, target, node.version_id, user_id, overwrite=overwrite)
+        return self._put_shared(transaction, organization_id, target, node.version_id, user_id, overwrite=overwrite)
 
     def restore(
         self, session: Session, organization_id: int, segments: Segments, uid: str, *, user_id: int
@@ -529,29 +533,35 @@ class Tree:
         return self.clearing.remove(session, folder)
 
     def _put(
-        self, session: Session, organization_id: int, segments: Segments, content: NewVersion, *, overwrite: bool
+        self,
+        transaction: Transaction,
+        organization_id: int,
+        segments: Segments,
+        content: NewVersion,
+        *,
+        overwrite: bool,
     ) -> tuple[queries.NodeRow, Change]:
         """Do what `put` does but for the counting; gives the file, and what is to be counted."""
-        walk = queries.walk(session, organization_id, segments)
-        parent_id = self._make_parents(session, organization_id, walk, segments)
+        walk = queries.walk(transaction, organization_id, segments)
+        parent_id = self._make_parents(transaction, organization_id, walk, segments)
         if walk.node is None:
-            node = queries.add_file(session, organization_id, parent_id, segments[-1], content)
-            self._files.add(session, organization_id, node.uid, node.name)
+            node = queries.add_file(transaction, organization_id, parent_id, segments[-1], content)
+            self._files.add(transaction, organization_id, node.uid, node.name)
             return node, Change(used=content.size)
         _check_replaceable(walk.node, segments, overwrite)
-        return self._replace(session, organization_id, walk.node, segments, content)
+        return self._replace(transaction, organization_id, walk.node, segments, content)
 
     def _put_apart(
-        self, session: Session, organization_id: int, put: Put, *, overwrite: bool
+        self, transaction: Transaction, organization_id: int, put: Put, *, overwrite: bool
     ) -> queries.NodeRow | Refusal:
         try:
-            with session.begin_nested():
-                return self.put(session, organization_id, put.segments, put.content, overwrite=overwrite)
+            with transaction.begin_nested():
+                return self.put(transaction, organization_id, put.segments, put.content, overwrite=overwrite)
         except Refusal as refusal:
             return refusal
 
     def _put_together(
-        self, session: Session, organization_id: int, puts: Sequence[Put], *, overwrite: bool
+        self, transaction: Transaction, organization_id: int, puts: Sequence[Put], *, overwrite: bool
     ) -> list[queries.NodeRow | Refusal]:
         """Put several files with few statements for all of them.
 
@@ -565,9 +575,9 @@ class Tree:
         for at, put in enumerate(puts):
             by_folder.setdefault(put.segments[:-1], []).append(at)
         for folder, places in by_folder.items():
-            walk = queries.walk(session, organization_id, folder)
+            walk = queries.walk(transaction, organization_id, folder)
             names = [puts[at].segments[-1] for at in places]
-            there = {} if walk.node is None else queries.named(session, organization_id, walk.node.id, names)
+            there = {} if walk.node is None else queries.named(transaction, organization_id, walk.node.id, names)
             taken: list[int] = []
             for at, name in zip(places, names, strict=True):
                 try:
@@ -580,7 +590,7 @@ class Tree:
                     taken.append(at)
             if not taken:
                 continue
-            parent_id = self._make_parents(session, organization_id, walk, puts[taken[0]].segments)
+            parent_id = self._make_parents(transaction, organization_id, walk, puts[taken[0]].segments)
             for at in taken:
                 segments, content = puts[at]
                 if segments[-1] in there:
@@ -589,22 +599,22 @@ class Tree:
                     new[at] = queries.NewFile(parent_id, segments[-1], content)
         used = deleted = 0
         if new:
-            nodes = queries.add_files(session, organization_id, list(new.values()))
-            self._files.add_all(session, organization_id, {node.uid: node.name for node in nodes})
+            nodes = queries.add_files(transaction, organization_id, list(new.values()))
+            self._files.add_all(transaction, organization_id, {node.uid: node.name for node in nodes})
             outcomes_of_new = dict(zip(new, nodes, strict=True))
             for at, node in outcomes_of_new.items():
                 outcomes[at] = node
                 used += puts[at].content.size
         for at, before in replaced.items():
-            outcomes[at], change = self._replace(session, organization_id, before, *puts[at])
+            outcomes[at], change = self._replace(transaction, organization_id, before, *puts[at])
             used, deleted = used + change.used, deleted + change.deleted
         stores = any(puts[at].content.size for at in (*new, *replaced))
-        quotas.count_within(session, organization_id, Change(used, deleted), self._limits, stores=stores)
+        quotas.count_within(transaction, organization_id, Change(used, deleted), self._limits, stores=stores)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _replace(
         self,
-        session: Session,
+        transaction: Transaction,
         organization_id: int,
         node: queries.NodeRow,
         segments: Segments,
@@ -612,13 +622,13 @@ class Tree:
     ) -> tuple[queries.NodeRow, Change]:
         """Give a file another version; gives the file, and what is to be counted."""
         # First what comes, which may share the content of what goes.
-        after = queries.replace_content(session, organization_id, node, content)
-        gone = _end_version(session, organization_id, node, segments)
+        after = queries.replace_content(transaction, organization_id, node, content)
+        gone = _end_version(transaction, organization_id, node, segments)
         return after, Change(content.size + gone.used, gone.deleted)
 
     def _put_shared(
         self,
-        session: Session,
+        transaction: Transaction,
         organization_id: int,
         segments: Segments,
         version_id: int,
@@ -631,11 +641,11 @@ class Tree:
         Who collects content locks the versions whose content is to go, and then counts; and so does this, in this
         order: either sees what the other has done, also where a database has several writers.
         """
-        source = queries.version_to_share(session, version_id)
-        quotas.lock(session, organization_id)
+        source = queries.version_to_share(transaction, version_id)
+        quotas.lock(transaction, organization_id)
         if source.collected_at is not None:
             raise not_found("this version is no longer kept; choose another one")
-        undeleted = 0 if queries.is_newest(session, source.key) else source.size
+        undeleted = 0 if queries.is_newest(transaction, source.key) else source.size
         content = NewVersion(
             source.key,
             source.size,
@@ -645,18 +655,18 @@ class Tree:
             source.source_mtime_ns,
             source.part_size,
         )
-        node, change = self._put(session, organization_id, segments, content, overwrite=overwrite)
+        node, change = self._put(transaction, organization_id, segments, content, overwrite=overwrite)
         change = Change(change.used, change.deleted - undeleted)
-        quotas.count_within(session, organization_id, change, self._limits, stores=False)
+        quotas.count_within(transaction, organization_id, change, self._limits, stores=False)
         return node
 
     def _make_parents(
-        self, session: Session, organization_id: int, walk: queries.Walk, segments: Segments, *, height: int = 0
+        self, transaction: Transaction, organization_id: int, walk: queries.Walk, segments: Segments, *, height: int = 0
     ) -> int:
         """The row of the folder that the last segment is to stand in, with `height` levels below it.
 
         Args:
-            session: a transaction that writes.
+            transaction: one that writes.
             organization_id: whose folder it is.
             walk: how far the path leads.
             segments: the path.
@@ -668,13 +678,13 @@ class Tree:
         depth = len(segments) - 1
         if len(walk.steps) > depth:
             _require_folders(walk, segments)
-            _raise(session, walk.steps[: depth + 1], len(segments) + height)
+            _raise(transaction, walk.steps[: depth + 1], len(segments) + height)
             return walk.steps[depth].id
-        return self._make_folders(session, organization_id, walk, segments, depth, height=height + 1).id
+        return self._make_folders(transaction, organization_id, walk, segments, depth, height=height + 1).id
 
     def _make_folders(
         self,
-        session: Session,
+        transaction: Transaction,
         organization_id: int,
         walk: queries.Walk,
         segments: Segments,
@@ -688,14 +698,14 @@ class Tree:
             Refusal: a parent is a file.
         """
         _require_folders(walk, segments)
-        _raise(session, walk.steps, depth + height)
+        _raise(transaction, walk.steps, depth + height)
         folders: list[queries.NodeRow] = []
         parent_id = walk.steps[-1].id
         for at in range(len(walk.steps), depth + 1):
-            folder = queries.add_folder(session, organization_id, parent_id, segments[at - 1], depth - at + height)
+            folder = queries.add_folder(transaction, organization_id, parent_id, segments[at - 1], depth - at + height)
             folders.append(folder)
             parent_id = folder.id
-        self._folders.add_all(session, organization_id, {folder.uid: folder.name for folder in folders})
+        self._folders.add_all(transaction, organization_id, {folder.uid: folder.name for folder in folders})
         return folders[-1]
 
     def _remove_file(self, session: Session, organization_id: int, node: queries.NodeRow, segments: Segments) -> None:
@@ -723,15 +733,15 @@ def _require_folders(walk: queries.Walk, segments: Segments) -> None:
             raise conflict(f"{show(segments[:depth])} is a file, so nothing can be put below it; choose another path")
 
 
-def _raise(session: Session, steps: Collection[queries.Step], levels: int) -> None:
+def _raise(transaction: Transaction, steps: Collection[queries.Step], levels: int) -> None:
     """Note that there are so many levels below the first of `steps`, each of which holds the next."""
     heights = {step.id: levels - depth for depth, step in enumerate(steps) if step.height < levels - depth}
-    queries.set_heights(session, heights)
+    queries.set_heights(transaction, heights)
 
 
-def _end_version(session: Session, organization_id: int, node: queries.NodeRow, segments: Segments) -> Change:
+def _end_version(transaction: Transaction, organization_id: int, node: queries.NodeRow, segments: Segments) -> Change:
     """Note that the version that a file has had is not the newest any more; gives what that changes."""
     version = node.content(organization_id)
     assert version is not None  # noqa: S101  # a file
-    is_shared = queries.end_version(session, version, paths.join(segments[:-1]), segments[-1])
+    is_shared = queries.end_version(transaction, version, paths.join(segments[:-1]), segments[-1])
     return Change(-version.size, 0 if is_shared else version.size)

@@ -23,8 +23,9 @@ import sqlalchemy.exc
 
 from edge_server.base import clock, problems
 from edge_server.data import budgets
+from edge_server.data.database import Transaction
 from edge_server.search import statements, trigrams
-from edge_server.search.index import Transaction, key
+from edge_server.search.index import key
 
 MOST = 1000
 """Most names that a query compares, and so finds."""

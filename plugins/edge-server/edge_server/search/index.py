@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from edge_server.data.database import Transaction, connection_of
 from edge_server.search import trigrams
 from edge_server.search.models import SearchName, SearchPlace, SearchTrigram, SearchWord
 
@@ -52,8 +52,6 @@ _REMOVE_TRIGRAMS = sa.delete(TRIGRAMS).where(
     TRIGRAMS.c.trigram == sa.bindparam("trigram"),
     TRIGRAMS.c.word_id == sa.bindparam("word_id"),
 )
-
-Transaction = Session | sa.Connection
 
 
 def key(name: str) -> int:
@@ -142,7 +140,7 @@ def _execute_each(transaction: Transaction, statement: sa.Delete, rows: list[dic
 
     SQLAlchemy looks anew at each parameter of each row, which takes ten times as long as to delete it.
     """
-    connection = transaction.connection() if isinstance(transaction, Session) else transaction
+    connection = connection_of(transaction)
     compiled = statement.compile(dialect=connection.dialect)
     names = compiled.positiontup if compiled.positional else None
     values = rows if names is None else [tuple(row[name] for name in names) for row in rows]

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import flask
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, insert
 
 from edge_server.base import at_hand
 from edge_server.base.audit import AuditLog
@@ -27,14 +27,14 @@ ANYONE = "(anyone)"
 
 
 @contextlib.contextmanager
-def within(session: Session) -> Iterator[None]:
+def within(connection: Connection) -> Iterator[None]:
     """Make lines that are noted during the block part of a transaction that writes."""
     if not flask.has_request_context():
         yield
         return
     kept = at_hand.kept()
     outer = kept.get("audited_in")
-    kept.audited_in = session
+    kept.audited_in = connection
     try:
         yield
     finally:
@@ -65,19 +65,16 @@ def note(log: AuditLog, about: Mapping[str, str], places: Sequence[Organization 
     else:
         scopes = [(member.organization_id, own), *([(None, own)] if member.appointing else [])]
     log.note(user, action, own if places is None else next((name for _, name in scopes if name), None), about)
-    session: Session | None = flask.g.get("audited_in")
-    if session is None:
+    connection: Connection | None = flask.g.get("audited_in")
+    if connection is None:
         return
-    for organization_id, name in scopes:
-        session.add(
-            AuditLine(
-                organization_id=organization_id,
-                organization_name=name,
-                user_id=None if caller is None else caller.id,
-                user_name=user,
-                token_uid=None if caller is None else caller.token_uid,
-                action=action,
-                about=json.dumps(dict(about)),
-                request_id=request_id(),
-            )
-        )
+    common = {
+        "user_id": None if caller is None else caller.id,
+        "user_name": user,
+        "token_uid": None if caller is None else caller.token_uid,
+        "action": action,
+        "about": json.dumps(dict(about)),
+        "request_id": request_id(),
+    }
+    lines = [{**common, "organization_id": number, "organization_name": name} for number, name in scopes]
+    connection.execute(insert(AuditLine), lines)

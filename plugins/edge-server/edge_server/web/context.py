@@ -42,7 +42,7 @@ from edge_server.base import clock, pages, problems
 from edge_server.base.background import Task
 from edge_server.base.operator_files import OperatorFile
 from edge_server.base.problems import Refusal
-from edge_server.data.database import SERVER
+from edge_server.data.database import SERVER, session_of
 from edge_server.data.store import Store
 from edge_server.identity.models import Organization
 from edge_server.keys.sealed_column import SealedColumn
@@ -289,7 +289,8 @@ class Context:
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads: one unchanging view, and never a wait."""
-        with self._reader() as session, self._fenced(session):
+        snapshot.end()  # what a plugin waited for before the block, it sees in it
+        with self._engines.database.read() as session, self._fenced(session):
             yield session
 
     @contextlib.contextmanager
@@ -301,11 +302,10 @@ class Context:
                 other; `SERVER` for what belongs to none. By default the organization of the request
                 at hand, or `SERVER` where its address names none.
         """
-        if organization_id is None:
-            membership = permissions.member_at_hand()
-            organization_id = SERVER if membership is None else membership.organization_id
-        with self._engines.database.write(organization_id) as session, self._fenced(session), auditing.within(session):
-            yield session
+        with self._write_rows(organization_id) as connection, session_of(connection) as session:
+            with self._fenced(session):
+                yield session
+            session.flush()
 
     @property
     def store(self) -> Store:
@@ -318,10 +318,13 @@ class Context:
             raise ValueError(f"{self.name} keeps no content; name the column of its keys by context.stored(column)")
         return self._store
 
-    def _reader(self) -> Session:
-        """A session for a block that reads. What a plugin waited for before the block, it sees in it."""
-        snapshot.end()
-        return self._engines.database.reader()
+    @contextlib.contextmanager
+    def _write_rows(self, organization_id: int | None) -> Iterator[sa.Connection]:
+        if organization_id is None:
+            membership = permissions.member_at_hand()
+            organization_id = SERVER if membership is None else membership.organization_id
+        with self._engines.database.write_rows(organization_id) as connection, auditing.within(connection):
+            yield connection
 
     def _fenced(self, session: Session) -> AbstractContextManager[None]:
         """Keep a plugin's statements to its own tables during a block, so that a slip shows at once."""
@@ -551,6 +554,25 @@ class OwnContext(Context):
         """The engines themselves, for what runs the server rather than an organization's data."""
         return self._engines
 
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads: one unchanging view, and never a wait."""
+        with self.read_rows() as connection, session_of(connection) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def read_rows(self) -> Iterator[sa.Connection]:
+        """What `read` gives, as a connection for statements by columns; a session takes longer than some of them.
+
+        The first such block of a request is in the transaction that has told who asks.
+        """
+        with snapshot.take(self._engines.database) as connection:
+            yield connection
+
+    def write_rows(self) -> AbstractContextManager[sa.Connection]:
+        """What `write` gives for the request's organization, as a connection for statements by columns."""
+        return self._write_rows(None)
+
     def audit_in(self, *organizations: Organization, about: Mapping[str, str], server: bool = False) -> None:
         """Write an audit line for organizations that the address does not name, or for the server, or both.
 
@@ -576,10 +598,6 @@ class OwnContext(Context):
 
     def _keeping_to_own(self, run: Callable[Concatenate[Session, _P], _T]) -> Callable[Concatenate[Session, _P], _T]:
         return run
-
-    def _reader(self) -> Session:
-        """The request's own, in the first block of a request: the server's subsystems wait for nothing before that."""
-        return snapshot.take(self._engines.database)
 
     def _fenced(self, session: Session) -> AbstractContextManager[None]:
         """The server's subsystems refer to each other's tables by foreign keys, and join them."""

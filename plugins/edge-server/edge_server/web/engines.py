@@ -14,7 +14,7 @@ from edge_server.base import at_hand
 from edge_server.base.audit import AuditLog
 from edge_server.base.background import Background
 from edge_server.base.configuration import Configuration
-from edge_server.data.database import Database
+from edge_server.data.database import Database, Transaction
 from edge_server.data.store import FolderStore
 from edge_server.identity.token_use import TokenUse
 from edge_server.keys.sealing import Sealer
@@ -35,15 +35,15 @@ Paths = Callable[[Session, Collection[str]], Mapping[str, str]]
 class NameIndex(Protocol):
     """Where names are kept that search finds. Each change belongs to the transaction that changes the name."""
 
-    def add_all(self, session: Session, organization_id: int, kind: str, names: Mapping[str, str], /) -> None:
+    def add_all(self, transaction: Transaction, organization_id: int, kind: str, names: Mapping[str, str], /) -> None:
         """Index the names of new things, by their uids."""
         ...
 
-    def rename(self, session: Session, kind: str, uid: str, name: str, /) -> None:
+    def rename(self, transaction: Transaction, kind: str, uid: str, name: str, /) -> None:
         """Index another name of something that is indexed."""
         ...
 
-    def remove(self, session: Session, kind: str, uids: Collection[str], /) -> None:
+    def remove(self, transaction: Transaction, kind: str, uids: Collection[str], /) -> None:
         """Take names out of the index; those that are not in it are passed over."""
         ...
 

@@ -11,6 +11,8 @@ import sqlalchemy.event
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.sql import visitors
 
+from edge_server.data.database import Transaction
+
 _LIFTED = "edge_server.fence_lifted"
 """In the `info` of a transaction while the server itself executes statements in it."""
 
@@ -53,10 +55,10 @@ def fenced(session: Session, name: str, tables: Collection[str]) -> Iterator[Non
 
 
 @contextlib.contextmanager
-def lifted(session: Session) -> Iterator[None]:
+def lifted(transaction: Transaction) -> Iterator[None]:
     """Let the server itself use tables of its own during the block, in a transaction of a plugin's."""
-    session.info[_LIFTED] = True
+    transaction.info[_LIFTED] = True
     try:
         yield
     finally:
-        del session.info[_LIFTED]
+        del transaction.info[_LIFTED]

@@ -134,7 +134,7 @@ def issued(uid: str) -> None:
         run.subject = uid
 
 
-def before_commit(session: Session) -> None:
+def before_commit(connection: Connection) -> None:
     """Put the answer of the request at hand into its transaction.
 
     Raises:
@@ -143,7 +143,7 @@ def before_commit(session: Session) -> None:
     run = _run()
     if run is None or run.answer is None:
         return
-    if not _settle(session, run, run.answer):
+    if not _settle(connection, run, run.answer):
         raise _in_progress()
     run.kept, run.answer = run.answer, None
 
@@ -187,8 +187,8 @@ def _after(response: flask.Response) -> flask.Response:
         return response
     run.answer = None
     try:
-        with engines().database.write(of_user(caller().id)) as session:
-            _settle(session, run, response)
+        with engines().database.write_rows(of_user(caller().id)) as connection:
+            _settle(connection, run, response)
     except sqlalchemy.exc.DBAPIError as error:
         # What was done was done, and the answer to it is the better one; the claim lapses by itself elsewhere.
         _left.add(run.claim)
@@ -265,12 +265,11 @@ def _require_room(connection: Connection, user_id: int, now: dt.datetime) -> Non
     )
 
 
-def _settle(session: Session, run: _Run, response: flask.Response) -> bool:
+def _settle(connection: Connection, run: _Run, response: flask.Response) -> bool:
     """Let go of the key, with the answer if that is to be kept; False if another request has taken it over.
 
     The key of a request that was not valid, or gave a secret and has issued nothing, is free again.
     """
-    connection = session.connection()
     if run.subject is None and (run.secret or response.status_code in _INVALID):
         return idempotency_keys.let_go(connection, run.row, run.claim)
     values: dict[str, object] = {"claim": None, "claimed_until": None, "subject": run.subject}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy.orm import Session
-
+from edge_server.data.database import Transaction
 from edge_server.web.engines import NameIndex
 from edge_server.web.fence import lifted
 
@@ -24,28 +23,28 @@ class Names:
         self._index = index
         self.kind = kind
 
-    def add(self, session: Session, organization_id: int, uid: str, name: str) -> None:
+    def add(self, transaction: Transaction, organization_id: int, uid: str, name: str) -> None:
         """Let search find something new.
 
         Args:
-            session: the transaction that makes it.
+            transaction: the transaction that makes it.
             organization_id: whose it is.
             uid: its universally unique id.
             name: at most 255 characters.
         """
-        self.add_all(session, organization_id, {uid: name})
+        self.add_all(transaction, organization_id, {uid: name})
 
-    def add_all(self, session: Session, organization_id: int, names: Mapping[str, str]) -> None:
+    def add_all(self, transaction: Transaction, organization_id: int, names: Mapping[str, str]) -> None:
         """Let search find several new things, by their uids; see `add`."""
-        with lifted(session):
-            self._index.add_all(session, organization_id, self.kind, names)
+        with lifted(transaction):
+            self._index.add_all(transaction, organization_id, self.kind, names)
 
-    def rename(self, session: Session, uid: str, name: str) -> None:
+    def rename(self, transaction: Transaction, uid: str, name: str) -> None:
         """Let search find something under another name."""
-        with lifted(session):
-            self._index.rename(session, self.kind, uid, name)
+        with lifted(transaction):
+            self._index.rename(transaction, self.kind, uid, name)
 
-    def remove(self, session: Session, uids: Collection[str]) -> None:
+    def remove(self, transaction: Transaction, uids: Collection[str]) -> None:
         """Let search not find things any more; uids that it does not know are passed over."""
-        with lifted(session):
-            self._index.remove(session, self.kind, uids)
+        with lifted(transaction):
+            self._index.remove(transaction, self.kind, uids)

@@ -21,7 +21,7 @@ from sqlalchemy import Row
 
 from edge_server.base import at_hand, clock, problems
 from edge_server.base.problems import CannotStart, Refusal, not_found
-from edge_server.data.database import of_user
+from edge_server.data.database import of_user, session_of
 from edge_server.identity import directory, queries, token_scopes, token_values
 from edge_server.identity.models import Token
 from edge_server.identity.token_scopes import UNLIMITED, Scopes
@@ -335,7 +335,7 @@ def _authenticate(header: str | None, organization: str | None = None) -> Row[An
         throttling.failed()
         raise _unauthenticated("the API token is mistyped or cut off; copy it again, or make a new one")
     if is_well_formed:
-        connection, digest = snapshot.session().connection(), token_values.digest(value)
+        connection, digest = snapshot.connection(), token_values.digest(value)
         if organization is None:
             holder = queries.holder(connection, digest)
         else:
@@ -366,16 +366,16 @@ def _member(holder: Row[Any], organization_name: str, rule: Rule) -> Member:
     is_member = holder.organization_id is not None
     appointing = False
     if rule is APPOINTER and holder.server_admin and not holder.admin:
-        session = snapshot.session()
-        organization = directory.find_organization(session, organization_name)
-        if (
-            organization is not None
-            and organization.status != directory.DELETING
-            and not directory.has_admin(session, organization.id)
-        ):
-            if not is_member:
-                return Member(organization.id, developer=False, admin=False, appointing=True)
-            appointing = True
+        with session_of(snapshot.connection()) as session:
+            organization = directory.find_organization(session, organization_name)
+            if (
+                organization is not None
+                and organization.status != directory.DELETING
+                and not directory.has_admin(session, organization.id)
+            ):
+                if not is_member:
+                    return Member(organization.id, developer=False, admin=False, appointing=True)
+                appointing = True
     if not is_member:
         raise no_organization()
     return Member(holder.organization_id, holder.developer, holder.admin, holder.signing_uid, appointing)

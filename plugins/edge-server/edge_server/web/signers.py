@@ -65,7 +65,7 @@ def require_standing(query: Mapping[str, str]) -> None:
         return
     token, *role = query[PARAMETER].split(".")
     values: dict[str, object] = {"token": token, "now": clock.now()}
-    connection = snapshot.session().connection()
+    connection = snapshot.connection()
     if not role:
         stands = connection.scalar(_TOKEN, values) is not None
     else:

@@ -7,7 +7,7 @@ latest: a slow client holds no connection, and no state of the database that oth
 from __future__ import annotations
 
 import flask
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from edge_server.base import at_hand
 from edge_server.data.database import Database
@@ -23,25 +23,25 @@ def install(app: flask.Flask, database: Database) -> None:
     app.teardown_request(_teardown)
 
 
-def session() -> Session:
-    """The session of the request at hand, to look up who asks; whoever needs it longer takes it."""
+def connection() -> Connection:
+    """The connection of the request at hand, to look up who asks; whoever needs it longer takes it."""
     kept = at_hand.kept()
-    own: Session | None = kept.get(_NAME)
+    own: Connection | None = kept.get(_NAME)
     if own is None:
-        own = engines().database.reader()
+        own = engines().database.engine.connect()
         setattr(kept, _NAME, own)
     return own
 
 
-def take(database: Database) -> Session:
-    """The session of the request at hand, or a new one where that has none, or none any more; the caller closes it."""
-    own: Session | None = at_hand.kept().pop(_NAME, None) if flask.has_request_context() else None
-    return database.reader() if own is None else own
+def take(database: Database) -> Connection:
+    """The connection of the request at hand, or another where it has none, or none any more; the caller closes it."""
+    own: Connection | None = at_hand.kept().pop(_NAME, None) if flask.has_request_context() else None
+    return database.engine.connect() if own is None else own
 
 
 def end() -> None:
     """End the transaction of the request at hand, if nobody has taken it; what is read next is looked up anew."""
-    own: Session | None = at_hand.kept().pop(_NAME, None) if flask.has_request_context() else None
+    own: Connection | None = at_hand.kept().pop(_NAME, None) if flask.has_request_context() else None
     if own is not None:
         own.close()
 
