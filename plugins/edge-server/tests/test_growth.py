@@ -46,7 +46,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]
 @pytest.fixture(autouse=True)
 def _whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction takes as many rows as it may at most, however slow the machine is."""
-    monkeypatch.setattr(slices, "LEAST", 1_000_000)
+    monkeypatch.setattr(slices, "LEAST", 1.0)
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def sites(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(module, name, BATCH)
     for module in (removal, housekeeping, closing):
         monkeypatch.setattr(module, "PAUSE", 0.0)
-    monkeypatch.setattr(slices, "LEAST", 1_000_000)  # however slow the machine is
+    monkeypatch.setattr(slices, "LEAST", 1.0)  # however slow the machine is
     with contextlib.ExitStack() as stack:
         sites = []
         for size in SIZES:

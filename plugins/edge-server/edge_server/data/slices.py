@@ -7,8 +7,11 @@ import time
 SECONDS = 0.01
 """What such a transaction is to take while it keeps others from writing: about what a small upload takes."""
 
-LEAST = 20
-"""Rows that a transaction takes at least, if there are as many, however long that is: each costs a commit as well."""
+LEAST = 0.2
+"""Share of its most rows that a transaction takes at least, however long that is.
+
+Each costs a commit as well, which a busy machine takes long for, also for a single row.
+"""
 
 SHARE = 2
 """How much longer than a transaction took others are left alone."""
@@ -25,8 +28,9 @@ class Slices:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._least = max(1, int(LEAST * most))
         self._begun = self._taken = 0.0
-        self.rows = min(most, max(LEAST, most // 10))
+        self.rows = self._least
 
     def begin(self) -> None:
         """Call this once a transaction has the lock: what it waited for that keeps nobody else from writing."""
@@ -40,10 +44,11 @@ class Slices:
         """
         self._taken = time.monotonic() - self._begun
         if self._taken > SECONDS:
-            self.rows = min(self._most, max(LEAST, int(rows * SECONDS / self._taken)))
+            self.rows = min(self._most, max(self._least, int(rows * SECONDS / self._taken)))
         elif rows >= self.rows:
             # A few rows say little of many.
-            self.rows = min(self._most, 2 * rows, int(rows * SECONDS / max(self._taken, 1e-6)))
+            fitting = int(rows * SECONDS / max(self._taken, 1e-6))
+            self.rows = min(self._most, 2 * rows, max(self._least, fitting))
 
     def pause(self, least: float) -> None:
         """Leave others to write before the next transaction.
