@@ -87,20 +87,6 @@ def test_dask(files: Folder) -> None:
         pd.testing.assert_frame_equal(dd.read_parquet("edge://table").compute(), FRAME, check_dtype=False)
 
 
-@pytest.mark.filterwarnings("ignore:The inplace keyword")  # of Dask
-def test_dask_in_processes(files: Folder) -> None:
-    import dask.dataframe as dd
-
-    frame = pd.DataFrame({"plate": [f"P{number % 5}" for number in range(1000)], "n": range(1000)})
-    with dask.config.set(scheduler="processes", num_workers=2):
-        dd.from_pandas(frame, npartitions=100).to_csv("edge://parts/*.csv", index=False)
-        dd.from_pandas(frame, npartitions=4).to_parquet("edge://table", partition_on=["plate"])
-        assert len(files.open("parts").list()) == 100
-        for parts in (dd.read_csv("edge://parts/*.csv"), dd.read_parquet("edge://table")):
-            back = parts.compute().sort_values("n")[["plate", "n"]].reset_index(drop=True).astype({"plate": "str"})
-            pd.testing.assert_frame_equal(back, frame, check_dtype=False)
-
-
 def test_polars(files: Folder) -> None:
     import polars as pl
 
