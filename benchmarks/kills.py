@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -195,13 +195,12 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def outcomes(size: int, server_kills: int, client_kills: int, folder: Path) -> list[Outcome]:
+def outcomes(size: int, server_kills: int, client_kills: int, folder: Path) -> Iterator[Outcome]:
     """Transfer a file of `size` bytes both ways, with kills of both sides."""
     source = folder / "source.bin"
     write_random(source, size)
     (folder / "down").mkdir()
     victims = _Victims(folder, source)
-    results = []
     with contextlib.closing(victims.server):
         ways: list[tuple[Literal["up", "down"], int]] = [("up", WORKERS), ("down", MAX_CONNECTIONS)]
         for direction, connections in ways:
@@ -213,10 +212,7 @@ def outcomes(size: int, server_kills: int, client_kills: int, folder: Path) -> l
                 allowed = kills * connections * PART_SIZE
                 again = transferred - transfers * size
                 faults = victims.faults(direction)
-                results.append(
-                    Outcome(f"{who}, {kills} times", direction, transfers, victims.failures, again, allowed, faults)
-                )
-    return results
+                yield Outcome(f"{who}, {kills} times", direction, transfers, victims.failures, again, allowed, faults)
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -226,15 +222,15 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--server-kills", type=int, default=10, help="10 by default")
     parser.add_argument("--client-kills", type=int, default=20, help="20 by default")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="edge-kills-") as folder:
-        results = outcomes(options.size, options.server_kills, options.client_kills, Path(folder))
     print(f"{options.size / MIB:,.0f} MiB in parts of {PART_SIZE / MIB:.0f} MiB\n")
-    print(
-        "| direction | killed | transfers | failed calls | went again, of at most | faults |\n|---|---|---|---|---|---|"
-    )
-    for outcome in results:
-        print(outcome.line())
-    return 0 if all(outcome.is_good for outcome in results) else 1
+    print("| direction | killed | transfers | failed calls | went again, of at most | faults |")
+    print("|---|---|---|---|---|---|", flush=True)
+    is_good = True
+    with tempfile.TemporaryDirectory(prefix="edge-kills-") as folder:
+        for outcome in outcomes(options.size, options.server_kills, options.client_kills, Path(folder)):
+            print(outcome.line(), flush=True)
+            is_good = is_good and outcome.is_good
+    return 0 if is_good else 1
 
 
 if __name__ == "__main__":
