@@ -10,6 +10,7 @@ import fsspec
 import pandas as pd
 import pytest
 from fsspec.callbacks import Callback
+from upath import UPath
 
 from edge_core.errors import AlreadyExists
 from edge_core.session import EdgeSession
@@ -277,3 +278,23 @@ def test_folders(fs: EdgeFileSystem, files: Folder) -> None:
         fs.rmdir("runs/a")
     fs.rmdir("runs/2024")
     assert files.open("runs").list() == ["a"]
+
+
+@pytest.mark.parametrize("size", [3, 3 << 20])
+def test_an_exception_discards_a_text(fs: EdgeFileSystem, files: Folder, address: dict[str, Any], size: int) -> None:
+    files.write_bytes("a.txt", b"before")
+    for text in (
+        fs.open("a.txt", "w"),
+        fs.open("a.txt", "wt", encoding="utf-16"),
+        UPath("edge://a.txt", **address).open("w"),
+    ):
+        with pytest.raises(ZeroDivisionError), text:
+            text.write("x" * size)
+            raise ZeroDivisionError
+    assert files.read_bytes("a.txt") == b"before"
+    assert files.uploads() == []
+    with fs.open("a.txt", "w", encoding="latin-1", newline="\r\n") as text:
+        text.write("ä\n" * size)
+    assert files.read_bytes("a.txt") == b"\xe4\r\n" * size
+    with fs.open("a.txt", "r", encoding="latin-1") as text:
+        assert text.readline() == "ä\n"

@@ -27,7 +27,7 @@ from edge_vfs.file import File
 from edge_vfs.folder import Folder
 from edge_vfs.os_errors import FileInPlace, FolderInPlace, InvalidPath, MissingFile, translated
 from edge_vfs.store import CopyingStore, Stat
-from edge_vfs.stored_writer import StoredWriter
+from edge_vfs.stored_writer import StoredWriter, text_of
 from edge_vfs.transfers import download
 
 _SPECIAL = re.compile(r"[*?\[]")
@@ -275,6 +275,31 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         return self._file(path).download_url(expiration)
 
     # --- reading ----------------------------------------------------------------------------------
+
+    def open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None,
+        compression: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Return a file object; what is written appears whole once it is closed, and an exception discards it.
+
+        Args:
+            path: the file.
+            mode: ``"r"``, ``"w"``, or ``"x"`` for a file that must be new, with ``"b"`` for bytes.
+            block_size: not used, as `cache_options`.
+            cache_options: not used: nothing is kept that was read.
+            compression: as of `fsspec.open`.
+            kwargs: `encoding`, `errors` and `newline` of a text.
+        """
+        options = {"block_size": block_size, "cache_options": cache_options, "compression": compression}
+        if "b" in mode:
+            return super().open(path, mode, **options, **kwargs)
+        text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
+        return text_of(super().open(path, mode.replace("t", "") + "b", **options, **kwargs), **text)
 
     @translated()
     def _open(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import types
-from typing import Any
+from typing import Any, cast
 
 from edge_vfs.os_errors import translated
 from edge_vfs.writing import Writer
@@ -89,6 +89,33 @@ class StoredWriter(io.BufferedIOBase):
 
     def __del__(self) -> None:
         pass  # the writer discards itself, where Python would close this
+
+
+class StoredText(io.TextIOWrapper):
+    """A text that is written by fsspec's interface, whose ``with`` block discards it by an exception.
+
+    Python's own TextIOWrapper would close it, and so store what was written until then.
+    """
+
+    def discard(self) -> None:
+        """Drop what was written; the file stays as it was."""
+        cast(Any, self.buffer).discard()  # a StoredWriter
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+def text_of(file: Any, **options: Any) -> Any:
+    """Return `file` as text; what is being written is discarded by an exception in its ``with`` block.
+
+    Args:
+        file: bytes, as a file object.
+        options: `encoding`, `errors` and `newline` of Python's own `open`.
+    """
+    return (StoredText if isinstance(file, StoredWriter) else io.TextIOWrapper)(file, **options)
 
 
 _CLOSING = {"fsspec.core", "pandas.io.common"}
