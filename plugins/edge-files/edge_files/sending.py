@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from edge_core.errors import (
-    AlreadyExists,
     BadEntry,
     BadResponse,
     ChecksumError,
@@ -58,6 +57,9 @@ PART_HEADERS = frozenset({"content-type", "content-md5", "content-length", "x-am
 PATIENCE = 90.0
 """Seconds to wait for a part that still arrives from a sender that was cut off; servers give up on it after 60."""
 
+PAUSE = 1.0
+"""Seconds to the next look at what the server is doing, where it does not say."""
+
 _EMPTY = hashlib.sha256().digest()
 
 _T = TypeVar("_T")
@@ -66,9 +68,9 @@ _T = TypeVar("_T")
 def send(http: ServiceClient, path: str, content: Source, *, overwrite: bool, max_workers: int, resume: bool) -> None:
     """Upload content in parts.
 
-    Ctrl-C, a crash or a lost connection leave the upload open, and it is resumed the next time. It is dropped if the
-    server refuses the path, or the content of one that was not resumed, and if nobody can resume it as its size is not
-    known.
+    Ctrl-C, a crash, a lost connection, a full quota or a file that is there meanwhile leave the upload open, and it is
+    resumed the next time. It is dropped if no file can have the path, if the content of one that was not resumed is
+    wrong, and if nobody can resume it as its size is not known.
 
     Parts that turn out to be wrong when the upload is to be completed, such as damaged ones, are sent again. Where
     another process sends to the same path, the parts of one may take the place of those of the other. Whoever finds
@@ -173,7 +175,7 @@ class _Sending:
             self._content.completing()
             self._complete()
         except BaseException as error:
-            if not self._content.can_seek or isinstance(error, (AlreadyExists, BadEntry)):
+            if not self._content.can_seek or isinstance(error, BadEntry):
                 if not self._drop() and isinstance(error, ConnectionFailed):
                     self._complete()  # only the answer was lost, and the server gives it again
                     return
@@ -277,7 +279,14 @@ class _Sending:
         parts = [self._parts[n] for n in sorted(self._parts)]
         digest = digests.of_parts([bytes.fromhex(part.sha256 or "") for part in parts] or [_EMPTY])
         completion = CompleteUpload(digest=digest, parts=parts).to_dict()
-        check_stored(_patiently(functools.partial(self._http.post, f"{self._here}/complete", json=completion)), digest)
+        complete = functools.partial(self._http.post, f"{self._here}/complete", json=completion)
+        check_stored(_patiently(complete, self._is_completing), digest)
+
+    def _is_completing(self) -> bool:
+        """Return whether the server says that it is still making the upload a file."""
+        with contextlib.suppress(EdgeError):
+            return Upload.from_answer(self._http.get(self._here)).completing
+        return False
 
     def drop_own(self, error: BaseException) -> None:
         """Drop wrong parts, but not of an upload that was open before: they may be right for who opened it."""
@@ -309,13 +318,27 @@ def check_stored(answer: Any, digest: str) -> None:
         raise BadResponse("the server did not confirm that it stored what was sent; look at the file, then try again")
 
 
-def _patiently(call: Callable[[], _T]) -> _T:
-    """Return what a call gives, again while the server says that a part is still arriving."""
+def _patiently(call: Callable[[], _T], is_under_way: Callable[[], bool] = lambda: False) -> _T:
+    """Return what a call gives, again while the server says that a part is still arriving.
+
+    Args:
+        call: what is called.
+        is_under_way: tells whether the server still does what was asked, so that neither this takes too long nor a
+            connection that was given up meanwhile is an error.
+    """
     until = time.monotonic() + PATIENCE
     while True:
         try:
             return call()
         except Conflict as error:
-            if error.retry_after is None or time.monotonic() + error.retry_after > until:
+            if error.retry_after is None:
                 raise
+            if time.monotonic() + error.retry_after > until:
+                if not is_under_way():
+                    raise
+                until = time.monotonic() + PATIENCE
             time.sleep(error.retry_after)
+        except ConnectionFailed:
+            if not is_under_way():
+                raise
+            time.sleep(PAUSE)

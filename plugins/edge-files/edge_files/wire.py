@@ -360,6 +360,11 @@ class Upload(Record):
         doc='Digest that must be stated of each part to have its address, "sha256" or "md5"; null if none must be.',
     )
     resumed: bool = field(default=False, doc="Whether it was open before, so that others may be sending its parts.")
+    completing: bool = field(
+        default=False,
+        doc="Whether the server is making it a file, which takes long where large content is compared once more; "
+        "whoever completes it again afterwards gets the same answer.",
+    )
 
 
 class OpenUploadQuery(Record):

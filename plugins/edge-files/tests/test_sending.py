@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -243,20 +243,43 @@ def test_a_file_that_is_written_meanwhile_is_not_completed(
     assert sent(files, "a.bin", local).skipped_bytes == SIZE, "what was sent is kept"
 
 
-def test_a_path_that_is_refused_leaves_nothing_open(
-    files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextlib.contextmanager
+def beaten(monkeypatch: pytest.MonkeyPatch, beat: Callable[[], object]) -> Iterator[None]:
+    """Let somebody do something between the last part and the completion of uploads."""
     complete = sending._Sending._complete
 
-    def beaten(self: sending._Sending) -> None:
-        files.write_bytes("a.bin", b"first")
+    def late(self: sending._Sending) -> None:
+        beat()
         complete(self)
 
-    monkeypatch.setattr(sending._Sending, "_complete", beaten)
-    with pytest.raises(AlreadyExists):
+    with monkeypatch.context() as patched:
+        patched.setattr(sending._Sending, "_complete", late)
+        yield
+
+
+def test_an_upload_whose_name_is_taken_at_the_end_is_resumed_once_it_is_free(
+    files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with beaten(monkeypatch, lambda: files.write_bytes("a.bin", b"first")), pytest.raises(AlreadyExists):
         files.upload("a.bin", local, overwrite=False)
-    assert files.uploads() == []
     assert content_of(files, "a.bin") == b"first"
+    files.move("a.bin", "first.bin")
+    result = sent(files, "a.bin", local, overwrite=False)
+    assert (result.bytes, result.skipped_bytes) == (0, SIZE)
+    assert content_of(files, "a.bin") == local.read_bytes()
+    assert files.uploads() == []
+
+
+def test_content_that_differs_from_a_refused_upload_is_sent_anew(
+    files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with beaten(monkeypatch, lambda: files.write_bytes("a.bin", b"first")), pytest.raises(AlreadyExists):
+        files.upload("a.bin", local, overwrite=False)
+    files.move("a.bin", "first.bin")
+    with open(local, "r+b") as file:
+        file.write(b"changed")
+    files.upload("a.bin", local, overwrite=False)
+    assert content_of(files, "a.bin") == local.read_bytes()
 
 
 # --- two processes
@@ -385,6 +408,49 @@ def test_a_part_that_is_still_arriving_is_waited_for(
     refusals = [Conflict("a part is still arriving", retry_after=sending.PATIENCE + 1)]
     files.upload("a.bin", local, resume=False)
     assert now[3:] == [], "it starts once more instead of waiting for longer than that"
+
+
+def busy_for_long() -> EdgeError:
+    return Conflict("busy", retry_after=1000.0)
+
+
+def cut_while_completing() -> EdgeError:
+    return ConnectionFailed("nothing came for 60 s")
+
+
+@pytest.mark.parametrize("error", [busy_for_long, cut_while_completing])
+def test_a_completion_that_takes_long_is_waited_for(
+    files: Folder, local: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[[], EdgeError]
+) -> None:
+    monkeypatch.setattr(sending, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda _: None))
+    left = [error] * 3
+    completed: list[str] = []
+    reads: list[str] = []
+    post, get = ServiceClient.post, ServiceClient.get
+
+    def late(self: ServiceClient, path: str, **options: Any) -> Any:
+        if path.endswith("/complete"):
+            completed.append(path)
+            if left:
+                raise left.pop()()
+        return post(self, path, **options)
+
+    def completing(self: ServiceClient, path: str, **options: Any) -> Any:
+        answer = get(self, path, **options)
+        if path.startswith("/uploads/"):
+            reads.append(path)
+            answer["completing"] = True
+        return answer
+
+    monkeypatch.setattr(ServiceClient, "post", late)
+    with monkeypatch.context() as patched:
+        patched.setattr(ServiceClient, "get", completing)
+        assert sent(files, "a.bin", local).bytes == SIZE
+    assert (len(completed), len(set(completed)), len(reads)) == (4, 1, 3), "the same upload, which is asked for"
+    assert content_of(files, "a.bin") == local.read_bytes()
+    left.append(cut_while_completing)
+    with pytest.raises(ConnectionFailed):
+        files.upload("b.bin", local)
 
 
 # --- addresses

@@ -54,6 +54,17 @@ class Site:
         """How many statements a request runs beyond those that tell who sends it."""
         return self._statements(method, address, status, **options) - self._known
 
+    def posted(self, address: str, **fields: Any) -> Any:
+        """The answer to a request."""
+        return self._http.post(f"/v1/orgs/lab/files{address}", headers=self._headers, json=fields).get_json()
+
+    def signed(self, address: str, content: bytes) -> int:
+        """How many statements a put to a signed address runs."""
+        with self._watch.watching() as done:
+            answer = self._http.put(f"/{address}", data=content)
+        assert answer.status_code == 200, answer.text
+        return sum(work.statements for work in done)
+
     def _statements(self, method: str, address: str, status: int, **options: Any) -> int:
         headers = {**self._headers, **options.pop("headers", {})}
         with self._watch.watching() as done:
@@ -67,6 +78,28 @@ class Site:
 def site(tmp_path: Path, opened: Database) -> Site:
     return Site(tmp_path, opened)
 
+
+def test_a_part_of_an_upload_takes_few_statements_whatever_else_is_open(site: Site) -> None:
+    for other in range(3):
+        site.posted("/uploads", path=f"other-{other}", size=8)
+    upload = site.posted("/uploads", path="large", size=20 << 20)["id"]
+    numbers = [{"n": n} for n in (1, 2, 3)]
+    addresses = [part["url"] for part in site.posted(f"/uploads/{upload}/sign", parts=numbers)["parts"]]
+    content = bytes(8 << 20)
+    if site.locks:
+        pytest.skip("statements are counted on SQLite, where none of them only locks")
+    assert [site.signed(address, content) for address in addresses[:2]] == [PART, PART]
+    assert site.signed(addresses[0], content) == PART_AGAIN
+    # Signing looks whether there is such an upload, and not at its parts.
+    sign = {"method": "POST", "address": f"/uploads/{upload}/sign", "json": {"parts": numbers}}
+    assert site.statements(**sign) == 1
+
+
+PART = 9
+"""Statements that a part of an upload takes: for its signer, a look, four that claim it, and three at its end."""
+
+PART_AGAIN = 10
+"""And one more to hold no longer what came for it before."""
 
 INDEXED = 3
 """Statements that put names into the search index: the names, their words' rows, and where these stand."""

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 from edge_files.wire import MAX_PARTS, PART_SIZE
 from edge_server.base import clock
-from edge_server.data.database import SERVER
+from edge_server.data.database import FILE_NAME, SERVER, Database
+from edge_server.data.store import FolderStore, Written
 from edge_server.files.models import Upload, UploadSpace
 from edge_server.files.uploads import COMPLETING, part_size
 from edge_server.testing.local_server import EdgeServer
@@ -330,7 +331,26 @@ def test_a_resumed_upload_needs_a_place_for_the_file(api: Api) -> None:
 def test_an_upload_that_is_being_completed_is_not_resumed(api: Api, edge_server: EdgeServer) -> None:
     upload = api.start("a", 8, resume=True)["id"]
     change(edge_server, sa.update(Upload).values(completing_until=clock.now() + COMPLETING))
+    assert api.files("GET", f"/uploads/{upload}").json()["completing"]
     assert api.start("a", 8, resume=True)["id"] != upload
+
+
+def test_an_upload_that_nobody_completed_in_time_is_resumed(api: Api, edge_server: EdgeServer) -> None:
+    upload = api.start("a", 3, resume=True)["id"]
+    api.part(upload, 1, b"abc")
+    # As a server leaves it that dies before, or after, the content has its key.
+    for moved in (False, True):
+        change(edge_server, sa.update(Upload).values(completing_until=clock.now()))
+        if moved:
+            with contextlib.closing(Database(edge_server.data / FILE_NAME)) as database, database.read() as session:
+                row = session.scalars(sa.select(Upload).where(Upload.uid == upload)).one()
+            parts = [Written(3, hashlib.sha256(b"abc").hexdigest())]
+            FolderStore(edge_server.data).complete_upload(row.store_id, row.key, parts, in_doubt=False)
+        resumed = api.start("a", 3, resume=True)
+        assert (resumed["id"], resumed["resumed"], resumed["completing"]) == (upload, True, False)
+        assert [part["n"] for part in resumed["parts"]] == [1]
+    assert api.complete_by_digest(upload, [b"abc"]).status_code == 200
+    assert api.get("a").content == b"abc"
 
 
 def test_an_upload_is_another_organizations_no_business(api: Api, edge_server: EdgeServer) -> None:

@@ -83,6 +83,17 @@ class Store(Protocol):
     once it is old. Nothing here is done within a transaction of the database.
     """
 
+    def create(self) -> None:
+        """Make what is missing for content to be kept, and drop what writers left behind that are gone.
+
+        Only while nobody writes.
+        """
+        ...
+
+    def part(self, name: str) -> Store:
+        """A store of its own within this one, for the subsystem of that name."""
+        ...
+
     def new_key(self) -> str:
         """A key for content to come."""
         ...

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.base import clock
 from edge_server.data.database import SERVER, Database
-from edge_server.data.store import FolderStore, MissingContent
+from edge_server.data.store import MissingContent, Store
 from edge_server.files import paths, queries, tree
 from edge_server.files.models import Node, Upload, Version
 from edge_server.identity.models import Organization
@@ -109,7 +109,7 @@ class Report:
 
 def check(
     database: Database,
-    store: FolderStore,
+    store: Store,
     stored: Sequence[StoredContent] = (),
     *,
     deep: bool,
@@ -132,7 +132,7 @@ def check(
     if deep:
         _expect_content(database, tracker)
     _check_content(database, store, report, tracker, deep)
-    by_store: dict[FolderStore, list[StoredContent]] = {}
+    by_store: dict[Store, list[StoredContent]] = {}
     for column in stored:
         by_store.setdefault(column.store, []).append(column)
     for folder, columns in by_store.items():
@@ -150,7 +150,7 @@ def _check_database(database: Database, report: Report) -> None:
         report.broken += [line for line in lines if line != "ok"]
 
 
-def _drop_orphans(database: Database, store: FolderStore, report: Report) -> None:
+def _drop_orphans(database: Database, store: Store, report: Report) -> None:
     before = (clock.now() - GRACE).timestamp()
     _drop_unknown(database, store, _unknown_keys, report)
     with database.write(SERVER) as session:
@@ -162,7 +162,7 @@ def _drop_orphans(database: Database, store: FolderStore, report: Report) -> Non
                 report.orphans += 1
 
 
-def _drop_unnamed(database: Database, store: FolderStore, columns: Sequence[StoredContent], report: Report) -> None:
+def _drop_unnamed(database: Database, store: Store, columns: Sequence[StoredContent], report: Report) -> None:
     """Drop the content of a subsystem that none of its columns names."""
 
     def unnamed(session: Session, keys: list[str]) -> set[str]:
@@ -175,7 +175,7 @@ def _drop_unnamed(database: Database, store: FolderStore, columns: Sequence[Stor
 
 
 def _drop_unknown(
-    database: Database, store: FolderStore, unknown: Callable[[Session, list[str]], set[str]], report: Report
+    database: Database, store: Store, unknown: Callable[[Session, list[str]], set[str]], report: Report
 ) -> None:
     """Drop the content under keys that are unknown and old, and what nobody writes any more."""
     before = (clock.now() - GRACE).timestamp()
@@ -231,7 +231,7 @@ def _expect_content(database: Database, tracker: Tracker) -> None:
     tracker.expect(int(size), files=contents)
 
 
-def _check_content(database: Database, store: FolderStore, report: Report, tracker: Tracker, deep: bool) -> None:
+def _check_content(database: Database, store: Store, report: Report, tracker: Tracker, deep: bool) -> None:
     after = ("", 0)
     stored: _Stored | str = ""
     wrong: list[tuple[Version, str]] = []
@@ -273,7 +273,7 @@ class _Stored(NamedTuple):
     damaged: Sequence[int] = ()
 
 
-def _look(store: FolderStore, key: str) -> _Stored | str:
+def _look(store: Store, key: str) -> _Stored | str:
     """What is under a key, or why that cannot be told."""
     try:
         size = store.size(key)
@@ -282,7 +282,7 @@ def _look(store: FolderStore, key: str) -> _Stored | str:
     return _MISSING if size is None else _Stored(size)
 
 
-def _read(database: Database, store: FolderStore, version: Version, tracker: Tracker) -> _Stored | str:
+def _read(database: Database, store: Store, version: Version, tracker: Tracker) -> _Stored | str:
     """What is under a version's key, read whole, or why that cannot be told."""
     content_hash = digests.Hash(version.part_size)
     with tracker.file(version.key, version.size) as counted:

@@ -19,7 +19,7 @@ from edge_server.base.problems import is_full, log
 from edge_server.data import budgets
 from edge_server.data.reserve import Reserve
 from edge_server.data.slices import Slices
-from edge_server.data.store import FolderStore
+from edge_server.data.store import Store
 from edge_server.files import clearing, queries, quotas, tree
 from edge_server.files.models import Version
 from edge_server.files.releases import Releases
@@ -65,7 +65,7 @@ class Housekeeping:
         uploads: the uploads.
     """
 
-    def __init__(self, context: OwnContext, store: FolderStore, names: Tree, uploads: Uploads) -> None:
+    def __init__(self, context: OwnContext, store: Store, names: Tree, uploads: Uploads) -> None:
         self.reserve = Reserve(context.engines.folder)
         self._context = context
         self._store = store

@@ -267,33 +267,35 @@ def _require(now: Room, size: int, growth: int, replaced: int) -> None:
         raise _too_much_deleted(now, replaced)
 
 
-def hold_part(session: Session, upload: Upload, n: int, size: int | None, limits: Limits) -> int:
-    """Count a part of an upload before its bytes come, or before the address is signed that they go to.
+def hold_part(
+    session: Session, upload: Upload, n: int, space: UploadSpace | None, size: int | None, limits: Limits
+) -> tuple[UploadSpace, int]:
+    """Count a part of an upload before its bytes come.
 
     What was counted for a part stays until the upload ends, also if the part breaks off or is sent again shorter:
     that many bytes may lie there.
 
     Args:
-        session: a transaction that writes.
+        session: a transaction that writes, and has locked the organization before it read these rows.
         upload: the upload, which is open.
         n: number of the part.
+        space: what was counted for the part before; None for nothing.
         size: its bytes; None if nobody knows yet, for as many as a part may have and as fit.
         limits: the server's.
 
     Returns:
-        The bytes that the part may have.
+        What is counted for the part now, and the bytes that it may have.
 
     Raises:
         Refusal: they do not fit.
     """
-    lock(session, upload.organization_id)
-    now = room(session, upload.organization_id, limits)
-    # Read again under the lock: another part may have been counted meanwhile.
-    session.refresh(upload)
     upload.active_at = clock.now()
-    space = session.get(UploadSpace, (upload.id, n), populate_existing=True)
-    held = 0 if space is None else space.size
+    if space is None:
+        space = UploadSpace(upload_id=upload.id, n=n, size=0)
+        session.add(space)
+    held = space.size
     if size is None:
+        now = room(session, upload.organization_id, limits)
         spare = upload.reserved_bytes - upload.held_bytes
         size = max(held, min(upload.part_size, held + spare + _left(now, upload)))
         if not size:
@@ -302,14 +304,9 @@ def hold_part(session: Session, upload: Upload, n: int, size: int | None, limits
     grown = upload.held_bytes + more
     if grown > upload.reserved_bytes:
         reserve(session, upload, grown - upload.reserved_bytes, limits)
-    if more:
-        if space is None:
-            session.add(UploadSpace(upload_id=upload.id, n=n, size=size))
-        else:
-            space.size = size
-        upload.held_bytes = grown
-    session.flush()
-    return size
+    space.size = held + more
+    upload.held_bytes = grown
+    return space, size
 
 
 def _left(now: Room, upload: Upload) -> int:

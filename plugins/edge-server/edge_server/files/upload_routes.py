@@ -78,9 +78,9 @@ def routes(context: Context, uploads: Uploads) -> Routes:
     @routes.response(200, SignedParts.schema())
     def sign(chosen: SignParts, org: str, upload_id: str) -> flask.Response:
         """Give the addresses that parts go to, by PUT."""
-        upload = uploads.read(context.member().organization_id, upload_id)
+        uploads.require(context.member().organization_id, upload_id)
         expires_at = context.address_expiry(ADDRESS_LIFETIME)
-        return context.answer(SignedParts(parts=[signed(upload.id, part, expires_at) for part in chosen.parts]))
+        return context.answer(SignedParts(parts=[signed(upload_id, part, expires_at) for part in chosen.parts]))
 
     @routes.operation(
         "files.uploads.complete", "POST", "/<upload_id>/complete", repeatable=True, who=MEMBER, max_json=4 << 20

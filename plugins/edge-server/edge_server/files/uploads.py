@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Delete, Select, Update, and_, delete, func, select, update
+from sqlalchemy import Select, Update, and_, delete, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, joinedload
 
@@ -68,6 +68,16 @@ QUIET = dt.timedelta(minutes=1)
 
 _Answer = TypeVar("_Answer")
 
+# A part takes a few statements of its own, and an upload has thousands of parts. The session's own would cost more than
+# what they ask for.
+_UPLOADS: Any = Upload.__table__
+_PARTS: Any = UploadPart.__table__
+_SPACE: Any = UploadSpace.__table__
+
+_STANDING = tuple(
+    _UPLOADS.c[name] for name in ("id", "organization_id", "created_by", "version_id", "completing_until")
+)
+
 # Rows in bulk, none of which the session holds.
 _UNSEEN: Any = {"execution_options": {"synchronize_session": False}}
 
@@ -100,7 +110,7 @@ class _Part(NamedTuple):
     @property
     def is_own(self) -> Any:
         """What selects the row of the part as long as nobody else writes it."""
-        own = (UploadSpace.upload_id == self.upload_id, UploadSpace.n == self.n, UploadSpace.writer == self.writer)
+        own = (_SPACE.c.upload_id == self.upload_id, _SPACE.c.n == self.n, _SPACE.c.writer == self.writer)
         return and_(*own)
 
 
@@ -239,7 +249,8 @@ class Uploads:
             Upload.organization_id == organization_id,
             Upload.created_by == user_id,
             Upload.version_id.is_(None),
-            Upload.completing_until.is_(None),
+            # Whoever was to complete it and could not has left its parts as they were.
+            or_(Upload.completing_until.is_(None), Upload.completing_until <= clock.now()),
             Upload.expires_at > clock.now(),
             Upload.path == paths.join(segments),
             Upload.size == start.size,
@@ -316,6 +327,17 @@ class Uploads:
             quotas.shrink(session)
         return False
 
+    def require(self, organization_id: int, uid: str) -> None:
+        """See that an upload can be found.
+
+        Raises:
+            Refusal: it cannot.
+        """
+        with self.context.read() as session:
+            is_its = (*_is(uid), _UPLOADS.c.organization_id == organization_id)
+            if session.scalar(select(_UPLOADS.c.id).where(*is_its)) is None:
+                raise _gone()
+
     def read(self, organization_id: int, uid: str) -> UploadRecord:
         """An upload with the parts held."""
         with self.context.read() as session:
@@ -344,25 +366,26 @@ class Uploads:
                 many others come.
         """
         with self.context.read() as session:
-            upload = _find(session, uid)
-            organization_id, user_id = upload.organization_id, upload.created_by
-            if upload.version_id is None and upload.completing_until is not None:
-                held = session.get(UploadPart, (upload.id, n))
-                if held is None:
-                    raise _being_completed()
-                session.expunge(held)
-                # The parts may be content already, also if whoever completed it has failed.
-                return _same(held, _within(body(held.size), upload, n, held.size))
-        with transfers.of(user_id):  # before anything changes for a part that may not come
+            row = session.execute(select(*_STANDING).where(*_is(uid))).first()
+            if row is None:
+                raise _gone()
+            is_completing = row.version_id is None and row.completing_until is not None
+            held = session.get(UploadPart, (row.id, n)) if is_completing else None
+        if is_completing and held is None:
+            raise _being_completed()
+        if held is not None:
+            # The parts may be content already, also if whoever completed it has failed.
+            return _same(held, body(held.size))
+        with transfers.of(row.created_by):  # before anything changes for a part that may not come
             begun = time.monotonic()
-            part, part_size = self.releases.before_refusing(
-                organization_id, lambda: self._begin_part(organization_id, uid, n, length)
+            part, upload = self.releases.before_refusing(
+                row.organization_id, lambda: self._begin_part(row.organization_id, uid, n, length)
             )
             try:
-                blocks = _within(body(part_size), upload, n, part.limit)
+                blocks = _within(body(upload.part_size), upload, n, part.limit)
                 written = self.store.write_part(part.store_id, n, part.offset, self._renewing(part, blocks, begun))
                 _check_part_size(upload, n, written.size)
-                self._hold(uid, part, written)
+                self._hold(part, written)
             except BaseException as error:
                 self._let_go(part)
                 if isinstance(error, MissingContent):
@@ -370,8 +393,8 @@ class Uploads:
                 raise
         return written
 
-    def _begin_part(self, organization_id: int, uid: str, n: int, length: int | None) -> tuple[_Part, int]:
-        """Claim a part for this request; gives it, and the most bytes that a part of its upload has.
+    def _begin_part(self, organization_id: int, uid: str, n: int, length: int | None) -> tuple[_Part, Upload]:
+        """Claim a part for this request; gives it, and its upload.
 
         Until all of it is on disk again, nothing is held for this part.
         """
@@ -383,24 +406,25 @@ class Uploads:
                 if upload.completing_until is not None:
                     raise _being_completed()
                 _check_part_size(upload, n, length)
-                space = session.get(UploadSpace, (upload.id, n), populate_existing=True)
+                space = session.get(UploadSpace, (upload.id, n))
                 if space is None or space.writing_until is None or space.writing_until <= clock.now():
-                    return self._claim_part(session, upload, n, length), upload.part_size
+                    return self._claim_part(session, upload, n, space, length), upload
             if time.monotonic() > deadline:
                 raise _busy()
             time.sleep(0.1)
 
-    def _claim_part(self, session: Session, upload: Upload, n: int, length: int | None) -> _Part:
+    def _claim_part(
+        self, session: Session, upload: Upload, n: int, space: UploadSpace | None, length: int | None
+    ) -> _Part:
         self.context.charge(upload.organization_id)
-        limit = quotas.hold_part(session, upload, n, _length(upload, n, length), self.limits)
-        space = session.get_one(UploadSpace, (upload.id, n))
+        if space is not None:  # it was sent before, and may be held
+            session.execute(_PARTS.delete().where(_PARTS.c.upload_id == upload.id, _PARTS.c.n == n))
+        space, limit = quotas.hold_part(session, upload, n, space, _length(upload, n, length), self.limits)
         if space.writer is not None:
             # Whoever wrote it has not said that it ended, and may do so yet.
             upload.in_doubt = True
         writer = new_uid()
         space.writer, space.writing_until = writer, clock.now() + WRITING
-        session.flush()
-        session.execute(_this_part(upload, n))
         offset = (n - 1) * upload.part_size
         return _Part(upload.organization_id, upload.id, upload.store_id, n, offset, limit, writer)
 
@@ -419,26 +443,29 @@ class Uploads:
             now = time.monotonic()
             if now - begun > WRITING.total_seconds() / 2:
                 with self.context.write(part.organization_id) as session:
-                    renewal = update(UploadSpace).where(part.is_own).values(writing_until=clock.now() + WRITING)
+                    renewal = _SPACE.update().where(part.is_own).values(writing_until=clock.now() + WRITING)
                     if not _changes(session, renewal):
                         raise _overtaken(part.n)
                 begun = now
             yield block
 
-    def _hold(self, uid: str, part: _Part, written: Written) -> None:
-        """Note that a part is on disk."""
+    def _hold(self, part: _Part, written: Written) -> None:
+        """Note that a part is on disk, and held from now on; it has not been since it was claimed."""
+        row = {"upload_id": part.upload_id, "n": part.n, "size": written.size, "sha256": written.sha256}
+        is_its = _UPLOADS.c.id == part.upload_id
         with self.context.write(part.organization_id) as session:
-            upload = _open(session, uid)
             if not _changes(session, _ended(part)):
+                # The upload is dropped, or somebody completes it; else the part is another's now.
+                if session.scalar(select(_UPLOADS.c.id).where(is_its)) is None:
+                    raise _gone()
                 raise _overtaken(part.n)
-            upload.active_at = clock.now()
-            session.execute(_this_part(upload, part.n))
-            session.add(UploadPart(upload_id=upload.id, n=part.n, size=written.size, sha256=written.sha256))
+            session.execute(_UPLOADS.update().where(is_its).values(active_at=clock.now()))
+            session.execute(_PARTS.insert().values(row))
 
     def _let_go(self, part: _Part) -> None:
         """Let others write a part that has broken off; they may anyway after a while."""
         with contextlib.suppress(DBAPIError, Refusal), self.context.write(part.organization_id) as session:
-            session.execute(_ended(part), **_UNSEEN)
+            session.execute(_ended(part))
 
     def complete(
         self, organization_id: int, uid: str, completion: CompleteUpload, answer: Callable[[Entry], _Answer]
@@ -659,21 +686,27 @@ def _record(upload: Upload, parts: Iterable[UploadPart], *, is_resumed: bool = F
         size=upload.size,
         parts=[HeldPart(n=part.n, size=part.size, etag=etag(part.sha256), sha256=part.sha256) for part in parts],
         resumed=is_resumed,
+        completing=upload.version_id is None and _is_completing(upload),
     )
 
 
 def _find(session: Session, uid: str, organization_id: int | None = None) -> Upload:
-    """The upload, which a signed address names without its organization; none of somebody who left that."""
-    membership = select(Membership.id).where(
-        Membership.user_id == Upload.created_by, Membership.organization_id == Upload.organization_id
-    )
-    uploads = select(Upload).where(Upload.uid == uid, Upload.expires_at > clock.now(), membership.exists())
+    """The upload, which a signed address names without its organization."""
+    uploads = select(Upload).where(*_is(uid))
     if organization_id is not None:
         uploads = uploads.where(Upload.organization_id == organization_id)
     upload = session.scalar(uploads)
     if upload is None:
         raise _gone()
     return upload
+
+
+def _is(uid: str) -> tuple[Any, ...]:
+    """What selects an upload; none of somebody who left the organization."""
+    membership = select(Membership.id).where(
+        Membership.user_id == _UPLOADS.c.created_by, Membership.organization_id == _UPLOADS.c.organization_id
+    )
+    return _UPLOADS.c.uid == uid, _UPLOADS.c.expires_at > clock.now(), membership.exists()
 
 
 def _open(session: Session, uid: str, organization_id: int | None = None) -> Upload:
@@ -690,11 +723,16 @@ def _is_quiet(session: Session, upload: Upload) -> bool:
 
 def _is_busy(session: Session, upload: Upload) -> bool:
     """Whether somebody completes an upload, or writes a part of it."""
-    now = clock.now()
-    if upload.completing_until is not None and upload.completing_until > now:
+    if _is_completing(upload):
         return True
+    now = clock.now()
     writing = (UploadSpace.upload_id == upload.id, UploadSpace.writer.is_not(None), UploadSpace.writing_until > now)
     return session.scalar(select(UploadSpace.n).where(*writing).limit(1)) is not None
+
+
+def _is_completing(upload: Upload) -> bool:
+    """Whether whoever completes an upload still has time to."""
+    return upload.completing_until is not None and upload.completing_until > clock.now()
 
 
 def _being_completed() -> Refusal:
@@ -714,10 +752,6 @@ def _gone() -> Refusal:
     return not_found("the upload cannot be found, it was aborted or has expired; start a new one")
 
 
-def _this_part(upload: Upload, n: int) -> Delete:
-    return delete(UploadPart).where(UploadPart.upload_id == upload.id, UploadPart.n == n)
-
-
 def _same(held: UploadPart, blocks: Iterable[Block]) -> Written:
     """A part that is sent again and cannot change any more, if it is what it was."""
     digest = hashlib.sha256()
@@ -730,7 +764,8 @@ def _same(held: UploadPart, blocks: Iterable[Block]) -> Written:
 
 def _ended(part: _Part) -> Update:
     """Ends the claim of a part, if nobody else has claimed it."""
-    return update(UploadSpace).where(part.is_own).values(writer=None, writing_until=None)
+    ended: Update = _SPACE.update().where(part.is_own).values(writer=None, writing_until=None)
+    return ended
 
 
 def _changes(session: Session, statement: Update) -> bool:

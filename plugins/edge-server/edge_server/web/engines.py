@@ -15,7 +15,7 @@ from edge_server.base.audit import AuditLog
 from edge_server.base.background import Background
 from edge_server.base.configuration import Configuration
 from edge_server.data.database import Database, Transaction
-from edge_server.data.store import FolderStore
+from edge_server.data.store import Store
 from edge_server.identity.token_use import TokenUse
 from edge_server.keys.sealing import Sealer
 from edge_server.keys.signing import Signer
@@ -81,7 +81,7 @@ class Engines:
 
     folder: Path
     database: Database
-    store: FolderStore
+    store: Store
     signer: Signer
     sealer: Sealer
     audit: AuditLog

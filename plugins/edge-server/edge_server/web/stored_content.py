@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute
 
 from edge_server.data.database import Database
-from edge_server.data.store import FolderStore
+from edge_server.data.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class StoredContent:
     """
 
     column: InstrumentedAttribute[Any]
-    store: FolderStore
+    store: Store
 
     @property
     def table(self) -> str:
