@@ -64,7 +64,7 @@ def test_each_key_can_be_set_by_the_environment_which_counts_before_the_file(tmp
         ("DEPOT_PASSWORD_FILE", "/no/file", "EDGE_SERVER_DEPOT_PASSWORD_FILE: /no/file cannot be read"),
     ],
 )
-def test_a_wrong_variable_is_named_in_one_sentence(tmp_path: Path, name: str, value: str, sentence: str) -> None:
+def test_a_sentence_names_a_wrong_variable(tmp_path: Path, name: str, value: str, sentence: str) -> None:
     with pytest.raises(CannotStart, match=sentence):
         read(tmp_path, "", **{name: value})
 
@@ -122,12 +122,12 @@ def test_another_file_than_that_of_the_data_folder_can_be_named(tmp_path: Path) 
         configuration.of_server(tmp_path / "data", tmp_path / "none.toml")
 
 
-def test_keys_are_made_where_the_settings_say_and_are_the_same_for_all(tmp_path: Path) -> None:
+def test_keys_are_where_the_settings_say_and_are_the_same_for_all(tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text('[keys]\ndirectory = "shared/keys"\n')
-    for data in (tmp_path / "a", tmp_path / "b"):
-        data.mkdir()
-        start.prepare(data, tmp_path / "site.toml")
-        assert not {signing.FILE_NAME, sealing.FILE_NAME} & {path.name for path in data.iterdir()}
+    for host in (tmp_path / "a", tmp_path / "b"):
+        host.mkdir()
+        start.prepare(host, tmp_path / "site.toml")
+        assert not {signing.FILE_NAME, sealing.FILE_NAME} & {path.name for path in host.iterdir()}
     keys = folder.folder_of(configuration.of_server(tmp_path / "a", tmp_path / "site.toml"), tmp_path / "a")
     assert keys == tmp_path / "shared" / "keys"
     assert stat.S_IMODE(keys.stat().st_mode) == 0o700 or os.name != "posix"

@@ -113,7 +113,7 @@ def test_nobody_who_reads_waits_or_sees_a_change_meanwhile(opened: Database) -> 
         session.execute(sa.text("DROP TABLE seen"))
 
 
-def test_a_transaction_that_reads_is_one_statement_more_than_it_asks_for(opened: Database) -> None:
+def test_a_transaction_that_reads_adds_a_single_statement(opened: Database) -> None:
     with opened.read() as session:
         connection = session.connection().connection.driver_connection
         assert isinstance(connection, psycopg.Connection)
@@ -179,7 +179,7 @@ def test_a_process_opens_a_bounded_number_of_connections(scratch: sa.URL, monkey
     assert answer(caught.value) == (503, "busy", "1")
 
 
-def test_a_task_runs_on_one_host_at_a_time(scratch: sa.URL) -> None:
+def test_a_task_runs_on_a_single_host_at_a_time(scratch: sa.URL) -> None:
     with contextlib.closing(Database(scratch, 1)) as here, contextlib.closing(Database(scratch, 1)) as there:
         with here.alone("removal") as mine, there.alone("removal") as theirs, there.alone("pruning") as other:
             assert (mine, theirs, other) == (True, False, True)
@@ -258,7 +258,7 @@ def test_a_database_with_tables_of_others_is_refused_and_a_schema_of_its_own_is_
             connection.exec_driver_sql("DROP SCHEMA own")
 
 
-def test_what_cannot_be_used_is_one_sentence(tmp_path: Path, scratch: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sentence_says_what_cannot_be_used(tmp_path: Path, scratch: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
     unreachable = scratch.set(port=1, password=PASSWORD)
     sentence = refusal(tmp_path, unreachable)
     assert sentence.startswith("the database cannot be reached (")
@@ -296,7 +296,7 @@ def test_a_database_of_another_encoding_and_a_user_without_rights_are_refused(tm
         ("fe_sendauth: no password supplied", "does not take the server's password"),
     ],
 )
-def test_a_wrong_password_is_told_without_it(tmp_path: Path, text: str, sentence: str) -> None:
+def test_a_wrong_password_is_in_no_error(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(CannotStart, match=sentence), data_folder.explained(tmp_path):
         raise sa.exc.OperationalError(None, None, psycopg.OperationalError(text))
 
@@ -309,8 +309,8 @@ def test_no_password_of_the_database_is_shown(tmp_path: Path) -> None:
         assert opened.place == "edge@127.0.0.1:1/edge"
         with pytest.raises(sa.exc.OperationalError) as caught, opened.read() as session:
             session.execute(sa.text("SELECT 1"))
-        told = f"{caught.value}{caught.value.orig}{opened.engine!r}{opened.address!r}{opened!r}{opened.address}"
-    assert PASSWORD not in told
+        shown = f"{caught.value}{caught.value.orig}{opened.engine!r}{opened.address!r}{opened!r}{opened.address}"
+    assert PASSWORD not in shown
 
 
 @pytest.mark.parametrize(
@@ -341,18 +341,18 @@ def test_settings_of_a_database_without_a_password_may_be_read_by_others(tmp_pat
 
 
 def test_a_start_leaves_alone_what_another_host_is_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
+    site = tmp_path / "data"
+    site.mkdir()
     with scratch_postgresql() as opened:
         assert isinstance(opened.address, sa.URL)
         monkeypatch.setenv("EDGE_SERVER_DATABASE_URL", opened.address.render_as_string(hide_password=False))
-        engines, _, _ = start.prepare(data)
+        engines, _, _ = start.prepare(site)
         store = engines.store.start_upload("u" * 32, engines.store.new_key())
         later = clock.now() + dt.timedelta(minutes=1)
         with opened.write(SERVER) as session:
             claimed = {"key": "k", "fingerprint": "", "claim": "theirs", "claimed_until": later, "expires_at": later}
             idempotency_keys.add(session.connection(), user_id=1, **claimed)
-        start.prepare(data)
+        start.prepare(site)
         with opened.read() as session:
             assert session.scalar(sa.select(IdempotencyKey.claim)) == "theirs"
         assert list(engines.store.uploads()) == [store]
@@ -372,36 +372,36 @@ def edge_server(*arguments: str | Path, url: sa.URL, exit_code: int = 0) -> str:
 def test_a_database_with_data_is_migrated_by_its_own_command_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
+    site = tmp_path / "data"
+    site.mkdir()
     with scratch_postgresql() as opened:
         assert isinstance(opened.address, sa.URL)
         url = opened.address
         assert (
-            edge_server("check", "--data", data, url=url)
+            edge_server("check", "--data", site, url=url)
             .splitlines()[1]
             .endswith(" is empty; the first start fills it")
         )
         assert (
-            edge_server("migrate", "--data", data, url=url) == f"The database is at revision {HEAD}; it was at none\n"
+            edge_server("migrate", "--data", site, url=url) == f"The database is at revision {HEAD}; it was at none\n"
         )
-        assert edge_server("migrate", "--data", data, url=url) == f"The database is at revision {HEAD}\n"
+        assert edge_server("migrate", "--data", site, url=url) == f"The database is at revision {HEAD}\n"
         before = _older(opened)
         monkeypatch.setenv("EDGE_SERVER_DATABASE_URL", url.render_as_string(hide_password=False))
         with pytest.raises(NotMigrated, match=r"; `edge server migrate`, after a backup \(pg_dump\), brings it there$"):
-            start.prepare(data)
-        assert f"at revision {before}; `edge server migrate`" in edge_server("check", "--data", data, url=url)
-        told = edge_server("migrate", "--data", data, url=url)
-        assert f"The database is at revision {HEAD}; it was at {before}\n" in told
-        _, _, token = start.prepare(data)
+            start.prepare(site)
+        assert f"at revision {before}; `edge server migrate`" in edge_server("check", "--data", site, url=url)
+        shown = edge_server("migrate", "--data", site, url=url)
+        assert f"The database is at revision {HEAD}; it was at {before}\n" in shown
+        _, _, token = start.prepare(site)
         assert token is not None
-        _, _, token = start.prepare(data)  # another host
+        _, _, token = start.prepare(site)  # another host
         assert token is None
-        checked = edge_server("check", "--data", data, url=url).splitlines()
+        checked = edge_server("check", "--data", site, url=url).splitlines()
         assert [line.partition(":")[0] for line in checked] == ["settings", "database", "keys", "store"]
         assert checked[1].endswith(f" is at revision {HEAD}")
-        assert not (data / "backups").exists()
-        assert not (data / database.FILE_NAME).exists()
+        assert not (site / "backups").exists()
+        assert not (site / database.FILE_NAME).exists()
 
 
 def _older(opened: Database) -> str:
@@ -416,14 +416,14 @@ def _older(opened: Database) -> str:
 
 
 def test_a_check_tells_of_each_engine_that_cannot_be_used(tmp_path: Path, scratch: sa.URL) -> None:
-    data = tmp_path / "data"
-    (data / sealing.FILE_NAME).mkdir(parents=True)
-    told = edge_server("check", "--data", data, url=scratch.set(port=1, password=PASSWORD), exit_code=1).splitlines()
-    assert told[1].startswith("database: cannot be used: the database cannot be reached (")
-    assert told[2].startswith("keys: cannot be used: ")
-    assert told[3] == f"store: {data} can be written"
-    assert PASSWORD not in "".join(told)
+    site = tmp_path / "data"
+    (site / sealing.FILE_NAME).mkdir(parents=True)
+    shown = edge_server("check", "--data", site, url=scratch.set(port=1, password=PASSWORD), exit_code=1).splitlines()
+    assert shown[1].startswith("database: cannot be used: the database cannot be reached (")
+    assert shown[2].startswith("keys: cannot be used: ")
+    assert shown[3] == f"store: {site} can be written"
+    assert PASSWORD not in "".join(shown)
     wrong = scratch.set(drivername="mysql")
-    assert edge_server("check", "--data", data, url=wrong, exit_code=1).startswith(
+    assert edge_server("check", "--data", site, url=wrong, exit_code=1).startswith(
         "settings: cannot be used: EDGE_SERVER"
     )

@@ -41,7 +41,7 @@ def test_transactions_come_to_take_the_time_that_others_are_to_wait(
     assert taken[-1] == pytest.approx(rows, rel=0.05)
 
 
-def test_one_slow_transaction_is_followed_by_a_small_one(clock: types.SimpleNamespace) -> None:
+def test_after_a_slow_transaction_comes_a_small(clock: types.SimpleNamespace) -> None:
     each = Slices(MOST)
     for _ in range(10):
         run(each, clock, SECONDS / MOST)

@@ -47,7 +47,7 @@ class Watch:
     @contextlib.contextmanager
     def watching(self) -> Iterator[list[Work]]:
         """The transactions of a block, as they end."""
-        engine = self._database.engine
+        engine = self._database.root
         listeners = {
             "begin": self._begin,
             "after_cursor_execute": self._executed,

@@ -67,7 +67,7 @@ class Secret(marshmallow.fields.String):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Stated:
+class _Entry:
     """What was set for one key.
 
     Attributes:
@@ -134,17 +134,17 @@ class Configuration:
         unknown = [f"{name}.{key}" for key in section if key not in self._settable[name]]
         if unknown:
             raise self._unknown(str(self.path), unknown[0], "remove")
-        stated = {}
+        entries = {}
         for key, field in schema.fields.items():
             entry = self._in_environment(name, key, field) or self._in_file(name, key, field, section)
             if entry is not None:
-                stated[key] = entry
+                entries[key] = entry
         try:
-            return schema.load({key: entry.value for key, entry in stated.items()})
+            return schema.load({key: entry.value for key, entry in entries.items()})
         except marshmallow.ValidationError as error:
             key, _, what = first_error(error).partition(": ")
             key, _, place = key.partition(".")
-            where = stated[key].where if key in stated else f"{self.path}: {name}.{key}"
+            where = entries[key].where if key in entries else f"{self.path}: {name}.{key}"
             raise CannotStart(f"{where}{place and f'.{place}'}: {what}") from None
 
     def require_known(self) -> None:
@@ -160,26 +160,26 @@ class Configuration:
             if variable not in self._known_variables and not _OF_A_SERVICE.fullmatch(variable):
                 raise self._unknown("the environment", variable, "unset")
 
-    def _in_environment(self, section: str, key: str, field: marshmallow.fields.Field[Any]) -> _Stated | None:
+    def _in_environment(self, section: str, key: str, field: marshmallow.fields.Field[Any]) -> _Entry | None:
         variable, file_variable = _variable(section, key), _variable(section, f"{key}{IN_A_FILE}")
         text = self._environment.get(variable)
         path = self._environment.get(file_variable) if isinstance(field, Secret) else None
         if path is not None:
-            _require_one(text, variable, file_variable)
-            return _Stated(file_variable, _read_secret(self.path.parent / path, file_variable))
-        return None if text is None else _Stated(variable, _typed(field, text))
+            _refuse_both(text, variable, file_variable)
+            return _Entry(file_variable, _read_secret(self.path.parent / path, file_variable))
+        return None if text is None else _Entry(variable, _typed(field, text))
 
     def _in_file(
         self, name: str, key: str, field: marshmallow.fields.Field[Any], section: dict[str, Any]
-    ) -> _Stated | None:
+    ) -> _Entry | None:
         where = f"{self.path}: {name}.{key}"
         file_key = f"{key}{IN_A_FILE}"
         if isinstance(field, Secret) and file_key in section:
-            _require_one(section.get(key), where, file_key)
+            _refuse_both(section.get(key), where, file_key)
             path = section[file_key]
             if not isinstance(path, str):
                 raise CannotStart(f"{where}{IN_A_FILE}: write the path of a file in quotes")
-            return _Stated(where, _read_secret(self.path.parent / path, f"{where}{IN_A_FILE}"))
+            return _Entry(where, _read_secret(self.path.parent / path, f"{where}{IN_A_FILE}"))
         if key not in section:
             return None
         if isinstance(field, Secret) and field.is_secret(section[key]) and self._is_open:
@@ -187,7 +187,7 @@ class Configuration:
                 f"other users can read {self.path}, which holds a secret ({name}.{key}); run `chmod 600` on it, "
                 "and change the secret if one of them may have read it"
             )
-        return _Stated(where, section[key])
+        return _Entry(where, section[key])
 
     def _unknown(self, where: str, name: str, verb: str) -> CannotStart:
         settable = "; ".join(f"{', '.join(keys)} in [{section}]" for section, keys in sorted(self._settable.items()))
@@ -217,7 +217,7 @@ def _variable(section: str, key: str) -> str:
 def _typed(field: marshmallow.fields.Field[Any], text: str) -> Any:
     """What a variable's text is in TOML: the texts of a list have commas between, numbers and switches no quotes."""
     if isinstance(field, marshmallow.fields.List):
-        return [item.strip() for item in text.split(",") if item.strip()]
+        return [part.strip() for part in text.split(",") if part.strip()]
     if isinstance(field, marshmallow.fields.Number | marshmallow.fields.Boolean):
         try:
             return tomllib.loads(f"value = {text}")["value"]
@@ -226,7 +226,7 @@ def _typed(field: marshmallow.fields.Field[Any], text: str) -> Any:
     return text
 
 
-def _require_one(value: object, where: str, file_key: str) -> None:
+def _refuse_both(value: object, where: str, file_key: str) -> None:
     if value is not None:
         raise CannotStart(f"{where} is set, and {file_key} as well; remove one of them")
 

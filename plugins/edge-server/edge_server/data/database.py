@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,8 +49,8 @@ class Address(Secret):
         except (sa.exc.ArgumentError, ValueError):
             return True
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        text: str = super()._deserialize(value, attr, data, **kwargs)
+    def _deserialize(self, value: Any, *rest: Any, **options: Any) -> str:
+        text: str = super()._deserialize(value, *rest, **options)
         try:
             url = sa.make_url(text)
         except (sa.exc.ArgumentError, ValueError):
@@ -97,6 +97,8 @@ class Database:
         threads: threads of the process that use it at once; PostgreSQL is asked for a few connections more.
 
     Attributes:
+        root: the engine that those of who reads and who writes come from; who listens to it hears of all transactions.
+        engine: opens connections that only read.
         before_write: called before a transaction that writes begins, and may wait for others.
         before_commit: called with each transaction that writes, as its last part.
 
@@ -106,6 +108,7 @@ class Database:
 
     def __init__(self, address: Path | sa.URL, threads: int = THREADS) -> None:
         self._kind = SQLite(address) if isinstance(address, Path) else PostgreSQL(address, threads)
+        self.root = self._kind.root
         self.engine = self._kind.reading
         self.before_write: Callable[[], None] = _nothing_before
         self.before_commit: Callable[[sa.Connection], None] = _nothing_more

@@ -66,6 +66,7 @@ class PostgreSQL:
         address: its address.
         place: what a sentence calls the database, without its password.
         is_shared: whether other hosts may use it as well.
+        root: what the other two come from; who listens to it hears of all.
         reading: for transactions that read.
         writing: for transactions that write.
 
@@ -79,7 +80,7 @@ class PostgreSQL:
         self.address = url
         self.place = shown(url)
         try:
-            engine = sa.create_engine(
+            self.root = sa.create_engine(
                 url,
                 # Parameters hold digests and names, which have no place in a log.
                 hide_parameters=True,
@@ -94,9 +95,9 @@ class PostgreSQL:
                 "the driver of PostgreSQL is not installed, which [database] url needs; "
                 "run `pip install edge-server[postgresql]`"
             ) from None
-        self.reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self.writing = engine.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
-        self._outside = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.reading = self.root.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self.writing = self.root.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
+        self._outside = self.root.execution_options(isolation_level="AUTOCOMMIT")
 
     def turn(self) -> contextlib.AbstractContextManager[None]:
         """Nothing to wait for before the transaction begins."""

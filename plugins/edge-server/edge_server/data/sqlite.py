@@ -43,6 +43,7 @@ class SQLite:
         address: the file.
         place: what a sentence calls the database.
         is_shared: whether other hosts may use it as well.
+        root: what the other two come from; who listens to it hears of all.
         reading: for transactions that read.
         writing: for transactions that write.
     """
@@ -56,9 +57,10 @@ class SQLite:
         # Parameters hold digests and names, which have no place in a log. A thread waits for the write lock, not for a
         # connection. SQLite forgets the pages that a connection has read where another one writes, so that the one
         # used last is the best.
-        self.reading = sa.create_engine(url, hide_parameters=True, pool_size=16, max_overflow=-1, pool_use_lifo=True)
-        sa.event.listen(self.reading, "connect", _configure)
-        self.writing = self.reading.execution_options(write=True)
+        self.root = sa.create_engine(url, hide_parameters=True, pool_size=16, max_overflow=-1, pool_use_lifo=True)
+        sa.event.listen(self.root, "connect", _configure)
+        self.reading = self.root
+        self.writing = self.root.execution_options(write=True)
         self._writer = threading.Lock()
 
     @contextlib.contextmanager

@@ -89,7 +89,6 @@ _ROOM = (
 )
 _IS_ORGANIZATION = _ORGANIZATIONS.c.id == bindparam("organization")
 _READ_ROOM = select(*_ROOM).where(_IS_ORGANIZATION)
-_LOCK = select(_ORGANIZATIONS.c.id).where(_IS_ORGANIZATION).with_for_update()
 _COUNT: Any = (
     update(_ORGANIZATIONS)
     .where(_IS_ORGANIZATION)
@@ -100,16 +99,6 @@ _COUNT: Any = (
     )
 )
 _COUNT_AND_READ_ROOM = _COUNT.returning(*_ROOM)
-
-
-def lock(transaction: Transaction, organization_id: int) -> None:
-    """Keep others who lock an organization's row out until the end of the transaction, which must be one that writes.
-
-    SQLite has one writer at a time anyway.
-    """
-    connection = connection_of(transaction)
-    if connection.dialect.name != "sqlite":
-        connection.execute(_LOCK, {"organization": organization_id})
 
 
 def room(transaction: Transaction, organization_id: int, limits: Limits) -> Room:
@@ -247,7 +236,6 @@ def reserve(session: Session, upload: Upload, size: int, limits: Limits) -> None
         Refusal: they do not fit.
     """
     organization_id = upload.organization_id
-    lock(session, organization_id)
     before = room(session, organization_id, limits)
     if before.quota is not None:
         shrink(session, organization_id)

@@ -380,7 +380,6 @@ class Tree:
                 quota is used up.
         """
         connection = connection_of(transaction)
-        quotas.lock(connection, organization_id)
         node, change = self._put(connection, organization_id, segments, content, overwrite=overwrite)
         stores = upload is None and content.size > 0
         quotas.count_within(connection, organization_id, change, self._limits, stores=stores, upload=upload)
@@ -400,7 +399,6 @@ class Tree:
         Returns:
             for each the file, or why it was refused.
         """
-        quotas.lock(transaction, organization_id)
         try:
             with transaction.begin_nested():
                 return self._put_together(transaction, organization_id, puts, overwrite=overwrite)
@@ -642,7 +640,6 @@ class Tree:
         order: either sees what the other has done, also where a database has several writers.
         """
         source = queries.version_to_share(transaction, version_id)
-        quotas.lock(transaction, organization_id)
         if source.collected_at is not None:
             raise not_found("this version is no longer kept; choose another one")
         undeleted = 0 if queries.is_newest(transaction, source.key) else source.size

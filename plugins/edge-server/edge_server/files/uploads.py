@@ -244,7 +244,6 @@ class Uploads:
         """
         if start.size is None:  # of another length perhaps
             return None
-        quotas.lock(session, organization_id)
         matching = select(Upload).where(
             Upload.organization_id == organization_id,
             Upload.created_by == user_id,
@@ -283,7 +282,6 @@ class Uploads:
         Raises:
             Refusal: there is no room, or too many are open.
         """
-        quotas.lock(session, upload.organization_id)
         older = session.scalars(
             select(Upload).where(
                 Upload.organization_id == upload.organization_id,
@@ -401,7 +399,6 @@ class Uploads:
         deadline = time.monotonic() + HOLD_WAIT
         while True:
             with self.context.write(organization_id) as session:
-                quotas.lock(session, organization_id)
                 upload = _open(session, uid)
                 if upload.completing_until is not None:
                     raise _being_completed()
@@ -525,7 +522,6 @@ class Uploads:
             Refusal: the parts held are not those of the completion.
         """
         with self.context.write(organization_id) as session:
-            quotas.lock(session, organization_id)
             upload = _find(session, uid, organization_id)
             if upload.version_id is not None or _is_busy(session, upload):
                 raise _Busy
@@ -547,7 +543,6 @@ class Uploads:
             _Busy: it took so long that somebody else has completed the upload, or opened it again.
             Refusal: the path cannot take a file, or there is no room.
         """
-        quotas.lock(session, organization_id)
         upload = _find(session, uid, organization_id)
         if upload.version_id is not None or upload.completing_until is None:
             raise _Busy

@@ -145,7 +145,7 @@ def migrate_only(data: Path, config: Path | None = None) -> tuple[str | None, st
         The revisions before and after, of the server's own tables.
 
     Raises:
-        CannotStart: there is no such database, it cannot be used, a server runs on it, or a migration fails.
+        CannotStart: the database is missing or cannot be used, a server runs on it, or a migration fails.
     """
     settings = configuration.of_server(data, config)
     with contextlib.ExitStack() as stack:
