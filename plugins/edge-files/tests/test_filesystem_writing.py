@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import bz2
+import codecs
+import contextlib
+import gc
+import gzip
+import io
+import lzma
 import os
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fsspec.callbacks import Callback
 from upath import UPath
@@ -90,16 +101,88 @@ def fail_by_address(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
         raise KeyError
 
 
-def fail_in_pandas(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
-    class Broken:
-        def __str__(self) -> str:
-            raise KeyError
-
-    frame = pd.DataFrame({"a": [1] * 200_000 + [Broken()]})
-    frame.to_csv("edge://a", storage_options=address, chunksize=1000)
+def fail_in_an_open_text(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    with fsspec.open("edge://a", "wt", encoding="utf-8", **address).open() as file:
+        file.write("half")
+        raise KeyError
 
 
-@pytest.mark.parametrize("fail", [fail_directly, fail_as_text, fail_by_address, fail_in_pandas])
+def fail_in_a_wrapper(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    with io.TextIOWrapper(fs.open("a", "wb"), encoding="utf-8") as file:
+        file.write("half")
+        raise KeyError
+
+
+def fail_in_a_stack(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(io.BufferedWriter(fs.open("a", "wb"))).write(b"half")
+        raise KeyError
+
+
+def fail_in_a_generator(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    @contextlib.contextmanager
+    def opened() -> Iterator[Any]:
+        with io.TextIOWrapper(fs.open("a", "wb"), encoding="utf-8") as file:
+            yield file
+
+    with opened() as file:
+        file.write("half")
+        raise KeyError
+
+
+def fail_in_arrow(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    table = pa.table({"a": [1]})
+    with pq.ParquetWriter("a", table.schema, filesystem=fs) as writer:
+        writer.write_table(table)
+        raise KeyError
+
+
+def fail_in_an_arrow_stream(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    with pa.PythonFile(fs.open("a", "wb"), mode="w") as stream:
+        stream.write(b"half")
+        raise KeyError
+
+
+class Broken:
+    def __str__(self) -> str:
+        raise KeyError
+
+    def __repr__(self) -> str:
+        return "Broken()"
+
+
+BROKEN = pd.DataFrame({"a": [1] * 5000 + [Broken()]})
+
+
+def fail_in_csv(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    BROKEN.to_csv("edge://a", storage_options=address, chunksize=1000)
+
+
+def fail_in_compressed_csv(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    BROKEN.to_csv("edge://a", storage_options=address, chunksize=1000, compression="gzip")
+
+
+def fail_in_zipped_csv(fs: EdgeFileSystem, address: dict[str, Any]) -> None:
+    BROKEN.to_csv("edge://a", storage_options=address, chunksize=1000, compression="zip")
+
+
+FAILING = [
+    fail_directly,
+    fail_as_text,
+    fail_by_address,
+    fail_in_an_open_text,
+    fail_in_a_wrapper,
+    fail_in_a_stack,
+    fail_in_a_generator,
+    fail_in_arrow,
+    fail_in_an_arrow_stream,
+    fail_in_csv,
+    fail_in_compressed_csv,
+    fail_in_zipped_csv,
+]
+
+
+@pytest.mark.parametrize("fail", FAILING)
 def test_an_exception_leaves_the_file_as_it_was(
     fs: EdgeFileSystem, files: Folder, address: dict[str, Any], fail: Any
 ) -> None:
@@ -108,6 +191,70 @@ def test_an_exception_leaves_the_file_as_it_was(
         fail(fs, address)
     assert files.read_bytes("a") == b"before"
     assert files.uploads() == []
+
+
+def excel(address: dict[str, Any]) -> None:
+    BROKEN.to_excel("edge://a.xlsx", storage_options=address)
+
+
+def excel_of_an_unknown_option(address: dict[str, Any]) -> None:
+    pd.DataFrame({"a": [1]}).to_excel("edge://a.xlsx", storage_options=address, engine_kwargs={"unknown": 1})
+
+
+def excel_in_a_block(address: dict[str, Any]) -> None:
+    with pd.ExcelWriter("edge://a.xlsx", storage_options=address) as writer:
+        pd.DataFrame({"a": [1]}).to_excel(writer, sheet_name="first")
+        BROKEN.to_excel(writer, sheet_name="second")
+
+
+def parquet_of_inexact_times(address: dict[str, Any]) -> None:
+    frame = pd.DataFrame({"n": [1], "t": pd.to_datetime(["2026-01-01T00:00:00.000001"])})
+    frame.to_parquet("edge://a.xlsx", storage_options=address, coerce_timestamps="ms", allow_truncated_timestamps=False)
+
+
+def parquet_of_an_unknown_type(address: dict[str, Any]) -> None:
+    frame = pd.DataFrame({"a": [pd.DateOffset(months=1)]})
+    frame.to_parquet("edge://a.xlsx", storage_options=address)
+
+
+@pytest.mark.filterwarnings("ignore:.*was never closed")  # pandas closes nothing if a workbook cannot be saved
+@pytest.mark.parametrize(
+    "fail",
+    [excel, excel_of_an_unknown_option, excel_in_a_block, parquet_of_inexact_times, parquet_of_an_unknown_type],
+)
+def test_pandas_that_fails_leaves_the_file_as_it_was(files: Folder, address: dict[str, Any], fail: Any) -> None:
+    files.write_bytes("a.xlsx", b"before")
+    with pytest.raises((KeyError, TypeError, ValueError, NotImplementedError)):
+        fail(address)
+    gc.collect()
+    assert files.read_bytes("a.xlsx") == b"before"
+    assert files.uploads() == []
+
+
+def test_what_an_exception_is_written_about_is_stored(
+    fs: EdgeFileSystem, files: Folder, address: dict[str, Any]
+) -> None:
+    class Log:
+        def __enter__(self) -> Any:
+            self.file = io.TextIOWrapper(fs.open("log.txt", "wb"))
+            return self.file
+
+        def __exit__(self, *arguments: object) -> None:
+            pd.DataFrame({"reason": ["it failed"]}).to_csv("edge://log.csv", storage_options=address)
+            pd.DataFrame({"reason": ["it failed"]}).to_excel("edge://log.xlsx", storage_options=address)
+            with fs.open("log.json", "w") as file:
+                file.write("{}")
+            self.file.write("it failed")
+            self.file.close()
+
+    with pytest.raises(KeyError), Log():
+        raise KeyError
+    try:
+        raise KeyError
+    except KeyError:
+        pd.DataFrame({"reason": ["it failed"]}).to_excel("edge://handled.xlsx", storage_options=address)
+    assert files.read_bytes("log.txt") == b"it failed"
+    assert files.list() == ["handled.xlsx", "log.csv", "log.json", "log.txt", "log.xlsx"]
 
 
 def test_a_file_is_stored_while_another_exception_is_handled(fs: EdgeFileSystem, files: Folder) -> None:
@@ -142,17 +289,24 @@ def test_only_a_new_name(fs: EdgeFileSystem, files: Folder) -> None:
     assert files.read_bytes("a") == b"content"
 
 
-@pytest.mark.parametrize("mode", ["ab", "r+b", "w+b", "a"])
-def test_nothing_is_changed_in_place(fs: EdgeFileSystem, files: Folder, mode: str) -> None:
+@pytest.mark.parametrize("mode", ["ab", "r+b", "w+b", "a", "r+", "at", "rb+"])
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_nothing_is_changed_in_place(fs: EdgeFileSystem, files: Folder, mode: str, compression: str | None) -> None:
     files.write_bytes("a", b"content")
-    with pytest.raises(OSError, match="replaced as a whole"):
-        fs.open("a", mode)
+    advice = "replaced as a whole .* download it, change the local file and upload that"
+    for name in ("a", "new"):
+        with pytest.raises(io.UnsupportedOperation, match=advice):
+            fs.open(name, mode, compression=compression)
+    with pytest.raises(io.UnsupportedOperation, match=advice), fsspec.open("edge://a", mode, session=fs.session):
+        pass
+    assert files.read_bytes("a") == b"content"
+    assert files.list() == ["a"]
 
 
 def test_touch(fs: EdgeFileSystem, files: Folder) -> None:
     fs.touch("runs/a", truncate=False)
     files.write_bytes("runs/a", b"content")
-    with pytest.raises(NotImplementedError, match="cannot be changed"):
+    with pytest.raises(NotImplementedError, match="cannot be changed; leave it, or replace it by truncate=True"):
         fs.touch("runs/a", truncate=False)
     fs.touch("runs/a")
     assert files.read_bytes("runs/a") == b""
@@ -298,3 +452,91 @@ def test_an_exception_discards_a_text(fs: EdgeFileSystem, files: Folder, address
     assert files.read_bytes("a.txt") == b"\xe4\r\n" * size
     with fs.open("a.txt", "r", encoding="latin-1") as text:
         assert text.readline() == "ä\n"
+    with fs.open("a.txt", "w", encoding="utf-16") as text:
+        text.write("ä")
+    assert files.read_bytes("a.txt") == codecs.BOM_UTF16 + "ä".encode("utf-16")[2:]
+
+
+def unzipped(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.read(archive.namelist()[0])
+
+
+UNPACKED = {"gzip": gzip.decompress, "bz2": bz2.decompress, "xz": lzma.decompress, "zip": unzipped, "zstd": None}
+
+
+@pytest.mark.parametrize("compression", UNPACKED)
+def test_compressed_content(fs: EdgeFileSystem, files: Folder, compression: str) -> None:
+    if compression not in fsspec.available_compressions():
+        pytest.skip(f"fsspec has no {compression} here")
+    suffix = {name: suffix for suffix, name in fsspec.utils.compressions.items()}[compression]
+    content = os.urandom(3 * MIB) + b"first\nsecond\n"
+    unpacked = UNPACKED[compression]
+    for options in ({"compression": compression}, {"compression": "infer"}):
+        path = f"{options['compression']}.{suffix}"
+        with fs.open(path, "wb", **options) as file:
+            file.write(content[:1000])
+            file.flush()
+            file.write(content[1000:])
+            assert not files.exists(path)
+        assert unpacked is None or unpacked(files.read_bytes(path)) == content
+        with fs.open(path, "rb", **options) as file:
+            beneath = file._file
+            assert file.read(3 * MIB) == content[: 3 * MIB]
+            assert file.readline() == b"first\n"
+            assert file.tell() == 3 * MIB + 6
+            assert list(file) == [b"second\n"]
+        assert beneath.closed
+    text = fs.open("text", "xt", compression=compression, encoding="utf-8", newline="")
+    text.write("ä\n" * 1000)
+    text.close()
+    with fs.open("text", "r", compression=compression, encoding="utf-8", newline="") as text:
+        assert text.read() == "ä\n" * 1000
+    assert fs.read_text("text", compression=compression, encoding="utf-8").count("ä") == 1000
+
+
+@pytest.mark.parametrize("compression", UNPACKED)
+@pytest.mark.parametrize("size", [3, 3 * MIB])
+def test_an_exception_discards_compressed_content(
+    fs: EdgeFileSystem, files: Folder, compression: str, size: int
+) -> None:
+    if compression not in fsspec.available_compressions():
+        pytest.skip(f"fsspec has no {compression} here")
+    files.write_bytes("a", b"before")
+    for file, half in (
+        (fs.open("a", "wb", compression=compression), os.urandom(size)),
+        (fs.open("a", "w", compression=compression, encoding="latin-1"), os.urandom(size).decode("latin-1")),
+        (io.TextIOWrapper(fs.open("a", "wb", compression=compression), "latin-1"), os.urandom(size).decode("latin-1")),
+    ):
+        with pytest.raises(ZeroDivisionError), file:
+            file.write(half)
+            raise ZeroDivisionError
+        assert file.closed
+    file = fs.open("a", "wb", compression=compression)
+    file.write(os.urandom(size))
+    sending = file._file._writer._sending
+    with pytest.warns(ResourceWarning, match="was never closed"):
+        del file
+    sending.wait()
+    assert files.read_bytes("a") == b"before"
+    assert files.uploads() == []
+
+
+def test_compressed_content_that_fsspec_leaves_open_is_not_stored(files: Folder, address: dict[str, Any]) -> None:
+    def write() -> None:
+        with fsspec.open("edge://a", "wt", compression="gzip", encoding="utf-8", **address).open() as file:
+            file.write("content")
+
+    with pytest.warns(ResourceWarning, match="was never closed"):
+        write()
+    assert files.list() == []
+
+
+def test_what_cannot_be_opened_stores_nothing(fs: EdgeFileSystem, files: Folder) -> None:
+    with pytest.raises(ValueError, match="lz5"):
+        fs.open("a", "wb", compression="lz5")
+    with pytest.raises(LookupError, match="utf-5"):
+        fs.open("a", "w", encoding="utf-5")
+    with pytest.raises(LookupError, match="utf-5"):
+        fs.open("a", "w", encoding="utf-5", compression="gzip")
+    assert files.list() == []

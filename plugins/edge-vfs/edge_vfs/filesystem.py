@@ -18,6 +18,7 @@ from glob import has_magic
 from typing import IO, Any, cast
 
 from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.core import get_compression
 from fsspec.spec import AbstractFileSystem
 from fsspec.utils import isfilelike, stringify_path
 
@@ -27,7 +28,7 @@ from edge_vfs.file import File
 from edge_vfs.folder import Folder
 from edge_vfs.os_errors import FileInPlace, FolderInPlace, InvalidPath, MissingFile, translated
 from edge_vfs.store import CopyingStore, Stat
-from edge_vfs.stored_writer import StoredWriter, text_of
+from edge_vfs.stored_writer import Compressed, StoredWriter, text_of
 from edge_vfs.transfers import download
 
 _SPECIAL = re.compile(r"[*?\[]")
@@ -295,11 +296,13 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
             compression: as of `fsspec.open`.
             kwargs: `encoding`, `errors` and `newline` of a text.
         """
-        options = {"block_size": block_size, "cache_options": cache_options, "compression": compression}
-        if "b" in mode:
-            return super().open(path, mode, **options, **kwargs)
+        compression = get_compression(self._strip_protocol(path), compression)
         text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
-        return text_of(super().open(path, mode.replace("t", "") + "b", **options, **kwargs), **text)
+        options = {"block_size": block_size, "cache_options": cache_options}
+        file = super().open(path, mode if "b" in mode else mode.replace("t", "") + "b", **options, **kwargs)
+        if compression is not None:
+            file = Compressed(file, compression)
+        return file if "b" in mode else text_of(file, **text)
 
     @translated()
     def _open(

@@ -1,14 +1,19 @@
-"""`StoredWriter`: a file that is written by fsspec's interface."""
+"""`StoredWriter`: a file that is written by fsspec's interface, and the text or the compressed content in it."""
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import dis
 import io
 import sys
 import types
 from typing import Any, cast
 
+from fsspec.compression import compr
+
 from edge_vfs.os_errors import translated
-from edge_vfs.writing import Writer
+from edge_vfs.writing import MARKS, Writer
 
 
 class StoredWriter(io.BufferedIOBase):
@@ -91,15 +96,185 @@ class StoredWriter(io.BufferedIOBase):
         pass  # the writer discards itself, where Python would close this
 
 
+class Compressed(io.BufferedIOBase):
+    """The content of a compressed file; returned by `FolderFileSystem.open`, never constructed by hand.
+
+    The classes that compress leave the file beneath them open when they are closed. This one closes it, and an
+    exception in its ``with`` block discards what is being written.
+
+    Args:
+        file: the compressed bytes: a `StoredWriter`, or a file object to read.
+        compression: name of the compression, as fsspec has it.
+    """
+
+    def __init__(self, file: Any, compression: str) -> None:
+        self._file = file
+        self._writes = isinstance(file, StoredWriter)
+        self._below = _Below(file) if self._writes else file
+        try:
+            self._content = cast(Any, compr)[compression](self._below, mode="w" if self._writes else "r")
+        except BaseException:
+            self._drop()
+            raise
+
+    @property
+    def name(self) -> str:
+        """Path from the root, such as ``"/runs/plate-7.csv.gz"``."""
+        return cast(str, self._file.name)
+
+    @property
+    def mode(self) -> str:
+        """``"wb"`` or ``"rb"``."""
+        return "wb" if self._writes else "rb"
+
+    def readable(self) -> bool:
+        """Return whether it was opened to be read."""
+        return not self._writes
+
+    def writable(self) -> bool:
+        """Return whether it was opened to be written."""
+        return self._writes
+
+    def seekable(self) -> bool:
+        """Return whether `seek` works, as it does where content is read: from the beginning once more, if need be."""
+        return not self._writes and self._content.seekable()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to `size` bytes of the content, or all that is left."""
+        return cast(bytes, self._content.read(-1 if size is None else size))
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return some of the content, up to `size` bytes, and none at its end."""
+        return cast(bytes, getattr(self._content, "read1", self._content.read)(size))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return the content up to the end of the line, or up to `size` bytes."""
+        return cast(bytes, self._content.readline(-1 if size is None else size))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a position in the content, and return it."""
+        return cast(int, self._content.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Return the position in the content, in bytes."""
+        return cast(int, self._content.tell())
+
+    def write(self, content: Any, /) -> int:
+        """Write bytes of the content, and return their number; raises like `Writer.write`."""
+        return cast(int, self._content.write(content))
+
+    def flush(self) -> None:
+        """Raise what went wrong so far; nothing is cut into blocks by it, which would compress less."""
+        if self._writes:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Write what ends the content, and close the file beneath; raises like `Writer.close`."""
+        if self.closed:
+            return
+        if self._writes and _leaves_by_exception():
+            self.discard()
+            return
+        try:
+            self._content.close()
+        except BaseException:
+            self.discard()
+            raise
+        try:
+            self._file.close()
+        finally:
+            super().close()
+
+    def discard(self) -> None:
+        """Drop what was written; the file stays as it was."""
+        self._drop()
+        with contextlib.suppress(Exception):  # what is dropped may be broken
+            self._content.close()
+        super().close()
+
+    def _drop(self) -> None:
+        if self._writes:
+            self._below.is_dropped = True
+            self._file.discard()
+        else:
+            self._file.close()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _dealloc_warn(self, source: object) -> None:
+        if self._writes:
+            self._file._dealloc_warn(source)
+            self.discard()
+
+    def __del__(self) -> None:
+        # Python would close this, and zipfile complain of a member that is not closed before its archive.
+        if hasattr(self, "_content") and not self.closed:
+            self._dealloc_warn(self)
+
+
+class _Below:
+    """Where a class that compresses writes to, and goes on writing its end to once nothing is to be stored."""
+
+    mode = "wb"
+
+    def __init__(self, file: StoredWriter) -> None:
+        self._file = file
+        self._position = 0
+        self.is_dropped = False
+
+    @property
+    def name(self) -> str:
+        return self._file.name
+
+    def write(self, content: Any) -> int:
+        size = memoryview(content).nbytes
+        if not self.is_dropped:
+            self._file.write(content)
+        self._position += size
+        return size
+
+    def tell(self) -> int:
+        return self._position
+
+    def flush(self) -> None:
+        """Do nothing: what is written goes on by itself."""
+
+    def close(self) -> None:
+        """Do nothing: `Compressed` closes the file."""
+
+
 class StoredText(io.TextIOWrapper):
     """A text that is written by fsspec's interface, whose ``with`` block discards it by an exception.
 
     Python's own TextIOWrapper would close it, and so store what was written until then.
+
+    Args:
+        file: a `StoredWriter`, or a `Compressed` that is written.
+        options: `encoding`, `errors` and `newline` of Python's own `open`.
     """
+
+    def __init__(self, file: Any, **options: Any) -> None:
+        super().__init__(file, **options)
+        file.write(MARKS.get(codecs.lookup(self.encoding).name, b""))
+
+    def close(self) -> None:
+        """Write the rest, and store the file; raises like `Writer.close`."""
+        if self.closed:
+            return
+        try:
+            self.flush()
+        except BaseException:
+            self.discard()  # TextIOWrapper would store what comes before the rest
+            raise
+        super().close()
 
     def discard(self) -> None:
         """Drop what was written; the file stays as it was."""
-        cast(Any, self.buffer).discard()  # a StoredWriter
+        cast(Any, self.buffer).discard()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
@@ -114,22 +289,63 @@ def text_of(file: Any, **options: Any) -> Any:
     Args:
         file: bytes, as a file object.
         options: `encoding`, `errors` and `newline` of Python's own `open`.
+
+    Raises:
+        LookupError: the encoding is not known.
+        ValueError: `errors` or `newline` is none that Python knows.
     """
-    return (StoredText if isinstance(file, StoredWriter) else io.TextIOWrapper)(file, **options)
+    is_written = isinstance(file, StoredWriter) or (isinstance(file, Compressed) and file.writable())
+    try:
+        return (StoredText if is_written else io.TextIOWrapper)(file, **options)
+    except BaseException:
+        file.discard() if is_written else file.close()
+        raise
 
 
-_CLOSING = {"fsspec.core", "pandas.io.common"}
-"""Modules whose ``with`` blocks close the files in them, and do not tell the files of an exception."""
+_WITH_EXCEPT_START = dis.opmap.get("WITH_EXCEPT_START")
+"""What CPython runs when an exception leaves a ``with`` block: the call of `__exit__`."""
+
+_CLOSING = {"backports", "bz2", "compression", "contextlib", "edge_vfs", "fsspec", "gzip", "lzma", "pandas", "pyarrow"}
+"""Packages that close the files they are given or have opened, and do not tell the files of an exception.
+
+Any other's call of `close` is taken at its word: a log is closed by its owner when an exception ends the work, and is
+to be stored.
+"""
+
+
+_FINALLY = ("pandas.io.common", "pandas.io.excel.", "pandas.io.formats.excel", "pandas.io.parquet")
+"""Modules whose functions close in their ``finally`` what they have opened, and that do so in ``except`` to give up."""
 
 
 def _leaves_by_exception() -> bool:
-    """Return whether a file is closed since one of these blocks is left by an exception."""
-    frame: types.FrameType | None = sys._getframe()
-    for _ in range(8):
-        if frame is None:  # a thread that Python did not start, as those of pyarrow and DuckDB
-            break
-        if frame.f_code.co_name == "__exit__" and frame.f_globals.get("__name__") in _CLOSING:
-            arguments = frame.f_locals.get("args") or [frame.f_locals.get("exc_type")]
-            return arguments[0] is not None
+    """Return whether a file is closed since an exception leaves a ``with`` block, or a function of pandas.
+
+    Files of Python itself (TextIOWrapper) and libraries close what they wrap, whatever the reason is, so that only the
+    stack of calls has it.
+    """
+    frame = sys._getframe(1).f_back  # who calls close
+    while frame is not None:  # it ends soon in a thread that Python did not start, as those of pyarrow and DuckDB
+        code = frame.f_code
+        if _is_with_left_by_exception(frame):
+            return True
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in _CLOSING:
+            return False
+        if code.co_name == "__exit__":
+            argument = frame.f_locals[code.co_varnames[1]]  # the type of the exception, or *args
+            return (argument[0] if isinstance(argument, tuple) else argument) is not None
+        if frame.f_globals["__name__"].startswith(_FINALLY) and _is_left_by_exception(frame):
+            return True
         frame = frame.f_back
     return False
+
+
+def _is_with_left_by_exception(frame: types.FrameType) -> bool:
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == _WITH_EXCEPT_START
+
+
+def _is_left_by_exception(frame: types.FrameType) -> bool:
+    """Return whether the exception that is being handled came through a frame: in its ``finally``, for one."""
+    trace = sys.exc_info()[2]
+    while trace is not None and trace.tb_frame is not frame:
+        trace = trace.tb_next
+    return trace is not None

@@ -274,7 +274,7 @@ class Writer(io.BufferedIOBase):
         return f"<{type(self).__name__} {self.name!r}, {'closed' if self._closed else 'open'}>"
 
 
-_MARKS = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32}
+MARKS = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32}
 """What text in an encoding begins with; TextIOWrapper leaves it out where it cannot seek."""
 
 
@@ -290,7 +290,7 @@ class TextWriter(io.TextIOWrapper):
 
     def __init__(self, writer: Writer, encoding: str) -> None:
         super().__init__(cast(Any, writer), encoding=encoding, newline="")
-        writer.write(_MARKS.get(codecs.lookup(encoding).name, b""))
+        writer.write(MARKS.get(codecs.lookup(encoding).name, b""))
 
     def close(self) -> None:
         """Send the rest, and return once the file is stored; raises like `Writer.close`."""
