@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -85,6 +89,39 @@ def test_dask(files: Folder) -> None:
         back = dd.read_csv("edge://parts/*.csv", dtype={"plate": str}).compute().reset_index(drop=True)
         pd.testing.assert_frame_equal(back, FRAME, check_dtype=False)
         pd.testing.assert_frame_equal(dd.read_parquet("edge://table").compute(), FRAME, check_dtype=False)
+
+
+DASK = """
+    import dask
+    import dask.dataframe as dd
+    import pandas as pd
+
+    FRAME = pd.DataFrame({"plate": ["A", "B", "C"] * 10, "n": range(30)})
+
+    if __name__ == "__main__":
+        dask.config.set(scheduler="processes", num_workers=2)
+        dd.from_pandas(FRAME, npartitions=3).to_csv("edge://parts/*.csv", index=False)
+        csv = dd.read_csv("edge://parts/*.csv")
+        assert csv.npartitions == 3
+        csv.to_parquet("edge://table", partition_on=["plate"], write_index=False)
+        table = dd.read_parquet("edge://table")
+        part = dd.read_parquet("edge://table", filters=[("plate", "==", "B")])
+        csv, table, part = dask.compute(csv, table, part)
+        table = table.assign(plate=table["plate"].astype(str)).sort_values("n")[["plate", "n"]]
+        for frame in (csv, table):
+            pd.testing.assert_frame_equal(frame.reset_index(drop=True), FRAME, check_dtype=False)
+        assert sorted(part["n"]) == list(range(1, 30, 3))
+"""
+
+
+def test_dask_in_processes(files: Folder, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(DASK))
+    subprocess.run([sys.executable, script], check=True, timeout=300)
+    assert files.open("parts").list() == ["0.csv", "1.csv", "2.csv"]
+    assert files.open("table").list() == ["plate=A", "plate=B", "plate=C"]
+    assert len(fsspec.filesystem("edge").glob("table/plate=A/*.parquet")) == 3
+    assert files.uploads() == []
 
 
 def test_polars(files: Folder) -> None:
