@@ -522,6 +522,18 @@ def test_an_exception_discards_compressed_content(
     assert files.uploads() == []
 
 
+def test_compressed_content_of_a_transaction_appears_at_its_end(fs: EdgeFileSystem, files: Folder) -> None:
+    with fs.transaction:
+        with fs.open("a.gz", "w", compression="infer") as file:
+            file.write("content")
+        with pytest.raises(ZeroDivisionError), fs.open("b.gz", "w", compression="infer") as file:
+            file.write("half")
+            raise ZeroDivisionError
+        assert files.list() == []
+    assert files.list() == ["a.gz"]
+    assert gzip.decompress(files.read_bytes("a.gz")) == b"content"
+
+
 def test_compressed_content_that_fsspec_leaves_open_is_not_stored(files: Folder, address: dict[str, Any]) -> None:
     def write() -> None:
         with fsspec.open("edge://a", "wt", compression="gzip", encoding="utf-8", **address).open() as file:
