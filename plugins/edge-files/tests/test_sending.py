@@ -566,7 +566,9 @@ def run_client(edge: EdgeSession, code: str, *args: object, **options: Any) -> s
         "EDGE_API_SERVICE_URL": config.service_url,
         "EDGE_API_ORG": config.organization,
     }
-    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, args)]
+    # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", heeds + textwrap.dedent(code), *map(str, args)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, **options)
 
 

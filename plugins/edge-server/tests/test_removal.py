@@ -292,7 +292,7 @@ def test_it_is_gone_on_with_wherever_it_was_left(
         pass
 
     left = patience
-    write = opened.write
+    write = opened.write_rows
 
     def write_until_killed(organization_id: int | None) -> object:
         nonlocal left
@@ -301,10 +301,10 @@ def test_it_is_gone_on_with_wherever_it_was_left(
             raise Killed
         return write(organization_id)
 
-    monkeypatch.setattr(opened, "write", write_until_killed)
+    monkeypatch.setattr(opened, "write_rows", write_until_killed)
     with pytest.raises(Killed):
         removals.run()
-    monkeypatch.setattr(opened, "write", write)
+    monkeypatch.setattr(opened, "write_rows", write)
     with opened.read() as session:
         assert directory.find_organization(session, "gone") is not None
     removals.run()

@@ -359,6 +359,7 @@ def test_the_server_leaves_nothing_outside_of_its_folder(tmp_path: Path) -> None
         "sealing.lock",
         "server.lock",
         "signing.key",
+        "signing.lock",
         "uploads",
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import errno
 import hashlib
@@ -27,7 +26,7 @@ from edge_vfs.progress import TransferProgress
 from edge_vfs.transfers import download, fetching, part_file
 from edge_vfs.transfers.part_file import PartFile, is_part
 
-from . import stores
+from . import interrupts, stores
 
 PART = 1 << 16
 
@@ -195,11 +194,11 @@ def test_ctrl_c_leaves_what_has_arrived(tmp_path: Path, monkeypatch: pytest.Monk
 
     def interrupt(position: int, block: bytes) -> bytes:
         if position == PART * 30:
-            _thread.interrupt_main()
+            interrupts.interrupt()
         return block
 
     store.on_block = interrupt
-    with pytest.raises(KeyboardInterrupt):
+    with interrupts.interruptible(), pytest.raises(KeyboardInterrupt):
         folder_of(store).download("a.bin", tmp_path)
     received = store.content_reader.sent
     (part,) = tmp_path.iterdir()

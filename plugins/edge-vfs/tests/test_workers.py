@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import contextvars
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ import pytest
 
 from edge_core import retries
 from edge_vfs import workers
+
+from .interrupts import interrupt, interruptible
 
 
 def test_every_item_is_done_once_whatever_the_number_of_threads() -> None:
@@ -85,11 +86,11 @@ def test_an_interrupt_ends_the_call_and_its_threads() -> None:
 
     def work(n: int) -> None:
         if n == 1:
-            _thread.interrupt_main()
+            interrupt()
         stopped.wait()
         raise workers.Stopped
 
-    with pytest.raises(KeyboardInterrupt):
+    with interruptible(), pytest.raises(KeyboardInterrupt):
         workers.each(work, range(4), 2, stopped=stopped)
     assert stopped.is_set()
 

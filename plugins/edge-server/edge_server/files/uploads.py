@@ -173,6 +173,11 @@ class Uploads:
         """Releases deleted folders, if there is no room otherwise."""
         return Releases(self.context, self.names.clearing)
 
+    @functools.cached_property
+    def _broken_off(self) -> set[str]:
+        """Writers of parts that have ended here while the database could not be told."""
+        return set()
+
     def start(
         self, organization_id: int, user_id: int, start: StartUpload, answer: Callable[[UploadRecord], _Answer]
     ) -> _Answer:
@@ -404,7 +409,7 @@ class Uploads:
                     raise _being_completed()
                 _check_part_size(upload, n, length)
                 space = session.get(UploadSpace, (upload.id, n))
-                if space is None or space.writing_until is None or space.writing_until <= clock.now():
+                if space is None or self._is_free(space):
                     return self._claim_part(session, upload, n, space, length), upload
             if time.monotonic() > deadline:
                 raise _busy()
@@ -417,9 +422,10 @@ class Uploads:
         if space is not None:  # it was sent before, and may be held
             session.execute(_PARTS.delete().where(_PARTS.c.upload_id == upload.id, _PARTS.c.n == n))
         space, limit = quotas.hold_part(session, upload, n, space, _length(upload, n, length), self.limits)
-        if space.writer is not None:
+        if space.writer is not None and space.writer not in self._broken_off:
             # Whoever wrote it has not said that it ended, and may do so yet.
             upload.in_doubt = True
+        self._broken_off.discard(space.writer or "")
         writer = new_uid()
         space.writer, space.writing_until = writer, clock.now() + WRITING
         offset = (n - 1) * upload.part_size
@@ -461,8 +467,16 @@ class Uploads:
 
     def _let_go(self, part: _Part) -> None:
         """Let others write a part that has broken off; they may anyway after a while."""
-        with contextlib.suppress(DBAPIError, Refusal), self.context.write(part.organization_id) as session:
-            session.execute(_ended(part))
+        try:
+            with self.context.write(part.organization_id) as session:
+                session.execute(_ended(part))
+        except (DBAPIError, Refusal):
+            self._broken_off.add(part.writer)
+
+    def _is_free(self, space: UploadSpace) -> bool:
+        """Whether nobody writes a part any more."""
+        until = space.writing_until
+        return until is None or until <= clock.now() or space.writer in self._broken_off
 
     def complete(
         self, organization_id: int, uid: str, completion: CompleteUpload, answer: Callable[[Entry], _Answer]

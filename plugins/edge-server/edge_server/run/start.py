@@ -270,8 +270,8 @@ def rename(data: Path, config: Path | None, kind: renaming.Kind, name: str, new_
             new one.
     """
     with (
-        data_folder.locked(data),
         _database(data, configuration.of_server(data, config)) as opened,
+        data_folder.locked(data),
         opened.write_connection() as connection,
     ):
         number = renaming.rename(connection, kind, name, new_name)

@@ -32,7 +32,7 @@ MAX_CONNECTIONS = 8
 HELD = 8 << 20
 """Bytes of the largest part that is held in memory until it is checked."""
 
-ROOM = 7 * HELD
+ROOM = 6 * HELD
 """Bytes of all parts that are held at once. A connection that waits for room goes on filling the system's buffer."""
 
 SPAN = 64 << 20
