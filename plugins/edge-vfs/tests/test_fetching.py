@@ -7,11 +7,8 @@ import errno
 import hashlib
 import itertools
 import os
-import platform
 import random
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -725,31 +722,3 @@ def test_every_part_is_requested_once_by_many_connections(tmp_path: Path, monkey
     assert ranges[-1][1] == len(CONTENT)
     assert all(before[1] == after[0] for before, after in itertools.pairwise(ranges))
     assert all(start % PART == 0 for start, _ in ranges)
-
-
-FREED = """
-import os, resource, sys, threading
-from edge_vfs.transfers import fetching
-if sys.argv[1] == "kept":
-    fetching.keep_freed(fetching.HELD)
-zeros = os.open("/dev/zero", os.O_RDONLY)
-
-def receive():
-    for _ in range(8):
-        blocks = [os.read(zeros, fetching.BLOCK) for _ in range(fetching.HELD // fetching.BLOCK)]
-        blocks.clear()
-
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-thread = threading.Thread(target=receive)
-thread.start()
-thread.join()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what another C library keeps is its own affair")
-def test_the_memory_of_a_part_is_that_of_the_part_before() -> None:
-    def pages(*arguments: str) -> int:
-        return int(subprocess.run([sys.executable, "-c", FREED, *arguments], check=True, capture_output=True).stdout)
-
-    assert pages("kept") < 0.5 * pages("freed")

@@ -157,7 +157,6 @@ class Fetch:
             OSError: the local file cannot be written.
             ValueError: there are fewer than 1 workers.
         """
-        keep_freed(self._parts.held_size)
         self._missing = sorted(self._unwritten(), reverse=True)
         workers = min(self._max_workers, max(1, len(self._missing)))
         self._connections = Connections(workers)
@@ -250,15 +249,6 @@ class Fetch:
             return False
         self._file.write(held, written)
         return True
-
-
-def keep_freed(size: int) -> None:
-    """Have this process keep up to twice `size` bytes that it frees, for the next part, if its C library is glibc.
-
-    Otherwise glibc gives the blocks of each part back to the system, which then has to clear every page of the next
-    part: a tenth of the CPU time of a download. mallopt(3): what it keeps is twice the largest block that was freed.
-    """
-    bytearray(size)  # which no page is taken for
 
 
 class Connections:
