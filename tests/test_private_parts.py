@@ -60,7 +60,7 @@ UNDOCUMENTED = re.compile(r"gunicorn\.(?!app\b|config\b)")
 DOCUMENTED = {"_deserialize", "_get_current_object", "_intrans", "_open", "_strip_protocol"}
 
 #: What metaclasses put into each class: those of abc, of marshmallow's schemas, and of fsspec's file systems.
-BY_METACLASSES = {"_abc_impl", "_cache", "_declared_fields", "_hooks", "_instantiation_lock", "_pid"}
+BY_METACLASSES = {"_abc_impl", "_cache", "_declared_fields", "_hooks", "_instantiation_lock", "_latest", "_pid"}
 
 #: What Python documents despite the underscore.
 PYTHON = {"_asdict", "_exit", "_fields", "_getframe", "_make", "_replace"}
