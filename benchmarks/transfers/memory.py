@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.transfers.programs import write_random
 from tools.local_server import local_server
 
 MIB = 1 << 20
@@ -71,7 +71,7 @@ class Transfer(NamedTuple):
 def measure(size: int, folder: Path) -> Transfer:
     """Send a file of `size` bytes up and down; `folder` needs room for it three times."""
     source, target = folder / "source.bin", folder / "target.bin"
-    _write(source, size)
+    write_random(source, size)
     with local_server(folder / "data") as server:
         command = [sys.executable, "-I", "-c", CLIENT, str(source), str(target)]
         client = subprocess.Popen(
@@ -95,15 +95,6 @@ def measure(size: int, folder: Path) -> Transfer:
         server_bytes / MIB,
         _sha256(source) == _sha256(target),
     )
-
-
-def _write(path: Path, size: int) -> None:
-    block = os.urandom(MIB)
-    with path.open("wb") as file:
-        for number in range(size // MIB):
-            # No two blocks are alike, so that one in the wrong place is noticed.
-            file.write(number.to_bytes(8, "big") + block[8:])
-        file.write(block[: size % MIB])
 
 
 def _sha256(path: Path) -> str:

@@ -27,16 +27,6 @@ NAMES = ["a?b", "a#b", "100%", "a*b", "a[1]b", "a::b", "a b", "é%2F", "edge:x",
 
 
 @pytest.fixture
-def environment(edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> EdgeSession:
-    """The session of the environment's settings, as a user of a notebook has it."""
-    settings = edge_session.config
-    monkeypatch.setenv("EDGE_API_TOKEN", settings.api_token)
-    monkeypatch.setenv("EDGE_API_SERVICE_URL", settings.service_url)
-    monkeypatch.setenv("EDGE_API_ORG", settings.organization)
-    return edge_session
-
-
-@pytest.fixture
 def fs(environment: EdgeSession) -> EdgeFileSystem:
     return fsspec.filesystem("edge")
 

@@ -219,12 +219,20 @@ def parquet_of_an_unknown_type(address: dict[str, Any]) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*was never closed")  # pandas closes nothing if a workbook cannot be saved
 @pytest.mark.parametrize(
-    "fail",
-    [excel, excel_of_an_unknown_option, excel_in_a_block, parquet_of_inexact_times, parquet_of_an_unknown_type],
+    ("fail", "error"),
+    [
+        (excel, KeyError),
+        (excel_of_an_unknown_option, TypeError),
+        (excel_in_a_block, KeyError),
+        (parquet_of_inexact_times, pa.ArrowInvalid),
+        (parquet_of_an_unknown_type, pa.ArrowNotImplementedError),
+    ],
 )
-def test_pandas_that_fails_leaves_the_file_as_it_was(files: Folder, address: dict[str, Any], fail: Any) -> None:
+def test_pandas_that_fails_leaves_the_file_as_it_was(
+    files: Folder, address: dict[str, Any], fail: Any, error: type[Exception]
+) -> None:
     files.write_bytes("a.xlsx", b"before")
-    with pytest.raises((KeyError, TypeError, ValueError, NotImplementedError)):
+    with pytest.raises(error):
         fail(address)
     gc.collect()
     assert files.read_bytes("a.xlsx") == b"before"
@@ -306,7 +314,7 @@ def test_nothing_is_changed_in_place(fs: EdgeFileSystem, files: Folder, mode: st
 def test_touch(fs: EdgeFileSystem, files: Folder) -> None:
     fs.touch("runs/a", truncate=False)
     files.write_bytes("runs/a", b"content")
-    with pytest.raises(NotImplementedError, match="cannot be changed; leave it, or replace it by truncate=True"):
+    with pytest.raises(io.UnsupportedOperation, match="cannot be changed; leave it, or replace it by truncate=True"):
         fs.touch("runs/a", truncate=False)
     fs.touch("runs/a")
     assert files.read_bytes("runs/a") == b""
@@ -467,8 +475,6 @@ UNPACKED = {"gzip": gzip.decompress, "bz2": bz2.decompress, "xz": lzma.decompres
 
 @pytest.mark.parametrize("compression", UNPACKED)
 def test_compressed_content(fs: EdgeFileSystem, files: Folder, compression: str) -> None:
-    if compression not in fsspec.available_compressions():
-        pytest.skip(f"fsspec has no {compression} here")
     suffix = {name: suffix for suffix, name in fsspec.utils.compressions.items()}[compression]
     content = os.urandom(3 * MIB) + b"first\nsecond\n"
     unpacked = UNPACKED[compression]
@@ -500,8 +506,6 @@ def test_compressed_content(fs: EdgeFileSystem, files: Folder, compression: str)
 def test_an_exception_discards_compressed_content(
     fs: EdgeFileSystem, files: Folder, compression: str, size: int
 ) -> None:
-    if compression not in fsspec.available_compressions():
-        pytest.skip(f"fsspec has no {compression} here")
     files.write_bytes("a", b"before")
     for file, half in (
         (fs.open("a", "wb", compression=compression), os.urandom(size)),

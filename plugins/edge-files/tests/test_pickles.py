@@ -23,12 +23,8 @@ from edge_files.folder import Folder
 
 
 @pytest.fixture
-def environment(edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> EdgeSession:
+def environment(environment: EdgeSession) -> EdgeSession:
     """A session that has all settings from the environment."""
-    settings = edge_session.config
-    monkeypatch.setenv("EDGE_API_TOKEN", settings.api_token)
-    monkeypatch.setenv("EDGE_API_SERVICE_URL", settings.service_url)
-    monkeypatch.setenv("EDGE_API_ORG", settings.organization)
     return EdgeSession()
 
 

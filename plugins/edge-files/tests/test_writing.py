@@ -143,12 +143,15 @@ KILLED = """
     files = EdgeSession().files
     writer = files.create("a.bin")
     writer.write(bytes(int(sys.argv[1])))
-    while not files.uploads() or not files.uploads()[0].held_bytes:
+    until = time.monotonic() + 60
+    while not any(upload.held_bytes for upload in files.uploads()):
+        if time.monotonic() > until:
+            sys.exit("nothing was sent")
         time.sleep(0.05)
     print("sent", flush=True)
     if sys.argv[2] == "ends":
         sys.exit()
-    time.sleep(600)
+    sys.stdin.read()  # until it is killed
 """
 
 
@@ -162,6 +165,7 @@ def run(edge_session: EdgeSession, end: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(KILLED), str(3 * PART_SIZE), end],
         env={**os.environ, **settings},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

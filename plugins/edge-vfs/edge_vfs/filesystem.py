@@ -80,8 +80,8 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         return f"<{type(self).__name__} of {self._folder!r}>"
 
     def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
-        """Raise `NotImplementedError`: a store cannot be written as JSON; a pickle carries it."""
-        raise NotImplementedError(f"{self!r} cannot be written as JSON; pickle it")
+        """Raise `TypeError`: a store cannot be written as JSON; a pickle carries it."""
+        raise TypeError(f"{self!r} cannot be written as JSON; pickle it")
 
     # --- what there is ----------------------------------------------------------------------------
 
@@ -538,7 +538,7 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
             truncate: False keeps an existing file, whose time cannot be changed, and so raises an error.
 
         Raises:
-            NotImplementedError: the file exists, and `truncate` is False.
+            io.UnsupportedOperation: the file exists, and `truncate` is False.
         """
         if truncate:
             self.pipe_file(path, b"", **kwargs)
@@ -546,7 +546,7 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         try:
             self._folder.write_bytes(self._named(path), b"", overwrite=False)
         except AlreadyExists:
-            raise NotImplementedError(
+            raise io.UnsupportedOperation(
                 f"{path!r} exists, and the time of a stored file cannot be changed; leave it, or replace it by "
                 "truncate=True"
             ) from None
