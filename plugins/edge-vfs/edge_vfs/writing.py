@@ -7,6 +7,7 @@ collected, and its upload dropped.
 
 from __future__ import annotations
 
+import abc
 import atexit
 import codecs
 import contextvars
@@ -37,7 +38,23 @@ PATIENCE = 10.0
 """Seconds to wait until a discarded upload is dropped, which goes on by itself after that."""
 
 
-class Writer(io.BufferedIOBase):
+class Discarding(io.IOBase):
+    """A file object that is written, which an exception in its ``with`` block discards instead of closing it."""
+
+    @abc.abstractmethod
+    def discard(self) -> None:
+        """Drop what was written; the file stays as it was."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+class Writer(Discarding, io.BufferedIOBase):
     """A file that is being written; returned by `Folder.create`, never constructed by hand.
 
     It has the interface of Python's own binary files that are opened for writing, without `seek`. Up to 1 MiB is held
@@ -256,14 +273,6 @@ class Writer(io.BufferedIOBase):
     def __del__(self) -> None:
         self._discard_unclosed()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(
             f"the writer of {self.name} can be neither pickled nor copied, since its content goes through this "
@@ -274,11 +283,39 @@ class Writer(io.BufferedIOBase):
         return f"<{type(self).__name__} {self.name!r}, {'closed' if self._closed else 'open'}>"
 
 
-MARKS = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32}
+_MARKS = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32}
 """What text in an encoding begins with; TextIOWrapper leaves it out where it cannot seek."""
 
 
-class TextWriter(io.TextIOWrapper):
+class WrittenText(Discarding, io.TextIOWrapper):
+    """A text that is being written: closed, it stores the file.
+
+    Args:
+        file: takes the encoded text; a file object with `discard`.
+        options: `encoding`, `errors` and `newline` of Python's own `open`.
+    """
+
+    def __init__(self, file: Any, **options: Any) -> None:
+        super().__init__(file, **options)
+        file.write(_MARKS.get(codecs.lookup(self.encoding).name, b""))
+
+    def close(self) -> None:
+        """Write the rest, and store the file; raises like `Writer.close`."""
+        if self.closed:
+            return
+        try:
+            self.flush()
+        except BaseException:
+            self.discard()  # TextIOWrapper would store what comes before the rest
+            raise
+        super().close()
+
+    def discard(self) -> None:
+        """Drop what was written; the file stays as it was."""
+        cast(Any, self.buffer).discard()
+
+
+class TextWriter(WrittenText):
     """A text file that is being written; returned by `Folder.create` if it is given an encoding.
 
     Newlines are written as they are. It is closed, discarded and collected like the `Writer` in it.
@@ -289,23 +326,7 @@ class TextWriter(io.TextIOWrapper):
     """
 
     def __init__(self, writer: Writer, encoding: str) -> None:
-        super().__init__(cast(Any, writer), encoding=encoding, newline="")
-        writer.write(MARKS.get(codecs.lookup(encoding).name, b""))
-
-    def close(self) -> None:
-        """Send the rest, and return once the file is stored; raises like `Writer.close`."""
-        if self.closed:
-            return
-        try:
-            self.flush()
-        except BaseException:
-            self.discard()  # TextIOWrapper would close the writer without what is left
-            raise
-        super().close()
-
-    def discard(self) -> None:
-        """Drop what was written; the file stays as it is."""
-        self._writer.discard()
+        super().__init__(writer, encoding=encoding, newline="")
 
     @property
     def _writer(self) -> Writer:
@@ -313,14 +334,6 @@ class TextWriter(io.TextIOWrapper):
 
     def __enter__(self) -> Self:
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
 
     def __del__(self) -> None:
         self._writer._discard_unclosed()

@@ -23,12 +23,13 @@ from fsspec.spec import AbstractFileSystem
 from fsspec.utils import isfilelike, stringify_path
 
 from edge_core.errors import AlreadyExists, BadEntry, EdgeError, NotFound
-from edge_vfs import listing, plans, ranges, workers
+from edge_vfs import listing, ranges, workers
 from edge_vfs.file import File
+from edge_vfs.filesystem import plans
+from edge_vfs.filesystem.os_errors import FileInPlace, FolderInPlace, InvalidPath, MissingFile, translated
+from edge_vfs.filesystem.stored_writer import Compressed, StoredWriter, text_of
 from edge_vfs.folder import Folder
-from edge_vfs.os_errors import FileInPlace, FolderInPlace, InvalidPath, MissingFile, translated
 from edge_vfs.store import CopyingStore, Stat
-from edge_vfs.stored_writer import Compressed, StoredWriter, text_of
 from edge_vfs.transfers import download
 
 _SPECIAL = re.compile(r"[*?\[]")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import dis
 import io
@@ -12,11 +11,11 @@ from typing import Any, cast
 
 from fsspec.compression import compr
 
-from edge_vfs.os_errors import translated
-from edge_vfs.writing import MARKS, Writer
+from edge_vfs.filesystem.os_errors import translated
+from edge_vfs.writing import Discarding, Writer, WrittenText
 
 
-class StoredWriter(io.BufferedIOBase):
+class StoredWriter(Discarding, io.BufferedIOBase):
     """A file that is being written; returned by `FolderFileSystem.open`, never constructed by hand.
 
     It appears whole once it is closed, or in a transaction once that ends. An exception in its ``with`` block, or in
@@ -83,12 +82,6 @@ class StoredWriter(io.BufferedIOBase):
         self._writer.discard()
         super().close()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
     def _dealloc_warn(self, source: object) -> None:
         self._writer._dealloc_warn(source)
 
@@ -96,7 +89,7 @@ class StoredWriter(io.BufferedIOBase):
         pass  # the writer discards itself, where Python would close this
 
 
-class Compressed(io.BufferedIOBase):
+class Compressed(Discarding, io.BufferedIOBase):
     """The content of a compressed file; returned by `FolderFileSystem.open`, never constructed by hand.
 
     The classes that compress leave the file beneath them open when they are closed. This one closes it, and an
@@ -199,12 +192,6 @@ class Compressed(io.BufferedIOBase):
         else:
             self._file.close()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
     def _dealloc_warn(self, source: object) -> None:
         if self._writes:
             self._file._dealloc_warn(source)
@@ -247,42 +234,6 @@ class _Below:
         """Do nothing: `Compressed` closes the file."""
 
 
-class StoredText(io.TextIOWrapper):
-    """A text that is written by fsspec's interface, whose ``with`` block discards it by an exception.
-
-    Python's own TextIOWrapper would close it, and so store what was written until then.
-
-    Args:
-        file: a `StoredWriter`, or a `Compressed` that is written.
-        options: `encoding`, `errors` and `newline` of Python's own `open`.
-    """
-
-    def __init__(self, file: Any, **options: Any) -> None:
-        super().__init__(file, **options)
-        file.write(MARKS.get(codecs.lookup(self.encoding).name, b""))
-
-    def close(self) -> None:
-        """Write the rest, and store the file; raises like `Writer.close`."""
-        if self.closed:
-            return
-        try:
-            self.flush()
-        except BaseException:
-            self.discard()  # TextIOWrapper would store what comes before the rest
-            raise
-        super().close()
-
-    def discard(self) -> None:
-        """Drop what was written; the file stays as it was."""
-        cast(Any, self.buffer).discard()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
-
 def text_of(file: Any, **options: Any) -> Any:
     """Return `file` as text; what is being written is discarded by an exception in its ``with`` block.
 
@@ -296,7 +247,7 @@ def text_of(file: Any, **options: Any) -> Any:
     """
     is_written = isinstance(file, StoredWriter) or (isinstance(file, Compressed) and file.writable())
     try:
-        return (StoredText if is_written else io.TextIOWrapper)(file, **options)
+        return (WrittenText if is_written else io.TextIOWrapper)(file, **options)
     except BaseException:
         file.discard() if is_written else file.close()
         raise
