@@ -193,9 +193,9 @@ def test_a_starting_server_counts_the_keys_anew(
 
 
 def test_a_key_costs_the_same_however_many_there_are(inside: Inside, edge_server: EdgeServer) -> None:
-    def work() -> list[Work]:
+    def work(name: str) -> list[Work]:
         with Watch(edge_server.database).watching() as done:
-            assert inside.make(new_key(), new_key()).status_code == 201
+            assert inside.make(new_key(), name).status_code == 201
         return [transaction for transaction in done if transaction.writes]
 
     def add(count: int) -> None:
@@ -208,9 +208,10 @@ def test_a_key_costs_the_same_however_many_there_are(inside: Inside, edge_server
 
     inside.make(new_key(), "first")
     add(10)
-    few = work()
+    # Both names are new words of as many trigrams, each of which is a row of the search index.
+    few = work("plates")
     add(4000)
-    many = work()
+    many = work("months")
     assert [(each.statements, each.rows) for each in many] == [(each.statements, each.rows) for each in few]
     assert few[0].statements == 4  # finds the key, sweeps, counts, adds
     assert sum(each.steps for each in many) <= sum(each.steps for each in few) + 2

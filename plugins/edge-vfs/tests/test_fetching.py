@@ -480,8 +480,8 @@ def test_a_system_that_writes_at_no_offset(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(part_file, "_RENAMES_OPEN", False)
     monkeypatch.setattr(os, "supports_fd", os.supports_fd - {os.utime})
     store = Store()
-    many_connections(monkeypatch)
     interrupted(store, tmp_path / "a.bin", PART * 11)
+    many_connections(monkeypatch)
     folder_of(store).download("a.bin", tmp_path)
     path = tmp_path / "a.bin"
     assert path.read_bytes() == CONTENT
