@@ -511,7 +511,7 @@ def test_a_closed_file_is_never_written_to(tmp_path: Path) -> None:
     file.close()
     file.close()
     with pytest.raises(fetching.Stopped):
-        file.write([b"late"], 0)
+        file.write(b"late", 0)
     with pytest.raises(fetching.Stopped):
         file.read(4, 0)
 
@@ -651,16 +651,16 @@ def test_those_that_wait_end_with_the_download() -> None:
 
 def test_little_is_held_in_memory_by_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many_connections(monkeypatch)
-    monkeypatch.setattr(fetching, "ROOM", 3 * PART)
+    monkeypatch.setattr(fetching, "BUFFERS", 3)
     writing = PartFile.write
     lock = threading.Lock()
     received = written = most = 0
 
-    def write(self: PartFile, blocks: Sequence[bytes], offset: int) -> None:
+    def write(self: PartFile, block: bytes | memoryview, offset: int) -> None:
         nonlocal written
-        writing(self, blocks, offset)
+        writing(self, block, offset)
         with lock:
-            written += sum(map(len, blocks))
+            written += len(block)
 
     def on_block(position: int, block: bytes) -> bytes:
         nonlocal received, most
@@ -677,27 +677,35 @@ def test_little_is_held_in_memory_by_many_connections(tmp_path: Path, monkeypatc
 
 
 def test_the_downloads_of_a_call_share_the_memory_for_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "ROOM", 3 * PART)
-    room = fetching.Room()
+    monkeypatch.setattr(fetching, "BUFFERS", 3)
+    buffers = fetching.Buffers()
     used = most = 0
     lock = threading.Lock()
 
-    def work(size: int) -> None:
+    def work(n: int) -> None:
         nonlocal used, most
-        with room.taken(size):
+        with buffers.taken() as held:
             with lock:
-                used += size
+                used += 1
                 most = max(most, used)
+            assert len(held) == PART
+            held[:] = bytes([n]) * PART
             time.sleep(0.001)
+            assert held == bytes([n]) * PART
             with lock:
-                used -= size
+                used -= 1
 
-    workers.each(work, [PART, 2 * PART, PART, 3 * PART] * 10, 8)
-    assert most <= 3 * PART
-    with room.taken(5 * PART):
-        pass  # a part that is larger than all room is held alone
-    with room.taken(0), room.taken(3 * PART), room.taken(0):
-        pass  # parts that are written as they come need none
+    workers.each(work, range(40), 8)
+    assert most == 3
+
+
+def test_memory_for_parts_is_used_again() -> None:
+    buffers = fetching.Buffers()
+    with buffers.taken() as first:
+        first[:5] = b"first"
+    with buffers.taken() as again, buffers.taken() as another:
+        assert again[:5] == b"first"
+        assert another[:5] == bytes(5)
 
 
 def test_every_part_is_requested_once_by_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

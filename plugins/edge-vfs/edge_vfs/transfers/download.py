@@ -16,7 +16,7 @@ from edge_vfs.content import Check, Content, expected, part_digests
 from edge_vfs.progress import FileTracker, Tracker
 from edge_vfs.store import FileStore, KeepsSourceTime, Reader, Stat
 from edge_vfs.transfers import local_names
-from edge_vfs.transfers.fetching import HELD, MAX_CONNECTIONS, Fetch, Parts, Room
+from edge_vfs.transfers.fetching import HELD, MAX_CONNECTIONS, Buffers, Fetch, Parts
 from edge_vfs.transfers.filters import Filters
 from edge_vfs.transfers.part_file import BLOCK, PartFile, naming, set_time
 
@@ -34,7 +34,7 @@ def fetch(
     tracker: Tracker,
     *,
     max_workers: int = MAX_CONNECTIONS,
-    room: Room | None = None,
+    buffers: Buffers | None = None,
 ) -> None:
     """Download a file with the time of its source, or else its own.
 
@@ -48,7 +48,7 @@ def fetch(
         target: the local file to write or replace.
         tracker: counts what the call downloads.
         max_workers: maximum number of connections.
-        room: the memory for parts, if other downloads run at the same time.
+        buffers: the memory for parts, if other downloads run at the same time.
 
     Raises:
         ChecksumError: the received content is not what was uploaded.
@@ -64,7 +64,7 @@ def fetch(
             _fetch_small(reader, stat, target, counted)
         else:
             version = f"{path}\0{stat.version}"
-            _fetch_large(reader, stat, target, counted, version, max_workers=max_workers, room=room or Room())
+            _fetch_large(reader, stat, target, counted, version, max_workers=max_workers, buffers=buffers or Buffers())
 
 
 def _fetch_small(reader: Reader, stat: Stat, target: pathlib.Path, counted: FileTracker) -> None:
@@ -90,7 +90,7 @@ def _fetch_large(
     version: str,
     *,
     max_workers: int,
-    room: Room,
+    buffers: Buffers,
 ) -> None:
     size = stat.size or 0
     digest, part_size = expected(stat)
@@ -101,7 +101,7 @@ def _fetch_large(
             _fetch_in_order(reader, stat, file, counted)
         else:
             parts = Parts(size, part_size or HELD, digests)
-            Fetch(reader, stat, parts, file, counted, max_workers=max_workers, room=room).run()
+            Fetch(reader, stat, parts, file, counted, max_workers=max_workers, buffers=buffers).run()
         counted.completing()
         file.publish(mtime_ns(reader, stat))
     except BaseException as error:
@@ -127,7 +127,7 @@ def _fetch_in_order(reader: Reader, stat: Stat, file: PartFile, counted: FileTra
                 check.see(kept - len(block), block)
             with contextlib.closing(Content(reader, stat, kept)) as content:
                 while block := content.read(BLOCK):
-                    file.write([block], content.position - len(block))
+                    file.write(block, content.position - len(block))
                     received += len(block)
                     counted.add(len(block))
                     check.see(content.position - len(block), block)

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
+import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -32,8 +34,8 @@ MAX_CONNECTIONS = 8
 HELD = 8 << 20
 """Bytes of the largest part that is held in memory until it is checked."""
 
-ROOM = 6 * HELD
-"""Bytes of all parts that are held at once. A connection that waits for room goes on filling the system's buffer."""
+BUFFERS = 6
+"""Parts that are held at once. A connection that waits for memory goes on filling the system's buffer."""
 
 SPAN = 64 << 20
 """Maximum number of bytes of a request; a part if that is larger."""
@@ -72,7 +74,7 @@ class Parts:
         count: number of parts.
         part_size: bytes of each part but the last.
         are_known: whether the digests are known.
-        held_size: bytes of a part that is held in memory until it is checked; 0 if parts are written as they come.
+        are_held: whether a part is held in memory until it is checked, and is not written as it comes.
     """
 
     def __init__(self, size: int, part_size: int, digests: Sequence[bytes] = ()) -> None:
@@ -81,7 +83,7 @@ class Parts:
         self._digests = digests
         self.count = -(-size // part_size)
         self.are_known = bool(digests)
-        self.held_size = part_size if self.are_known and part_size <= HELD else 0
+        self.are_held = self.are_known and part_size <= HELD
 
     def range(self, n: int) -> range:
         """Return the positions of the bytes of part `n`, counted from 0."""
@@ -92,25 +94,28 @@ class Parts:
         return not self.are_known or digest == self._digests[n]
 
 
-class Room:
-    """The memory for parts that are held, which all downloads of a call share."""
+class Buffers:
+    """The memory for parts that are held, which all downloads of a call share.
+
+    It is used again for the next part: memory that is new for each costs a third of all that a download computes.
+    """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._used = 0
+        self._free: queue.LifoQueue[mmap.mmap | None] = queue.LifoQueue()
+        for _ in range(BUFFERS):
+            self._free.put(None)
 
     @contextlib.contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        """Wait until there is room for a part of `size` bytes, and keep it during the block."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._used or self._used + size <= ROOM)
-            self._used += size
+    def taken(self) -> Iterator[memoryview]:
+        """Wait until there is memory for a part, and keep it during the block."""
+        buffer = self._free.get()
         try:
-            yield
+            if buffer is None:
+                buffer = mmap.mmap(-1, HELD)
+            with memoryview(buffer) as view:
+                yield view
         finally:
-            with self._changed:
-                self._used -= size
-                self._changed.notify_all()
+            self._free.put(buffer)
 
 
 class Fetch:
@@ -123,7 +128,7 @@ class Fetch:
         file: where they are written.
         counted: counts what is received, and what need not be.
         max_workers: maximum number of connections.
-        room: the memory for parts.
+        buffers: the memory for parts.
     """
 
     def __init__(
@@ -135,7 +140,7 @@ class Fetch:
         counted: FileTracker,
         *,
         max_workers: int,
-        room: Room,
+        buffers: Buffers,
     ) -> None:
         self._reader = reader
         self._stat = stat
@@ -145,7 +150,7 @@ class Fetch:
         self._stopped = threading.Event()
         self._taking = threading.Lock()
         self._missing: list[int] = []  # in descending order
-        self._room = room
+        self._buffers = buffers
         self._max_workers = max_workers
 
     def run(self) -> None:
@@ -215,39 +220,38 @@ class Fetch:
         content = Content(self._reader, self._stat, self._parts.range(span[0]).start, self._parts.range(span[-1]).stop)
         with contextlib.closing(content):
             for n in span:
-                with self._room.taken(self._parts.held_size):
-                    if not self._receive_part(content, n, connection):
-                        self._receive_again(n, connection)
+                with self._buffers.taken() if self._parts.are_held else contextlib.nullcontext() as held:
+                    if not self._receive_part(content, n, connection, held):
+                        self._receive_again(n, connection, held)
 
-    def _receive_again(self, n: int, connection: int) -> None:
+    def _receive_again(self, n: int, connection: int, held: memoryview | None) -> None:
         where = self._parts.range(n)
         self._counted.add(-len(where))
         with contextlib.closing(Content(self._reader, self._stat, where.start, where.stop)) as content:
-            if not self._receive_part(content, n, connection):
+            if not self._receive_part(content, n, connection, held):
                 raise wrong(self._stat)
 
-    def _receive_part(self, content: Content, n: int, connection: int) -> bool:
-        """Receive, check and write a part; return whether it is right."""
+    def _receive_part(self, content: Content, n: int, connection: int, held: memoryview | None) -> bool:
+        """Receive, check and write a part, held in memory meanwhile if there is some; return whether it is right."""
         where = self._parts.range(n)
         digest = hashlib.sha256()
-        held: list[bytes] = []
-        written = where.start
         while content.position < where.stop:
-            block = content.read(min(BLOCK, where.stop - content.position))
+            position = content.position
+            block = content.read(min(BLOCK, where.stop - position))
             if self._stopped.is_set():
                 raise Stopped
             if self._parts.are_known:
                 digest.update(block)
-            held.append(block)
+            if held is None:
+                self._file.write(block, position)
+            else:
+                held[position - where.start : content.position - where.start] = block
             self._counted.add(len(block))
             self._connections.received(connection, len(block))
-            if not self._parts.held_size:
-                self._file.write(held, written)
-                written = content.position
-                held.clear()
         if not self._parts.is_right(n, digest.digest()):
             return False
-        self._file.write(held, written)
+        if held is not None:
+            self._file.write(held[: len(where)], where.start)
         return True
 
 

@@ -25,7 +25,7 @@ from edge_vfs.report import Tally, concerns_single_file
 from edge_vfs.source import Source
 from edge_vfs.store import BatchingStore, BatchLimits, FileStore, SmallFile, Stat
 from edge_vfs.transfers import download
-from edge_vfs.transfers.fetching import Room
+from edge_vfs.transfers.fetching import Buffers
 from edge_vfs.transfers.local_tree import tell
 from edge_vfs.transfers.part_file import naming, remove_abandoned, set_time
 from edge_vfs.transfers.unchanged import is_time_of, is_unchanged, set_source_times
@@ -334,7 +334,7 @@ class Downloads(_Transfer[ToDownload]):
     ) -> None:
         super().__init__(store, tracker, tally, on_error)
         self._max_workers = max_workers
-        self._room = Room()
+        self._buffers = Buffers()
 
     def _may_be_unchanged(self, file: ToDownload) -> bool:
         try:
@@ -354,7 +354,9 @@ class Downloads(_Transfer[ToDownload]):
 
     def _transfer(self, file: ToDownload) -> None:
         path, stat, target = file.file
-        download.fetch(self._store, path, stat, target, self._tracker, max_workers=self._max_workers, room=self._room)
+        download.fetch(
+            self._store, path, stat, target, self._tracker, max_workers=self._max_workers, buffers=self._buffers
+        )
 
     def _batch(self, files: Sequence[ToDownload]) -> None:
         if len(files) < 2 or self._batching is None or self._batching.batch_limits is None:

@@ -16,7 +16,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from edge_core.replacing import STEM, replacing, sync_folder
 from edge_vfs.transfers.local_names import MAX_BYTES
@@ -141,19 +141,18 @@ class PartFile:
                 os.lseek(self._handle, offset, os.SEEK_SET)
                 return os.read(self._handle, size)
 
-    def write(self, blocks: Sequence[bytes], offset: int) -> None:
-        """Write blocks one after another from byte `offset` on; any number of threads may do so at once.
+    def write(self, block: bytes | memoryview, offset: int) -> None:
+        """Write a block from byte `offset` on; any number of threads may do so at once.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: it cannot be written.
         """
         with self._used(), naming(self._target):
-            for block in blocks:
-                rest = memoryview(block)
-                while rest:
-                    written = self._write_once(rest, offset)
-                    rest = rest[written:]
-                    offset += written
+            rest = memoryview(block)
+            while rest:
+                written = self._write_once(rest, offset)
+                rest = rest[written:]
+                offset += written
 
     def _write_once(self, block: memoryview, offset: int) -> int:
         if hasattr(os, "pwrite"):
