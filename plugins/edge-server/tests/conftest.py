@@ -9,12 +9,23 @@ import pytest
 from edge_server.testing.local_server import EdgeServer
 
 from .bringing import bring
+from .buckets import bucket, juicefs, seaweedfs
 from .engines import _engine, each_server, postgresql_server
 from .guarded import place
 from .postgresql import opened
 from .wire import Api, client, close_all
 
-__all__ = ["_engine", "bring", "each_server", "opened", "place", "postgresql_server"]
+__all__ = [
+    "_engine",
+    "bring",
+    "bucket",
+    "each_server",
+    "juicefs",
+    "opened",
+    "place",
+    "postgresql_server",
+    "seaweedfs",
+]
 
 
 @pytest.fixture(autouse=True)

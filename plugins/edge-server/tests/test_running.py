@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import json
 import os
@@ -25,10 +26,9 @@ from click.testing import CliRunner, Result
 from edge_server.base import clock
 from edge_server.base.problems import CannotStart
 from edge_server.data.database import SERVER
-from edge_server.data.store import FolderStore, Written
+from edge_server.data.store import COMPLETING, FolderStore, Written
 from edge_server.files import sending
 from edge_server.files.models import Upload
-from edge_server.files.uploads import COMPLETING
 from edge_server.identity import directory
 from edge_server.identity.models import Token
 from edge_server.keys.signing import Signer
@@ -267,7 +267,7 @@ def test_an_upload_that_a_crash_left_half_completed_can_be_completed(own_server:
     # As if it had died after the content was stored, and before the transaction that says so.
     with own_server.database.write(SERVER) as session:
         row = session.scalars(sa.select(Upload).where(Upload.uid == upload)).one()
-        row.completing_until = clock.now() + COMPLETING
+        row.completing_until = clock.now() + dt.timedelta(seconds=COMPLETING)
         parts = [Written(4, hashlib.sha256(b"abcd").hexdigest())]
         FolderStore(own_server.data).complete_upload(row.store_id, row.key, parts, in_doubt=False)
     own_server.start()

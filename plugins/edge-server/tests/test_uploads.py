@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import contextlib
+import datetime as dt
 import hashlib
 import os
 import socket
@@ -20,9 +21,9 @@ import sqlalchemy as sa
 from edge_files.wire import MAX_PARTS, PART_SIZE
 from edge_server.base import clock
 from edge_server.data.database import FILE_NAME, SERVER, Database
-from edge_server.data.store import FolderStore, Written
+from edge_server.data.store import COMPLETING, FolderStore, Written
 from edge_server.files.models import Upload, UploadSpace
-from edge_server.files.uploads import COMPLETING, part_size
+from edge_server.files.uploads import part_size
 from edge_server.testing.local_server import EdgeServer
 
 from .trees import housekeeping_on
@@ -330,7 +331,7 @@ def test_a_resumed_upload_needs_a_place_for_the_file(api: Api) -> None:
 
 def test_an_upload_that_is_being_completed_is_not_resumed(api: Api, edge_server: EdgeServer) -> None:
     upload = api.start("a", 8, resume=True)["id"]
-    change(edge_server, sa.update(Upload).values(completing_until=clock.now() + COMPLETING))
+    change(edge_server, sa.update(Upload).values(completing_until=clock.now() + dt.timedelta(seconds=COMPLETING)))
     assert api.files("GET", f"/uploads/{upload}").json()["completing"]
     assert api.start("a", 8, resume=True)["id"] != upload
 
@@ -463,7 +464,7 @@ def test_a_part_of_an_upload_that_is_being_completed_is_refused(api: Api, edge_s
     upload = api.start("a", 3)["id"]
     part = api.part(upload, 1, b"abc")
     # Also once whoever completes it has had its time: the parts may be content already.
-    for until in (clock.now() + COMPLETING, clock.now()):
+    for until in (clock.now() + dt.timedelta(seconds=COMPLETING), clock.now()):
         change(edge_server, sa.update(Upload).values(completing_until=until))
         problem = refused(api.signed("PUT", api.address(upload, 1), data=b"abd"), 409, "conflict")
         assert problem["detail"] == "this upload is being completed; start a new one to change the file"

@@ -16,9 +16,11 @@ from edge_core.session import EdgeSession
 from edge_server.testing.pytest_plugin import Join
 from edge_sources.s3 import S3Connection
 from edge_sources.sql import SQLConnection
+from tests import object_stores
+from tests.object_stores import Store
 
 from . import engines
-from .engines import Database, Server, Store
+from .engines import Database, Server
 from .pets import Pets
 
 
@@ -40,14 +42,14 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A running object store."""
-    with engines.juicefs(tmp_path_factory.mktemp("store")) as running:
+    with object_stores.juicefs(tmp_path_factory.mktemp("store")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A running object store of another kind."""
-    with engines.seaweedfs(tmp_path_factory.mktemp("weed")) as running:
+    with object_stores.seaweedfs(tmp_path_factory.mktemp("weed")) as running:
         yield running
 
 

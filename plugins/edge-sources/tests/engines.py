@@ -1,29 +1,14 @@
-"""Real engines for the tests: object stores started here, and the machine's databases."""
+"""Real engines for the tests: the machine's databases."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import secrets
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
 
-
-class Store(NamedTuple):
-    """An object store that is running."""
-
-    endpoint: str
-    access_key: str
-    secret_key: str
+from tests.object_stores import answers
 
 
 class Server(NamedTuple):
@@ -45,100 +30,6 @@ class Database(NamedTuple):
     name: str
     username: str
     password: str
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def juicefs(folder: Path) -> Iterator[Store]:
-    """JuiceFS's gateway, which is MinIO's front over a file system."""
-    keys = f"key{secrets.token_hex(6)}", secrets.token_hex(20)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "MINIO_ROOT_USER": keys[0],
-        "MINIO_ROOT_PASSWORD": keys[1],
-        "MINIO_REGION": "eu-lab",  # not the one that clients sign for at first
-    }
-    meta = f"sqlite3://{folder}/meta.db"
-    formatted = subprocess.run(
-        [
-            *(_program("juicefs"), "format", "--storage", "file", "--bucket", f"{folder}/data/"),
-            *("--trash-days", "0", meta, "store"),
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert formatted.returncode == 0, formatted.stderr
-    port = free_port()
-    options = ["--multi-buckets", "--keep-etag", "--object-tag", "--object-meta", "--no-banner", "--no-bgjob"]
-    cache = ["--cache-dir", f"{folder}/cache", "--log", f"{folder}/gateway.log", "--attr-cache", "0"]
-    command = [_program("juicefs"), "gateway", *options, *cache, meta, f"127.0.0.1:{port}"]
-    with _running(command, folder, environment, port):
-        yield Store(f"http://127.0.0.1:{port}", *keys)
-
-
-@contextlib.contextmanager
-def seaweedfs(folder: Path) -> Iterator[Store]:
-    """SeaweedFS, an object store that keeps its keys in a tree of folders."""
-    keys = f"key{secrets.token_hex(6)}", secrets.token_hex(20)
-    identity = {
-        "name": "tests",
-        "credentials": [{"accessKey": keys[0], "secretKey": keys[1]}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    (folder / "volumes").mkdir()
-    servers = ("master", "volume", "filer", "s3")
-    ports = {server: free_port() for server in servers}
-    options = [f"-{server}.port={port}" for server, port in ports.items()]
-    options += [f"-{server}.port.grpc={free_port()}" for server in servers]
-    options += [f"-{server}.localSocket={folder}/{server}.sock" for server in ("filer", "s3")]
-    options += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"]
-    command = [_program("weed"), "server", f"-dir={folder}/volumes", "-ip=127.0.0.1", "-filer", "-s3", *options]
-    command += [f"-s3.config={folder}/s3.json", "-volume.max=100"]
-    with _running(command, folder, {"PATH": os.environ["PATH"], "HOME": str(folder)}, ports["s3"]):
-        yield Store(f"http://127.0.0.1:{ports['s3']}", *keys)
-
-
-def _program(name: str) -> Path:
-    return Path(sys.executable).with_name(name)
-
-
-@contextlib.contextmanager
-def _running(command: list[str | Path], folder: Path, environment: dict[str, str], port: int) -> Iterator[None]:
-    with open(folder / "output", "wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=folder)
-    try:
-        wait_for("127.0.0.1", port, process, folder / "output")
-        yield
-    finally:
-        process.kill()  # nobody needs what it keeps, and an orderly end takes SeaweedFS half a minute
-        process.wait()
-
-
-def wait_for(host: str, port: int, process: subprocess.Popen[bytes], output: Path) -> None:
-    for _ in range(600):
-        assert process.poll() is None, output.read_text(errors="replace")
-        if answers(host, port):
-            return
-        time.sleep(0.1)
-    raise AssertionError("it does not start: " + output.read_text(errors="replace"))
-
-
-def answers(host: str, port: int) -> bool:
-    """Whether anyone listens there."""
-    try:
-        socket.create_connection((host, port), 5).close()
-    except OSError:
-        return False
-    return True
 
 
 def server(kind: str, variable: str, default: str) -> Server:

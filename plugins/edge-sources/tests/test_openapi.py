@@ -25,8 +25,8 @@ from edge_core.errors import (
 from edge_server.testing.local_server import EdgeServer
 from edge_sources.connection import ConnectionStatus
 from edge_sources.openapi import OpenAPIConnection
+from tests.object_stores import free_port
 
-from .engines import free_port
 from .pets import ANIMALS, PETS
 
 

@@ -34,8 +34,7 @@ from edge_sources.s3 import S3Connection, S3File, S3Folder
 from edge_vfs import InexactWarning, TransferProgress, progress
 from edge_vfs.openers import UnreadableContent
 from edge_vfs.transfers import fetching
-
-from .engines import Store, free_port
+from tests.object_stores import Store, free_port
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -26,8 +26,7 @@ from edge_sources.connection import Connection, ConnectionStatus, class_of, kind
 from edge_sources.openapi import OpenAPIConnection
 from edge_sources.s3 import S3Connection
 from edge_sources.sql import SQLConnection
-
-from .engines import free_port
+from tests.object_stores import free_port
 
 PASSWORD = "connector-pass-4b1d2c"
 

@@ -25,9 +25,10 @@ from edge_core.errors import BadEntry, ConnectionFailed, EdgeError, NotFound, Un
 from edge_sources import sql
 from edge_sources.connection import ConnectionStatus
 from edge_sources.sql import SQLConnection, SQLTable
+from tests.object_stores import free_port
 
 from .conftest import connection_of
-from .engines import Database, free_port
+from .engines import Database
 
 FRAME = pandas.DataFrame(
     {

@@ -22,7 +22,8 @@ from typing import BinaryIO, Protocol, TypeAlias
 
 from edge_core.replacing import sync_folder
 
-_KEY = re.compile("[0-9a-f]{40}")
+KEY = re.compile("[0-9a-f]{40}")
+"""What keys look like."""
 
 BLOCK = 1 << 20
 """Bytes moved at once."""
@@ -33,20 +34,55 @@ Block: TypeAlias = bytes | memoryview
 _WRITABLE = os.O_WRONLY | getattr(os, "O_BINARY", 0)
 _NEW = _WRITABLE | os.O_CREAT | os.O_EXCL
 
+MAX_SIZE = 1 << 50
+"""Bytes of the largest content in a folder; beyond, the parts of an upload would no longer be parts."""
+
+COMPLETING = 5.0
+"""Seconds in which a file gets its name, on a slow disk.
+
+Less than whoever completes an upload waits (`HOLD_WAIT` of the uploads), so that the next attempt succeeds if the one
+before could not say that it has failed. What two do at once is the same.
+"""
+
+COPIED_PER_SECOND = 20 << 20
+"""Bytes per second that even a slow disk copies."""
+
 WRITERS = 4
 """Threads that write what is stored together."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What was written: bytes, and their SHA-256 in hexadecimal."""
+    """What was written.
+
+    Attributes:
+        size: bytes.
+        sha256: their SHA-256, hexadecimal.
+        etag: the entity tag that the store gave a part; None of a store that has none.
+    """
 
     size: int
     sha256: str
+    etag: str | None = None
 
 
 class MissingContent(LookupError):
     """There is no content under a key, or no upload of an id."""
+
+
+class StoreFailure(OSError):
+    """A store that is no folder cannot do what it was asked; the text is a sentence for the operator.
+
+    Args:
+        number: what it is to the system, such as `errno.ENOSPC` where the store is full.
+        sentence: what happened and what to do, without a secret.
+    """
+
+    def __init__(self, number: int, sentence: str) -> None:
+        super().__init__(number, sentence)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class WrongParts(Exception):
@@ -81,7 +117,17 @@ class Store(Protocol):
     Content never changes: there is all of it under a key, or nothing. Whoever stores it writes the
     key into a row afterwards, and removes the content if that fails. What a crash leaves without a row is dropped
     once it is old. Nothing here is done within a transaction of the database.
+
+    Attributes:
+        max_size: bytes of the largest content.
+        is_on_disk: whether content takes room on the disk of the data folder.
+
+    Raises:
+        OSError: of all methods: what keeps the content cannot be used just now, or is full.
     """
+
+    max_size: int
+    is_on_disk: bool
 
     def create(self) -> None:
         """Make what is missing for content to be kept, and drop what writers left behind that are gone.
@@ -170,6 +216,10 @@ class Store(Protocol):
         """
         ...
 
+    def seconds_to_complete(self, size: int, *, in_doubt: bool) -> float:
+        """How long `complete_upload` may take for so many bytes, so that nobody else begins meanwhile."""
+        ...
+
     def drop_upload(self, upload: str) -> None:
         """Drop an upload and its parts, if they are there."""
         ...
@@ -201,6 +251,9 @@ class FolderStore:
     Args:
         root: the folder; `create` makes what is missing in it.
     """
+
+    max_size = MAX_SIZE
+    is_on_disk = True
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -409,6 +462,10 @@ class FolderStore:
         finally:
             beside.unlink(missing_ok=True)
 
+    def seconds_to_complete(self, size: int, *, in_doubt: bool) -> float:
+        """How long `complete_upload` may take: only a copy takes longer for more."""
+        return COMPLETING + (size / COPIED_PER_SECOND if in_doubt else 0)
+
     def drop_upload(self, upload: str) -> None:
         """Drop an upload and its parts, if they are there."""
         (self._uploads / upload).unlink(missing_ok=True)
@@ -418,7 +475,7 @@ class FolderStore:
     def keys(self, prefix: str, unchanged_since: float) -> list[str]:
         """The keys with content that begin with two letters and were last written before a time (seconds)."""
         # Other names are not ours to judge.
-        return [key for key in _older(self._content / prefix, unchanged_since) if _KEY.fullmatch(key)]
+        return [key for key in _older(self._content / prefix, unchanged_since) if KEY.fullmatch(key)]
 
     def prefixes(self) -> list[str]:
         """The letters that keys begin with."""

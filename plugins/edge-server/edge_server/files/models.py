@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, false, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import BigInteger
 
@@ -201,7 +201,7 @@ class Upload(Base):
 
 
 class UploadPart(Base):
-    """A part of an upload whose bytes are on disk."""
+    """A part of an upload whose bytes the store has."""
 
     __tablename__ = "upload_parts"
 
@@ -209,6 +209,7 @@ class UploadPart(Base):
     n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
+    etag: Mapped[str | None] = mapped_column(Text)  # that the store gave it
 
 
 class UploadSpace(Base):

@@ -35,24 +35,11 @@ from edge_vfs import digests
 
 LIFETIME = dt.timedelta(days=7)
 
-MAX_SIZE = 1 << 50
-"""Bytes of the largest upload; beyond, parts would no longer be parts."""
-
 HOLD_WAIT = 10.0
 """Seconds that `complete` waits for parts which are still arriving, and a part for another sender of it."""
 
 WRITING = dt.timedelta(seconds=30)
 """How long nobody else writes a part of which no byte comes."""
-
-COMPLETING = dt.timedelta(seconds=5)
-"""How long nobody else completes an upload that is being completed; longer for content that has to be copied.
-
-Less than `HOLD_WAIT`, so that the next attempt succeeds if whoever completed it could not say that it has failed. What
-two do at once is the same.
-"""
-
-COPIED_PER_SECOND = 20 << 20
-"""Bytes per second that even a slow disk copies."""
 
 SWEPT = 100
 """Expired uploads that one transaction drops."""
@@ -192,8 +179,8 @@ class Uploads:
         Raises:
             Refusal: the path cannot be, something is there that must not be replaced, or there is no room.
         """
-        if start.size is not None and start.size > MAX_SIZE:
-            raise bad_entry(f"size: an upload has at most {MAX_SIZE} bytes; split the file")
+        if start.size is not None and start.size > self.store.max_size:
+            raise bad_entry(f"size: an upload has at most {self.store.max_size} bytes; split the file")
         return self.releases.before_refusing(
             organization_id, lambda: self._start(organization_id, user_id, start, answer)
         )
@@ -454,7 +441,7 @@ class Uploads:
 
     def _hold(self, part: _Part, written: Written) -> None:
         """Note that a part is on disk, and held from now on; it has not been since it was claimed."""
-        row = {"upload_id": part.upload_id, "n": part.n, "size": written.size, "sha256": written.sha256}
+        row = {"upload_id": part.upload_id, "n": part.n, **dataclasses.asdict(written)}
         is_its = _UPLOADS.c.id == part.upload_id
         with self.context.write(part.organization_id) as session:
             if not _changes(session, _ended(part)):
@@ -543,9 +530,9 @@ class Uploads:
             writers = update(UploadSpace).where(UploadSpace.upload_id == upload.id, UploadSpace.writer.is_not(None))
             if _changes(session, writers.values(writer=None, writing_until=None)):
                 upload.in_doubt = True
-            copying = dt.timedelta(seconds=whole.size / COPIED_PER_SECOND if upload.in_doubt else 0)
-            upload.completing_until = clock.now() + COMPLETING + copying
-            parts = [Written(part.size, part.sha256) for part in upload.parts]
+            completing = self.store.seconds_to_complete(whole.size, in_doubt=upload.in_doubt)
+            upload.completing_until = clock.now() + dt.timedelta(seconds=completing)
+            parts = [Written(part.size, part.sha256, part.etag) for part in upload.parts]
             return _Claim(upload.store_id, upload.key, upload.in_doubt, parts, whole)
 
     def _publish(

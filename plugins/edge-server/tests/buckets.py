@@ -1,0 +1,48 @@
+"""Buckets of real object stores, one for each test."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from edge_server.data.s3_bucket import Bucket
+from edge_server.data.store import StoreFailure
+from tests import object_stores
+from tests.object_stores import Store
+
+OBJECT_STORES = ("seaweedfs", "juicefs")
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A running object store that refuses what has another SHA-256."""
+    with object_stores.seaweedfs(tmp_path_factory.mktemp("weed")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def juicefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A running object store that compares Content-MD5 alone."""
+    with object_stores.juicefs(tmp_path_factory.mktemp("juicefs")) as running:
+        yield running
+
+
+@pytest.fixture(params=OBJECT_STORES)
+def bucket(request: pytest.FixtureRequest) -> Bucket:
+    """A fresh bucket of each store."""
+    return bucket_of(request.getfixturevalue(request.param), region="eu-lab" if request.param == "juicefs" else None)
+
+
+def bucket_of(store: Store, *, region: str | None = None) -> Bucket:
+    """A fresh bucket of a store."""
+    bucket = Bucket(f"b{secrets.token_hex(6)}", store.endpoint, region, store.access_key, store.secret_key)
+    for _ in range(300):
+        try:
+            bucket.call("create_bucket")
+            break
+        except StoreFailure:  # it listens before it can write
+            time.sleep(0.1)
+    return bucket
