@@ -4,6 +4,8 @@ What a file holds of an interrupted download is checked as well, and kept. Only 
 two processes that download to one file write the same bytes, even if what one of them receives is damaged on its way;
 parts of more than `HELD` bytes are written as they come, as they would take too much memory.
 
+Parts are checked and written in threads of their own, while the connections receive the next ones.
+
 A download begins with a single connection, which gets all that loopback or a fast network gives; more of them would
 only take more of the server. Where each connection is limited, by a proxy or by the distance, they are faster, up to as
 many times as there are. A limit shows in that the first connection waits more than it works. Then all others join, and
@@ -20,7 +22,9 @@ import mmap
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from edge_vfs.content import Content, wrong
 from edge_vfs.progress import FileTracker
@@ -52,14 +56,15 @@ TOGETHER = 1.1
 MEASURED = 8 << 20
 """Minimum number of bytes of a measurement."""
 
-BUSY = 0.5
-"""Share of the time that the first connection's thread computes, above which others would not help."""
+BUSY = 0.15
+"""Share of the time in which the first connection's thread computes, or waits until parts are written, above which
+others would not help."""
 
 GAIN = 1.4
 """Times the rate of the first connection that all must have to stay."""
 
 CHECKERS = 2
-"""Threads that check what an earlier download has left."""
+"""Threads that check the parts that have arrived, and before them those that an earlier download has left."""
 
 
 class Parts:
@@ -105,17 +110,14 @@ class Buffers:
         for _ in range(BUFFERS):
             self._free.put(None)
 
-    @contextlib.contextmanager
-    def taken(self) -> Iterator[memoryview]:
-        """Wait until there is memory for a part, and keep it during the block."""
+    def take(self) -> mmap.mmap:
+        """Wait until there is memory for a part."""
         buffer = self._free.get()
-        try:
-            if buffer is None:
-                buffer = mmap.mmap(-1, HELD)
-            with memoryview(buffer) as view:
-                yield view
-        finally:
-            self._free.put(buffer)
+        return mmap.mmap(-1, HELD) if buffer is None else buffer
+
+    def give_back(self, buffer: mmap.mmap) -> None:
+        """Let others have what was taken."""
+        self._free.put(buffer)
 
 
 class Fetch:
@@ -165,7 +167,8 @@ class Fetch:
         self._missing = sorted(self._unwritten(), reverse=True)
         workers = min(self._max_workers, max(1, len(self._missing)))
         self._connections = Connections(workers)
-        each(self._work, range(workers), workers, stopped=self._stopped)
+        with ThreadPoolExecutor(CHECKERS, "edge-check") as self._checkers:
+            each(self._work, range(workers), workers, stopped=self._stopped)
 
     def _unwritten(self) -> list[int]:
         """Return the parts that the file does not hold."""
@@ -217,42 +220,74 @@ class Fetch:
             return range(first, stop)
 
     def _receive(self, span: range, connection: int) -> None:
+        checks: deque[tuple[int, Future[bool]]] = deque()
         content = Content(self._reader, self._stat, self._parts.range(span[0]).start, self._parts.range(span[-1]).stop)
         with contextlib.closing(content):
             for n in span:
-                with self._buffers.taken() if self._parts.are_held else contextlib.nullcontext() as held:
-                    if not self._receive_part(content, n, connection, held):
-                        self._receive_again(n, connection, held)
+                checks.append((n, self._receive_part(content, n, connection)))
+                while checks and checks[0][1].done():
+                    self._settle(*checks.popleft(), connection)
+        for check in checks:
+            self._settle(*check, connection)
 
-    def _receive_again(self, n: int, connection: int, held: memoryview | None) -> None:
+    def _settle(self, n: int, check: Future[bool], connection: int) -> None:
+        """Receive a part again that is not right."""
+        if check.result():
+            return
         where = self._parts.range(n)
         self._counted.add(-len(where))
         with contextlib.closing(Content(self._reader, self._stat, where.start, where.stop)) as content:
-            if not self._receive_part(content, n, connection, held):
+            if not self._receive_part(content, n, connection).result():
                 raise wrong(self._stat)
 
-    def _receive_part(self, content: Content, n: int, connection: int, held: memoryview | None) -> bool:
-        """Receive, check and write a part, held in memory meanwhile if there is some; return whether it is right."""
+    def _receive_part(self, content: Content, n: int, connection: int) -> Future[bool]:
+        """Receive a part; return whether it is right, once it was checked and written."""
+        if self._parts.are_held:
+            return self._receive_held(content, n, connection)
         where = self._parts.range(n)
         digest = hashlib.sha256()
         while content.position < where.stop:
             position = content.position
-            block = content.read(min(BLOCK, where.stop - position))
-            if self._stopped.is_set():
-                raise Stopped
+            block = self._block(content, where, connection)
             if self._parts.are_known:
                 digest.update(block)
-            if held is None:
-                self._file.write(block, position)
-            else:
-                held[position - where.start : content.position - where.start] = block
-            self._counted.add(len(block))
-            self._connections.received(connection, len(block))
-        if not self._parts.is_right(n, digest.digest()):
-            return False
-        if held is not None:
-            self._file.write(held[: len(where)], where.start)
-        return True
+            self._file.write(block, position)
+        return self._checkers.submit(self._parts.is_right, n, digest.digest())
+
+    def _receive_held(self, content: Content, n: int, connection: int) -> Future[bool]:
+        where = self._parts.range(n)
+        began = time.monotonic()
+        buffer = self._buffers.take()
+        try:
+            self._connections.held_up(connection, time.monotonic() - began)
+            while content.position < where.stop:
+                at = content.position - where.start
+                block = self._block(content, where, connection)
+                buffer[at : at + len(block)] = block
+            return self._checkers.submit(self._check, n, buffer)
+        except BaseException:
+            self._buffers.give_back(buffer)
+            raise
+
+    def _block(self, content: Content, where: range, connection: int) -> bytes:
+        block = content.read(min(BLOCK, where.stop - content.position))
+        if self._stopped.is_set():
+            raise Stopped
+        self._counted.add(len(block))
+        self._connections.received(connection, len(block))
+        return block
+
+    def _check(self, n: int, buffer: mmap.mmap) -> bool:
+        """Write a part that is right; return whether it is."""
+        where = self._parts.range(n)
+        try:
+            with memoryview(buffer) as view, view[: len(where)] as part:
+                if not self._parts.is_right(n, hashlib.sha256(part).digest()):
+                    return False
+                self._file.write(part, where.start)
+                return True
+        finally:
+            self._buffers.give_back(buffer)
 
 
 class Connections:
@@ -272,7 +307,8 @@ class Connections:
         self._is_decided = most == 1
         self._ended = False
         self._began: float | None = None  # of the measurement, at the first block of the last connection
-        self._computed = self._computed_before = 0.0  # seconds of the thread
+        self._computed = self._computed_before = 0.0  # seconds of the first connection's thread
+        self._held_up = 0.0  # seconds that it has waited for memory
         self._bytes = 0
         self._single_rate: float | None = None
         self._joint_rate: float | None = None
@@ -293,6 +329,11 @@ class Connections:
             self._ended = True
             self._changed.notify_all()
 
+    def held_up(self, connection: int, seconds: float) -> None:
+        """Count how long a connection has received nothing because parts were still to be written."""
+        if connection == 0:
+            self._held_up += seconds
+
     def received(self, connection: int, count: int) -> None:
         """Count bytes that a connection has received, and decide; called in its thread."""
         if self._is_decided:
@@ -302,10 +343,10 @@ class Connections:
                 # From here on, as a connection brings nothing before the answer to its first request.
                 if connection == self.number - 1:
                     self._began, self._bytes = time.monotonic(), 0
-                    self._computed = self._computed_before = time.thread_time()
+                    self._computed = self._computed_before = time.thread_time() + self._held_up
                 return
             self._bytes += count
-            self._computed = time.thread_time()
+            self._computed = time.thread_time() + self._held_up
             self._decide()
 
     def _decide(self) -> None:
