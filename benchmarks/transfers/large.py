@@ -98,13 +98,13 @@ def _downs(place: Place) -> list[Client]:
 
 
 def _ups(place: Place) -> list[Client]:
-    clients = [Client(site.name, partial(site.run, UP, place.source)) for site in place.sites]
+    clients = [Client(site.name, partial(site.run, UP, place.source, before=place.warm)) for site in place.sites]
     if (store := place.objects) is not None:
         run = partial(python_run, python=store.python, environment=store.environment, server=store.pid)
-        clients.append(Client(store.boto3, partial(run, BOTO3_UP, place.source)))
+        clients.append(Client(store.boto3, partial(run, BOTO3_UP, place.source, before=place.warm)))
         if store.rclone is not None:
             command = ["copyto", str(place.source), f"bench:{BUCKET}/up.bin", "--ignore-times"]
-            clients.append(Client(store.rclone_name, partial(store.run_rclone, command)))
+            clients.append(Client(store.rclone_name, partial(store.run_rclone, command, place.warm)))
     return clients
 
 
