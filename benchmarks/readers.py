@@ -1,7 +1,7 @@
 """Requests and bytes of a `File` under real readers: `python -m benchmarks.readers`.
 
 A server and a client run in processes of their own. Requests are those for content: opening costs one
-more, which tells size and version, and the first read of large content one, which gives its address.
+more, which tells size and version, and a first read of more than 1 MiB one, which gives the address.
 Bytes are what the answers hold, whether it is read or not. Lines are also timed, as a ratio to `io.BufferedReader`
 over the same file. Exit code 1 if a figure is above its bar.
 """

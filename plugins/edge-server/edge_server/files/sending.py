@@ -37,32 +37,40 @@ def answer(store: Store, version: VersionRow, filename: str | None = None) -> fl
     Raises:
         Refusal: the range lies beyond the content.
     """
-    etag = f'"{version.digest}"'
     headers = {
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-transform",
         "Content-Type": "application/octet-stream",
-        "ETag": etag,
+        "ETag": _etag(version),
         # Whatever it looks like, no browser shall run it.
         "X-Content-Type-Options": "nosniff",
     }
     if filename is not None:
         headers["Content-Disposition"] = disposition(filename)
-    request = at_hand.request()
-    header = request.headers.get("Range")
-    if request.method != "GET" or request.headers.get("If-Range", etag) != etag:
-        header = None
-    span = chosen(header, version.size)
+    span = requested(version)
     if span is None:
         start, length, status = 0, version.size, 200
     else:
         start, length, status = span.start, len(span), 206
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{version.size}"
     headers["Content-Length"] = str(length)
-    if request.method == "HEAD":
+    if at_hand.request().method == "HEAD":
         return flask.Response(status=status, headers=headers)
     content = _opened(store, version, start, length)
     return flask.Response(_body(content, length), status, headers, direct_passthrough=True)
+
+
+def requested(version: VersionRow) -> range | None:
+    """The bytes of a version's content that the request asks for; None for all of them.
+
+    Raises:
+        Refusal: the range lies beyond the content.
+    """
+    request = at_hand.request()
+    etag = _etag(version)
+    if request.method != "GET" or request.headers.get("If-Range", etag) != etag:
+        return None
+    return chosen(request.headers.get("Range"), version.size)
 
 
 def chosen(header: str | None, size: int) -> range | None:
@@ -97,6 +105,10 @@ def disposition(filename: str) -> str:
     """The Content-Disposition header (RFC 6266) that saves a download under `filename`."""
     plain = re.sub(r'[^ -~]|["\\%]', "_", filename)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe=_PLAIN)}"
+
+
+def _etag(version: VersionRow) -> str:
+    return f'"{version.digest}"'
 
 
 def _opened(store: Store, version: VersionRow, start: int, length: int) -> Content:

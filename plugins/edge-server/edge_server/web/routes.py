@@ -214,11 +214,16 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         """
 
         def decorate(view: _View) -> _View:
+            headers = {}
             if redirects:
                 elsewhere = "Too large to be sent here: Location is a signed address, to be fetched without a token."
                 view = self.alt_response(307, description=elsewhere)(view)
+                further = "A signed address of content too large to be sent here as a whole, for further ranges."
+                headers["Content-Location"] = {"description": further, "schema": {"type": "string"}}
             part = "The one range that the Range header asks for."
-            view = self.alt_response(206, schema=BINARY_SCHEMA, content_type=BINARY_TYPE, description=part)(view)
+            view = self.alt_response(
+                206, schema=BINARY_SCHEMA, content_type=BINARY_TYPE, description=part, headers=headers
+            )(view)
             whole: _View = self.response(200, BINARY_SCHEMA, content_type=BINARY_TYPE)(view)
             return whole
 
