@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ from edge_files.wire import (
     BatchFile,
     BatchItem,
     BatchManifest,
+    BatchPiece,
     BatchQuery,
     BatchReading,
 )
@@ -65,16 +67,41 @@ class Batches:
 
     def read(self, files: Sequence[tuple[str, Stat]]) -> list[bytes | None]:
         """Fetch files; gives for each its content, or None if it has to be fetched alone."""
-        query = BatchQuery(files=[BatchContent(path=path, version=stat.version) for path, stat in files])
-        line = json.dumps(query.to_dict()).encode()
+        pieces = self._pieces([BatchContent(path=path, version=stat.version) for path, stat in files])
+        # What is of another version is passed over, and fetched alone.
+        return [
+            content if piece.version == stat.version else None
+            for (piece, content), (_, stat) in zip(pieces, files, strict=True)
+        ]
+
+    def read_newest(self, paths: Sequence[str]) -> list[bytes | None]:
+        """Fetch the newest versions of files; gives for each its content, or None if it has to be fetched alone."""
+        contents: list[bytes | None] = [None] * len(paths)
+        left = list(range(len(paths)))
+        while left:
+            pieces = self._pieces([BatchContent(path=paths[at]) for at in left])
+            later: list[int] = []
+            for at, (piece, content) in zip(left, pieces, strict=True):
+                if content is not None:
+                    # Fetched alone, damaged content is an error that says so.
+                    contents[at] = content if hashlib.sha256(content).hexdigest() == piece.sha256 else None
+                elif piece.state == "left_out" and (piece.size or 0) <= SMALL_CONTENT:
+                    later.append(at)
+            if len(later) == len(left):
+                break  # the server cannot read what is left
+            left = later
+        return contents
+
+    def _pieces(self, files: Sequence[BatchContent]) -> list[tuple[BatchPiece, bytes | None]]:
+        line = json.dumps(BatchQuery(files=list(files)).to_dict()).encode()
         if len(line) > MAX_MANIFEST and len(files) > 1:
             middle = len(files) // 2
-            return [*self.read(files[:middle]), *self.read(files[middle:])]
+            return [*self._pieces(files[:middle]), *self._pieces(files[middle:])]
         headers = {"Accept": f"{BATCH_TYPE}, application/json", "Content-Type": "application/json"}
         with self._fetch("/batch/read", headers, line) as answer:
             if answer.headers.get("Content-Type") != BATCH_TYPE:
                 raise BadResponse(f"{answer.url} answered with something else than files; check the service URL")
-            return _contents(files, answer)
+            return _contents([file.path for file in files], answer)
 
     def _fetch(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
         try:
@@ -99,23 +126,19 @@ def _failure(file: SmallFile, outcome: BatchItem, answer: Answer) -> EdgeError |
     return None
 
 
-def _contents(files: Sequence[tuple[str, Stat]], answer: Answer) -> list[bytes | None]:
+def _contents(paths: Sequence[str], answer: Answer) -> list[tuple[BatchPiece, bytes | None]]:
     line, _, rest = answer.whole().partition(b"\n")
     try:
         pieces = BatchReading.from_answer(json.loads(line)).files
     except ValueError:
         raise _other_files(answer) from None
-    if [piece.path for piece in pieces] != [path for path, _ in files]:
+    if [piece.path for piece in pieces] != list(paths):
         raise _other_files(answer)
-    contents: list[bytes | None] = []
+    contents: list[tuple[BatchPiece, bytes | None]] = []
     at = 0
-    for (_, stat), piece in zip(files, pieces, strict=True):
-        size = piece.size or 0
-        if piece.state != "sent":
-            contents.append(None)
-            continue
-        # What is of another version is passed over, and fetched alone.
-        contents.append(rest[at : at + size] if piece.version == stat.version else None)
+    for piece in pieces:
+        size = (piece.size or 0) if piece.state == "sent" else 0
+        contents.append((piece, rest[at : at + size] if piece.state == "sent" else None))
         at += size
     if at != len(rest):
         raise _other_files(answer)

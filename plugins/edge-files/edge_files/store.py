@@ -116,6 +116,9 @@ class OrganizationStore(Namespace):
     def read_many(self, files: Sequence[tuple[str, Stat]], /) -> list[bytes | None]:
         return self._batches.read(files)
 
+    def read_newest(self, paths: Sequence[str], /) -> list[bytes | None]:
+        return self._batches.read_newest(paths)
+
     def set_source_times(self, times: Sequence[tuple[str, int]], /) -> None:
         for start in range(0, len(times), MAX_SOURCE_TIMES):
             files = [

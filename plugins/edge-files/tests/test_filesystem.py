@@ -237,6 +237,74 @@ def test_near_ranges_come_together(fs: EdgeFileSystem, environment: EdgeSession,
         assert file.tell() == 0
 
 
+def test_small_files_are_read_together(fs: EdgeFileSystem, environment: EdgeSession, calls: list[str]) -> None:
+    contents = {f"runs/{n:03}": b"content %d" % n for n in range(130)}
+    fs.pipe({**contents, "runs/large": bytes(2 * MIB), "runs/deep/a": b"a"})
+    calls.clear()
+    assert fs.cat("runs/*[0-9]") == contents
+    assert sorted(calls) == ["GET entries", "GET entry", "POST read", "POST read"], "and whether the pattern is a name"
+    calls.clear()
+    assert fs.cat([*contents][:100]) == dict([*contents.items()][:100])
+    assert calls == ["POST read"]
+    calls.clear()
+    assert fs.cat("runs", recursive=True) == {**contents, "runs/large": bytes(2 * MIB), "runs/deep/a": b"a"}
+    assert calls.count("POST read") == 2
+    assert sorted(set(calls)) == ["GET content", "GET entries", "GET entry", "POST read"]
+    assert calls.count("GET content") == 2, "the address of the large one, and its content"
+
+
+def test_more_than_a_request_holds_is_read_by_several(
+    fs: EdgeFileSystem, environment: EdgeSession, calls: list[str]
+) -> None:
+    contents = {f"{n:02}": os.urandom(MIB) for n in range(10)}
+    fs.pipe(contents)
+    calls.clear()
+    assert fs.cat([*contents]) == contents
+    assert calls == ["POST read"] * 2, "eight MiB at once"
+
+
+def test_of_several_files_each_has_an_error_of_its_own(fs: EdgeFileSystem, environment: EdgeSession) -> None:
+    fs.pipe({"a": b"a", "b": b"b", "folder/c": b"c"})
+    paths = ["a", "b", "folder", "nothing"]
+    with pytest.raises((FileNotFoundError, IsADirectoryError)):
+        fs.cat(paths)
+    assert fs.cat(paths, on_error="omit") == {"a": b"a", "b": b"b"}
+    contents = fs.cat(paths, on_error="return")
+    assert isinstance(contents.pop("nothing"), FileNotFoundError)
+    assert isinstance(contents.pop("folder"), IsADirectoryError)
+    assert contents == {"a": b"a", "b": b"b"}
+    assert fs.cat(["a", "folder/c"], start=0, end=0) == {"a": b"", "folder/c": b""}
+    assert fs.cat(["a"]) == {"a": b"a"}
+    assert fs.cat("a") == b"a"
+
+
+def test_a_server_that_reads_no_batches_sends_each_file(
+    fs: EdgeFileSystem, environment: EdgeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs.pipe({"a": b"a", "b": b"b"})
+
+    def unknown(*_: object, **__: object) -> None:
+        raise NotFound("the server has no such address", code="unknown_route")
+
+    batches = fs._folder._store._batches
+    monkeypatch.setattr(batches._http, "fetch", unknown)
+    assert fs.cat(["a", "b"]) == {"a": b"a", "b": b"b"}
+    assert batches.limits is None
+
+
+def test_content_that_arrives_damaged_in_a_batch_is_read_again(
+    fs: EdgeFileSystem, environment: EdgeSession, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs.pipe({"a": b"aaaa", "b": b"bbbb"})
+    batches = fs._folder._store._batches
+    pieces = batches._pieces
+    monkeypatch.setattr(
+        batches, "_pieces", lambda files: [(piece, content and content[:3] + b"?") for piece, content in pieces(files)]
+    )
+    assert fs.cat(["a", "b"]) == {"a": b"aaaa", "b": b"bbbb"}
+    assert calls.count("GET content") == 2
+
+
 def test_text_and_compressed_content(fs: EdgeFileSystem, environment: EdgeSession) -> None:
     import gzip
 

@@ -254,6 +254,25 @@ class BatchingStore(Protocol):
         ...
 
 
+@runtime_checkable
+class NewestReadingStore(Protocol):
+    """A `BatchingStore` that reads many small files of which only the paths are known."""
+
+    @property
+    def batch_limits(self) -> BatchLimits | None: ...
+
+    def read_newest(self, paths: Sequence[str], /) -> Sequence[bytes | None]:
+        """Return the content of files by their paths, of the newest version of each and checked.
+
+        Args:
+            paths: no more than the files of a batch.
+
+        Returns:
+            for each path all of its content; None if it has to be read by itself, or is not there.
+        """
+        ...
+
+
 class FileStore(Protocol):
     """A tree of files and folders. One that can copy is a `CopyingStore` as well.
 

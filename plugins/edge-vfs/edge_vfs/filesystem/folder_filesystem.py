@@ -29,7 +29,7 @@ from edge_vfs.filesystem import plans
 from edge_vfs.filesystem.os_errors import FileInPlace, FolderInPlace, InvalidPath, MissingFile, translated
 from edge_vfs.filesystem.stored_writer import Compressed, StoredWriter, text_of
 from edge_vfs.folder import Folder
-from edge_vfs.store import CopyingStore, Stat
+from edge_vfs.store import CopyingStore, NewestReadingStore, Stat
 from edge_vfs.transfers import download
 
 _SPECIAL = re.compile(r"[*?\[]")
@@ -339,6 +339,39 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
             span = range(file.size)[start:end]
             file.seek(span.start)
             return file.read(len(span))
+
+    @translated()
+    def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **kwargs: Any) -> Any:
+        """Return the bytes of a file; or of several, by their paths, small ones many in a single request.
+
+        Args:
+            path: a path, a pattern, or a list of these.
+            recursive: True for all files in a folder.
+            on_error: ``"return"`` gives an error in place of the bytes, and ``"omit"`` leaves the path out.
+            kwargs: `start` and `end` of `cat_file`, and `maxdepth` of `expand_path`.
+        """
+        span = {name: kwargs.pop(name) for name in ("start", "end") if name in kwargs}
+        planner = plans.planner(self, {})
+        paths = planner.expand_path(path, recursive=recursive, **kwargs)
+        if isinstance(path, (str, os.PathLike)) and paths == [self._strip_protocol(path)]:
+            return self.cat_file(paths[0], **span)
+        if recursive:
+            paths = [each for each in paths if planner._kind(each) != "folder"]
+        is_whole = span.get("start") in (None, 0) and span.get("end") is None
+        contents = self._read_together(paths, planner._seen) if is_whole else {}
+
+        def read_alone(path: str) -> None:
+            try:
+                contents[path] = planner.cat_file(path, **span)
+            except Exception as error:
+                if on_error == "raise":
+                    raise
+                if on_error == "return":
+                    contents[path] = error
+
+        alone = [each for each in paths if each not in contents]
+        workers.each(read_alone, alone, min(ranges.AT_ONCE, len(alone)) or 1)
+        return {each: contents[each] for each in paths if each in contents}
 
     @translated()
     def cat_ranges(
@@ -750,6 +783,32 @@ class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
 
         workers.each(open_at, paths, min(ranges.AT_ONCE, len(paths)) or 1)
         return files
+
+    def _read_together(self, paths: Sequence[str], seen: dict[str, Stat]) -> dict[str, Any]:
+        """Return the content of those of several files that can be read together.
+
+        Args:
+            paths: the files.
+            seen: what is known of them.
+        """
+        store = self._folder._store
+        contents: dict[str, Any] = {}
+        if len(paths) < 2 or not isinstance(store, NewestReadingStore) or (limits := store.batch_limits) is None:
+            return contents
+        largest = limits.file
+        small = [path for path in paths if path not in seen or (seen[path].size or 0) <= largest]
+
+        def read(batch: Sequence[str]) -> None:
+            try:
+                received = store.read_newest([self._at(path) for path in batch])
+            except EdgeError:
+                return  # alone, each of them has an error of its own
+            for path, content in zip(batch, received, strict=True):
+                if content is not None:
+                    contents[path] = content
+
+        workers.each(read, [small[start : start + limits.files] for start in range(0, len(small), limits.files)])
+        return contents
 
     def _children(self, path: str) -> Iterator[Stat]:
         return iter(self._folder._store.children(self._at(path)))
