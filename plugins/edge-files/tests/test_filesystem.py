@@ -284,7 +284,7 @@ def test_a_server_that_reads_no_batches_sends_each_file(
     fs.pipe({"a": b"a", "b": b"b"})
 
     def unknown(*_: object, **__: object) -> None:
-        raise NotFound("the server has no such address", code="unknown_route")
+        raise NotFound("the server does not know this address", code="unknown_route")
 
     batches = fs._folder._store._batches
     monkeypatch.setattr(batches._http, "fetch", unknown)
