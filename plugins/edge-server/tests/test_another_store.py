@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from edge_files.wire import PART_SIZE
 from edge_server.base import clock
 from edge_server.data.database import SERVER
 from edge_server.data.store import Block, MissingContent, Store, Written, WrongParts
-from edge_server.files import fsck, housekeeping_on
+from edge_server.files import fsck, housekeeping_on, storage
 from edge_server.files.models import Upload, Version
 from edge_server.run import app, start
 from edge_server.web.engines import Engines
@@ -56,6 +56,12 @@ class MemoryStore:
     def create(self) -> None:
         """Nothing is missing."""
 
+    def check(self) -> str:
+        return "it is in memory"
+
+    def is_empty(self) -> bool:
+        return not self.contents
+
     def part(self, name: str) -> Store:
         return self._subsystems.setdefault(name, MemoryStore())
 
@@ -80,6 +86,9 @@ class MemoryStore:
 
     def size(self, key: str) -> int | None:
         return len(self.contents[key]) if key in self.contents else None
+
+    def address(self, key: str, lifetime: int, headers: Mapping[str, str]) -> str | None:
+        return None
 
     def remove(self, key: str) -> None:
         self.contents.pop(key, None)
@@ -148,7 +157,7 @@ def served(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) 
     """A server on `store`, of which nothing but the requests runs."""
     folder = tmp_path / "data"
     folder.mkdir()
-    monkeypatch.setattr(app, "FolderStore", lambda _: store)
+    monkeypatch.setattr(storage, "FolderStore", lambda _: store)
     engines, loaded, token = start.prepare(folder)
     http = http_session()
     http.mount("http://in-process", InProcess(app.build(engines, loaded)))

@@ -115,6 +115,20 @@ class Bucket:
             paginator = self.client.get_paginator(operation)
             yield from paginator.paginate(Bucket=self.name, PaginationConfig={"PageSize": size}, **arguments)
 
+    def address(self, operation: str, lifetime: int, **arguments: Any) -> str:
+        """An address that permits an operation to whoever has it, such as ``"get_object"``; nothing is asked.
+
+        Args:
+            operation: the method of boto3's client.
+            lifetime: seconds until it expires.
+            arguments: the operation's, without the bucket; those that are headers of a request are signed with it.
+        """
+        with self.translated():
+            signed: str = self.client.generate_presigned_url(
+                operation, Params={"Bucket": self.name, **arguments}, ExpiresIn=lifetime
+            )
+            return signed
+
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
         """Translate what boto3 raises within the block; errors as of `call`."""
@@ -140,7 +154,9 @@ class Bucket:
 
     def missing(self) -> StoreFailure:
         """That the bucket is not there."""
-        return StoreFailure(errno.EIO, f"{self.place}: the bucket is not there; make it, or correct bucket in [storage]")
+        return StoreFailure(
+            errno.EIO, f"{self.place}: the bucket is not there; make it, or correct bucket in [storage]"
+        )
 
     def _refusal(self, error: botocore.exceptions.ClientError) -> Exception:
         status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

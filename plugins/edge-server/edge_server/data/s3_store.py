@@ -18,10 +18,11 @@ import re
 import secrets
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from edge_server.data import s3_trial
 from edge_server.data.s3_bucket import Bucket, NotThere, Refused
 from edge_server.data.store import BLOCK, KEY, Block, MissingContent, StoreFailure, Written, WrongParts
 
@@ -74,31 +75,54 @@ class S3Store:
         bucket: the bucket, in which nobody else writes below the prefix.
         folder: keeps what is on its way to the store.
         prefix: what the names of all objects of this store begin with; empty, or with a slash at its end.
+        public: the bucket as clients reach it, for addresses that they are given; None to give none.
+
+    Attributes:
+        checks_sha256: whether the store was seen to refuse a part with another SHA-256; known once `create` was called.
     """
 
     max_size = LARGEST
     is_on_disk = False
 
-    def __init__(self, bucket: Bucket, folder: Path, prefix: str = "") -> None:
+    def __init__(self, bucket: Bucket, folder: Path, prefix: str = "", *, public: Bucket | None = None) -> None:
         self.bucket = bucket
+        self.checks_sha256 = False
         self._folder = folder
         self._prefix = prefix
+        self._public = public
 
     def create(self) -> None:
-        """Make the folder for what is on its way, and see that the bucket can be used.
+        """Make the folder for what is on its way, and see that the bucket can be used, and what its store compares.
 
         Raises:
             StoreFailure: it cannot.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.is_empty()  # asks for nothing but the bucket
+        refused = s3_trial.refused_digests(self.bucket, self._object(self.new_key()))
+        s3_trial.require_md5(self.bucket, refused)
+        self.checks_sha256 = s3_trial.SHA256 in refused
+
+    def check(self) -> str:
+        """Try the store, and tell in a sentence what it lacks.
+
+        Raises:
+            StoreFailure: it cannot be used.
+        """
+        self.is_empty()
+        return "; ".join([f"{self.bucket.place} can be used", *s3_trial.lacking(self.bucket, self._prefix)])
+
+    def is_empty(self) -> bool:
+        """Whether there is no content yet, nor that of subsystems."""
         try:
-            self.bucket.call("list_objects_v2", MaxKeys=1, Prefix=self._prefix)
+            listed = self.bucket.call("list_objects_v2", MaxKeys=1, Prefix=self._prefix)
         except NotThere:
             raise self.bucket.missing() from None
+        return not listed.get("Contents")
 
     def part(self, name: str) -> S3Store:
         """A store of its own below this one, for the subsystem of that name."""
-        return S3Store(self.bucket, self._folder, f"{self._prefix}subsystems/{name}/")
+        return S3Store(self.bucket, self._folder, f"{self._prefix}subsystems/{name}/", public=self._public)
 
     # --- content
 
@@ -204,6 +228,13 @@ class S3Store:
         """Bytes under `key`; None if there is nothing."""
         head = self._head(key)
         return None if head is None else int(head["ContentLength"])
+
+    def address(self, key: str, lifetime: int, headers: Mapping[str, str]) -> str | None:
+        """Where anyone can fetch content at the store itself; None if clients are not sent there."""
+        if self._public is None:
+            return None
+        chosen = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}
+        return self._public.address("get_object", lifetime, Key=self._object(key), **chosen)
 
     def remove(self, key: str) -> None:
         """Drop the content under `key`, if there is any."""

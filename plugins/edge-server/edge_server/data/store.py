@@ -16,11 +16,12 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from edge_core.replacing import sync_folder
+from edge_server.base.problems import CannotStart
 
 KEY = re.compile("[0-9a-f]{40}")
 """What keys look like."""
@@ -136,6 +137,14 @@ class Store(Protocol):
         """
         ...
 
+    def check(self) -> str:
+        """Try what keeps the content, leave nothing there, and tell in a sentence what is to be known of it."""
+        ...
+
+    def is_empty(self) -> bool:
+        """Whether there is no content yet, nor that of subsystems."""
+        ...
+
     def part(self, name: str) -> Store:
         """A store of its own within this one, for the subsystem of that name."""
         ...
@@ -166,6 +175,19 @@ class Store(Protocol):
 
     def size(self, key: str) -> int | None:
         """Bytes under `key`; None if there is nothing."""
+        ...
+
+    def address(self, key: str, lifetime: int, headers: Mapping[str, str]) -> str | None:
+        """An address at which anyone can fetch content, or ranges of it, without the server.
+
+        Args:
+            key: of the content.
+            lifetime: seconds until it expires; nobody can end it before.
+            headers: those that the answer has to have of Content-Type, Content-Disposition and Cache-Control.
+
+        Returns:
+            None of a store that only the server can read.
+        """
         ...
 
     def remove(self, key: str) -> None:
@@ -268,6 +290,19 @@ class FolderStore:
         for left in self._incoming.iterdir():
             left.unlink()
 
+    def check(self) -> str:
+        """See that the folder can be written, where it is there already."""
+        if not self._root.exists():
+            return f"{self._root} is not there yet; the first start makes it"
+        if not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
+            raise CannotStart(f"{self._root} cannot be written; run this as the server's user, or make it the owner")
+        return f"{self._root} can be written"
+
+    def is_empty(self) -> bool:
+        """Whether there is no content yet, nor that of subsystems."""
+        folders = (self._content, *self._root.glob("subsystems/*/content"))
+        return not any(path.is_file() for folder in folders for path in folder.glob("*/*"))
+
     def part(self, name: str) -> FolderStore:
         """A store of its own below this one, for the subsystem of that name."""
         return FolderStore(self._root / "subsystems" / name)
@@ -336,6 +371,10 @@ class FolderStore:
             return os.stat(self._path(key)).st_size
         except FileNotFoundError:
             return None
+
+    def address(self, key: str, lifetime: int, headers: Mapping[str, str]) -> str | None:
+        """None: only the server reads the folder."""
+        return None
 
     def remove(self, key: str) -> None:
         """Drop the content under `key`, if there is any."""

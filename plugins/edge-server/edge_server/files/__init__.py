@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import marshmallow
-
-from edge_server.base.configuration import Size
 from edge_server.files import housekeeping, releases, routes, signed_routes, tree, upload_routes
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Upload, Version
 from edge_server.files.quotas import Limits
+from edge_server.files.storage import SECTION, StorageSettings
 from edge_server.files.tree import Tree
 from edge_server.files.uploads import Uploads
 from edge_server.web.context import OwnContext
@@ -16,13 +14,6 @@ from edge_server.web.engines import Engines
 from edge_server.web.names import Names
 from edge_server.web.parts import Parts
 from edge_server.web.stored_content import StoredContent
-
-
-class StorageSettings(marshmallow.Schema):
-    """What the operator can set under [storage]."""
-
-    quota = Size()
-    deleted = Size()
 
 
 def housekeeping_on(engines: Engines) -> Housekeeping:
@@ -38,7 +29,8 @@ def server(context: OwnContext) -> Parts:
     """Files of organizations: a tree of names, versions of content, and uploads in parts."""
     # The server's own store, which keeps the parts of uploads as well.
     store = context.engines.store
-    limits = Limits(**context.settings(StorageSettings(), "storage"))
+    settings = context.settings(StorageSettings(), SECTION)
+    limits = Limits(settings.get("quota"), settings.get("deleted"))
     names = Tree(context.names("file", tree.paths_of), context.names("folder", tree.paths_of), limits)
     uploads = Uploads(context, store, names, limits)
     cleaner = Housekeeping(context, store, names, uploads)

@@ -123,13 +123,13 @@ class Housekeeping:
             return run()
 
     def make_room(self, seconds: float | None = None) -> None:
-        """Drop deleted content before its time if the disk is full, what was deleted first at the beginning.
+        """Drop deleted content before its time if it fills the disk, what was deleted first at the beginning.
 
         Args:
             seconds: how long that may take; None to go on until there is room or nothing is left.
         """
         missing = self.reserve.missing
-        if not missing:
+        if not missing or not self._store.is_on_disk:
             return
         log.warning("the disk of the data folder is nearly full, so deleted content goes before its time")
         deadline = None if seconds is None else time.monotonic() + seconds

@@ -212,14 +212,17 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         if version.size <= SMALL_CONTENT:
             return sending.answer(store, version)
         span = sending.requested(version)
+        is_small = span is not None and len(span) <= SMALL_CONTENT
+        if not is_small and (elsewhere := sending.redirect(store, version, _filename(segments))) is not None:
+            return elsewhere
         address, _ = content_address(context, version, _filename(segments), dt.timedelta(minutes=15))
         # Relative, to this address: right behind any prefix, whether or not a proxy tells us of it.
         relative = f"../../../{address.removeprefix('v1/')}"
-        if span is None or len(span) > SMALL_CONTENT:
+        if not is_small:
             return flask.Response(status=307, headers={"Location": relative})
         answer = sending.answer(store, version)
         # RFC 9110, 8.7: another address of this content. Who reads on there need not ask for it.
-        answer.headers["Content-Location"] = relative
+        answer.headers["Content-Location"] = sending.store_address(store, version, _filename(segments)) or relative
         return answer
 
     @routes.operation("files.digests", "GET", "/digests", who=MEMBER)

@@ -10,11 +10,17 @@ from urllib.parse import quote
 import flask
 from werkzeug.wsgi import ClosingIterator
 
+from edge_files.wire import SMALL_CONTENT
 from edge_server.base import at_hand
 from edge_server.base.problems import Refusal, not_found
 from edge_server.data.store import BLOCK, Content, FileContent, MissingContent, Store
 from edge_server.files.queries import VersionRow
 from edge_server.web import counting
+
+ADDRESS_LIFETIME = 300
+"""Seconds that the address of a store lives, which does not end with the right of whoever asked for it."""
+
+_HEADERS = {"Cache-Control": "private, no-transform", "Content-Type": "application/octet-stream"}
 
 READ_AT_ONCE = 64 << 10
 """Bytes that are read and sent with the header; of more, the system sends the file."""
@@ -24,6 +30,42 @@ _RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.IGNORECASE)
 
 # What may stand unescaped in an extended parameter (RFC 8187).
 _PLAIN = "!#$&+-.^_`|~"
+
+
+def store_address(store: Store, version: VersionRow, filename: str) -> str | None:
+    """Where the content of a version can be fetched without the server, for some minutes; None if it cannot.
+
+    Args:
+        store: where the content is.
+        version: what is fetched.
+        filename: name to save it under.
+    """
+    return store.address(version.key, ADDRESS_LIFETIME, {**_HEADERS, "Content-Disposition": disposition(filename)})
+
+
+def redirect(store: Store, version: VersionRow, filename: str) -> flask.Response | None:
+    """Send who asks to `store_address`; None if there is none, or the content is too small for that.
+
+    Args:
+        store: where the content is.
+        version: what to send.
+        filename: name to save it under.
+
+    Raises:
+        Refusal: the content is not all there, or the range that the request asks for lies beyond it.
+    """
+    if version.size <= SMALL_CONTENT or at_hand.request().method != "GET":
+        return None
+    address = store_address(store, version, filename)
+    if address is None:
+        return None
+    span = requested(version)
+    size = store.size(version.key)
+    if size != version.size:
+        raise _damaged(version, is_missing=size is None)
+    counting.sent_elsewhere(version.size if span is None else len(span))
+    # Whoever keeps the answer for longer than the address lives is sent to where nothing is.
+    return flask.Response(status=307, headers={"Location": address, "Cache-Control": "no-store"})
 
 
 def answer(store: Store, version: VersionRow, filename: str | None = None) -> flask.Response:
@@ -39,8 +81,7 @@ def answer(store: Store, version: VersionRow, filename: str | None = None) -> fl
     """
     headers = {
         "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-transform",
-        "Content-Type": "application/octet-stream",
+        **_HEADERS,
         "ETag": _etag(version),
         # Whatever it looks like, no browser shall run it.
         "X-Content-Type-Options": "nosniff",
@@ -119,9 +160,15 @@ def _opened(store: Store, version: VersionRow, start: int, length: int) -> Conte
             return content
         content.close()
     except MissingContent:
-        if version.removed_at is not None:  # the server's operator has just freed it
-            raise not_found("this content was deleted and is no longer kept; ask for the newest") from None
-    raise Refusal(
+        raise _damaged(version, is_missing=True) from None
+    raise _damaged(version, is_missing=False)
+
+
+def _damaged(version: VersionRow, *, is_missing: bool) -> Refusal:
+    """That content is not all there."""
+    if is_missing and version.removed_at is not None:  # the server's operator has just freed it
+        return not_found("this content was deleted and is no longer kept; ask for the newest")
+    return Refusal(
         500, "damaged", "the server's copy of this content is damaged; tell its operator, who may have a backup"
     )
 

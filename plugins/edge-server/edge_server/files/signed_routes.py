@@ -35,7 +35,7 @@ def routes(context: Context, store: Store, uploads: Uploads) -> Routes:
     routes = context.routes("/v1", group="signed")
 
     @routes.operation("signed.content", "GET", "/content/<version>", who=ANYONE)
-    @routes.content(redirects=False)
+    @routes.content(redirects=True)
     @routes.doc(parameters=_parameters("filename"))
     def get_content(version: str) -> flask.Response:
         """Send content to whoever holds its signed address."""
@@ -45,7 +45,7 @@ def routes(context: Context, store: Store, uploads: Uploads) -> Routes:
         if row is None or not tree.is_readable(row):
             raise context.not_found("this content was replaced or deleted more than 24 hours ago; ask for the newest")
         context.charge(row.organization_id)
-        return sending.answer(store, row, query["filename"])
+        return sending.redirect(store, row, query["filename"]) or sending.answer(store, row, query["filename"])
 
     @routes.operation("signed.part", "PUT", "/parts/<upload_id>/<int:n>", who=ANYONE)
     @routes.response(200)

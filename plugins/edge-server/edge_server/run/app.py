@@ -18,7 +18,7 @@ from edge_server.data import database
 from edge_server.data.database import Database
 from edge_server.data.declarative import Base
 from edge_server.data.migration import own_history
-from edge_server.data.store import FolderStore
+from edge_server.files import storage
 from edge_server.identity.token_use import TokenUse
 from edge_server.keys import folder, sealing
 from edge_server.keys.sealing import KeyFile, Sealer
@@ -86,7 +86,7 @@ def engines_at(
     own = Engines(
         folder=data,
         database=opened,
-        store=FolderStore(data),
+        store=storage.store_of(settings, data),
         signer=Signer(read_key(keys)) if signer is None else signer,
         sealer=Sealer(KeyFile(keys / sealing.FILE_NAME)),
         audit=audit.AuditLog(data / "logs" / audit.FILE_NAME),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +50,7 @@ def check(data: Path, config: Path | None = None) -> Iterator[Checked]:
         return
     yield Checked("settings", True, str(settings.path) if settings.path.exists() else f"{settings.path} is not there")
     with contextlib.closing(engines.database):
-        for name, look in (("database", _database), ("keys", _keys), ("store", _store)):
+        for name, look in (("database", _database), ("keys", _keys), ("store", lambda engines: engines.store.check())):
             yield _checked(name, look, engines)
 
 
@@ -87,12 +86,3 @@ def _keys(engines: Engines) -> str:
         file.read()
     state = f"{' and '.join(missing)} {AT_FIRST_START}" if missing else "signing.key and sealing.keys can be used"
     return f"{file.path.parent}: {state}"
-
-
-def _store(engines: Engines) -> str:
-    folder = engines.folder
-    if not folder.exists():
-        return f"{folder} is {AT_FIRST_START}"
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise CannotStart(f"{folder} cannot be written; run this as the server's user, or make it the owner")
-    return f"{folder} can be written"

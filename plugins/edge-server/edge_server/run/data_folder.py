@@ -19,6 +19,7 @@ from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
 from edge_server.data import database, postgresql
 from edge_server.data.database import SERVER
+from edge_server.data.store import StoreFailure
 from edge_server.identity import directory, operator_audit
 
 ORGANIZATION = "default"
@@ -84,6 +85,8 @@ def explained(data: Path) -> Iterator[None]:
         ) from None
     except (FileExistsError, NotADirectoryError):
         raise CannotStart(f"{data} is a file; choose a folder with --data") from None
+    except StoreFailure as error:
+        raise CannotStart(str(error)) from None
     except OSError as error:
         raise CannotStart(
             f"{error.filename or data} cannot be used ({error.strerror}); fix it or choose another folder with --data"

@@ -93,6 +93,7 @@ def prepare(
         engines = app.engines_at(data, settings=configuration.of_server(data, config), threads=threads)
         loaded = app.load(engines)
         with contextlib.closing(engines.database):
+            _require_own(engines)
             for store in {engines.store, *(stored.store for stored in engines.stored)}:
                 store.create()
             _migrate(engines.database, loaded, data, only_empty=engines.database.is_shared)
@@ -107,6 +108,16 @@ def prepare(
                     idempotency.release_all(session)
                 token = _first_token(engines, session, first_token)
     return engines, loaded, token
+
+
+def _require_own(engines: Engines) -> None:
+    """See that content which is there belongs to the database: `fsck` drops what no row of it names."""
+    if engines.database.revision() is None and not engines.store.is_empty():
+        raise CannotStart(
+            f"the database {engines.database.place} is empty, and there is content already, which belongs to another; "
+            "put back a backup of that database, or name its place or another one for the content in [database] and "
+            "[storage]"
+        )
 
 
 def _migrate(opened: Database, loaded: Sequence[Subsystem], data: Path, *, only_empty: bool) -> None:

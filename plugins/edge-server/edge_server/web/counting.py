@@ -104,6 +104,13 @@ def received(count: int) -> None:
         reading.bytes_in += count
 
 
+def sent_elsewhere(count: int) -> None:
+    """Count bytes that whoever asks fetches from where the answer at hand sends them."""
+    reading = _reading()
+    if reading is not None:
+        reading.bytes_out += count
+
+
 def sending(file: BinaryIO, length: int) -> BinaryIO:
     """A file for the server to send `length` bytes of from here on, which counts those that are sent."""
     reading = _reading()

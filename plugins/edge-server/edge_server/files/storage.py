@@ -1,0 +1,96 @@
+"""Where content is kept, as the operator sets it under [storage]: in the data folder, or in a bucket."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import marshmallow
+from marshmallow import fields, validate
+
+from edge_server.base.configuration import Configuration, Secret, Size
+from edge_server.base.problems import CannotStart
+from edge_server.data.store import FolderStore, Store
+
+SECTION = "storage"
+
+FOLDER, S3 = "folder", "s3"
+
+INCOMING = "incoming"
+"""The folder in the data folder of what is on its way to a bucket."""
+
+
+class Endpoint(fields.String):
+    """The address of an S3-compatible store."""
+
+    default_error_messages = {"invalid": 'write the address of the store, such as "https://s3.example.com"'}
+
+    def _deserialize(self, value: Any, *rest: Any, **options: Any) -> str:
+        text: str = super()._deserialize(value, *rest, **options).rstrip("/")
+        try:
+            parts = urlsplit(text)
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            raise self.make_error("invalid") from None
+        if not is_address or parts.username is not None or parts.path or parts.query or parts.fragment:
+            raise self.make_error("invalid")
+        return text
+
+
+class StorageSettings(marshmallow.Schema):
+    """What the operator can set under [storage]."""
+
+    kind = fields.String(
+        load_default=FOLDER,
+        validate=validate.OneOf([FOLDER, S3], error='write "folder" or "s3"'),
+        error_messages={"invalid": 'write "folder" or "s3"'},
+    )
+    endpoint = Endpoint(load_default=None)
+    public_endpoint = Endpoint(load_default=None)
+    bucket = fields.String(
+        load_default=None,
+        validate=validate.Regexp("[a-zA-Z0-9][a-zA-Z0-9._-]{1,253}[a-zA-Z0-9]$", error="this is no name of a bucket"),
+    )
+    region = fields.String(load_default=None)
+    access_key = fields.String(load_default=None)
+    secret_key = Secret(load_default=None)
+    direct = fields.Boolean(load_default=True)
+    quota = Size()
+    deleted = Size()
+
+
+OF_A_BUCKET = ("endpoint", "public_endpoint", "bucket", "region", "access_key", "secret_key")
+
+
+def store_of(settings: Configuration, data: Path) -> Store:
+    """The store of content of the server with the data folder `data`; nothing is made or asked yet.
+
+    Args:
+        settings: the operator's.
+        data: the data folder, where content is unless they say otherwise.
+
+    Raises:
+        CannotStart: the settings cannot be used, or boto3 is not installed, which a bucket needs.
+    """
+    section: dict[str, Any] = settings.section(SECTION, StorageSettings())
+    present = [name for name in OF_A_BUCKET if section[name] is not None]
+    if section["kind"] == FOLDER:
+        if present:
+            raise CannotStart(f'[storage] {present[0]} is set, which a folder has not; set kind to "s3", or remove it')
+        return FolderStore(data)
+    if section["bucket"] is None:
+        raise CannotStart('[storage] kind is "s3", and no bucket is set; name it, as in bucket = "edge"')
+    if (section["access_key"] is None) != (section["secret_key"] is None):
+        raise CannotStart("[storage] access_key and secret_key belong together, and one is set; set both or neither")
+    try:
+        from edge_server.data.s3_bucket import Bucket
+        from edge_server.data.s3_store import S3Store
+    except ImportError:
+        raise CannotStart(
+            'boto3 is not installed, which [storage] kind "s3" needs; run `pip install edge-server[s3]`'
+        ) from None
+    bucket = Bucket(section["bucket"], *(section[name] for name in ("endpoint", "region", "access_key", "secret_key")))
+    public = dataclasses.replace(bucket, endpoint=section["public_endpoint"] or bucket.endpoint)
+    return S3Store(bucket, data / INCOMING, public=public if section["direct"] else None)
