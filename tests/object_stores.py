@@ -78,7 +78,7 @@ def seaweedfs(folder: Path) -> Iterator[Store]:
     options += [f"-{server}.localSocket={folder}/{server}.sock" for server in ("filer", "s3")]
     options += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"]
     command = [_program("weed"), "server", f"-dir={folder}/volumes", "-ip=127.0.0.1", "-filer", "-s3", *options]
-    command += [f"-s3.config={folder}/s3.json", "-volume.max=100"]
+    command += [f"-s3.config={folder}/s3.json", "-volume.max=1000"]
     with _running(command, folder, {"PATH": os.environ["PATH"], "HOME": str(folder)}, ports["s3"]):
         yield Store(f"http://127.0.0.1:{ports['s3']}", *keys)
 

@@ -38,7 +38,7 @@ def refused_digests(bucket: Bucket, key: str) -> set[str]:
     started = bucket.call("create_multipart_upload", Key=key, ChecksumAlgorithm="SHA256")
     upload = {"Key": key, "UploadId": started["UploadId"]}
     try:
-        return {name for name, stated in wrong.items() if _is_refused(bucket, upload, stated)}
+        return {name for name, digest in wrong.items() if _is_refused(bucket, upload, digest)}
     finally:
         bucket.call("abort_multipart_upload", **upload)
 
