@@ -24,6 +24,7 @@ import pandas
 
 from edge_sources.s3 import S3Connection
 from edge_sources.sql import SQLConnection
+from tests import object_stores
 
 ROUNDS = 5
 ROWS = 1_000_000
@@ -80,8 +81,7 @@ def tables() -> None:
 
 
 def keys() -> None:
-    juicefs = _engines().juicefs
-    with tempfile.TemporaryDirectory() as folder, juicefs(Path(folder)) as store:
+    with tempfile.TemporaryDirectory() as folder, object_stores.juicefs(Path(folder)) as store:
         connection = S3Connection("x", "X", "keys", *store)
         client = connection.client()
         client.create_bucket(Bucket="keys")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import importlib.util
 import inspect
 import io
 import json
@@ -27,24 +26,11 @@ from edge_core.errors import BadEntry
 from edge_core.hooks import hookimpl
 from edge_core.session import EdgeSession
 from edge_server.testing.local_server import EdgeServer
+from tests import object_stores
 from tests.reference.members import SECTIONS
 from tests.reference.watch import Watch
 
 Join = Callable[..., EdgeSession]
-
-
-def _engines() -> Any:
-    """The object store that the tests of connectors start; their folder is no package."""
-    path = Path(__file__).parent.parent / "plugins" / "edge-sources" / "tests" / "engines.py"
-    spec = importlib.util.spec_from_file_location("edge_sources_engines", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-ENGINES = _engines()
 
 
 @pytest.fixture(autouse=True)
@@ -393,7 +379,7 @@ def test_sources(
     assert sources.list() == []
 
     (tmp_path / "store").mkdir()
-    with ENGINES.juicefs(tmp_path / "store") as store:
+    with object_stores.juicefs(tmp_path / "store") as store:
         bucket = S3Connection("plates", "Plates", "plates", store.endpoint, store.access_key, store.secret_key, None)
         bucket.client().create_bucket(Bucket="plates")
         sources.add(bucket)
