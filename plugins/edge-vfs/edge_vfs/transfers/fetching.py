@@ -38,7 +38,7 @@ MAX_CONNECTIONS = 8
 HELD = 8 << 20
 """Bytes of the largest part that is held in memory until it is checked."""
 
-BUFFERS = 6
+BUFFERS = 5
 """Parts that are held at once. A connection that waits for memory goes on filling the system's buffer."""
 
 SPAN = 64 << 20
