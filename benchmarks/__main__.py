@@ -2,9 +2,9 @@
 
 That is above twice its bar. Without names it is the first three, as slow clients take minutes.
 
-`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]`, `server`, `others`, `transfers` and `kills`
-print other tables, see `benchmarks.growth`, `benchmarks.search_quality`, `benchmarks.server`, `benchmarks.others`,
-`benchmarks.transfers` and `benchmarks.kills`.
+`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]`, `server`, `others`, `transfers`, `filesystems`
+and `kills` print other tables, see `benchmarks.growth`, `benchmarks.search_quality`, `benchmarks.server`,
+`benchmarks.others`, `benchmarks.transfers`, `benchmarks.filesystems` and `benchmarks.kills`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from benchmarks import calls, growth, kills, lists, others, search_quality, server, slow_clients, startup
+from benchmarks.filesystems import command as filesystems
 from benchmarks.measuring import Row
 from benchmarks.transfers import command as transfers
 
@@ -40,6 +41,8 @@ def main() -> int:
         return others.main(parts[1:])
     if parts[0] == "kills":
         return kills.main(parts[1:])
+    if parts[0] == "filesystems":
+        return filesystems.main(parts[1:])
     if parts[0] == "transfers":
         return transfers.main(parts[1:])
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; warm\n")

@@ -177,6 +177,8 @@ class Reader:
     redirects to that address, as servers of before and stores elsewhere do.
     """
 
+    at_once = SMALL_CONTENT
+
     def __init__(self, http: ServiceClient, path: str, stat: Stat) -> None:
         self._http = http
         self._params = {"path": path, "version": stat.version}

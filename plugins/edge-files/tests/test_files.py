@@ -350,7 +350,7 @@ def test_an_opened_file_keeps_giving_its_version(files: Folder) -> None:
         assert opened.read() == old
 
 
-def test_reading_on_is_a_single_request_and_a_seek_another(
+def test_reading_on_is_two_requests_and_a_jump_another(
     files: Folder, edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payload = content(3 * SMALL_CONTENT)
@@ -366,9 +366,12 @@ def test_reading_on_is_a_single_request_and_a_seek_another(
     opened = files.open("a.bin", open_with="file")
     assert sent == ["GET entry"], "opening is one request"
     assert b"".join(iter(lambda: opened.read(8192), b"")) == payload
-    assert len(sent) == 3, "the redirect to the signed address, and that"
+    assert len(sent) == 3, "the beginning with the signed address, and the rest from that"
     opened.seek(10)
     assert opened.read(10) == payload[10:20]
+    assert len(sent) == 3, "the beginning is kept"
+    opened.seek(SMALL_CONTENT)
+    assert opened.read(10) == payload[SMALL_CONTENT : SMALL_CONTENT + 10]
     assert len(sent) == 4
 
 

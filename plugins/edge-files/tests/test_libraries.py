@@ -187,6 +187,36 @@ def test_h5py_and_numpy(files: Folder) -> None:
         assert (np.load(file) == np.eye(3)).all()
 
 
+def test_pillow_and_tifffile(files: Folder) -> None:
+    import tifffile
+    from PIL import Image
+
+    fs = fsspec.filesystem("edge")
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    with fsspec.open("edge://runs/a.png", "wb") as file:
+        Image.fromarray(pixels).save(file, "PNG")
+    with fsspec.open("edge://runs/a.png") as file, Image.open(file) as image:
+        assert np.array_equal(np.asarray(image), pixels)
+    packed = io.BytesIO()
+    tifffile.imwrite(packed, pixels)
+    fs.pipe_file("runs/a.tif", packed.getvalue())
+    with fsspec.open("edge://runs/a.tif") as file:
+        assert np.array_equal(tifffile.imread(file), pixels)
+    assert fs.ls("runs", detail=False) == ["runs/a.png", "runs/a.tif"]
+    assert fs.glob("runs/*.tif") == ["runs/a.tif"]
+
+
+def test_partitions_are_text_if_their_type_says_so(files: Folder) -> None:
+    import dask.dataframe as dd
+
+    frame = pd.DataFrame({"plate": ["007", "008"], "volume": [1.5, 2.5]})
+    frame.to_parquet("edge://plates", partition_cols=["plate"])
+    assert sorted(pd.read_parquet("edge://plates")["plate"]) == [7, 8]
+    text = pa.dataset.partitioning(pa.schema([("plate", pa.string())]), flavor="hive")
+    assert sorted(dd.read_parquet("edge://plates", dataset={"partitioning": text}).compute()["plate"]) == ["007", "008"]
+    assert sorted(pd.read_parquet("edge://plates", partitioning=text)["plate"]) == ["007", "008"]
+
+
 def test_upath(files: Folder) -> None:
     path = UPath("edge://runs/notes.txt")
     path.write_text("washed twice\n")

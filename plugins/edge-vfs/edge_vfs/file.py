@@ -50,10 +50,11 @@ class Block(io.BytesIO):
 class File(io.RawIOBase):
     """A stored file opened for reading; returned by `Folder.open`, never constructed by hand.
 
-    Opening sends no request. Reading on from the current position is a single streamed request, a
-    short jump forward included; any other jump costs a request at the next read, which asks for
-    little more than what is read. Lines come from a block that is held. The file keeps reading the
-    version that was current when it was opened. Several threads may read it; they share its position.
+    Opening sends no request. Reading on from the current position is a single streamed request (and one for
+    the beginning, where content has an address of its own), a short jump forward included; any other jump
+    costs a request at the next read, which asks for little more than what is read. Lines come from a block
+    that is held. The file keeps reading the version that was current when it was opened. Several threads
+    may read it; they share its position.
 
     A file can be pickled if its store can; the copy reads on from the same position. Files are equal if
     their stores, paths and versions are.

@@ -11,7 +11,7 @@ import collections
 from typing import NamedTuple
 
 from edge_vfs.content import Content
-from edge_vfs.store import Reader, Stat
+from edge_vfs.store import Reader, SendsAtOnce, Stat
 
 HEADER = 4 << 10
 """Bytes. A shorter read is taken for the read of a header, which is followed by that of its body."""
@@ -55,6 +55,7 @@ class ReadAhead:
         self._reader = reader
         self._stat = stat
         self._size = stat.size or 0
+        self._at_once = reader.at_once if isinstance(reader, SendsAtOnce) else 0
         self._content: Content | None = None  # an answer with more than SMALL left
         self._blocks: collections.deque[Block] = collections.deque(maxlen=KEPT)
         self._tail: Block | None = None
@@ -106,8 +107,10 @@ class ReadAhead:
             following = 2 * len(before)
             stop = self._size if following > LONG_RUN or before.start == 0 else max(stop, start + following)
         elif position == 0:
-            # A reader that starts at the beginning reads on, unless it only looks which format the file has.
-            stop = self._size if size >= HEADER else HEAD
+            # A reader that starts at the beginning reads on, unless it only looks which format the file has. Where the
+            # beginning comes with the address of the rest, reading on costs no request more than all at once.
+            beginning = max(size, SMALL)
+            stop = HEAD if size < HEADER else beginning if beginning <= self._at_once else self._size
         elif self._tail is None and position >= self._size - SMALL:
             start, stop = max(0, self._size - SMALL), self._size
         elif size < HEADER:

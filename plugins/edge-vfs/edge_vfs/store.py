@@ -90,6 +90,19 @@ class KeepsSourceTime(Protocol):
 
 
 @runtime_checkable
+class SendsAtOnce(Protocol):
+    """A `Reader` of a store that has to be asked for the address of content, but sends small ranges at once.
+
+    Attributes:
+        at_once: bytes of the largest range that is sent without another request for the address. What is read next goes
+            to the address, which comes with the range.
+    """
+
+    @property
+    def at_once(self) -> int: ...
+
+
+@runtime_checkable
 class TimeSettingStore(Protocol):
     """A `FileStore` that takes the time of a local file without its content, which it has already."""
 
