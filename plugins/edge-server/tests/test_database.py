@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
+import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -11,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import flask
 import pytest
@@ -24,7 +28,7 @@ import edge_server.data.migrations
 from edge_server.data import database, ownership, sqlite
 from edge_server.data.database import SERVER, Database, NotMigrated
 from edge_server.data.declarative import Base, HexBytes
-from edge_server.data.migration import History, migrate, own_history
+from edge_server.data.migration import FOLDER, History, migrate, own_history
 from edge_server.data.sqlite import KEPT_BACKUPS
 from edge_server.files import queries, tree
 from edge_server.files.models import Node, Version
@@ -318,6 +322,105 @@ def test_a_writing_transaction_names_the_organization_it_touches(
         with context.write():
             pass
     assert touched == [7, 8, SERVER, SERVER]
+
+
+# --- a database of a newer server ----------------------------------------------------------------
+
+REVISION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "{}", "{}", None, None
+{}
+
+def upgrade() -> None:
+    op.add_column("users", sa.Column("column_{}", sa.Text()))
+"""
+
+ADDITIVE = "additive = True"
+
+
+def newer_history(folder: Path, *marks: str) -> History:
+    """The server's own history with a migration more for each mark, which has it."""
+    folder.mkdir(exist_ok=True)
+    for path in (FOLDER / "versions").glob("v*.py"):
+        shutil.copy(path, folder)
+    last = int(edge_server.data.migrations.HEAD)
+    for number, mark in enumerate(marks, last + 1):
+        name, before = f"{number:04}", f"{number - 1:04}"
+        (folder / f"v{name}_newer.py").write_text(REVISION.format(name, before, mark, name))
+    return dataclasses.replace(own_history(), folder=folder, broken=NotMigrated)
+
+
+@pytest.mark.parametrize(
+    ("marks", "goes_on"),
+    [
+        ([ADDITIVE], True),
+        ([ADDITIVE, ADDITIVE], True),
+        ([""], False),
+        (["additive = False"], False),
+        ([ADDITIVE, ""], False),
+        (["", ADDITIVE], False),
+    ],
+)
+def test_older_code_goes_on_with_what_is_newer_by_additive_migrations_alone(
+    opened: Database, tmp_path: Path, marks: list[str], goes_on: bool
+) -> None:
+    newer, own = newer_history(tmp_path / "newer", *marks), own_history(Base.metadata)
+    migrate(opened, tmp_path / "backups", [newer])
+    before = opened.revision()
+    if goes_on:
+        own.require_migrated(opened)
+        migrate(opened, tmp_path / "backups", [own])
+    else:
+        with pytest.raises(NotMigrated, match=f"is at revision {before} and this server needs"):
+            own.require_migrated(opened)
+        with pytest.raises(NotMigrated, match="a newer server made it"):
+            migrate(opened, tmp_path / "backups", [own])
+    newer.require_migrated(opened)
+    assert opened.revision() == before
+
+
+def test_newer_code_needs_its_additive_migrations(migrated: Database, tmp_path: Path) -> None:
+    with pytest.raises(NotMigrated, match=f"is at revision {edge_server.data.migrations.HEAD} and this server needs"):
+        newer_history(tmp_path / "newer", ADDITIVE).require_migrated(migrated)
+
+
+def marked_as_additive() -> list[str]:
+    revisions = own_history().revisions().walk_revisions()
+    return [each.revision for each in revisions if getattr(each.module, "additive", False)]
+
+
+def shape(database: Database) -> dict[str, dict[str, Any]]:
+    """What statements of older code meet: tables, columns, and what refuses a row."""
+    inspector = sa.inspect(database.engine)
+    inspector.clear_cache()
+    kinds = ("get_pk_constraint", "get_unique_constraints", "get_foreign_keys", "get_check_constraints")
+    return {
+        table: {
+            "columns": {column["name"]: column for column in inspector.get_columns(table)},
+            "rules": json.dumps([getattr(inspector, kind)(table) for kind in kinds], default=str),
+            "unique": json.dumps([index for index in inspector.get_indexes(table) if index["unique"]], default=str),
+        }
+        for table in inspector.get_table_names()
+    }
+
+
+@pytest.mark.parametrize("revision", marked_as_additive())
+def test_what_is_marked_as_additive_refuses_no_statement_of_older_code(empty: Database, revision: str) -> None:
+    step = own_history().revisions().get_revision(revision)
+    move(empty, step.down_revision)
+    before = shape(empty)
+    move(empty, revision)
+    after = shape(empty)
+    for table, old in before.items():
+        new = after[table]
+        assert (new["rules"], new["unique"]) == (old["rules"], old["unique"]), table
+        for name, column in old["columns"].items():
+            assert str(new["columns"][name]) == str(column), (table, name)
+        for name in new["columns"].keys() - old["columns"].keys():
+            column = new["columns"][name]
+            assert column["nullable"] or column["default"] is not None, (table, name)
 
 
 # --- what goes with an organization or a user ----------------------------------------------------

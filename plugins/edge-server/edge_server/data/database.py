@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -177,6 +178,10 @@ class Database:
     def back_up(self, folder: Path) -> Path | None:
         """Copy the database into `folder`; None where that is the operator's to do."""
         return self._kind.back_up(folder)
+
+    def now(self) -> dt.datetime | None:
+        """The time in UTC by the clock that all hosts share; None for that of this machine."""
+        return self._kind.now()
 
     def checkpoint(self) -> bool:
         """Keep the write-ahead log small; False if somebody reads from it for long."""

@@ -1,4 +1,10 @@
-"""Bringing a database to the revisions that this code, and that of the plugins, work with."""
+"""Bringing a database to the revisions that this code, and that of the plugins, work with.
+
+Hosts are brought to another version one after another, so that older code meets a newer database. It goes on where all
+that is newer is additive: new tables, and new columns that it need not fill, which change nothing that it does. The
+migration says so itself, by ``additive = True`` beside its revision. Older code does not have the file, so the
+database says which revision's code it needs at least: the newest that is not additive.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from edge_server.base.problems import is_full
+from edge_server.base.problems import is_full, log
+from edge_server.data import site_values
 from edge_server.data.database import VERSION_TABLE, Database, NotMigrated
 from edge_server.data.migrations import HEAD
 
@@ -57,6 +64,31 @@ class History:
             raise self.broken(f"has {len(heads)} newest migrations in {self.folder}; one is right")
         return heads[0]
 
+    def can_use(self, database: Database) -> bool:
+        """Whether the tables are at `head`, or newer by additive migrations alone."""
+        revision = database.revision(self.version_table)
+        if revision in (None, self.head):
+            return revision is not None
+        known = self._known()
+        if revision in known:  # older
+            return False
+        with database.engine.connect() as connection:
+            of, _, needed = (site_values.read(connection, self._needed_name) or "").partition(" ")
+        return of == revision and needed in known
+
+    def _known(self) -> set[str]:
+        return {each.revision for each in self.revisions().walk_revisions()}
+
+    @property
+    def _needed_name(self) -> str:
+        """The name under which the database has its revision, and the one whose code it needs at least."""
+        return f"needed.{self.version_table}"
+
+    def _needed(self) -> str:
+        """The revision whose code can use the tables at `head`: the newest that is not additive."""
+        revisions = list(self.revisions().walk_revisions())
+        return next((each for each in revisions if not getattr(each.module, "additive", False)), revisions[-1]).revision
+
     def revisions(self) -> ScriptDirectory:
         """The Alembic revisions."""
         from alembic.script import ScriptDirectory
@@ -90,9 +122,9 @@ class History:
             NotMigrated: they are at another revision.
             CannotStart: the code has a table or column that no migration made.
         """
-        revision = database.revision(self.version_table)
         tables = f"the tables of {self.name} in" if self.name else "the database"
-        if revision != self.head:
+        if not self.can_use(database):
+            revision = database.revision(self.version_table)
             verb, pronoun = ("are", "them") if self.name else ("is", "it")
             raise NotMigrated(
                 f"{tables} {database.place} {verb} at revision {revision or 'none'} and "
@@ -133,6 +165,7 @@ class History:
             with database.write_connection() as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+                site_values.keep(connection, self._needed_name, f"{self.head} {self._needed()}")
         except Exception as error:
             if self.broken is None or is_full(error):
                 raise
@@ -167,7 +200,11 @@ def migrate(database: Database, backups: Path, histories: Sequence[History]) -> 
         revision = database.revision(history.version_table)
         if revision == history.head:
             continue
-        if revision is not None and revision not in {each.revision for each in history.revisions().walk_revisions()}:
+        if history.can_use(database):
+            sentence = "%s is at revision %s, which a newer %s made and %s can use"
+            log.info(sentence, database.place, revision, history.maker, history.owner)
+            continue
+        if revision is not None and revision not in history._known():
             tables = f"what {history.name} keeps in" if history.name else "the database"
             raise NotMigrated(
                 f"{tables} {database.place} is at revision {revision}, which {history.owner} does not know; "

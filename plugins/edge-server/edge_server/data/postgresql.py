@@ -11,6 +11,7 @@ the server's lock first and one organization's at most, so that no two wait for 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -140,6 +141,12 @@ class PostgreSQL:
     def back_up(self, _folder: Path) -> None:
         """Nothing but a line in the log: the operator's tools copy such a database."""
         log.warning("the database %s is not copied before it is migrated; its operator backs it up", self.place)
+
+    def now(self) -> dt.datetime:
+        """The time in UTC by the database's clock."""
+        with self._outside.connect() as connection:
+            moment: dt.datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+        return moment.astimezone(dt.UTC)
 
     def checkpoint(self) -> bool:
         """Nothing: PostgreSQL does it by itself."""

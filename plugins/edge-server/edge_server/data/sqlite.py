@@ -114,6 +114,10 @@ class SQLite:
             old.unlink()
         return target
 
+    def now(self) -> None:
+        """Nothing: there is one host, and its clock."""
+        return
+
     def checkpoint(self) -> bool:
         """Empty the write-ahead log if it has grown large; False if somebody reads from it for long.
 

@@ -131,10 +131,7 @@ class Store(Protocol):
     is_on_disk: bool
 
     def create(self) -> None:
-        """Make what is missing for content to be kept, and drop what writers left behind that are gone.
-
-        Only while nobody writes.
-        """
+        """Make what is missing for content to be kept; others may be writing."""
         ...
 
     def check(self) -> str:
@@ -284,11 +281,9 @@ class FolderStore:
         self._uploads = root / "uploads"
 
     def create(self) -> None:
-        """Make the folders, and drop what writers left behind that are gone; only while nobody writes."""
+        """Make the folders that are missing."""
         for folder in (self._content, self._incoming, self._uploads):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in self._incoming.iterdir():
-            left.unlink()
 
     def check(self) -> str:
         """See that the folder can be written, where it is there already."""

@@ -40,9 +40,8 @@ def server(context: OwnContext) -> Parts:
     context.engines.stored.extend(StoredContent(column, store) for column in (Version.key, Upload.key))
     context.on_organization_removed(uploads.drop_files)
     context.on_member_left(uploads.end)
-    # Where other hosts may be uploading, what they have begun ends by its leases, and `fsck` drops what is left.
-    if not context.engines.database.is_shared:
-        context.before_start(uploads.recover)
+    # Where other hosts may be uploading, what they have begun ends by its leases.
+    context.before_start(uploads.drop_left if context.engines.database.is_shared else uploads.recover)
     context.before_start(cleaner.reserve.keep)
     context.every(housekeeping.INTERVAL, housekeeping.TASK, cleaner.run, alone=True)
     return context.subsystem(

@@ -47,6 +47,9 @@ class StorageSettings(marshmallow.Schema):
         validate=validate.OneOf([FOLDER, S3], error='write "folder" or "s3"'),
         error_messages={"invalid": 'write "folder" or "s3"'},
     )
+    directory = fields.String(
+        load_default="", error_messages={"invalid": 'write the path of a directory, such as "/mnt/edge"'}
+    )
     endpoint = Endpoint(load_default=None)
     public_endpoint = Endpoint(load_default=None)
     bucket = fields.String(
@@ -64,6 +67,16 @@ class StorageSettings(marshmallow.Schema):
 OF_A_BUCKET = ("endpoint", "public_endpoint", "bucket", "region", "access_key", "secret_key")
 
 
+def directory_of(settings: Configuration) -> Path | None:
+    """The folder of content that is apart from the data folder; a relative one begins at the settings' file.
+
+    Raises:
+        CannotStart: the settings cannot be used.
+    """
+    directory: str = settings.section(SECTION, StorageSettings())["directory"]
+    return settings.path.parent / directory if directory else None
+
+
 def store_of(settings: Configuration, data: Path) -> Store:
     """The store of content of the server with the data folder `data`; nothing is made or asked yet.
 
@@ -79,7 +92,9 @@ def store_of(settings: Configuration, data: Path) -> Store:
     if section["kind"] == FOLDER:
         if present:
             raise CannotStart(f'[storage] {present[0]} is set, which a folder has not; set kind to "s3", or remove it')
-        return FolderStore(data)
+        return FolderStore(directory_of(settings) or data)
+    if section["directory"]:
+        raise CannotStart('[storage] directory is set, which a bucket has not; set kind to "folder", or remove it')
     if section["bucket"] is None:
         raise CannotStart('[storage] kind is "s3", and no bucket is set; name it, as in bucket = "edge"')
     if (section["access_key"] is None) != (section["secret_key"] is None):

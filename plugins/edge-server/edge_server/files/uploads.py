@@ -22,7 +22,7 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, conflict, not_found, too_large
 from edge_server.data.declarative import new_uid
 from edge_server.data.store import Block, MissingContent, Store, Written, WrongParts
-from edge_server.files import commits, paths, queries, quotas, tree
+from edge_server.files import commits, fsck, paths, queries, quotas, tree
 from edge_server.files.models import Upload, UploadPart, UploadSpace, Version
 from edge_server.files.queries import NewVersion
 from edge_server.files.quotas import Limits
@@ -597,6 +597,15 @@ class Uploads:
             known = set(session.scalars(select(Upload.store_id).where(Upload.version_id.is_(None))))
         for store_id in set(self.store.uploads()) - known:
             self.store.drop_upload(store_id)
+
+    def drop_left(self) -> None:
+        """Drop what servers left behind that ran before, by its age, since others may be running."""
+        for store_id in self.store.uploads((clock.now() - fsck.GRACE).timestamp()):
+            with self.context.read() as session:
+                is_open = (Upload.store_id == store_id, Upload.version_id.is_(None))
+                is_known = session.scalar(select(Upload.id).where(*is_open)) is not None
+            if not is_known:
+                self.store.drop_upload(store_id)
 
     def end(self, session: Session, organization_id: int, user_id: int) -> None:
         """End the open uploads of a user in an organization; the next `sweep` drops their bytes.

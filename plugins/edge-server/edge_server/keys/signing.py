@@ -77,6 +77,21 @@ class Signer:
         return base64.urlsafe_b64encode(hmac.digest(self._key, signed, hashlib.sha256)).decode().rstrip("=")
 
 
+def renew_key(folder: Path) -> bytes:
+    """Another signing key, in place of the one there is, if any."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with filelock.FileLock(folder / LOCK, timeout=LOCK_WAIT):
+        key = _make_key(folder / FILE_NAME)
+    return key
+
+
+def _make_key(path: Path) -> bytes:
+    key = secrets.token_bytes(KEY_BYTES)
+    with replacing(path, mode=0o600) as file:
+        file.write(key)
+    return key
+
+
 def read_key(folder: Path) -> bytes:
     """The server's signing key, made if it is missing; only its owner may read the file.
 
@@ -89,8 +104,7 @@ def read_key(folder: Path) -> bytes:
         # Another host that shares the folder may start this moment, and all sign with one key.
         with filelock.FileLock(folder / LOCK, timeout=LOCK_WAIT):
             if not path.exists():
-                with replacing(path, mode=0o600) as file:
-                    file.write(secrets.token_bytes(KEY_BYTES))
+                _make_key(path)
     key = path.read_bytes()
     if len(key) < KEY_BYTES:
         raise CannotStart(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import flask
 
 from edge_server import accounts, applications, billing, compute, files, search, secrets, sources
-from edge_server.base import audit, configuration, problems
+from edge_server.base import audit, clock, configuration, problems
 from edge_server.base.background import Background, Task
 from edge_server.base.configuration import Configuration
 from edge_server.data import database
@@ -51,6 +52,13 @@ OWN = (
 
 CHECKPOINTS = 10.0
 """Seconds between two looks at the size of the database's write-ahead log."""
+
+
+FOLLOWED = 10.0
+"""Seconds between two looks at the clock of a database that several hosts share."""
+
+WARNED = dt.timedelta(seconds=2)
+"""How far this host's clock may be from it without a line in the log."""
 
 
 class _App(flask.Flask):
@@ -115,8 +123,17 @@ def load(engines: Engines, *, plugins: bool = True) -> list[Subsystem]:
     Raises:
         CannotStart: one of them cannot be used.
     """
+    if engines.database.is_shared:
+        engines.background.add(Task("clock", FOLLOWED, lambda: _follow(engines.database)))
     engines.background.add(Task("checkpoint", CHECKPOINTS, engines.database.checkpoint))
     return subsystems.load(engines, OWN, plugins=plugins)
+
+
+def _follow(opened: Database) -> None:
+    ahead = clock.follow(opened.now)
+    if abs(ahead) > WARNED:
+        sentence = "this host's clock is %+.1f seconds off that of the database, which counts; set it right"
+        problems.log.warning(sentence, ahead.total_seconds())
 
 
 def require_migrated(engines: Engines, loaded: Sequence[Subsystem]) -> None:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
+from edge_server.data.migration import own_history
 from edge_server.data.migrations import HEAD
+from edge_server.keys import agreement
 from edge_server.keys.sealing import KeyFile
 from edge_server.keys.signing import FILE_NAME as SIGNING_KEY
 from edge_server.keys.signing import Signer, read_key
@@ -72,6 +74,8 @@ def _database(engines: Engines) -> str:
         return f"{database.place} is at revision {revision}"
     if revision is None:
         return f"{database.place} is empty; the first start fills it"
+    if own_history().can_use(database):
+        return f"{database.place} is at revision {revision}, of a newer server; this one knows {HEAD} and can use it"
     return f"{database.place} is at revision {revision}; {start.migrating(database)} brings it to {HEAD}"
 
 
@@ -84,5 +88,7 @@ def _keys(engines: Engines) -> str:
     if file.path.exists():
         file.check_mode()
         file.read()
+    if engines.database.is_shared and not missing:
+        agreement.require_same(engines.database, Signer(read_key(signing.parent)), file)
     state = f"{' and '.join(missing)} {AT_FIRST_START}" if missing else "signing.key and sealing.keys can be used"
     return f"{file.path.parent}: {state}"

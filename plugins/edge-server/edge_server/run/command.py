@@ -229,15 +229,25 @@ def _rename(data: Path, config: Path | None, kind: Kind, name: str, new_name: st
     help="How long replaced keys stay in the file, to open copies of the database made before.",
 )
 @click.option("--lost", is_flag=True, help="The key file is gone for good: go on without what it sealed.")
-def rotate_keys(data: Path, config: Path | None, keep_days: int, lost: bool) -> None:
+@click.option("--signing", is_flag=True, help="Replace the key that signs addresses, and nothing else.")
+def rotate_keys(data: Path, config: Path | None, keep_days: int, lost: bool, signing: bool) -> None:
     """Encrypt secrets and kept passwords anew with a new key, also while the server runs.
 
     Killed in the middle, it can be run again. Back up the key file afterwards.
+
+    With --signing, addresses that were given out end when the server is started again.
     """
     from edge_server.run import process, start
 
+    if lost and signing:
+        raise click.UsageError("--lost and --signing are about different keys; run one after the other")
     folder = data.absolute()
     process.log_to_stderr()
+    if signing:
+        with _explained():
+            file = start.renew_signing(folder, config)
+        output.line(f"A new key signs in {file}; copy it to the other hosts if there are any, and start all anew.")
+        return
     with _explained():
         done = start.rotate_keys(folder, config, kept=dt.timedelta(days=keep_days), lost=lost)
     older = f"{done.kept} stay for copies of the database, {done.removed} were removed."

@@ -178,7 +178,7 @@ def _serve_with_gunicorn(
         "limit_request_line": LONGEST_ADDRESS,
         "loglevel": "warning",
         "logger_class": Log,
-        "worker_tmp_dir": str(data / "incoming"),
+        "worker_tmp_dir": str(data),
         "control_socket_disable": True,
         "proc_name": "edge-server",
         "when_ready": lambda _: ready(),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import filelock
@@ -13,18 +14,19 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from edge_server import files
-from edge_server.base import configuration
+from edge_server.base import clock, configuration
 from edge_server.base.configuration import Configuration
 from edge_server.base.problems import CannotStart, is_full
-from edge_server.data import database, postgresql
+from edge_server.data import database, postgresql, site_values
 from edge_server.data.database import SERVER, Database
-from edge_server.data.declarative import Base
+from edge_server.data.declarative import Base, new_uid
 from edge_server.data.migration import migrate, own_history
 from edge_server.data.migrations import HEAD
-from edge_server.files import fsck
+from edge_server.data.store import Store
+from edge_server.files import fsck, storage
 from edge_server.identity import directory, operator_audit, renaming
 from edge_server.identity.models import Organization
-from edge_server.keys import rotation, sealing
+from edge_server.keys import agreement, folder, rotation, sealing, signing
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.signing import Signer
 from edge_server.run import app, data_folder
@@ -34,6 +36,12 @@ from edge_server.web.subsystems import Subsystem
 from edge_vfs.progress import Tracker
 
 FIRST_TOKEN_LIFETIME = dt.timedelta(days=90)
+
+MOST_AHEAD = dt.timedelta(minutes=1)
+"""How far the clock of a host may be from the database's when it starts."""
+
+_OWNER = "content-owner"
+"""The file in a folder of content, and the value in the database, that say whose it is."""
 
 
 @contextlib.contextmanager
@@ -93,18 +101,27 @@ def prepare(
         engines = app.engines_at(data, settings=configuration.of_server(data, config), threads=threads)
         loaded = app.load(engines)
         with contextlib.closing(engines.database):
+            shared = engines.database.is_shared
+            follow_clock(engines.database)
             _require_own(engines)
-            for store in {engines.store, *(stored.store for stored in engines.stored)}:
+            stores = {engines.store, *(stored.store for stored in engines.stored)}
+            for store in stores:
                 store.create()
-            _migrate(engines.database, loaded, data, only_empty=engines.database.is_shared)
+            if storage.directory_of(engines.configuration) is None:  # where nobody else is, and there may be no room
+                _drop_incoming(stores, math.inf)
+            _migrate(engines.database, loaded, data, only_empty=shared)
+            _require_own_content(engines)
+            _drop_incoming(stores, (clock.now() - fsck.GRACE).timestamp())
             subsystems.require_ownership(engines.database, loaded)
             _prepare_sealing(engines, sealed_columns(loaded), data)
+            if shared:
+                agreement.agree(engines.database, engines.signer, engines.sealer.file)
             for subsystem in loaded:
                 for run in subsystem.parts.before_start:
                     run()
             with engines.database.write(SERVER) as session:
                 # Of a database that is shared, another host may be running what holds a key; that lapses by itself.
-                if not engines.database.is_shared:
+                if not shared:
                     idempotency.release_all(session)
                 token = _first_token(engines, session, first_token)
     return engines, loaded, token
@@ -117,6 +134,49 @@ def _require_own(engines: Engines) -> None:
             f"the database {engines.database.place} is empty, and there is content already, which belongs to another; "
             "put back a backup of that database, or name its place or another one for the content in [database] and "
             "[storage]"
+        )
+
+
+def _require_own_content(engines: Engines) -> None:
+    """See that a folder of content apart is the database's, which would take others' content for nobody's.
+
+    Raises:
+        CannotStart: it is another server's.
+    """
+    directory_of_content = storage.directory_of(engines.configuration)
+    if directory_of_content is None:  # the data folder's lock says so
+        return
+    path = directory_of_content / _OWNER
+    with engines.database.write_rows(SERVER) as connection:
+        owner = site_values.read(connection, _OWNER)
+        if owner is None:
+            owner = new_uid()
+            site_values.keep(connection, _OWNER, owner)
+    with contextlib.suppress(FileExistsError), open(path, "x", encoding="ascii") as file:
+        file.write(owner)
+    if path.read_text(encoding="ascii", errors="replace") != owner:
+        raise CannotStart(
+            f"{directory_of_content} holds the content of another server's database; name another folder in [storage] "
+            f"directory, or remove {path} if it is this server's"
+        )
+
+
+def _drop_incoming(stores: Iterable[Store], unchanged_since: float) -> None:
+    for store in stores:
+        store.drop_incoming(unchanged_since)
+
+
+def follow_clock(opened: Database) -> None:
+    """Tell the time of a database that several hosts share from now on.
+
+    Raises:
+        CannotStart: this host's clock is far from it, so that it would misjudge how old a file is.
+    """
+    ahead = clock.follow(opened.now)
+    if abs(ahead) > MOST_AHEAD:
+        raise CannotStart(
+            f"this host's clock is {ahead.total_seconds():+.0f} seconds off that of the database {opened.place}; "
+            "set it right, best by NTP"
         )
 
 
@@ -166,7 +226,7 @@ def migrate_only(data: Path, config: Path | None = None) -> tuple[str | None, st
         loaded = app.load(app.engines_at(data, Signer(b""), settings, database=opened))
         before = opened.revision()
         _migrate(opened, loaded, data, only_empty=False)
-        return before, HEAD
+        return before, str(opened.revision())
 
 
 def require_usable(opened: Database) -> None:
@@ -238,20 +298,50 @@ def rotate_keys(data: Path, config: Path | None = None, *, kept: dt.timedelta, l
         app.require_migrated(opened, loaded)
 
         def note() -> None:
-            with opened.database.write(SERVER) as session:
-                about = {"lost": "true" if lost else ""}
-                operator_audit.note(session.connection(), operator_audit.ROTATE_KEYS, about)
+            _note_rotation(opened.database, {"lost": "true" if lost else ""})
+            agreement.note_sealing(opened.database, file)
 
         try:
             if lost:
                 with file.locked():
                     file.create_lost()
+            elif opened.database.is_shared:
+                agreement.require_same(opened.database, opened.signer, file)
             unreached = set(opened.database.plugins()) - {each.name for each in loaded}
-            return rotation.rotate(
+            done = rotation.rotate(
                 opened.database, file, sealed_columns(loaded), kept=kept, unreached=sorted(unreached), begun=note
             )
+            agreement.note_sealing(opened.database, file)
+            return done
         except filelock.Timeout:
             raise CannotStart(f"the keys in {file.path} are being rotated already; wait for that") from None
+
+
+def renew_signing(data: Path, config: Path | None = None) -> Path:
+    """Make another signing key for all hosts of the server on `data`; those that run go on with the one they have.
+
+    Args:
+        data: the data folder.
+        config: the file of the operator's settings.
+
+    Returns:
+        the file of the key, for the other hosts.
+
+    Raises:
+        CannotStart: there is no server's data, or it cannot be used.
+    """
+    with engines(data, config) as opened:
+        app.require_migrated(opened, app.load(opened))
+        directory_of_keys = folder.folder_of(opened.configuration, data)
+        signer = Signer(signing.renew_key(directory_of_keys))
+        _note_rotation(opened.database, {"signing": "true"})
+        agreement.note_signing(opened.database, signer)
+        return directory_of_keys / signing.FILE_NAME
+
+
+def _note_rotation(opened: Database, about: Mapping[str, str]) -> None:
+    with opened.write(SERVER) as session:
+        operator_audit.note(session.connection(), operator_audit.ROTATE_KEYS, about)
 
 
 def sealed_columns(loaded: Sequence[Subsystem]) -> list[SealedColumn]:
@@ -306,6 +396,8 @@ def check(data: Path, config: Path | None = None, *, deep: bool, tracker: Tracke
     """
     with engines(data, config) as opened:
         app.require_migrated(opened, app.load(opened))
+        follow_clock(opened.database)
+        _require_own_content(opened)
         others = [stored for stored in opened.stored if stored.store is not opened.store]  # which has files alone
         return fsck.check(opened.database, opened.store, others, deep=deep, tracker=tracker)
 
