@@ -24,9 +24,20 @@ from edge_server.identity.token_use import TokenUse
 from edge_server.keys import folder, sealing
 from edge_server.keys.sealing import KeyFile, Sealer
 from edge_server.keys.signing import Signer, read_key
-from edge_server.run import server_routes
+from edge_server.run import server_routes, server_settings
 from edge_server.search import index
-from edge_server.web import bodies, counting, engines, idempotency, permissions, snapshot, subsystems, transfers, work
+from edge_server.web import (
+    bodies,
+    counting,
+    engines,
+    idempotency,
+    permissions,
+    snapshot,
+    subsystems,
+    transfers,
+    url_prefix,
+    work,
+)
 from edge_server.web.client_address import ProxySettings, TrustedProxies
 from edge_server.web.description import describe
 from edge_server.web.engines import Engines, Threads
@@ -89,6 +100,7 @@ def engines_at(
     """
     if settings is None:
         settings = Configuration(data / configuration.FILE_NAME)
+    server_settings.url_prefix_of(settings)  # what is wrong there is said before anything is made
     keys = folder.folder_of(settings, data)
     opened: Database = others.get("database") or database.of_server(settings, data, threads)
     own = Engines(
@@ -148,12 +160,13 @@ def require_migrated(engines: Engines, loaded: Sequence[Subsystem]) -> None:
         subsystems.require_migrated(engines.database, loaded)
 
 
-def build(parts: Engines, loaded: Sequence[Subsystem] | None = None) -> flask.Flask:
+def build(parts: Engines, loaded: Sequence[Subsystem] | None = None, *, prefix: str | None = None) -> flask.Flask:
     """The application on the engines `parts`.
 
     Args:
         parts: the engines.
         loaded: the subsystems that work with them; None for the server's own.
+        prefix: the path that all addresses begin with; None for what the operator has set.
 
     Raises:
         CannotStart: a subsystem cannot be used.
@@ -164,6 +177,8 @@ def build(parts: Engines, loaded: Sequence[Subsystem] | None = None) -> flask.Fl
     # A trailing slash more is another address, and so is a doubled one: nothing is redirected.
     app.url_map.merge_slashes = False
     engines.install(app, parts)
+    prefix = server_settings.url_prefix_of(parts.configuration) if prefix is None else prefix
+    url_prefix.install(app, prefix)
     api = describe(app)
     api.register_blueprint(server_routes.routes(parts, sorted(name for each in loaded for name in each.offers)))
     subsystems.register(app, api, loaded)

@@ -61,7 +61,12 @@ def server() -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="Port to listen at; 0: any free one."
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--url-prefix",
+    metavar="PATH",
+    help="Path that all addresses begin with, such as /services/api; by default what the settings say, or none.",
+)
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes; by default what the settings say, or 1.")
 @click.option("--threads", type=click.IntRange(1, 512), default=16, show_default=True, help="Threads of each process.")
 @click.option(
     "--uploads",
@@ -83,7 +88,8 @@ def run(
     config: Path | None,
     host: str,
     port: int,
-    workers: int,
+    url_prefix: str | None,
+    workers: int | None,
     threads: int,
     uploads: int,
     access_log: bool,
@@ -93,20 +99,29 @@ def run(
 
     It stops on Ctrl-C, after the requests it is answering.
     """
-    from edge_server.run import app, data_folder, process, start
+    from edge_server.run import app, data_folder, process, server_settings, start
+    from edge_server.web import url_prefix as prefixes
 
     folder = data.absolute()
+    try:
+        url_prefix = None if url_prefix is None else prefixes.parse(url_prefix)
+    except ValueError as error:
+        raise click.UsageError(f"--url-prefix: {error}") from None
     with _explained(), contextlib.ExitStack() as stack:
         stack.enter_context(data_folder.locked(folder))
+        settings = configuration.of_server(folder, config)
+        prefix = server_settings.url_prefix_of(settings) if url_prefix is None else url_prefix
+        workers = server_settings.workers_of(settings) if workers is None else workers
+        process.require_able(workers)
         listener = stack.enter_context(process.listen(host, port))
-        url = process.url_of(listener)
+        url = f"{process.url_of(listener)}{prefix}"
         engines, loaded, token = start.prepare(
             folder,
             config,
             first_token=dt.timedelta(days=first_token_days) if first_token_days else None,
             threads=threads,
         )
-        application = app.build(engines, loaded)
+        application = app.build(engines, loaded, prefix=prefix)
         log = None
         if access_log:
             log = folder / "logs" / "access.log"

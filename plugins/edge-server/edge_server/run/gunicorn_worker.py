@@ -95,7 +95,7 @@ class Log(Logger):  # type: ignore[misc]
         atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)
         atoms["h"] = self.proxies.client(environ.get("REMOTE_ADDR"), environ.get("HTTP_X_FORWARDED_FOR", ""))
         # As in the address: decoded, it may hold line breaks and escape sequences.
-        atoms["U"] = quote(environ["PATH_INFO"].encode("latin-1"))
+        atoms["U"] = quote(f"{environ['SCRIPT_NAME']}{environ['PATH_INFO']}".encode("latin-1"))
         return atoms
 
 

@@ -73,6 +73,16 @@ def is_loopback(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
+def require_able(workers: int) -> None:
+    """See that the server can run in so many processes on this system.
+
+    Raises:
+        CannotStart: it cannot.
+    """
+    if workers > 1 and os.name != "posix":
+        raise CannotStart(f"the server runs in one process on this system, not in {workers}; leave out workers")
+
+
 def serve(
     app: flask.Flask,
     listener: socket.socket,

@@ -10,7 +10,7 @@ import marshmallow
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from edge_core.records import Record, field
-from edge_server.web import idempotency
+from edge_server.web import idempotency, url_prefix
 from edge_server.web.permissions import ANYONE, body_limits_of, repeatable_of, rules_of
 
 _NAME = "edge_server.api"
@@ -92,6 +92,9 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
                 operation["x-permission"] = rules[operation["operationId"]].value
                 if method == "post" and operation["operationId"] not in repeatable:
                     _takes_key(operation)
+    prefix = url_prefix.of(app)
+    if prefix:
+        document["servers"] = [{"url": prefix}]
     components = document["components"]
     del components["responses"], components["schemas"]["PaginationMetadataSchema"]  # flask-smorest's own, unused
     later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
