@@ -84,10 +84,13 @@ class History:
         """The name under which the database has its revision, and the one whose code it needs at least."""
         return f"needed.{self.version_table}"
 
-    def _needed(self) -> str:
-        """The revision whose code can use the tables at `head`: the newest that is not additive."""
+    def _needed(self) -> str | None:
+        """The newest revision, and the one whose code can use its tables: the newest that is not additive."""
         revisions = list(self.revisions().walk_revisions())
-        return next((each for each in revisions if not getattr(each.module, "additive", False)), revisions[-1]).revision
+        if not revisions:  # of a plugin whose first is about to be written
+            return None
+        needed = next((each for each in revisions if not getattr(each.module, "additive", False)), revisions[-1])
+        return f"{revisions[0].revision} {needed.revision}"
 
     def revisions(self) -> ScriptDirectory:
         """The Alembic revisions."""
@@ -165,7 +168,7 @@ class History:
             with database.write_connection() as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-                site_values.keep(connection, self._needed_name, f"{self.head} {self._needed()}")
+                site_values.keep(connection, self._needed_name, self._needed())
         except Exception as error:
             if self.broken is None or is_full(error):
                 raise
