@@ -18,7 +18,7 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web import url_prefix
 
 from .test_idempotency import new_key, post, same
-from .test_running import children_of
+from .test_running import children_of, wait_for
 from .wire import Api, client, close_all, refused, session
 
 PREFIX = "/services/api"
@@ -88,7 +88,8 @@ def test_elsewhere_there_is_nothing(own: Api, path: str) -> None:
 
 def test_a_line_of_the_access_log_has_all_of_the_address(own: Api, prefixed: EdgeServer) -> None:
     own.call("GET", "/v1/meta")
-    assert f'"GET {PREFIX}/v1/meta"' in (prefixed.data / "logs" / "access.log").read_text()
+    log = prefixed.data / "logs" / "access.log"
+    wait_for(lambda: f'"GET {PREFIX}/v1/meta"' in log.read_text())  # written after the answer
 
 
 def test_the_settings_say_how_many_processes_answer(prefixed: EdgeServer) -> None:
