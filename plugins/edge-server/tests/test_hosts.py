@@ -21,7 +21,6 @@ from click.testing import CliRunner
 from edge_server.base import clock
 from edge_server.base.problems import CannotStart
 from edge_server.data.database import SERVER
-from edge_server.data.migration import own_history
 from edge_server.identity.models import Organization
 from edge_server.keys import rotation, sealing, signing
 from edge_server.run import start
@@ -347,7 +346,7 @@ def test_the_content_of_another_database_is_left_alone(own: Hosts, monkeypatch: 
     os.utime(content, (0, 0))
     with scratch_postgresql() as other:
         monkeypatch.setenv("EDGE_SERVER_DATABASE_URL", url_of(other))
-        own_history().upgrade(other)
+        start.migrate_only(own.b.data)
         with pytest.raises(CannotStart, match="holds the content of another server's database; name another folder"):
             start.prepare(own.b.data)
         with pytest.raises(CannotStart, match="holds the content of another server's database"):
