@@ -28,6 +28,7 @@ from edge_server.run import app, start
 from edge_server.run.command import server
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web.engines import Engines
+from edge_vfs import digests
 from tests.object_stores import Store, free_port
 
 from .buckets import bucket_of
@@ -165,6 +166,7 @@ def test_an_address_for_people_is_ours_and_ends_with_its_signer(bucket_server: E
     assert api.upload("large", LARGE).status_code == 200
     url = api.files("GET", "/download-url", params={"path": "large"}).json()["url"]
     assert not url.startswith(("/", "http"))
+    assert api.start("more", len(LARGE))["signed_digest"] == "sha256"  # as the client sees it too
     head = api.signed("HEAD", url)
     assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(LARGE)))
     assert api.signed("GET", url, allow_redirects=False).status_code == 307
@@ -429,3 +431,123 @@ def test_deleted_content_in_a_bucket_stays_on_a_full_disk(
     monkeypatch.setattr(Reserve, "missing", 1 << 20)
     housekeeping_on(served.engines).make_room()
     assert len(served.keys()) == 1
+
+
+@pytest.fixture
+def direct(seaweedfs: Store, tmp_path: Path) -> Iterator[Served]:
+    """A server whose store takes parts from clients."""
+    configure(tmp_path / "data", bucket_of(seaweedfs))
+    served = serve(tmp_path / "data")
+    yield served
+    served.engines.database.close()
+
+
+PIECES = [LARGE[:PART_SIZE], LARGE[PART_SIZE:]]
+
+
+def signed(api: Api, upload: str, n: int, piece: bytes) -> dict[str, Any]:
+    """The address of a part at the store, with its headers."""
+    body = {"parts": [{"n": n, "sha256": hashlib.sha256(piece).hexdigest()}]}
+    answer = api.files("POST", f"/uploads/{upload}/sign", json=body)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json()["parts"][0])
+
+
+def send(api: Api, upload: str, n: int, piece: bytes) -> dict[str, Any]:
+    """Send a part to the store; gives it as a completion states it."""
+    part = signed(api, upload, n, piece)
+    answer = requests.put(part["url"], data=piece, headers=part["headers"], timeout=60)
+    assert answer.status_code == 200, answer.text
+    sha256 = hashlib.sha256(piece).hexdigest()
+    return {"n": n, "size": len(piece), "etag": answer.headers["ETag"], "sha256": sha256}
+
+
+def complete(api: Api, upload: str, parts: list[dict[str, Any]]) -> requests.Response:
+    digest = digests.of_parts([bytes.fromhex(part["sha256"]) for part in parts])
+    return api.files("POST", f"/uploads/{upload}/complete", json={"digest": digest, "parts": parts})
+
+
+def test_parts_go_to_the_store_which_takes_nothing_else_for_them(direct: Served) -> None:
+    upload = direct.api.start("large", len(LARGE))
+    assert upload["signed_digest"] == "sha256"
+    part = signed(direct.api, upload["id"], 2, PIECES[1])
+    assert part["url"].startswith(f"{direct.store.bucket.endpoint}/")
+    assert int(parse_qs(urlsplit(part["url"]).query)["X-Amz-Expires"][0]) <= 900
+    for content in (b"END", b"ends", b"en", LARGE):
+        assert requests.put(part["url"], data=content, headers=part["headers"], timeout=60).status_code in (400, 403)
+    assert requests.put(part["url"], data=PIECES[1], timeout=60).status_code == 403
+    assert direct.api.files("GET", f"/uploads/{upload['id']}").json()["parts"] == []
+    parts = [send(direct.api, upload["id"], n, piece) for n, piece in enumerate(PIECES, 1)]
+    assert direct.api.files("GET", f"/uploads/{upload['id']}").json()["parts"] == parts
+    for _ in range(2):
+        assert complete(direct.api, upload["id"], parts).status_code == 200
+    late = requests.put(part["url"], data=PIECES[1], headers=part["headers"], timeout=60)
+    assert late.status_code == 404
+    assert (direct.check(), direct.store.uploads()) == (fsck.Report(versions=1), [])
+
+
+def test_parts_go_both_ways_at_once(direct: Served) -> None:
+    upload = direct.api.start("large", len(LARGE))["id"]
+    first = send(direct.api, upload, 1, PIECES[0])
+    second = {**direct.api.part(upload, 2, PIECES[1]), "sha256": hashlib.sha256(PIECES[1]).hexdigest()}
+    assert complete(direct.api, upload, [first, second]).status_code == 200
+    assert direct.check().is_clean
+
+
+def test_what_was_sent_to_the_store_is_resumed(direct: Served) -> None:
+    upload = direct.api.start("large", len(LARGE))
+    first = send(direct.api, upload["id"], 1, PIECES[0])
+    signed(direct.api, upload["id"], 2, PIECES[1])  # which was not sent then
+    resumed = direct.api.start("large", len(LARGE), resume=True)
+    assert (resumed["id"], resumed["parts"]) == (upload["id"], [first])
+    second = send(direct.api, upload["id"], 2, PIECES[1])
+    assert complete(direct.api, upload["id"], [first, second]).status_code == 200
+
+
+def test_a_part_that_was_not_sent_or_is_another_is_refused_and_sent_again(direct: Served) -> None:
+    upload = direct.api.start("large", len(LARGE))["id"]
+    first = send(direct.api, upload, 1, PIECES[0])
+    signed(direct.api, upload, 2, PIECES[1])
+    lie = {"n": 2, "size": 3, "etag": f'"{"0" * 32}"', "sha256": hashlib.sha256(PIECES[1]).hexdigest()}
+    refused(complete(direct.api, upload, [first, lie]), 400, "checksum_mismatch")
+    # Bytes that were sent for another digest are not taken for those of this one.
+    other = send(direct.api, upload, 2, b"END")
+    signed(direct.api, upload, 2, PIECES[1])
+    refused(complete(direct.api, upload, [first, {**lie, "etag": other["etag"]}]), 400, "checksum_mismatch")
+    parts = [send(direct.api, upload, n, piece) for n, piece in enumerate(PIECES, 1)]
+    assert complete(direct.api, upload, parts).status_code == 200
+    assert direct.check().is_clean
+
+
+def test_what_is_signed_counts_and_cannot_be_more_than_the_upload(direct: Served) -> None:
+    upload = direct.api.start("large", len(LARGE))["id"]
+    signed(direct.api, upload, 1, PIECES[0])
+    listed = direct.api.files("GET", "/uploads").json()["items"][0]
+    assert (listed["held_bytes"], listed["reserved_bytes"]) == (PART_SIZE, len(LARGE))
+    body = {"parts": [{"n": 3, "sha256": hashlib.sha256(b"more").hexdigest()}]}
+    refused(direct.api.files("POST", f"/uploads/{upload}/sign", json=body), 400, "bad_entry")
+    part = signed(direct.api, upload, 2, PIECES[1])
+    assert direct.api.files("DELETE", f"/uploads/{upload}").status_code == 204
+    assert requests.put(part["url"], data=PIECES[1], headers=part["headers"], timeout=60).status_code == 404
+    refused(direct.api.files("POST", f"/uploads/{upload}/sign", json=body), 404, "not_found")
+
+
+def test_parts_go_through_the_server_where_the_store_cannot_compare_them(
+    seaweedfs: Store, juicefs: Store, tmp_path: Path
+) -> None:
+    for name, bucket, more in (
+        ("juicefs", bucket_of(juicefs, region="eu-lab"), {}),
+        ("unreached", bucket_of(seaweedfs), {"direct": "false"}),
+    ):
+        configure(tmp_path / name, bucket, **more)
+        served = serve(tmp_path / name)
+        upload = served.api.start("large", len(LARGE))
+        assert upload["signed_digest"] is None
+        assert not signed(served.api, upload["id"], 1, PIECES[0])["url"].startswith("http")
+        served.engines.database.close()
+
+
+def test_parts_of_what_has_no_known_size_go_through_the_server(direct: Served) -> None:
+    upload = direct.api.start("large")
+    assert upload["signed_digest"] is None
+    assert not signed(direct.api, upload["id"], 1, PIECES[0])["url"].startswith("http")

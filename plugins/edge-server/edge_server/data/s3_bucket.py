@@ -38,6 +38,8 @@ _KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "Invalid
 
 _MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
 
+_DAMAGED = {"BadDigest", "InvalidDigest", "InvalidPart", "XAmzContentChecksumMismatch"}
+
 _BROKEN_OFF = (
     botocore.exceptions.IncompleteReadError,
     botocore.exceptions.ReadTimeoutError,
@@ -56,11 +58,13 @@ class Refused(StoreFailure):
 
     Attributes:
         status: the answer's.
+        is_damaged: whether what arrived has another digest than it must have.
     """
 
     def __init__(self, what: str, status: int, code: str) -> None:
         super().__init__(errno.EIO, f"{what}: the store refuses the request ({code or status}); look at its log")
         self.status = status
+        self.is_damaged = code in _DAMAGED
 
 
 @dataclasses.dataclass(frozen=True)

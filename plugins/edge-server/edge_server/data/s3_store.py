@@ -38,6 +38,9 @@ WRITERS = 8
 PAGE = 1000
 """Objects, uploads or parts that are listed with one request; no store lists more."""
 
+PART_LIFETIME = 900
+"""Seconds that the address of a part lives; nobody can end it before, but by completing or dropping the upload."""
+
 COMPLETING = 60.0
 """Seconds that a store may take to make many parts an object."""
 
@@ -83,6 +86,7 @@ class S3Store:
 
     max_size = LARGEST
     is_on_disk = False
+    tags_parts = True
 
     def __init__(self, bucket: Bucket, folder: Path, prefix: str = "", *, public: Bucket | None = None) -> None:
         self.bucket = bucket
@@ -90,6 +94,11 @@ class S3Store:
         self._folder = folder
         self._prefix = prefix
         self._public = public
+
+    @property
+    def signs_parts(self) -> bool:
+        """Whether clients send parts to the store: they reach it, and it refuses those with another SHA-256."""
+        return self.checks_sha256 and self._public is not None
 
     def create(self) -> None:
         """Make the folder for what is on its way, and see that the bucket can be used, and what its store compares.
@@ -282,6 +291,14 @@ class S3Store:
                 raise MissingContent(upload) from None
         return Written(summed.size, summed.sha256.hex(), answer["ETag"])
 
+    def part_address(self, upload: str, n: int, size: int, sha256: str) -> tuple[str, str]:
+        """Where a part can be sent, with its length and its digest signed."""
+        if self._public is None:
+            raise MissingContent(upload)
+        digest = _encoded(bytes.fromhex(sha256))
+        named = {**self._named(upload), "PartNumber": n, "ContentLength": size, "ChecksumSHA256": digest}
+        return self._public.address("upload_part", PART_LIFETIME, **named), digest
+
     def complete_upload(self, upload: str, key: str, parts: Sequence[Written], *, in_doubt: bool) -> None:
         """Make the parts an object, which the store does by their entity tags: it refuses those of other parts."""
         if not parts:  # of which no store makes an object
@@ -297,8 +314,10 @@ class S3Store:
             is_own = True
         except NotThere:  # it was completed before, or dropped
             is_own = False
-        except Refused:
+        except Refused as error:
             wrong = self._wrong(upload, parts)
+            if not wrong and error.is_damaged:  # one of them has another digest, and the store does not say which
+                wrong = list(range(1, len(parts) + 1))
             if not wrong:
                 raise
             raise WrongParts(wrong) from None

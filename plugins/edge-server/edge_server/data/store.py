@@ -122,6 +122,8 @@ class Store(Protocol):
     Attributes:
         max_size: bytes of the largest content.
         is_on_disk: whether content takes room on the disk of the data folder.
+        tags_parts: whether each part of an upload has an entity tag, by which alone it becomes content.
+        signs_parts: whether parts can be sent to addresses of the store's own, by whoever knows their SHA-256.
 
     Raises:
         OSError: of all methods: what keeps the content cannot be used just now, or is full.
@@ -129,6 +131,10 @@ class Store(Protocol):
 
     max_size: int
     is_on_disk: bool
+    tags_parts: bool
+
+    @property
+    def signs_parts(self) -> bool: ...
 
     def create(self) -> None:
         """Make what is missing for content to be kept; others may be writing."""
@@ -235,6 +241,29 @@ class Store(Protocol):
         """
         ...
 
+    def part_address(self, upload: str, n: int, size: int, sha256: str) -> tuple[str, str]:
+        """Where a part can be sent without the server, in the next minutes, by PUT.
+
+        The store refuses other bytes than those of that digest and size.
+
+        Args:
+            upload: the upload's id.
+            n: number of the part, from 1.
+            size: its bytes.
+            sha256: their SHA-256, hexadecimal.
+
+        Returns:
+            the address, and the digest in base64, which goes with it in a header.
+        """
+        ...
+
+    def parts_held(self, upload: str) -> dict[int, set[tuple[int, str]]]:
+        """The sizes and entity tags of the parts that are there, by their numbers; none where the upload is gone.
+
+        A store may list a part that was sent twice both ways.
+        """
+        ...
+
     def seconds_to_complete(self, size: int, *, in_doubt: bool) -> float:
         """How long `complete_upload` may take for so many bytes, so that nobody else begins meanwhile."""
         ...
@@ -273,6 +302,8 @@ class FolderStore:
 
     max_size = MAX_SIZE
     is_on_disk = True
+    tags_parts = False
+    signs_parts = False
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -495,6 +526,14 @@ class FolderStore:
             self._into_place(beside, key)
         finally:
             beside.unlink(missing_ok=True)
+
+    def part_address(self, upload: str, n: int, size: int, sha256: str) -> tuple[str, str]:
+        """There is none: only the server writes the folder."""
+        raise MissingContent(upload)
+
+    def parts_held(self, upload: str) -> dict[int, set[tuple[int, str]]]:
+        """Nothing: the server alone knows the parts."""
+        return {}
 
     def seconds_to_complete(self, size: int, *, in_doubt: bool) -> float:
         """How long `complete_upload` may take: only a copy takes longer for more."""

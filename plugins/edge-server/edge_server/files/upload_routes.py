@@ -28,6 +28,9 @@ from edge_server.web.context import Context
 from edge_server.web.permissions import MEMBER
 from edge_server.web.routes import Routes
 
+DIGEST_HEADER = "x-amz-checksum-sha256"
+"""The header that a part is sent to a store with, and without which the store refuses it."""
+
 ADDRESS_LIFETIME = dt.timedelta(minutes=15)
 
 
@@ -78,9 +81,13 @@ def routes(context: Context, uploads: Uploads) -> Routes:
     @routes.response(200, SignedParts.schema())
     def sign(chosen: SignParts, org: str, upload_id: str) -> flask.Response:
         """Give the addresses that parts go to, by PUT."""
-        uploads.require(context.member().organization_id, upload_id)
+        organization_id = context.member().organization_id
+        uploads.require(organization_id, upload_id)
         expires_at = context.address_expiry(ADDRESS_LIFETIME)
-        return context.answer(SignedParts(parts=[signed(upload_id, part, expires_at) for part in chosen.parts]))
+        known = {part.n: part.sha256 for part in chosen.parts if part.sha256 is not None}
+        at_store = uploads.sign_parts(organization_id, upload_id, known) if known else {}
+        parts = [signed(upload_id, part, expires_at, at_store.get(part.n)) for part in chosen.parts]
+        return context.answer(SignedParts(parts=parts))
 
     @routes.operation(
         "files.uploads.complete", "POST", "/<upload_id>/complete", repeatable=True, who=MEMBER, max_json=4 << 20
@@ -104,7 +111,10 @@ def routes(context: Context, uploads: Uploads) -> Routes:
             expires_at=upload.expires_at,
         )
 
-    def signed(upload: str, part: PartToSign, expires_at: dt.datetime) -> SignedPart:
+    def signed(upload: str, part: PartToSign, expires_at: dt.datetime, at_store: tuple[str, str] | None) -> SignedPart:
+        if at_store is not None:
+            address, digest = at_store
+            return SignedPart(n=part.n, url=address, expires_at=expires_at, headers={DIGEST_HEADER: digest})
         bound = {}
         if part.md5 is not None:
             bound["md5"] = _md5(context, part.md5)

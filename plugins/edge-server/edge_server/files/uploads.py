@@ -8,7 +8,7 @@ import datetime as dt
 import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Select, Update, and_, delete, func, or_, select, update
@@ -29,7 +29,7 @@ from edge_server.files.quotas import Limits
 from edge_server.files.releases import Releases
 from edge_server.files.tree import Tree
 from edge_server.identity.models import Membership
-from edge_server.web import transfers
+from edge_server.web import counting, transfers
 from edge_server.web.context import OwnContext
 from edge_vfs import digests
 
@@ -53,7 +53,13 @@ OPEN_OF_ORGANIZATION = 2000
 QUIET = dt.timedelta(minutes=1)
 """How long an upload has had no part that makes way for another of the same user to the same path."""
 
+SIGNED = dt.timedelta(minutes=15)
+"""How long that is where parts may be on their way to the store: as long as their addresses live."""
+
 _Answer = TypeVar("_Answer")
+
+_Sent = dict[str, dict[int, set[tuple[int, str]]]]
+"""By the store's id of an upload: sizes and entity tags of the parts that the store says it holds, by their numbers."""
 
 # A part takes a few statements of its own, and an upload has thousands of parts. The session's own would cost more than
 # what they ask for.
@@ -190,10 +196,11 @@ class Uploads:
     ) -> _Answer:
         segments = tree.parse_new(start.path)
         if start.resume:
+            sent = self._sent_to_resume(organization_id, user_id, start, segments)
             with self.context.write(organization_id) as session:
                 resumed = self._resumed(session, organization_id, user_id, start, segments)
                 if resumed is not None:
-                    return answer(_record(resumed, resumed.parts, is_resumed=True))
+                    return answer(self._record(resumed, self._held(resumed, resumed.parts, sent), is_resumed=True))
         upload = Upload(
             uid=new_uid(),
             key=self.store.new_key(),
@@ -216,7 +223,7 @@ class Uploads:
                 dropped = self._let_in(session, upload)
                 session.add(upload)
                 session.flush()
-                answered = answer(_record(upload, []))
+                answered = answer(self._record(upload, []))
         except BaseException:
             self.store.drop_upload(upload.store_id)
             raise
@@ -236,19 +243,8 @@ class Uploads:
         """
         if start.size is None:  # of another length perhaps
             return None
-        matching = select(Upload).where(
-            Upload.organization_id == organization_id,
-            Upload.created_by == user_id,
-            Upload.version_id.is_(None),
-            # Whoever was to complete it and could not has left its parts as they were.
-            or_(Upload.completing_until.is_(None), Upload.completing_until <= clock.now()),
-            Upload.expires_at > clock.now(),
-            Upload.path == paths.join(segments),
-            Upload.size == start.size,
-            Upload.overwrite == start.overwrite,
-            Upload.part_size == part_size(start.size),
-        )
-        for upload in session.scalars(matching.order_by(Upload.id.desc()).limit(1)):
+        upload: Upload
+        for upload in session.scalars(_to_resume(organization_id, user_id, start, segments)):
             upload.replaced_bytes = tree.check_target(session, organization_id, segments, overwrite=start.overwrite)
             # What was reserved and not filled is let go of after a while.
             missing = start.size - upload.reserved_bytes
@@ -261,6 +257,41 @@ class Uploads:
             session.flush()
             return upload
         return None
+
+    def _sent_to_resume(self, organization_id: int, user_id: int, start: StartUpload, segments: tree.Segments) -> _Sent:
+        """What the store holds of the upload that is to be resumed, asked before the transaction."""
+        if not self.store.tags_parts or start.size is None:
+            return {}
+        with self.context.read() as session:
+            upload: Upload | None = session.scalar(_to_resume(organization_id, user_id, start, segments))
+            rows = [] if upload is None else list(upload.parts)
+        return {} if upload is None else self._sent(upload, rows)
+
+    def _sent(self, upload: Upload, rows: Iterable[UploadPart]) -> _Sent:
+        """What the store holds of an upload, if there are parts that only the store may know."""
+        if not self.store.tags_parts or all(part.etag is not None for part in rows):
+            return {}
+        return {upload.store_id: self.store.parts_held(upload.store_id)}
+
+    def _held(self, upload: Upload, rows: Iterable[UploadPart], sent: _Sent) -> list[HeldPart]:
+        """The parts that are held of an upload.
+
+        Args:
+            upload: the upload.
+            rows: its parts, also those that may have been sent to the store.
+            sent: what the store says that it holds.
+        """
+        held: list[HeldPart] = []
+        at_store = sent.get(upload.store_id, {})
+        for part in rows:
+            tag: str | None = etag(part.sha256)
+            if self.store.tags_parts and part.etag is None:
+                tags = at_store.get(part.n, set())
+                # One that is there with different bytes is sent once more.
+                tag = next((tag for size, tag in tags if size == part.size and len(tags) == 1), None)
+            if tag is not None:
+                held.append(HeldPart(n=part.n, size=part.size, etag=tag, sha256=part.sha256))
+        return held
 
     def _let_in(self, session: Session, upload: Upload) -> list[tuple[str, str]]:
         """Reserve room for an upload that is about to be opened.
@@ -282,7 +313,7 @@ class Uploads:
                 Upload.path == upload.path,
             )
         ).all()
-        quiet = [each for each in older if _is_quiet(session, each)]
+        quiet = [each for each in older if self._is_quiet(session, each)]
         _delete(session, quiet)
         try:
             _require_few(session, upload)
@@ -295,6 +326,12 @@ class Uploads:
             _require_few(session, upload)
             quotas.reserve(session, upload, upload.size or 0, self.limits)
         return [(each.store_id, each.key) for each in quiet]
+
+    def _is_quiet(self, session: Session, upload: Upload) -> bool:
+        """Whether nobody seems to send an upload any more."""
+        # What is on its way to the store, nobody sees here.
+        quiet = SIGNED if self.store.signs_parts else QUIET
+        return (upload.active_at or upload.created_at) <= clock.now() - quiet and not _is_busy(session, upload)
 
     def open_uploads(self, organization_id: int) -> Select[Any]:
         """What selects the uploads of an organization that are open, with who opened them."""
@@ -317,6 +354,19 @@ class Uploads:
             quotas.shrink(session)
         return False
 
+    def _record(self, upload: Upload, parts: list[HeldPart], *, is_resumed: bool = False) -> UploadRecord:
+        return UploadRecord(
+            id=upload.uid,
+            path=upload.path,
+            part_size=upload.part_size,
+            expires_at=upload.expires_at,
+            size=upload.size,
+            parts=parts,
+            signed_digest="sha256" if self.store.signs_parts and upload.size is not None else None,
+            resumed=is_resumed,
+            completing=upload.version_id is None and _is_completing(upload),
+        )
+
     def require(self, organization_id: int, uid: str) -> None:
         """See that an upload can be found.
 
@@ -332,7 +382,68 @@ class Uploads:
         """An upload with the parts held."""
         with self.context.read() as session:
             upload = _find(session, uid, organization_id)
-            return _record(upload, upload.parts)
+            rows = list(upload.parts)
+        return self._record(upload, self._held(upload, rows, self._sent(upload, rows)))
+
+    def sign_parts(self, organization_id: int, uid: str, digests_by_n: Mapping[int, str]) -> dict[int, tuple[str, str]]:
+        """Give the addresses at the store that parts go to whose bytes are known by their digests.
+
+        The store refuses bytes with another digest, and another number of them. So a part counts as held from now on,
+        if the store says that it is there.
+
+        Args:
+            organization_id: whose upload it is.
+            uid: the upload.
+            digests_by_n: the SHA-256s, hexadecimal, by the numbers of the parts.
+
+        Returns:
+            for each part its address and the header that has to be sent with it, the digest in base64; none where the
+            server takes the parts itself.
+
+        Raises:
+            Refusal: the upload cannot be found, is completed or being completed, or has no part of that number; a part
+                is being sent to the server; or there is no room.
+        """
+        if not self.store.signs_parts:
+            return {}
+        return self.releases.before_refusing(
+            organization_id, lambda: self._sign_parts(organization_id, uid, digests_by_n)
+        )
+
+    def _sign_parts(
+        self, organization_id: int, uid: str, digests_by_n: Mapping[int, str]
+    ) -> dict[int, tuple[str, str]]:
+        sizes: dict[int, int] = {}
+        with self.context.write(organization_id) as session:
+            upload = _open(session, uid, organization_id)
+            if upload.completing_until is not None:
+                raise _being_completed()
+            if upload.size is None:  # its parts can have any size up to that of the others
+                return {}
+            for n, sha256 in digests_by_n.items():
+                sizes[n] = _must(upload.size, upload.part_size, n)
+                _check_part_size(upload, n, sizes[n])
+                self._note_signed(session, upload, n, sizes[n], sha256)
+            store_id = upload.store_id
+        counting.received(sum(sizes.values()))
+        return {n: self.store.part_address(store_id, n, sizes[n], sha256) for n, sha256 in digests_by_n.items()}
+
+    def _note_signed(self, session: Session, upload: Upload, n: int, size: int, sha256: str) -> None:
+        """Count a part before its address is given, and note its digest."""
+        space = session.get(UploadSpace, (upload.id, n))
+        if space is not None and not self._is_free(space):
+            raise _busy()
+        held = session.get(UploadPart, (upload.id, n))
+        if held is not None and held.sha256 == sha256:
+            upload.active_at = clock.now()
+            return
+        if held is not None:
+            session.execute(_PARTS.delete().where(_PARTS.c.upload_id == upload.id, _PARTS.c.n == n))
+            session.expunge(held)
+        space, _ = quotas.hold_part(session, upload, n, space, size, self.limits)
+        space.writer = space.writing_until = None
+        session.flush()
+        session.execute(_PARTS.insert().values(upload_id=upload.id, n=n, size=size, sha256=sha256))
 
     def abort(self, organization_id: int, uid: str) -> None:
         """Drop an open upload and its parts."""
@@ -526,13 +637,15 @@ class Uploads:
             upload = _find(session, uid, organization_id)
             if upload.version_id is not None or _is_busy(session, upload):
                 raise _Busy
-            whole = _whole(upload, upload.parts, completion)
+            tagged = self.store.tags_parts
+            whole = _whole(upload, upload.parts, completion, tagged=tagged)
             writers = update(UploadSpace).where(UploadSpace.upload_id == upload.id, UploadSpace.writer.is_not(None))
             if _changes(session, writers.values(writer=None, writing_until=None)):
                 upload.in_doubt = True
             completing = self.store.seconds_to_complete(whole.size, in_doubt=upload.in_doubt)
             upload.completing_until = clock.now() + dt.timedelta(seconds=completing)
-            parts = [Written(part.size, part.sha256, part.etag) for part in upload.parts]
+            etags = {part.n: part.etag for part in completion.parts} if tagged else {}
+            parts = [Written(part.size, part.sha256, part.etag or etags.get(part.n)) for part in upload.parts]
             return _Claim(upload.store_id, upload.key, upload.in_doubt, parts, whole)
 
     def _publish(
@@ -682,17 +795,21 @@ def etag(sha256: str) -> str:
     return f'"{sha256}"'
 
 
-def _record(upload: Upload, parts: Iterable[UploadPart], *, is_resumed: bool = False) -> UploadRecord:
-    return UploadRecord(
-        id=upload.uid,
-        path=upload.path,
-        part_size=upload.part_size,
-        expires_at=upload.expires_at,
-        size=upload.size,
-        parts=[HeldPart(n=part.n, size=part.size, etag=etag(part.sha256), sha256=part.sha256) for part in parts],
-        resumed=is_resumed,
-        completing=upload.version_id is None and _is_completing(upload),
+def _to_resume(organization_id: int, user_id: int, start: StartUpload, segments: tree.Segments) -> Select[Any]:
+    """What selects the newest open upload of a user that takes what is to be uploaded, whose size is known."""
+    matching = select(Upload).where(
+        Upload.organization_id == organization_id,
+        Upload.created_by == user_id,
+        Upload.version_id.is_(None),
+        # Whoever was to complete it and could not has left its parts as they were.
+        or_(Upload.completing_until.is_(None), Upload.completing_until <= clock.now()),
+        Upload.expires_at > clock.now(),
+        Upload.path == paths.join(segments),
+        Upload.size == start.size,
+        Upload.overwrite == start.overwrite,
+        Upload.part_size == part_size(start.size),
     )
+    return matching.order_by(Upload.id.desc()).limit(1)
 
 
 def _find(session: Session, uid: str, organization_id: int | None = None) -> Upload:
@@ -719,11 +836,6 @@ def _open(session: Session, uid: str, organization_id: int | None = None) -> Upl
     if upload.version_id is not None:
         raise conflict("this upload is completed; start a new one to change the file")
     return upload
-
-
-def _is_quiet(session: Session, upload: Upload) -> bool:
-    """Whether nobody seems to send an upload any more."""
-    return (upload.active_at or upload.created_at) <= clock.now() - QUIET and not _is_busy(session, upload)
 
 
 def _is_busy(session: Session, upload: Upload) -> bool:
@@ -826,7 +938,7 @@ def _check_part_size(upload: Upload, n: int, size: int | None) -> None:
         raise bad_entry(f"part {n} of this upload must have {must} bytes, and this one has {size}")
 
 
-def _whole(upload: Upload, held: list[UploadPart], completion: CompleteUpload) -> _Whole:
+def _whole(upload: Upload, held: list[UploadPart], completion: CompleteUpload, *, tagged: bool) -> _Whole:
     """What an upload becomes, if the parts held are those of `completion` and none is missing."""
     parts = sorted(completion.parts, key=lambda part: part.n)
     if [part.n for part in parts] != list(range(1, len(parts) + 1)):
@@ -836,7 +948,9 @@ def _whole(upload: Upload, held: list[UploadPart], completion: CompleteUpload) -
         arrived = by_number.pop(part.n, None)
         if arrived is None:
             raise conflict(f"part {part.n} has not arrived; send it and complete again")
-        if part.etag.strip('"') != arrived.sha256 or (part.sha256 or arrived.sha256) != arrived.sha256:
+        # Of a part that was sent to the store, only that and the sender know the entity tag.
+        is_known = part.etag.strip('"') == arrived.sha256 or (tagged and arrived.etag is None)
+        if not is_known or (part.sha256 or arrived.sha256) != arrived.sha256:
             raise checksum_mismatch(f"part {part.n} is not what was stated; send it again")
         if part.size != arrived.size:
             raise bad_entry(f"part {part.n} has {arrived.size} bytes, and {part.size} were stated; send it again")
