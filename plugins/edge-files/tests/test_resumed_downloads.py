@@ -52,17 +52,35 @@ content.Content.read = reading
 EdgeSession().files.download("large.bin", target, max_workers=workers)
 """
 
+AFTER_THE_MAIN_THREAD = """
+import sys, threading
+from edge.api import EdgeSession
+
+edge = EdgeSession()
+
+def download():
+    threading.main_thread().join()
+    edge.files.download("large.bin", sys.argv[1])
+
+threading.Thread(target=download).start()
+"""
+
 
 @pytest.fixture
-def run_client(files: Folder, tmp_path: Path) -> Callable[..., int]:
-    """Download to ``place`` in a process of its own; returns its exit code."""
+def environment(files: Folder) -> dict[str, str]:
+    """Return the environment of a process that uses the same files."""
     settings = files._store.session.config  # type: ignore[attr-defined]
-    environment = {
+    return {
         **os.environ,
         "EDGE_API_TOKEN": settings.api_token,
         "EDGE_API_SERVICE_URL": settings.service_url,
         "EDGE_API_ORG": settings.organization,
     }
+
+
+@pytest.fixture
+def run_client(environment: dict[str, str], tmp_path: Path) -> Callable[..., int]:
+    """Download to ``place`` in a process of its own; returns its exit code."""
     (tmp_path / "place").mkdir()
 
     def run(workers: int, lifetime: int) -> int:
@@ -98,6 +116,15 @@ def test_a_client_that_is_killed_again_and_again(files: Folder, run_client: Call
     again = received - (completed + 1) * len(CONTENT)
     assert again <= allowed
     print(f"{KILLS} kills: {again >> 20} MiB were received again, of {allowed >> 20} MiB that may be")
+
+
+def test_a_thread_downloads_after_the_main_thread_has_ended(
+    files: Folder, environment: dict[str, str], tmp_path: Path
+) -> None:
+    files.upload("large.bin", CONTENT)
+    target = tmp_path / "a.bin"
+    subprocess.run([sys.executable, "-c", AFTER_THE_MAIN_THREAD, target], env=environment, check=True, timeout=60)
+    assert target.read_bytes() == CONTENT
 
 
 def test_parts_are_kept_only_if_the_servers_digests_say_so(files: Folder, tmp_path: Path, edge_server: Any) -> None:

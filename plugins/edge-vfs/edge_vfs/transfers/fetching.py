@@ -23,8 +23,9 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from types import TracebackType
 
 from edge_vfs.content import Content, wrong
 from edge_vfs.progress import FileTracker
@@ -120,6 +121,58 @@ class Buffers:
         self._free.put(buffer)
 
 
+class Checkers:
+    """Threads that check parts until it is left, which waits for what they have been given.
+
+    They are no `ThreadPoolExecutor`: that takes nothing any more once the main thread has ended, while a thread of the
+    program may still download.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[tuple[Future[bool], Callable[[], bool]] | None] = queue.SimpleQueue()
+        self._submitting = threading.Lock()
+        self._is_closed = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"edge-check-{n}", daemon=True) for n in range(CHECKERS)
+        ]
+
+    def __enter__(self) -> Checkers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._submitting:
+            self._is_closed = True
+            for _ in self._threads:
+                self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def submit(self, check: Callable[[], bool]) -> Future[bool]:
+        """Have a thread call `check`; return its result to be.
+
+        Raises:
+            Stopped: the download has ended; `check` will not be called.
+        """
+        with self._submitting:
+            if self._is_closed:
+                raise Stopped
+            result: Future[bool] = Future()
+            self._queue.put((result, check))
+            return result
+
+    def _run(self) -> None:
+        while task := self._queue.get():
+            result, check = task
+            try:
+                result.set_result(check())
+            except BaseException as error:
+                result.set_exception(error)
+
+
 class Fetch:
     """A download into a `PartFile`.
 
@@ -167,7 +220,7 @@ class Fetch:
         self._missing = sorted(self._unwritten(), reverse=True)
         workers = min(self._max_workers, max(1, len(self._missing)))
         self._connections = Connections(workers)
-        with ThreadPoolExecutor(CHECKERS, "edge-check") as self._checkers:
+        with Checkers() as self._checkers:
             each(self._work, range(workers), workers, stopped=self._stopped)
 
     def _unwritten(self) -> list[int]:
@@ -252,7 +305,7 @@ class Fetch:
             if self._parts.are_known:
                 digest.update(block)
             self._file.write(block, position)
-        return self._checkers.submit(self._parts.is_right, n, digest.digest())
+        return self._checkers.submit(lambda: self._parts.is_right(n, digest.digest()))
 
     def _receive_held(self, content: Content, n: int, connection: int) -> Future[bool]:
         where = self._parts.range(n)
@@ -264,7 +317,7 @@ class Fetch:
                 at = content.position - where.start
                 block = self._block(content, where, connection)
                 buffer[at : at + len(block)] = block
-            return self._checkers.submit(self._check, n, buffer)
+            return self._checkers.submit(lambda: self._check(n, buffer))
         except BaseException:
             self._buffers.give_back(buffer)
             raise
