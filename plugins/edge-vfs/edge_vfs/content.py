@@ -60,21 +60,28 @@ class Content:
             if self._stream is None:
                 # Stores retry by themselves, so that their failure is not retried here.
                 self._stream = self._reader.open(self.position, self.stop)
-            broken: ConnectionFailed | BadResponse
             try:
                 block = self._stream.read(size)
-                if block:
-                    return block
-                broken = BadResponse(f"the server sent less of {self._name} than its size says; try again")
-            except ConnectionFailed as error:
-                broken = error
-            self.close()
-            if self.position - self._counted_from >= PROGRESS:
-                self._breaks = 0
-            self._counted_from = self.position
-            self._breaks += 1
-            if self._breaks > MAX_RECONNECTS:
-                raise broken
+            except ConnectionFailed:
+                if not self._may_reconnect():
+                    raise
+                continue
+            if block:
+                return block
+            if not self._may_reconnect():
+                raise BadResponse(f"the server sent less of {self._name} than its size says; try again")
+
+    def _may_reconnect(self) -> bool:
+        """Close a broken connection; return whether another may replace it.
+
+        The error is nowhere kept: its traceback holds memory, and a cycle with it would until the garbage collection.
+        """
+        self.close()
+        if self.position - self._counted_from >= PROGRESS:
+            self._breaks = 0
+        self._counted_from = self.position
+        self._breaks += 1
+        return self._breaks <= MAX_RECONNECTS
 
     def close(self) -> None:
         """Release the connection; it is closed if the answer was not read to its end."""

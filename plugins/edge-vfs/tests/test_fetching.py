@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import hashlib
 import itertools
+import mmap
 import os
 import random
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +22,7 @@ import pytest
 
 from edge_core.errors import ChecksumError, ConnectionFailed, NotFound
 from edge_vfs import Folder, digests, workers
+from edge_vfs.content import Content
 from edge_vfs.progress import TransferProgress
 from edge_vfs.transfers import download, fetching, part_file
 from edge_vfs.transfers.part_file import PartFile, is_part
@@ -629,7 +633,7 @@ def test_the_time_before_an_answer_counts_for_nothing(clock: Clock) -> None:
     connections = fetching.Connections(8)
     clock.now += 100
     receive(connections, clock, [60])
-    clock.now += 100  # the others are being made
+    clock.now += 100  # the others are being mapped
     connections.received(0, 1 << 20)
     clock.now += 100
     receive(connections, clock, [60] * 8)
@@ -734,3 +738,62 @@ def test_every_part_is_requested_once_by_many_connections(tmp_path: Path, monkey
     assert ranges[-1][1] == len(CONTENT)
     assert all(before[1] == after[0] for before, after in itertools.pairwise(ranges))
     assert all(start % PART == 0 for start, _ in ranges)
+
+
+def no_space(file: PartFile, block: memoryview, offset: int) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_download_releases_its_memory_although_its_error_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped: list[mmap.mmap] = []
+
+    class Memory(mmap.mmap):
+        def __init__(self, *_: Any) -> None:
+            mapped.append(self)
+
+    monkeypatch.setattr(mmap, "mmap", Memory)
+    store = Store()
+    store.on_block = breaks_at(PART * 9)
+    with pytest.raises(ConnectionFailed) as broken:
+        folder_of(store).download("a.bin", tmp_path)
+    assert mapped
+    assert all(memory.closed for memory in mapped)
+    del broken
+    mapped.clear()
+    store.on_block = unchanged
+    with monkeypatch.context() as full:
+        full.setattr(PartFile, "_write_once", no_space)
+        with pytest.raises(OSError, match="No space left") as full_disk:
+            folder_of(store).download("a.bin", tmp_path)
+    assert all(memory.closed for memory in mapped)
+    del full_disk
+    mapped.clear()
+    folder_of(store).download("a.bin", tmp_path)
+    assert mapped
+    assert all(memory.closed for memory in mapped)
+
+
+def test_a_connection_that_broke_leaves_nothing_in_memory() -> None:
+    streams: list[weakref.ref[Stream]] = []
+
+    class Breaking(Reader):
+        def open(self, start: int, stop: int, /) -> Any:
+            stream = super().open(start, stop)
+            streams.append(weakref.ref(stream))
+            return stream
+
+    def on_block(position: int, block: bytes) -> bytes:
+        if position == 0 and len(streams) == 1:
+            raise ConnectionFailed("the network is gone")
+        return block
+
+    gc.disable()
+    try:
+        content = Content(Breaking(CONTENT, on_block), Store().stat("a.bin"), 0, PART)
+        assert content.read(PART) == CONTENT[:PART]
+        broken, _ = streams
+        assert broken() is None
+    finally:
+        gc.enable()

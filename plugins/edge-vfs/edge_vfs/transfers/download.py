@@ -64,7 +64,12 @@ def fetch(
             _fetch_small(reader, stat, target, counted)
         else:
             version = f"{path}\0{stat.version}"
-            _fetch_large(reader, stat, target, counted, version, max_workers=max_workers, buffers=buffers or Buffers())
+            shared = buffers or Buffers()
+            try:
+                _fetch_large(reader, stat, target, counted, version, max_workers=max_workers, buffers=shared)
+            finally:
+                if buffers is None:
+                    shared.release()
 
 
 def _fetch_small(reader: Reader, stat: Stat, target: pathlib.Path, counted: FileTracker) -> None:

@@ -120,6 +120,18 @@ class Buffers:
         """Let others have what was taken."""
         self._free.put(buffer)
 
+    def release(self) -> None:
+        """Give the memory back to the system, at the end of the call: an error's traceback may keep this object."""
+        unused: list[mmap.mmap | None] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                unused.append(self._free.get_nowait())
+        for buffer in unused:
+            if buffer is not None:
+                with contextlib.suppress(BufferError):  # something still shows it, and frees it later
+                    buffer.close()
+            self._free.put(None)  # for a thread that an interrupted call has not waited for
+
 
 class Checkers:
     """Threads that check parts until it is left, which waits for what they have been given.

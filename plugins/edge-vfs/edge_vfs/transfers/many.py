@@ -327,7 +327,10 @@ class Downloads(_Transfer[ToDownload]):
             by_folder.setdefault(file.file.target.parent, []).append(file.file.target.name)
         for folder, names in by_folder.items():
             remove_abandoned(folder, names)
-        super().run(files)
+        try:
+            super().run(files)
+        finally:
+            self._buffers.release()
 
     def __init__(
         self, store: FileStore, tracker: Tracker, tally: Tally, on_error: OnError, *, max_workers: int

@@ -148,11 +148,12 @@ class PartFile:
             OSError: it cannot be written.
         """
         with self._used(), naming(self._target):
-            rest = memoryview(block)
-            while rest:
-                written = self._write_once(rest, offset)
-                rest = rest[written:]
-                offset += written
+            written = 0
+            # Views are released, as an error's traceback may keep them, and with them the memory that they show.
+            with memoryview(block) as view:
+                while written < len(view):
+                    with view[written:] as rest:
+                        written += self._write_once(rest, offset + written)
 
     def _write_once(self, block: memoryview, offset: int) -> int:
         if hasattr(os, "pwrite"):
