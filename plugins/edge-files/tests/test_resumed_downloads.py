@@ -137,7 +137,8 @@ def test_parts_are_kept_only_if_the_servers_digests_say_so(files: Folder, tmp_pa
         file.seek(2 * PART_SIZE + 5)
         file.write(bytes([content[2 * PART_SIZE + 5] ^ 1]))
     with pytest.raises(ChecksumError):
-        files.download("large.bin", tmp_path)
+        # With more connections the error may come before the other parts have.
+        files.download("large.bin", tmp_path, max_workers=1)
     (part,) = tmp_path.iterdir()
     assert part.read_bytes() == content[: 2 * PART_SIZE], "what is wrong was not written"
     opened = files.open("large.bin", open_with="file")

@@ -481,3 +481,10 @@ def test_windows_other_kind_of_link_is_refused_in_a_folders_place(
     monkeypatch.setattr(local_names.os, "lstat", with_tag)
     with pytest.raises(BadEntry, match="is a link or a file"):
         local_names.check_folder(folder)
+
+
+@pytest.mark.parametrize("name", ["plain.csv", "12:30.csv"])
+def test_a_place_in_a_folder_that_does_not_exist_is_refused(tmp_path: pathlib.Path, name: str) -> None:
+    with pytest.raises(FileNotFoundError, match="missing to download to does not exist; make it first"):
+        folder_of((name, "file")).download_folder("folder", tmp_path / "missing" / "runs")
+    assert not any(tmp_path.iterdir())

@@ -179,12 +179,16 @@ def target_of(name: str, localpath: str | os.PathLike[str] | None) -> pathlib.Pa
     if target.is_dir():
         local_names.check(name)
         target = target / name
+    _check_parent(target)
+    check_ordinary(target)
+    return target
+
+
+def _check_parent(target: pathlib.Path) -> None:
     if not target.parent.is_dir():
         if target.parent.exists():
             raise NotADirectoryError(f"{target.parent} is not a folder to download to; choose another local path")
         raise FileNotFoundError(f"the local folder {target.parent} to download to does not exist; make it first")
-    check_ordinary(target)
-    return target
 
 
 def check_ordinary(target: pathlib.Path) -> None:
@@ -231,7 +235,11 @@ def plan(
     Raises:
         NotFound: the folder does not exist.
         BadEntry: a name or a path cannot be held, or is the same as another; or something is in the way.
+        FileNotFoundError: the folder that is to hold `top` does not exist.
+        NotADirectoryError: it is a file.
     """
+    if not top.is_dir():
+        _check_parent(top)
     folders: list[pathlib.Path] = []
     files: list[Planned] = []
     listed = listing.Folders(store, path, at_once=True)
