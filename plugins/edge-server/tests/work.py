@@ -65,7 +65,8 @@ class Watch:
                 sa.event.remove(engine, name, listener)
 
     def _begin(self, connection: sa.Connection) -> None:
-        work = Work(bool(connection.get_execution_options().get("write", False)))
+        options = connection.get_execution_options()
+        work = Work(options.get("write", False) or options.get("postgresql_readonly") is False)
         self._at_hand[id(connection)] = work
         raw: Any = connection.connection.dbapi_connection
         if hasattr(raw, "set_progress_handler"):
