@@ -281,6 +281,17 @@ def test_content_that_is_wrong_every_time_is_an_error(tmp_path: Path, kind: str)
     assert store.content_reader.sent == len(CONTENT) - sum(len(CONTENT[n * PART :][:PART]) for n in written)
 
 
+def test_an_error_of_the_network_says_where_what_has_arrived_is_kept(tmp_path: Path) -> None:
+    store = Store()
+    store.on_block = breaks_at(PART * 11)
+    with pytest.raises(ConnectionFailed) as failed:
+        folder_of(store).download("a.bin", tmp_path)
+    (part,) = (path for path in tmp_path.iterdir() if is_part(path.name))
+    assert failed.value.__notes__ == [
+        f"what has arrived is kept in {part}, and downloading again goes on from it",
+    ]
+
+
 def test_what_other_versions_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "a.bin"
     interrupted(Store(version="v0"), target, PART * 11)

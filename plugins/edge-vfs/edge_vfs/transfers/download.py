@@ -9,7 +9,7 @@ import os
 import pathlib
 from typing import NamedTuple
 
-from edge_core.errors import BadEntry, ChecksumError, Conflict, NotFound
+from edge_core.errors import BadEntry, ChecksumError, Conflict, ConnectionFailed, NotFound
 from edge_core.replacing import replacing
 from edge_vfs import listing
 from edge_vfs.content import Check, Content, expected, part_digests
@@ -113,7 +113,7 @@ def _fetch_large(
         # Of a version that is gone nobody can download the rest.
         if file.kept_at is None or file.is_empty() or isinstance(error, (NotFound, Conflict)):
             file.discard()
-        elif isinstance(error, (OSError, KeyboardInterrupt)):
+        elif isinstance(error, (OSError, ConnectionFailed, KeyboardInterrupt)):
             error.add_note(f"what has arrived is kept in {file.kept_at}, and downloading again goes on from it")
         raise
     finally:
