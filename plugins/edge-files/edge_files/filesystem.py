@@ -20,6 +20,7 @@ SETTINGS = ("api_token", "service_url", "organization", "profile", "timeout", "r
 
 _GENERAL = frozenset(
     {
+        "anon",  # with which pandas repeats a refused call, whatever the file system
         "asynchronous",
         "batch_size",
         "listings_expiry_time",

@@ -66,6 +66,12 @@ def test_pandas_with_options(files: Folder, edge_session: EdgeSession, monkeypat
     assert pd.read_csv("edge://runs/a#1 [x].csv", storage_options={"session": edge_session}).shape == (1, 1)
 
 
+@pytest.mark.usefixtures("files")
+def test_pandas_says_that_a_token_is_refused() -> None:
+    with pytest.raises(PermissionError, match="the API token is mistyped or cut off"):
+        pd.read_csv("edge://runs/a.csv", storage_options={"api_token": "edg_unknown"})
+
+
 def test_pyarrow(files: Folder) -> None:
     table = pa.table(FRAME)
     fs = fsspec.filesystem("edge")
