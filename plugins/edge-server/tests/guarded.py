@@ -120,8 +120,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
     parts = engines_at(tmp_path, Signer(b"key"), rates=rates)
     tokens = {}
     with contextlib.closing(parts.database):
-        Base.metadata.create_all(parts.database.engine)
         with parts.database.write(SERVER) as session:
+            Base.metadata.create_all(session.connection())
             lab = directory.create_organization(session, [], "lab")
             directory.create_organization(session, [], "orphan")
             for name, roles in USERS.items():
