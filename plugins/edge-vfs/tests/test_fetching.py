@@ -12,7 +12,6 @@ import os
 import random
 import stat
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -700,6 +699,7 @@ def test_the_downloads_of_a_call_share_the_memory_for_parts(monkeypatch: pytest.
     monkeypatch.setattr(fetching, "BUFFERS", 3)
     buffers = fetching.Buffers()
     used = most = 0
+    all_taken = threading.Barrier(3)
     lock = threading.Lock()
 
     def work(n: int) -> None:
@@ -709,13 +709,13 @@ def test_the_downloads_of_a_call_share_the_memory_for_parts(monkeypatch: pytest.
             used += 1
             most = max(most, used)
         held[:] = bytes([n]) * PART
-        time.sleep(0.001)
+        all_taken.wait(300)
         assert held[:] == bytes([n]) * PART
         with lock:
             used -= 1
         buffers.give_back(held)
 
-    workers.each(work, range(40), 8)
+    workers.each(work, range(39), 8)
     assert most == 3
 
 

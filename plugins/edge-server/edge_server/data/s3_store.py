@@ -247,7 +247,7 @@ class S3Store:
 
     def remove(self, key: str) -> None:
         """Drop the content under `key`, if there is any."""
-        # One by one: some stores refuse the request for several as boto3 sends it.
+        # Each by a request of its own: some stores refuse the request for several as boto3 sends it.
         self._if_there("delete_object", Key=self._object(key))
 
     def _object(self, key: str) -> str:
