@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import errno
@@ -185,6 +186,11 @@ class Bucket:
         if status >= 500 or status == 429:
             return StoreFailure(errno.EIO, f"{self.place}: the store fails ({code or status}); look at its log")
         return Refused(self.place, status, code)
+
+
+def encoded(digest: bytes) -> str:
+    """A digest as headers of requests have it."""
+    return base64.b64encode(digest).decode()
 
 
 @functools.lru_cache(maxsize=8)

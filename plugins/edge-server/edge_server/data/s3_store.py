@@ -7,7 +7,6 @@ conditional requests, on reading single parts, or on checksums of whole objects,
 
 from __future__ import annotations
 
-import base64
 import concurrent.futures
 import contextlib
 import hashlib
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from edge_server.data import s3_trial
-from edge_server.data.s3_bucket import Bucket, NotThere, Refused
+from edge_server.data.s3_bucket import Bucket, NotThere, Refused, encoded
 from edge_server.data.store import BLOCK, KEY, Block, MissingContent, StoreFailure, Written, WrongParts
 
 PART = 8 << 20
@@ -196,7 +195,7 @@ class S3Store:
 
     def _put(self, key: str, content: bytes) -> _Sum:
         summed = _sum_of(content)
-        self.bucket.call("put_object", Key=self._object(key), Body=content, ContentMD5=_encoded(summed.md5))
+        self.bucket.call("put_object", Key=self._object(key), Body=content, ContentMD5=encoded(summed.md5))
         return summed
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> ObjectContent:
@@ -284,8 +283,8 @@ class S3Store:
                     PartNumber=n,
                     Body=file,
                     ContentLength=summed.size,
-                    ContentMD5=_encoded(summed.md5),
-                    ChecksumSHA256=_encoded(summed.sha256),
+                    ContentMD5=encoded(summed.md5),
+                    ChecksumSHA256=encoded(summed.sha256),
                 )
             except NotThere:
                 raise MissingContent(upload) from None
@@ -295,7 +294,7 @@ class S3Store:
         """Where a part can be sent, with its length and its digest signed."""
         if self._public is None:
             raise MissingContent(upload)
-        digest = _encoded(bytes.fromhex(sha256))
+        digest = encoded(bytes.fromhex(sha256))
         named = {**self._named(upload), "PartNumber": n, "ContentLength": size, "ChecksumSHA256": digest}
         return self._public.address("upload_part", PART_LIFETIME, **named), digest
 
@@ -471,13 +470,9 @@ def _sum_of(content: bytes) -> _Sum:
     return _Sum(len(content), hashlib.sha256(content).digest(), md5)
 
 
-def _encoded(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
-
-
 def _named_part(n: int, part: Written) -> dict[str, Any]:
     """A part as a completion states it."""
-    return {"PartNumber": n, "ETag": part.etag, "ChecksumSHA256": _encoded(bytes.fromhex(part.sha256))}
+    return {"PartNumber": n, "ETag": part.etag, "ChecksumSHA256": encoded(bytes.fromhex(part.sha256))}
 
 
 def _is_of(head: dict[str, Any], parts: Sequence[Written]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import errno
 import hashlib
@@ -10,7 +9,7 @@ import secrets
 import time
 from collections.abc import Mapping
 
-from edge_server.data.s3_bucket import Bucket, NotThere, Refused
+from edge_server.data.s3_bucket import Bucket, NotThere, Refused, encoded
 from edge_server.data.store import StoreFailure
 
 MD5, SHA256 = "Content-MD5", "SHA-256"
@@ -32,8 +31,8 @@ def refused_digests(bucket: Bucket, key: str) -> set[str]:
         StoreFailure: it cannot be used.
     """
     wrong = {
-        MD5: {"ContentMD5": _encoded(hashlib.md5(b"", usedforsecurity=False).digest())},
-        SHA256: {"ChecksumSHA256": _encoded(hashlib.sha256().digest())},
+        MD5: {"ContentMD5": encoded(_md5(b""))},
+        SHA256: {"ChecksumSHA256": encoded(hashlib.sha256().digest())},
     }
     started = bucket.call("create_multipart_upload", Key=key, ChecksumAlgorithm="SHA256")
     upload = {"Key": key, "UploadId": started["UploadId"]}
@@ -74,7 +73,7 @@ def lacking(bucket: Bucket, prefix: str) -> list[str]:
         StoreFailure: it cannot be used.
     """
     key = f"{prefix}trial-{secrets.token_hex(8)}"
-    bucket.call("put_object", Key=key, Body=_TRIAL, ContentMD5=_encoded(_md5(_TRIAL)))
+    bucket.call("put_object", Key=key, Body=_TRIAL, ContentMD5=encoded(_md5(_TRIAL)))
     try:
         answer = bucket.call("get_object", Key=key, Range="bytes=2-6")
         with bucket.translated():
@@ -115,7 +114,7 @@ def _is_refused(bucket: Bucket, upload: Mapping[str, str], digest: Mapping[str, 
 
 def _is_compared(bucket: Bucket, upload: Mapping[str, str], wrong: Mapping[str, str]) -> bool:
     """Whether a store compares the SHA-256 of a part once more when it is to be made an object."""
-    right = _encoded(hashlib.sha256(_TRIAL).digest())
+    right = encoded(hashlib.sha256(_TRIAL).digest())
     part = bucket.call("upload_part", **upload, PartNumber=1, Body=_TRIAL, ChecksumSHA256=right)
     parts = [{"PartNumber": 1, "ETag": part["ETag"], **wrong}]
     try:
@@ -139,7 +138,3 @@ def _require(bucket: Bucket, holds: bool, what: str) -> None:
 
 def _md5(content: bytes) -> bytes:
     return hashlib.md5(content, usedforsecurity=False).digest()
-
-
-def _encoded(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
