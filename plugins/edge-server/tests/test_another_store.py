@@ -13,12 +13,14 @@ import sqlalchemy as sa
 
 from edge_files.wire import PART_SIZE
 from edge_server.base import clock
+from edge_server.base.problems import CannotStart
 from edge_server.data.database import SERVER
 from edge_server.data.store import Block, MissingContent, Store, Written, WrongParts
 from edge_server.files import fsck, housekeeping_on, storage
 from edge_server.files.models import Upload, Version
 from edge_server.run import app, start
 from edge_server.web.engines import Engines
+from edge_server.web.subsystems import Subsystem
 
 from .test_housekeeping import InProcess
 from .wire import Api
@@ -53,6 +55,7 @@ class MemoryStore:
         self.contents: dict[str, bytes] = {}
         self.written: dict[str, float] = {}
         self.parts: dict[str, dict[int, bytes]] = {}
+        self.owner: str | None = None
         self._subsystems: dict[str, MemoryStore] = {}
 
     def create(self) -> None:
@@ -63,6 +66,16 @@ class MemoryStore:
 
     def is_empty(self) -> bool:
         return not self.contents
+
+    def owners(self) -> list[str]:
+        return [] if self.owner is None else [self.owner]
+
+    def claim(self, owner: str) -> list[str]:
+        self.owner = self.owner or owner
+        return self.owners()
+
+    def claimed_by(self, owner: str) -> str:
+        return "what is in memory"
 
     def part(self, name: str) -> Store:
         return self._subsystems.setdefault(name, MemoryStore())
@@ -160,13 +173,19 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
+def prepare(folder: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> tuple[Engines, list[Subsystem], str]:
+    """Make a server ready whose content is in `store`, apart from its data folder."""
+    folder.mkdir(exist_ok=True)
+    (folder / "server.toml").write_text('[storage]\ndirectory = "elsewhere"\n')
+    monkeypatch.setattr(storage, "FolderStore", lambda _: store)
+    engines, loaded, token = start.prepare(folder)
+    return engines, loaded, token or ""
+
+
 @pytest.fixture
 def served(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Engines, Api]]:
     """A server on `store`, of which nothing but the requests runs."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    monkeypatch.setattr(storage, "FolderStore", lambda _: store)
-    engines, loaded, token = start.prepare(folder)
+    engines, loaded, token = prepare(tmp_path / "data", store, monkeypatch)
     http = http_session()
     http.mount("http://in-process", InProcess(app.build(engines, loaded)))
     yield engines, Api("http://in-process", token, "default", http)
@@ -236,3 +255,13 @@ def test_fsck_drops_what_no_row_knows_and_finds_what_is_missing(api: Api, engine
     assert len(damages) == 2
     assert "its content is missing" in damages[0]
     assert f"part 2 (bytes {PART_SIZE} to {len(CONTENT) - 1})" in damages[1]
+
+
+def test_the_content_of_another_database_is_left_alone(
+    api: Api, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.put("small", b"123")
+    prepare(tmp_path / "other", MemoryStore(), monkeypatch)[0].database.close()
+    with pytest.raises(CannotStart, match="another server's database, as what is in memory says; name another dir"):
+        prepare(tmp_path / "other", store, monkeypatch)
+    prepare(tmp_path / "data", store, monkeypatch)[0].database.close()

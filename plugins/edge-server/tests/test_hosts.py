@@ -347,7 +347,7 @@ def test_the_content_of_another_database_is_left_alone(own: Hosts, monkeypatch: 
     with scratch_postgresql() as other:
         monkeypatch.setenv("EDGE_SERVER_DATABASE_URL", url_of(other))
         start.migrate_only(own.b.data)
-        with pytest.raises(CannotStart, match="holds the content of another server's database; name another folder"):
+        with pytest.raises(CannotStart, match=r"another server's database, as \S+/content-owner says; name"):
             start.prepare(own.b.data)
         with pytest.raises(CannotStart, match="holds the content of another server's database"):
             start.check(own.b.data, deep=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import hashlib
 import io
 import os
@@ -778,3 +779,30 @@ def test_an_abandoned_sweep_is_harmless(alone: Database, tmp_path: Path) -> None
     store.create()
     assert not uploads_on(tmp_path, alone).sweep()
     assert fsck.check(alone, store, deep=True).is_clean
+
+
+def test_a_folder_goes_to_a_single_owner_of_several_at_once(tmp_path: Path) -> None:
+    for n in range(20):
+        contested = FolderStore(tmp_path / str(n))
+        contested.create()
+        at_once = threading.Barrier(4)
+
+        def claim(owner: str, contested: FolderStore = contested, at_once: threading.Barrier = at_once) -> bool:
+            at_once.wait(60)
+            return contested.claim(owner) == [owner]
+
+        with ThreadPoolExecutor(4) as threads:
+            winners = {owner for owner, is_own in zip("abca", threads.map(claim, "abca"), strict=True) if is_own}
+        assert contested.owners() == list(winners)
+        assert [path.name for path in (tmp_path / str(n)).iterdir() if path.is_file()] == ["content-owner"]
+        assert list((tmp_path / str(n) / "incoming").iterdir()) == []
+
+
+def test_a_folder_is_claimed_where_files_have_no_second_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    contested = FolderStore(tmp_path)
+    contested.create()
+    assert (contested.owners(), contested.claim("a"), contested.claim("b")) == ([], ["a"], ["a"])

@@ -72,6 +72,9 @@ class Served:
         return fsck.check(self.engines.database, self.store, deep=True)
 
 
+UID = "[0-9a-f-]{36}"
+
+
 def serve(folder: Path) -> Served:
     engines, loaded, token = start.prepare(folder)
     http = http_session()
@@ -410,7 +413,7 @@ def test_a_store_that_does_not_compare_digests_is_refused(
         S3Store(bucket, tmp_path).create()
 
 
-def test_a_bucket_of_another_database_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_bucket_with_content_is_refused_by_an_empty_database(bucket: Bucket, tmp_path: Path) -> None:
     configure(tmp_path / "one", bucket)
     first = serve(tmp_path / "one")
     first.api.put("a", b"1")
@@ -551,3 +554,86 @@ def test_parts_of_what_has_no_known_size_go_through_the_server(direct: Served) -
     upload = direct.api.start("large")
     assert upload["signed_digest"] is None
     assert not signed(direct.api, upload["id"], 1, PIECES[0])["url"].startswith("http")
+
+
+def prepared(folder: Path) -> None:
+    start.prepare(folder)[0].database.close()
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """The data folder of another server, which has content of its own."""
+    (tmp_path / "filled").mkdir()
+    other = serve(tmp_path / "filled")
+    other.api.put("theirs", b"123")
+    other.engines.database.close()
+    return tmp_path / "filled"
+
+
+def test_a_bucket_of_another_database_is_refused(
+    api: Api, served: Served, bucket: Bucket, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.put("ours", b"123")
+    configure(filled, bucket)
+    later = clock.now() + 2 * fsck.GRACE
+    monkeypatch.setattr(clock, "now", lambda: later)
+    sentence = (
+        rf"^the store holds the content of another server's database, as the object below owner/{UID}/ in the bucket "
+        rf"{bucket.name} at \S+ says; name another directory or bucket in \[storage\], or remove that if the content "
+        "is this server's$"
+    )
+    with pytest.raises(CannotStart, match=sentence):
+        start.prepare(filled)
+    with pytest.raises(CannotStart, match=sentence):
+        start.check(filled, deep=False)
+    code, line = checked(filled)
+    assert (code, line.startswith("store: cannot be used: the store holds the content of another ")) == (1, True)
+    assert start.check(served.engines.folder, deep=False).is_clean
+    assert (len(served.keys()), api.get("ours").content) == (1, b"123")
+
+
+def test_a_bucket_is_claimed_once(served: Served, bucket: Bucket) -> None:
+    owners = served.store.owners()
+    assert [len(owner) for owner in owners] == [36]
+    served.engines.database.close()
+    prepared(served.engines.folder)
+    assert served.store.owners() == owners
+    assert len(claims(bucket)) == 1
+
+
+def test_a_bucket_that_nobody_has_claimed_goes_to_the_database_that_names_its_content(
+    api: Api, served: Served, bucket: Bucket, filled: Path
+) -> None:
+    """As one that an earlier version used."""
+    api.put("ours", b"123")
+    unclaim(bucket)
+    configure(filled, bucket)
+    with pytest.raises(CannotStart, match="holds content of which the database .* names nothing, so that it may be an"):
+        prepared(filled)
+    assert claims(bucket) == []
+    served.engines.database.close()
+    prepared(served.engines.folder)
+    with pytest.raises(CannotStart, match="the content of another server's database"):
+        prepared(filled)
+    api.files("DELETE", "/entry", params={"path": "ours"})
+    housekeeping_on(served.engines).purge()
+    unclaim(bucket)
+    prepared(filled)  # where nothing is that could be anybody's
+
+
+def test_a_bucket_that_two_have_claimed_is_nobodys(served: Served, bucket: Bucket) -> None:
+    bucket.call("put_object", Key="owner/somebody/1", Body=b"")  # of one that was killed before it withdrew
+    with pytest.raises(CannotStart, match="another server's database, as the object below owner/somebody/ in"):
+        prepared(served.engines.folder)
+    bucket.call("delete_object", Key="owner/somebody/1")
+    prepared(served.engines.folder)
+
+
+def claims(bucket: Bucket) -> list[str]:
+    listed = bucket.call("list_objects_v2", Prefix="owner/").get("Contents", [])
+    return [each["Key"] for each in listed if not each["Key"].endswith("/")]
+
+
+def unclaim(bucket: Bucket) -> None:
+    for claim in claims(bucket):
+        bucket.call("delete_object", Key=claim)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
 import math
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,6 +213,37 @@ def test_parts_on_their_way_leave_no_file(store: S3Store, tmp_path: Path) -> Non
     upload = store.start_upload("an id", store.new_key())
     store.write_part(upload, 1, 0, [PART])
     assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def test_of_several_owners_at_once_never_two_get_the_store(store: S3Store) -> None:
+    for n in range(5):
+        contested = S3Store(store.bucket, Path(), f"round-{n}/")
+        at_once = threading.Barrier(4)
+
+        def claim(owner: str, contested: S3Store = contested, at_once: threading.Barrier = at_once) -> bool:
+            at_once.wait(60)
+            return contested.claim(owner) == [owner]
+
+        with concurrent.futures.ThreadPoolExecutor(4) as threads:
+            winners = {owner for owner, is_own in zip("abca", threads.map(claim, "abca"), strict=True) if is_own}
+        assert len(winners) <= 1
+        assert contested.owners() == sorted(winners)
+        assert contested.is_empty()
+
+
+def test_whoever_comes_while_another_claims_withdraws(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = S3Store.owners
+
+    def meanwhile(self: S3Store) -> list[str]:
+        monkeypatch.setattr(S3Store, "owners", owners)
+        assert store.claim("b") == ["a", "b"]
+        return owners(self)
+
+    monkeypatch.setattr(S3Store, "owners", meanwhile)
+    assert store.claim("a") == ["a"]
+    assert store.claim("a") == ["a"]  # another host of the same
+    assert (store.claim("b"), store.owners()) == (["a", "b"], ["a"])
+    assert store.part("plugin").owners() == []
 
 
 class BreakingOff:

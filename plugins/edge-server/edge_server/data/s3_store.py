@@ -1,8 +1,9 @@
 """The store in a bucket of an S3-compatible store.
 
 What it rests on is what every such store was seen to do: it refuses bytes whose Content-MD5 is another, makes an upload
-an object by the entity tags of its parts or not at all, and shows an object whole or not at all. Nothing rests on
-conditional requests, on reading single parts, or on checksums of whole objects, since stores differ in these.
+an object by the entity tags of its parts or not at all, shows an object whole or not at all, and lists it from then on.
+Nothing rests on conditional requests, on reading single parts, or on checksums of whole objects, since stores differ in
+these.
 """
 
 from __future__ import annotations
@@ -123,10 +124,40 @@ class S3Store:
     def is_empty(self) -> bool:
         """Whether there is no content yet, nor that of subsystems."""
         try:
-            listed = self.bucket.call("list_objects_v2", MaxKeys=1, Prefix=self._prefix)
+            folders = [f"{self._prefix}{folder}/" for folder in ("content", "subsystems")]
+            listed = [self.bucket.call("list_objects_v2", MaxKeys=1, Prefix=folder) for folder in folders]
         except NotThere:
             raise self.bucket.missing() from None
-        return not listed.get("Contents")
+        return not any(each.get("Contents") for each in listed)
+
+    def owners(self) -> list[str]:
+        """Who has claimed the store, by objects below `owner/` and the owner's name."""
+        folder = self._claim("")
+        pages = self.bucket.pages("list_objects_v2", PAGE, Prefix=folder)
+        names = (listed["Key"].removeprefix(folder) for page in pages for listed in page.get("Contents", ()))
+        return sorted({owner for owner, _, claim in (name.partition("/") for name in names) if claim})
+
+    def claim(self, owner: str) -> list[str]:
+        """Claim the store by an object that nobody else writes.
+
+        Each claimant lists all claims once its own is there. So of two owners who claim at once, the later one sees
+        both and withdraws, and so may the earlier one, who can try again; never do both keep theirs.
+        """
+        key = f"{self._claim(owner)}/{secrets.token_hex(8)}"
+        content = owner.encode()
+        self.bucket.call("put_object", Key=key, Body=content, ContentMD5=encoded(_sum_of(content).md5))
+        owners = self.owners()
+        if owners != [owner]:
+            self._if_there("delete_object", Key=key)
+        return owners
+
+    def claimed_by(self, owner: str) -> str:
+        """Where the object is that says who has claimed the store."""
+        return f"the object below {self._claim(owner)}/ in {self.bucket.place}"
+
+    def _claim(self, owner: str) -> str:
+        """What the names of an owner's claims begin with."""
+        return f"{self._prefix}owner/{owner}"
 
     def part(self, name: str) -> S3Store:
         """A store of its own below this one, for the subsystem of that name."""

@@ -119,6 +119,9 @@ class Store(Protocol):
     key into a row afterwards, and removes the content if that fails. What a crash leaves without a row is dropped
     once it is old. Nothing here is done within a transaction of the database.
 
+    A store belongs to one database, which claims it before it drops anything: to another one, all of its content would
+    be nobody's. A store within a store belongs to the same.
+
     Attributes:
         max_size: bytes of the largest content.
         is_on_disk: whether content takes room on the disk of the data folder.
@@ -146,6 +149,28 @@ class Store(Protocol):
 
     def is_empty(self) -> bool:
         """Whether there is no content yet, nor that of subsystems."""
+        ...
+
+    def owners(self) -> list[str]:
+        """Who has claimed the store: nobody or one; several only where somebody died before withdrawing a claim."""
+        ...
+
+    def claim(self, owner: str) -> list[str]:
+        """Claim the store, which nobody had claimed; of several owners who do so at once, at most one gets it.
+
+        A claim outlives a crash, and all hosts see it from then on.
+
+        Args:
+            owner: what names the database, of letters, digits and hyphens.
+
+        Returns:
+            who has claimed it. It is the owner's if nobody else is among them, also where another host of the owner was
+            first; otherwise this claim is withdrawn.
+        """
+        ...
+
+    def claimed_by(self, owner: str) -> str:
+        """What says that somebody has claimed the store, as a sentence names it for who may have to remove it."""
         ...
 
     def part(self, name: str) -> Store:
@@ -310,6 +335,7 @@ class FolderStore:
         self._content = root / "content"
         self._incoming = root / "incoming"
         self._uploads = root / "uploads"
+        self._owner = root / "content-owner"
 
     def create(self) -> None:
         """Make the folders that are missing."""
@@ -328,6 +354,32 @@ class FolderStore:
         """Whether there is no content yet, nor that of subsystems."""
         folders = (self._content, *self._root.glob("subsystems/*/content"))
         return not any(path.is_file() for folder in folders for path in folder.glob("*/*"))
+
+    def owners(self) -> list[str]:
+        """Who has claimed the store."""
+        try:
+            return [self._owner.read_text(encoding="ascii", errors="replace")]
+        except FileNotFoundError:
+            return []
+
+    def claim(self, owner: str) -> list[str]:
+        """Claim the store by a file that is there whole or not at all, and is never overwritten."""
+        beside = self._incoming / f"owner-{secrets.token_hex(8)}"
+        try:
+            with open(beside, "x", encoding="ascii") as file:
+                file.write(owner)
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                _give_name(beside, self._owner)
+                sync_folder(self._root)
+        finally:
+            beside.unlink(missing_ok=True)
+        return self.owners()
+
+    def claimed_by(self, owner: str) -> str:
+        """The file that says whose the store is."""
+        return str(self._owner)
 
     def part(self, name: str) -> FolderStore:
         """A store of its own below this one, for the subsystem of that name."""
@@ -607,6 +659,23 @@ def _older(folder: Path, unchanged_since: float) -> list[str]:
                 if entry.stat().st_mtime < unchanged_since:
                     names.append(entry.name)
     return names
+
+
+def _give_name(path: Path, name: Path) -> None:
+    """Give a file another name, unless there is one of that name.
+
+    Raises:
+        FileExistsError: there is.
+    """
+    try:
+        os.link(path, name)
+    except FileExistsError:
+        raise
+    except OSError:  # of a file system where a file has one name
+        with open(name, "xb") as file:
+            file.write(path.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _copy(blocks: Iterable[Block], file: BinaryIO) -> Written:

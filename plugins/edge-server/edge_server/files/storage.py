@@ -77,6 +77,16 @@ def directory_of(settings: Configuration) -> Path | None:
     return settings.path.parent / directory if directory else None
 
 
+def is_in_data_folder(settings: Configuration) -> bool:
+    """Whether content lies in the data folder itself, which one server at a time uses.
+
+    Raises:
+        CannotStart: the settings cannot be used.
+    """
+    section: dict[str, Any] = settings.section(SECTION, StorageSettings())
+    return section["kind"] == FOLDER and not section["directory"]
+
+
 def store_of(settings: Configuration, data: Path) -> Store:
     """The store of content of the server with the data folder `data`; nothing is made or asked yet.
 

@@ -52,7 +52,7 @@ def check(data: Path, config: Path | None = None) -> Iterator[Checked]:
         return
     yield Checked("settings", True, str(settings.path) if settings.path.exists() else f"{settings.path} is not there")
     with contextlib.closing(engines.database):
-        for name, look in (("database", _database), ("keys", _keys), ("store", lambda engines: engines.store.check())):
+        for name, look in (("database", _database), ("keys", _keys), ("store", _store)):
             yield _checked(name, look, engines)
 
 
@@ -92,3 +92,11 @@ def _keys(engines: Engines) -> str:
         agreement.require_same(engines.database, Signer(read_key(signing.parent)), file)
     state = f"{' and '.join(missing)} {AT_FIRST_START}" if missing else "signing.key and sealing.keys can be used"
     return f"{file.path.parent}: {state}"
+
+
+def _store(engines: Engines) -> str:
+    sentence = engines.store.check()
+    address = engines.database.address
+    if not isinstance(address, Path) or address.exists():
+        start.require_no_other_owner(engines)
+    return sentence

@@ -41,7 +41,10 @@ MOST_AHEAD = dt.timedelta(minutes=1)
 """How far the clock of a host may be from the database's when it starts."""
 
 _OWNER = "content-owner"
-"""The file in a folder of content, and the value in the database, that say whose it is."""
+"""The value in the database by which it claims the store of its content."""
+
+_NAMED = 1000
+"""Keys of content that the database is asked for at once."""
 
 
 @contextlib.contextmanager
@@ -107,7 +110,7 @@ def prepare(
             stores = {engines.store, *(stored.store for stored in engines.stored)}
             for store in stores:
                 store.create()
-            if storage.directory_of(engines.configuration) is None:  # where nobody else is, and there may be no room
+            if storage.is_in_data_folder(engines.configuration):  # where nobody else is, and there may be no room
                 _drop_incoming(stores, math.inf)
             _migrate(engines.database, loaded, data, only_empty=shared)
             _require_own_content(engines)
@@ -138,27 +141,76 @@ def _require_own(engines: Engines) -> None:
 
 
 def _require_own_content(engines: Engines) -> None:
-    """See that a folder of content apart is the database's, which would take others' content for nobody's.
+    """See that the store is the database's, which would take others' content for nobody's, and claim it if it is new.
 
     Raises:
-        CannotStart: it is another server's.
+        CannotStart: it is another server's, or may be.
     """
-    directory_of_content = storage.directory_of(engines.configuration)
-    if directory_of_content is None:  # the data folder's lock says so
+    if _is_alone(engines):
         return
-    path = directory_of_content / _OWNER
-    with engines.database.write_rows(SERVER) as connection:
+    owner = _owner(engines.database)
+    owners = engines.store.owners()
+    if not owners:
+        if not engines.store.is_empty() and not _names_content(engines):
+            raise CannotStart(
+                f"the store holds content of which the database {engines.database.place} names nothing, so that it may "
+                "be another server's; name another directory or bucket in [storage], or remove the content if nobody "
+                "needs it"
+            )
+        owners = engines.store.claim(owner)
+    _require_no_other(engines, owner, owners)
+
+
+def require_no_other_owner(engines: Engines) -> None:
+    """See that no other server has claimed the store; nothing is made or changed.
+
+    Raises:
+        CannotStart: one has.
+    """
+    owners = [] if _is_alone(engines) else engines.store.owners()
+    if owners:
+        with engines.database.engine.connect() as connection:
+            _require_no_other(engines, site_values.read(connection, _OWNER), owners)
+
+
+def _is_alone(engines: Engines) -> bool:
+    """Whether content and database are in the data folder, so that they belong together and its lock is enough."""
+    return storage.is_in_data_folder(engines.configuration) and not engines.database.is_shared
+
+
+def _owner(opened: Database) -> str:
+    """The name by which a database claims its store, the same one for ever."""
+    with opened.engine.connect() as connection:
         owner = site_values.read(connection, _OWNER)
-        if owner is None:
-            owner = new_uid()
-            site_values.keep(connection, _OWNER, owner)
-    with contextlib.suppress(FileExistsError), open(path, "x", encoding="ascii") as file:
-        file.write(owner)
-    if path.read_text(encoding="ascii", errors="replace") != owner:
+    if owner is None:
+        with opened.write_rows(SERVER) as connection:
+            owner = site_values.read(connection, _OWNER)
+            if owner is None:
+                owner = new_uid()
+                site_values.keep(connection, _OWNER, owner)
+    return owner
+
+
+def _require_no_other(engines: Engines, owner: str | None, owners: Iterable[str]) -> None:
+    others = [engines.store.claimed_by(other) for other in owners if other != owner]
+    if others:
         raise CannotStart(
-            f"{directory_of_content} holds the content of another server's database; name another folder in [storage] "
-            f"directory, or remove {path} if it is this server's"
+            f"the store holds the content of another server's database, as {' and '.join(others)} says; name another "
+            "directory or bucket in [storage], or remove that if the content is this server's"
         )
+
+
+def _names_content(engines: Engines) -> bool:
+    """Whether the database names any of the content that is there."""
+    for stored in engines.stored:
+        for prefix in stored.store.prefixes():
+            keys = stored.store.keys(prefix, math.inf)
+            for at in range(0, len(keys), _NAMED):
+                named = sa.select(stored.column).where(stored.column.in_(keys[at : at + _NAMED])).limit(1)
+                with engines.database.read() as session:
+                    if session.scalar(named) is not None:
+                        return True
+    return False
 
 
 def _drop_incoming(stores: Iterable[Store], unchanged_since: float) -> None:
