@@ -2,9 +2,9 @@
 
 That is above twice its bar. Without names it is the first three, as slow clients take minutes.
 
-`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]`, `server`, `others`, `transfers`, `filesystems`
-and `kills` print other tables, see `benchmarks.growth`, `benchmarks.search_quality`, `benchmarks.server`,
-`benchmarks.others`, `benchmarks.transfers`, `benchmarks.filesystems` and `benchmarks.kills`.
+`python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]`, `server`, `others`, `transfers`, `filesystems`,
+`kills` and `hosts` print other tables, see `benchmarks.growth`, `benchmarks.search_quality`, `benchmarks.server`,
+`benchmarks.others`, `benchmarks.transfers`, `benchmarks.filesystems`, `benchmarks.kills` and `benchmarks.hosts`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 
 from benchmarks import calls, growth, kills, lists, others, search_quality, server, slow_clients, startup
 from benchmarks.filesystems import command as filesystems
+from benchmarks.hosts import command as hosts
 from benchmarks.measuring import Row
 from benchmarks.transfers import command as transfers
 
@@ -30,8 +31,7 @@ USUAL = ["startup", "calls", "lists"]
 def main() -> int:
     parts = sys.argv[1:] or USUAL
     if parts[0] == "growth":
-        growth.main([int(files) for files in parts[1:]] or growth.FILES)
-        return 0
+        return growth.main(parts[1:])
     if parts[0] == "search-quality":
         search_quality.main([int(files) for files in parts[1:]] or search_quality.FILES)
         return 0
@@ -41,6 +41,8 @@ def main() -> int:
         return others.main(parts[1:])
     if parts[0] == "kills":
         return kills.main(parts[1:])
+    if parts[0] == "hosts":
+        return hosts.main(parts[1:])
     if parts[0] == "filesystems":
         return filesystems.main(parts[1:])
     if parts[0] == "transfers":

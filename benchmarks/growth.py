@@ -1,13 +1,17 @@
 """How the cost of operations grows with the files of an organization: `python -m benchmarks growth [FILES ...]`.
 
+With `--postgresql postgres@127.0.0.1:5432` the database is on PostgreSQL, which has to run on this machine: one for
+each column, gone afterwards.
+
 The numbers of files are 1,000 to 1,000,000, which takes a while, or those that are given. The rows are put into the
 database directly, without content, in folders as laboratories have them: 100 files in each. The application is called
-within this process, and what is told is its CPU time, since wall time on a busy machine says little; beside it stands
-the most CPU time that one transaction took in which nobody else could write.
+within this process, and what is told is its CPU time, with that of PostgreSQL's processes for it, since wall time on a
+busy machine says little; beside it stands the most CPU time that one transaction took in which nobody else could write.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import datetime as dt
 import math
@@ -21,6 +25,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 import sqlalchemy.event
 
+from benchmarks.engines import Postgresql, postgresql
 from benchmarks.organizations import SIZE, add_organization, fill, fill_with_folders
 from edge_server.accounts.removal import Removals
 from edge_server.base import clock
@@ -62,9 +67,13 @@ class Site:
     Args:
         folder: an empty folder.
         files: how many files the organization has.
+        postgresql: where its database is, if not in the folder.
     """
 
-    def __init__(self, folder: Path, files: int) -> None:
+    def __init__(self, folder: Path, files: int, postgresql: Postgresql | None) -> None:
+        self._postgresql = postgresql
+        if postgresql is not None:
+            postgresql.settings(folder)
         self.engines, loaded, token = start.prepare(folder)
         self._token = token
         self._client = build(self.engines, loaded).test_client()
@@ -96,11 +105,14 @@ class Site:
 
     def cost(self, run: Callable[[], object]) -> Cost:
         """What a call takes."""
-        with _locked(self.database) as spans:
-            begun = time.process_time()
+        with _locked(self.database, self._cpu) as spans:
+            begun = self._cpu()
             run()
-            cpu = time.process_time() - begun
+            cpu = self._cpu() - begun
         return Cost(cpu * 1000, max(spans, default=0.0) * 1000)
+
+    def _cpu(self) -> float:
+        return time.process_time() + (self._postgresql.cpu() if self._postgresql else 0.0)
 
     def used(self) -> int:
         """Bytes that count for the organization `bin`, as a server admin is told."""
@@ -121,18 +133,19 @@ class _Clock:
 
 
 @contextlib.contextmanager
-def _locked(database: Database) -> Iterator[list[float]]:
-    """The CPU seconds of each transaction of a block that writes."""
+def _locked(database: Database, cpu: Callable[[], float]) -> Iterator[list[float]]:
+    """The CPU seconds, as `cpu` tells them, of each transaction of a block that writes."""
     begun: dict[int, float] = {}
     spans: list[float] = []
 
     def begin(connection: sa.Connection) -> None:
-        if connection.get_execution_options().get("write", False):
-            begun[id(connection)] = time.thread_time()
+        options = connection.get_execution_options()
+        if options.get("write", False) or not options.get("postgresql_readonly", True):
+            begun[id(connection)] = cpu()
 
     def end(connection: sa.Connection) -> None:
         if id(connection) in begun:
-            spans.append(time.thread_time() - begun.pop(id(connection)))
+            spans.append(cpu() - begun.pop(id(connection)))
 
     for name, listener in (("begin", begin), ("commit", end), ("rollback", end)):
         sa.event.listen(database.engine, name, listener)
@@ -151,9 +164,11 @@ def _join_many(site: Site, count: int) -> None:
 # --- what is measured
 
 
-def _costs(files: int) -> Iterator[tuple[str, Cost | str]]:
-    with tempfile.TemporaryDirectory() as folder:
-        site = Site(Path(folder), files)
+def _costs(files: int, address: str | None) -> Iterator[tuple[str, Cost | str]]:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        database = stack.enter_context(postgresql(address)) if address else None
+        site = Site(Path(folder), files, database)
         with contextlib.closing(site.database):
             yield from _of_requests(site)
             yield from _of_billing(site)
@@ -225,12 +240,17 @@ def _power(first: float, last: float, times: float) -> str:
     return "flat" if power < FLAT else "linear" if power < LINEAR else f"**files^{power:.1f}**"
 
 
-def main(sizes: Sequence[int] = FILES) -> None:
+def main(arguments: Sequence[str] = ()) -> int:
     """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks growth", description=__doc__)
+    parser.add_argument("files", type=int, nargs="*", default=FILES, help="of the organization, in each column")
+    parser.add_argument("--postgresql", metavar="ADDRESS", help="of the PostgreSQL to use in place of SQLite")
+    options = parser.parse_args(arguments)
+    sizes = options.files
     columns = []
     for files in sizes:
         column = {}
-        for name, cost in _costs(files):
+        for name, cost in _costs(files, options.postgresql):
             column[name] = cost
             print(f"{files:,}: {name}: {cost}", file=sys.stderr, flush=True)
         columns.append(column)
@@ -244,3 +264,4 @@ def main(sizes: Sequence[int] = FILES) -> None:
             grows = growth(first, last, sizes[-1] / sizes[0])
         with_ = GROWS_WITH.get(name, "")
         print(f"| {name} | {' | '.join(str(column[name]) for column in columns)} | {grows} | {with_} |")
+    return 0

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks import load
 from benchmarks.load import Answered
+from benchmarks.measuring import cpu_seconds
 
 JUPYTERHUB = "6.1.1"
 AZURITE = "3.37.0"
@@ -76,6 +77,9 @@ class JupyterHub:
         self.name = name
         self._port = port
         self._whoami = load.get("/hub/api/user", f"Authorization: token {token}")
+
+    def cpu(self) -> float:
+        return cpu_seconds(self.pid)
 
     def run(self, operation: str, clients: int, seconds: float) -> Answered:
         """Do an operation, of which it has but ``whoami``, for some seconds."""
@@ -136,6 +140,9 @@ class Azurite:
             _expect(load.send(port, iter([_signed("PUT", f"/{container}", {"restype": "container"})]), 201))
         _expect(load.send(port, iter([self._put(path) for path in self._files]), 201))
         self._names = itertools.count()
+
+    def cpu(self) -> float:
+        return cpu_seconds(self.pid)
 
     def run(self, operation: str, clients: int, seconds: float) -> Answered:
         """Do an operation for some seconds, each request signed by the client."""

@@ -9,7 +9,9 @@ the rounds. CPU time is that of all processes of a server, from /proc: Linux onl
 waits for the disk is counted in the end, apart from what is timed.
 
 `--quick` shows within a minute that all of it works. `--also PYTHON` measures the server that another
-interpreter has, such as an older version's, in the same turns.
+interpreter has, such as an older version's, in the same turns. `--postgresql ADDRESS` measures ours alone, of one
+process and of two, with the database in a file and on the PostgreSQL of this machine at that address, whose processes
+for it count as the server's do.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from benchmarks import load, peers
+from benchmarks.engines import Postgresql, postgresql
 from benchmarks.load import Answered
 from benchmarks.measuring import children, cores, cpu_seconds
 from tools.local_server import local_server
@@ -86,6 +89,9 @@ class Server(Protocol):
     pid: int
     name: str
 
+    def cpu(self) -> float:
+        """CPU seconds that it has used so far."""
+
     def run(self, operation: str, clients: int, seconds: float) -> Answered:
         """Do an operation for some seconds."""
 
@@ -93,9 +99,12 @@ class Server(Protocol):
 class Ours:
     """A running server of ours, with a folder in which `FILES` files are."""
 
-    def __init__(self, pid: int, name: str, port: int, token: str, organization: str) -> None:
+    def __init__(
+        self, pid: int, name: str, port: int, token: str, organization: str, database: Postgresql | None
+    ) -> None:
         self.pid = pid
         self.name = name
+        self._database = database
         self._port = port
         self._authorization = f"Authorization: Bearer {token}"
         self._files = f"/v1/orgs/{organization}/files"
@@ -104,6 +113,9 @@ class Ours:
         answered = load.send(port, iter([self._put(path) for path in self._paths]), 201)
         if answered.failures:
             raise RuntimeError(f"{answered.failures} requests failed that prepare the server")
+
+    def cpu(self) -> float:
+        return cpu_seconds(self.pid) + (self._database.cpu() if self._database else 0.0)
 
     def run(self, operation: str, clients: int, seconds: float) -> Answered:
         status, requests = {
@@ -143,22 +155,32 @@ class Run(NamedTuple):
 
 
 @contextlib.contextmanager
-def _ours(python: str) -> Iterator[Ours]:
-    """The server that an interpreter has, as people start it."""
+def _ours(python: str, workers: int = 1, address: str | None = None) -> Iterator[Ours]:
+    """The server that an interpreter has, as people start it; with its database at an address, or in a file."""
     code = "import edge_server, os, platform; print(platform.python_version(), os.path.dirname(edge_server.__file__))"
     ran = subprocess.run([python, "-I", "-c", code], check=True, capture_output=True, text=True)
     version, source = ran.stdout.strip().split(" ", 1)
     git = ["git", "-C", source]
     commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     changed = subprocess.run([*git, "status", "--porcelain", "--", source], capture_output=True, text=True).stdout
-    name = f"ours at {commit or source}{', changed' * bool(commit and changed)} (Python {version})"
-    with tempfile.TemporaryDirectory() as folder, local_server(Path(folder, "edge-data"), python) as server:
+    name = f"ours at {commit or source}{', changed' * bool(commit and changed)}"
+    if workers > 1:
+        name += f", {workers} processes"
+    if address:
+        name += ", on PostgreSQL"
+    with contextlib.ExitStack() as stack:
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory()), "edge-data")
+        database = stack.enter_context(postgresql(address)) if address else None
+        if database is not None:
+            data.mkdir(mode=0o700)
+            database.settings(data)
+        server = stack.enter_context(local_server(data, python, "--workers", str(workers)))
         url, token, organization = (server.environment[f"EDGE_API_{each}"] for each in ("SERVICE_URL", "TOKEN", "ORG"))
-        yield Ours(server.pid, name, urlsplit(url).port or 80, token, organization)
+        yield Ours(server.pid, f"{name} (Python {version})", urlsplit(url).port or 80, token, organization, database)
 
 
 @contextlib.contextmanager
-def _running(also: Sequence[str]) -> Iterator[tuple[list[Ours], dict[str, Server], list[str]]]:
+def _running(also: Sequence[str], address: str | None) -> Iterator[tuple[list[Ours], dict[str, Server], list[str]]]:
     """Servers of ours, the peers by their names, and why peers are missing."""
     servers, client = cores()
     with contextlib.ExitStack() as stack:
@@ -166,10 +188,12 @@ def _running(also: Sequence[str]) -> Iterator[tuple[list[Ours], dict[str, Server
         own = [stack.enter_context(_ours(python)) for python in (sys.executable, *also)]
         others: dict[str, Server] = {}
         missing: list[str] = []
-        started: dict[str, contextlib.AbstractContextManager[Server]] = {
-            "JupyterHub": peers.jupyterhub(),
-            "Azurite": peers.azurite(FILES, CONTENT),
-        }
+        started: dict[str, contextlib.AbstractContextManager[Server]] = {}
+        if address:
+            for workers, database in ((2, None), (1, address), (2, address)):
+                own.append(stack.enter_context(_ours(sys.executable, workers, database)))
+        else:
+            started = {"JupyterHub": peers.jupyterhub(), "Azurite": peers.azurite(FILES, CONTENT)}
         for name, peer in started.items():
             try:
                 others[name] = stack.enter_context(peer)
@@ -185,10 +209,10 @@ def _running(also: Sequence[str]) -> Iterator[tuple[list[Ours], dict[str, Server
 
 def _turn(server: Server, operation: str, clients: int, seconds: float, warm_up: float) -> Run:
     warmed = server.run(operation, clients, warm_up)
-    before = cpu_seconds(server.pid)
+    before = server.cpu()
     answered = server.run(operation, clients, seconds)
     # The kernel counts hundredths of a second.
-    used = max(0.01, cpu_seconds(server.pid) - before)
+    used = max(0.01, server.cpu() - before)
     count, failures = len(answered.milliseconds), warmed.failures + answered.failures
     if not count:
         return Run(0, 0, 0, failures)
@@ -307,11 +331,12 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks server", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--also", action="append", default=[], metavar="PYTHON", help="an interpreter with a server")
+    parser.add_argument("--postgresql", metavar="ADDRESS", help="of one on this machine; ours alone then")
     options = parser.parse_args(arguments)
     rounds, seconds, warm_up = (
         (QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP) if options.quick else (ROUNDS, SECONDS, WARM_UP)
     )
-    with _running(options.also) as (own, others, missing):
+    with _running(options.also, options.postgresql) as (own, others, missing):
         results = _measure(own, others, rounds, seconds, warm_up)
         servers: list[Server] = [*own, *others.values()]
         print("Servers:", "; ".join(server.name for server in servers))

@@ -28,15 +28,20 @@ class LocalServer(NamedTuple):
 
 
 @contextlib.contextmanager
-def local_server(data: Path, python: str = sys.executable) -> Iterator[LocalServer]:
-    """Run a new server on the empty folder `data` with the interpreter `python`, on a free port.
+def local_server(data: Path, python: str = sys.executable, *options: str) -> Iterator[LocalServer]:
+    """Run a new server on the folder `data` with the interpreter `python`, on a free port.
 
     What it wrote is printed if what was done with it failed.
+
+    Args:
+        data: the data folder; with nothing but settings in it, if anything.
+        python: the interpreter.
+        options: further ones of `edge server run`.
 
     Raises:
         RuntimeError: it ended before it listened.
     """
-    command = [python, "-I", "-m", "edge_server", "run", "--data", str(data), "--port", "0"]
+    command = [python, "-I", "-m", "edge_server", "run", "--data", str(data), "--port", "0", *options]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, cwd=data.parent, stdout=subprocess.PIPE, stderr=log, text=True)
         assert process.stdout is not None
