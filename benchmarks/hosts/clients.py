@@ -59,7 +59,7 @@ class Known:
     seconds: list[float] = dataclasses.field(default_factory=list)
 
 
-class Client(threading.Thread):
+class Client:
     """A user at work.
 
     Args:
@@ -72,7 +72,6 @@ class Client(threading.Thread):
     """
 
     def __init__(self, number: int, access: tuple[str, str, str], until: float) -> None:
-        super().__init__()
         self.known = Known(f"user-{number}")
         self._access = access
         self._until = until
@@ -91,7 +90,8 @@ class Client(threading.Thread):
             (6, self._read_secret),
         ]
 
-    def run(self) -> None:
+    def work(self) -> None:
+        """Do one operation after another until the time is over."""
         weights = [weight for weight, _ in self._kinds]
         with EdgeSession(*self._access) as edge, tempfile.TemporaryDirectory() as folder:
             self._folder = Path(folder)
@@ -220,11 +220,12 @@ def main(url: str, organization: str, seconds: str, first: str) -> None:
     until = time.monotonic() + float(seconds)
     tokens = sys.stdin.read().split()
     clients = [Client(int(first) + n, (token, url, organization), until) for n, token in enumerate(tokens)]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
-    print(json.dumps({"retries": retries.counted, "known": [dataclasses.asdict(client.known) for client in clients]}))
+    threads = [threading.Thread(target=client.work) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(json.dumps({"retries": retries.counted, "known": [vars(client.known) for client in clients]}))
 
 
 if __name__ == "__main__":

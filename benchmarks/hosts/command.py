@@ -69,7 +69,7 @@ def site(folder: Path) -> Iterator[Site]:
         for program in (*hosts, proxy):
             stack.callback(program.close)
             program.start()
-        accounts = EdgeServer(hosts[0].data, database_url=address)
+        accounts = EdgeServer(folder / "accounts", database_url=address)
         stack.callback(accounts.close)
         yield Site(hosts, database, store, proxy, accounts)
 

@@ -34,7 +34,7 @@ class Machine:
 def machines(*names: str) -> Iterator[list[Machine]]:
     """Machines that reach each other, and that this one reaches; they are gone afterwards."""
     tag = f"edge{os.getpid()}"
-    switch = f"{tag}-switch"
+    switch = f"{tag}-all"  # interfaces have names of at most 15 characters
     with contextlib.ExitStack() as stack:
         _ip("link", "add", switch, "type", "bridge")
         stack.callback(_ip, "link", "delete", switch)
@@ -45,7 +45,7 @@ def machines(*names: str) -> Iterator[list[Machine]]:
             machine = Machine(f"{tag}-{name}", f"{PREFIX}.{n + 1}")
             _ip("netns", "add", machine.name)
             stack.callback(_ip, "netns", "delete", machine.name)
-            plug = f"{tag}-{n}"  # interfaces have names of at most 15 characters
+            plug = f"{tag}-{n}"
             _ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns", machine.name)
             _ip("link", "set", plug, "master", switch, "up")
             within = ("-netns", machine.name)

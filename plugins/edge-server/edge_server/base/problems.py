@@ -278,11 +278,11 @@ def storage_full() -> Refusal:
 
 
 def storage_failing() -> Refusal:
-    """A disk or database that cannot be written or read just now."""
+    """A disk, database or object store that cannot be written or read just now."""
     return Refusal(
         503,
         "storage_failed",
-        "the server cannot use its disk just now, and has not acknowledged what was sent; "
+        "the server cannot use its storage just now, and has not acknowledged what was sent; "
         "try again later, and give its operator the request id",
         {"Retry-After": "5"},
     )

@@ -137,6 +137,7 @@ def load(engines: Engines, *, plugins: bool = True) -> list[Subsystem]:
     """
     if engines.database.is_shared:
         engines.background.add(Task("clock", FOLLOWED, lambda: _follow(engines.database)))
+    engines.background.add(Task("claims", idempotency.RENEWING, lambda: idempotency.renew(engines.database)))
     engines.background.add(Task("checkpoint", CHECKPOINTS, engines.database.checkpoint))
     return subsystems.load(engines, OWN, plugins=plugins)
 

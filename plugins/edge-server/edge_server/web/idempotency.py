@@ -14,7 +14,8 @@ claim, so that another took the key, is rolled back. Refusals have no effect and
 in a transaction of their own, as are the answers of views that write nothing.
 
 What a server that died was at is run again: after a start at once, and if only a worker died or other
-hosts have the same database, when its claim has lapsed. Answers that hold a secret are never kept; the
+hosts have the same database, when its claim has lapsed. That is soon, as claims are short, and a process
+renews those of requests that take longer. Answers that hold a secret are never kept; the
 same request is run again and gets an answer of its own. What such a request has issued it notes with
 `issued`, so that the next run finds it and gives it another secret instead of issuing it twice.
 """
@@ -29,7 +30,7 @@ import math
 import re
 import secrets
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import flask
 import sqlalchemy.exc
@@ -38,7 +39,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.base import at_hand, clock
 from edge_server.base.problems import Refusal, bad_entry, log, request_id
-from edge_server.data.database import of_user
+from edge_server.data.database import Database, of_user
 from edge_server.web import bodies, idempotency_keys
 from edge_server.web.engines import engines
 from edge_server.web.idempotency_keys import IdempotencyKey
@@ -52,8 +53,11 @@ KEY_PATTERN = "[ -~]{1,255}"
 
 LIFETIME = dt.timedelta(hours=24)
 
-LEASE = dt.timedelta(seconds=120)
-"""How long a request holds its key against another one that may be its own repetition."""
+LEASE = dt.timedelta(seconds=5)
+"""How long a request holds its key against another one that may be its own repetition, unless that is renewed."""
+
+RENEWING = 1.0
+"""Seconds between looks at what is to be renewed."""
 
 MOST_KEYS = 20_000
 """Keys that one user has at a time. A further one is refused: to forget one early would run its request twice."""
@@ -66,6 +70,9 @@ _PASSING = (401, 403, 408, 429)
 # Claims of requests that have ended and could not let go of their key, since the database could not be written.
 _left: set[str] = set()
 
+# By their claims, the keys that requests of this process hold.
+_held: dict[str, _Hold] = {}
+
 # Refusals of what was sent, whatever the state of things.
 _INVALID = (400, 413, 415, 422)
 
@@ -73,6 +80,20 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 # Each answer has its own.
 _NOT_KEPT = ("content-length", "x-request-id")
+
+
+class _Hold(NamedTuple):
+    """A key that is held.
+
+    Attributes:
+        row: the key's row.
+        user_id: whose key it is.
+        until: when the claim lapses.
+    """
+
+    row: int
+    user_id: int
+    until: dt.datetime
 
 
 @dataclasses.dataclass
@@ -99,6 +120,19 @@ class _Run:
 def install(app: flask.Flask) -> None:
     """Honour keys in `app`, behind everything else that looks at a request first."""
     app.after_request(_after)
+    app.teardown_request(_over)
+
+
+def renew(database: Database) -> None:
+    """Renew the claims of requests that this process is still answering; comes round in the background."""
+    for claim, hold in list(_held.items()):
+        if hold.until - clock.now() > LEASE / 2:
+            continue
+        with database.write_rows(of_user(hold.user_id)) as connection:
+            until = clock.now() + LEASE
+            idempotency_keys.hold(connection, hold.row, claim, until)
+        if claim in _held:
+            _held[claim] = hold._replace(until=until)
 
 
 def once(view: _View) -> _View:
@@ -144,7 +178,7 @@ def before_commit(connection: Connection) -> None:
     if run is None or run.answer is None:
         return
     if not _settle(connection, run, run.answer):
-        raise _in_progress()
+        raise _in_progress(LEASE)
     run.kept, run.answer = run.answer, None
 
 
@@ -177,8 +211,15 @@ def _claimed() -> flask.Response | None:
         claimed = _claim(session.connection(), caller().id, key, fingerprint, secret)
     if not isinstance(claimed, _Run):
         return claimed
+    _held[claimed.claim] = _Hold(claimed.row, caller().id, clock.now() + LEASE)
     flask.g.idempotency = claimed
     return None
+
+
+def _over(_error: BaseException | None) -> None:
+    run = _run()
+    if run is not None:
+        _held.pop(run.claim, None)
 
 
 def _after(response: flask.Response) -> flask.Response:
@@ -238,7 +279,7 @@ def _claim(connection: Connection, user_id: int, key: str, fingerprint: str, sec
     if row.status is not None:
         return _replay(row)
     if row.claimed_until is not None and row.claimed_until > now and row.claim not in _left:
-        raise _in_progress()
+        raise _in_progress(row.claimed_until - now)
     _left.discard(row.claim or "")
     idempotency_keys.change(connection, row.id, claim=claim, claimed_until=until)
     return _Run(row.id, claim, secret, row.subject)
@@ -294,10 +335,11 @@ def _replay(row: Row[Any]) -> flask.Response:
     return response
 
 
-def _in_progress() -> Refusal:
+def _in_progress(lapse: dt.timedelta) -> Refusal:
+    """The refusal of a request whose key another one holds, for so long unless it renews its claim."""
     return Refusal(
         409,
         "idempotency_in_progress",
         f"the first request with this {HEADER} is still being answered; send it again for its answer",
-        {"Retry-After": "1"},
+        {"Retry-After": str(math.ceil(lapse.total_seconds()))},
     )

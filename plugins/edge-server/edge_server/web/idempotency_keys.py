@@ -64,6 +64,11 @@ _HELD = sa.and_(
     _KEYS.c.status.is_(None),
     sa.or_(_KEYS.c.claim == bindparam("holder"), _KEYS.c.claim.is_(None)),
 )
+_HOLD_ON = (
+    _KEYS.update()
+    .where(_KEYS.c.id == bindparam("row"), _KEYS.c.claim == bindparam("holder"))
+    .values(claimed_until=bindparam("until"))
+)
 _SETTLE = _KEYS.update().where(_HELD).returning(_KEYS.c.id)
 _LET_GO = _KEYS.delete().where(_HELD).returning(_KEYS.c.user_id)
 _HOLD = (
@@ -134,6 +139,11 @@ def first_to_expire(connection: Connection, user_id: int) -> dt.datetime | None:
 def settle(connection: Connection, row: int, holder: str, **values: object) -> bool:
     """Give columns of a key other values, unless another holder has taken it over or it has its answer."""
     return connection.execute(_SETTLE, {"row": row, "holder": holder, **values}).first() is not None
+
+
+def hold(connection: Connection, row: int, holder: str, until: dt.datetime) -> None:
+    """Renew a claim, unless another holder has taken the key over or it has its answer."""
+    connection.execute(_HOLD_ON, {"row": row, "holder": holder, "until": until})
 
 
 def let_go(connection: Connection, row: int, holder: str) -> bool:
