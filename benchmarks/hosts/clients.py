@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,7 @@ class Known:
         errors: operations that ended with an error, and its text.
         wrong: what was read that is not what was acknowledged.
         sent: bytes of content that were acknowledged.
-        seconds: that each operation took.
+        seconds: that each operation took, with its name.
     """
 
     folder: str
@@ -56,7 +57,7 @@ class Known:
     errors: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     wrong: list[str] = dataclasses.field(default_factory=list)
     sent: int = 0
-    seconds: list[float] = dataclasses.field(default_factory=list)
+    seconds: list[tuple[float, str]] = dataclasses.field(default_factory=list)
 
 
 class Client:
@@ -66,15 +67,17 @@ class Client:
         number: of the user, for the folder's name.
         access: token, service URL and organization.
         until: moment of the monotonic clock at which to stop.
+        retries: how often a request is sent again.
 
     Attributes:
         known: what they know.
     """
 
-    def __init__(self, number: int, access: tuple[str, str, str], until: float) -> None:
+    def __init__(self, number: int, access: tuple[str, str, str], until: float, retries: int) -> None:
         self.known = Known(f"user-{number}")
         self._access = access
         self._until = until
+        self._retries = retries
         self._chance = random.Random(number)
         self._number = 0
         self._touched: tuple[str, ...] = ()
@@ -93,7 +96,7 @@ class Client:
     def work(self) -> None:
         """Do one operation after another until the time is over."""
         weights = [weight for weight, _ in self._kinds]
-        with EdgeSession(*self._access) as edge, tempfile.TemporaryDirectory() as folder:
+        with EdgeSession(*self._access, retries=self._retries) as edge, tempfile.TemporaryDirectory() as folder:
             self._folder = Path(folder)
             while time.monotonic() < self._until:
                 _, operation = self._chance.choices(self._kinds, weights)[0]
@@ -108,7 +111,7 @@ class Client:
         except Exception as error:
             self.known.errors.append((name, f"{type(error).__name__}: {error}"))
             self._forget()
-        self.known.seconds.append(time.monotonic() - begun)
+        self.known.seconds.append((time.monotonic() - begun, name))
         self.known.done[name] += 1
 
     def _forget(self) -> None:
@@ -211,21 +214,24 @@ class Retries(logging.Handler):
         self.counted += 1
 
 
-def main(url: str, organization: str, seconds: str, first: str) -> None:
+def main(url: str, organization: str, seconds: str, first: str, retries: str) -> None:
     """Let a user work for each token on standard input."""
     log = logging.getLogger("edge.retries")
     log.propagate = False
-    retries = Retries()
-    log.addHandler(retries)
+    again = Retries()
+    log.addHandler(again)
+    warnings.filterwarnings("ignore", "the API token travels in clear")  # within this machine
     until = time.monotonic() + float(seconds)
     tokens = sys.stdin.read().split()
-    clients = [Client(int(first) + n, (token, url, organization), until) for n, token in enumerate(tokens)]
+    clients = [
+        Client(int(first) + n, (token, url, organization), until, int(retries)) for n, token in enumerate(tokens)
+    ]
     threads = [threading.Thread(target=client.work) for client in clients]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    print(json.dumps({"retries": retries.counted, "known": [vars(client.known) for client in clients]}))
+    print(json.dumps({"retries": again.counted, "known": [vars(client.known) for client in clients]}))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,7 @@ from benchmarks.hosts.network import machines
 from benchmarks.hosts.programs import Host, Program
 from benchmarks.peers import say
 from edge.api import EdgeSession
-from edge_server.data.s3_bucket import Bucket
-from edge_server.data.store import StoreFailure
+from edge_core.config import RETRIES
 from edge_server.testing.local_server import EdgeServer
 
 PROCESSES = 4
@@ -36,15 +34,13 @@ class Site(NamedTuple):
 
     Attributes:
         hosts: of the server.
-        database: PostgreSQL.
-        store: SeaweedFS.
+        engines: PostgreSQL, and SeaweedFS unless the content is in a folder that the hosts share.
         proxy: nginx.
         accounts: makes users and tokens.
     """
 
     hosts: list[Host]
-    database: Program
-    store: Program
+    engines: dict[str, Program]
     proxy: Program
     accounts: EdgeServer
 
@@ -54,16 +50,17 @@ class Site(NamedTuple):
 
 
 @contextlib.contextmanager
-def site(folder: Path) -> Iterator[Site]:
+def site(folder: Path, *, has_bucket: bool) -> Iterator[Site]:
     """A running site of two hosts."""
-    with machines("proxy", "engines", "a", "b") as (front, engines, *apart), contextlib.ExitStack() as stack:
-        database, address = programs.postgresql(engines, folder)
-        store, keys = programs.seaweedfs(engines, folder)
-        for engine in (database, store):
+    with machines("proxy", "engines", "a", "b") as (front, machine, *apart), contextlib.ExitStack() as stack:
+        database, address = programs.postgresql(machine, folder)
+        store, keys = programs.seaweedfs(machine, folder)
+        engines = {"PostgreSQL": database, **({"the store": store} if has_bucket else {})}
+        for engine in engines.values():
             stack.callback(engine.close)
             engine.start()
-        _make_bucket(Bucket(programs.BUCKET, f"http://{store.address}", None, *keys))
-        settings = programs.settings(address, store, keys, folder, front)
+        storage = programs.bucket(store, keys) if has_bucket else {"directory": str(folder / "content")}
+        settings = programs.settings(address, storage, folder, front)
         hosts = [Host(machine, folder, settings) for machine in apart]
         proxy = programs.nginx(front, folder, hosts)
         for program in (*hosts, proxy):
@@ -71,19 +68,7 @@ def site(folder: Path) -> Iterator[Site]:
             program.start()
         accounts = EdgeServer(folder / "accounts", database_url=address)
         stack.callback(accounts.close)
-        yield Site(hosts, database, store, proxy, accounts)
-
-
-def _make_bucket(bucket: Bucket) -> None:
-    deadline = time.monotonic() + programs.STARTING
-    while True:
-        try:
-            bucket.call("create_bucket")
-            return
-        except StoreFailure:  # it listens before it can write
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+        yield Site(hosts, engines, proxy, accounts)
 
 
 class Drill:
@@ -93,13 +78,15 @@ class Drill:
         site: the site.
         clients: how many.
         seconds: how long they work.
-        every: seconds from when a killed host is back to the next kill.
+        every: seconds from when what was killed is back to the next kill.
+        retries: how often a client sends a request again.
     """
 
-    def __init__(self, site: Site, clients: int, seconds: float, every: float) -> None:
+    def __init__(self, site: Site, clients: int, seconds: float, every: float, retries: int) -> None:
         self._site = site
         self._seconds = seconds
         self._every = every
+        self._retries = retries
         self._organization = site.accounts.create_organization()
         self._tokens = []
         for _ in range(clients):
@@ -115,7 +102,7 @@ class Drill:
         running = []
         for first in range(0, len(self._tokens), size):
             command = [sys.executable, "-m", "benchmarks.hosts.clients", self._site.url, self._organization]
-            command += [str(self._seconds), str(first)]
+            command += [str(self._seconds), str(first), str(self._retries)]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             assert process.stdin is not None
             process.stdin.write("\n".join(self._tokens[first : first + size]))
@@ -131,13 +118,13 @@ class Drill:
 
     def _kill(self) -> None:
         begun = time.monotonic()
-        engines = [("PostgreSQL", self._site.database, 0.4), ("the store", self._site.store, 0.7)]
+        engines = list(zip(self._site.engines.items(), (0.4, 0.7), strict=False))
         for host in itertools.cycle(self._site.hosts):
             time.sleep(self._every)
             passed = (time.monotonic() - begun) / self._seconds
             if passed >= 1:
                 return
-            name, victim = ("a host", host) if not engines or passed < engines[0][2] else engines.pop(0)[:2]
+            name, victim = ("a host", host) if not engines or passed < engines[0][1] else engines.pop(0)[0]
             victim.kill()
             victim.start()
             self.kills[name] += 1
@@ -180,9 +167,12 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="10 by default")
     parser.add_argument("--clients", type=int, default=20, help="20 by default")
     parser.add_argument("--every", type=float, default=3.0, help="seconds between a start and the next kill; default 3")
+    parser.add_argument("--retries", type=int, default=RETRIES, help=f"of a request by a client; {RETRIES} by default")
+    parser.add_argument("--folder", action="store_true", help="content in a folder that the hosts share, and no bucket")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="edge-hosts-") as folder, site(Path(folder)) as running:
-        drill = Drill(running, options.clients, options.minutes * 60, options.every)
+    with tempfile.TemporaryDirectory(prefix="edge-hosts-") as folder, contextlib.ExitStack() as stack:
+        running = stack.enter_context(site(Path(folder), has_bucket=not options.folder))
+        drill = Drill(running, options.clients, options.minutes * 60, options.every, options.retries)
         drill.run()
         faults = drill.faults()
     done: Counter[str] = Counter()
@@ -190,7 +180,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         done.update(known.done)
     seconds = sorted(itertools.chain.from_iterable(known.seconds for known in drill.known))
     errors = [f"{name}: {error}" for known in drill.known for name, error in known.errors]
-    print(f"{options.clients} clients, {options.minutes:g} minutes\n")
+    place = "a folder" if options.folder else "a bucket"
+    print(f"{options.clients} clients of {options.retries} retries, {options.minutes:g} minutes, content in {place}\n")
     print("| what | how often |")
     print("|---|---|")
     for name, count in (*sorted(done.items()), ("all operations", done.total())):
@@ -204,10 +195,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         f"{sum(len(each.secrets) for each in drill.known):,} |"
     )
     print(f"| lost or wrong | {len(faults)} |")
-    print(
-        f"\nAn operation takes {statistics.median(seconds):.3f} s (median), {seconds[int(len(seconds) * 0.99)]:.2f} s "
-        f"(99 %), at most {seconds[-1]:.1f} s."
-    )
+    median, tail, (longest, name) = (seconds[int((len(seconds) - 1) * share)] for share in (0.5, 0.99, 1))
+    print(f"\nAn operation takes {median[0]:.3f} s (median), {tail[0]:.2f} s (99 %), at most {longest:.1f} s ({name}).")
     for line in (*errors, *faults):
         print(line)
     return 1 if errors or faults else 0

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from benchmarks.hosts.network import Machine
 from benchmarks.peers import Missing
+from edge_server.data.s3_bucket import Bucket
+from edge_server.data.store import StoreFailure
 from tests.object_stores import answers
 
 STARTING = 120.0
@@ -102,17 +104,27 @@ class Host(Program):
         return True
 
 
-def settings(database: str, store: Program, keys: tuple[str, str], shared: Path, proxy: Machine) -> str:
+def bucket(store: Program, keys: tuple[str, str]) -> dict[str, str]:
+    """The settings of a bucket, which is made."""
+    made = Bucket(BUCKET, f"http://{store.address}", None, *keys)
+    deadline = time.monotonic() + STARTING
+    while True:
+        try:
+            made.call("create_bucket")
+            break
+        except StoreFailure:  # it listens before it can write
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+    access = {"access_key": keys[0], "secret_key": keys[1]}
+    return {"kind": "s3", "endpoint": f"http://{store.address}", "bucket": BUCKET, **access}
+
+
+def settings(database: str, storage: dict[str, str], shared: Path, proxy: Machine) -> str:
     """The text of the `server.toml` of each host."""
     sections: dict[str, dict[str, object]] = {
         "database": {"url": database},
-        "storage": {
-            "kind": "s3",
-            "endpoint": f"http://{store.address}",
-            "bucket": BUCKET,
-            "access_key": keys[0],
-            "secret_key": keys[1],
-        },
+        "storage": dict(storage),
         "keys": {"directory": str(shared / "keys")},
         "network": {"trusted_proxies": [proxy.address]},
     }
