@@ -2,7 +2,9 @@
 
 The numbers are those of the AWS SDKs' standard mode, which has been under more fire than any other
 published policy: full jitter under an exponential bound, and a budget that all calls of a session
-share, so that a server that is down costs a busy client about one request per call, not three.
+share, so that a server that is down costs a busy client about one request per call, not three. A proxy
+without a server is given more time than theirs: it says so at once, for the seconds that a start takes or
+for which it leaves alone a host that has failed.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 SCALE = 0.05
 """Seconds. Bound of the first wait, doubled with each further one."""
 
-THROTTLED_SCALE = 1.0
-"""Seconds. Bound of the first wait where the server says that it is called too often."""
+PATIENT_SCALE = 1.0
+"""Seconds. Bound of the first wait after a status of `PATIENT`."""
+
+PATIENT = frozenset({429, 502, 504})
+"""Statuses that say that the server is called too often, or that a proxy gets no answer from it."""
 
 LONGEST = 20.0
 """Seconds. No bound grows beyond."""
@@ -94,7 +99,7 @@ def wait(attempt: int, status: int | None, retry_after: str | None) -> float:
         status: status of its answer; None if none came.
         retry_after: the answer's ``Retry-After`` header: seconds, or a date (RFC 9110).
     """
-    scale = THROTTLED_SCALE if status == 429 else SCALE
+    scale = PATIENT_SCALE if status in PATIENT else SCALE
     bound = min(LONGEST, scale * 2.0 ** min(attempt - 1, 30))
     own = random.uniform(0, bound)  # noqa: S311  # spreads clients, hides nothing
     later = delay(retry_after)

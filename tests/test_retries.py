@@ -19,7 +19,7 @@ STATUS = st.one_of(st.none(), st.sampled_from(sorted(retries.STATUSES)))
 @at_any_speed
 @given(st.integers(1, 10_000), STATUS)
 def test_a_wait_of_our_own_is_never_negative_and_never_beyond_the_longest(attempt: int, status: int | None) -> None:
-    bound = min(retries.LONGEST, (1.0 if status == 429 else 0.05) * 2 ** min(attempt - 1, 30))
+    bound = min(retries.LONGEST, (1.0 if status in (429, 502, 504) else 0.05) * 2 ** min(attempt - 1, 30))
     assert 0 <= retries.wait(attempt, status, None) <= bound
 
 
@@ -66,7 +66,8 @@ def test_no_header_breaks_it(text: str) -> None:
 def test_what_is_repeated_and_how_long_is_what_is_published() -> None:
     assert sorted(retries.STATUSES) == [429, 502, 503, 504]
     assert sorted(retries.IDEMPOTENT) == ["DELETE", "GET", "HEAD", "OPTIONS", "PUT"]
-    assert (retries.SCALE, retries.THROTTLED_SCALE, retries.LONGEST) == (0.05, 1.0, 20.0)
+    assert sorted(retries.PATIENT) == [429, 502, 504]
+    assert (retries.SCALE, retries.PATIENT_SCALE, retries.LONGEST) == (0.05, 1.0, 20.0)
     assert (retries.CAPACITY, retries.COST, retries.RETRY_AFTER_EXTRA) == (500, 14, 5.0)
 
 
@@ -76,6 +77,8 @@ def test_what_is_repeated_and_how_long_is_what_is_published() -> None:
         (None, [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20.0, 20.0]),
         (503, [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20.0, 20.0]),
         (429, [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0]),
+        (502, [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0]),
+        (504, [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0]),
     ],
 )
 def test_the_bound_of_a_wait_doubles_up_to_the_longest(
@@ -91,7 +94,8 @@ def test_the_bound_of_a_wait_doubles_up_to_the_longest(
     assert [retries.wait(attempt, status, None) for attempt in range(1, len(bounds) + 1)] == pytest.approx(bounds)
     assert set(lowest) == {0}
     later = [retries.wait(1, status, seconds) for seconds in ("0", "3", "3600")]
-    assert later == pytest.approx([1.0, 3.0, 20.0] if status == 429 else [0.05, 3.0, 5.05])
+    at_most = 20.0 if status == 429 else bounds[0] + 5
+    assert later == pytest.approx([bounds[0], 3.0, at_most])
 
 
 def test_a_date_is_understood() -> None:
