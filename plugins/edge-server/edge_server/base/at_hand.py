@@ -6,21 +6,16 @@ request asks for the object once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import flask
 
+request: Callable[[], flask.Request] = cast(Any, flask.request)._get_current_object
+"""What `flask.request` stands for."""
 
-def request() -> flask.Request:
-    """What `flask.request` stands for."""
-    return cast(flask.Request, cast(Any, flask.request)._get_current_object())
+kept: Callable[[], Any] = cast(Any, flask.g)._get_current_object
+"""What `flask.g` stands for: attributes that last as long as the request."""
 
-
-def kept() -> Any:
-    """What `flask.g` stands for: attributes that last as long as the request."""
-    return cast(Any, flask.g)._get_current_object()
-
-
-def app() -> flask.Flask:
-    """What `flask.current_app` stands for."""
-    return cast(flask.Flask, cast(Any, flask.current_app)._get_current_object())
+app: Callable[[], flask.Flask] = cast(Any, flask.current_app)._get_current_object
+"""What `flask.current_app` stands for."""
