@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flask
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from edge_core.whoami import (
     CurrentToken,
@@ -16,6 +18,7 @@ from edge_core.whoami import (
 from edge_server.base import pages
 from edge_server.identity import directory, queries
 from edge_server.identity.models import User
+from edge_server.web import permissions
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import USER, Caller
 from edge_server.web.routes import Routes
@@ -30,7 +33,7 @@ def routes(context: OwnContext) -> Routes:
     def read() -> flask.Response:
         """Tell whom the token acts for, where, and what it is limited to."""
         with context.read_rows() as connection:
-            return context.answer(_whoami(connection, context.caller()))
+            return context.answer(_whoami(connection, context.caller(), permissions.holder()))
 
     @routes.operation("whoami.update", "PUT", "", who=USER)
     @routes.arguments(Profile.schema())
@@ -43,7 +46,7 @@ def routes(context: OwnContext) -> Routes:
             user.last_name = profile.last_name
             user.email = profile.email
             session.flush()
-            return context.answer(_whoami(session.connection(), context.caller()))
+            return context.answer(_whoami(session.connection(), context.caller(), user))
 
     @routes.operation("whoami.organizations", "GET", "/organizations", who=USER)
     @routes.arguments(OwnOrganizationQuery.schema(), location="query")
@@ -67,8 +70,9 @@ def _organizations(
     return items, following
 
 
-def _whoami(connection: Connection, caller: Caller) -> WhoAmIAnswer:
-    me = queries.profile(connection, caller.token_uid)
+def _whoami(connection: Connection, caller: Caller, me: User | Row[Any]) -> WhoAmIAnswer:
+    """What `me` is told, who is the caller's user."""
+    token = permissions.holder()
     organizations, following = _organizations(connection, caller, OwnOrganizationQuery())
     return WhoAmIAnswer(
         user_name=me.user_name,
@@ -78,7 +82,7 @@ def _whoami(connection: Connection, caller: Caller) -> WhoAmIAnswer:
         server_admin=me.server_admin,
         license_name=me.license_name,
         token=CurrentToken(
-            id=me.token_uid, scopes=me.scopes, expires_at=me.expires_at, renewable=me.lifetime is not None
+            id=token.token_uid, scopes=token.scopes, expires_at=token.expires_at, renewable=token.lifetime is not None
         ),
         organizations=organizations,
         organizations_next=following,

@@ -23,10 +23,15 @@ _HOLDER_COLUMNS: list[Any] = [
     _user.id.label("user_id"),
     _user.user_name,
     _user.server_admin,
+    _user.first_name,
+    _user.last_name,
+    _user.email,
+    _user.license_name,
     _token.id.label("token_id"),
     _token.uid.label("token_uid"),
     _token.expires_at,
     _token.scopes,
+    _token.lifetime,
     _token.replaces,
 ]
 _ROLE_COLUMNS: list[Any] = [
@@ -34,18 +39,6 @@ _ROLE_COLUMNS: list[Any] = [
     _membership.developer,
     _membership.admin,
     _membership.signing_uid,
-]
-_PROFILE_COLUMNS: list[Any] = [
-    _user.user_name,
-    _user.first_name,
-    _user.last_name,
-    _user.email,
-    _user.server_admin,
-    _user.license_name,
-    _token.uid.label("token_uid"),
-    _token.scopes,
-    _token.expires_at,
-    _token.lifetime,
 ]
 _ORGANIZATION_COLUMNS: list[Any] = [_organization.name, _organization.title, _membership.developer, _membership.admin]
 
@@ -61,9 +54,6 @@ _HOLDER_IN = (
     .outerjoin(
         Membership.__table__, and_(_membership.user_id == _user.id, _membership.organization_id == _organization.id)
     )
-)
-_PROFILE = (
-    select(*_PROFILE_COLUMNS).join(Token.__table__, _token.user_id == _user.id).where(_token.uid == bindparam("token"))
 )
 _ORGANIZATIONS = (
     select(*_ORGANIZATION_COLUMNS)
@@ -89,11 +79,6 @@ def holder_in(connection: Connection, digest: str, organization: str) -> Row[Any
         organization: short name; its columns are None where none of that name is open, or the user is not in it.
     """
     return connection.execute(_HOLDER_IN, {"digest": digest, "organization": organization}).first()
-
-
-def profile(connection: Connection, token_uid: str) -> Row[Any]:
-    """What a user is told of themselves, and of the token of this uid."""
-    return connection.execute(_PROFILE, {"token": token_uid}).one()
 
 
 def organizations(

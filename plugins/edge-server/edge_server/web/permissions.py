@@ -121,6 +121,11 @@ def caller() -> Caller:
     return cast(Caller, at_hand.kept().caller)
 
 
+def holder() -> Row[Any]:
+    """What the look at the request's token has found of it and its user; see `queries.holder`."""
+    return cast("Row[Any]", at_hand.kept().holder)
+
+
 def caller_at_hand() -> Caller | None:
     """The user this request acts for; None outside a request, or where that is not known."""
     return cast(Caller | None, at_hand.kept().get("caller")) if flask.has_request_context() else None
@@ -255,7 +260,7 @@ def _guard() -> None:
     if rule is ANYONE:
         return
     organization: str | None = (request.view_args or {})["org"] if rule in OF_AN_ORGANIZATION else None
-    holder = _authenticate(request.headers.get("Authorization"), organization)
+    kept.holder = holder = _authenticate(request.headers.get("Authorization"), organization)
     kept.caller = _caller_of(holder)
     _require_scopes(operation)
     if rule is SERVER_ADMIN and not kept.caller.server_admin:
