@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import flask
+from werkzeug.routing import MapAdapter
 
 from edge_server import accounts, applications, billing, compute, files, search, secrets, sources
 from edge_server.base import audit, clock, configuration, problems
@@ -76,6 +77,10 @@ class _App(flask.Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself. Views and hooks are plain functions; Flask would look at each in every request."""
         return func
+
+    def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
+        """What finds the view of a request by its path and method; Flask would also look at the host, for nothing."""
+        return None if request is None else self.url_map.bind("", path_info=request.path, default_method=request.method)
 
 
 def engines_at(

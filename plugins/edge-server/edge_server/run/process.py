@@ -182,9 +182,11 @@ def _serve_with_gunicorn(
         "timeout": 0,
         "graceful_timeout": 30,
         "keepalive": 75,  # any but 0: the poller has its own
-        # Which proxies to trust the application knows. To gunicorn, this machine's may name another path.
-        "forwarded_allow_ips": "",
+        # Which proxies to trust the application knows. gunicorn takes nothing from any, neither a path nor a scheme, so
+        # that it need not look for the address of each request among those of proxies.
+        "forwarded_allow_ips": "*",
         "forwarder_headers": "",
+        "secure_scheme_headers": {},
         "limit_request_line": LONGEST_ADDRESS,
         "loglevel": "warning",
         "logger_class": Log,
