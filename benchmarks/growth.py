@@ -148,10 +148,10 @@ def _locked(database: Database, cpu: Callable[[], float]) -> Iterator[list[float
             spans.append(cpu() - begun.pop(id(connection)))
 
     for name, listener in (("begin", begin), ("commit", end), ("rollback", end)):
-        sa.event.listen(database.engine, name, listener)
+        sa.event.listen(database.root, name, listener)
     yield spans
     for name, listener in (("begin", begin), ("commit", end), ("rollback", end)):
-        sa.event.remove(database.engine, name, listener)
+        sa.event.remove(database.root, name, listener)
 
 
 def _join_many(site: Site, count: int) -> None:

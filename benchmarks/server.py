@@ -169,12 +169,12 @@ def _ours(python: str, workers: int = 1, address: str | None = None) -> Iterator
     if address:
         name += ", on PostgreSQL"
     with contextlib.ExitStack() as stack:
-        data = Path(stack.enter_context(tempfile.TemporaryDirectory()), "edge-data")
+        data_folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), "edge-data")
         database = stack.enter_context(postgresql(address)) if address else None
         if database is not None:
-            data.mkdir(mode=0o700)
-            database.settings(data)
-        server = stack.enter_context(local_server(data, python, "--workers", str(workers)))
+            data_folder.mkdir(mode=0o700)
+            database.settings(data_folder)
+        server = stack.enter_context(local_server(data_folder, python, "--workers", str(workers)))
         url, token, organization = (server.environment[f"EDGE_API_{each}"] for each in ("SERVICE_URL", "TOKEN", "ORG"))
         yield Ours(server.pid, f"{name} (Python {version})", urlsplit(url).port or 80, token, organization, database)
 

@@ -111,10 +111,10 @@ class Drill:
         self._kill()
         for process in running:
             assert process.stdout is not None
-            told = json.loads(process.stdout.read())
+            outcome = json.loads(process.stdout.read())
             process.wait()
-            self.retries += told["retries"]
-            self.known += [Known(**known) for known in told["known"]]
+            self.retries += outcome["retries"]
+            self.known += [Known(**known) for known in outcome["known"]]
 
     def _kill(self) -> None:
         begun = time.monotonic()

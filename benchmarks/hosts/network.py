@@ -40,7 +40,7 @@ def machines(*names: str) -> Iterator[list[Machine]]:
         stack.callback(_ip, "link", "delete", switch)
         _ip("address", "add", f"{_OWN}/24", "dev", switch)
         _ip("link", "set", switch, "up")
-        made = []
+        reachable = []
         for n, name in enumerate(names):
             machine = Machine(f"{tag}-{name}", f"{PREFIX}.{n + 1}")
             _ip("netns", "add", machine.name)
@@ -52,8 +52,8 @@ def machines(*names: str) -> Iterator[list[Machine]]:
             _ip(*within, "link", "set", "lo", "up")
             _ip(*within, "address", "add", f"{machine.address}/24", "dev", "eth0")
             _ip(*within, "link", "set", "eth0", "up")
-            made.append(machine)
-        yield made
+            reachable.append(machine)
+        yield reachable
 
 
 def _ip(*words: str) -> None:

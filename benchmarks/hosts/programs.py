@@ -106,11 +106,11 @@ class Host(Program):
 
 def bucket(store: Program, keys: tuple[str, str]) -> dict[str, str]:
     """The settings of a bucket, which is made."""
-    made = Bucket(BUCKET, f"http://{store.address}", None, *keys)
+    empty = Bucket(BUCKET, f"http://{store.address}", None, *keys)
     deadline = time.monotonic() + STARTING
     while True:
         try:
-            made.call("create_bucket")
+            empty.call("create_bucket")
             break
         except StoreFailure:  # it listens before it can write
             if time.monotonic() > deadline:
@@ -140,20 +140,20 @@ def postgresql(machine: Machine, folder: Path) -> tuple[Program, str]:
     Raises:
         Missing: its programs are not installed.
     """
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if not found:
+    servers = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not servers:
         raise Missing("PostgreSQL's programs are missing (on Debian: apt-get install postgresql)")
-    programs = found[-1].parent
-    data = folder / "postgresql"
-    data.mkdir(mode=0o700)
+    programs = servers[-1].parent
+    cluster = folder / "postgresql"
+    cluster.mkdir(mode=0o700)
     folder.chmod(0o755)
-    shutil.chown(data, "postgres", "postgres")
+    shutil.chown(cluster, "postgres", "postgres")
     as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]  # it does not run as root
-    initdb = [*as_user, str(programs / "initdb"), "-D", str(data), "-U", "edge", "-E", "UTF8", "--auth=trust"]
+    initdb = [*as_user, str(programs / "initdb"), "-D", str(cluster), "-U", "edge", "-E", "UTF8", "--auth=trust"]
     subprocess.run(initdb, check=True, capture_output=True, cwd="/")
-    with (data / "pg_hba.conf").open("a") as rules:
+    with (cluster / "pg_hba.conf").open("a") as rules:
         rules.write("host all all samenet trust\n")
-    options = ["-D", str(data), "-h", machine.address, "-k", ""]
+    options = ["-D", str(cluster), "-h", machine.address, "-k", ""]
     program = Program(machine, [*as_user, str(programs / "postgres"), *options], 5432, folder / "postgresql.log")
     return program, f"postgresql+psycopg://edge@{machine.address}:5432/postgres"
 
