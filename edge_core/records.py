@@ -278,7 +278,8 @@ class Record:
         values = self.__dict__
         for name in self._fields:
             if name in values:
-                plain[name] = _plain(values[name])
+                value = values[name]
+                plain[name] = value if type(value) in _PLAIN else _plain(value)
             elif name not in plain:
                 plain[name] = _plain(getattr(self, name))
         return plain
