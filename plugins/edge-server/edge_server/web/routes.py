@@ -54,6 +54,10 @@ class _StrictParser(FlaskParser):
 
     DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": marshmallow.RAISE}
 
+    def get_default_request(self) -> flask.Request:
+        """The request itself; by default it is Flask's proxy."""
+        return at_hand.request()
+
     def load_querystring(self, req: flask.Request, schema: marshmallow.Schema) -> Any:
         values: dict[str, Any] = {}
         for name, texts in req.args.lists():
