@@ -12,11 +12,14 @@ from .bringing import bring
 from .buckets import bucket, juicefs, seaweedfs
 from .engines import _engine, each_server, postgresql_server
 from .guarded import place
+from .openbao import bao, bao_with_tls, shared_bao
 from .postgresql import opened
 from .wire import Api, client, close_all
 
 __all__ = [
     "_engine",
+    "bao",
+    "bao_with_tls",
     "bring",
     "bucket",
     "each_server",
@@ -25,6 +28,7 @@ __all__ = [
     "place",
     "postgresql_server",
     "seaweedfs",
+    "shared_bao",
 ]
 
 

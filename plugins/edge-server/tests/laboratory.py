@@ -125,10 +125,11 @@ def server(context):
     def add(plot, org):
         key = context.store.new_key()
         context.store.write(key, [plot.content.encode()])
+        organization_id = context.member().organization_id
+        row = Plot(uid=secrets.token_hex(18), organization_id=organization_id, name=plot.name, content=key)
+        password = passwords.prepare(row, plot.password.encode())
         with context.write() as session:
-            organization_id = context.member().organization_id
-            row = Plot(uid=secrets.token_hex(18), organization_id=organization_id, name=plot.name, content=key)
-            passwords.seal(row, plot.password.encode())
+            passwords.keep(row, password)
             session.add(row)
             names.add(session, organization_id, row.uid, row.name)
             context.audit(plot=row.name)

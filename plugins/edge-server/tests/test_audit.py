@@ -470,7 +470,7 @@ def test_what_the_operator_changes_by_a_command_leaves_a_line(tmp_path: Path) ->
         ("operator.organizations.rename", "lab"): {"name": "default", "new_name": "lab"},
         ("operator.content.purge", None): {"organization": "lab"},
         ("operator.content.purge", "lab"): {"organization": "lab"},
-        ("operator.keys.rotate", None): {"lost": ""},
+        ("operator.keys.rotate", None): {"lost": "", "keeper": "file"},
     }
     assert (begun["user_name"], begun["organization"], created["user_name"]) == ("admin", "default", "ada")
     assert {action for action, _ in lines} | {"operator.tokens.create"} == operator_audit.ACTIONS

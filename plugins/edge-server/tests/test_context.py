@@ -169,7 +169,7 @@ def test_a_row_without_a_uid_is_not_sealed(lab: Laboratory) -> None:
     module = __import__("lab_plugin")
     column = Context("lab", lab.engines).sealed(module.Plot.password)
     with pytest.raises(ValueError, match="lab_plots needs its uid and organization_id before it is sealed"):
-        column.seal(module.Plot(organization_id=1), b"quartz cuvette 77")
+        column.prepare(module.Plot(organization_id=1), b"quartz cuvette 77")
 
 
 def test_sealing_to_the_place_of_another_subsystem_is_refused(lab: Laboratory) -> None:
@@ -177,7 +177,7 @@ def test_sealing_to_the_place_of_another_subsystem_is_refused(lab: Laboratory) -
     place = {"organization": "1", "owner": "secrets/organization", "name": "x"}
     column = Context("lab", lab.engines).sealed(module.Plot.password, lambda row: place)
     with pytest.raises(ValueError, match=r"sealed to 'secrets/organization'; begin it with lab/"):
-        column.seal(module.Plot(uid="u", organization_id=1), b"quartz cuvette 77")
+        column.prepare(module.Plot(uid="u", organization_id=1), b"quartz cuvette 77")
 
 
 def test_an_audit_line_says_who_does_what(lab: Laboratory) -> None:

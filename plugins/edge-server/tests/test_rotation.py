@@ -31,7 +31,7 @@ from edge_server.identity.models import Organization, User
 from edge_server.keys import rotation, sealing
 from edge_server.keys.rotation import BATCH, KEPT, UNDER_WAY, rotate
 from edge_server.keys.sealed_column import SealedColumn
-from edge_server.keys.sealing import BadKeyFile, KeyFile, Sealer, Unsealable, key_id
+from edge_server.keys.sealing import BadKeyFile, FileSealer, KeyFile, Unsealable, key_id
 from edge_server.keys.signing import Signer
 from edge_server.run import app, start
 from edge_server.run.command import server as command
@@ -68,7 +68,7 @@ def file(folder: Path) -> KeyFile:
 
 
 def vault(file: KeyFile) -> Vault:
-    return Vault(SealedColumn(Secret.sealed, place, Sealer(file)))
+    return Vault(SealedColumn(Secret.sealed, place, FileSealer(file)))
 
 
 def keep(session: Session, file: KeyFile, count: int, *, first: int = 0) -> None:
@@ -76,7 +76,8 @@ def keep(session: Session, file: KeyFile, count: int, *, first: int = 0) -> None
     organization, user = session.get_one(Organization, 1), session.get_one(User, 1)
     for n in range(first, first + count):
         owner = user.id if n % 2 else None
-        vault(file).create(session, organization.id, owner, f"secret-{n}", {"n": n})
+        prepared = vault(file).prepare(session, organization.id, owner, f"secret-{n}", {"n": n})
+        vault(file).create(session, organization.id, owner, f"secret-{n}", prepared)
 
 
 def contents(opened: Database, file: KeyFile) -> list[int]:
@@ -194,7 +195,7 @@ def test_a_key_in_use_after_it_was_replaced_is_not_removed(
         late = session.scalars(sa.select(Secret)).one()
         ring = file.read()
         monkeypatch.setattr(KeyFile, "read", lambda self: dataclasses.replace(ring, seals=first.id))
-        vault(file).replace(session, late, {"n": 7})
+        vault(file).replace(session, late, vault(file).prepare(session, 1, late.user_id, late.name, {"n": 7}))
         monkeypatch.undo()
     assert keys_in_use(opened) == {first.id}
     now = clock.now()
@@ -343,7 +344,7 @@ def test_no_key_goes_while_a_plugin_is_away_whose_tables_are_there(
     place = {"organization": "1", "owner": "lab/lab_notes/text", "name": "plot"}
     with opened.write(SERVER) as session:
         insertion = sa.text("INSERT INTO lab_notes (uid, organization_id, text) VALUES ('plot', 1, :text)")
-        session.execute(insertion, {"text": Sealer(file).seal(b"a note", **place)})
+        session.execute(insertion, {"text": FileSealer(file).seal(b"a note", **place)})
     first = file.read().newest
     monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "lab-plugin")
     now = clock.now()
@@ -362,7 +363,7 @@ def test_no_key_goes_while_a_plugin_is_away_whose_tables_are_there(
     done = run("rotate-keys", "--data", folder)
     assert "1 contents were sealed anew. Older keys: 2 stay for copies of the database, 1 were removed." in done.output
     with opened.read() as session:
-        assert Sealer(file).open(session.scalars(sa.text("SELECT text FROM lab_notes")).one(), **place) == b"a note"
+        assert FileSealer(file).open(session.scalars(sa.text("SELECT text FROM lab_notes")).one(), **place) == b"a note"
 
 
 # --- others at work -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import filelock
 import pytest
 
 from edge_server.keys import sealing
-from edge_server.keys.sealing import BadKeyFile, KeyFile, Sealer, Unsealable, key_id
+from edge_server.keys.sealing import BadKeyFile, FileSealer, KeyFile, Unsealable, key_id
 from edge_server.run.start import prepare
 
 PLACE = {"organization": "org-1", "owner": "secrets/user/ada", "name": "warehouse"}
@@ -29,19 +29,19 @@ def file(tmp_path: Path) -> KeyFile:
 
 
 @pytest.fixture
-def sealer(file: KeyFile) -> Sealer:
-    return Sealer(file)
+def sealer(file: KeyFile) -> FileSealer:
+    return FileSealer(file)
 
 
 @pytest.mark.parametrize("content", [b"", b"x", CONTENT, bytes(1 << 16)], ids=len)
-def test_what_was_sealed_opens_where_it_was_sealed(sealer: Sealer, content: bytes) -> None:
+def test_what_was_sealed_opens_where_it_was_sealed(sealer: FileSealer, content: bytes) -> None:
     blob = sealer.seal(content, **PLACE)
     assert sealer.open(blob, **PLACE) == content
     assert len(blob) == len(content) + 37
     assert content not in blob or not content.strip(b"x\0")
 
 
-def test_the_same_content_never_gives_the_same_blob(sealer: Sealer) -> None:
+def test_the_same_content_never_gives_the_same_blob(sealer: FileSealer) -> None:
     assert len({sealer.seal(CONTENT, **PLACE) for _ in range(1000)}) == 1000
     assert len({sealer.seal(b"", **PLACE)[9:21] for _ in range(1000)}) == 1000
 
@@ -64,13 +64,13 @@ def test_the_same_content_never_gives_the_same_blob(sealer: Sealer) -> None:
         {"owner": "warehouse", "name": "secrets/user/ada"},
     ],
 )
-def test_a_blob_that_was_moved_does_not_open(sealer: Sealer, moved: dict[str, str]) -> None:
+def test_a_blob_that_was_moved_does_not_open(sealer: FileSealer, moved: dict[str, str]) -> None:
     blob = sealer.seal(CONTENT, **PLACE)
     with pytest.raises(Unsealable):
         sealer.open(blob, **{**PLACE, **moved})
 
 
-def test_a_blob_of_which_any_bit_was_changed_does_not_open(sealer: Sealer) -> None:
+def test_a_blob_of_which_any_bit_was_changed_does_not_open(sealer: FileSealer) -> None:
     blob = sealer.seal(CONTENT, **PLACE)
     for at in range(len(blob)):
         for bit in range(8):
@@ -80,7 +80,7 @@ def test_a_blob_of_which_any_bit_was_changed_does_not_open(sealer: Sealer) -> No
                 sealer.open(bytes(changed), **PLACE)
 
 
-def test_a_blob_that_was_cut_or_grew_does_not_open(sealer: Sealer) -> None:
+def test_a_blob_that_was_cut_or_grew_does_not_open(sealer: FileSealer) -> None:
     blob = sealer.seal(CONTENT, **PLACE)
     for length in range(len(blob)):
         with pytest.raises(Unsealable):
@@ -90,7 +90,7 @@ def test_a_blob_that_was_cut_or_grew_does_not_open(sealer: Sealer) -> None:
             sealer.open(changed, **PLACE)
 
 
-def test_a_key_id_cannot_be_exchanged_even_for_that_of_the_same_key(file: KeyFile, sealer: Sealer) -> None:
+def test_a_key_id_cannot_be_exchanged_even_for_that_of_the_same_key(file: KeyFile, sealer: FileSealer) -> None:
     blob = sealer.seal(CONTENT, **PLACE)
     content = json.loads(file.path.read_text())
     content["keys"].append({**content["keys"][0], "id": "00" * 8})
@@ -100,7 +100,7 @@ def test_a_key_id_cannot_be_exchanged_even_for_that_of_the_same_key(file: KeyFil
         sealer.open(blob[:1] + bytes(8) + blob[9:], **PLACE)
 
 
-def test_names_of_any_text_are_bound(sealer: Sealer) -> None:
+def test_names_of_any_text_are_bound(sealer: FileSealer) -> None:
     for name in ("ключ", "e\u0301", "\u00e9", 'a"b', "a\\u0062", "\ud800", "\0", "n" * 10_000):
         blob = sealer.seal(CONTENT, **{**PLACE, "name": name})
         assert sealer.open(blob, **{**PLACE, "name": name}) == CONTENT
@@ -109,7 +109,7 @@ def test_names_of_any_text_are_bound(sealer: Sealer) -> None:
 
 
 def test_a_failure_names_the_place_to_the_operator_and_the_content_to_nobody(
-    sealer: Sealer, caplog: pytest.LogCaptureFixture
+    sealer: FileSealer, caplog: pytest.LogCaptureFixture
 ) -> None:
     blob = sealer.seal(CONTENT, **PLACE)
     with caplog.at_level(logging.DEBUG), pytest.raises(Unsealable) as failed:
@@ -124,7 +124,7 @@ def test_a_failure_names_the_place_to_the_operator_and_the_content_to_nobody(
         assert repr(blob)[2:20] not in text
 
 
-def test_a_new_key_seals_and_the_old_ones_open(file: KeyFile, sealer: Sealer) -> None:
+def test_a_new_key_seals_and_the_old_ones_open(file: KeyFile, sealer: FileSealer) -> None:
     blobs = [sealer.seal(CONTENT, **PLACE)]
     for _ in range(3):
         key = file.renew()
@@ -136,7 +136,7 @@ def test_a_new_key_seals_and_the_old_ones_open(file: KeyFile, sealer: Sealer) ->
 
 
 def test_a_sealer_uses_the_keys_that_are_there_now(file: KeyFile) -> None:
-    first, other = Sealer(file), Sealer(KeyFile(file.path))
+    first, other = FileSealer(file), FileSealer(KeyFile(file.path))
     blob = first.seal(CONTENT, **PLACE)
     file.renew()
     assert key_id(other.seal(CONTENT, **PLACE)) == key_id(first.seal(CONTENT, **PLACE)) == file.read().seals
@@ -156,7 +156,7 @@ def test_a_new_key_is_on_disk_before_it_seals(file: KeyFile, monkeypatch: pytest
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_crash_while_the_file_is_written_leaves_all_keys_there(
-    file: KeyFile, sealer: Sealer, monkeypatch: pytest.MonkeyPatch, call: str
+    file: KeyFile, sealer: FileSealer, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     blob = sealer.seal(CONTENT, **PLACE)
     real, left = getattr(os, call), [0]
@@ -210,7 +210,7 @@ def _damaged(content: dict[str, Any]) -> list[Any]:
     ]
 
 
-def test_a_damaged_key_file_is_recognized(file: KeyFile, sealer: Sealer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_key_file_is_recognized(file: KeyFile, sealer: FileSealer, caplog: pytest.LogCaptureFixture) -> None:
     blob = sealer.seal(CONTENT, **PLACE)
     whole = file.path.read_text()
     for damaged in [whole[:-20], "", "\0", *map(json.dumps, _damaged(json.loads(whole)))]:
@@ -234,7 +234,7 @@ def test_a_single_process_at_a_time_changes_the_file(file: KeyFile) -> None:
         pass
 
 
-def test_sealing_goes_on_while_the_keys_are_renewed(file: KeyFile, sealer: Sealer) -> None:
+def test_sealing_goes_on_while_the_keys_are_renewed(file: KeyFile, sealer: FileSealer) -> None:
     def work(n: int) -> bool:
         content = str(n).encode()
         return sealer.open(sealer.seal(content, **PLACE), **PLACE) == content

@@ -23,7 +23,7 @@ from edge_applications.wire import (
 from edge_applications.wire import OAuthClient as OAuthClientRecord
 from edge_server.applications import builtin_apps, catalogue
 from edge_server.applications.models import Application, AppServer, AppVersion, OAuthClient
-from edge_server.base.problems import already_exists, bad_entry, not_found
+from edge_server.base.problems import already_exists, bad_entry, conflict, not_found
 from edge_server.identity import token_values
 from edge_server.identity.models import Organization
 from edge_server.keys.sealed_column import SealedColumn
@@ -234,10 +234,15 @@ def _registries(routes: Routes, context: Context, passwords: SealedColumn) -> No
         if not server.password:
             raise bad_entry("password: it is missing; state a password or token of the registry")
         taken = already_exists(f"{app_id} has credentials for {server.domain.lower()} already; update those")
+        domain = server.domain.lower()
+        with context.read() as session:
+            before = catalogue.get(session, context.member(), app_id)
+            prepared = passwords.prepare(AppServer(application=before, domain=domain), server.password.encode())
         with context.write() as session:
             application = catalogue.get(session, context.member(), app_id)
-            row = AppServer(application=application, domain=server.domain.lower(), username=server.username)
-            passwords.seal(row, server.password.encode())
+            _require_same_row(application, before)
+            row = AppServer(application=application, domain=domain, username=server.username)
+            passwords.keep(row, prepared)
             session.add(row)
             try:
                 session.flush()
@@ -259,19 +264,30 @@ def _registries(routes: Routes, context: Context, passwords: SealedColumn) -> No
     @routes.response(200, ServerInfo.schema())
     def update_server(patch: dict[str, Any], org: str, app_id: str, domain: str) -> flask.Response:
         """Change the credentials for a registry; a password of null stays what it is."""
-        with context.write() as session:
-            row = catalogue.get_server(session, catalogue.get(session, context.member(), app_id), domain)
+
+        def changed(row: AppServer) -> ServerInfo:
             context.require_unchanged(row)
-            if str(patch.get("domain") or "").lower() == row.domain:
-                patch = {**patch, "domain": row.domain}
-            server = context.patched(_server(app_id, row), patch, fixed=["app_id", "domain"])
+            is_same = str(patch.get("domain") or "").lower() == row.domain
+            own = {**patch, "domain": row.domain} if is_same else patch
+            server = context.patched(_server(app_id, row), own, fixed=["app_id", "domain"])
             if not server.username:
                 raise bad_entry("username: it is missing; state who the registry knows")
             if server.password == "":
                 raise bad_entry("password: it is empty; leave it out to keep the one there is")
-            row.username = server.username
-            if server.password is not None:
-                passwords.seal(row, server.password.encode())
+            return server
+
+        with context.read() as session:
+            before = catalogue.get(session, context.member(), app_id)
+            row = catalogue.get_server(session, before, domain)
+            password = changed(row).password
+            prepared = None if password is None else passwords.prepare(row, password.encode())
+        with context.write() as session:
+            application = catalogue.get(session, context.member(), app_id)
+            _require_same_row(application, before)
+            row = catalogue.get_server(session, application, domain)
+            row.username = changed(row).username
+            if prepared is not None:
+                passwords.keep(row, prepared)
             session.flush()
             context.audit(application=app_id, domain=row.domain)
             return context.answer(_server(app_id, row), row)
@@ -374,6 +390,12 @@ def _oauth_clients(routes: Routes, context: Context) -> None:
 def _require_same_application(in_body: str, app_id: str) -> None:
     if in_body != app_id:
         raise bad_entry(f"app_id: it is {in_body!r}, and the address says {app_id!r}; send it to its own")
+
+
+def _require_same_row(application: Application, before: Application) -> None:
+    """See that an application is the one that a password was sealed for, and not another one of its id since."""
+    if application.uid != before.uid:
+        raise conflict("someone else replaced the application at the same moment; get it again and repeat your change")
 
 
 def _server(app_id: str, row: AppServer) -> ServerInfo:

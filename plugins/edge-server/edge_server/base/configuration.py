@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import marshmallow
 
@@ -56,6 +57,21 @@ class Size(marshmallow.fields.Integer):
             )
         size: float = float(match[1]) * _UNITS[match[2] or "B"]
         return round(size)
+
+
+class Origin(marshmallow.fields.String):
+    """The address of a server, such as ``"https://s3.example.com"``: no path, and no password."""
+
+    def _deserialize(self, value: Any, *rest: Any, **options: Any) -> str:
+        text: str = super()._deserialize(value, *rest, **options).rstrip("/")
+        try:
+            parts = urlsplit(text)
+            is_origin = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            raise self.make_error("invalid") from None
+        if not is_origin or parts.username is not None or parts.path or parts.query or parts.fragment:
+            raise self.make_error("invalid")
+        return text
 
 
 class Secret(marshmallow.fields.String):
@@ -166,7 +182,7 @@ class Configuration:
         path = self._environment.get(file_variable) if isinstance(field, Secret) else None
         if path is not None:
             _refuse_both(text, variable, file_variable)
-            return _Entry(file_variable, _read_secret(self.path.parent / path, file_variable))
+            return _Entry(file_variable, read_secret(self.path.parent / path, file_variable))
         return None if text is None else _Entry(variable, _typed(field, text))
 
     def _in_file(
@@ -179,7 +195,7 @@ class Configuration:
             path = section[file_key]
             if not isinstance(path, str):
                 raise CannotStart(f"{where}{IN_A_FILE}: write the path of a file in quotes")
-            return _Entry(where, _read_secret(self.path.parent / path, f"{where}{IN_A_FILE}"))
+            return _Entry(where, read_secret(self.path.parent / path, f"{where}{IN_A_FILE}"))
         if key not in section:
             return None
         if isinstance(field, Secret) and field.is_secret(section[key]) and self._is_open:
@@ -231,7 +247,7 @@ def _refuse_both(value: object, where: str, file_key: str) -> None:
         raise CannotStart(f"{where} is set, and {file_key} as well; remove one of them")
 
 
-def _read_secret(path: Path, where: str) -> str:
+def read_secret(path: Path, where: str) -> str:
     """The secret in a file, without the line's end behind it."""
     try:
         with open(path, "rb") as file:

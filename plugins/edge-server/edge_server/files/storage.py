@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import marshmallow
 from marshmallow import fields, validate
 
-from edge_server.base.configuration import Configuration, Secret, Size
+from edge_server.base.configuration import Configuration, Origin, Secret, Size
 from edge_server.base.problems import CannotStart
 from edge_server.data.store import FolderStore, Store
 
@@ -22,21 +21,10 @@ INCOMING = "incoming"
 """The folder in the data folder of what is on its way to a bucket."""
 
 
-class Endpoint(fields.String):
+class Endpoint(Origin):
     """The address of an S3-compatible store."""
 
     default_error_messages = {"invalid": 'write the address of the store, such as "https://s3.example.com"'}
-
-    def _deserialize(self, value: Any, *rest: Any, **options: Any) -> str:
-        text: str = super()._deserialize(value, *rest, **options).rstrip("/")
-        try:
-            parts = urlsplit(text)
-            is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            raise self.make_error("invalid") from None
-        if not is_address or parts.username is not None or parts.path or parts.query or parts.fragment:
-            raise self.make_error("invalid")
-        return text
 
 
 class StorageSettings(marshmallow.Schema):

@@ -17,6 +17,7 @@ from edge_server.base.problems import CannotStart
 from edge_server.data import site_values
 from edge_server.data.database import SERVER, Database
 from edge_server.keys import sealing, signing
+from edge_server.keys.keepers import FILE, Keepers
 from edge_server.keys.sealing import Key, KeyFile
 from edge_server.keys.signing import Signer
 
@@ -31,7 +32,7 @@ def require_same(database: Database, signer: Signer, file: KeyFile) -> None:
     Args:
         database: what the hosts share.
         signer: signs this host's addresses.
-        file: this host's sealing keys.
+        file: this host's sealing keys, which need not be there where none of the others seals with a file.
 
     Raises:
         CannotStart: they are not the same.
@@ -40,19 +41,23 @@ def require_same(database: Database, signer: Signer, file: KeyFile) -> None:
         _compare(connection, database.place, signer, file)
 
 
-def agree(database: Database, signer: Signer, file: KeyFile) -> None:
+def agree(database: Database, signer: Signer, keepers: Keepers) -> None:
     """See that this host's keys are those of the others; those of the first host are what the others must have.
 
     Args:
         database: what the hosts share.
         signer: signs this host's addresses.
-        file: this host's sealing keys.
+        keepers: of this host's sealing keys.
 
     Raises:
         CannotStart: they are not the same.
     """
-    own = {SIGNING: _of_signer(signer), SEALING: _of_newest(file)}
+    file = keepers.file
+    own = {SIGNING: _of_signer(signer)}
+    if keepers.keeper == FILE:
+        own[SEALING] = _of_newest(file)
     with database.engine.connect() as connection:
+        _compare(connection, database.place, signer, file)
         if all(site_values.read(connection, name) == value for name, value in own.items()):
             return
     # Of two hosts that start first, one is the other's.
@@ -68,16 +73,17 @@ def note_signing(database: Database, signer: Signer) -> None:
         site_values.keep(connection, SIGNING, _of_signer(signer))
 
 
-def note_sealing(database: Database, file: KeyFile) -> None:
+def note_sealing(database: Database, file: KeyFile | None) -> None:
     """Make the key that this host seals with one that the others must have.
 
     Args:
         database: what the hosts share.
-        file: this host's sealing keys. A rotation calls this before it makes another key and afterwards: the key that
-            the database names is in the file of one that was killed in between.
+        file: this host's sealing keys; None if nothing is sealed with those of a file any more. A rotation calls this
+            before it makes another key and afterwards: the key that the database names is in the file of one that was
+            killed in between.
     """
     with database.write_rows(SERVER) as connection:
-        site_values.keep(connection, SEALING, _of_newest(file))
+        site_values.keep(connection, SEALING, None if file is None else _of_newest(file))
 
 
 def _compare(connection: sa.Connection, place: str, signer: Signer, file: KeyFile) -> None:

@@ -5,8 +5,8 @@ and last says in the key file since when the older ones have nothing left. Nobod
 nobody waits:
 
 - Sealing takes place in the writing transaction that stores the blob, with the keys of that moment.
-  One that took the old key holds the database until it has committed; the first batch comes after
-  it and finds its blob. All later ones take the new key.
+  One that took the old key holds the database until it has committed; the rotation waits for that
+  once, before the first batch, and finds its blob. All later ones take the new key.
 - A reader may hold a blob that is replaced this moment. Its key stays in the file: a key is removed
   only by a later rotation, if nothing was found sealed with it and it has been out of use for as
   long as any request lasts, and usually much longer, since copies of the database need it.
@@ -15,6 +15,12 @@ nobody waits:
 
 A row is changed only in its blob, and only if that still is what was read: its revision stays, so
 no client meets a conflict.
+
+Where a transit engine keeps the key (`edge_server.keys.transit`), who keeps the engine rotates it there,
+and a rotation here seals anew what older versions have sealed. Content is sealed before the transaction
+that stores it then, so what is stored at this very moment may still be an older version's; the next
+rotation finds it. The same moves everything from one keeper to the other: each blob says whose it is,
+and both open what they have sealed.
 
 Where sealed content is the subsystems say, each by `Context.sealed`. Those of a plugin that is
 uninstalled or switched off say nothing, though its tables are still there and may hold what any of the
@@ -28,17 +34,22 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+import filelock
+from sqlalchemy import LargeBinary, func, select, update
 
 from edge_server.base import clock
 from edge_server.data.database import SERVER, Database
+from edge_server.keys.keepers import FILE, TRANSIT, Keepers
 from edge_server.keys.sealed_column import SealedColumn
-from edge_server.keys.sealing import Key, KeyFile, Sealer, Unsealable, key_id
+from edge_server.keys.sealing import FORMAT, Key, KeyFile, Sealer, Unsealable, key_id
+
+if TYPE_CHECKING:
+    from edge_server.keys.transit import TransitSealer
 
 BATCH = 100
-"""Rows sealed anew in one transaction, which others' writes wait for."""
+"""Rows stored anew in one transaction, which others' writes wait for."""
 
 PAUSE = 0.005
 """Seconds between batches, for those who wait to write."""
@@ -56,6 +67,7 @@ class Rotation:
 
     Attributes:
         file: the key file.
+        version: of the key in the transit engine that seals; None where the key file does.
         resealed: how many blobs it sealed anew.
         stuck: how many it could not open and left as they are; the log names them.
         kept: how many older keys the file still has.
@@ -64,6 +76,7 @@ class Rotation:
     """
 
     file: Path
+    version: int | None = None
     resealed: int = 0
     stuck: int = 0
     kept: int = 0
@@ -76,16 +89,18 @@ def rotate(
     file: KeyFile,
     columns: Sequence[SealedColumn],
     *,
+    transit: TransitSealer | None = None,
     kept: dt.timedelta = KEPT,
     unreached: Sequence[str] = (),
     begun: Callable[[], None] | None = None,
 ) -> Rotation:
-    """Make a new key and seal everything with it.
+    """Make a new key in the key file and seal everything with it.
 
     Args:
         database: the database, migrated; a server may be running on it.
         file: the keys.
         columns: where sealed content is, all of it but that of `unreached`.
+        transit: opens what it has sealed, if there is one.
         kept: how long a key that nothing is sealed with stays, at least `UNDER_WAY`.
         unreached: subsystems that are not loaded and have tables; with one, all keys stay.
         begun: called when no other rotation is running, before anything is changed.
@@ -93,6 +108,7 @@ def rotate(
     Raises:
         filelock.Timeout: another rotation is running.
         BadKeyFile: the key file cannot be used.
+        KeeperAway: the transit engine cannot be used, which has sealed something.
     """
     done = Rotation(file.path, unreached=tuple(unreached))
     with file.locked():
@@ -100,15 +116,21 @@ def rotate(
             begun()
         oldest = clock.now() - max(kept, UNDER_WAY)
         newest = file.renew()
+        with database.write(SERVER):
+            pass  # who holds the database has taken an older key; who comes next takes the new one
         used: set[bytes] = set()
         stuck: set[bytes] = set()
+
+        def is_newest(blob: bytes) -> bool:
+            return blob.startswith(FORMAT) and key_id(blob) == newest.id
+
         for sealed in columns:
-            for old, opened in _reseal(database, Sealer(file), sealed, newest):
-                used.add(old)
+            for blob, opened in _reseal(database, Keepers(FILE, file, transit), sealed, is_newest):
+                used.add(key_id(blob))
                 if opened:
                     done.resealed += 1
                 else:
-                    stuck.add(old)
+                    stuck.add(key_id(blob))
                     done.stuck += 1
         before = file.read().keys
         after = [_judged(key, newest, used, stuck) for key in before]
@@ -118,12 +140,56 @@ def rotate(
     return done
 
 
-def any_sealed(database: Database, columns: Sequence[SealedColumn]) -> bool:
-    """Whether the database holds anything sealed."""
+def seal_by_transit(
+    database: Database,
+    file: KeyFile,
+    transit: TransitSealer,
+    columns: Sequence[SealedColumn],
+    *,
+    unreached: Sequence[str] = (),
+    begun: Callable[[], None] | None = None,
+) -> Rotation:
+    """Have everything sealed with the newest version of the key in a transit engine.
+
+    Args:
+        database: the database, migrated; a server may be running on it.
+        file: the key file, which opens what it has sealed.
+        transit: the engine.
+        columns: where sealed content is, all of it but that of `unreached`.
+        unreached: subsystems that are not loaded and have tables.
+        begun: called when no other rotation is running, before anything is changed.
+
+    Raises:
+        filelock.Timeout: another rotation is running.
+        KeeperAway: the engine cannot be used.
+    """
+    done = Rotation(file.path, unreached=tuple(unreached))
+    with database.alone("rotation") as is_alone:
+        if not is_alone:
+            raise filelock.Timeout("rotation")
+        done.version = version = transit.newest_version()
+        if begun is not None:
+            begun()
+        for sealed in columns:
+            for _, opened in _reseal(
+                database, Keepers(TRANSIT, file, transit), sealed, lambda blob: transit.has_sealed(blob, version)
+            ):
+                if opened:
+                    done.resealed += 1
+                else:
+                    done.stuck += 1
+    return done
+
+
+def any_sealed(database: Database, columns: Sequence[SealedColumn], *, by_file: bool) -> bool:
+    """Whether the database holds anything that the key file has sealed, or anything that something else has."""
     with database.read() as session:
-        return any(
-            session.scalar(select(sealed.column).where(sealed.column.is_not(None)).limit(1)) for sealed in columns
-        )
+        for sealed in columns:
+            beginning = func.substr(sealed.column, 1, len(FORMAT), type_=LargeBinary)
+            is_of_it = beginning == FORMAT if by_file else beginning != FORMAT
+            if session.scalar(select(sealed.column).where(sealed.column.is_not(None), is_of_it).limit(1)) is not None:
+                return True
+    return False
 
 
 def _judged(key: Key, newest: Key, used: set[bytes], stuck: set[bytes]) -> Key:
@@ -135,38 +201,39 @@ def _judged(key: Key, newest: Key, used: set[bytes], stuck: set[bytes]) -> Key:
     return key
 
 
-def _reseal(database: Database, sealer: Sealer, sealed: SealedColumn, newest: Key) -> Iterator[tuple[bytes, bool]]:
-    """Seal a column anew; gives the former key of each blob, and whether it could be opened."""
+def _reseal(
+    database: Database, sealer: Sealer, sealed: SealedColumn, is_newest: Callable[[bytes], bool]
+) -> Iterator[tuple[bytes, bool]]:
+    """Seal a column anew; gives each blob that was sealed with another key, and whether it could be opened."""
     last: int | None = 0
     while last is not None:
-        with database.write(SERVER) as session:
-            # Whole before it is handed on, so that nothing else happens while the database is held.
-            last, done = _batch(session, sealer, sealed, newest, last)
+        # Whole before it is handed on, so that nothing else happens meanwhile.
+        last, done = _batch(database, sealer, sealed, is_newest, last)
         yield from done
         time.sleep(PAUSE)
 
 
 def _batch(
-    session: Session, sealer: Sealer, sealed: SealedColumn, newest: Key, after: int
+    database: Database, sealer: Sealer, sealed: SealedColumn, is_newest: Callable[[bytes], bool], after: int
 ) -> tuple[int | None, list[tuple[bytes, bool]]]:
     """Seal the next rows anew; returns the last one's id, if there may be more."""
     column, table = sealed.column, sealed.column.class_
     batch = select(table).where(column.is_not(None), table.id > after).order_by(table.id).limit(BATCH)
-    rows = list(session.scalars(batch))
-    done = []
-    for row in rows:
-        blob = getattr(row, column.key)
-        if key_id(blob) == newest.id:
+    with database.read() as session:
+        blobs = [(row.id, getattr(row, column.key), sealed.place(row)) for row in session.scalars(batch)]
+    done, prepared = [], []
+    for row_id, blob, place in blobs:
+        if is_newest(blob):
             continue
-        place = sealed.place(row)
         try:
-            content = sealer.open(blob, **place)
+            prepared.append((row_id, blob, sealer.prepare(sealer.open(blob, **place), **place)))
         except Unsealable:
-            done.append((key_id(blob), False))
-            continue
-        # Where writers do not wait for one another, a blob that was replaced meanwhile is the newer one.
-        unchanged = update(table).where(table.id == row.id, column == blob)
-        values = {column.key: sealer.seal(content, **place)}
-        session.execute(unchanged.values(values), execution_options={"synchronize_session": False})
-        done.append((key_id(blob), True))
-    return rows[-1].id if len(rows) == BATCH else None, done
+            done.append((blob, False))
+    if prepared:
+        with database.write(SERVER) as session:
+            for row_id, blob, new in prepared:
+                # A blob that was replaced meanwhile is the newer one.
+                unchanged = update(table).where(table.id == row_id, column == blob).values({column.key: new()})
+                session.execute(unchanged, execution_options={"synchronize_session": False})
+                done.append((blob, True))
+    return blobs[-1][0] if len(blobs) == BATCH else None, done

@@ -9,14 +9,14 @@ was sealed. A blob is
 
 The key file holds several keys, one of which seals; the others open what was sealed before. It is
 read anew for each content, which costs a few hundredths of a millisecond: a process that remembered
-keys would go on sealing with one that has been replaced. For the same reason sealing belongs inside
-the writing transaction that stores the blob, where `edge_server.keys.rotation` explains what follows.
+keys would go on sealing with one that has been replaced. For the same reason it seals inside the
+writing transaction that stores the blob, where `edge_server.keys.rotation` explains what follows.
 
 Nonces are random, which is safe for 2**32 contents under one key; at a hundred writes a second that
 is more than a year. Rotating the keys starts the count anew.
 
-`Sealer` is also the place for another keeper of keys: its two methods are what Vault's transit
-engine offers (encryption with associated data), and nothing else knows how a blob is made.
+A key can also be kept by another machine (`edge_server.keys.transit`), which must be waited for and may
+not answer. So whoever seals does so in two steps, as `Sealer` says: one before the transaction, and one in it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ import base64
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import json
 import logging
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import filelock
 from cryptography.exceptions import InvalidTag
@@ -46,17 +47,22 @@ log = logging.getLogger("edge_server")
 
 FILE_NAME = "sealing.keys"
 
-_FORMAT = b"\x01"
+FORMAT = b"\x01"
+"""What a blob begins with that a key of the file has sealed."""
+
 _ID_BYTES = 8
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
-_HEADER_BYTES = len(_FORMAT) + _ID_BYTES
+_HEADER_BYTES = len(FORMAT) + _ID_BYTES
 _CONTENT_AT = _HEADER_BYTES + _NONCE_BYTES
 
 _ABOUT = (
     "These keys open what the database keeps sealed. Copies of the database do not hold them: "
     "back this file up as well, and not in the same place."
 )
+
+
+NOT_SEALED_THERE = "it is not what was sealed there"
 
 
 class BadKeyFile(CannotStart):
@@ -72,6 +78,24 @@ class Unsealable(Refusal):
 
     def __init__(self, detail: str) -> None:
         super().__init__(500, "unsealable", detail)
+
+
+class KeeperAway(Refusal):
+    """The keeper of the key cannot be used just now.
+
+    Args:
+        why: one sentence for the operator.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            503,
+            "secrets_unavailable",
+            "the server cannot use the key of its secrets just now, so that no secret, connector or password of a "
+            "registry is opened or stored; try again later, and tell its operator if it lasts, whose log says why",
+            {"Retry-After": "5"},
+        )
+        self.why = why
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +134,46 @@ class Ring:
 
 
 class Place(TypedDict):
-    """Where content is kept, as `Sealer` binds it."""
+    """Where content is kept, to which it is sealed.
+
+    Attributes:
+        organization: uid of the organization it belongs to; empty if it belongs to none.
+        owner: whose it is there, beginning with what it is, as in ``secrets/user/UID``, so that
+            a blob of one table opens in no other.
+        name: its name, or what else never changes while the blob stays where it is.
+    """
 
     organization: str
     owner: str
     name: str
+
+
+Prepared = Callable[[], bytes]
+"""What gives the blob of a content in the writing transaction that stores it, where it waits for nobody."""
+
+
+class Sealer(Protocol):
+    """Seals content and opens it."""
+
+    def prepare(self, content: bytes, *, organization: str, owner: str, name: str) -> Prepared:
+        """Seal `content` for a `Place`, before the transaction that stores it: the key may be on another machine.
+
+        The column it is stored in must be one that a subsystem has named by `Context.sealed`.
+
+        Raises:
+            Unsealable: the keys cannot be used.
+            KeeperAway: the keeper of the key cannot be used just now.
+        """
+        ...
+
+    def open(self, blob: bytes, *, organization: str, owner: str, name: str) -> bytes:
+        """The content of a blob that was sealed for exactly this `Place`; never in a transaction that writes.
+
+        Raises:
+            Unsealable: it was sealed for another place, was changed, or its key is gone.
+            KeeperAway: the keeper of the key cannot be used just now.
+        """
+        ...
 
 
 class KeyFile:
@@ -211,8 +270,8 @@ class KeyFile:
             file.write(json.dumps(content, indent=2).encode() + b"\n")
 
 
-class Sealer:
-    """Seals content and opens it.
+class FileSealer:
+    """Seals with the keys of a key file.
 
     Args:
         file: the keys.
@@ -224,17 +283,12 @@ class Sealer:
     def __init__(self, file: KeyFile) -> None:
         self.file = file
 
+    def prepare(self, content: bytes, *, organization: str, owner: str, name: str) -> Prepared:
+        """What seals `content`, with the key of the moment at which the blob is asked for."""
+        return functools.partial(self.seal, content, organization=organization, owner=owner, name=name)
+
     def seal(self, content: bytes, *, organization: str, owner: str, name: str) -> bytes:
         """The blob of `content`; to be called in the writing transaction that stores it.
-
-        The column it is stored in must be one that a subsystem has named by `Context.sealed`.
-
-        Args:
-            content: what to seal.
-            organization: uid of the organization it belongs to; empty if it belongs to none.
-            owner: whose it is there, beginning with what it is, as in ``secrets/user/UID``, so that
-                a blob of one table opens in no other.
-            name: its name, or what else never changes while the blob stays where it is.
 
         Raises:
             Unsealable: the key file cannot be used.
@@ -250,8 +304,8 @@ class Sealer:
                 "the server cannot use its sealing keys, so nothing was stored; tell its operator, whose log says why"
             ) from None
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        header = _FORMAT + key.id
-        return header + nonce + AESGCM(key.secret).encrypt(nonce, content, _bound(header, organization, owner, name))
+        header = FORMAT + key.id
+        return header + nonce + AESGCM(key.secret).encrypt(nonce, content, bound(header, organization, owner, name))
 
     def open(self, blob: bytes, *, organization: str, owner: str, name: str) -> bytes:
         """The content of a blob that was sealed for exactly this organization, owner and name.
@@ -265,28 +319,39 @@ class Sealer:
             log.error("nothing that is sealed can be opened: %s", error)
             raise storage_failing() from None
         except (BadKeyFile, InvalidTag) as error:
-            why = str(error) or "it is not what was sealed there"
-            log.error("%r of %s in organization %s cannot be opened: %s", name, owner, organization or "(none)", why)
-            raise Unsealable(
-                "the server cannot open what it keeps sealed under this name; tell its operator, whose log says why"
-            ) from None
+            why = str(error) or NOT_SEALED_THERE
+            raise unopened(why, Place(organization=organization, owner=owner, name=name)) from None
 
     def _open(self, blob: bytes, organization: str, owner: str, name: str) -> bytes:
         header, nonce, rest = blob[:_HEADER_BYTES], blob[_HEADER_BYTES:_CONTENT_AT], blob[_CONTENT_AT:]
-        if len(rest) < _TAG_BYTES or not blob.startswith(_FORMAT):
+        if len(rest) < _TAG_BYTES or not blob.startswith(FORMAT):
             raise InvalidTag
         key = self.file.read().find(key_id(blob))
         if key is None:
             raise BadKeyFile(f"its key {key_id(blob).hex()} is not in the key file; put back the file that has it")
-        return AESGCM(key.secret).decrypt(nonce, rest, _bound(header, organization, owner, name))
+        return AESGCM(key.secret).decrypt(nonce, rest, bound(header, organization, owner, name))
 
 
 def key_id(blob: bytes) -> bytes:
     """The id of the key that a blob says it was sealed with."""
-    return blob[len(_FORMAT) : _HEADER_BYTES]
+    return blob[len(FORMAT) : _HEADER_BYTES]
 
 
-def _bound(header: bytes, organization: str, owner: str, name: str) -> bytes:
+def unopened(why: str, place: Place) -> Unsealable:
+    """That a blob cannot be opened; the operator reads in the log why, and which one."""
+    log.error(
+        "%r of %s in organization %s cannot be opened: %s",
+        place["name"],
+        place["owner"],
+        place["organization"] or "(none)",
+        why,
+    )
+    return Unsealable(
+        "the server cannot open what it keeps sealed under this name; tell its operator, whose log says why"
+    )
+
+
+def bound(header: bytes, organization: str, owner: str, name: str) -> bytes:
     """The associated data; JSON, since joined texts could be cut elsewhere and still be the same text."""
     return header + json.dumps([organization, owner, name]).encode()
 

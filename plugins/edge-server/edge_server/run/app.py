@@ -22,8 +22,7 @@ from edge_server.data.declarative import Base
 from edge_server.data.migration import own_history
 from edge_server.files import storage
 from edge_server.identity.token_use import TokenUse
-from edge_server.keys import folder, sealing
-from edge_server.keys.sealing import KeyFile, Sealer
+from edge_server.keys import folder, keepers
 from edge_server.keys.signing import Signer, read_key
 from edge_server.run import server_routes, server_settings
 from edge_server.search import index
@@ -113,7 +112,7 @@ def engines_at(
         database=opened,
         store=storage.store_of(settings, data),
         signer=Signer(read_key(keys)) if signer is None else signer,
-        sealer=Sealer(KeyFile(keys / sealing.FILE_NAME)),
+        sealer=keepers.keepers_of(settings, keys),
         audit=audit.AuditLog(data / "logs" / audit.FILE_NAME),
         configuration=settings,
         names=index,

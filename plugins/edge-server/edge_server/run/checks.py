@@ -12,7 +12,7 @@ from edge_server.base.problems import CannotStart
 from edge_server.data.migration import own_history
 from edge_server.data.migrations import HEAD
 from edge_server.keys import agreement
-from edge_server.keys.sealing import KeyFile
+from edge_server.keys.keepers import FILE
 from edge_server.keys.signing import FILE_NAME as SIGNING_KEY
 from edge_server.keys.signing import Signer, read_key
 from edge_server.run import app, data_folder, start
@@ -52,7 +52,11 @@ def check(data: Path, config: Path | None = None) -> Iterator[Checked]:
         return
     yield Checked("settings", True, str(settings.path) if settings.path.exists() else f"{settings.path} is not there")
     with contextlib.closing(engines.database):
-        for name, look in (("database", _database), ("keys", _keys), ("store", _store)):
+        looks: list[tuple[str, Callable[[Engines], str]]] = [("database", _database), ("keys", _keys)]
+        transit = engines.sealer.transit
+        if transit is not None:
+            looks.append(("secrets", lambda _: transit.trial()))
+        for name, look in (*looks, ("store", _store)):
             yield _checked(name, look, engines)
 
 
@@ -80,9 +84,10 @@ def _database(engines: Engines) -> str:
 
 
 def _keys(engines: Engines) -> str:
-    file: KeyFile = engines.sealer.file
+    file = engines.sealer.file
     signing = file.path.with_name(SIGNING_KEY)
-    missing = [path.name for path in (signing, file.path) if not path.exists()]
+    needed = [signing, file.path] if engines.sealer.keeper == FILE or file.path.exists() else [signing]
+    missing = [path.name for path in needed if not path.exists()]
     if signing.exists():
         read_key(signing.parent)
     if file.path.exists():
@@ -90,7 +95,8 @@ def _keys(engines: Engines) -> str:
         file.read()
     if engines.database.is_shared and not missing:
         agreement.require_same(engines.database, Signer(read_key(signing.parent)), file)
-    state = f"{' and '.join(missing)} {AT_FIRST_START}" if missing else "signing.key and sealing.keys can be used"
+    usable = f"{' and '.join(path.name for path in needed)} can be used"
+    state = f"{' and '.join(missing)} {AT_FIRST_START}" if missing else usable
     return f"{file.path.parent}: {state}"
 
 

@@ -18,6 +18,7 @@ from edge_server.base.problems import CannotStart
 
 if TYPE_CHECKING:
     from edge_server.identity.renaming import Kind
+    from edge_server.keys.rotation import Rotation
 
 plugin_api = 1
 
@@ -163,9 +164,10 @@ def migrate(data: Path, config: Path | None) -> None:
 @_data
 @_config
 def check(data: Path, config: Path | None) -> None:
-    """Try the settings, the database, the keys and the store, and say what cannot be used.
+    """Try the settings, the database, the keys, their keeper and the store, and say what cannot be used.
 
-    Nothing is made or changed. The exit code is 1 if a server could not start.
+    Nothing is made or changed. The exit code is 1 if something cannot be used. A server starts all the same where that
+    is OpenBao or Vault, and refuses secrets meanwhile.
     """
     from edge_server.run import checks
 
@@ -250,6 +252,9 @@ def rotate_keys(data: Path, config: Path | None, keep_days: int, lost: bool, sig
 
     Killed in the middle, it can be run again. Back up the key file afterwards.
 
+    Where [secrets] keeper is "transit", everything is encrypted anew with the newest version of the key of OpenBao or
+    Vault, which is made there. After a change of the keeper, this moves everything to the new one.
+
     With --signing, addresses that were given out end when the server is started again.
     """
     from edge_server.run import process, start
@@ -265,19 +270,25 @@ def rotate_keys(data: Path, config: Path | None, keep_days: int, lost: bool, sig
         return
     with _explained():
         done = start.rotate_keys(folder, config, kept=dt.timedelta(days=keep_days), lost=lost)
-    older = f"{done.kept} stay for copies of the database, {done.removed} were removed."
-    if done.unreached:
-        older = (
-            f"all {done.kept} stay, since the database has tables of {', '.join(done.unreached)}, whose plugin is not "
-            "loaded; install it or switch it on and rotate again, or drop its tables if it never comes back."
-        )
-    output.line(
-        f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {older} Back up {done.file} now."
-    )
+    output.line(_what_sealed(done))
     if done.stuck:
         raise click.ClickException(
             f"{done.stuck} contents could not be opened and stay as they are; the lines above name them"
         )
+
+
+def _what_sealed(done: Rotation) -> str:
+    unreached = (
+        f"the database has tables of {', '.join(done.unreached)}, whose plugin is not loaded; install it or switch it "
+        "on and rotate again, or drop its tables if it never comes back."
+    )
+    if done.version is not None:
+        rest = f" What is sealed for others stays as it is: {unreached}" if done.unreached else ""
+        return f"Version {done.version} of the key seals; {done.resealed} contents were sealed anew.{rest}"
+    older = f"{done.kept} stay for copies of the database, {done.removed} were removed."
+    if done.unreached:
+        older = f"all {done.kept} stay, since {unreached}"
+    return f"A new key seals; {done.resealed} contents were sealed anew. Older keys: {older} Back up {done.file} now."
 
 
 @server.command()

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from edge_server import files
 from edge_server.base import clock, configuration
 from edge_server.base.configuration import Configuration
-from edge_server.base.problems import CannotStart, is_full
+from edge_server.base.problems import CannotStart, is_full, log
 from edge_server.data import database, postgresql, site_values
 from edge_server.data.database import SERVER, Database
 from edge_server.data.declarative import Base, new_uid
@@ -27,7 +27,9 @@ from edge_server.files import fsck, storage
 from edge_server.identity import directory, operator_audit, renaming
 from edge_server.identity.models import Organization
 from edge_server.keys import agreement, folder, rotation, sealing, signing
+from edge_server.keys.keepers import FILE, TRANSIT
 from edge_server.keys.sealed_column import SealedColumn
+from edge_server.keys.sealing import KeeperAway
 from edge_server.keys.signing import Signer
 from edge_server.run import app, data_folder
 from edge_server.web import idempotency, subsystems
@@ -118,7 +120,7 @@ def prepare(
             subsystems.require_ownership(engines.database, loaded)
             _prepare_sealing(engines, sealed_columns(loaded), data)
             if shared:
-                agreement.agree(engines.database, engines.signer, engines.sealer.file)
+                agreement.agree(engines.database, engines.signer, engines.sealer)
             for subsystem in loaded:
                 for run in subsystem.parts.before_start:
                     run()
@@ -307,32 +309,48 @@ def require_usable(opened: Database) -> None:
 
 
 def _prepare_sealing(engines: Engines, columns: Sequence[SealedColumn], data: Path) -> None:
-    """Make the key file, unless there once was another that is needed."""
-    file = engines.sealer.file
+    """Make the key file, unless there once was another that is needed; and see whether another keeper can be used."""
+    keepers = engines.sealer
+    file = keepers.file
     # Others may only read it where it is, and it is replaced as a whole.
     if not file.path.exists():
         file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with file.locked(data_folder.LOCK_WAIT):
             _make_key_file(engines, columns, data)
-    file.check_mode()
-    file.read()
+    if file.path.exists():
+        file.check_mode()
+        file.read()
+    if keepers.transit is None:
+        if rotation.any_sealed(engines.database, columns, by_file=False):
+            raise CannotStart(
+                "the database holds what a transit engine has sealed, and none is set; set address, key and role_id in "
+                "[secrets] as they were, and move what is sealed to the key file by `edge server rotate-keys` first"
+            )
+        return
+    try:
+        keepers.transit.trial()
+    except CannotStart as error:
+        log.error("what a transit engine seals cannot be used until this is settled: %s", error)
 
 
 def _make_key_file(engines: Engines, columns: Sequence[SealedColumn], data: Path) -> None:
     file = engines.sealer.file
     if file.path.exists():  # another host was first
         return
-    if rotation.any_sealed(engines.database, columns):
+    if rotation.any_sealed(engines.database, columns, by_file=True):
         raise sealing.BadKeyFile(
             f"the key file {file.path} is missing, without which nothing that is sealed in the database can "
             "be read; put it back from its backup, or, if it is lost for good, go on without it by "
             f"`edge server rotate-keys --lost --data {shlex.quote(str(data))}`"
         )
-    file.create()
+    if engines.sealer.keeper == FILE:
+        file.create()
 
 
 def rotate_keys(data: Path, config: Path | None = None, *, kept: dt.timedelta, lost: bool = False) -> rotation.Rotation:
-    """Seal everything in `data` with a new key; a server may be running on it.
+    """Seal everything in `data` with the newest key of the keeper that seals; a server may be running on it.
+
+    In a key file that is a new one. Of a transit engine it is the newest version, which is made there.
 
     Args:
         data: the data folder.
@@ -341,17 +359,19 @@ def rotate_keys(data: Path, config: Path | None = None, *, kept: dt.timedelta, l
         lost: the key file is gone for good, so begin with a new one; what it sealed stays closed.
 
     Raises:
-        CannotStart: there is no server's data, another rotation is running, the key file cannot be
-            used, or the database is not at the revision this code works with.
+        CannotStart: there is no server's data, another rotation is running, the key file or the transit engine cannot
+            be used, or the database is not at the revision this code works with.
     """
     with engines(data, config) as opened:
-        file = opened.sealer.file
+        keepers = opened.sealer
+        file = keepers.file
         loaded = app.load(opened)
         app.require_migrated(opened, loaded)
 
         def note() -> None:
-            _note_rotation(opened.database, {"lost": "true" if lost else ""})
-            agreement.note_sealing(opened.database, file)
+            _note_rotation(opened.database, {"lost": "true" if lost else "", "keeper": keepers.keeper})
+            if keepers.keeper == FILE:
+                agreement.note_sealing(opened.database, file)
 
         try:
             if lost:
@@ -359,14 +379,28 @@ def rotate_keys(data: Path, config: Path | None = None, *, kept: dt.timedelta, l
                     file.create_lost()
             elif opened.database.is_shared:
                 agreement.require_same(opened.database, opened.signer, file)
-            unreached = set(opened.database.plugins()) - {each.name for each in loaded}
-            done = rotation.rotate(
-                opened.database, file, sealed_columns(loaded), kept=kept, unreached=sorted(unreached), begun=note
-            )
-            agreement.note_sealing(opened.database, file)
+            columns = sealed_columns(loaded)
+            unreached = sorted(set(opened.database.plugins()) - {each.name for each in loaded})
+            if keepers.keeper == TRANSIT and keepers.transit is not None:
+                done = rotation.seal_by_transit(
+                    opened.database, file, keepers.transit, columns, unreached=unreached, begun=note
+                )
+                if not unreached and not rotation.any_sealed(opened.database, columns, by_file=True):
+                    agreement.note_sealing(opened.database, None)
+            else:
+                done = rotation.rotate(
+                    *(opened.database, file, columns),
+                    transit=keepers.transit,
+                    kept=kept,
+                    unreached=unreached,
+                    begun=note,
+                )
+                agreement.note_sealing(opened.database, file)
             return done
         except filelock.Timeout:
             raise CannotStart(f"the keys in {file.path} are being rotated already; wait for that") from None
+        except KeeperAway as away:
+            raise CannotStart(f"{away.why}; then run this again, which goes on with the rest") from None
 
 
 def renew_signing(data: Path, config: Path | None = None) -> Path:

@@ -105,33 +105,40 @@ class _OfEither:
 
     def create(self, secret: CreateSecret, user_id: int | None) -> flask.Response:
         organization_id = self._context.member().organization_id
+        with self._context.read() as session:
+            prepared = self._vault.prepare(session, organization_id, user_id, secret.name, secret.content)
         with self._context.write() as session:
-            row = self._vault.create(session, organization_id, user_id, secret.name, secret.content)
+            row = self._vault.create(session, organization_id, user_id, secret.name, prepared)
             self._context.audit(secret=row.name)
             return self._context.answer(_entry(row), row, 201)
 
     def read(self, name: str, user_id: int | None) -> flask.Response:
         with self._context.read() as session:
             row = self._vault.get(session, self._context.member().organization_id, user_id, name)
-            content = self._vault.content(row)
+        content = self._vault.content(row)
         self._context.audit(secret=row.name)
         opened = OpenSecret(name=row.name, created_at=row.created_at, modified_at=row.modified_at, content=content)
         return self._context.secret_answer(opened, row)
 
     def update(self, secret: ReplaceSecret, name: str, user_id: int | None) -> flask.Response:
+        organization_id = self._context.member().organization_id
+        with self._context.read() as session:
+            self._vault.get(session, organization_id, user_id, name)
+            prepared = self._vault.prepare(session, organization_id, user_id, name, secret.content)
         with self._context.write() as session:
-            row = self._vault.get(session, self._context.member().organization_id, user_id, name)
+            row = self._vault.get(session, organization_id, user_id, name)
             try:
                 self._context.require_unchanged(row)
-            except Refusal:
-                # A request that is sent again after its answer was lost finds its own change
-                # (RFC 9110, section 13.1.1).
-                if not self._vault.holds(row, secret.content):
-                    raise
+            except Refusal as error:
+                refusal = error
             else:
-                self._vault.replace(session, row, secret.content)
+                self._vault.replace(session, row, prepared)
                 self._context.audit(secret=row.name)
-            return self._context.answer(_entry(row), row)
+                return self._context.answer(_entry(row), row)
+        # A request that is sent again after its answer was lost finds its own change (RFC 9110, section 13.1.1).
+        if not self._vault.holds(row, secret.content):
+            raise refusal
+        return self._context.answer(_entry(row), row)
 
     def delete(self, name: str, user_id: int | None) -> flask.Response:
         with self._context.write() as session:

@@ -16,7 +16,7 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, not_found
 from edge_server.identity.models import Organization, User
 from edge_server.keys.sealed_column import SealedColumn
-from edge_server.keys.sealing import Place
+from edge_server.keys.sealing import Place, Prepared
 from edge_server.secrets.models import Secret
 
 
@@ -59,29 +59,41 @@ class Vault:
         return row
 
     def content(self, row: Secret) -> dict[str, Any]:
-        """What a secret holds.
+        """What a secret holds; never in a transaction that writes.
 
         Raises:
             Unsealable: it cannot be opened.
+            KeeperAway: the keeper of the key cannot be used just now.
         """
         opened: dict[str, Any] = json.loads(self._sealed.open(row))
         return opened
 
-    def create(
+    def prepare(
         self, session: Session, organization_id: int, user_id: int | None, name: str, value: dict[str, Any]
+    ) -> Prepared:
+        """Seal what a secret of that name is to hold, in a transaction that reads.
+
+        Raises:
+            Refusal: it cannot be one.
+            KeeperAway: the keeper of the key cannot be used just now.
+        """
+        encoded = _encoded(value)
+        organization = session.get_one(Organization, organization_id)
+        user = None if user_id is None else session.get_one(User, user_id)
+        return self._sealed.prepare(Secret(organization=organization, user=user, name=name), encoded)
+
+    def create(
+        self, session: Session, organization_id: int, user_id: int | None, name: str, prepared: Prepared
     ) -> Secret:
         """Add a secret.
 
         Raises:
-            Refusal: there is one of that name, or it cannot be one.
+            Refusal: there is one of that name.
         """
-        encoded = _encoded(value)
         if self._find(session, organization_id, user_id, name) is not None:
             raise _taken(name)
-        organization = session.get_one(Organization, organization_id)
-        user = None if user_id is None else session.get_one(User, user_id)
-        row = Secret(organization=organization, user=user, name=name)
-        self._sealed.seal(row, encoded)
+        row = Secret(organization_id=organization_id, user_id=user_id, name=name)
+        self._sealed.keep(row, prepared)
         session.add(row)
         try:
             session.flush()
@@ -90,18 +102,18 @@ class Vault:
             raise _taken(name) from None
         return row
 
-    def replace(self, session: Session, row: Secret, value: dict[str, Any]) -> None:
-        """Give a secret other content.
-
-        Raises:
-            Refusal: it cannot be one.
-        """
-        self._sealed.seal(row, _encoded(value))
+    def replace(self, session: Session, row: Secret, prepared: Prepared) -> None:
+        """Give a secret other content."""
+        self._sealed.keep(row, prepared)
         row.modified_at = clock.now()
         session.flush()
 
     def holds(self, row: Secret, value: dict[str, Any]) -> bool:
-        """Whether a secret holds exactly this."""
+        """Whether a secret holds exactly this; never in a transaction that writes.
+
+        Raises:
+            KeeperAway: the keeper of the key cannot be used just now.
+        """
         return self._sealed.holds(row, _encoded(value))
 
     def _find(self, session: Session, organization_id: int, user_id: int | None, name: str) -> Secret | None:

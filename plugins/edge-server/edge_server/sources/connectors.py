@@ -13,7 +13,7 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal, already_exists, bad_entry, not_found
 from edge_server.data.declarative import new_uid
 from edge_server.identity.models import Organization
-from edge_server.keys.sealing import Place, Unsealable
+from edge_server.keys.sealing import Place, Prepared
 from edge_server.sources.models import Connector
 from edge_server.web.context import Context
 from edge_sources import wire
@@ -52,10 +52,11 @@ class Connectors:
         return row
 
     def definition(self, row: Connector) -> ConnectorDefinition:
-        """All of a connector, with its credentials.
+        """All of a connector, with its credentials; never in a transaction that writes.
 
         Raises:
             Unsealable: its credentials cannot be opened.
+            KeeperAway: the keeper of the key cannot be used just now.
         """
         return ConnectorDefinition(
             name=row.name,
@@ -65,37 +66,56 @@ class Connectors:
             secret=json.loads(self._sealed.open(row)),
         )
 
-    def create(self, session: Session, organization_id: int, definition: ConnectorDefinition) -> Connector:
-        """Add a connector.
+    def begin(self, session: Session, organization_id: int) -> Connector:
+        """A connector that is not there yet, in a transaction that reads: what is prepared for it is for its uid."""
+        return Connector(organization=session.get_one(Organization, organization_id), uid=new_uid())
+
+    def prepare(self, row: Connector, definition: ConnectorDefinition) -> Prepared:
+        """Seal the credentials that a connector is to have; never in a transaction that writes.
 
         Raises:
-            Refusal: its name is taken, or the definition is not valid.
+            Refusal: the definition is not valid.
+            KeeperAway: the keeper of the key cannot be used just now.
+        """
+        plain, secret = _encoded(definition.definition), _encoded(definition.secret)
+        if len(plain) + len(secret) > wire.MAX_BYTES:
+            raise bad_entry(f"definition: with its credentials it has more than {wire.MAX_BYTES} bytes; shorten it")
+        return self._sealed.prepare(row, secret.encode())
+
+    def create(
+        self, session: Session, organization_id: int, uid: str, definition: ConnectorDefinition, prepared: Prepared
+    ) -> Connector:
+        """Add a connector.
+
+        Args:
+            session: a transaction that writes.
+            organization_id: whose it is.
+            uid: its uid.
+            definition: what it is.
+            prepared: the credentials of it, for that uid.
+
+        Raises:
+            Refusal: its name is taken.
         """
         _refuse_taken(session, organization_id, definition.name, None)
         now = clock.now()
-        row = Connector(
-            organization=session.get_one(Organization, organization_id),
-            uid=new_uid(),
-            kind=definition.kind,
-            created_at=now,
-            modified_at=now,
-        )
-        self._fill(row, definition)
+        row = Connector(organization_id=organization_id, uid=uid, kind=definition.kind, created_at=now, modified_at=now)
+        self._fill(row, definition, prepared)
         session.add(row)
         _flush(session, definition.name)
         self._names.add(session, organization_id, row.uid, row.name)
         return row
 
-    def replace(self, session: Session, row: Connector, definition: ConnectorDefinition) -> None:
-        """Give a connector another definition.
+    def replace(self, session: Session, row: Connector, definition: ConnectorDefinition, prepared: Prepared) -> None:
+        """Give a connector another definition, of which the credentials were prepared.
 
         Raises:
-            Refusal: its new name is taken, or the definition is not valid.
+            Refusal: its new name is taken.
         """
         renamed = definition.name != row.name
         if renamed:
             _refuse_taken(session, row.organization_id, definition.name, row)
-        self._fill(row, definition)
+        self._fill(row, definition, prepared)
         row.modified_at = clock.now()
         _flush(session, definition.name)
         if renamed:
@@ -106,19 +126,9 @@ class Connectors:
         self._names.remove(session, [row.uid])
         session.delete(row)
 
-    def holds(self, row: Connector, definition: ConnectorDefinition) -> bool:
-        """Whether a connector has exactly this definition."""
-        try:
-            return self.definition(row).to_dict() == definition.to_dict()
-        except Unsealable:
-            return False
-
-    def _fill(self, row: Connector, definition: ConnectorDefinition) -> None:
-        plain, secret = _encoded(definition.definition), _encoded(definition.secret)
-        if len(plain) + len(secret) > wire.MAX_BYTES:
-            raise bad_entry(f"definition: with its credentials it has more than {wire.MAX_BYTES} bytes; shorten it")
-        row.name, row.title, row.definition = definition.name, definition.title, plain
-        self._sealed.seal(row, secret.encode())
+    def _fill(self, row: Connector, definition: ConnectorDefinition, prepared: Prepared) -> None:
+        row.name, row.title, row.definition = definition.name, definition.title, _encoded(definition.definition)
+        self._sealed.keep(row, prepared)
 
 
 def _encoded(content: dict[str, Any]) -> str:

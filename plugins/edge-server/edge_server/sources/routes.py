@@ -10,6 +10,7 @@ from sqlalchemy import select
 from edge_server.base.problems import Refusal
 from edge_server.sources.connectors import Connectors
 from edge_server.sources.models import Connector
+from edge_server.web.answers import etag
 from edge_server.web.context import Context
 from edge_server.web.permissions import DEVELOPER, MEMBER
 from edge_server.web.routes import Routes
@@ -45,8 +46,12 @@ def routes(context: Context, connectors: Connectors) -> Routes:
     @routes.response(201, ConnectorEntry.schema())
     def add(definition: ConnectorDefinition, org: str) -> flask.Response:
         """Keep a new connector. The answer does not repeat its definition."""
+        organization_id = context.member().organization_id
+        with context.read() as session:
+            begun = connectors.begin(session, organization_id)
+        prepared = connectors.prepare(begun, definition)
         with context.write() as session:
-            row = connectors.create(session, context.member().organization_id, definition)
+            row = connectors.create(session, organization_id, begun.uid, definition, prepared)
             context.audit(connector=row.name)
             return context.answer(_entry(row), row, 201)
 
@@ -56,7 +61,7 @@ def routes(context: Context, connectors: Connectors) -> Routes:
         """Give a connector by name or uid, with its credentials. Each reading leaves a line in the audit log."""
         with context.read() as session:
             row = connectors.get(session, context.member().organization_id, connector)
-            definition = connectors.definition(row)
+        definition = connectors.definition(row)
         context.audit(connector=row.name)
         opened = {**_entry(row).to_dict(), "definition": definition.definition, "secret": definition.secret}
         return context.secret_answer(OpenConnector.from_answer(opened), row)
@@ -66,20 +71,28 @@ def routes(context: Context, connectors: Connectors) -> Routes:
     @routes.response(200, ConnectorEntry.schema())
     def update(patch: dict[str, Any], org: str, connector: str) -> flask.Response:
         """Change a connector, by name or uid; its kind stays. The answer does not repeat its definition."""
-        with context.write() as session:
-            row = connectors.get(session, context.member().organization_id, connector)
-            definition = context.patched(connectors.definition(row), patch, fixed=["kind"])
+        organization_id = context.member().organization_id
+        while True:
+            with context.read() as session:
+                before = connectors.get(session, organization_id, connector)
+            current = connectors.definition(before)
+            definition = context.patched(current, patch, fixed=["kind"])
             try:
-                context.require_unchanged(row)
+                context.require_unchanged(before)
             except Refusal:
                 # A request that is sent again after its answer was lost finds its own change
                 # (RFC 9110, section 13.1.1).
-                if not connectors.holds(row, definition):
+                if current.to_dict() != definition.to_dict():
                     raise
-            else:
-                connectors.replace(session, row, definition)
-                context.audit(connector=row.name)
-            return context.answer(_entry(row), row)
+                return context.answer(_entry(before), before)
+            prepared = connectors.prepare(before, definition)
+            with context.write() as session:
+                row = connectors.get(session, organization_id, connector)
+                # If somebody changed it in between, the patch is for what it is now: each time round, one gets through.
+                if etag(row) == etag(before):
+                    connectors.replace(session, row, definition, prepared)
+                    context.audit(connector=row.name)
+                    return context.answer(_entry(row), row)
 
     @routes.operation("sources.remove", "DELETE", "/<connector>", who=DEVELOPER)
     @routes.response(204)

@@ -133,9 +133,11 @@ class Context:
         )
 
     def sealed(self, column: InstrumentedAttribute[Any], place: Callable[[Any], Place] | None = None) -> SealedColumn:
-        """A column of encrypted content, to be filled by its `seal(row, content)` and read by `open(row)`.
+        """A column of encrypted content, to be read by its `open(row)`.
 
-        A rotation of the keys finds it by this.
+        It is filled in two steps, since the key may be on another machine, which nobody who writes shall wait for:
+        `prepare(row, content)` before the writing transaction, and in it `keep(row, prepared)`. A rotation of the
+        keys finds the column by this.
 
         Args:
             column: a nullable or other column of bytes; its table has an integer `id`.

@@ -17,7 +17,7 @@ from edge_server.base.configuration import Configuration
 from edge_server.data.database import Database, Transaction
 from edge_server.data.store import Store
 from edge_server.identity.token_use import TokenUse
-from edge_server.keys.sealing import Sealer
+from edge_server.keys.keepers import Keepers
 from edge_server.keys.signing import Signer
 from edge_server.web.client_address import TrustedProxies
 from edge_server.web.lifecycle import Lifecycle
@@ -83,7 +83,7 @@ class Engines:
     database: Database
     store: Store
     signer: Signer
-    sealer: Sealer
+    sealer: Keepers
     audit: AuditLog
     configuration: Configuration
     names: NameIndex
