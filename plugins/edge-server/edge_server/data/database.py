@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.base.configuration import Configuration, Secret
 from edge_server.base.problems import CannotStart
-from edge_server.data.postgresql import DRIVER, PostgreSQL
+from edge_server.data.postgresql import DRIVER, PREPARING, PostgreSQL, prepare_threshold
 from edge_server.data.sqlite import SQLite
 
 FILE_NAME = "edge.sqlite3"
@@ -58,6 +58,10 @@ class Address(Secret):
             raise self.make_error("invalid") from None
         if url.drivername not in ("postgresql", "postgres", DRIVER) or not url.database:
             raise self.make_error("invalid")
+        try:
+            prepare_threshold(str(url.query.get(PREPARING, "none")))
+        except ValueError:
+            raise marshmallow.ValidationError(f"write a number as {PREPARING}, or none") from None
         for name in ("password", "sslpassword"):
             if name in url.query:
                 raise marshmallow.ValidationError(f"write the {name} before the host, or keep it in the .pgpass file")

@@ -6,12 +6,16 @@ statement takes the server's lock, shared with other organizations' writers, and
 of one organization wait for each other, those of two do not, and who writes what belongs to several is alone. The
 snapshot of each later statement is younger than the locks, so that what it reads stays true until the commit. All take
 the server's lock first and one organization's at most, so that no two wait for each other in a circle.
+
+Nothing that a connection was told is needed from one transaction to the next, but for its settings, so that a pooler
+may give each transaction another one: all locks end with their transaction, and `require_usable` sees to the settings.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,14 +50,24 @@ SETTINGS = {
 }
 """What counts for each connection, unless the address says otherwise by `options`."""
 
+PREPARING = "prepare_threshold"
+"""What says in an address after how many uses psycopg has a statement prepared, which not every pooler can keep."""
+
 # Locks are the whole database's, in which each schema may be another server's. Those of writers have one number, and
 # those of tasks two, which are other locks.
 _SCHEMA = "(hashtext(current_schema())::bigint << 32)"
 _SHARED = f"SELECT pg_advisory_xact_lock_shared({_SCHEMA}), pg_advisory_xact_lock({_SCHEMA} | %s)"
 _EXCLUSIVE = f"SELECT pg_advisory_xact_lock({_SCHEMA})"
 _TASK = "(hashtext(current_schema()), %s)"
-_TRY = f"SELECT pg_try_advisory_lock{_TASK}"
-_UNLOCK = f"SELECT pg_advisory_unlock{_TASK}"
+_TRY = f"SELECT pg_try_advisory_xact_lock{_TASK}"
+
+# What is asked of a connection that a pooler opened is what it has for its user; settings of the network are its own.
+_DROPPED = """
+SELECT name, source IN ('default', 'configuration file', 'command line', 'environment variable') AS is_missing
+FROM pg_settings WHERE name = ANY(%s) AND source <> 'client' ORDER BY name
+"""
+_WHOSE = "SELECT quote_ident(current_user) || ' IN DATABASE ' || quote_ident(current_database())"
+_OPTION = re.compile(r"(?:-c\s*|--)([\w.-]+)=(\S+)")
 
 
 class PostgreSQL:
@@ -124,19 +138,21 @@ class PostgreSQL:
     def alone(self, name: str) -> Iterator[bool]:
         """Whether nobody else is in a block of that name; then nobody comes into one during this block.
 
-        The lock is held by a connection. Where that is lost, another host may begin while this block goes on.
+        The lock is held by a transaction that does nothing else. Where its connection is lost, another host may begin
+        while this block goes on.
         """
         key = (zlib.crc32(name.encode()) & 0x7FFFFFFF,)
-        with self._outside.connect() as connection:
+        with self.writing.connect() as connection:
             is_alone = bool(connection.exec_driver_sql(_TRY, key).scalar())
+            # The last statement, as one with a snapshot would keep removed rows from being cleared away meanwhile.
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             try:
                 yield is_alone
             finally:
-                if is_alone:
-                    try:
-                        connection.exec_driver_sql(_UNLOCK, key)
-                    except sa.exc.DBAPIError:
-                        connection.invalidate()  # and with it the lock
+                try:
+                    connection.rollback()
+                except sa.exc.DBAPIError:
+                    connection.invalidate()  # and with it the lock
 
     def back_up(self, _folder: Path) -> None:
         """Nothing but a line in the log: the operator's tools copy such a database."""
@@ -189,6 +205,47 @@ def require_usable(connection: sa.Connection, place: str) -> None:
         )
 
 
+def require_kept(connection: sa.Connection, url: sa.URL, place: str) -> None:
+    """See that connections have the settings that they ask for, which poolers drop.
+
+    Args:
+        connection: to the database.
+        url: its address.
+        place: what a sentence calls it.
+
+    Raises:
+        CannotStart: they do not, or the address does not say what psycopg may prepare behind a pooler.
+    """
+    settings = dict(_OPTION.findall(_arguments(url.query)["options"]))
+    settings = {name.replace("-", "_"): value for name, value in settings.items() if not name.startswith("tcp_")}
+    dropped = connection.exec_driver_sql(_DROPPED, (list(settings),)).all()
+    if not dropped:
+        return
+    whose = connection.exec_driver_sql(_WHOSE).scalar_one()
+    missing = " ".join(
+        f"ALTER ROLE {whose} SET {row.name} = '{settings[row.name]}';" for row in dropped if row.is_missing
+    )
+    if missing:
+        raise CannotStart(
+            f"a pooler before the database {place} drops what connections ask for; run `{missing}` there, and have the "
+            "pooler reconnect"
+        )
+    if PREPARING not in url.query:
+        raise CannotStart(
+            f"a pooler stands before the database {place}; add {PREPARING}=none to [database] url, as what is prepared "
+            "in one connection is not there in the next"
+        )
+
+
+def prepare_threshold(text: str) -> int | None:
+    """What an address says of preparing: after how many uses, or never.
+
+    Raises:
+        ValueError: it says neither.
+    """
+    return None if text.lower() == "none" else int(text)
+
+
 def explanation(error: Exception) -> str | None:
     """Why a database on PostgreSQL cannot be used, in one sentence; None where the error is of something else."""
     if isinstance(error, sa.exc.TimeoutError):
@@ -201,6 +258,8 @@ def explanation(error: Exception) -> str | None:
         return f"the server's user misses a right in the database ({text}); grant it, or make the user the owner"
     if "password authentication failed" in text or "no password supplied" in text:
         return f"the database does not take the server's password ({text}); correct [database] url"
+    if "unsupported startup parameter" in text:
+        return f"a pooler before the database refuses settings ({text}); set ignore_startup_parameters = options there"
     if isinstance(error, sa.exc.OperationalError) and getattr(cause, "sqlstate", None) is None:
         return f"the database cannot be reached ({text}); start it, or correct [database] url"
     return f"the database cannot be used ({text}); repair it, or correct [database] url"
@@ -210,6 +269,8 @@ def _arguments(query: Mapping[str, Any]) -> dict[str, Any]:
     """What each connection is opened with, beside what the address says."""
     own = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
     arguments: dict[str, Any] = {"options": f"{own} {query.get('options', '')}".strip()}
+    if PREPARING in query:
+        arguments[PREPARING] = prepare_threshold(query[PREPARING])
     if "connect_timeout" not in query:
         arguments["connect_timeout"] = CONNECT_TIMEOUT
     if "application_name" not in query:

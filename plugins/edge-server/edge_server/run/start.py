@@ -289,10 +289,11 @@ def require_usable(opened: Database) -> None:
     Raises:
         CannotStart: it is not.
     """
-    if not opened.is_shared:
+    if isinstance(opened.address, Path):
         return
     with opened.engine.connect() as connection:
         postgresql.require_usable(connection, opened.place)
+        postgresql.require_kept(connection, opened.address, opened.place)
         tables = set(sa.inspect(connection).get_table_names())
     own = {*Base.metadata.tables, database.VERSION_TABLE}
     plugins = {table.removeprefix(database.PLUGIN_TABLE) for table in tables if table.startswith(database.PLUGIN_TABLE)}
