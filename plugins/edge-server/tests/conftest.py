@@ -10,13 +10,14 @@ from edge_server.testing.local_server import EdgeServer
 
 from .bringing import bring
 from .buckets import bucket, juicefs, seaweedfs
-from .engines import _engine, each_server, postgresql_server
+from .engines import _connections_closed, _engine, each_server, postgresql_server
 from .guarded import place
 from .openbao import bao, bao_with_tls, shared_bao
 from .postgresql import opened
 from .wire import Api, client, close_all
 
 __all__ = [
+    "_connections_closed",
     "_engine",
     "bao",
     "bao_with_tls",

@@ -22,6 +22,42 @@ VARIABLE = "EDGE_TEST_ENGINE"
 ENGINES = ("sqlite", "postgresql")
 
 
+def bytes_in(opened: Database) -> bytes:
+    """All that a database holds: its files, or each row of PostgreSQL as text."""
+    if isinstance(opened.address, Path):
+        return b"".join(path.read_bytes() for path in opened.address.parent.glob(f"{opened.address.name}*"))
+    with opened.engine.connect() as connection:
+        connection.exec_driver_sql("SET LOCAL bytea_output = escape")
+        rows = [
+            row
+            for table in sa.inspect(connection).get_table_names()
+            for row in connection.scalars(sa.text(f'SELECT kept::text FROM "{table}" AS kept'))
+        ]
+    return "\n".join(rows).encode()
+
+
+def environment_of(data: Path) -> dict[str, str]:
+    """What has a process use the database that `data` has here."""
+    opened = Database(data / database.FILE_NAME)
+    return {} if isinstance(opened.address, Path) else {"EDGE_SERVER_DATABASE_URL": url_of(opened)}
+
+
+def sqlite_only(why: str) -> pytest.MarkDecorator:
+    """Leave out a test of what a SQLite file alone has, where the databases of the tests are on PostgreSQL.
+
+    Args:
+        why: what it looks into.
+    """
+    return pytest.mark.skipif(is_postgresql(), reason=f"{VARIABLE} is postgresql, and this looks into SQLite: {why}")
+
+
+def is_postgresql() -> bool:
+    """Whether the databases of the tests are on PostgreSQL."""
+    engine = os.environ.get(VARIABLE, "sqlite")
+    assert engine in ENGINES, f"{VARIABLE} is one of {', '.join(ENGINES)}"
+    return engine == "postgresql"
+
+
 def url_of(opened: Database) -> str:
     """The address of a database on PostgreSQL, as a setting states it."""
     assert isinstance(opened.address, sa.URL)
@@ -47,13 +83,22 @@ def each_server(request: pytest.FixtureRequest) -> EdgeServer:
     return server
 
 
+@pytest.fixture(scope="session", params=["postgresql"] if is_postgresql() else ENGINES)
+def on_each_engine(request: pytest.FixtureRequest, edge_server: EdgeServer) -> EdgeServer:
+    """The server on each engine, for a module that calls this `edge_server`."""
+    if request.param == "sqlite" or is_postgresql():
+        return edge_server
+    server: EdgeServer = request.getfixturevalue("postgresql_server")
+    return server
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _engine() -> Iterator[None]:
-    """Have each database that would be a file be a schema on PostgreSQL, if the environment says so."""
-    if os.environ.get(VARIABLE, "sqlite") == "sqlite":
-        yield
+def _engine() -> Iterator[list[Database]]:
+    """Have each database that would be a file be a schema on PostgreSQL, if the environment says so; gives those."""
+    databases: list[Database] = []
+    if not is_postgresql():
+        yield databases
         return
-    assert os.environ[VARIABLE] == "postgresql", f"{VARIABLE} is one of {', '.join(ENGINES)}"
     with scratch_postgresql() as opened, pytest.MonkeyPatch.context() as patch:
         schemas: dict[str, sa.URL] = {}
 
@@ -71,6 +116,7 @@ def _engine() -> Iterator[None]:
         def on_postgresql(self: Database, address: Path | sa.URL, threads: int = database.THREADS) -> None:
             if isinstance(address, Path) and address.name == database.FILE_NAME:
                 address = schema_of(address.parent)
+                databases.append(self)
             make_database(self, address, threads)
 
         def in_schema(self: EdgeServer, data: Path, **options: Any) -> None:
@@ -79,4 +125,12 @@ def _engine() -> Iterator[None]:
 
         patch.setattr(Database, "__init__", on_postgresql)
         patch.setattr(EdgeServer, "__init__", in_schema)
-        yield
+        yield databases
+
+
+@pytest.fixture(autouse=True)
+def _connections_closed(_engine: list[Database]) -> Iterator[None]:
+    """Close what a test left open, as the end of its process would: PostgreSQL has a hundred connections."""
+    yield
+    while _engine:
+        _engine.pop().close()

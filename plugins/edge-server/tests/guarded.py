@@ -21,7 +21,7 @@ from edge_server.identity import directory, token_scopes
 from edge_server.identity.models import Organization, User
 from edge_server.keys.signing import Signer
 from edge_server.run.app import engines_at
-from edge_server.web import counting, engines, permissions
+from edge_server.web import counting, engines, permissions, snapshot
 from edge_server.web.engines import Engines
 from edge_server.web.permissions import Rule
 from edge_server.web.rates import SEARCH, SIGNING, Limit, Rates
@@ -132,6 +132,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         app = flask.Flask("test", static_folder=None)
         engines.install(app, parts)
         problems.install(app)
+        snapshot.install(app, parts.database)
         itself: list[Place] = []
         for rule in Rule:
             path = f"/v1/orgs/<org>/{rule}" if rule in permissions.OF_AN_ORGANIZATION else f"/v1/{rule}"

@@ -18,8 +18,11 @@ from edge_server.files.models import Version
 from edge_server.identity.models import Organization
 from edge_server.testing.local_server import EdgeServer
 
+from .engines import on_each_engine
 from .test_quota import set_quota
 from .wire import Api, batch_of, client, refused
+
+edge_server = on_each_engine
 
 KEY = "Idempotency-Key"
 

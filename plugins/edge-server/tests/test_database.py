@@ -39,6 +39,7 @@ from edge_server.run import app
 from edge_server.web.context import Context
 from edge_server.web.permissions import Member
 
+from .engines import sqlite_only
 from .postgresql import scratch_postgresql
 
 DAY = dt.datetime(2024, 2, 29, tzinfo=dt.UTC)
@@ -68,6 +69,7 @@ def migrated(empty: Database, tmp_path: Path) -> Database:
     return empty
 
 
+@sqlite_only("its pragmas")
 @pytest.mark.parametrize(
     ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30_000)]
 )
@@ -97,6 +99,7 @@ def test_a_writer_has_the_lock_from_the_start_and_readers_do_not_wait(migrated: 
     assert order == ["first", "second"]
 
 
+@sqlite_only("who waits for its one lock")
 def test_a_writer_asks_sqlite_for_its_lock_only_when_no_other_of_its_process_has_it(migrated: Database) -> None:
     begun: list[bool] = []
     sa.event.listen(
@@ -120,6 +123,7 @@ def test_a_writer_asks_sqlite_for_its_lock_only_when_no_other_of_its_process_has
     assert begun == [True] * 5
 
 
+@sqlite_only("how long it waits for its lock")
 def test_a_writer_that_waits_too_long_finds_the_database_locked(
     migrated: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +172,7 @@ def write_much(database: Database, writes: int) -> None:
             session.execute(sa.text("INSERT INTO much VALUES (randomblob(100000))"))
 
 
+@sqlite_only("its write-ahead log")
 def test_the_log_is_bounded_while_there_is_always_a_reader(migrated: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "LOG_SIZE", 1_000_000)
     log = path_of(migrated).with_name(f"{path_of(migrated).name}-wal")
@@ -181,6 +186,7 @@ def test_the_log_is_bounded_while_there_is_always_a_reader(migrated: Database, m
     assert max(sizes) < 2_000_000
 
 
+@sqlite_only("its write-ahead log")
 def test_a_long_reader_holds_nobody_up_for_long_and_is_not_disturbed(
     migrated: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +205,7 @@ def test_a_long_reader_holds_nobody_up_for_long_and_is_not_disturbed(
         assert session.scalar(rows) == 22
 
 
+@sqlite_only("its write-ahead log")
 def test_a_log_that_was_long_is_cut_when_it_begins_anew(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "LOG_SIZE", 1_000_000)
     with empty.write(SERVER) as session:
@@ -265,6 +272,7 @@ def test_a_database_of_a_newer_server_is_left_alone(migrated: Database, tmp_path
     assert not (tmp_path / "backups").exists()
 
 
+@sqlite_only("copies of the file")
 def test_an_existing_database_is_backed_up_before_it_is_changed(
     migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +292,7 @@ def test_an_empty_or_current_database_is_not_backed_up(migrated: Database, tmp_p
     assert not (tmp_path / "backups").exists()
 
 
+@sqlite_only("copies of the file")
 def test_the_newest_backups_are_kept(migrated: Database, tmp_path: Path) -> None:
     backups = [migrated.back_up(tmp_path / "backups") for _ in range(KEPT_BACKUPS + 2)]
     assert sorted((tmp_path / "backups").iterdir()) == backups[-KEPT_BACKUPS:]
@@ -492,45 +501,59 @@ def rules(database: Database) -> dict[str, str | None]:
     }
 
 
-def test_a_filled_database_keeps_every_row_and_learns_what_goes_with_whom(empty: Database) -> None:
-    move(empty, "0010")
-    fill(empty)
-    before, old_rules = contents(empty), rules(empty)
+def require_sound(database: Database) -> None:
+    """See that SQLite finds no fault in its file."""
+    if database.engine.dialect.name != "sqlite":
+        return
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").first() is None
+        assert connection.exec_driver_sql("PRAGMA writable_schema").scalar_one() == 0
+
+
+def test_a_filled_database_keeps_every_row_and_learns_what_goes_with_whom(engine: Database) -> None:
+    move(engine, "0010")
+    fill(engine)
+    before, old_rules = contents(engine), rules(engine)
     assert all(before.values())
-    with contextlib.closing(sqlite3.connect(path_of(empty))) as other:  # a worker that is connected all the while
-        assert other.execute("PRAGMA foreign_key_list(memberships)").fetchone()[6] == "NO ACTION"
-        move(empty, "0011")
-        assert other.execute("PRAGMA foreign_key_list(memberships)").fetchone()[6] == "CASCADE"
-    assert contents(empty) == before
-    assert rules(empty) == {
+    move(engine, "0011")
+    assert contents(engine) == before
+    assert rules(engine) == {
         str(key.parent): key.ondelete
         for table in Base.metadata.sorted_tables
         if table.name not in ("audit_lines", "part_digests")  # of a later revision
         for key in table.foreign_keys
         if key.column.table.name in ownership.OWNERS
     }
-    with empty.engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
-        assert connection.exec_driver_sql("PRAGMA foreign_key_check").first() is None
-        assert connection.exec_driver_sql("PRAGMA writable_schema").scalar_one() == 0
-    move(empty, "0010")
-    assert contents(empty) == before
-    assert rules(empty) == old_rules
-    move(empty, "0011")
-    assert contents(empty) == before
-    # SQLite itself goes by them.
-    with empty.write_connection() as connection:
+    require_sound(engine)
+    move(engine, "0010")
+    assert contents(engine) == before
+    assert rules(engine) == old_rules
+    move(engine, "0011")
+    assert contents(engine) == before
+    # The database itself goes by them.
+    with engine.write_connection() as connection:
         connection.exec_driver_sql("UPDATE nodes SET version_id = NULL")
         connection.exec_driver_sql("UPDATE uploads SET version_id = NULL")
         connection.exec_driver_sql("DELETE FROM search_places")
         connection.exec_driver_sql("DELETE FROM organizations")
-    left = {table for table, rows in contents(empty).items() if rows}
+    left = {table for table, rows in contents(engine).items() if rows}
     assert left == {"users", "tokens", "idempotency_keys", "billing_usage", "billing_months"}
-    with empty.engine.connect() as connection:
+    with engine.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT home_organization_id FROM users").scalar_one() is None
         assert connection.exec_driver_sql("SELECT user_organization_id FROM billing_usage").scalar_one() is None
 
 
+@sqlite_only("its schema, which is rewritten as text")
+def test_a_connection_that_is_open_meanwhile_sees_what_goes_with_whom(empty: Database) -> None:
+    move(empty, "0010")
+    with contextlib.closing(sqlite3.connect(path_of(empty))) as other:
+        assert other.execute("PRAGMA foreign_key_list(memberships)").fetchone()[6] == "NO ACTION"
+        move(empty, "0011")
+        assert other.execute("PRAGMA foreign_key_list(memberships)").fetchone()[6] == "CASCADE"
+
+
+@sqlite_only("its schema, which is rewritten as text")
 def test_a_database_with_another_schema_stays_as_it_was(empty: Database) -> None:
     move(empty, "0010")
     fill(empty)
@@ -758,6 +781,7 @@ own_history().upgrade(database)
 """A migration that is killed when the old table is gone and the new one is empty."""
 
 
+@sqlite_only("a table that is copied")
 def test_a_migration_that_is_killed_begins_again(empty: Database) -> None:
     move(empty, "0020")
     fill_versions(empty)
@@ -772,6 +796,7 @@ def test_a_migration_that_is_killed_begins_again(empty: Database) -> None:
         assert connection.scalars(sa.select(Version.uid).order_by(Version.id)).all() == [UID.format(1), UID.format(7)]
 
 
+@sqlite_only("its schema, which is rewritten as text")
 def test_a_connection_that_is_open_meanwhile_sees_the_index(empty: Database) -> None:
     move(empty, "0011")
     fill(empty)
@@ -785,6 +810,7 @@ def test_a_connection_that_is_open_meanwhile_sees_the_index(empty: Database) -> 
             assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+@sqlite_only("its schema, which is rewritten as text")
 def test_versions_with_another_schema_stay_as_they_were(empty: Database) -> None:
     move(empty, "0011")
     fill(empty)

@@ -12,7 +12,10 @@ import pytest
 
 from edge_server.testing.local_server import EdgeServer
 
+from .engines import on_each_engine
 from .wire import Api, client, refused
+
+edge_server = on_each_engine
 
 SMALL_CONTENT = 1 << 20
 

@@ -19,6 +19,7 @@ from edge_server.data.reserve import FILE_NAME as RESERVE
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
 
+from .engines import sqlite_only
 from .wire import Api, client, close_all, refused
 
 MIB = 1 << 20
@@ -56,6 +57,7 @@ def test_purge_frees_deleted_content_while_the_server_runs(edge_server: EdgeServ
     assert "the organization 'nobody' is not on this server" in done.stderr
 
 
+@sqlite_only("a folder without a file")
 def test_purge_explains_what_is_no_data_folder(tmp_path: Path) -> None:
     done = invoke(tmp_path, "purge")
     assert done.exit_code == 1

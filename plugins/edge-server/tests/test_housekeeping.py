@@ -40,6 +40,7 @@ from edge_server.search.models import SearchName
 from edge_server.testing.local_server import EdgeServer
 from edge_vfs import progress
 
+from .engines import sqlite_only
 from .trees import TREE, housekeeping_on, uploads_on
 from .wire import Api, refused
 from .wire import session as http_session
@@ -385,6 +386,7 @@ def test_fsck_counts_anew_what_was_counted_wrongly(own: Api, folder: Path, datab
         assert session.scalars(sa.select(Organization.used_bytes)).one() == 5
 
 
+@sqlite_only("a folder without a file")
 def test_fsck_says_where_there_is_nothing_to_check(tmp_path: Path) -> None:
     done = run_fsck(tmp_path / "none")
     assert done.exit_code == 1
@@ -412,22 +414,22 @@ def fill(database: Database, parent: int, count: int, *, prefix: str = "file") -
     """Put files of one byte into a folder, past everything that one request does."""
     with database.write(SERVER) as session:
         first = (session.scalar(sa.select(sa.func.max(Version.id))) or 0) + 1
-        session.execute(
-            sa.insert(Version),
+        versions = session.scalars(
+            sa.insert(Version).returning(Version.id),
             [
-                {"id": n, "key": f"{n:040}", "organization_id": 1, "size": 1, "digest": "", "created_by": 1}
+                {"key": f"{n:040}", "organization_id": 1, "size": 1, "digest": "", "created_by": 1}
                 for n in range(first, first + count)
             ],
-        )
+        ).all()
         rows = [
             {
                 "organization_id": 1,
                 "parent_id": parent,
                 "name": f"{prefix}-{n:06}",
                 "uid": new_uid(),
-                "version_id": first + n,
+                "version_id": version,
             }
-            for n in range(count)
+            for n, version in enumerate(versions)
         ]
         session.execute(sa.insert(Node), rows)
         session.execute(sa.update(Organization).values(used_bytes=Organization.used_bytes + count))
@@ -732,7 +734,7 @@ def test_moving_a_large_folder_changes_its_row_and_those_above_where_it_goes(alo
         if not statement.startswith(("SELECT", "BEGIN", "WITH")):
             changed.append(statement.partition(" SET")[0])
 
-    sa.event.listen(alone.engine, "before_cursor_execute", note)
+    sa.event.listen(alone.root, "before_cursor_execute", note)
     with alone.write(SERVER) as session:
         TREE.move(session, 1, ("large",), ("target", "large"), overwrite=False)
     assert changed == ["UPDATE nodes"] * 2

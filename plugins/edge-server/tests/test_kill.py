@@ -11,13 +11,13 @@ import os
 import random
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from edge_server.data.database import FILE_NAME, Database
 from edge_server.files.models import Node, Upload, Version
 from edge_server.identity.models import Organization
 from edge_server.run.command import server as command
@@ -25,7 +25,9 @@ from edge_server.search.models import SearchName
 from edge_server.testing.local_server import EdgeServer
 
 from .administrators import Administrator, Ledger, check
+from .engines import ENGINES, is_postgresql, url_of
 from .file_client import FileClient
+from .postgresql import scratch_postgresql
 from .wire import client, close_all
 
 ROUNDS = int(os.environ.get("EDGE_KILL_ROUNDS", "2"))
@@ -39,9 +41,19 @@ ADMINISTRATIVE_CHANGES = 100
 """How many of administration are acknowledged at least; an administrator's 25 in turn are of about twenty kinds."""
 
 
+@pytest.fixture(params=["postgresql"] if is_postgresql() else ENGINES)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EdgeServer]:
+    with contextlib.ExitStack() as stack:
+        options = {}
+        if request.param == "postgresql" and not is_postgresql():
+            options["database_url"] = url_of(stack.enter_context(scratch_postgresql()))
+        yield stack.enter_context(contextlib.closing(EdgeServer(tmp_path / "data", **options)))
+
+
 @pytest.mark.slow
-def test_every_acknowledged_change_outlives_a_kill(tmp_path: Path) -> None:
-    server = EdgeServer(tmp_path / "data")
+def test_every_acknowledged_change_outlives_a_kill(server: EdgeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server._environment.items():  # of the commands that run in this process
+        monkeypatch.setenv(name, value)
     file_clients = [FileClient(f"client-{n}", n) for n in range(FILE_CLIENTS)]
     chance = random.Random(1)
     with contextlib.closing(server):
@@ -71,27 +83,27 @@ def test_every_acknowledged_change_outlives_a_kill(tmp_path: Path) -> None:
             for file_client in file_clients:
                 file_client.settle(api)
             check(server, token, ledger)
-            _check_data(tmp_path / "data", sum(len(each.sure) for each in file_clients))
+            _check_data(server, sum(len(each.sure) for each in file_clients))
             done = sum(each.done for each in file_clients), ledger.acknowledged
             print(f"kill {round_}: {done[0]} changes of files so far, {done[1]} of an administrator, all there")
         assert "failed" not in server.log
     close_all()
 
 
-def _check_data(data: Path, files: int) -> None:
+def _check_data(server: EdgeServer, files: int) -> None:
     """All that the server keeps fits together, with the orphans gone that a killed server leaves.
 
     Args:
-        data: its data folder.
+        server: which, stopped or running.
         files: how many files the default organization has, in which no administrator works.
     """
-    for path in (data / "content").rglob("*"):
+    for path in (server.data / "content").rglob("*"):
         if path.is_file():
             os.utime(path, (time.time() - 7200, time.time() - 7200))
-    done = CliRunner().invoke(command, ["fsck", "--deep", "--data", str(data)])
+    done = CliRunner().invoke(command, ["fsck", "--deep", "--data", str(server.data)])
     assert done.exit_code == 0, done.output
     assert "wrongly" not in done.output
-    with contextlib.closing(Database(data / FILE_NAME)) as opened, opened.read() as session:
+    with server.database.read() as session:
         default = sa.select(Organization.id).where(Organization.name == "default").scalar_subquery()
         stored = sa.select(sa.func.count(Node.id)).where(Node.version_id.is_not(None), Node.organization_id == default)
         assert session.scalar(stored) == files
@@ -101,6 +113,6 @@ def _check_data(data: Path, files: int) -> None:
         assert names.all() == indexed.all()
         kept = set(session.scalars(sa.select(Version.key).where(Version.collected_at.is_(None))))
         open_ = set(session.scalars(sa.select(Upload.key).where(Upload.version_id.is_(None))))
-    on_disk = {path.name for path in (data / "content").rglob("*") if path.is_file()}
+    on_disk = {path.name for path in (server.data / "content").rglob("*") if path.is_file()}
     assert kept <= on_disk <= kept | open_
-    assert list((data / "incoming").iterdir()) == []
+    assert list((server.data / "incoming").iterdir()) == []

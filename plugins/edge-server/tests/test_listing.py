@@ -12,10 +12,13 @@ from edge_server.base.problems import Refusal
 from edge_server.data.database import Database
 from edge_server.files import listing, tree
 
+from .engines import on_each_engine
 from .grown import grow, organization
 from .trees import TREE
 from .wire import Api, refused
 from .work import Watch
+
+edge_server = on_each_engine
 
 Tree = dict[str, Any]
 """Names, each with what is in the folder, or None for a file."""

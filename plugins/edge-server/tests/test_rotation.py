@@ -8,7 +8,6 @@ import datetime as dt
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -40,6 +39,7 @@ from edge_server.secrets.vault import Vault, place
 from edge_server.testing.local_server import EdgeServer
 
 from .bringing import Bring
+from .engines import environment_of
 
 COLUMNS: list[SealedColumn] = start.sealed_columns(
     app.load(app.engines_at(Path("no-folder"), Signer(b"")), plugins=False)
@@ -247,15 +247,14 @@ def test_the_command_says_what_it_did(folder: Path, opened: Database, file: KeyF
     )
 
 
-def test_the_command_refuses_what_it_cannot_rotate(folder: Path, tmp_path: Path) -> None:
+def test_the_command_refuses_what_it_cannot_rotate(folder: Path, opened: Database, tmp_path: Path) -> None:
     nothing = run("rotate-keys", "--data", tmp_path / "nothing")
     assert "holds no server's data; name its folder with --data" in nothing.output
     assert not (tmp_path / "nothing").exists()
     there = run("rotate-keys", "--data", folder, "--lost")
     assert "is there; rotate the keys without --lost" in there.output
-    with sqlite3.connect(folder / database.FILE_NAME) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
-    connection.close()
+    with opened.write_connection() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     older = run("rotate-keys", "--data", folder)
     assert "is at revision 0001" in older.output
     assert [done.exit_code for done in (nothing, there, older)] == [1, 1, 1]
@@ -466,7 +465,10 @@ def test_killed_by_the_system_it_can_be_run_again(
         keep(session, file, count)
     options = ["rotate-keys", "--data", str(folder), "--keep-days", "0"]
     process = subprocess.Popen(
-        [sys.executable, "-c", STOPPING, step, str(number), *options], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", STOPPING, step, str(number), *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment_of(folder),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "there\n"
@@ -545,7 +547,8 @@ def _load(server: EdgeServer) -> dict[str, int]:
         try:
             for rotation_ in range(1, ROTATIONS + 1):
                 command_ = [sys.executable, "-m", "edge_server", "rotate-keys", "--data", str(server.data)]
-                done = subprocess.run(command_, capture_output=True, text=True, timeout=120)
+                environment = os.environ | environment_of(server.data)
+                done = subprocess.run(command_, capture_output=True, text=True, timeout=120, env=environment)
                 assert done.returncode == 0, done.stdout + done.stderr
                 deadline = time.monotonic() + 60
                 while counts["reads"] < 50 * rotation_ or counts["writes"] < 5 * rotation_:

@@ -31,12 +31,14 @@ from edge_server.files import sending
 from edge_server.files.models import Upload
 from edge_server.identity import directory
 from edge_server.identity.models import Token
+from edge_server.keys import sealing
 from edge_server.keys.signing import Signer
 from edge_server.run import data_folder, process
 from edge_server.run.app import engines_at
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
 
+from .engines import environment_of, sqlite_only
 from .wire import Api, client, close_all, refused
 
 
@@ -166,6 +168,12 @@ def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "mine") == ["thesis.tex"]
 
 
+def test_a_folder_with_nothing_but_keys_is_a_servers(tmp_path: Path) -> None:
+    (tmp_path / sealing.FILE_NAME).touch()
+    with data_folder.locked(tmp_path):
+        pass
+
+
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path / "data"))
@@ -176,6 +184,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkeypat
     assert f"{tmp_path / 'data'} cannot be used (Permission denied)" in result.output
 
 
+@sqlite_only("what is in the file")
 def test_a_file_that_is_not_a_database_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "edge.sqlite3").write_bytes(b"not a database at all" * 100)
     result = run("run", "--data", tmp_path, "--port", "0")
@@ -223,7 +232,13 @@ server(["env", "--data", sys.argv[1]], standalone_mode=False)
 print(*{name.split(".")[1] for name in sys.modules if name.startswith("edge_server.")})
 print(*{"alembic", "cryptography", "flask_smorest", "webargs"} & set(sys.modules))
 """
-    ran = subprocess.run([sys.executable, "-c", code, edge_server.data], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code, edge_server.data],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | environment_of(edge_server.data),
+    )
     *_, rooms, heavy = ran.stdout.splitlines()
     assert set(rooms.split()) == {"base", "data", "identity", "run"}
     assert not heavy, "what each start of a shell would wait for"
@@ -434,7 +449,12 @@ ready = lambda: print(process.url_of(listener), flush=True)
 with start.engines(pathlib.Path(sys.argv[1])) as engines:
     process.serve_with_waitress(app.build(engines, app.load(engines)), listener, 4, ready)
 """
-    process = subprocess.Popen([sys.executable, "-c", code, edge_server.data], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, edge_server.data],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment_of(edge_server.data),
+    )
     try:
         assert process.stdout is not None
         over = client(edge_server, api.token, api.organization)

@@ -33,6 +33,7 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web import work
 from edge_server.web.engines import engines_of
 
+from .engines import sqlite_only
 from .trees import TREE
 from .wire import Api, client, refused
 
@@ -328,6 +329,7 @@ def test_a_kind_is_looked_for_among_many_names_of_others(bounded: Database, monk
     assert "tif server" not in matching(bounded, [], "tif", "file")
 
 
+@sqlite_only("the steps of its virtual machine")
 def test_what_a_query_costs_does_not_grow_with_the_index(bounded: Database) -> None:
     queries = (
         "plate-0542",
@@ -467,6 +469,7 @@ def test_a_search_ends_with_its_time_and_says_so(crowded: Database, monkeypatch:
     assert {match.uid for match in some} < {match.uid for match in whole}
 
 
+@sqlite_only("the steps of its virtual machine")
 def test_what_the_database_takes_too_long_for_is_left_out(crowded: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets, "STEPS", 100)
     crowded.close()  # so that its connections are made anew

@@ -20,7 +20,10 @@ from edge_server.files.sending import disposition
 from edge_server.keys.signing import Signer, read_key
 from edge_server.testing.local_server import EdgeServer
 
+from .engines import on_each_engine
 from .wire import Api, close_all, refused, session
+
+edge_server = on_each_engine
 
 
 def address(api: Api, path: str, **more: object) -> str:

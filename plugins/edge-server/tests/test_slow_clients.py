@@ -22,6 +22,7 @@ from edge_server.base.problems import Refusal
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web.transfers import Transfers
 
+from .engines import environment_of
 from .wire import Api, client, close_all, refused
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere waitress serves, which reads all by itself")
@@ -48,7 +49,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeServer]:
 def in_process(code: str, data: Path, *arguments: Path) -> Iterator[EdgeServer]:
     """A server that `code` runs on the folder it finds in `sys.argv`."""
     server = EdgeServer(data)
-    process = subprocess.Popen([sys.executable, "-c", code, data, *arguments], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, data, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment_of(data),
+    )
     try:
         assert process.stdout is not None
         for line in process.stdout:

@@ -69,7 +69,7 @@ def test_the_last_use_is_written_later_and_together(edge_server: EdgeServer, api
         if not statement.startswith(("SELECT", "BEGIN", "PRAGMA")):
             written.append(statement)
 
-    sa.event.listen(edge_server.database.engine, "before_cursor_execute", note)
+    sa.event.listen(edge_server.database.root, "before_cursor_execute", note)
     try:
         before = clock.now()
         for _ in range(50):
@@ -81,7 +81,7 @@ def test_the_last_use_is_written_later_and_together(edge_server: EdgeServer, api
             token_use.write_down(session, seen)
         assert len(written) == 1
     finally:
-        sa.event.remove(edge_server.database.engine, "before_cursor_execute", note)
+        sa.event.remove(edge_server.database.root, "before_cursor_execute", note)
     used = last_use(edge_server, api.token or "")
     assert used is not None
     assert before <= used <= clock.now()

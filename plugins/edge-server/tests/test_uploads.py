@@ -20,14 +20,17 @@ import sqlalchemy as sa
 
 from edge_files.wire import MAX_PARTS, PART_SIZE
 from edge_server.base import clock
-from edge_server.data.database import FILE_NAME, SERVER, Database
+from edge_server.data.database import SERVER
 from edge_server.data.store import COMPLETING, FolderStore, Written
 from edge_server.files.models import Upload, UploadSpace
 from edge_server.files.uploads import part_size
 from edge_server.testing.local_server import EdgeServer
 
+from .engines import on_each_engine
 from .trees import housekeeping_on
 from .wire import Api, client, refused, session
+
+edge_server = on_each_engine
 
 LARGE = os.urandom(PART_SIZE + 1000)
 
@@ -394,7 +397,7 @@ def test_an_upload_that_nobody_completed_in_time_is_resumed(api: Api, edge_serve
     for moved in (False, True):
         change(edge_server, sa.update(Upload).values(completing_until=clock.now()))
         if moved:
-            with contextlib.closing(Database(edge_server.data / FILE_NAME)) as database, database.read() as session:
+            with edge_server.database.read() as session:
                 row = session.scalars(sa.select(Upload).where(Upload.uid == upload)).one()
             parts = [Written(3, hashlib.sha256(b"abc").hexdigest())]
             FolderStore(edge_server.data).complete_upload(row.store_id, row.key, parts, in_doubt=False)

@@ -58,13 +58,16 @@ def locked(data: Path) -> Iterator[None]:
     Raises:
         CannotStart: it is no folder of a server, cannot be written, or another server runs on it.
     """
+    from edge_server.keys import sealing  # here, as each start of a shell would wait for it with `env`
+
     lock = filelock.FileLock(data / LOCK)
     with explained(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.name == "posix" and data.stat().st_mode & 0o077:
             data.chmod(0o700)  # it was made by other means, and the database in it would be open to all
         names = {path.name for path in data.iterdir()}
-        if names and not names & {database.FILE_NAME, LOCK, configuration.FILE_NAME}:
+        # With the database elsewhere, all that was put back from a backup may be the keys.
+        if names and not names & {database.FILE_NAME, LOCK, configuration.FILE_NAME, sealing.FILE_NAME}:
             raise CannotStart(f"{data} holds other things than a server's data; choose an empty folder with --data")
         lock.acquire(timeout=LOCK_WAIT, poll_interval=0.05)
     try:
