@@ -80,6 +80,7 @@ def _insert(connection: sa.Connection, table: str, names: Sequence[str], rows: I
 
 
 def _copy(connection: sa.Connection, table: str, names: Sequence[str], rows: Iterator[Mapping[str, Any]]) -> None:
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     cursor = connection.connection.cursor()
     with cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as copy:
         for row in rows:
