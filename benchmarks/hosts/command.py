@@ -136,7 +136,15 @@ class Drill:
         for token, known in zip(self._tokens, self.known, strict=True):
             with EdgeSession(token, self._site.url, self._organization) as edge:
                 faults += _lost(edge, known)
-        command = [sys.executable, "-m", "edge_server", "fsck", "--deep", "--data", str(self._site.hosts[0].data)]
+        command = [
+            sys.executable,
+            "-m",
+            "edge_server",
+            "fsck",
+            "--deep",
+            "--data",
+            str(self._site.hosts[0].data_folder),
+        ]
         for host in self._site.hosts:
             host.kill()
         checked = subprocess.run(command, capture_output=True, text=True)

@@ -86,13 +86,14 @@ class Host(Program):
     """
 
     def __init__(self, machine: Machine, folder: Path, settings: str) -> None:
-        self.data = folder / machine.name
-        self.data.mkdir(mode=0o700)
-        settings_file = self.data / "server.toml"
+        self.data_folder = folder / machine.name
+        self.data_folder.mkdir(mode=0o700)
+        settings_file = self.data_folder / "server.toml"
         settings_file.write_text(settings)
         settings_file.chmod(0o600)
-        command = [sys.executable, "-m", "edge_server", "run", "--data", str(self.data), "--host", machine.address]
-        super().__init__(machine, [*command, "--port", str(PORT)], PORT, self.data.with_suffix(".log"))
+        command = [sys.executable, "-m", "edge_server", "run", "--data", str(self.data_folder)]
+        command += ["--host", machine.address, "--port", str(PORT)]
+        super().__init__(machine, command, PORT, self.data_folder.with_suffix(".log"))
 
     def is_ready(self) -> bool:
         # Without the environment's proxies, which do not lead there.

@@ -208,7 +208,7 @@ def test_what_a_host_was_at_that_died_is_the_others_when_its_lease_lapses(tmp_pa
         sent.join(60)
         hosts.b.restart()
         b.url = hosts.b.url
-        change(hosts.b, key, claimed_until=clock.now() + dt.timedelta(hours=1))  # as no machine is too slow for
+        change(hosts.b, key, claimed_until=clock.now() + dt.timedelta(hours=1))  # however slow the machine is
         refused(post(b, "/folders", key, body), 409, "idempotency_in_progress")
         change(hosts.b, key, claimed_until=clock.now())
         created = post(b, "/folders", key, body)
