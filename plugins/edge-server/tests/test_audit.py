@@ -460,7 +460,11 @@ def test_what_the_operator_changes_by_a_command_leaves_a_line(tmp_path: Path) ->
     run("rotate-keys")
     with data_folder.locked(folder), data_folder.announced(folder, "http://127.0.0.1:1"):
         access = data_folder.local_access(folder, "ada")
-    lines = operated(folder)
+    settings = tmp_path / "site" / "server.toml"
+    settings.parent.mkdir()
+    settings.write_text("")
+    run("move", "--to", str(settings))
+    lines = operated(settings.parent)
     created, begun = lines.pop(("operator.tokens.create", None)), lines.pop(("operator.first_start", None))
     assert lines == {
         ("operator.first_start", "default"): begun,
@@ -471,6 +475,7 @@ def test_what_the_operator_changes_by_a_command_leaves_a_line(tmp_path: Path) ->
         ("operator.content.purge", None): {"organization": "lab"},
         ("operator.content.purge", "lab"): {"organization": "lab"},
         ("operator.keys.rotate", None): {"lost": "", "keeper": "file"},
+        ("operator.server.move", None): {"from": str(folder), "to": str(settings)},
     }
     assert (begun["user_name"], begun["organization"], created["user_name"]) == ("admin", "default", "ada")
     assert {action for action, _ in lines} | {"operator.tokens.create"} == operator_audit.ACTIONS

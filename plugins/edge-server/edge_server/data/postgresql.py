@@ -246,6 +246,41 @@ def prepare_threshold(text: str) -> int | None:
     return None if text.lower() == "none" else int(text)
 
 
+def lift_references(connection: sa.Connection) -> list[str]:
+    """Take away all foreign keys, and give the statements that add them again.
+
+    Args:
+        connection: in a transaction that writes.
+    """
+    references = connection.exec_driver_sql(
+        "SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE contype = 'f' AND connamespace = current_schema()::regnamespace ORDER BY conrelid, conname"
+    ).all()
+    for table, name, _ in references:
+        connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    return [f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}" for table, name, definition in references]
+
+
+def number_on(connection: sa.Connection, table: sa.Table) -> None:
+    """Have a table number its next rows behind those that are there.
+
+    Args:
+        connection: in a transaction that writes.
+        table: the table.
+    """
+    for column in table.columns:
+        if not isinstance(column.type, sa.Integer):
+            continue
+        sequence = sa.func.pg_get_serial_sequence(sa.literal(_quoted(table.name)), column.name)
+        last = sa.select(sa.func.max(column)).scalar_subquery()
+        connection.execute(sa.select(sa.func.setval(sequence, last)).where(sequence.is_not(None), last.is_not(None)))
+
+
+def _quoted(name: str) -> str:
+    """A name as SQL has it that says which letters are capitals."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def explanation(error: Exception) -> str | None:
     """Why a database on PostgreSQL cannot be used, in one sentence; None where the error is of something else."""
     if isinstance(error, sa.exc.TimeoutError):

@@ -96,6 +96,11 @@ class S3Store:
         self._public = public
 
     @property
+    def place(self) -> str:
+        """The bucket, and what names of objects begin with."""
+        return f"{self.bucket.place}{self._prefix and f', below {self._prefix}'}"
+
+    @property
     def signs_parts(self) -> bool:
         """Whether clients send parts to the store: they reach it, and it refuses those with another SHA-256."""
         return self.checks_sha256 and self._public is not None

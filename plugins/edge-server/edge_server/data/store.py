@@ -123,6 +123,7 @@ class Store(Protocol):
     be nobody's. A store within a store belongs to the same.
 
     Attributes:
+        place: what a sentence calls it; that of no other store is the same.
         max_size: bytes of the largest content.
         is_on_disk: whether content takes room on the disk of the data folder.
         tags_parts: whether each part of an upload has an entity tag, by which alone it becomes content.
@@ -135,6 +136,9 @@ class Store(Protocol):
     max_size: int
     is_on_disk: bool
     tags_parts: bool
+
+    @property
+    def place(self) -> str: ...
 
     @property
     def signs_parts(self) -> bool: ...
@@ -336,6 +340,11 @@ class FolderStore:
         self._incoming = root / "incoming"
         self._uploads = root / "uploads"
         self._owner = root / "content-owner"
+
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return str(self._root.resolve())
 
     def create(self) -> None:
         """Make the folders that are missing."""

@@ -18,11 +18,15 @@ from edge_server.web.stored_content import StoredContent
 
 def housekeeping_on(engines: Engines) -> Housekeeping:
     """What clears away files, for a command on the data folder of a server that may run."""
-    context = OwnContext("files", engines, ())
+    uploads = uploads_on(engines)
+    return Housekeeping(uploads.context, engines.store, uploads.names, uploads)
+
+
+def uploads_on(engines: Engines) -> Uploads:
+    """The uploads in parts, for a command on the data folder of a server."""
     limits = Limits()
     names = Tree(Names(engines.names, "file"), Names(engines.names, "folder"), limits)
-    uploads = Uploads(context, engines.store, names, limits)
-    return Housekeeping(context, engines.store, names, uploads)
+    return Uploads(OwnContext("files", engines, ()), engines.store, names, limits)
 
 
 def server(context: OwnContext) -> Parts:

@@ -233,7 +233,7 @@ def _expect_content(database: Database, tracker: Tracker) -> None:
 
 def _check_content(database: Database, store: Store, report: Report, tracker: Tracker, deep: bool) -> None:
     after = ("", 0)
-    stored: _Stored | str = ""
+    stored: Stored | str = ""
     wrong: list[tuple[Version, str]] = []
     while True:
         with database.read() as session:
@@ -249,15 +249,15 @@ def _check_content(database: Database, store: Store, report: Report, tracker: Tr
         report.versions += len(versions)
         for version in versions:
             if version.key != after[0]:
-                stored = _read(database, store, version, tracker) if deep else _look(store, version.key)
+                stored = read_content(database, store, version, tracker) if deep else _look(store, version.key)
             after = (version.key, version.id)
-            what = stored if isinstance(stored, str) else _difference(stored, version)
+            what = stored if isinstance(stored, str) else difference(stored, version)
             if what is not None:
                 wrong.append((version, what))
     wrong.sort(key=lambda each: each[0].id)
     for page in _pages(wrong):
         with database.read() as session:
-            report.damages += _damages(session, page)
+            report.damages += damages_of(session, page)
 
 
 def _readable() -> ColumnElement[bool]:
@@ -265,7 +265,7 @@ def _readable() -> ColumnElement[bool]:
     return and_(Version.collected_at.is_(None), or_(Version.removed_at.is_(None), Version.removed_at > since))
 
 
-class _Stored(NamedTuple):
+class Stored(NamedTuple):
     """What is under a key: bytes, and if they were read their digest and the parts that are damaged."""
 
     size: int
@@ -273,16 +273,16 @@ class _Stored(NamedTuple):
     damaged: Sequence[int] = ()
 
 
-def _look(store: Store, key: str) -> _Stored | str:
+def _look(store: Store, key: str) -> Stored | str:
     """What is under a key, or why that cannot be told."""
     try:
         size = store.size(key)
     except OSError as error:
         return _unreadable(error)
-    return _MISSING if size is None else _Stored(size)
+    return _MISSING if size is None else Stored(size)
 
 
-def _read(database: Database, store: Store, version: Version, tracker: Tracker) -> _Stored | str:
+def read_content(database: Database, store: Store, version: Version, tracker: Tracker) -> Stored | str:
     """What is under a version's key, read whole, or why that cannot be told."""
     content_hash = digests.Hash(version.part_size)
     with tracker.file(version.key, version.size) as counted:
@@ -300,19 +300,19 @@ def _read(database: Database, store: Store, version: Version, tracker: Tracker) 
             return _unreadable(error)
     digest = content_hash.hexdigest()
     if digest == version.digest or version.part_size is None:
-        return _Stored(stored.size, digest)
+        return Stored(stored.size, digest)
     with database.read() as session:
         expected = queries.part_digests(session, version.key)
     damaged = [n for n, (is_, was) in enumerate(zip(content_hash.parts(), expected, strict=False), 1) if is_ != was]
-    return _Stored(stored.size, digest, damaged)
+    return Stored(stored.size, digest, damaged)
 
 
 def _unreadable(error: OSError) -> str:
     return f"its content cannot be read ({error.strerror})"
 
 
-def _difference(stored: _Stored, version: Version) -> str | None:
-    """What is wrong with a version's content."""
+def difference(stored: Stored, version: Version) -> str | None:
+    """What is wrong with a version's content; None if nothing is."""
     if stored.size != version.size:
         return f"its content has {stored.size} bytes instead of {version.size}"
     if stored.digest in (None, version.digest):
@@ -329,7 +329,8 @@ def _span(n: int, size: int, part_size: int) -> str:
     return f"part {n} (bytes {(n - 1) * part_size} to {min(n * part_size, size) - 1})"
 
 
-def _damages(session: Session, wrong: list[tuple[Version, str]]) -> Iterator[Damage]:
+def damages_of(session: Session, wrong: list[tuple[Version, str]]) -> Iterator[Damage]:
+    """Where versions are, for a report; without those that can no longer be asked for."""
     organizations = {row.id: row.name for row in session.execute(select(Organization.id, Organization.name))}
     ids = [version.id for version, _ in wrong]
     # Reading takes its time, and what can no longer be asked for may be gone by now.

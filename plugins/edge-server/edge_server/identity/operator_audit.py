@@ -18,8 +18,9 @@ RENAME_ORGANIZATION = "operator.organizations.rename"
 CREATE_TOKEN = "operator.tokens.create"  # noqa: S105
 PURGE = "operator.content.purge"
 ROTATE_KEYS = "operator.keys.rotate"
+MOVE = "operator.server.move"
 
-ACTIONS = frozenset({FIRST_START, RENAME_USER, RENAME_ORGANIZATION, CREATE_TOKEN, PURGE, ROTATE_KEYS})
+ACTIONS = frozenset({FIRST_START, RENAME_USER, RENAME_ORGANIZATION, CREATE_TOKEN, PURGE, ROTATE_KEYS, MOVE})
 """The actions of the operator, which are no operations of the API."""
 
 

@@ -43,6 +43,7 @@ def check(data: Path, config: Path | None = None) -> Iterator[Checked]:
         config: the file of the operator's settings; by default that of the data folder.
     """
     try:
+        data_folder.require_not_moved(data)
         settings = configuration.of_server(data, config)
         # A signer of its own, since the server's would be made.
         engines = app.engines_at(data, Signer(b""), settings, threads=1)
@@ -73,6 +74,7 @@ def _database(engines: Engines) -> str:
     if isinstance(database.address, Path) and not database.address.exists():
         return f"{database.place} is {AT_FIRST_START}"
     start.require_usable(database)
+    start.require_whole(database)
     revision = database.revision()
     if revision == HEAD:
         return f"{database.place} is at revision {revision}"

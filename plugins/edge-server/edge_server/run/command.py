@@ -344,6 +344,89 @@ def purge(data: Path, config: Path | None, organization: str | None, as_json: bo
     )
 
 
+@server.command()
+@_data
+@_config
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="File of settings of the new server, which name its database, its store and its keys.",
+)
+@click.option(
+    "--to-data",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Data folder of the new server; by default the folder of its file of settings.",
+)
+@click.option("--drop-uploads", is_flag=True, help="Drop uploads that are open; their senders begin anew.")
+@click.option(
+    "--accept-damaged", is_flag=True, help="Go on with content that is missing or damaged, as it is, and list it."
+)
+@output.json_option
+@output.quiet_option
+def move(
+    data: Path,
+    config: Path | None,
+    to: Path,
+    to_data: Path | None,
+    drop_uploads: bool,
+    accept_damaged: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Move a server that does not run to PostgreSQL, to a bucket, or to another folder.
+
+    All rows and all content are copied, compared at the end, and left where they are. Interrupted or killed at any
+    moment, it can be run again and goes on where it was; until it has ended, no server starts on either side.
+    """
+    from edge_server.run import move as moving
+    from edge_vfs.progress import Tracker
+
+    folder, settings = data.absolute(), to.absolute()
+    new_folder = settings.parent if to_data is None else to_data.absolute()
+    is_shown = False if quiet or as_json else None
+    with _explained():
+        report = moving.move(
+            folder,
+            config,
+            settings,
+            new_folder,
+            track=lambda name: Tracker("check" if name == "check" else "upload", name, progress=is_shown),
+            drop_uploads=drop_uploads,
+            accept_damaged=accept_damaged,
+        )
+    if not as_json:
+        for damage in report.damages:
+            output.line(damage)
+    start = f"edge server run --config {shlex.quote(str(settings))} --data {shlex.quote(str(new_folder))}"
+    moved = f"{report.rows} rows of {report.tables} tables and {report.contents} contents moved and compared"
+    outcome = {
+        "ended": report.has_ended,
+        "tables": report.tables,
+        "rows": report.rows,
+        "contents": report.contents,
+        "damages": [str(damage) for damage in report.damages],
+        "keys": str(report.keys),
+        "files": report.files,
+    }
+    if not report.has_ended and as_json:
+        output.json(outcome, indent=None)
+    if not report.has_ended:
+        raise click.ClickException(
+            f"{len(report.damages)} contents are missing or damaged in {folder}; put back backups of them there and "
+            "run this again, or move them as they are by --accept-damaged"
+        )
+    sentence = moved if report.tables else "It was moved before, and nothing is left to do"
+    output.done(
+        f"{sentence}; start the server with `{start}`; each further host needs the keys in {report.keys}; {folder} "
+        "stays as it was until you remove it",
+        outcome,
+        as_json=as_json,
+    )
+
+
 def _greet(data: Path, url: str, token: str | None, first_token_days: int) -> None:
     """Say where the server listens; each line is flushed, for whoever reads through a pipe."""
     from edge_server.run import data_folder

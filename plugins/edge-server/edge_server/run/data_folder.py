@@ -8,7 +8,7 @@ import datetime as dt
 import json
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import filelock
@@ -26,6 +26,7 @@ ORGANIZATION = "default"
 ADMIN = "admin"
 LOCK = "server.lock"
 RUNNING = "server.json"
+MOVED = "moved.json"
 
 LOCK_WAIT = 3.0
 """Seconds. A killed server's processes notice it within one or two, and `env` looks at the lock for a moment."""
@@ -51,13 +52,88 @@ class Access:
         )
 
 
-@contextlib.contextmanager
-def locked(data: Path) -> Iterator[None]:
-    """Make `data` if it is missing, and be the only server on it during the block.
+@dataclasses.dataclass
+class Moved:
+    """Where the server of a data folder has moved, or is being moved.
+
+    Attributes:
+        id: the move's.
+        config: the file of settings that it has there.
+        folder: the data folder that it has there.
+        begun_at: when the move began; in UTC, as text.
+        moved_at: when it had ended; None if it has not.
+    """
+
+    id: str
+    config: str
+    folder: str
+    begun_at: str
+    moved_at: str | None = None
+
+    def keep(self, folder: Path) -> None:
+        """Note it in the data folder that it moves from, for good."""
+        with replacing(folder / MOVED, mode=0o600) as file:
+            file.write(json.dumps(dataclasses.asdict(self), indent=2).encode() + b"\n")
+
+
+def moved_from(data: Path) -> Moved | None:
+    """Where the server of `data` has moved, or is being moved, if it is.
 
     Raises:
-        CannotStart: it is no folder of a server, cannot be written, or another server runs on it.
+        CannotStart: what says so cannot be read.
     """
+    try:
+        return Moved(**json.loads((data / MOVED).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise CannotStart(
+            f"{data / MOVED} says that the server was moved, and not where to; remove it to go on in {data}"
+        ) from None
+
+
+def require_not_moved(data: Path) -> None:
+    """See that the server of `data` was not moved, and is not being moved.
+
+    Raises:
+        CannotStart: it was, or is.
+    """
+    moved = moved_from(data)
+    if moved is None:
+        return
+    options = f"--config {shlex.quote(moved.config)} --data {shlex.quote(moved.folder)}"
+    if moved.moved_at is not None:
+        raise CannotStart(
+            f"the server of {data} has moved at {moved.moved_at}; start it with `edge server run {options}` (to go "
+            f"back to {data} as it was then, stop that one for good and remove {data / MOVED})"
+        )
+    again = f"edge server move --data {shlex.quote(str(data))} --to {shlex.quote(moved.config)}"
+    again = f"{again} --to-data {shlex.quote(moved.folder)}"
+    raise CannotStart(
+        f"the server of {data} is being moved to that of {moved.config}; run `{again}` once more, which goes on where "
+        f"it was (to stay in {data}, remove {data / MOVED}, and empty the database and the store that it was moved to)"
+    )
+
+
+@contextlib.contextmanager
+def locked(data: Path, *, also: Collection[str] = ()) -> Iterator[None]:
+    """Make `data` if it is missing, and be the only server on it during the block.
+
+    Args:
+        data: the data folder.
+        also: names that it may hold, beside those of a server.
+
+    Raises:
+        CannotStart: it is no folder of a server, cannot be written, another server runs on it, or it was moved.
+    """
+    with alone_in(data, also=also):
+        require_not_moved(data)
+        yield
+
+
+@contextlib.contextmanager
+def alone_in(data: Path, *, also: Collection[str] = ()) -> Iterator[None]:
+    """What `locked` does, also in a folder whose server was moved or is being moved."""
     from edge_server.keys import sealing  # here, as each start of a shell would wait for it with `env`
 
     lock = filelock.FileLock(data / LOCK)
@@ -67,7 +143,8 @@ def locked(data: Path) -> Iterator[None]:
             data.chmod(0o700)  # it was made by other means, and the database in it would be open to all
         names = {path.name for path in data.iterdir()}
         # With the database elsewhere, all that was put back from a backup may be the keys.
-        if names and not names & {database.FILE_NAME, LOCK, configuration.FILE_NAME, sealing.FILE_NAME}:
+        own = {database.FILE_NAME, LOCK, configuration.FILE_NAME, sealing.FILE_NAME}
+        if names - set(also) and not names & own:
             raise CannotStart(f"{data} holds other things than a server's data; choose an empty folder with --data")
         lock.acquire(timeout=LOCK_WAIT, poll_interval=0.05)
     try:
@@ -131,6 +208,7 @@ def local_access(data: Path, user_name: str | None = None, config: Path | None =
     Raises:
         CannotStart: no server is running on it, or the user is not on it.
     """
+    require_not_moved(data)
     url = running_url(data)
     if url is None or not _is_locked(data):
         start = f"edge server run --data {shlex.quote(str(data))}"

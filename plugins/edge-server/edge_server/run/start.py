@@ -17,7 +17,7 @@ from edge_server import files
 from edge_server.base import clock, configuration
 from edge_server.base.configuration import Configuration
 from edge_server.base.problems import CannotStart, is_full, log
-from edge_server.data import database, postgresql, site_values
+from edge_server.data import database, moving, postgresql, site_values
 from edge_server.data.database import SERVER, Database
 from edge_server.data.declarative import Base, new_uid
 from edge_server.data.migration import migrate, own_history
@@ -42,7 +42,7 @@ FIRST_TOKEN_LIFETIME = dt.timedelta(days=90)
 MOST_AHEAD = dt.timedelta(minutes=1)
 """How far the clock of a host may be from the database's when it starts."""
 
-_OWNER = "content-owner"
+OWNER = "content-owner"
 """The value in the database by which it claims the store of its content."""
 
 _NAMED = 1000
@@ -75,6 +75,8 @@ def _database(data: Path, settings: Configuration) -> Iterator[Database]:
     with contextlib.closing(database.of_server(settings, data)) as opened, data_folder.explained(data):
         if isinstance(opened.address, Path) and not opened.address.is_file():
             raise CannotStart(f"{data} holds no server's data; name its folder with --data")
+        data_folder.require_not_moved(data)
+        require_whole(opened)
         yield opened
 
 
@@ -108,6 +110,7 @@ def prepare(
         with contextlib.closing(engines.database):
             shared = engines.database.is_shared
             follow_clock(engines.database)
+            require_whole(engines.database)
             _require_own(engines)
             stores = {engines.store, *(stored.store for stored in engines.stored)}
             for store in stores:
@@ -125,11 +128,22 @@ def prepare(
                 for run in subsystem.parts.before_start:
                     run()
             with engines.database.write(SERVER) as session:
+                moving.require_ended(session.connection(), engines.database.place)  # which may have begun since
                 # Of a database that is shared, another host may be running what holds a key; that lapses by itself.
                 if not shared:
                     idempotency.release_all(session)
                 token = _first_token(engines, session, first_token)
     return engines, loaded, token
+
+
+def require_whole(opened: Database) -> None:
+    """See that no server is still being moved into the database.
+
+    Raises:
+        CannotStart: one is.
+    """
+    with opened.engine.connect() as connection:
+        moving.require_ended(connection, opened.place)
 
 
 def _require_own(engines: Engines) -> None:
@@ -148,7 +162,7 @@ def _require_own_content(engines: Engines) -> None:
     Raises:
         CannotStart: it is another server's, or may be.
     """
-    if _is_alone(engines):
+    if is_alone(engines):
         return
     owner = _owner(engines.database)
     owners = engines.store.owners()
@@ -160,7 +174,7 @@ def _require_own_content(engines: Engines) -> None:
                 "needs it"
             )
         owners = engines.store.claim(owner)
-    _require_no_other(engines, owner, owners)
+    require_no_other(engines, owner, owners)
 
 
 def require_no_other_owner(engines: Engines) -> None:
@@ -169,13 +183,13 @@ def require_no_other_owner(engines: Engines) -> None:
     Raises:
         CannotStart: one has.
     """
-    owners = [] if _is_alone(engines) else engines.store.owners()
+    owners = [] if is_alone(engines) else engines.store.owners()
     if owners:
         with engines.database.engine.connect() as connection:
-            _require_no_other(engines, site_values.read(connection, _OWNER), owners)
+            require_no_other(engines, site_values.read(connection, OWNER), owners)
 
 
-def _is_alone(engines: Engines) -> bool:
+def is_alone(engines: Engines) -> bool:
     """Whether content and database are in the data folder, so that they belong together and its lock is enough."""
     return storage.is_in_data_folder(engines.configuration) and not engines.database.is_shared
 
@@ -183,17 +197,27 @@ def _is_alone(engines: Engines) -> bool:
 def _owner(opened: Database) -> str:
     """The name by which a database claims its store, the same one for ever."""
     with opened.engine.connect() as connection:
-        owner = site_values.read(connection, _OWNER)
+        owner = site_values.read(connection, OWNER)
     if owner is None:
         with opened.write_rows(SERVER) as connection:
-            owner = site_values.read(connection, _OWNER)
+            owner = site_values.read(connection, OWNER)
             if owner is None:
                 owner = new_uid()
-                site_values.keep(connection, _OWNER, owner)
+                site_values.keep(connection, OWNER, owner)
     return owner
 
 
-def _require_no_other(engines: Engines, owner: str | None, owners: Iterable[str]) -> None:
+def require_no_other(engines: Engines, owner: str | None, owners: Iterable[str]) -> None:
+    """See that nobody else is among those who have claimed the store.
+
+    Args:
+        engines: with the store.
+        owner: the name by which their database claims it.
+        owners: who has claimed it.
+
+    Raises:
+        CannotStart: somebody else is.
+    """
     others = [engines.store.claimed_by(other) for other in owners if other != owner]
     if others:
         raise CannotStart(
