@@ -568,6 +568,7 @@ def test_all_searches_together_have_a_quarter_of_the_threads(
 # --- the budget of any request
 
 
+@sqlite_only("the steps of its virtual machine")
 def test_a_request_that_asks_too_much_of_the_database_is_refused(
     api: Api, edge_server: EdgeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -597,6 +598,7 @@ def test_a_request_that_asks_too_much_of_the_database_is_refused(
     edge_server.database.close()
 
 
+@sqlite_only("the steps of its virtual machine")
 def test_a_write_that_asks_too_much_changes_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets, "STEPS", 1000)
     database.close()

@@ -111,11 +111,11 @@ def test_who_asks_is_looked_up_in_a_single_statement(server: Server, path: str, 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         executed.append(statement)
 
-    sa.event.listen(server.engines.database.engine, "before_cursor_execute", note)
+    sa.event.listen(server.engines.database.root, "before_cursor_execute", note)
     try:
         assert server.call("GET", path).status_code == 200
     finally:
-        sa.event.remove(server.engines.database.engine, "before_cursor_execute", note)
+        sa.event.remove(server.engines.database.root, "before_cursor_execute", note)
     executed = [statement for statement in executed if not statement.startswith("BEGIN")]
     if statements is not None:
         assert len(executed) == statements
@@ -193,7 +193,7 @@ def test_a_plugin_sees_what_was_written_before_its_block(server: Server) -> None
     with server.app.test_request_context("/v1/users/me", headers=headers):
         server.app.preprocess_request()
         assert server.connections == 1
-        with server.engines.database.engine.connect() as connection, connection.begin():
+        with server.engines.database.root.begin() as connection:
             connection.execute(sa.text("UPDATE users SET first_name = 'Ada'"))
         with plugin.read() as session:
             assert session.connection().scalar(sa.text("SELECT first_name FROM users")) == "Ada"
