@@ -1,15 +1,17 @@
 """What a large file goes through when its server or its client is killed: `python -m benchmarks kills`.
 
 A file of 200 MiB goes up and down while the server is killed and started again ten times, and while the client is
-killed and started again twenty times, each time after a random number of bytes. In the end the content must be what was
-sent, nothing may be left beside it, and what went again may be at most a part of each connection for each kill. Exit
-code 1 if one of that is not so.
+killed and started again twenty times, each time after a random number of bytes. With `--store seaweedfs` or
+`--store juicefs` the server has its content in a bucket of one that is started here, which is killed ten times as well.
+In the end the content must be what was sent, nothing may be left beside it, and what went again may be at most a part
+of each connection for each kill. Exit code 1 if one of that is not so.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import os
 import random
@@ -22,6 +24,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import boto3
+
 from benchmarks.measuring import size_of
 from benchmarks.peers import free_port, say
 from benchmarks.transfers.programs import MIB, write_random
@@ -29,6 +33,8 @@ from edge_files.wire import PART_SIZE
 from edge_server.testing.local_server import EdgeServer
 from edge_vfs.transfers.fetching import MAX_CONNECTIONS
 from edge_vfs.workers import WORKERS
+from tests import object_stores
+from tests.object_stores import Killable
 
 WAIT = 300.0
 """Seconds after which a transfer that does not go on has failed."""
@@ -90,7 +96,7 @@ class Outcome(NamedTuple):
 class _Victims:
     """A server and a client of it, which can be killed."""
 
-    def __init__(self, folder: Path, source: Path) -> None:
+    def __init__(self, folder: Path, source: Path, store: Killable | None) -> None:
         self._folder = folder
         self._source = source
         self._port = free_port()
@@ -99,6 +105,8 @@ class _Victims:
         self._client: subprocess.Popen[bytes] | None = None
         self.failures = 0
         self.server = EdgeServer(folder / "edge-data")
+        if store is not None:
+            _put_in_bucket(self.server.data, store)
         self.start_server()
         self._environment = {
             "EDGE_API_SERVICE_URL": self.server.url,
@@ -190,44 +198,109 @@ class _Victims:
         return faults
 
 
+def _put_in_bucket(data: Path, store: Killable) -> None:
+    """Have a server whose data folder is not there yet keep its content in a bucket."""
+    keys = {"aws_access_key_id": store.access_key, "aws_secret_access_key": store.secret_key}
+    client = boto3.client("s3", endpoint_url=store.endpoint, region_name=store.region or "us-east-1", **keys)
+    until = time.monotonic() + WAIT
+    while True:
+        try:
+            client.create_bucket(Bucket="kills")
+            break
+        except client.exceptions.ClientError:  # it listens before it can write
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+    settings = {
+        "kind": "s3",
+        "bucket": "kills",
+        "endpoint": store.endpoint,
+        "region": store.region or "us-east-1",
+        "access_key": store.access_key,
+        "secret_key": store.secret_key,
+    }
+    data.mkdir(mode=0o700)
+    path = data / "server.toml"
+    path.touch(0o600)
+    path.write_text("[storage]\n" + "".join(f'{name} = "{value}"\n' for name, value in settings.items()))
+
+
+def _restart(store: Killable) -> None:
+    store.kill()
+    store.start()
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def outcomes(size: int, server_kills: int, client_kills: int, folder: Path) -> Iterator[Outcome]:
-    """Transfer a file of `size` bytes both ways, with kills of both sides."""
+class Kills(NamedTuple):
+    """How often each is killed, in each direction.
+
+    Attributes:
+        server: the server.
+        client: the client.
+        store: the object store; not where the content is in a folder.
+    """
+
+    server: int = 10
+    client: int = 20
+    store: int = 10
+
+
+def outcomes(size: int, kills: Kills, folder: Path, store: Killable | None = None) -> Iterator[Outcome]:
+    """Transfer a file of `size` bytes both ways, with kills of all sides.
+
+    Args:
+        size: bytes of the file.
+        kills: how often each side is killed.
+        folder: an empty one.
+        store: where the server has its content; by default in a folder.
+    """
     source = folder / "source.bin"
     write_random(source, size)
     (folder / "down").mkdir()
-    victims = _Victims(folder, source)
+    victims = _Victims(folder, source, store)
     with contextlib.closing(victims.server):
+        sides = [("server", victims.kill_server, kills.server), ("client", victims.kill_client, kills.client)]
+        if store is not None:
+            sides.append(("store", functools.partial(_restart, store), kills.store))
         ways: list[tuple[Literal["up", "down"], int]] = [("up", WORKERS), ("down", MAX_CONNECTIONS)]
         for direction, connections in ways:
-            for who, kill, kills in (
-                ("server", victims.kill_server, server_kills),
-                ("client", victims.kill_client, client_kills),
-            ):
-                transfers, transferred = victims.run(direction, kill, kills)
-                allowed = kills * connections * PART_SIZE
+            for side, kill, times in sides:
+                transfers, transferred = victims.run(direction, kill, times)
+                allowed = times * connections * PART_SIZE
                 again = transferred - transfers * size
                 faults = victims.faults(direction)
-                yield Outcome(f"{who}, {kills} times", direction, transfers, victims.failures, again, allowed, faults)
+                yield Outcome(f"{side}, {times} times", direction, transfers, victims.failures, again, allowed, faults)
+
+
+STORES = {"seaweedfs": object_stores.seaweedfs, "juicefs": object_stores.juicefs}
 
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Print the table."""
+    usual = Kills()
     parser = argparse.ArgumentParser(prog="python -m benchmarks kills", description=__doc__)
     parser.add_argument("--size", type=size_of, default=200 * MIB, help="of the file; 200MiB by default")
-    parser.add_argument("--server-kills", type=int, default=10, help="10 by default")
-    parser.add_argument("--client-kills", type=int, default=20, help="20 by default")
+    parser.add_argument("--server-kills", type=int, default=usual.server, help=f"{usual.server} by default")
+    parser.add_argument("--client-kills", type=int, default=usual.client, help=f"{usual.client} by default")
+    parser.add_argument("--store-kills", type=int, default=usual.store, help=f"{usual.store} by default")
+    parser.add_argument("--store", choices=sorted(STORES), help="where the content is; by default in a folder")
     options = parser.parse_args(arguments)
-    print(f"{options.size / MIB:,.0f} MiB in parts of {PART_SIZE / MIB:.0f} MiB\n")
+    print(f"{options.size / MIB:,.0f} MiB in parts of {PART_SIZE / MIB:.0f} MiB, in {options.store or 'a folder'}\n")
     print("| direction | killed | transfers | failed calls | went again, of at most | faults |")
     print("|---|---|---|---|---|---|", flush=True)
     is_good = True
-    with tempfile.TemporaryDirectory(prefix="edge-kills-") as folder:
-        for outcome in outcomes(options.size, options.server_kills, options.client_kills, Path(folder)):
+    kills = Kills(options.server_kills, options.client_kills, options.store_kills)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-kills-")))
+        store: Killable | None = None
+        if options.store:
+            (folder / "store").mkdir()
+            store = stack.enter_context(STORES[options.store](folder / "store"))
+        for outcome in outcomes(options.size, kills, folder, store):
             print(outcome.line(), flush=True)
             is_good = is_good and outcome.is_good
     return 0 if is_good else 1

@@ -23,6 +23,26 @@ class Store(NamedTuple):
     secret_key: str
 
 
+class Killable(Store):
+    """One that was started here.
+
+    Attributes:
+        process: what runs it.
+        region: the one that it wants requests signed for; None where it takes any.
+    """
+
+    process: _Process
+    region: str | None = None
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self.process.kill()
+
+    def start(self) -> None:
+        """Start it again."""
+        self.process.start()
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
@@ -30,7 +50,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def juicefs(folder: Path) -> Iterator[Store]:
+def juicefs(folder: Path) -> Iterator[Killable]:
     """JuiceFS's gateway, which is MinIO's front over a file system."""
     keys = f"key{secrets.token_hex(6)}", secrets.token_hex(20)
     environment = {
@@ -56,12 +76,14 @@ def juicefs(folder: Path) -> Iterator[Store]:
     options = ["--multi-buckets", "--keep-etag", "--object-tag", "--object-meta", "--no-banner", "--no-bgjob"]
     cache = ["--cache-dir", f"{folder}/cache", "--log", f"{folder}/gateway.log", "--attr-cache", "0"]
     command = [_program("juicefs"), "gateway", *options, *cache, meta, f"127.0.0.1:{port}"]
-    with _running(command, folder, environment, port):
-        yield Store(f"http://127.0.0.1:{port}", *keys)
+    with _running(command, folder, environment, port) as process:
+        store = _killable(port, keys, process)
+        store.region = environment["MINIO_REGION"]
+        yield store
 
 
 @contextlib.contextmanager
-def seaweedfs(folder: Path) -> Iterator[Store]:
+def seaweedfs(folder: Path) -> Iterator[Killable]:
     """SeaweedFS, an object store that keeps its keys in a tree of folders."""
     keys = f"key{secrets.token_hex(6)}", secrets.token_hex(20)
     identity = {
@@ -79,24 +101,54 @@ def seaweedfs(folder: Path) -> Iterator[Store]:
     options += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"]
     command = [_program("weed"), "server", f"-dir={folder}/volumes", "-ip=127.0.0.1", "-filer", "-s3", *options]
     command += [f"-s3.config={folder}/s3.json", "-volume.max=1000"]
-    with _running(command, folder, {"PATH": os.environ["PATH"], "HOME": str(folder)}, ports["s3"]):
-        yield Store(f"http://127.0.0.1:{ports['s3']}", *keys)
+    with _running(command, folder, {"PATH": os.environ["PATH"], "HOME": str(folder)}, ports["s3"]) as process:
+        yield _killable(ports["s3"], keys, process)
+
+
+def _killable(port: int, keys: tuple[str, str], process: _Process) -> Killable:
+    store = Killable(f"http://127.0.0.1:{port}", *keys)
+    store.process = process
+    return store
 
 
 def _program(name: str) -> Path:
     return Path(sys.executable).with_name(name)
 
 
+class _Process:
+    """A store's, which listens on a port."""
+
+    def __init__(self, command: list[str | Path], folder: Path, environment: dict[str, str], port: int) -> None:
+        self._command = command
+        self._folder = folder
+        self._environment = environment
+        self._port = port
+        self.start()
+
+    def start(self) -> None:
+        path = self._folder / "output"
+        with open(path, "ab") as output:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=output, stderr=output, cwd=self._folder
+            )
+        try:
+            wait_for("127.0.0.1", self._port, self._process, path)
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
 @contextlib.contextmanager
-def _running(command: list[str | Path], folder: Path, environment: dict[str, str], port: int) -> Iterator[None]:
-    with open(folder / "output", "wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=folder)
+def _running(command: list[str | Path], folder: Path, environment: dict[str, str], port: int) -> Iterator[_Process]:
+    process = _Process(command, folder, environment, port)
     try:
-        wait_for("127.0.0.1", port, process, folder / "output")
-        yield
+        yield process
     finally:
         process.kill()  # nobody needs what it keeps, and an orderly end takes SeaweedFS half a minute
-        process.wait()
 
 
 def wait_for(host: str, port: int, process: subprocess.Popen[bytes], output: Path) -> None:

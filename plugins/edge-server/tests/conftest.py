@@ -14,6 +14,7 @@ from .engines import _connections_closed, _engine, each_server, postgresql_serve
 from .guarded import place
 from .openbao import bao, bao_with_tls, shared_bao
 from .postgresql import opened
+from .stores import _store
 from .wire import Api, client, close_all
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "_engine",
     "bao",
     "bao_with_tls",
+    "_store",
     "bring",
     "bucket",
     "each_server",

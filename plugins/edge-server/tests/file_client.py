@@ -20,19 +20,26 @@ State = dict[str, str]
 
 
 class Cut(Exception):
-    """The server is gone."""
+    """The server is gone, or its store."""
 
 
 class FileClient:
     """A client that remembers what must be there.
+
+    Args:
+        name: of its folder.
+        seed: of what it does.
+        away: the status with which the server answers that its store is away, after which nobody knows what a call has
+            done; None where that must not happen.
 
     Attributes:
         sure: what the server has acknowledged.
         perhaps: what is there instead, if the call under way has had its effect.
     """
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, *, away: int | None = None) -> None:
         self.name = name
+        self._away = away
         self.sure: State = {}
         self.perhaps: State | None = None
         self.done = 0
@@ -42,7 +49,7 @@ class FileClient:
         self._failure: Exception | None = None
 
     def work(self, api: Api) -> None:
-        """Go on until the server is gone."""
+        """Go on until the server is gone, or its store."""
         steps = [self._put, self._put, self._put, self._upload, self._move, self._move_folder, self._delete]
         steps += [self._put_batch, self._put_batch, self._copy, self._copy, self._restore, self._restore]
         try:
@@ -65,19 +72,17 @@ class FileClient:
     def _call(self, change: State, send: Callable[[], requests.Response]) -> None:
         """Send something after which the folder is as in `change`."""
         self.perhaps = change
-        try:
-            answer = send()
-        except requests.RequestException:
-            raise Cut from None
-        assert answer.status_code < 300, answer.text
+        self._send(send)
         self.sure, self.perhaps = change, None
 
     def _send(self, send: Callable[[], requests.Response]) -> requests.Response:
-        """Send something that changes nothing yet."""
+        """Send something; what it changes, if it does, is only known once it is answered."""
         try:
             answer = send()
         except requests.RequestException:
             raise Cut from None
+        if answer.status_code == self._away:
+            raise Cut
         assert answer.status_code < 300, answer.text
         return answer
 
@@ -181,6 +186,7 @@ class FileClient:
                 content = api.get(path)
                 if content.status_code == 307:
                     content = api.http.get(requests.compat.urljoin(content.url, content.headers["Location"]))
+                assert content.status_code == 200, f"{path}: {content.text}"
                 assert _digest(content.content) == entry["digest"], path
                 yield path, entry["digest"]
 

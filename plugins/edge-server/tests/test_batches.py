@@ -19,6 +19,7 @@ from edge_server.identity.models import Organization
 from edge_server.testing.local_server import EdgeServer
 
 from .engines import on_each_engine
+from .stores import keys_in, store_of
 from .test_quota import set_quota
 from .wire import Api, batch_of, client, refused
 
@@ -34,7 +35,7 @@ def codes(answer: object) -> list[str | None]:
 
 def stored(server: EdgeServer) -> int:
     """Number of contents in the store."""
-    return sum(1 for path in (server.data / "content").rglob("*") if path.is_file())
+    return len(keys_in(store_of(server.data)))
 
 
 def test_a_batch_stores_what_single_files_store(api: Api) -> None:
@@ -328,8 +329,9 @@ def test_damaged_content_is_left_out(edge_server: EdgeServer, api: Api) -> None:
         columns = sa.select(Version.digest, Version.key)
         keys = {row.digest: row.key for row in session.execute(columns)}
     first, second = (keys[hashlib.sha256(content).hexdigest()] for content in (b"123", b"456"))
-    (edge_server.data / "content" / first[:2] / first).write_bytes(b"12")
-    (edge_server.data / "content" / second[:2] / second).unlink()
+    store = store_of(edge_server.data)
+    store.write(first, [b"12"])
+    store.remove(second)
     pieces, content = api.read_batch({"path": "a"}, {"path": "b"}, {"path": "c"})
     assert [piece["state"] for piece in pieces] == ["left_out", "left_out", "sent"]
     assert content == b"789"

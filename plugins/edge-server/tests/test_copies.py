@@ -7,6 +7,7 @@ import datetime as dt
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from edge_server.base.problems import Refusal
 from edge_server.billing import usage
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import migrate, own_history
-from edge_server.data.store import FolderStore
+from edge_server.data.store import Content, Store
 from edge_server.files import clearing, fsck, housekeeping, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Version
@@ -26,7 +27,8 @@ from edge_server.identity.models import User
 from edge_server.testing.local_server import EdgeServer
 
 from .postgresql import scratch_postgresql
-from .test_housekeeping import HOUR, age, backdate, contents, run_fsck
+from .stores import keys_in, store_of
+from .test_housekeeping import age, contents, run_fsck
 from .test_housekeeping import cleaner as cleaner  # fixtures
 from .test_housekeeping import database as database
 from .test_housekeeping import folder as folder
@@ -322,7 +324,7 @@ def test_shared_content_goes_with_the_last_version_of_it(
     own.files("DELETE", "/entry", params={"path": "a"})
     age(database, 25)
     cleaner.run()
-    assert [path.read_bytes() for path in contents(folder)] == [b"one"]
+    assert contents(folder) == [b"one"]
     assert own.get("b").content == b"one"
     refused(own.files("GET", "/versions", params={"path": "a"}), 404, "not_found")
     copy(own, "b", "c")
@@ -369,28 +371,29 @@ def test_shared_content_is_dropped_in_any_number_of_steps(
 
 
 def test_fsck_reads_shared_content_once_and_names_each_file_that_lost_it(
-    own: Api, database: Database, folder: Path, store: FolderStore, monkeypatch: pytest.MonkeyPatch
+    own: Api, database: Database, folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own.put("a", b"one")
     copy(own, "a", "b")
     copy(own, "a", "old")
     own.files("DELETE", "/entry", params={"path": "a"})
-    (path,) = contents(folder)
-    backdate(path, 2 * HOUR)
+    (key,) = keys_in(store)
+    later = clock.now() + 2 * fsck.GRACE
+    monkeypatch.setattr(clock, "now", lambda: later)
     opened: list[str] = []
-    plain_open = FolderStore.open
+    plain_open = store.open
 
-    def counted(self: FolderStore, key: str, *span: int) -> object:
+    def counted(key: str, *span: int) -> Content:
         opened.append(key)
-        return plain_open(self, key, *span)
+        return plain_open(key, *span)
 
-    monkeypatch.setattr(FolderStore, "open", counted)
+    monkeypatch.setattr(store, "open", counted)
     report = fsck.check(database, store, deep=True)
     assert (report.versions, report.is_clean, report.orphans, len(opened)) == (3, True, 0, 1)
     with database.write(SERVER) as session:  # as a day later
         session.execute(sa.update(Version).where(Version.removed_at.is_not(None)).values(collected_at=clock.now()))
     assert fsck.check(database, store, deep=True).orphans == 0
-    path.write_bytes(b"eno")
+    store.write(key, [b"eno"])
     done = run_fsck(folder, "--deep")
     assert done.exit_code == 1
     assert [line.partition(", version ")[0] for line in done.output.splitlines()[:-1]] == [
@@ -404,7 +407,7 @@ class Kept:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
-        self.store = FolderStore(folder)
+        self.store = store_of(folder)
         self.store.create()
         self.cleaner = housekeeping_on(folder, database)
         with database.write(SERVER) as session:
@@ -476,15 +479,16 @@ def test_nothing_is_restored_whose_content_is_being_collected(kept: Kept, monkey
             outcomes.append(refusal.status)
 
     restoring = threading.Thread(target=try_to_restore)
-    remove = FolderStore.remove
+    kind: Any = type(kept.store)
+    remove = kind.remove
 
-    def removed_meanwhile(store: FolderStore, key: str) -> None:
+    def removed_meanwhile(store: Store, key: str) -> None:
         remove(store, key)
         restoring.start()
         restoring.join(0.2)
         assert outcomes == []
 
-    monkeypatch.setattr(FolderStore, "remove", removed_meanwhile)
+    monkeypatch.setattr(kind, "remove", removed_meanwhile)
     monkeypatch.setattr(tree, "GRACE", dt.timedelta(hours=30))
     monkeypatch.setattr(housekeeping, "MARGIN", dt.timedelta(hours=-31))
     kept.cleaner.run()
@@ -494,7 +498,7 @@ def test_nothing_is_restored_whose_content_is_being_collected(kept: Kept, monkey
 
 @pytest.mark.slow
 def test_many_copies_while_everything_is_collected_at_once_keep_their_content(
-    own: Api, database: Database, folder: Path, store: FolderStore, monkeypatch: pytest.MonkeyPatch
+    own: Api, database: Database, folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "MARGIN", dt.timedelta())
     monkeypatch.setattr(tree, "GRACE", dt.timedelta())

@@ -26,7 +26,7 @@ from edge_server.base import clock
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.declarative import new_uid
 from edge_server.data.migration import migrate, own_history
-from edge_server.data.store import FolderStore, Written
+from edge_server.data.store import FolderStore, Store, Written
 from edge_server.files import clearing, fsck, housekeeping, quotas, releases, tree
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Node, PartDigests, Upload, Version
@@ -41,6 +41,7 @@ from edge_server.testing.local_server import EdgeServer
 from edge_vfs import progress
 
 from .engines import sqlite_only
+from .stores import contents_in, folder_only, keys_in, store_of
 from .trees import TREE, housekeeping_on, uploads_on
 from .wire import Api, refused
 from .wire import session as http_session
@@ -93,8 +94,8 @@ def database(folder: Path, own: Api) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store(folder: Path) -> FolderStore:
-    return FolderStore(folder)
+def store(folder: Path) -> Store:
+    return store_of(folder)
 
 
 @pytest.fixture
@@ -102,8 +103,8 @@ def cleaner(folder: Path, database: Database) -> Housekeeping:
     return housekeeping_on(folder, database)
 
 
-def contents(folder: Path) -> list[Path]:
-    return [path for path in (folder / "content").rglob("*") if path.is_file()]
+def contents(folder: Path) -> list[bytes]:
+    return [*contents_in(store_of(folder)).values()]
 
 
 def age(database: Database, hours: float) -> None:
@@ -135,7 +136,7 @@ def test_replaced_and_deleted_content_goes_a_day_later_and_its_row_says_so(
     assert own.get("a", version=first["version"]).content == b"one"
     age(database, 2)
     cleaner.run()
-    assert [path.read_bytes() for path in contents(folder)] == [b"two"]
+    assert contents(folder) == [b"two"]
     assert own.get("a").content == b"two"
     refused(own.get("a", version=first["version"]), 404, "not_found")
     with database.read() as session:
@@ -151,7 +152,7 @@ def test_replaced_and_deleted_content_goes_a_day_later_and_its_row_says_so(
 def test_a_pass_that_was_cut_off_is_finished_by_the_next(
     own: Api,
     database: Database,
-    store: FolderStore,
+    store: Store,
     cleaner: Housekeeping,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -171,7 +172,7 @@ def test_a_pass_that_was_cut_off_is_finished_by_the_next(
 
 
 def test_passes_of_several_processes_do_not_harm_each_other(
-    own: Api, database: Database, store: FolderStore, cleaner: Housekeeping
+    own: Api, database: Database, store: Store, cleaner: Housekeeping
 ) -> None:
     for n in range(30):
         own.put(f"{n}")
@@ -205,9 +206,10 @@ def test_an_expired_upload_goes_with_its_parts(
     with database.write(SERVER) as session:
         session.execute(sa.update(Upload).where(Upload.uid == upload["id"]).values(expires_at=clock.now()))
     cleaner.run()
-    assert [path.name for path in (folder / "uploads").iterdir()] == [kept["id"]]
     with database.read() as session:
-        assert session.scalars(sa.select(Upload.uid)).all() == [kept["id"]]
+        (row,) = session.scalars(sa.select(Upload)).all()
+    assert row.uid == kept["id"]
+    assert store_of(folder).uploads() == [row.store_id]
 
 
 @pytest.mark.slow
@@ -230,6 +232,7 @@ def run_fsck(folder: Path, *options: str) -> Result:
     return CliRunner().invoke(command, ["fsck", "--data", str(folder), *options])
 
 
+@folder_only("the files that are there before and after")
 def test_fsck_of_a_healthy_server_changes_nothing(own: Api, folder: Path) -> None:
     own.put("a")
     own.upload("b", b"abc")
@@ -248,7 +251,9 @@ def test_fsck_of_a_healthy_server_changes_nothing(own: Api, folder: Path) -> Non
     assert sorted(kept) == [path for path in before if "sqlite3-" not in path.name]
 
 
-def test_fsck_counts_the_content_that_it_reads(own: Api, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fsck_counts_the_content_that_it_reads(
+    own: Api, folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own.upload("a.bin", bytes(3_000_000))
     own.upload("b.bin", b"12345")
     monkeypatch.setattr(progress, "BAR_BYTES", 0)
@@ -260,13 +265,14 @@ def test_fsck_counts_the_content_that_it_reads(own: Api, folder: Path, monkeypat
     assert shown.startswith("check: 100%|")
     assert "3.00M/3.00M [" in shown
     assert "2/2 files" in shown
-    (content,) = (path for path in contents(folder) if path.stat().st_size == 5)
-    content.unlink()
+    (key,) = (key for key in keys_in(store) if store.size(key) == 5)
+    store.remove(key)
     done = run_fsck(folder, "--deep")
     assert "1 missing or damaged" in done.stdout
     assert "2/2 files" in done.stderr
 
 
+@folder_only("files that are made there")
 def test_fsck_drops_old_orphans_and_leaves_new_ones(own: Api, folder: Path) -> None:
     own.put("a")
     names = {}
@@ -291,8 +297,9 @@ def test_fsck_drops_old_orphans_and_leaves_new_ones(own: Api, folder: Path) -> N
     assert own.get("a").content == b"x"
 
 
+@folder_only("parts without entity tags")
 def test_fsck_leaves_what_an_upload_cut_off_at_its_end_has_moved(
-    own: Api, folder: Path, database: Database, store: FolderStore
+    own: Api, folder: Path, database: Database, store: Store
 ) -> None:
     upload = own.start("a", 3)
     part = own.part(upload["id"], 1, b"abc")
@@ -300,14 +307,16 @@ def test_fsck_leaves_what_an_upload_cut_off_at_its_end_has_moved(
         row = session.scalars(sa.select(Upload)).one()
     parts = [Written(3, hashlib.sha256(b"abc").hexdigest())]
     store.complete_upload(row.store_id, row.key, parts, in_doubt=False)  # and then the server is killed
-    for path in contents(folder):
+    for path in (folder / "content").rglob("*"):
         backdate(path, 2 * HOUR)
     assert run_fsck(folder).exit_code == 0
     assert own.complete(upload["id"], [part], b"abc").status_code == 200
     assert own.get("a").content == b"abc"
 
 
-def test_fsck_tells_missing_and_damaged_content_by_path_and_version(own: Api, folder: Path, database: Database) -> None:
+def test_fsck_tells_missing_and_damaged_content_by_path_and_version(
+    own: Api, folder: Path, database: Database, store: Store
+) -> None:
     gone = own.put("runs/gone.csv").json()["version"]
     short = own.put("runs/short.csv", b"12345").json()["version"]
     rotten = own.put("runs/rotten.csv", b"abc").json()["version"]
@@ -316,13 +325,10 @@ def test_fsck_tells_missing_and_damaged_content_by_path_and_version(own: Api, fo
     with database.read() as session:
         keys = {row.uid: row.key for row in session.execute(sa.select(Version.uid, Version.key))}
 
-    def path(version: str) -> Path:
-        return folder / "content" / keys[version][:2] / keys[version]
-
-    path(gone).unlink()
-    path(short).write_bytes(b"123")
-    path(rotten).write_bytes(b"abd")
-    path(old).unlink()
+    for version in (gone, old):
+        store.remove(keys[version])
+    for version, content in ((short, b"123"), (rotten, b"abd")):
+        store.write(keys[version], [content])
     before = own.names("runs")
     shallow, deep = run_fsck(folder), run_fsck(folder, "--deep")
     assert (shallow.exit_code, deep.exit_code) == (1, 1)
@@ -340,15 +346,14 @@ def test_fsck_tells_missing_and_damaged_content_by_path_and_version(own: Api, fo
     assert f"version {old}" not in run_fsck(folder).output
 
 
-def test_fsck_tells_the_damaged_parts(own: Api, folder: Path, database: Database) -> None:
+def test_fsck_tells_the_damaged_parts(own: Api, folder: Path, database: Database, store: Store) -> None:
     content = bytes(PART_SIZE) + b"\1" * PART_SIZE + b"end"
     assert own.upload("a.bin", content).status_code == 200
     own.files("POST", "/copy", json={"path": "a.bin", "new_path": "copy.bin"})
     assert run_fsck(folder, "--deep").exit_code == 0
     with database.read() as session:
         versions = session.scalars(sa.select(Version).order_by(Version.id)).all()
-    stored = folder / "content" / versions[0].key[:2] / versions[0].key
-    stored.write_bytes(bytes(PART_SIZE) + b"\1" * (PART_SIZE - 1) + b"\0" + b"End")
+    store.write(versions[0].key, [bytes(PART_SIZE) + b"\1" * (PART_SIZE - 1) + b"\0" + b"End"])
     what = (
         f"its content is damaged in part 2 (bytes {PART_SIZE} to {2 * PART_SIZE - 1}), "
         f"part 3 (bytes {2 * PART_SIZE} to {2 * PART_SIZE + 2}), which have another SHA-256"

@@ -1,4 +1,4 @@
-"""The server killed in the middle of everything: what it has acknowledged is there, and nothing is damaged.
+"""The server, or its store, killed in the middle of everything: what is acknowledged is there, nothing is damaged.
 
 Some clients work with files, each in a folder of its own, others administer organizations. `EDGE_KILL_ROUNDS` says how
 many times the server is killed: twice here, 100 times for a thorough run.
@@ -18,16 +18,23 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
+from benchmarks import kills
+from edge_server.base import clock
+from edge_server.data.store import Store
+from edge_server.files import fsck
 from edge_server.files.models import Node, Upload, Version
 from edge_server.identity.models import Organization
 from edge_server.run.command import server as command
 from edge_server.search.models import SearchName
 from edge_server.testing.local_server import EdgeServer
+from tests import object_stores
 
 from .administrators import Administrator, Ledger, check
+from .buckets import OBJECT_STORES, bucket_of, configure
 from .engines import ENGINES, is_postgresql, url_of
 from .file_client import FileClient
 from .postgresql import scratch_postgresql
+from .stores import keys_in, store_of
 from .wire import client, close_all
 
 ROUNDS = int(os.environ.get("EDGE_KILL_ROUNDS", "2"))
@@ -41,13 +48,18 @@ ADMINISTRATIVE_CHANGES = 100
 """How many of administration are acknowledged at least; an administrator's 25 in turn are of about twenty kinds."""
 
 
-@pytest.fixture(params=["postgresql"] if is_postgresql() else ENGINES)
+@pytest.fixture(params=["postgresql"] if is_postgresql() else [*ENGINES, "s3"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EdgeServer]:
+    """A server on each engine, with its content in a folder, and with it in a bucket."""
     with contextlib.ExitStack() as stack:
         options = {}
         if request.param == "postgresql" and not is_postgresql():
             options["database_url"] = url_of(stack.enter_context(scratch_postgresql()))
-        yield stack.enter_context(contextlib.closing(EdgeServer(tmp_path / "data", **options)))
+        server = stack.enter_context(contextlib.closing(EdgeServer(tmp_path / "data", **options)))
+        if request.param == "s3":
+            configure(server.data, bucket_of(request.getfixturevalue("seaweedfs")))
+        yield server
+    close_all()
 
 
 @pytest.mark.slow
@@ -56,51 +68,117 @@ def test_every_acknowledged_change_outlives_a_kill(server: EdgeServer, monkeypat
         monkeypatch.setenv(name, value)
     file_clients = [FileClient(f"client-{n}", n) for n in range(FILE_CLIENTS)]
     chance = random.Random(1)
-    with contextlib.closing(server):
+    server.start("--workers", "2")
+    token = server.create_token("admin")
+    for round_ in range(1, ROUNDS + 1):
+        ledger = Ledger()
+        administrators = [Administrator(server, token, ledger) for _ in range(ADMINISTRATORS)]
+        threads: list[threading.Thread] = [*administrators]
+        for file_client in file_clients:
+            api = client(server, token, "default")
+            threads.append(threading.Thread(target=file_client.work, args=[api]))
+        enough = sum(file_client.done for file_client in file_clients) + FILE_CHANGES + chance.randrange(30)
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 60
+        while sum(each.done for each in file_clients) < enough or ledger.acknowledged < ADMINISTRATIVE_CHANGES:
+            assert time.monotonic() < deadline, "the server acknowledges too little"
+            time.sleep(0.01)
+        server.kill()
+        for thread in threads:
+            thread.join(60)
+        close_all()
+        assert [each.failure for each in administrators if each.failure] == []
         server.start("--workers", "2")
+        api = client(server, token, "default")
+        for file_client in file_clients:
+            file_client.settle(api)
+        check(server, token, ledger)
+        check_data(server, sum(len(each.sure) for each in file_clients), monkeypatch)
+        done = sum(each.done for each in file_clients), ledger.acknowledged
+        print(f"kill {round_}: {done[0]} changes of files so far, {done[1]} of an administrator, all there")
+    assert "failed" not in server.log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OBJECT_STORES)
+def test_every_acknowledged_file_outlives_a_kill_of_the_store(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was under way is there whole or not at all."""
+    start_store = {"seaweedfs": object_stores.seaweedfs, "juicefs": object_stores.juicefs}[name]
+    (tmp_path / "store").mkdir()
+    server = EdgeServer(tmp_path / "data")
+    with start_store(tmp_path / "store") as store, contextlib.closing(server):
+        configure(server.data, bucket_of(store))
+        server.start()
         token = server.create_token("admin")
+        file_clients = [FileClient(f"client-{n}", n, away=503) for n in range(FILE_CLIENTS)]
+        chance = random.Random(2)
         for round_ in range(1, ROUNDS + 1):
-            ledger = Ledger()
-            administrators = [Administrator(server, token, ledger) for _ in range(ADMINISTRATORS)]
-            threads: list[threading.Thread] = [*administrators]
-            for file_client in file_clients:
-                api = client(server, token, "default")
-                threads.append(threading.Thread(target=file_client.work, args=[api]))
+            threads = [
+                threading.Thread(target=file_client.work, args=[client(server, token, "default")])
+                for file_client in file_clients
+            ]
             enough = sum(file_client.done for file_client in file_clients) + FILE_CHANGES + chance.randrange(30)
             for thread in threads:
                 thread.start()
             deadline = time.monotonic() + 60
-            while sum(each.done for each in file_clients) < enough or ledger.acknowledged < ADMINISTRATIVE_CHANGES:
+            while sum(each.done for each in file_clients) < enough:
                 assert time.monotonic() < deadline, "the server acknowledges too little"
                 time.sleep(0.01)
-            server.kill()
+            store.kill()
             for thread in threads:
-                thread.join(60)
-            close_all()
-            assert [each.failure for each in administrators if each.failure] == []
-            server.start("--workers", "2")
+                thread.join(120)
+            store.start()
+            wait_for(store_of(server.data))
             api = client(server, token, "default")
             for file_client in file_clients:
                 file_client.settle(api)
-            check(server, token, ledger)
-            _check_data(server, sum(len(each.sure) for each in file_clients))
-            done = sum(each.done for each in file_clients), ledger.acknowledged
-            print(f"kill {round_}: {done[0]} changes of files so far, {done[1]} of an administrator, all there")
-        assert "failed" not in server.log
+            check_data(server, sum(len(each.sure) for each in file_clients), monkeypatch)
+            print(f"kill {round_}: {sum(each.done for each in file_clients)} changes of files so far, all there")
     close_all()
 
 
-def _check_data(server: EdgeServer, files: int) -> None:
-    """All that the server keeps fits together, with the orphans gone that a killed server leaves.
+@pytest.mark.slow
+def test_a_large_file_in_a_bucket_outlives_kills_of_client_server_and_store(tmp_path: Path) -> None:
+    size, times = (24 << 20, kills.Kills(1, 1, 1)) if ROUNDS <= 2 else (200 << 20, kills.Kills())
+    for name in ("store", "work"):
+        (tmp_path / name).mkdir()
+    with object_stores.seaweedfs(tmp_path / "store") as store:
+        outcomes = list(kills.outcomes(size, times, tmp_path / "work", store))
+    for outcome in outcomes:
+        print(outcome.line())
+        assert outcome.is_good, outcome.line()
+    assert len(outcomes) == 6
+
+
+def wait_for(store: Store) -> None:
+    """Wait for a store that listens before it can write."""
+    deadline = time.monotonic() + 300  # of a machine that does much else
+    while True:
+        key = store.new_key()
+        try:
+            store.write(key, [b"1"])
+            store.remove(key)
+            return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def check_data(server: EdgeServer, files: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the server keeps fits together, with the orphans gone that a kill leaves.
 
     Args:
-        server: which, stopped or running.
+        server: the server, which nobody uses.
         files: how many files the default organization has, in which no administrator works.
+        monkeypatch: makes it later.
     """
-    for path in (server.data / "content").rglob("*"):
-        if path.is_file():
-            os.utime(path, (time.time() - 7200, time.time() - 7200))
-    done = CliRunner().invoke(command, ["fsck", "--deep", "--data", str(server.data)])
+    with monkeypatch.context() as patch:
+        later = clock.now() + 2 * fsck.GRACE
+        patch.setattr(clock, "now", lambda: later)
+        done = CliRunner().invoke(command, ["fsck", "--deep", "--data", str(server.data)])
     assert done.exit_code == 0, done.output
     assert "wrongly" not in done.output
     with server.database.read() as session:
@@ -112,7 +190,8 @@ def _check_data(server: EdgeServer, files: int) -> None:
         indexed = session.execute(of_nodes.order_by(SearchName.uid))
         assert names.all() == indexed.all()
         kept = set(session.scalars(sa.select(Version.key).where(Version.collected_at.is_(None))))
-        open_ = set(session.scalars(sa.select(Upload.key).where(Upload.version_id.is_(None))))
-    on_disk = {path.name for path in (server.data / "content").rglob("*") if path.is_file()}
-    assert kept <= on_disk <= kept | open_
+        uploads = session.execute(sa.select(Upload.key, Upload.store_id).where(Upload.version_id.is_(None))).all()
+    store = store_of(server.data)
+    assert kept <= keys_in(store) <= kept | {key for key, _ in uploads}
+    assert set(store.uploads()) <= {store_id for _, store_id in uploads}
     assert list((server.data / "incoming").iterdir()) == []

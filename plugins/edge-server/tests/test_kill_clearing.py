@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from edge_server.search.models import SearchName
 from edge_server.testing.local_server import EdgeServer
 
 from .grown import SIZE, grow
+from .stores import keys_in, store_of
 from .test_kill import ROUNDS
 from .wire import Api, client, close_all
 
@@ -56,10 +58,9 @@ def fill(server: EdgeServer, organization: str) -> int:
     grow(server.database, organization_id, "large", FILES)
     with server.database.read() as session:
         keys = session.scalars(sa.select(Version.key).where(Version.collected_at.is_(None))).all()
-    for key in keys:
-        path = server.data / "content" / key[:2] / key
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"x" * SIZE)
+    store = store_of(server.data)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: store.write(key, [b"x" * SIZE]), keys))
     return organization_id
 
 
@@ -72,7 +73,7 @@ def count(server: EdgeServer, rows: Rows) -> int:
 
 
 def contents(server: EdgeServer) -> int:
-    return sum(path.is_file() for path in (server.data / "content").rglob("*"))
+    return len(keys_in(store_of(server.data)))
 
 
 def wait_until(is_true: Callable[[], bool], what: str) -> None:

@@ -29,28 +29,14 @@ from edge_server.run.command import server
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web.engines import Engines
 from edge_vfs import digests
-from tests.object_stores import Store, free_port
+from tests.object_stores import Killable, free_port
 
-from .buckets import bucket_of
+from .buckets import bucket_of, configure
 from .test_housekeeping import InProcess
 from .wire import Api, client, refused
 from .wire import session as http_session
 
 LARGE = secrets.token_bytes(PART_SIZE) + b"end"
-
-
-def configure(folder: Path, bucket: Bucket, **more: str) -> None:
-    """Write the settings that name a bucket."""
-    values = {**{name: value for name, value in dataclasses.asdict(bucket).items() if value and name != "name"}, **more}
-    lines = [
-        "[storage]",
-        'kind = "s3"',
-        f'bucket = "{bucket.name}"',
-        *(f'{name} = "{values[name]}"' for name in values),
-    ]
-    folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / "server.toml").write_text("\n".join(lines).replace('"false"', "false") + "\n")
-    (folder / "server.toml").chmod(0o600)
 
 
 @dataclasses.dataclass
@@ -96,7 +82,7 @@ def api(served: Served) -> Api:
 
 
 @pytest.fixture(scope="session")
-def bucket_server(seaweedfs: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeServer]:
+def bucket_server(seaweedfs: Killable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeServer]:
     """A running server, with its content in a bucket."""
     own = EdgeServer(tmp_path_factory.mktemp("on-a-bucket") / "data")
     configure(own.data, bucket_of(seaweedfs))
@@ -339,6 +325,12 @@ class _Raw:
         ('kind = "s3"', 'no bucket is set; name it, as in bucket = "edge"'),
         ('bucket = "edge"', r'bucket is set, which a folder has not; set kind to "s3"'),
         ('kind = "s3"\nbucket = "../x"', r"server\.toml: storage\.bucket: this is no name of a bucket"),
+        (
+            'kind = "s3"\nbucket = "edge"\nprefix = "a/b"',
+            r"server\.toml: storage\.prefix: write a name of letters",
+        ),
+        ('kind = "s3"\nbucket = "edge"\nprefix = "owner"', r"that is none of the server's own"),
+        ('prefix = "edge"', r'prefix is set, which a folder has not; set kind to "s3"'),
         ('kind = "s3"\nbucket = "edge"\naccess_key = "a"', "access_key and secret_key belong together"),
         ('kind = "s3"\nbucket = "edge"\nendpoint = "s3.example.com"', r"storage\.endpoint: write the address"),
         ('kind = "s3"\nbucket = "edge"\nendpoint = "https://a:b@s3.example.com"', r"storage\.endpoint: write the addr"),
@@ -367,7 +359,7 @@ def checked(folder: Path) -> tuple[int, str]:
     return result.exit_code, line
 
 
-def test_check_tries_the_store_and_leaves_nothing(seaweedfs: Store, juicefs: Store, tmp_path: Path) -> None:
+def test_check_tries_the_store_and_leaves_nothing(seaweedfs: Killable, juicefs: Killable, tmp_path: Path) -> None:
     bucket = bucket_of(seaweedfs)
     configure(tmp_path, bucket)
     assert checked(tmp_path) == (0, f"store: {bucket.place} can be used")
@@ -376,7 +368,7 @@ def test_check_tries_the_store_and_leaves_nothing(seaweedfs: Store, juicefs: Sto
     code, line = checked(tmp_path)
     assert code == 0
     assert "can be used; it keeps old versions of objects" in line
-    configure(tmp_path, bucket_of(juicefs, region="eu-lab"))
+    configure(tmp_path, bucket_of(juicefs))
     code, line = checked(tmp_path)
     assert code == 0
     assert line.endswith("can be used; it does not compare SHA-256")
@@ -391,7 +383,7 @@ def test_check_tries_the_store_and_leaves_nothing(seaweedfs: Store, juicefs: Sto
     ],
 )
 def test_check_and_start_say_what_keeps_a_store_from_being_used(
-    seaweedfs: Store, tmp_path: Path, change: dict[str, str], sentence: str
+    seaweedfs: Killable, tmp_path: Path, change: dict[str, str], sentence: str
 ) -> None:
     configure(tmp_path, dataclasses.replace(bucket_of(seaweedfs), **change))
     code, line = checked(tmp_path)
@@ -437,7 +429,7 @@ def test_deleted_content_in_a_bucket_stays_on_a_full_disk(
 
 
 @pytest.fixture
-def direct(seaweedfs: Store, tmp_path: Path) -> Iterator[Served]:
+def direct(seaweedfs: Killable, tmp_path: Path) -> Iterator[Served]:
     """A server whose store takes parts from clients."""
     configure(tmp_path / "data", bucket_of(seaweedfs))
     served = serve(tmp_path / "data")
@@ -536,10 +528,10 @@ def test_what_is_signed_counts_and_cannot_be_more_than_the_upload(direct: Served
 
 
 def test_parts_go_through_the_server_where_the_store_cannot_compare_them(
-    seaweedfs: Store, juicefs: Store, tmp_path: Path
+    seaweedfs: Killable, juicefs: Killable, tmp_path: Path
 ) -> None:
     for name, bucket, more in (
-        ("juicefs", bucket_of(juicefs, region="eu-lab"), {}),
+        ("juicefs", bucket_of(juicefs), {}),
         ("unreached", bucket_of(seaweedfs), {"direct": "false"}),
     ):
         configure(tmp_path / name, bucket, **more)
@@ -579,8 +571,8 @@ def test_a_bucket_of_another_database_is_refused(
     monkeypatch.setattr(clock, "now", lambda: later)
     sentence = (
         rf"^the store holds the content of another server's database, as the object below owner/{UID}/ in the bucket "
-        rf"{bucket.name} at \S+ says; name another directory or bucket in \[storage\], or remove that if the content "
-        "is this server's$"
+        rf"{bucket.name} at \S+ says; name another directory, bucket or prefix in \[storage\], or remove that if the "
+        "content is this server's$"
     )
     with pytest.raises(CannotStart, match=sentence):
         start.prepare(filled)
@@ -590,6 +582,24 @@ def test_a_bucket_of_another_database_is_refused(
     assert (code, line.startswith("store: cannot be used: the store holds the content of another ")) == (1, True)
     assert start.check(served.engines.folder, deep=False).is_clean
     assert (len(served.keys()), api.get("ours").content) == (1, b"123")
+
+
+def test_servers_with_a_prefix_each_share_a_bucket(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ada", "ben"):
+        configure(tmp_path / name, bucket, prefix=name)
+    ada, ben = serve(tmp_path / "ada"), serve(tmp_path / "ben")
+    for site, content in ((ada, b"1"), (ben, b"22")):
+        assert site.api.put("same", content).status_code == 201
+    later = clock.now() + 2 * fsck.GRACE
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert (ada.check(), ben.check()) == (fsck.Report(versions=1), fsck.Report(versions=1))
+    assert (ada.api.get("same").content, ben.api.get("same").content) == (b"1", b"22")
+    listed = bucket.call("list_objects_v2").get("Contents", [])
+    assert {each["Key"].partition("/")[0] for each in listed} == {"ada", "ben"}
+    for site in (ada, ben):
+        site.engines.database.close()
 
 
 def test_a_bucket_is_claimed_once(served: Served, bucket: Bucket) -> None:

@@ -18,11 +18,11 @@ import sqlalchemy as sa
 
 from edge_server.base.problems import is_full
 from edge_server.data import store
-from edge_server.data.store import FolderStore
 from edge_server.keys.signing import Signer
 from edge_server.run.app import build, engines_at
 from edge_server.testing.local_server import EdgeServer
 
+from .stores import store_of
 from .wire import Api, client, close_all, refused
 
 
@@ -163,6 +163,10 @@ def test_what_is_not_http_is_a_problem_too(edge_server: EdgeServer, sent: bytes,
     assert "edg_secret" not in edge_server.log
 
 
+def kind_of_store(server: EdgeServer) -> Any:
+    return type(store_of(server.data))
+
+
 def in_process(server: EdgeServer) -> Any:
     return build(engines_at(server.data, Signer(b""), database=server.database)).test_client()
 
@@ -173,7 +177,7 @@ def test_a_failure_is_a_problem_that_tells_nothing(
     def fail(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(FolderStore, "write", fail)
+    monkeypatch.setattr(kind_of_store(edge_server), "write", fail)
     answer = in_process(edge_server).put(
         f"/v1/orgs/{api.organization}/files/content?path=name", headers={"Authorization": f"Bearer {api.token}"}
     )
@@ -221,7 +225,8 @@ def test_a_complete_that_fails_at_the_last_moment_can_be_repeated(
 ) -> None:
     upload = api.start("a", 4)["id"]
     part = api.part(upload, 1, b"abcd")
-    complete_upload = FolderStore.complete_upload
+    kind = kind_of_store(edge_server)
+    complete_upload = kind.complete_upload
 
     def fail(*arguments: Any, **options: Any) -> None:
         complete_upload(*arguments, **options)
@@ -229,7 +234,7 @@ def test_a_complete_that_fails_at_the_last_moment_can_be_repeated(
 
     body = {"sha256": hashlib.sha256(b"abcd").hexdigest(), "parts": [part]}
     with monkeypatch.context() as patch:
-        patch.setattr(FolderStore, "complete_upload", fail)
+        patch.setattr(kind, "complete_upload", fail)
         answer = in_process(edge_server).post(
             f"/v1/orgs/{api.organization}/files/uploads/{upload}/complete",
             json=body,

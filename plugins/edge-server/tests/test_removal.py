@@ -18,7 +18,7 @@ from edge_server.base import clock
 from edge_server.data import ownership
 from edge_server.data.database import SERVER, Database
 from edge_server.data.migration import migrate, own_history
-from edge_server.data.store import FolderStore
+from edge_server.data.store import Store
 from edge_server.files import tree
 from edge_server.files.models import Node, Upload, UploadPart, Version
 from edge_server.files.queries import NewVersion
@@ -30,6 +30,7 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web.context import Context, OwnContext
 from edge_server.web.engines import Engines
 
+from .stores import keys_in, store_of
 from .trees import TREE
 from .wire import client, close_all
 
@@ -51,7 +52,7 @@ def opened(engines: Engines) -> Database:
 
 
 @pytest.fixture
-def store(engines: Engines) -> FolderStore:
+def store(engines: Engines) -> Store:
     return engines.store
 
 
@@ -65,7 +66,7 @@ def removals(context: OwnContext) -> Removals:
     return Removals(context)
 
 
-def fill(opened: Database, store: FolderStore, name: str, files: int = 5) -> int:
+def fill(opened: Database, store: Store, name: str, files: int = 5) -> int:
     """An organization with a member and some of everything."""
     with opened.write(SERVER) as session:
         organization = directory.create_organization(session, [tree.plant], name)
@@ -115,25 +116,23 @@ def rows(opened: Database, organization_id: int) -> dict[str, int]:
     return counts
 
 
-def contents(tmp_path: Path) -> int:
-    return sum(path.is_file() for folder in ("content", "uploads") for path in (tmp_path / folder).rglob("*"))
+def contents(store: Store) -> int:
+    return len(keys_in(store)) + len(store.uploads())
 
 
-def test_all_of_it_goes_and_nothing_else(
-    opened: Database, store: FolderStore, removals: Removals, tmp_path: Path
-) -> None:
+def test_all_of_it_goes_and_nothing_else(opened: Database, store: Store, removals: Removals, tmp_path: Path) -> None:
     gone, kept = fill(opened, store, "gone"), fill(opened, store, "kept")
     before = rows(opened, kept)
     assert {"memberships", "nodes", "versions", "uploads", "upload_parts", "invitations"} <= set(before)
     assert all(before[name] for name in ("memberships", "nodes", "versions", "uploads", "upload_parts"))
-    assert contents(tmp_path) == 12
+    assert contents(store) == 12
     removals.run()
     assert rows(opened, gone) == before  # nobody has said so
     close(opened, gone)
     removals.run()
     assert set(rows(opened, gone).values()) == {0}
     assert rows(opened, kept) == before
-    assert contents(tmp_path) == 6
+    assert contents(store) == 6
     with opened.read() as session:
         assert directory.find_organization(session, "gone") is None
         # The user is not the organization's, and has lost nothing but their place in it.
@@ -150,7 +149,7 @@ def test_users_and_what_is_theirs_belong_to_no_organization(opened: Database) ->
 
 
 def test_a_plugins_tables_are_cleared_as_well(
-    opened: Database, store: FolderStore, removals: Removals, context: OwnContext
+    opened: Database, store: Store, removals: Removals, context: OwnContext
 ) -> None:
     gone = fill(opened, store, "gone")
     with opened.write(SERVER) as session:
@@ -193,7 +192,7 @@ def test_a_plugins_tables_are_cleared_as_well(
 
 
 def test_the_content_of_a_plugins_rows_goes_as_well(
-    engines: Engines, opened: Database, store: FolderStore, removals: Removals
+    engines: Engines, opened: Database, store: Store, removals: Removals
 ) -> None:
     gone = fill(opened, store, "gone", files=0)
 
@@ -228,7 +227,7 @@ def test_the_content_of_a_plugins_rows_goes_as_well(
 
 def test_what_cannot_be_removed_is_logged_and_tried_again_later(
     opened: Database,
-    store: FolderStore,
+    store: Store,
     removals: Removals,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -252,7 +251,7 @@ def test_what_cannot_be_removed_is_logged_and_tried_again_later(
 
 
 def test_a_subsystem_that_fails_holds_the_rows_back_until_it_is_done(
-    engines: Engines, opened: Database, store: FolderStore, removals: Removals, caplog: pytest.LogCaptureFixture
+    engines: Engines, opened: Database, store: Store, removals: Removals, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone, other = fill(opened, store, "gone"), fill(opened, store, "other")
     calls: list[int] = []
@@ -279,7 +278,7 @@ def test_a_subsystem_that_fails_holds_the_rows_back_until_it_is_done(
 @pytest.mark.parametrize("patience", [0, 1, 2, 3, 5, 8, 13])
 def test_it_is_gone_on_with_wherever_it_was_left(
     opened: Database,
-    store: FolderStore,
+    store: Store,
     removals: Removals,
     tmp_path: Path,
     patience: int,
@@ -310,11 +309,11 @@ def test_it_is_gone_on_with_wherever_it_was_left(
         assert directory.find_organization(session, "gone") is not None
     removals.run()
     assert set(rows(opened, gone).values()) == {0}
-    assert contents(tmp_path) == 0
+    assert contents(store) == 0
 
 
 def test_what_a_request_under_way_still_stores_goes_as_well(
-    opened: Database, store: FolderStore, removals: Removals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Database, store: Store, removals: Removals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = fill(opened, store, "gone")
     close(opened, gone)
@@ -336,11 +335,11 @@ def test_what_a_request_under_way_still_stores_goes_as_well(
     with opened.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Version)) == 0
         assert session.scalar(sa.select(sa.func.count()).select_from(Organization)) == 0
-    assert contents(tmp_path) == 0
+    assert contents(store) == 0
 
 
 def test_a_process_that_ends_leaves_the_rest(
-    engines: Engines, opened: Database, store: FolderStore, removals: Removals
+    engines: Engines, opened: Database, store: Store, removals: Removals
 ) -> None:
     gone = fill(opened, store, "gone")
     close(opened, gone)
@@ -387,7 +386,7 @@ def test_a_server_that_is_killed_goes_on_after_its_start(tmp_path: Path) -> None
         with server.database.read() as session:
             assert session.scalar(sa.select(sa.func.count()).select_from(Membership)) == 1
             assert session.scalar(sa.select(sa.func.count()).select_from(User)) == 2
-        assert not [path for path in (server.data / "content").rglob("*") if path.is_file()]
+        assert keys_in(store_of(server.data)) == set()
         assert "failed" not in server.log
     finally:
         close_all()

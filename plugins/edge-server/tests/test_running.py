@@ -39,6 +39,7 @@ from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
 
 from .engines import environment_of, sqlite_only
+from .stores import folder_only
 from .wire import Api, client, close_all, refused
 
 
@@ -257,6 +258,7 @@ def test_env_without_a_server_is_a_sentence(own_server: EdgeServer, tmp_path: Pa
 
 
 @pytest.mark.slow
+@folder_only("a file that nobody has left there")
 def test_an_upload_goes_on_after_a_kill(own_server: EdgeServer) -> None:
     own_server.start()
     api = admin(own_server)
@@ -273,6 +275,7 @@ def test_an_upload_goes_on_after_a_kill(own_server: EdgeServer) -> None:
 
 
 @pytest.mark.slow
+@folder_only("parts without entity tags")
 def test_an_upload_that_a_crash_left_half_completed_can_be_completed(own_server: EdgeServer) -> None:
     own_server.start()
     api = admin(own_server)
@@ -294,6 +297,7 @@ def test_an_upload_that_a_crash_left_half_completed_can_be_completed(own_server:
 
 
 @pytest.mark.slow
+@folder_only("a file that is being written")
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_lets_a_request_finish(own_server: EdgeServer, number: signal.Signals) -> None:
@@ -396,6 +400,7 @@ def test_others_who_can_reach_the_server_are_warned_of(tmp_path: Path) -> None:
             assert process.url_of(listener).startswith(url)
 
 
+@folder_only("what the system sends from a file")
 def test_a_large_download_goes_through_sendfile_and_a_range_stops_where_it_should(
     edge_server: EdgeServer, api: Api
 ) -> None:
@@ -415,6 +420,7 @@ def test_a_large_download_goes_through_sendfile_and_a_range_stops_where_it_shoul
             assert reader.read(1999000) == content[1000:2000000]
 
 
+@folder_only("files that are open")
 def test_content_is_handed_to_the_server_as_a_file_unless_it_is_small(edge_server: EdgeServer, api: Api) -> None:
     from edge_server.run.app import build
 

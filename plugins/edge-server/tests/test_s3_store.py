@@ -21,7 +21,7 @@ from edge_server.data import s3_store
 from edge_server.data.s3_bucket import Bucket
 from edge_server.data.s3_store import ObjectContent, S3Store
 from edge_server.data.store import MissingContent, StoreFailure, Written, WrongParts
-from tests.object_stores import Store, free_port
+from tests.object_stores import Killable, free_port
 
 from .buckets import bucket_of
 
@@ -298,7 +298,7 @@ def test_a_sentence_says_what_is_wrong(bucket: Bucket, tmp_path: Path, change: A
 
 
 def test_without_keys_the_sentence_names_where_they_can_stand(
-    seaweedfs: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seaweedfs: Killable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)

@@ -24,6 +24,7 @@ from edge_server.base import clock
 from edge_server.base.problems import Refusal
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import migrate, own_history
+from edge_server.data.store import FolderStore
 from edge_server.files import quotas, tree, uploads
 from edge_server.files.models import Upload, UploadSpace, Version
 from edge_server.files.quotas import Limits
@@ -35,6 +36,7 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web import transfers
 
 from .postgresql import scratch_postgresql
+from .stores import store_id, store_of
 from .test_quota import set_quota
 from .trees import housekeeping_on, uploads_on
 from .wire import Api, client, refused
@@ -43,15 +45,14 @@ MIB = 1 << 20
 
 
 def on_disk(server: EdgeServer, organization: str) -> int:
-    """Bytes that an organization has in the server's data folder."""
+    """Bytes that an organization has in the server's store."""
     with server.database.read() as session:
         row = session.scalars(sa.select(Organization).where(Organization.name == organization)).one()
         keys = set(session.scalars(sa.select(Version.key).where(Version.organization_id == row.id)))
-        open_ = session.scalars(
-            sa.select(Upload.uid).where(Upload.organization_id == row.id, Upload.version_id.is_(None))
-        ).all()
-    files = [server.data / "content" / key[:2] / key for key in keys] + [server.data / "uploads" / uid for uid in open_]
-    return sum(path.stat().st_size for path in files if path.exists())
+        is_open = (Upload.organization_id == row.id, Upload.version_id.is_(None))
+        assert not session.scalars(sa.select(Upload.uid).where(*is_open)).all()
+    store = store_of(server.data)
+    return sum(store.size(key) or 0 for key in keys)
 
 
 def organization(server: EdgeServer, name: str) -> Organization:
@@ -204,9 +205,10 @@ def test_a_new_upload_replaces_the_older_upload_of_the_user_to_the_path(edge_ser
     refused(api.files("POST", "/uploads", json={"path": "b", "size": 8}), 507, "quota_exceeded")
     refused(api.files("POST", "/uploads", json={"path": "a", "size": 11}), 507, "quota_exceeded")
     assert api.files("GET", f"/uploads/{first}").status_code == 200, "one that is refused drops nothing"
+    kept = store_id(edge_server, first)
     second = api.start("a", 8)["id"]
     refused(api.files("GET", f"/uploads/{first}"), 404, "not_found")
-    assert not (edge_server.data / "uploads" / first).exists()
+    assert kept not in store_of(edge_server.data).uploads()
     assert api.complete(second, [api.part(second, 1, b"abcdefgh")], b"abcdefgh").status_code == 200
 
 
@@ -345,7 +347,12 @@ def test_uploads_of_several_users_at_once_never_pass_the_quota(
         sent = list(pool.map(send, range(16)))
     assert sum(sent) == 990
     assert max(passed) == 990
-    stored = [path.stat().st_size for path in (tmp_path / "uploads").iterdir()]
+    store = own.store
+    if isinstance(store, FolderStore):
+        stored = [path.stat().st_size for path in (tmp_path / "uploads").iterdir()]
+    else:
+        held = (size for upload in store.uploads() for part in store.parts_held(upload).values() for size, _ in part)
+        stored = [*held]
     assert sum(stored) == 990
 
 

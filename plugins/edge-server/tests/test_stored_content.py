@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from edge_server.base import clock
 from edge_server.data.database import FILE_NAME, SERVER, Database
+from edge_server.data.store import Store
+from edge_server.files import fsck
 from edge_server.keys.signing import Signer
 from edge_server.run import app, start
 from edge_server.web.stored_content import drop_content
 
 from .bringing import Bring
+from .stores import contents_in, folder_only, keys_in, store_of
 from .test_housekeeping import HOUR, InProcess, backdate, run_fsck
 from .wire import Api
 from .wire import session as http_session
@@ -101,18 +105,24 @@ def kept(tmp_path: Path) -> list[Path]:
     return [path for path in (tmp_path / "data" / "subsystems" / "lab").rglob("*") if path.is_file()]
 
 
-def test_a_plugin_keeps_content_apart_from_files(plots: Api, tmp_path: Path) -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """The plugin's."""
+    return store_of(tmp_path / "data").part("lab")
+
+
+def test_a_plugin_keeps_content_apart_from_files(plots: Api, tmp_path: Path, store: Store) -> None:
     assert plots.call("GET", "/v1/orgs/default/lab/plots").content == b"plot"
-    (path,) = kept(tmp_path)
-    assert path.read_bytes() == b"a plot"
+    assert [*contents_in(store).values()] == [b"a plot"]
+    assert not keys_in(store_of(tmp_path / "data"))
     done = run_fsck(tmp_path / "data", "--deep")
     line = "0 versions and 1 contents of plugins checked, 0 missing or damaged, 0 orphaned files dropped\n"
     assert (done.exit_code, done.output) == (0, line)
 
 
-def test_fsck_names_the_row_whose_content_is_missing(plots: Api, tmp_path: Path) -> None:
-    (path,) = kept(tmp_path)
-    path.unlink()
+def test_fsck_names_the_row_whose_content_is_missing(plots: Api, tmp_path: Path, store: Store) -> None:
+    (key,) = keys_in(store)
+    store.remove(key)
     done = run_fsck(tmp_path / "data")
     assert done.exit_code == 1
     assert done.output.splitlines() == [
@@ -121,6 +131,7 @@ def test_fsck_names_the_row_whose_content_is_missing(plots: Api, tmp_path: Path)
     ]
 
 
+@folder_only("files that are made there")
 def test_fsck_drops_old_content_that_no_row_names(plots: Api, tmp_path: Path, database: Database) -> None:
     (path,) = kept(tmp_path)
     backdate(path, 2 * HOUR)
@@ -138,17 +149,20 @@ def test_fsck_drops_old_content_that_no_row_names(plots: Api, tmp_path: Path, da
 
 
 def test_fsck_leaves_the_content_of_a_plugin_that_is_switched_off(
-    plots: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plots: Api, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (path,) = kept(tmp_path)
-    backdate(path, 2 * HOUR)
+    keys = keys_in(store)
+    later = clock.now() + 2 * fsck.GRACE
+    monkeypatch.setattr(clock, "now", lambda: later)
     monkeypatch.setenv("EDGE_DISABLE_PLUGINS", "lab-plugin")
     done = run_fsck(tmp_path / "data")
     assert (done.exit_code, done.output) == (0, "0 versions checked, 0 missing or damaged, 0 orphaned files dropped\n")
-    assert path.exists()
+    assert keys_in(store) == keys
 
 
-def test_the_content_of_rows_is_dropped_before_them(plots: Api, tmp_path: Path, database: Database) -> None:
+def test_the_content_of_rows_is_dropped_before_them(
+    plots: Api, tmp_path: Path, database: Database, store: Store
+) -> None:
     plots.call("POST", "/v1/orgs/default/lab/plots")
     engines = app.engines_at(tmp_path / "data", Signer(b""), database=database)
     app.load(engines)
@@ -157,13 +171,14 @@ def test_the_content_of_rows_is_dropped_before_them(plots: Api, tmp_path: Path, 
         first, second = session.scalars(sa.text("SELECT key FROM lab_plots WHERE key IS NOT NULL ORDER BY id"))
     for _ in range(2):  # a crash may come in between
         drop_content(database, stored, [1, 2, 99])
-    assert [path.name for path in kept(tmp_path)] == [second]
+    assert keys_in(store) == {second}
     with database.write(SERVER) as session:
         session.execute(sa.text("DELETE FROM lab_plots WHERE id IN (1, 2)"))
     assert run_fsck(tmp_path / "data").exit_code == 0
     assert first != second
 
 
+@folder_only("a folder that is not there")
 def test_fsck_looks_into_a_store_whose_folders_are_not_there_yet(plots: Api, tmp_path: Path) -> None:
     """As where a newer version of a plugin names its first column."""
     shutil.rmtree(tmp_path / "data" / "subsystems")

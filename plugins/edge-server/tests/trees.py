@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_server.data.database import Database
-from edge_server.data.store import FolderStore
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.quotas import Limits
 from edge_server.files.tree import Tree
@@ -22,7 +21,7 @@ TREE = Tree(Names(index, "file"), Names(index, "folder"), Limits())
 def uploads_on(folder: Path, database: Database) -> Uploads:
     """The uploads of a server in `folder`, whose database is open already."""
     engines = app.engines_at(folder, Signer(b""), database=database)
-    return Uploads(OwnContext("files", engines, ()), FolderStore(folder), TREE, Limits())
+    return Uploads(OwnContext("files", engines, ()), engines.store, TREE, Limits())
 
 
 def housekeeping_on(folder: Path, database: Database) -> Housekeeping:

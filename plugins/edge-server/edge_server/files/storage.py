@@ -44,6 +44,13 @@ class StorageSettings(marshmallow.Schema):
         load_default=None,
         validate=validate.Regexp("[a-zA-Z0-9][a-zA-Z0-9._-]{1,253}[a-zA-Z0-9]$", error="this is no name of a bucket"),
     )
+    prefix = fields.String(
+        load_default=None,
+        validate=validate.Regexp(
+            "(?!(content|owner|subsystems)$)[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$",
+            error='write a name of letters, digits, dots and hyphens, such as "lab", that is none of the server\'s own',
+        ),
+    )
     region = fields.String(load_default=None)
     access_key = fields.String(load_default=None)
     secret_key = Secret(load_default=None)
@@ -52,7 +59,7 @@ class StorageSettings(marshmallow.Schema):
     deleted = Size()
 
 
-OF_A_BUCKET = ("endpoint", "public_endpoint", "bucket", "region", "access_key", "secret_key")
+OF_A_BUCKET = ("endpoint", "public_endpoint", "bucket", "prefix", "region", "access_key", "secret_key")
 
 
 def directory_of(settings: Configuration) -> Path | None:
@@ -106,4 +113,5 @@ def store_of(settings: Configuration, data: Path) -> Store:
         ) from None
     bucket = Bucket(section["bucket"], *(section[name] for name in ("endpoint", "region", "access_key", "secret_key")))
     public = dataclasses.replace(bucket, endpoint=section["public_endpoint"] or bucket.endpoint)
-    return S3Store(bucket, data / INCOMING, public=public if section["direct"] else None)
+    prefix = f"{section['prefix']}/" if section["prefix"] else ""
+    return S3Store(bucket, data / INCOMING, prefix, public=public if section["direct"] else None)

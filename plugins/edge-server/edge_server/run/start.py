@@ -170,8 +170,8 @@ def _require_own_content(engines: Engines) -> None:
         if not engines.store.is_empty() and not _names_content(engines):
             raise CannotStart(
                 f"the store holds content of which the database {engines.database.place} names nothing, so that it may "
-                "be another server's; name another directory or bucket in [storage], or remove the content if nobody "
-                "needs it"
+                "be another server's; name another directory, bucket or prefix in [storage], or remove the content if "
+                "nobody needs it"
             )
         owners = engines.store.claim(owner)
     require_no_other(engines, owner, owners)
@@ -222,7 +222,7 @@ def require_no_other(engines: Engines, owner: str | None, owners: Iterable[str])
     if others:
         raise CannotStart(
             f"the store holds the content of another server's database, as {' and '.join(others)} says; name another "
-            "directory or bucket in [storage], or remove that if the content is this server's"
+            "directory, bucket or prefix in [storage], or remove that if the content is this server's"
         )
 
 
