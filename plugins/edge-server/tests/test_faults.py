@@ -38,6 +38,7 @@ from edge_server.keys import sealing
 from edge_server.run import app, start
 
 from .engines import environment_of, is_postgresql, sqlite_only
+from .stores import folder_only
 
 FAULTS = os.environ.get("EDGE_DISK_FAULTS", "24")
 
@@ -292,6 +293,7 @@ def faults_of(subject: Subject, log: Path) -> list[Fault]:
     ]
 
 
+@folder_only("system calls that write there")
 @pytest.mark.slow
 def test_each_write_of_an_upload_fails_in_turn(subject: Subject, tmp_path: Path) -> None:
     faults = faults_of(subject, tmp_path / "trace")
@@ -341,6 +343,7 @@ def own(tmp_path: Path) -> Iterator[tuple[Path, Ask, Database]]:
         yield folder, ask, engines.database
 
 
+@folder_only("calls that write there")
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EROFS", "EDQUOT"])
 @pytest.mark.parametrize("call", ["open", "fsync", "pwrite", "replace", "unlink"])
 def test_calls_of_the_store_fail_in_turn(
