@@ -32,7 +32,7 @@ RECORD = "EDGE_TEST_RECORD"
 LEAST = {
     **{"new_token": 100, "EdgeTokens.create": 5, "EdgeAdmin.invite_to_organization": 5},
     **{"HttpClient.absolute": 10, "encode": 10, "_encoded": 3},
-    **{"SealedColumn.seal": 1, "EdgeApplication.add_server_info": 1, "EdgeApplication.register_oauth_client": 2},
+    **{"SealedColumn.prepare": 1, "EdgeApplication.add_server_info": 1, "EdgeApplication.register_oauth_client": 2},
 }
 """How many secrets of each source a run of all tests has at least, so that no source falls silent."""
 
@@ -95,7 +95,7 @@ def _client_secret(_arguments: dict[str, Any], result: Any) -> Iterable[str]:
 SOURCES: list[tuple[str, str, Secrets]] = [
     ("edge_server.identity.token_values", "new_token", _returned),
     # Each sealed column there is, of the server's own subsystems and of plugins, where the server runs in this process.
-    ("edge_server.keys.sealed_column", "SealedColumn.seal", _sealed),
+    ("edge_server.keys.sealed_column", "SealedColumn.prepare", _sealed),
     ("edge_core.http", "HttpClient.absolute", _signatures),
     ("edge_tokens.namespace", "EdgeTokens.create", _token),
     ("edge_tokens.login", "accept_invitation", _token),
