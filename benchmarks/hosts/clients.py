@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.api import EdgeSession
+from edge_core.errors import EdgeError
 
 MIB = 1 << 20
 
@@ -109,7 +110,7 @@ class Client:
         try:
             operation(edge)
         except Exception as error:
-            self.known.errors.append((name, f"{type(error).__name__}: {error}"))
+            self.known.errors.append((name, _described(error)))
             self._forget()
         self.known.seconds.append((time.monotonic() - begun, name))
         self.known.done[name] += 1
@@ -201,6 +202,12 @@ class Client:
     def _compare(self, what: str, is_: Any, must_be: Any) -> None:
         if is_ != must_be:
             self.known.wrong.append(f"{what} is {is_!r} and must be {must_be!r}"[:500])
+
+
+def _described(error: Exception) -> str:
+    """The error, and of one from the server what was asked."""
+    asked = f"{error.method} {error.url}: " if isinstance(error, EdgeError) else ""
+    return f"{asked}{type(error).__name__}: {error}"
 
 
 class Retries(logging.Handler):
