@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.api import EdgeSession
-from edge_core.errors import EdgeError
+from edge_core.errors import ApiError, ConnectionFailed
 
 MIB = 1 << 20
 
@@ -206,8 +206,8 @@ class Client:
 
 def _described(error: Exception) -> str:
     """The error, and of one from the server what was asked."""
-    asked = f"{error.method} {error.url}: " if isinstance(error, EdgeError) else ""
-    return f"{asked}{type(error).__name__}: {error}"
+    request = f"{error.method} {error.url}: " if isinstance(error, ApiError | ConnectionFailed) else ""
+    return f"{request}{type(error).__name__}: {error}"
 
 
 class Retries(logging.Handler):
