@@ -140,13 +140,9 @@ class Housekeeping:
                 if not (dropped.versions or self.release() or self._clear()):
                     return
 
-    def collect(self, margin: dt.timedelta = MARGIN) -> bool:
-        """Drop the content of some versions that can no longer be read; False when none is left.
-
-        Args:
-            margin: how much longer content stays; none where no answer is under way.
-        """
-        return self._collect(tree.GRACE + margin).versions > 0
+    def collect(self) -> bool:
+        """Drop the content of some versions that can no longer be read; False when none is left."""
+        return self._collect(tree.GRACE + MARGIN).versions > 0
 
     def _collect(self, kept: dt.timedelta, organization_id: int | None = None, at_most: int | None = None) -> _Dropped:
         """Drop the content of some versions that were removed at least so long ago.
