@@ -7,7 +7,6 @@ import json
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ import trustme
 
 from edge_server.keys.transit import Engine
 from tests.object_stores import free_port, wait_for
+
+from . import waiting
 
 PROGRAM = Path(sys.executable).with_name("bao")
 
@@ -96,10 +97,7 @@ class Bao:
 
     def unseal(self) -> None:
         self.client().sys.submit_unseal_key(self._unseal_key)
-        deadline = time.monotonic() + 300  # of a machine that does much else
-        while not self._is_active():
-            assert time.monotonic() < deadline, "it does not become active"
-            time.sleep(0.05)
+        waiting.wait_for(self._is_active, "it does not become active")
 
     def _is_active(self) -> bool:
         answer = self.client().adapter.get("/v1/sys/health", raise_exception=False)

@@ -13,7 +13,6 @@ import itertools
 import os
 import secrets
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from .engines import url_of
 from .postgresql import scratch_postgresql
 from .test_audit import RECIPES, Recipe, World
 from .test_housekeeping import InProcess
+from .waiting import wait_for
 
 ROUNDS = int(os.environ.get("EDGE_CROSSWISE_ROUNDS", "1"))
 
@@ -216,9 +216,8 @@ def test_who_waits_is_seen_and_waits_for_the_own_organization_alone(site: Site) 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         with site.outside.write(site.id_of(first)):
             sent = pool.submit(first.admin.put, "file")
-            deadline = time.monotonic() + 20
-            while not (waiting := site.waiting()):
-                assert time.monotonic() < deadline, "nobody waits"
+            wait_for(site.waiting, "nobody waits")
+            waiting = site.waiting()
             assert waiting == [("advisory", site.id_of(first))]
             assert second.admin.put("file").status_code == 201
             assert site.waiting() == waiting
@@ -251,9 +250,7 @@ def test_a_circle_is_counted() -> None:
         assert [type(error) for error in ended] == [psycopg.errors.DeadlockDetected]
         first.close()
         second.close()
-        deadline = time.monotonic() + 20
-        while deadlocks(opened) == 0:
-            assert time.monotonic() < deadline, "it is not counted"
+        wait_for(lambda: deadlocks(opened), "it is not counted")
         assert deadlocks(opened) == 1
 
 
@@ -279,12 +276,12 @@ def test_all_operations_of_some_organizations_at_once_meet_no_circle(tmp_path: P
             assert failed == []
             assert server.stop() == 0  # a connection tells its counts when it ends, at the latest
             log = server.log
-        deadline = time.monotonic() + 20
         connections = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
-        while True:
+
+        def is_last() -> bool:
             with opened.read() as session:
-                if session.execute(connections).scalar_one() == 1:
-                    break
-            assert time.monotonic() < deadline, "connections stay open"
+                return bool(session.execute(connections).scalar_one() == 1)
+
+        wait_for(is_last, "connections stay open")
         assert deadlocks(opened) == 0
         assert "Traceback" not in log

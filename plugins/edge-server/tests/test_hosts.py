@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -33,6 +32,7 @@ from .engines import url_of
 from .hosts import Hosts, two_hosts
 from .postgresql import scratch_postgresql
 from .test_idempotency import change, new_key, post, same
+from .waiting import wait_for
 from .wire import close_all, refused
 
 DAY = dt.datetime(2024, 2, 29, tzinfo=dt.UTC)
@@ -49,13 +49,6 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         both.b.start()
         yield both
         close_all()
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 300  # of a machine that does much else
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # --- what one has done

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from .hosts import two_hosts
 from .openbao import Bao, settings_of
 from .test_housekeeping import InProcess
 from .test_transit import silence
+from .waiting import wait_for
 from .wire import Api, client, refused
 from .wire import session as http_session
 
@@ -72,7 +72,7 @@ def fill(api: Api) -> None:
     applications = SERVERS.removesuffix("/viewer/servers")
     kept = ((SECRETS, secret), (SOURCES, CONNECTOR), (applications, {"app_id": "viewer"}), (SERVERS, REGISTRY))
     for address, record in kept:
-        _until(lambda address=address, record=record: call(api, "POST", address, json=record).status_code == 201)
+        wait_for(lambda address=address, record=record: call(api, "POST", address, json=record).status_code == 201)
 
 
 OPENING: dict[str, Callable[[Api], requests.Response]] = {
@@ -222,13 +222,13 @@ def test_while_the_engine_is_away_secrets_are_refused_and_all_else_goes_on(bao: 
         bao.start()
         bao.unseal()
         fill(api)
-        _until(lambda: [act(api).status_code for act in OPENING.values()] == [200, 200])
+        wait_for(lambda: [act(api).status_code for act in OPENING.values()] == [200, 200])
 
         bao.root.sys.seal()
         _are_refused(api, *OPENING.values(), *SEALING.values())
         assert {name: act(api).status_code // 100 for name, act in OTHERS.items()} == dict.fromkeys(OTHERS, 2)
         bao.unseal()
-        _until(lambda: OPENING["read a connector"](api).status_code == 200)
+        wait_for(lambda: OPENING["read a connector"](api).status_code == 200)
         assert server.stop() == 0
         shown = server.log
     finally:
@@ -243,13 +243,6 @@ def _are_refused(api: Api, *acts: Callable[[Api], requests.Response]) -> None:
         answer = act(api)
         assert "try again later" in refused(answer, 503, "secrets_unavailable")["detail"]
         assert answer.headers["Retry-After"] == "5"
-
-
-def _until(happens: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not happens():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -275,7 +268,7 @@ def test_a_put_goes_on_while_the_engine_takes_a_request_and_does_not_answer(
         served = Served(filled)
         monkeypatch.setattr(transit, "TIMEOUT", 300)  # which only the end of this test ends
         transit._door_of.cache_clear()
-        _until(lambda: len(taken) == 1)  # by which the start has tried it
+        wait_for(lambda: len(taken) == 1)  # by which the start has tried it
         done: list[Any] = []
 
         def act() -> None:
@@ -287,7 +280,7 @@ def test_a_put_goes_on_while_the_engine_takes_a_request_and_does_not_answer(
         thread = threading.Thread(target=act)
         thread.start()
         try:
-            _until(lambda: len(taken) == 2)
+            wait_for(lambda: len(taken) == 2)
             for n in range(3):
                 assert served.api(token).put(f"plate-{n}.csv", b"x").status_code == 201
             assert call(served.api(token), "DELETE", f"{SECRETS}/old").status_code == 204

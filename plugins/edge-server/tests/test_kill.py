@@ -7,11 +7,11 @@ many times the server is killed: twice here, 100 times for a thorough run.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,7 @@ from .engines import ENGINES, is_postgresql, url_of
 from .file_client import FileClient
 from .postgresql import scratch_postgresql
 from .stores import keys_in, store_of
+from .waiting import wait_for
 from .wire import client, close_all
 
 ROUNDS = int(os.environ.get("EDGE_KILL_ROUNDS", "2"))
@@ -80,10 +81,7 @@ def test_every_acknowledged_change_outlives_a_kill(server: EdgeServer, monkeypat
         enough = sum(file_client.done for file_client in file_clients) + FILE_CHANGES + chance.randrange(30)
         for thread in threads:
             thread.start()
-        deadline = time.monotonic() + 60
-        while sum(each.done for each in file_clients) < enough or ledger.acknowledged < ADMINISTRATIVE_CHANGES:
-            assert time.monotonic() < deadline, "the server acknowledges too little"
-            time.sleep(0.01)
+        wait_for(functools.partial(has_done, file_clients, enough, ledger), "the server acknowledges too little")
         server.kill()
         for thread in threads:
             thread.join(60)
@@ -123,15 +121,12 @@ def test_every_acknowledged_file_outlives_a_kill_of_the_store(
             enough = sum(file_client.done for file_client in file_clients) + FILE_CHANGES + chance.randrange(30)
             for thread in threads:
                 thread.start()
-            deadline = time.monotonic() + 60
-            while sum(each.done for each in file_clients) < enough:
-                assert time.monotonic() < deadline, "the server acknowledges too little"
-                time.sleep(0.01)
+            wait_for(functools.partial(has_done, file_clients, enough), "the server acknowledges too little")
             store.kill()
             for thread in threads:
                 thread.join(120)
             store.start()
-            wait_for(store_of(server.data))
+            wait_for(functools.partial(is_writable, store_of(server.data)))
             api = client(server, token, "default")
             for file_client in file_clients:
                 file_client.settle(api)
@@ -153,18 +148,21 @@ def test_a_large_file_in_a_bucket_outlives_kills_of_client_server_and_store(tmp_
     assert len(outcomes) == 6
 
 
-def wait_for(store: Store) -> None:
-    """Wait for a store that listens before it can write."""
-    deadline = time.monotonic() + 300  # of a machine that does much else
-    while True:
-        key = store.new_key()
-        try:
-            store.write(key, [b"1"])
-            store.remove(key)
-            return
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+def has_done(file_clients: Sequence[FileClient], enough: int, ledger: Ledger | None = None) -> bool:
+    """Whether clients have changed so many files, and administrators what they are to."""
+    is_enough = ledger is None or ledger.acknowledged >= ADMINISTRATIVE_CHANGES
+    return is_enough and sum(each.done for each in file_clients) >= enough
+
+
+def is_writable(store: Store) -> bool:
+    """Whether a store, which listens before that, can be written."""
+    key = store.new_key()
+    try:
+        store.write(key, [b"1"])
+        store.remove(key)
+    except OSError:
+        return False
+    return True
 
 
 def check_data(server: EdgeServer, files: int, monkeypatch: pytest.MonkeyPatch) -> None:

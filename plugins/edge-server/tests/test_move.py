@@ -384,17 +384,19 @@ def test_what_is_there_is_not_copied_again(old: Served, site: Site, monkeypatch:
     assert len(more) + len(written) == outcome["contents"]
 
 
+class Killed(BaseException):
+    """What ends a move as a kill does: nothing in it catches this."""
+
+
+def killed(*_: object) -> None:
+    raise Killed
+
+
 def test_no_server_starts_on_either_side_before_the_move_has_ended(
     old: Served, each_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = old.engines.folder
     old.engines.database.close()
-
-    class Killed(BaseException):
-        pass
-
-    def killed(*_: object) -> None:
-        raise Killed
 
     for name in ("_copy_rows", "_copy_contents", "_compare_rows", "_refer", "_release"):
         with monkeypatch.context() as patch:
@@ -434,7 +436,7 @@ def test_a_site_that_is_not_empty_is_refused(old: Served, folder_site: Site) -> 
         (folder_site.folder / name).unlink()
     done = move(folder, folder_site)
     assert done.exit_code == 1
-    assert re.search(r"edge\.sqlite3 holds data already \(in \w+\); name an empty one", done.output)
+    assert re.search(r"edge\.sqlite3 holds data already \(in \w+\); name an empty database", done.output)
 
 
 def test_a_store_that_is_not_empty_is_refused(old: Served, site: Site) -> None:
@@ -452,12 +454,6 @@ def test_a_store_that_is_not_empty_is_refused(old: Served, site: Site) -> None:
 def test_a_move_that_was_left_alone_is_not_continued(old: Served, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = old.engines.folder
     old.engines.database.close()
-
-    class Killed(BaseException):
-        pass
-
-    def killed(*_: object) -> None:
-        raise Killed
 
     with monkeypatch.context() as patch:
         patch.setattr(moving_command._Mover, "_copy_contents", killed)

@@ -15,7 +15,7 @@ from edge_server.data.migrations import HEAD
 from .balancer import Balancer, balanced
 from .hosts import Hosts, two_hosts
 from .test_database import ADDITIVE, newer_history
-from .test_hosts import wait_for
+from .waiting import wait_for
 
 CLIENTS = 3
 """Who work at once."""

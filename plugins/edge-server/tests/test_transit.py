@@ -8,7 +8,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from edge_server.keys.sealing import KeeperAway, Unsealable
 from edge_server.keys.transit import Engine, TransitSealer, version_of
 
 from .openbao import MAY, SEAL, Bao
+from .waiting import wait_for
 
 PLACE = {"organization": "org-1", "owner": "secrets/user/ada", "name": "warehouse"}
 CONTENT = b'{"password": "quartz cuvette 77"}'
@@ -207,7 +208,14 @@ def test_a_sealed_or_stopped_server_is_away_and_comes_back(bao: Bao, caplog: pyt
     bao.kill()
     away("it cannot be reached")
     bao.start()
-    _until(lambda: opens(sealer, blob) if bao.unseal() is None else False)
+    bao.unseal()
+
+    def opens_again() -> bool:
+        with contextlib.suppress(KeeperAway):
+            return opens(sealer, blob)
+        return False
+
+    wait_for(opens_again)
     assert opens(sealer, sealed(sealer))
 
 
@@ -302,7 +310,7 @@ def test_while_it_does_not_answer_a_single_request_at_a_time_waits_for_it(monkey
         for _ in range(20):
             with pytest.raises(KeeperAway):
                 sealed(sealer)
-        _until(lambda: len(taken) == 1)
+        wait_for(lambda: len(taken) == 1)
         now = time.monotonic
         monkeypatch.setattr(time, "monotonic", lambda: now() + transit.PAUSE + transit.TIMEOUT)
         refused = []
@@ -317,17 +325,5 @@ def test_while_it_does_not_answer_a_single_request_at_a_time_waits_for_it(monkey
             thread.start()
         for thread in threads:
             thread.join()
-        _until(lambda: len(taken) == 2)
+        wait_for(lambda: len(taken) == 2)
         assert set(refused) == {f"{address}: it did not answer within 1 s; see whether it runs"}
-
-
-def _until(happens: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if happens():
-                return
-        except KeeperAway:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

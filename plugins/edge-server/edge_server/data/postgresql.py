@@ -8,7 +8,8 @@ snapshot of each later statement is younger than the locks, so that what it read
 the server's lock first and one organization's at most, so that no two wait for each other in a circle.
 
 Nothing that a connection was told is needed from one transaction to the next, but for its settings, so that a pooler
-may give each transaction another one: all locks end with their transaction, and `require_usable` sees to the settings.
+may give each transaction another connection: all locks end with their transaction, and `require_kept` sees to the
+settings.
 """
 
 from __future__ import annotations

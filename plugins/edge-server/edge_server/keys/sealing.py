@@ -16,7 +16,7 @@ Nonces are random, which is safe for 2**32 contents under one key; at a hundred 
 is more than a year. Rotating the keys starts the count anew.
 
 A key can also be kept by another machine (`edge_server.keys.transit`), which must be waited for and may
-not answer. So whoever seals does so in two steps, as `Sealer` says: one before the transaction, and one in it.
+not answer. So whoever seals does so in two steps, as `Sealer` says: before the transaction, and within it.
 """
 
 from __future__ import annotations

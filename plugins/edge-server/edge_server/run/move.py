@@ -292,7 +292,7 @@ class _Mover:
             if connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() is not None:
                 raise CannotStart(
                     f"the database {self._target.database.place} holds data already (in {table.name}); name an "
-                    f"empty one in [database] of {self._target.configuration.path}"
+                    f"empty database under [database] of {self._target.configuration.path}"
                 )
 
     def _claim(self, owner: str) -> None:

@@ -15,9 +15,9 @@ in a transaction of their own, as are the answers of views that write nothing.
 
 What a server that died was at is run again: after a start at once, and if only a worker died or other
 hosts have the same database, when its claim has lapsed. That is soon, as claims are short, and a process
-renews those of requests that take longer. Answers that hold a secret are never kept; the
-same request is run again and gets an answer of its own. What such a request has issued it notes with
-`issued`, so that the next run finds it and gives it another secret instead of issuing it twice.
+renews those of requests that take longer. Answers that hold a secret are never kept; the same request is
+run again and gets an answer of its own. What such a request has issued it notes with `issued`, so that
+the next run finds it and gives it another secret instead of issuing it twice.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def renew(database: Database) -> None:
             continue
         with database.write_rows(of_user(hold.user_id)) as connection:
             until = clock.now() + LEASE
-            idempotency_keys.hold(connection, hold.row, claim, until)
+            idempotency_keys.renew(connection, hold.row, claim, until)
         if claim in _held:
             _held[claim] = hold._replace(until=until)
 

@@ -64,7 +64,7 @@ _HELD = sa.and_(
     _KEYS.c.status.is_(None),
     sa.or_(_KEYS.c.claim == bindparam("holder"), _KEYS.c.claim.is_(None)),
 )
-_HOLD_ON = (
+_RENEW = (
     _KEYS.update()
     .where(_KEYS.c.id == bindparam("row"), _KEYS.c.claim == bindparam("holder"))
     .values(claimed_until=bindparam("until"))
@@ -141,9 +141,9 @@ def settle(connection: Connection, row: int, holder: str, **values: object) -> b
     return connection.execute(_SETTLE, {"row": row, "holder": holder, **values}).first() is not None
 
 
-def hold(connection: Connection, row: int, holder: str, until: dt.datetime) -> None:
+def renew(connection: Connection, row: int, holder: str, until: dt.datetime) -> None:
     """Renew a claim, unless another holder has taken the key over or it has its answer."""
-    connection.execute(_HOLD_ON, {"row": row, "holder": holder, "until": until})
+    connection.execute(_RENEW, {"row": row, "holder": holder, "until": until})
 
 
 def let_go(connection: Connection, row: int, holder: str) -> bool:
