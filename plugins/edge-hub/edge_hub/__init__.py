@@ -1,0 +1,1 @@
+"""Edge and JupyterHub: what stands between a visitor and an application."""

@@ -1,0 +1,1 @@
+"""The proxy in front of an application, which tells it who visits."""
