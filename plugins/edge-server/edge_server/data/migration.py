@@ -69,15 +69,21 @@ class History:
         revision = database.revision(self.version_table)
         if revision in (None, self.head):
             return revision is not None
-        known = self._known()
-        if revision in known:  # older
+        if self.knows(revision):  # older
             return False
+        needed = self.needed(database)
+        return needed != revision and self.knows(needed)
+
+    def knows(self, revision: str | None) -> bool:
+        """Whether this code has a revision, or one that comes after it."""
+        return revision in {each.revision for each in self.revisions().walk_revisions()}
+
+    def needed(self, database: Database) -> str | None:
+        """The revision whose code can use the tables at least."""
+        revision = database.revision(self.version_table)
         with database.engine.connect() as connection:
             of, _, needed = (site_values.read(connection, self._needed_name) or "").partition(" ")
-        return of == revision and needed in known
-
-    def _known(self) -> set[str]:
-        return {each.revision for each in self.revisions().walk_revisions()}
+        return needed if of == revision else revision
 
     @property
     def _needed_name(self) -> str:
@@ -207,7 +213,7 @@ def migrate(database: Database, backups: Path, histories: Sequence[History]) -> 
             sentence = "%s is at revision %s, which a newer %s made and %s can use"
             log.info(sentence, database.place, revision, history.maker, history.owner)
             continue
-        if revision is not None and revision not in history._known():
+        if revision is not None and not history.knows(revision):
             tables = f"what {history.name} keeps in" if history.name else "the database"
             raise NotMigrated(
                 f"{tables} {database.place} is at revision {revision}, which {history.owner} does not know; "

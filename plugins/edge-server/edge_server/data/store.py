@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from edge_core.replacing import sync_folder
-from edge_server.base.problems import CannotStart
+from edge_server.base.problems import CannotStart, is_full
 
 KEY = re.compile("[0-9a-f]{40}")
 """What keys look like."""
@@ -50,6 +50,12 @@ COPIED_PER_SECOND = 20 << 20
 
 WRITERS = 4
 """Threads that write what is stored together."""
+
+CONTENT = "content"
+"""The folder of content in that of a store."""
+
+SUBSYSTEMS = "subsystems"
+"""The folder in it that has a store for each subsystem which keeps content."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -336,7 +342,7 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._content = root / "content"
+        self._content = root / CONTENT
         self._incoming = root / "incoming"
         self._uploads = root / "uploads"
         self._owner = root / "content-owner"
@@ -361,7 +367,7 @@ class FolderStore:
 
     def is_empty(self) -> bool:
         """Whether there is no content yet, nor that of subsystems."""
-        folders = (self._content, *self._root.glob("subsystems/*/content"))
+        folders = (self._content, *self._root.glob(f"{SUBSYSTEMS}/*/{CONTENT}"))
         return not any(path.is_file() for folder in folders for path in folder.glob("*/*"))
 
     def owners(self) -> list[str]:
@@ -392,7 +398,7 @@ class FolderStore:
 
     def part(self, name: str) -> FolderStore:
         """A store of its own below this one, for the subsystem of that name."""
-        return FolderStore(self._root / "subsystems" / name)
+        return FolderStore(self._root / SUBSYSTEMS / name)
 
     # --- content
 
@@ -467,6 +473,45 @@ class FolderStore:
         """Drop the content under `key`, if there is any."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(key))
+
+    def link(self, key: str, other: FolderStore) -> bool:
+        """Give content of another folder its name here as well, which is on disk after `finish`.
+
+        Returns:
+            False where the file system cannot do that, or the other folder does not have it.
+        """
+        try:
+            try:
+                os.link(other._path(key), self._path(key))
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(self._path(key)), 0o700, exist_ok=True)
+                os.link(other._path(key), self._path(key))
+        except OSError as error:
+            if is_full(error):
+                raise
+            return False
+        return True
+
+    def fill(self, key: str, blocks: Iterable[Block]) -> Written:
+        """Store `blocks` in a folder that nobody uses before `finish`, which forces their name to disk."""
+        try:
+            handle = os.open(self._path(key), _NEW, 0o666)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self._path(key)), 0o700, exist_ok=True)
+            handle = os.open(self._path(key), _NEW, 0o666)
+        try:
+            written = _write_blocks(handle, blocks)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        return written
+
+    def finish(self) -> None:
+        """Force the names of all content to disk."""
+        self._content.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prefixes = [self._content / prefix for prefix in self.prefixes()]
+        for folder in (*prefixes, self._content, self._root, self._root.parent):
+            sync_folder(folder)
 
     def _path(self, key: str) -> str:
         # Many file systems slow down with very many names in one folder. By text: for a small file, making a `Path` of

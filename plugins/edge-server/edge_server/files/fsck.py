@@ -13,10 +13,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, text, tuple_, update
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from edge_server.base import clock
@@ -24,6 +25,7 @@ from edge_server.data.database import SERVER, Database
 from edge_server.data.store import MissingContent, Store
 from edge_server.files import paths, queries, tree
 from edge_server.files.models import Node, Upload, Version
+from edge_server.identity.directory import DELETING
 from edge_server.identity.models import Organization
 from edge_server.web.stored_content import StoredContent
 from edge_vfs import digests
@@ -37,7 +39,7 @@ SPANS = 20
 
 _PAGE = 1000
 
-_MISSING = "its content is missing"
+MISSING = "its content is missing"
 
 _T = TypeVar("_T")
 
@@ -127,7 +129,7 @@ def check(
     tracker = tracker or Tracker("check", "", progress=False)
     report = Report()
     if deep:
-        _check_database(database, report)
+        report.broken += broken(database)
     _drop_orphans(database, store, report)
     if deep:
         _expect_content(database, tracker)
@@ -143,11 +145,15 @@ def check(
     return report
 
 
-def _check_database(database: Database, report: Report) -> None:
-    if database.engine.dialect.name == "sqlite":
+def broken(database: Database) -> list[str]:
+    """What is wrong with a database in a file itself."""
+    if database.engine.dialect.name != "sqlite":
+        return []
+    try:
         with database.read() as session:
-            lines = session.scalars(text("PRAGMA integrity_check")).all()
-        report.broken += [line for line in lines if line != "ok"]
+            return [line for line in session.scalars(text("PRAGMA integrity_check")) if line != "ok"]
+    except DatabaseError as error:
+        return [str(error.orig)]
 
 
 def _drop_orphans(database: Database, store: Store, report: Report) -> None:
@@ -232,32 +238,59 @@ def _expect_content(database: Database, tracker: Tracker) -> None:
 
 
 def _check_content(database: Database, store: Store, report: Report, tracker: Tracker, deep: bool) -> None:
-    after = ("", 0)
+    key = ""
     stored: Stored | str = ""
     wrong: list[tuple[Version, str]] = []
-    while True:
-        with database.read() as session:
-            # By their keys, so that content which several versions share is read once.
-            versions = session.scalars(
-                select(Version)
-                .where(_readable(), tuple_(Version.key, Version.id) > after)
-                .order_by(Version.key, Version.id)
-                .limit(_PAGE)
-            ).all()
-        if not versions:
-            break
-        report.versions += len(versions)
-        for version in versions:
-            if version.key != after[0]:
-                stored = read_content(database, store, version, tracker) if deep else _look(store, version.key)
-            after = (version.key, version.id)
-            what = stored if isinstance(stored, str) else difference(stored, version)
-            if what is not None:
-                wrong.append((version, what))
+    for version in by_key(database, _readable()):
+        report.versions += 1
+        if version.key != key:
+            stored = read_content(database, store, version, tracker) if deep else _look(store, version.key)
+        key = version.key
+        what = stored if isinstance(stored, str) else difference(stored, version)
+        if what is not None:
+            wrong.append((version, what))
     wrong.sort(key=lambda each: each[0].id)
     for page in _pages(wrong):
         with database.read() as session:
             report.damages += damages_of(session, page)
+
+
+def by_key(database: Database, condition: ColumnElement[bool]) -> Iterator[Version]:
+    """The versions that meet a condition, by their keys, so that content which several share is met once."""
+    after = ("", 0)
+    while True:
+        with database.read() as session:
+            versions = session.scalars(
+                select(Version)
+                .where(condition, tuple_(Version.key, Version.id) > after)
+                .order_by(Version.key, Version.id)
+                .limit(_PAGE)
+            ).all()
+        if not versions:
+            return
+        yield from versions
+        after = (versions[-1].key, versions[-1].id)
+
+
+def named(session: Session, keys: Collection[str]) -> set[str]:
+    """Those keys whose content has to be there: of versions that can be read, in organizations that stay."""
+    versions = select(Version.key).join(Organization, Organization.id == Version.organization_id)
+    return set(session.scalars(versions.where(Version.key.in_(keys), _readable(), Organization.status != DELETING)))
+
+
+def damages(database: Database, what: Mapping[str, str]) -> list[Damage]:
+    """The readable versions whose content is not as it must be.
+
+    Args:
+        database: the server's.
+        what: a few words of each content, by its key.
+    """
+    listed: list[Damage] = []
+    for keys in _pages(sorted(what)):
+        with database.read() as session:
+            versions = session.scalars(select(Version).where(_readable(), Version.key.in_(keys)).order_by(Version.id))
+            listed += damages_of(session, [(version, what[version.key]) for version in versions])
+    return listed
 
 
 def _readable() -> ColumnElement[bool]:
@@ -278,8 +311,8 @@ def _look(store: Store, key: str) -> Stored | str:
     try:
         size = store.size(key)
     except OSError as error:
-        return _unreadable(error)
-    return _MISSING if size is None else Stored(size)
+        return unreadable(error)
+    return MISSING if size is None else Stored(size)
 
 
 def read_content(database: Database, store: Store, version: Version, tracker: Tracker) -> Stored | str:
@@ -295,9 +328,9 @@ def read_content(database: Database, store: Store, version: Version, tracker: Tr
                     content_hash.update(block)
                     counted.add(len(block))
         except MissingContent:
-            return _MISSING
+            return MISSING
         except OSError as error:
-            return _unreadable(error)
+            return unreadable(error)
     digest = content_hash.hexdigest()
     if digest == version.digest or version.part_size is None:
         return Stored(stored.size, digest)
@@ -307,7 +340,8 @@ def read_content(database: Database, store: Store, version: Version, tracker: Tr
     return Stored(stored.size, digest, damaged)
 
 
-def _unreadable(error: OSError) -> str:
+def unreadable(error: OSError) -> str:
+    """What is wrong with content that the disk does not give."""
     return f"its content cannot be read ({error.strerror})"
 
 
@@ -331,17 +365,19 @@ def _span(n: int, size: int, part_size: int) -> str:
 
 def damages_of(session: Session, wrong: list[tuple[Version, str]]) -> Iterator[Damage]:
     """Where versions are, for a report; without those that can no longer be asked for."""
-    organizations = {row.id: row.name for row in session.execute(select(Organization.id, Organization.name))}
+    # Of one that is being removed, content goes before its rows.
+    staying = select(Organization.id, Organization.name).where(Organization.status != DELETING)
+    organizations = {row.id: row.name for row in session.execute(staying)}
     ids = [version.id for version, _ in wrong]
     # Reading takes its time, and what can no longer be asked for may be gone by now.
-    readable = set(session.scalars(select(Version.id).where(_readable(), Version.id.in_(ids))))
+    unremoved = set(session.scalars(select(Version.id).where(_readable(), Version.id.in_(ids))))
     uids = {
         row.version_id: row.uid
         for row in session.execute(select(Node.version_id, Node.uid).where(Node.version_id.in_(ids)))
     }
     paths_by_uid = tree.paths_of(session, list(uids.values()))
     for version, what in wrong:
-        if version.id not in readable:
+        if version.id not in unremoved or version.organization_id not in organizations:
             continue
         path = paths_by_uid.get(uids.get(version.id, ""))
         yield Damage(organizations[version.organization_id], path, version.uid, what)

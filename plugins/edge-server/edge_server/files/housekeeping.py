@@ -144,6 +144,11 @@ class Housekeeping:
         """Drop the content of some versions that can no longer be read; False when none is left."""
         return self._collect(tree.GRACE + MARGIN).versions > 0
 
+    def collect_at_rest(self) -> None:
+        """Drop the content of all versions that can no longer be read, where no answer is under way."""
+        while self._collect(tree.GRACE).versions:
+            pass
+
     def _collect(self, kept: dt.timedelta, organization_id: int | None = None, at_most: int | None = None) -> _Dropped:
         """Drop the content of some versions that were removed at least so long ago.
 

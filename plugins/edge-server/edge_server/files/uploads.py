@@ -710,6 +710,19 @@ class Uploads:
             known = set(session.scalars(select(Upload.store_id).where(Upload.version_id.is_(None))))
         for store_id in set(self.store.uploads()) - known:
             self.store.drop_upload(store_id)
+        self._forget_lost()
+
+    def _forget_lost(self) -> None:
+        """Forget uploads whose parts are gone, as after a backup of the database was put back: they begin anew."""
+        with self.context.read() as session:
+            is_open = Upload.version_id.is_(None)
+            uploads = session.execute(select(Upload.id, Upload.store_id, Upload.key).where(is_open)).all()
+        there = set(self.store.uploads()) if uploads else set()
+        # What was being completed may be content already.
+        lost = [row.id for row in uploads if row.store_id not in there and self.store.size(row.key) is None]
+        for at in range(0, len(lost), SWEPT):
+            with self.context.write(self.context.SERVER) as session:
+                session.execute(delete(Upload).where(Upload.id.in_(lost[at : at + SWEPT]), is_open), **_UNSEEN)
 
     def drop_left(self) -> None:
         """Drop what servers left behind that ran before, by its age, since others may be running."""
@@ -719,6 +732,7 @@ class Uploads:
                 is_known = session.scalar(select(Upload.id).where(*is_open)) is not None
             if not is_known:
                 self.store.drop_upload(store_id)
+        self._forget_lost()
 
     def end(self, session: Session, organization_id: int, user_id: int) -> None:
         """End the open uploads of a user in an organization; the next `sweep` drops their bytes.

@@ -53,8 +53,8 @@ FORMAT = b"\x01"
 _ID_BYTES = 8
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
-_HEADER_BYTES = len(FORMAT) + _ID_BYTES
-_CONTENT_AT = _HEADER_BYTES + _NONCE_BYTES
+HEADER_BYTES = len(FORMAT) + _ID_BYTES
+_CONTENT_AT = HEADER_BYTES + _NONCE_BYTES
 
 _ABOUT = (
     "These keys open what the database keeps sealed. Copies of the database do not hold them: "
@@ -323,7 +323,7 @@ class FileSealer:
             raise unopened(why, Place(organization=organization, owner=owner, name=name)) from None
 
     def _open(self, blob: bytes, organization: str, owner: str, name: str) -> bytes:
-        header, nonce, rest = blob[:_HEADER_BYTES], blob[_HEADER_BYTES:_CONTENT_AT], blob[_CONTENT_AT:]
+        header, nonce, rest = blob[:HEADER_BYTES], blob[HEADER_BYTES:_CONTENT_AT], blob[_CONTENT_AT:]
         if len(rest) < _TAG_BYTES or not blob.startswith(FORMAT):
             raise InvalidTag
         key = self.file.read().find(key_id(blob))
@@ -334,7 +334,7 @@ class FileSealer:
 
 def key_id(blob: bytes) -> bytes:
     """The id of the key that a blob says it was sealed with."""
-    return blob[len(FORMAT) : _HEADER_BYTES]
+    return blob[len(FORMAT) : HEADER_BYTES]
 
 
 def unopened(why: str, place: Place) -> Unsealable:

@@ -43,6 +43,7 @@ def check(data: Path, config: Path | None = None) -> Iterator[Checked]:
         config: the file of the operator's settings; by default that of the data folder.
     """
     try:
+        data_folder.require_restored(data)
         data_folder.require_not_moved(data)
         settings = configuration.of_server(data, config)
         # A signer of its own, since the server's would be made.

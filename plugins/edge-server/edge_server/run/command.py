@@ -427,6 +427,146 @@ def move(
     )
 
 
+@server.command()
+@_data
+@_config
+@click.argument("folder", metavar="TO", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for copies of the keys, on another disk than TO; by default they are not copied.",
+)
+@click.option("--deep", is_flag=True, help="Also read the content that is shared with the backup before.")
+@output.quiet_option
+@output.json_option
+def backup(
+    data: Path, config: Path | None, folder: Path, keys: Path | None, deep: bool, quiet: bool, as_json: bool
+) -> None:
+    """Back up the server into a new folder in the folder TO, also while it runs.
+
+    It is called by the time in UTC, and shares the content that has not changed with the backup before, by hard links.
+    Older ones can be removed as a whole.
+
+    Content that is damaged or missing already is listed by path and version, and makes the exit code 1; all else is
+    backed up.
+    """
+    from edge_core.sizes import shown
+    from edge_server.run import backup as backups
+    from edge_vfs.progress import Tracker
+
+    with _explained(), Tracker("copy", "", progress=False if quiet else None) as tracker:
+        report = backups.back_up(
+            data.absolute(),
+            folder.absolute(),
+            config,
+            keys=None if keys is None else keys.absolute(),
+            deep=deep,
+            tracker=tracker,
+        )
+    about = report.about
+    damages = [str(damage) for damage in report.damages]
+    if not as_json:
+        for damage in damages:
+            output.line(damage)
+        if about.open_uploads:
+            output.note(f"{about.open_uploads} uploads that are open are no part of it.")
+        if report.is_sealed and keys is None:
+            output.note(
+                "It has no keys, without which secrets and passwords in it are lost: keep a copy of sealing.keys and "
+                "signing.key in another place, such as by --keys."
+            )
+    output.done(
+        f"{report.folder} has {about.files} files, {shown(about.content_bytes)}; {report.shared} of {about.contents} "
+        f"contents are shared with the backup before, {len(damages)} damaged or missing",
+        {
+            "backup": str(report.folder),
+            "keys": None if report.keys is None else str(report.keys),
+            "sealed": report.is_sealed,
+            "files": about.files,
+            "contents": about.contents,
+            "content_bytes": about.content_bytes,
+            "shared": report.shared,
+            "open_uploads": about.open_uploads,
+            "damaged": damages,
+        },
+        as_json=as_json,
+    )
+    if damages:
+        raise click.exceptions.Exit(1)
+
+
+@server.command()
+@_data
+@_config
+@click.argument("folder", metavar="FROM", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of the keys, as the backup was told; without, what is sealed is lost unless you put them back.",
+)
+@output.quiet_option
+@output.json_option
+def restore(data: Path, config: Path | None, folder: Path, keys: Path | None, quiet: bool, as_json: bool) -> None:
+    """Make a data folder, which is missing or empty, from the backup FROM, or from the newest one in the folder FROM.
+
+    Content that is damaged or missing in it is listed by path and version, and makes the exit code 1; all else is
+    restored. A backup by an older version is migrated when the server starts.
+    """
+    from edge_core.sizes import shown
+    from edge_server.run import restore as restoring
+    from edge_vfs.progress import Tracker
+
+    with _explained(), Tracker("copy", "", progress=False if quiet else None) as tracker:
+        report = restoring.restore(
+            folder.absolute(),
+            data.absolute(),
+            config,
+            keys=None if keys is None else keys.absolute(),
+            tracker=tracker,
+        )
+    about = report.about
+    if not as_json:
+        for damage in report.damages:
+            output.line(damage)
+        for table, counts in report.lost.items():
+            places = ", ".join(f"{organization or 'of no organization'} {n}" for organization, n in counts.items())
+            output.note(f"Without its key, {sum(counts.values())} of the table {table} cannot be opened: {places}.")
+        if report.lost:
+            output.note(
+                "Put the sealing.keys of that time into its place, or go on without what it sealed: "
+                f"edge server rotate-keys --lost --data {shlex.quote(str(data))}"
+            )
+        if report.settings is not None:
+            output.note(
+                f"The settings name places of the server that was backed up, so they are in {report.settings}; change "
+                "these and call it server.toml."
+            )
+        if about.open_uploads:
+            output.note(f"{about.open_uploads} uploads that were open are no part of it; they begin anew.")
+    output.done(
+        f"{data} is as it was at {about.created_at}: {about.files} files, {shown(about.content_bytes)}, "
+        f"{about.organizations} organizations, {about.users} users; {len(report.damages)} damaged or missing",
+        {
+            "backup": str(report.backup),
+            "created_at": about.created_at,
+            "version": about.version,
+            "revision": about.revision,
+            "files": about.files,
+            "contents": about.contents,
+            "content_bytes": about.content_bytes,
+            "organizations": about.organizations,
+            "users": about.users,
+            "open_uploads": about.open_uploads,
+            "lost": report.lost,
+            "settings": None if report.settings is None else str(report.settings),
+            "damaged": report.damages,
+        },
+        as_json=as_json,
+    )
+    if report.damages:
+        raise click.exceptions.Exit(1)
+
+
 def _greet(data: Path, url: str, token: str | None, first_token_days: int) -> None:
     """Say where the server listens; each line is flushed, for whoever reads through a pipe."""
     from edge_server.run import data_folder

@@ -27,6 +27,8 @@ ADMIN = "admin"
 LOCK = "server.lock"
 RUNNING = "server.json"
 MOVED = "moved.json"
+RESTORING = "restore.unfinished"
+"""The file that says that a restore into the folder is not complete."""
 
 LOCK_WAIT = 3.0
 """Seconds. A killed server's processes notice it within one or two, and `env` looks at the lock for a moment."""
@@ -115,6 +117,16 @@ def require_not_moved(data: Path) -> None:
     )
 
 
+def require_restored(data: Path) -> None:
+    """See that `data` is not half restored.
+
+    Raises:
+        CannotStart: it is.
+    """
+    if (data / RESTORING).exists():
+        raise CannotStart(f"a restore into {data} was not completed; remove that folder and restore once more")
+
+
 @contextlib.contextmanager
 def locked(data: Path, *, also: Collection[str] = ()) -> Iterator[None]:
     """Make `data` if it is missing, and be the only server on it during the block.
@@ -124,7 +136,8 @@ def locked(data: Path, *, also: Collection[str] = ()) -> Iterator[None]:
         also: names that it may hold, beside those of a server.
 
     Raises:
-        CannotStart: it is no folder of a server, cannot be written, another server runs on it, or it was moved.
+        CannotStart: it is no folder of a server, is half restored, cannot be written, another server runs on it, or
+            it was moved.
     """
     with alone_in(data, also=also):
         require_not_moved(data)
@@ -142,6 +155,7 @@ def alone_in(data: Path, *, also: Collection[str] = ()) -> Iterator[None]:
         if os.name == "posix" and data.stat().st_mode & 0o077:
             data.chmod(0o700)  # it was made by other means, and the database in it would be open to all
         names = {path.name for path in data.iterdir()}
+        require_restored(data)
         # With the database elsewhere, all that was put back from a backup may be the keys.
         own = {database.FILE_NAME, LOCK, configuration.FILE_NAME, sealing.FILE_NAME}
         if names - set(also) and not names & own:

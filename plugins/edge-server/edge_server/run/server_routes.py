@@ -49,12 +49,13 @@ def routes(engines: Engines, offers: list[str]) -> Routes:
     @routes.response(200, Meta.schema())
     def meta() -> flask.Response:
         """Tell versions and subsystems."""
-        return answer(Meta(version=_version(), api="v1", subsystems=offers))
+        return answer(Meta(version=version(), api="v1", subsystems=offers))
 
     return routes
 
 
-def _version() -> str:
+def version() -> str:
+    """The version of the server."""
     try:
         return importlib.metadata.version("edge-server")
     except importlib.metadata.PackageNotFoundError:

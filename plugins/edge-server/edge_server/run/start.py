@@ -73,6 +73,7 @@ def _database(data: Path, settings: Configuration) -> Iterator[Database]:
         CannotStart: there is none, or it cannot be used.
     """
     with contextlib.closing(database.of_server(settings, data)) as opened, data_folder.explained(data):
+        data_folder.require_restored(data)
         if isinstance(opened.address, Path) and not opened.address.is_file():
             raise CannotStart(f"{data} holds no server's data; name its folder with --data")
         data_folder.require_not_moved(data)
