@@ -146,10 +146,12 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     410: NotFound,
     412: Conflict,
     413: BadEntry,
+    414: BadEntry,
     415: BadEntry,
     416: BadEntry,
     422: BadEntry,
     429: ServerError,
+    431: BadEntry,
 }
 
 _ADVICE: dict[type[ApiError], str] = {
@@ -165,9 +167,18 @@ LONGEST_DETAIL = 2000
 
 # Answers that a proxy or load balancer in front of the server gives by itself, so without a problem document.
 _ADVICE_BY_STATUS = {
+    408: "a proxy in front of the server did not get the whole request in time; try again, or on a faster line",
     413: (
-        "a proxy in front of the server refuses a request of this size; ask its operator to allow larger ones "
-        "(nginx: client_max_body_size, 1 MB by default)"
+        "a proxy in front of the server refuses a body of this size; ask its operator to allow larger ones (nginx "
+        "takes 1 MB unless its configuration has the line `client_max_body_size 0;`)"
+    ),
+    414: (
+        "a proxy in front of the server refuses an address of this length; shorten the path, or ask its operator to "
+        "allow longer ones (in nginx by the line `large_client_header_buffers 4 128k;`)"
+    ),
+    431: (
+        "a proxy in front of the server refuses headers of this size; ask its operator to allow larger ones (in nginx "
+        "by the line `large_client_header_buffers 4 128k;`)"
     ),
     429: "the server asks to slow down; try again later, with fewer calls at once",
     502: "a proxy in front of the server gets no proper answer from it; try again later, or tell its operator",
@@ -196,7 +207,7 @@ def error_from(
         retry_after: the answer's ``Retry-After``, in seconds from now; None if there is none.
     """
     url = url.partition("?")[0]
-    if problem is None and status not in (401, 403, 413, 429) and status < 500:
+    if problem is None and status not in (401, 403, *_ADVICE_BY_STATUS) and status < 500:
         return BadResponse(
             f"{url} answered {status} without saying why, so it is not an Edge server; check the service URL"
         )

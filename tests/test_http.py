@@ -23,6 +23,7 @@ import requests.adapters
 from edge_core import retries
 from edge_core.errors import (
     AlreadyExists,
+    ApiError,
     BadEntry,
     BadResponse,
     ChecksumError,
@@ -216,7 +217,11 @@ HTML = b"<html>Welcome</html>"
         (401, HTML, "text/html", Unauthenticated, "EDGE_API_TOKEN"),
         (403, HTML, "text/html", Forbidden, "administrator"),
         (500, HTML, "text/html", ServerError, "try again later"),
-        (413, HTML, "text/html", BadEntry, "nginx: client_max_body_size"),
+        (408, HTML, "text/html", ApiError, "did not get the whole request in time"),
+        (413, HTML, "text/html", BadEntry, "`client_max_body_size 0;`"),
+        (413, b'{"message": "Request Too Long"}', "application/json", BadEntry, "`client_max_body_size 0;`"),
+        (414, HTML, "text/html", BadEntry, "`large_client_header_buffers 4 128k;`"),
+        (431, HTML, "text/html", BadEntry, "`large_client_header_buffers 4 128k;`"),
         (429, HTML, "text/html", ServerError, "asks to slow down"),
         (502, b"", "text/plain", ServerError, "a proxy in front of the server gets no proper answer"),
         (503, HTML, "text/html", ServerError, "not available"),
