@@ -14,7 +14,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,9 @@ from edge_server.data import sqlite
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import own_history
 from edge_server.data.migrations import HEAD
+from edge_server.data.reserve import Reserve
+from edge_server.files import housekeeping_on
+from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Upload, Version
 from edge_server.keys import sealing, signing, transit
 from edge_server.keys.transit import Engine
@@ -45,6 +47,7 @@ from .stores import folder_only
 from .test_housekeeping import InProcess, age
 from .test_stored_content import plots  # noqa: F401
 from .test_transit import silence
+from .waiting import wait_for
 from .wire import Api, client, close_all
 from .wire import session as http_session
 
@@ -411,15 +414,47 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object], ti
     return copied
 
 
-def test_what_is_purged_while_it_is_copied_is_not_missing(
-    filled: Api, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def purge() -> None:
+def test_nothing_deleted_goes_while_a_backup_copies(filled: Api, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def collect() -> None:
         assert filled.files("DELETE", "/entry", params={"path": "runs", "recursive": "true"}).status_code == 204
-        done = run("purge", "--data", place.folder, "--json")
-        assert json.loads(done.stdout)["versions"] == 3
+        refused(run("purge", "--data", place.folder), "a backup of this server is being made")
+        with contextlib.closing(Database(place.folder / FILE_NAME)) as opened:
+            age(opened, 25)
+        assert not cleaner(place).collect()
+        assert len(place.contents()) == 5
 
-    copied = meanwhile(monkeypatch, purge)
+    copied = meanwhile(monkeypatch, collect)
+    done = place.back_up()
+    assert done.exit_code == 0, done.output
+    assert len(copied) == 1
+    assert place.restore().exit_code == 0
+    require_clean(place.elsewhere)
+    assert elsewhere(place, filled).get("runs/a.csv").content == b"second"
+    assert cleaner(place).collect()
+    assert len(place.contents()) == 2
+
+
+def cleaner(place: Place) -> Housekeeping:
+    """What clears away on the server, as in a process of it."""
+    return housekeeping_on(start.prepare(place.folder)[0])
+
+
+def make_room(place: Place) -> None:
+    """Drop deleted content as on a full disk."""
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(Reserve, "missing", 1 << 30)
+        cleaner(place).make_room()
+
+
+def test_a_backup_never_keeps_a_full_disk_full(filled: Api, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is dropped then is not missing, since the database is copied once more."""
+
+    def fill() -> None:
+        assert filled.files("DELETE", "/entry", params={"path": "runs", "recursive": "true"}).status_code == 204
+        make_room(place)
+        assert len(place.contents()) == 2
+
+    copied = meanwhile(monkeypatch, fill)
     done = place.back_up()
     assert done.exit_code == 0, done.output
     assert len(copied) == 2
@@ -430,13 +465,13 @@ def test_what_is_purged_while_it_is_copied_is_not_missing(
 
 
 def test_a_backup_that_content_runs_away_from_says_so(api: Api, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    def purge() -> None:
+    def fill() -> None:
         assert api.files("DELETE", "/entry", params={"path": "f"}).status_code == 204
-        run("purge", "--data", place.folder)
+        make_room(place)
         assert api.put("f", b"content").status_code == 201
 
     assert api.put("f", b"content").status_code == 201
-    copied = meanwhile(monkeypatch, purge, 100)
+    copied = meanwhile(monkeypatch, fill, 100)
     refused(place.back_up(), "content went faster than it could be copied, 5 times")
     assert len(copied) == backups.ATTEMPTS
     assert backup_folder.complete(place.backups) == []
@@ -570,6 +605,25 @@ def test_a_database_for_which_there_is_no_room_is_a_sentence(
 
     monkeypatch.setattr(sqlite, "copy", copy)
     refused(place.back_up(), "was not completed (database or disk is full)")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+def test_a_backup_that_is_killed_keeps_nothing_any_more(filled: Api, place: Place) -> None:
+    arguments = ["fsync", "1", str(place.backups), str(place.folder)]
+    assert subprocess.run([sys.executable, "-c", KILLED, *arguments]).returncode == -signal.SIGKILL
+    assert backup_folder.unfinished(place.backups) != []
+    assert json.loads(run("purge", "--data", place.folder, "--json").stdout)["versions"] == 2
+    assert place.back_up().exit_code == 0
+
+
+def test_a_server_has_a_single_backup_at_a_time(
+    api: Api, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = place.backups.with_name("others")
+    sentence = "another backup of this server is being made; wait for that"
+    meanwhile(monkeypatch, lambda: refused(run("backup", others, "--data", place.folder), sentence))
+    assert place.back_up().exit_code == 0
+    assert run("backup", others, "--data", place.folder).exit_code == 0
 
 
 def test_two_backups_at_once_do_not_go_into_a_folder(api: Api, place: Place) -> None:
@@ -915,15 +969,13 @@ def test_a_backup_under_load_is_whole(tmp_path: Path) -> None:
 
     threads = [threading.Thread(target=work, args=[number]) for number in range(len(done))]
     with contextlib.closing(server):
+        assert client(server, token, "default").put("unchanged", b"shared").status_code == 201
         for thread in threads:
             thread.start()
         for _ in range(2):
-            before = min(done)
-            while min(done) < before + 10 and not failures:
-                time.sleep(0.01)
-            with process("purge", "--data", place.folder) as purging:
-                outcome = back_up_meanwhile(place)
-                assert purging.wait() == 0
+            enough = min(done) + 10
+            wait_for(lambda enough=enough: failures or min(done) >= enough)
+            outcome = back_up_beside_purges(place)
         stopped.set()
         for thread in threads:
             thread.join()
@@ -953,11 +1005,12 @@ def process(*arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def back_up_meanwhile(place: Place) -> Any:
-    """Back up in a process of its own, once more as long as content goes faster; gives what it prints."""
-    while True:
-        with process("backup", place.backups, "--data", place.folder, "--json") as backing_up:
-            printed, complaint = backing_up.communicate()
-        if backing_up.returncode == 0:
-            return json.loads(printed)
-        assert "content went faster" in complaint, complaint
+def back_up_beside_purges(place: Place) -> Any:
+    """Back up in a process of its own, and purge again and again until it ends; gives what it prints."""
+    with process("backup", place.backups, "--data", place.folder, "--json") as backing_up:
+        while backing_up.poll() is None:
+            purging = run("purge", "--data", place.folder)
+            assert purging.exit_code == 0 or "a backup of this server is being made" in purging.output, purging.output
+        printed, complaint = backing_up.communicate()
+    assert backing_up.returncode == 0, complaint
+    return json.loads(printed)

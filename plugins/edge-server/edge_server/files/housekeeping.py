@@ -7,16 +7,18 @@ two of them do the same work.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import and_, select, update
 
 from edge_server.base import clock
-from edge_server.base.problems import is_full, log
+from edge_server.base.problems import CannotStart, is_full, log
 from edge_server.data import budgets
+from edge_server.data.database import SERVER, Database
 from edge_server.data.reserve import Reserve
 from edge_server.data.slices import Slices
 from edge_server.data.store import Store
@@ -45,7 +47,38 @@ COLLECTING = 0.05
 PAUSE = 0.01
 """Seconds between two transactions at least, for others who want to write."""
 
+BACKUP = "backup"
+"""The block that a backup is in while it copies content, see `Database.alone`."""
+
+BACKUP_PATIENCE = 1.0
+"""Seconds that a backup tries to get into its block, where others look for a moment whether it is in there."""
+
 _Answer = TypeVar("_Answer")
+
+
+class BackupRunning(CannotStart):
+    """Deleted content is kept for a backup that is being made."""
+
+
+@contextlib.contextmanager
+def keeping_deleted(database: Database) -> Iterator[None]:
+    """Have no process drop deleted content during the block, but on a full disk; it ends with this process.
+
+    Args:
+        database: in a file; what is shared by hosts is backed up by tools of its own.
+
+    Raises:
+        BackupRunning: another process is in such a block.
+    """
+    deadline = time.monotonic() + BACKUP_PATIENCE
+    with contextlib.ExitStack() as stack:
+        while not stack.enter_context(database.alone(BACKUP)):
+            if time.monotonic() > deadline:
+                raise BackupRunning("another backup of this server is being made; wait for that")
+            time.sleep(PAUSE)
+        with database.write(SERVER):
+            pass  # who looked before, and drops content, has committed that
+        yield
 
 
 class _Dropped(NamedTuple):
@@ -98,12 +131,15 @@ class Housekeeping:
 
         Returns:
             how many versions it dropped, and the bytes that are free by that.
+
+        Raises:
+            BackupRunning: a backup needs what is left.
         """
         while self.release(organization_id) or self._clear(organization_id):
             time.sleep(PAUSE)
         versions = freed = 0
         while True:
-            dropped = self._collect(dt.timedelta(0), organization_id)
+            dropped = self._collect(dt.timedelta(0), organization_id, before=self._require_no_backup)
             if not dropped.versions:
                 return versions, freed
             versions += dropped.versions
@@ -141,15 +177,42 @@ class Housekeeping:
                     return
 
     def collect(self) -> bool:
-        """Drop the content of some versions that can no longer be read; False when none is left."""
-        return self._collect(tree.GRACE + MARGIN).versions > 0
+        """Drop the content of some versions that can no longer be read; False when none is left.
+
+        While a backup is made, all stays.
+        """
+        with contextlib.suppress(BackupRunning):
+            return self._collect(tree.GRACE + MARGIN, before=self._require_no_backup).versions > 0
+        return False
 
     def collect_at_rest(self) -> None:
         """Drop the content of all versions that can no longer be read, where no answer is under way."""
         while self._collect(tree.GRACE).versions:
             pass
 
-    def _collect(self, kept: dt.timedelta, organization_id: int | None = None, at_most: int | None = None) -> _Dropped:
+    def _require_no_backup(self) -> None:
+        """See that no backup is made; under the lock of those who write, so that no two look at once.
+
+        Raises:
+            BackupRunning: one is.
+        """
+        database = self._context.engines.database
+        if database.is_shared:
+            return
+        with database.alone(BACKUP) as is_alone:
+            if not is_alone:
+                raise BackupRunning(
+                    "a backup of this server is being made, for which deleted content is kept; run this again when "
+                    "that has ended"
+                )
+
+    def _collect(
+        self,
+        kept: dt.timedelta,
+        organization_id: int | None = None,
+        at_most: int | None = None,
+        before: Callable[[], None] = lambda: None,
+    ) -> _Dropped:
         """Drop the content of some versions that were removed at least so long ago.
 
         Content that a version shares which still counts stays. Their rows stay in any case, since stored byte-hours
@@ -159,6 +222,7 @@ class Housekeeping:
             kept: how long removed versions are kept.
             organization_id: whose; None for all.
             at_most: bytes after which it stops.
+            before: called under the lock, before anything is dropped; nothing is if it raises.
         """
         due = and_(
             Version.removed_at.is_not(None),
@@ -173,6 +237,7 @@ class Housekeeping:
         slices = self._collecting_slices
         most = min(slices.rows, COLLECTED)
         with self._context.write(self._context.SERVER) as session:
+            before()
             slices.begin()
             deadline = time.monotonic() + COLLECTING
             # Copies are made from versions that are not due, under the same locks. So none is made of what goes here.

@@ -1,8 +1,8 @@
 """`edge server backup`: a copy of a server's data, made while the server runs.
 
 First the database is copied, as it is at one moment, and then the content that the copy names, which never changes.
-Content that was deleted stays for a day, and if some goes sooner (`edge server purge`, a full disk, a backup that takes
-longer than a day), the database is copied once more: so all that a backup's database names is there at the end.
+What is deleted meanwhile is kept until the backup has ended. Where some goes all the same (a full disk, an organization
+that is removed), the database is copied once more: so all that a backup's database names is there at the end.
 
 Backups in one folder share the content that has not changed since the one before, by hard links.
 """
@@ -33,7 +33,7 @@ from edge_server.data import database, site_values, sqlite
 from edge_server.data.database import SERVER, Database
 from edge_server.data.migration import own_history
 from edge_server.data.store import WRITERS, Block, Content, FolderStore, MissingContent, Store
-from edge_server.files import fsck, storage
+from edge_server.files import fsck, housekeeping, storage
 from edge_server.files.models import Node, Upload, Version
 from edge_server.identity.directory import DELETING
 from edge_server.identity.models import Organization, User
@@ -93,7 +93,8 @@ def back_up(
         tracker: counts the contents.
 
     Raises:
-        CannotStart: there is no server's data, it is on other engines, or the backup cannot be written.
+        CannotStart: there is no server's data, it is on other engines, another backup of it is being made, or this
+            one cannot be written.
     """
     settings = configuration.of_server(data, config)
     with contextlib.closing(database.of_server(settings, data)) as own:  # which is not asked anything
@@ -102,7 +103,7 @@ def back_up(
         _require_apart(opened, target, keys)
         loaded = app.load(opened)
         app.require_migrated(opened, loaded)
-        with _explained(target), _alone(target):
+        with _explained(target), _alone(target), housekeeping.keeping_deleted(opened.database):
             for left in backup_folder.unfinished(target):
                 shutil.rmtree(left)
             earlier = backup_folder.newest(target)
@@ -116,7 +117,8 @@ def back_up(
                     return _publish(backup, attempt, keys)
                 earlier = backup
     raise CannotStart(
-        f"content went faster than it could be copied, {ATTEMPTS} times; run the backup again when nobody purges"
+        f"content went faster than it could be copied, {ATTEMPTS} times, as it does on a full disk; make room on the "
+        "server's, and run the backup again"
     )
 
 
