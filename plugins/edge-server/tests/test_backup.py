@@ -616,9 +616,7 @@ def test_a_backup_that_is_killed_keeps_nothing_any_more(filled: Api, place: Plac
     assert place.back_up().exit_code == 0
 
 
-def test_a_server_has_a_single_backup_at_a_time(
-    api: Api, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_has_a_single_backup_at_a_time(api: Api, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     others = place.backups.with_name("others")
     sentence = "another backup of this server is being made; wait for that"
     meanwhile(monkeypatch, lambda: refused(run("backup", others, "--data", place.folder), sentence))
