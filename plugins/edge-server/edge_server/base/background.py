@@ -40,10 +40,14 @@ class Background:
 
     Args:
         alone: makes a block, by a task's name, that one process at a time is in; it gives whether this one is.
+
+    Attributes:
+        ran: called when this process has run a task, with whether that succeeded.
     """
 
     def __init__(self, alone: Callable[[str], AbstractContextManager[bool]]) -> None:
         self._alone = alone
+        self.ran: Callable[[Task, bool], None] = _nothing_more
         self._tasks: dict[str, Task] = {}
         self._due: dict[str, threading.Event] = {}
         self._stopping = threading.Event()
@@ -109,5 +113,11 @@ class Background:
                 if task.alone and not stack.enter_context(self._alone(task.name)):
                     return
                 task.run()
+            self.ran(task, True)
         except Exception as error:
+            self.ran(task, False)
             log.error("the background task %s failed and is tried again", task.name, exc_info=error)
+
+
+def _nothing_more(_task: Task, _succeeded: bool) -> None:
+    pass

@@ -153,6 +153,7 @@ def problem(
         "code": code,
         "request_id": request_id(),
     }
+    at_hand.kept().problem = code
     if errors:
         first = list(errors.items())[:MOST_ERRORS]
         document["errors"] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -106,6 +107,7 @@ class Database:
         engine: opens connections that only read.
         before_write: called before a transaction that writes begins, and may wait for others.
         before_commit: called with each transaction that writes, as its last part.
+        waited: called with the seconds that a transaction that writes has waited for its turn.
 
     Raises:
         CannotStart: what the address needs is not installed.
@@ -117,6 +119,7 @@ class Database:
         self.engine = self._kind.reading
         self.before_write: Callable[[], None] = _nothing_before
         self.before_commit: Callable[[sa.Connection], None] = _nothing_more
+        self.waited: Callable[[float], None] = _nothing_more
 
     @property
     def address(self) -> Path | sa.URL:
@@ -158,8 +161,10 @@ class Database:
         self.before_write()
         # The lock is taken here, not at the first statement: what a caller looks at in this
         # block is what is true until it commits.
+        begun = time.perf_counter()
         with self._kind.turn(), self._kind.writing.begin() as connection:
             self._kind.lock(connection, organization_id)
+            self.waited(time.perf_counter() - begun)
             yield connection
             self.before_commit(connection)
 
@@ -228,7 +233,7 @@ def _nothing_before() -> None:
     pass
 
 
-def _nothing_more(_connection: sa.Connection) -> None:
+def _nothing_more(_: object) -> None:
     pass
 
 

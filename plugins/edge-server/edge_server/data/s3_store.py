@@ -126,6 +126,13 @@ class S3Store:
         self.is_empty()
         return "; ".join([f"{self.bucket.place} can be used", *s3_trial.lacking(self.bucket, self._prefix)])
 
+    def reach(self) -> None:
+        """See that the store answers for the bucket."""
+        try:
+            self.bucket.call("head_bucket")
+        except NotThere:
+            raise self.bucket.missing() from None
+
     def is_empty(self) -> bool:
         """Whether there is no content yet, nor that of subsystems."""
         try:

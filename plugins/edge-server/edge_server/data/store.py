@@ -11,6 +11,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import math
 import os
@@ -155,6 +156,15 @@ class Store(Protocol):
 
     def check(self) -> str:
         """Try what keeps the content, leave nothing there, and tell in a sentence what is to be known of it."""
+        ...
+
+    def reach(self) -> None:
+        """See that content can be reached, by what costs little and leaves nothing.
+
+        Raises:
+            StoreFailure: it cannot.
+            OSError: it cannot, where it is in a folder.
+        """
         ...
 
     def is_empty(self) -> bool:
@@ -364,6 +374,11 @@ class FolderStore:
         if not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
             raise CannotStart(f"{self._root} cannot be written; run this as the server's user, or make it the owner")
         return f"{self._root} can be written"
+
+    def reach(self) -> None:
+        """See that the folder is there, and can be written: a file system that is away leaves an empty one."""
+        if not os.access(self._content, os.R_OK | os.W_OK | os.X_OK):
+            raise FileNotFoundError(errno.ENOENT, "it is not there, or cannot be written", str(self._content))
 
     def is_empty(self) -> bool:
         """Whether there is no content yet, nor that of subsystems."""

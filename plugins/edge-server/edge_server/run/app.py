@@ -165,13 +165,20 @@ def require_migrated(engines: Engines, loaded: Sequence[Subsystem]) -> None:
         subsystems.require_migrated(engines.database, loaded)
 
 
-def build(parts: Engines, loaded: Sequence[Subsystem] | None = None, *, prefix: str | None = None) -> flask.Flask:
+def build(
+    parts: Engines,
+    loaded: Sequence[Subsystem] | None = None,
+    *,
+    prefix: str | None = None,
+    observer: counting.Observer | None = None,
+) -> flask.Flask:
     """The application on the engines `parts`.
 
     Args:
         parts: the engines.
         loaded: the subsystems that work with them; None for the server's own.
         prefix: the path that all addresses begin with; None for what the operator has set.
+        observer: hears of each request.
 
     Raises:
         CannotStart: a subsystem cannot be used.
@@ -196,5 +203,5 @@ def build(parts: Engines, loaded: Sequence[Subsystem] | None = None, *, prefix: 
     permissions.install(app)
     idempotency.install(app)
     parts.database.before_commit = idempotency.before_commit
-    counting.install(app, [counter for each in loaded for counter in each.parts.counters])
+    counting.install(app, [counter for each in loaded for counter in each.parts.counters], observer)
     return app

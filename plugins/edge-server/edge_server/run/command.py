@@ -101,6 +101,8 @@ def run(
     It stops on Ctrl-C, after the requests it is answering.
     """
     from edge_server.run import app, data_folder, process, server_settings, start
+    from edge_server.run.metrics import Metrics, shared_folder
+    from edge_server.run.monitoring import Monitoring
     from edge_server.web import url_prefix as prefixes
 
     folder = data.absolute()
@@ -116,13 +118,25 @@ def run(
         process.require_able(workers)
         listener = stack.enter_context(process.listen(host, port))
         url = f"{process.url_of(listener)}{prefix}"
+        watched = server_settings.metrics_listen_of(settings)
+        metrics = monitoring_url = None
+        if watched is not None:
+            monitoring_listener = stack.enter_context(process.listen(*watched, ("[server] metrics_listen",) * 2))
+            monitoring_url = process.url_of(monitoring_listener)
+            # Before plugins are loaded, which may import prometheus_client.
+            metrics = Metrics(stack.enter_context(shared_folder(folder)))
         engines, loaded, token = start.prepare(
             folder,
             config,
             first_token=dt.timedelta(days=first_token_days) if first_token_days else None,
             threads=threads,
         )
-        application = app.build(engines, loaded, prefix=prefix)
+        application = app.build(engines, loaded, prefix=prefix, observer=metrics)
+        monitoring = None
+        if metrics is not None:
+            engines.database.waited = metrics.waited
+            engines.background.ran = metrics.ran
+            monitoring = Monitoring(engines, metrics, monitoring_listener)
         log = None
         if access_log:
             log = folder / "logs" / "access.log"
@@ -130,7 +144,7 @@ def run(
         if not process.is_loopback(listener):
             output.note("Warning: others can reach this address, and tokens travel in clear; put a TLS proxy in front.")
         process.log_to_stderr()
-        stack.enter_context(data_folder.announced(folder, url))
+        stack.enter_context(data_folder.announced(folder, url, monitoring_url))
         process.serve(
             application,
             listener,
@@ -140,6 +154,7 @@ def run(
             uploads=uploads,
             access_log=log,
             ready=lambda: _greet(folder, url, token, first_token_days),
+            monitoring=monitoring,
         )
 
 

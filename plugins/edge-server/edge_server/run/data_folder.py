@@ -191,11 +191,18 @@ def explained(data: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def announced(data: Path, url: str) -> Iterator[None]:
-    """Let others find the running server in the data folder during the block."""
+def announced(data: Path, url: str, monitoring_url: str | None = None) -> Iterator[None]:
+    """Let others find the running server in the data folder during the block.
+
+    Args:
+        data: the data folder.
+        url: where it answers.
+        monitoring_url: where it answers those who watch it; None if nowhere.
+    """
     path = data / RUNNING
     with replacing(path, mode=0o644) as file:
-        file.write(json.dumps({"url": url, "pid": os.getpid()}).encode() + b"\n")
+        where = {"url": url, "pid": os.getpid()} | ({"monitoring_url": monitoring_url} if monitoring_url else {})
+        file.write(json.dumps(where).encode() + b"\n")
     try:
         yield
     finally:

@@ -20,6 +20,8 @@ from edge_server.web.engines import engines_of
 if TYPE_CHECKING:
     import flask
 
+    from edge_server.run.monitoring import Monitoring
+
 LONGEST_ADDRESS = 128 << 10
 """Bytes of a request line. A path of full length and depth, escaped, has 77,000."""
 
@@ -32,8 +34,13 @@ OWN_FILES = 256
 MOST_FILES = 2 * MOST_CONNECTIONS + OWN_FILES
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, options: tuple[str, str] = ("--host", "--port")) -> socket.socket:
     """A socket bound to `host` and `port`; 0 is any free one.
+
+    Args:
+        host: a name or an address of this machine.
+        port: its number.
+        options: what the operator sets the two by, for the sentence of an error.
 
     Raises:
         CannotStart: the port is taken or not allowed, or the host is not this machine's.
@@ -44,7 +51,8 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise CannotStart(f"{host} is no address to listen at ({error.strerror}); choose another --host") from None
+        sentence = f"{host} is no address to listen at ({error.strerror}); choose another {options[0]}"
+        raise CannotStart(sentence) from None
     try:
         if os.name == "posix":
             # A port is free again as soon as its server has stopped. On Windows it means something else.
@@ -54,7 +62,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise CannotStart(
-            f"cannot listen at {host}:{port} ({error.strerror}); choose another --port, or 0 for a free one"
+            f"cannot listen at {host}:{port} ({error.strerror}); choose another {options[1]}, or 0 for a free one"
         ) from None
     return listener
 
@@ -93,6 +101,7 @@ def serve(
     uploads: int,
     access_log: Path | None,
     ready: Callable[[], None],
+    monitoring: Monitoring | None = None,
 ) -> None:
     """Serve `app` until the process is told to stop; requests that have begun are finished.
 
@@ -105,16 +114,23 @@ def serve(
         uploads: bodies that each process waits for at once; there is a thread more for each.
         access_log: file for one line per request.
         ready: called once requests will be answered.
+        monitoring: answers those who watch the server.
     """
     engines_of(app).threads.count = threads
     if os.name == "posix":
         transfers.install(app, transfers.Transfers(uploads))
-        _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready)
+        _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready, monitoring)
     else:
-        serve_with_waitress(app, listener, threads, ready)
+        serve_with_waitress(app, listener, threads, ready, monitoring)
 
 
-def serve_with_waitress(app: flask.Flask, listener: socket.socket, threads: int, ready: Callable[[], None]) -> None:
+def serve_with_waitress(
+    app: flask.Flask,
+    listener: socket.socket,
+    threads: int,
+    ready: Callable[[], None],
+    monitoring: Monitoring | None = None,
+) -> None:
     """Serve with waitress, which is one process."""
     import waitress  # type: ignore[import-untyped]
 
@@ -131,7 +147,7 @@ def serve_with_waitress(app: flask.Flask, listener: socket.socket, threads: int,
     )
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
-    _start(app)
+    _start(app, monitoring)
     ready()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
@@ -139,9 +155,11 @@ def serve_with_waitress(app: flask.Flask, listener: socket.socket, threads: int,
     _stop(app)
 
 
-def _start(app: flask.Flask) -> None:
+def _start(app: flask.Flask, monitoring: Monitoring | None) -> None:
     """Begin what goes on beside answering, in the process that answers."""
     engines_of(app).background.start()
+    if monitoring is not None:
+        monitoring.start()
 
 
 def _stop(app: flask.Flask) -> None:
@@ -161,6 +179,7 @@ def _serve_with_gunicorn(
     threads: int,
     access_log: Path | None,
     ready: Callable[[], None],
+    monitoring: Monitoring | None,
 ) -> None:
     import gunicorn.http.message  # type: ignore[import-untyped]
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -195,9 +214,11 @@ def _serve_with_gunicorn(
         "proc_name": "edge-server",
         "when_ready": lambda _: ready(),
         # In each worker, since threads do not survive the fork that makes one.
-        "post_worker_init": lambda _: _start(app),
+        "post_worker_init": lambda _: _start(app, monitoring),
         "worker_exit": lambda _, __: _stop(app),
     }
+    if monitoring is not None:
+        settings["child_exit"] = lambda _, worker: monitoring.forget(worker.pid)
     if access_log is not None:
         settings["accesslog"] = str(access_log)
         # The path without its query, which may hold a signature.

@@ -8,8 +8,9 @@ failed to answer (5xx) counts for nobody, nor does what came without a right to 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 import flask
 
@@ -33,6 +34,19 @@ class Request(NamedTuple):
 Counter = Callable[[Request], None]
 """Called at the end of each request that counts; it must be quick."""
 
+
+class Observer(Protocol):
+    """Hears of every request, whether or not it counts for an organization; each call must be quick."""
+
+    def begun(self) -> None:
+        """Hear that one has begun."""
+        ...
+
+    def ended(self, reading: Reading, /) -> None:
+        """Hear that one has ended, its answer's body included."""
+        ...
+
+
 _READING = "edge_server.reading"
 
 
@@ -41,22 +55,56 @@ class Reading:
 
     Attributes:
         organization_id: whom it counts for; None as long as that is nobody.
-        failed: the server failed to answer it.
+        status: of the answer; 0 as long as there is none.
+        seconds: until the answer began.
         sending: the answer is a file, and counts itself.
+        method: of the request, where there is such an address.
+        route: the template of its address, such as ``/v1/orgs/<org>/files``; empty where there is none.
+        problem: the code of the problem that the answer tells; empty where there is none.
     """
 
-    __slots__ = ("_counters", "bytes_in", "bytes_out", "failed", "organization_id", "sending")
+    __slots__ = (
+        "_begun",
+        "_counters",
+        "_observer",
+        "bytes_in",
+        "bytes_out",
+        "method",
+        "organization_id",
+        "problem",
+        "route",
+        "seconds",
+        "sending",
+        "status",
+    )
 
-    def __init__(self, counters: Sequence[Counter]) -> None:
+    def __init__(self, counters: Sequence[Counter], observer: Observer | None = None) -> None:
+        self._begun = time.perf_counter()
         self._counters = counters
+        self._observer = observer
         self.organization_id: int | None = None
         self.bytes_in = 0
         self.bytes_out = 0
-        self.failed = False
+        self.status = 0
+        self.seconds = 0.0
         self.sending = False
+        self.method = self.route = self.problem = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the server failed to answer it."""
+        return self.status >= 500
+
+    def answer(self, status: int) -> None:
+        """Take down that the answer begins."""
+        self.status = status
+        self.seconds = time.perf_counter() - self._begun
 
     def finish(self) -> None:
         """Hand over what was counted; the request has ended."""
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.ended(self)
         if self.organization_id is not None and not self.failed:
             request = Request(self.organization_id, self.bytes_in, self.bytes_out)
             for counter in self._counters:
@@ -64,24 +112,44 @@ class Reading:
             self.organization_id = None
 
 
-def install(app: flask.Flask, counters: Sequence[Counter]) -> None:
-    """Count the requests of `app`."""
+def install(app: flask.Flask, counters: Sequence[Counter], observer: Observer | None = None) -> None:
+    """Count the requests of `app`.
+
+    Args:
+        app: the application.
+        counters: called for those that count for an organization.
+        observer: hears of all of them.
+    """
     inner = app.wsgi_app
+    if observer is not None:
+        app.after_request(_describe)
 
     def counted(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        reading = Reading(counters)
+        reading = Reading(counters, observer)
+        if observer is not None:
+            observer.begun()
         environ[_READING] = reading
         if "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") not in ("", "0"):
             environ["wsgi.input"] = _Received(environ["wsgi.input"], reading)
 
         def start(status: str, *rest: Any) -> Any:
-            reading.failed = status.startswith("5")
+            reading.answer(int(status[:3]))
             return start_response(status, *rest)
 
         answer = inner(environ, start)
         return answer if reading.sending else _Answered(answer, reading)
 
     app.wsgi_app = counted  # type: ignore[method-assign]
+
+
+def _describe(response: flask.Response) -> flask.Response:
+    """Take down which address the request at hand was for, by its template alone."""
+    reading, request = _reading(), at_hand.request()
+    if reading is not None:
+        reading.problem = at_hand.kept().get("problem", "")
+        if request.url_rule is not None:
+            reading.method, reading.route = request.method, request.url_rule.rule
+    return response
 
 
 def charge(organization_id: int) -> None:

@@ -29,7 +29,7 @@ from edge_server.web.permissions import OF_AN_ORGANIZATION
 
 GROUP = "edge.server"
 
-_SERVERS = {"healthz", "limits", "meta", "network", "orgs", "server", "storage", *token_scopes.WORDS}
+_SERVERS = {"healthz", "limits", "log", "meta", "network", "orgs", "server", "storage", *token_scopes.WORDS}
 """Names in addresses, operations and sections of settings that belong to no subsystem."""
 
 
