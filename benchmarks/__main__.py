@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks import calls, growth, kills, lists, others, search_quality, server, slow_clients, startup
 from benchmarks.filesystems import command as filesystems
@@ -28,25 +28,25 @@ PARTS: dict[str, Callable[[], Iterable[Row]]] = {
 USUAL = ["startup", "calls", "lists"]
 
 
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "growth": growth.main,
+    "search-quality": search_quality.main,
+    "server": server.main,
+    "others": others.main,
+    "kills": kills.main,
+    "hosts": hosts.main,
+    "filesystems": filesystems.main,
+    "transfers": transfers.main,
+}
+
+
 def main() -> int:
     parts = sys.argv[1:] or USUAL
-    if parts[0] == "growth":
-        return growth.main(parts[1:])
-    if parts[0] == "search-quality":
-        search_quality.main([int(files) for files in parts[1:]] or search_quality.FILES)
-        return 0
-    if parts[0] == "server":
-        return server.main(parts[1:])
-    if parts[0] == "others":
-        return others.main(parts[1:])
-    if parts[0] == "kills":
-        return kills.main(parts[1:])
-    if parts[0] == "hosts":
-        return hosts.main(parts[1:])
-    if parts[0] == "filesystems":
-        return filesystems.main(parts[1:])
-    if parts[0] == "transfers":
-        return transfers.main(parts[1:])
+    if parts[0] in COMMANDS:
+        return COMMANDS[parts[0]](parts[1:])
+    if not PARTS.keys() >= set(parts):
+        print(__doc__)
+        return 0 if parts[0] in ("-h", "--help") else 2
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; warm\n")
     print("| row | what | bar | median (min..max) |")
     print("|---|---|---|---|")

@@ -9,6 +9,7 @@ server, as milliseconds and as a multiple of that of a `stat` in between.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import random
 import statistics
@@ -240,13 +241,16 @@ def _nodes(database: Database, organization: int, files: int) -> Iterator[dict[s
 # --- what is measured
 
 
-def main(sizes: Sequence[int] = FILES) -> None:
+def main(arguments: Sequence[str] = ()) -> int:
     """Print a table for each size."""
-    for files in sizes:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks search-quality", description=__doc__)
+    parser.add_argument("files", nargs="*", type=int, default=FILES, help="in the organization of a table")
+    for files in parser.parse_args(arguments).files:
         with tempfile.TemporaryDirectory() as folder:
             site = Site(Path(folder), files)
             with contextlib.closing(site.database):
                 _report(site, files)
+    return 0
 
 
 def _report(site: Site, files: int) -> None:
