@@ -51,6 +51,8 @@ SETTINGS = {
 }
 """What counts for each connection, unless the address says otherwise by `options`."""
 
+_OWN_DIALECT = "postgresql.edge"
+
 PREPARING = "prepare_threshold"
 """What says in an address after how many uses psycopg has a statement prepared, which not every pooler can keep."""
 
@@ -96,8 +98,9 @@ class PostgreSQL:
         self.address = url
         self.place = shown(url)
         try:
+            sa.dialects.registry.register(_OWN_DIALECT, "edge_server.data.postgresql_dialect", "Dialect")
             self.root = sa.create_engine(
-                url,
+                url.set(drivername=_OWN_DIALECT.replace(".", "+")),
                 # Parameters hold digests and names, which have no place in a log.
                 hide_parameters=True,
                 # What is opened beyond would meet the server's `max_connections`.
