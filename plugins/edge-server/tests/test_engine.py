@@ -128,13 +128,13 @@ def test_a_transaction_that_reads_adds_a_single_statement(opened: Database) -> N
 
 def test_what_is_prepared_lasts_beyond_transactions_that_only_read(opened: Database) -> None:
     prepared = sa.text("SELECT name FROM pg_prepared_statements WHERE statement LIKE 'SELECT name%'")
-    found = []
+    named = []
     with opened.engine.connect() as connection:
         for _ in range(10):  # more often than psycopg wants to see a statement before
-            found.append(connection.scalars(prepared).all())
+            named.append(connection.scalars(prepared).all())
             connection.rollback()
-    assert len(found[-1]) == 1
-    assert found[-1] == found[-2]  # and not once more
+    assert len(named[-1]) == 1
+    assert named[-1] == found[-2]  # and not once more
 
 
 def test_nothing_is_left_of_a_transaction_that_raises(opened: Database) -> None:
