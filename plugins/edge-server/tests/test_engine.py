@@ -134,7 +134,7 @@ def test_what_is_prepared_lasts_beyond_transactions_that_only_read(opened: Datab
             named.append(connection.scalars(prepared).all())
             connection.rollback()
     assert len(named[-1]) == 1
-    assert named[-1] == found[-2]  # and not once more
+    assert named[-1] == named[-2]  # and not once more
 
 
 def test_nothing_is_left_of_a_transaction_that_raises(opened: Database) -> None:
