@@ -59,7 +59,7 @@ class AuditLog:
         text = json.dumps(line)
         if self._path is not None:
             _append(self._path, text.encode() + b"\n")
-        log.info("%s", text)
+        log.info("%s", text, extra={"fields": line})
 
 
 def _append(path: Path, line: bytes) -> None:

@@ -24,7 +24,7 @@ from edge_server.files import storage
 from edge_server.identity.token_use import TokenUse
 from edge_server.keys import folder, keepers
 from edge_server.keys.signing import Signer, read_key
-from edge_server.run import server_routes, server_settings
+from edge_server.run import logs, server_routes, server_settings
 from edge_server.search import index
 from edge_server.web import (
     bodies,
@@ -104,7 +104,9 @@ def engines_at(
     """
     if settings is None:
         settings = Configuration(data / configuration.FILE_NAME)
-    server_settings.url_prefix_of(settings)  # what is wrong there is said before anything is made
+    # What is wrong there is said before anything is made.
+    server_settings.url_prefix_of(settings)
+    logs.section_of(settings)
     keys = folder.folder_of(settings, data)
     opened: Database = others.get("database") or database.of_server(settings, data, threads)
     own = Engines(

@@ -100,7 +100,7 @@ def run(
 
     It stops on Ctrl-C, after the requests it is answering.
     """
-    from edge_server.run import app, data_folder, process, server_settings, start
+    from edge_server.run import app, data_folder, logs, process, server_settings, start
     from edge_server.run.metrics import Metrics, shared_folder
     from edge_server.run.monitoring import Monitoring
     from edge_server.web import url_prefix as prefixes
@@ -143,7 +143,7 @@ def run(
             log.parent.mkdir(mode=0o700, exist_ok=True)
         if not process.is_loopback(listener):
             output.note("Warning: others can reach this address, and tokens travel in clear; put a TLS proxy in front.")
-        process.log_to_stderr()
+        logs.install(settings)
         stack.enter_context(data_folder.announced(folder, url, monitoring_url))
         process.serve(
             application,
@@ -167,9 +167,9 @@ def migrate(data: Path, config: Path | None) -> None:
     `edge server run` does so by itself where the database is in the data folder. A database on PostgreSQL, which other
     hosts use meanwhile, is migrated by this alone; back it up before.
     """
-    from edge_server.run import process, start
+    from edge_server.run import logs, start
 
-    process.log_to_stderr()
+    logs.show()
     with _explained():
         before, after = start.migrate_only(data.absolute(), config)
     output.line(f"The database is at revision {after}" + ("" if before == after else f"; it was at {before or 'none'}"))
@@ -272,12 +272,12 @@ def rotate_keys(data: Path, config: Path | None, keep_days: int, lost: bool, sig
 
     With --signing, addresses that were given out end when the server is started again.
     """
-    from edge_server.run import process, start
+    from edge_server.run import logs, start
 
     if lost and signing:
         raise click.UsageError("--lost and --signing are about different keys; run one after the other")
     folder = data.absolute()
-    process.log_to_stderr()
+    logs.show()
     if signing:
         with _explained():
             file = start.renew_signing(folder, config)

@@ -12,6 +12,7 @@ import contextlib
 import datetime as dt
 import http
 import json
+import logging
 import os
 import secrets
 import signal
@@ -19,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -29,10 +31,11 @@ from gunicorn.http.body import ChunkedReader, LengthReader  # type: ignore[impor
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
 from gunicorn.workers import base  # type: ignore[import-untyped]
 
+from edge_server.run import logs
 from edge_server.run.connection import Connection
 from edge_server.run.poller import Poller
 from edge_server.run.threads import Threads
-from edge_server.web import transfers
+from edge_server.web import counting, transfers
 from edge_server.web.client_address import TrustedProxies
 from edge_server.web.engines import engines_of
 from edge_server.web.transfers import ARRIVING, Body
@@ -86,10 +89,43 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
 
 
 class Log(Logger):  # type: ignore[misc]
-    """gunicorn's log, in which a request cannot begin a line of its own nor write to a terminal."""
+    """gunicorn's log, beside the server's own, in which a request cannot begin a line nor write to a terminal."""
 
     proxies = TrustedProxies()
     """The proxies that are believed where a request comes from."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        own = logging.getLogger(logs.OWN).handlers
+        if own:
+            self.error_log.handlers[:] = own
+        if cfg.accesslog is not None:
+            handler = logs.file_handler(Path(cfg.accesslog))
+            handler.setFormatter(logs.json_formatter() or logging.Formatter(self.access_fmt))
+            for replaced in self.access_log.handlers:
+                replaced.close()
+            self.access_log.handlers[:] = [handler]
+
+    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> None:
+        if logs.json_formatter() is None:
+            super().access(resp, req, environ, request_time)
+        elif self.access_log_enabled:
+            self.access_log.info("", extra={logs.FIELDS: self._fields(resp, environ, request_time)})
+
+    def _fields(self, resp: Any, environ: dict[str, Any], request_time: dt.timedelta) -> dict[str, Any]:
+        """What a line of JSON has of a request: the template of its address, which names nobody and nothing."""
+        reading = counting.reading_of(environ)
+        return {
+            "request_id": next((value for name, value in resp.headers if name.lower() == "x-request-id"), None),
+            "client": self.proxies.client(environ.get("REMOTE_ADDR"), environ.get("HTTP_X_FORWARDED_FOR", "")),
+            "method": reading.method or None,
+            "route": reading.route or None,
+            "status": resp.status_code,
+            "code": reading.problem or None,
+            "bytes_in": reading.bytes_in,
+            "bytes_out": resp.sent,
+            "seconds": round(request_time.total_seconds(), 4),
+        }
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
         atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)

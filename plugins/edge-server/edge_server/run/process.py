@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import logging
 import os
 import signal
 import socket
@@ -258,13 +257,3 @@ def _connections() -> int:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Who reads a file has two open. What the server itself has open is well below the rest.
     return max(64, min(MOST_CONNECTIONS, (limit - OWN_FILES) // 2))
-
-
-def log_to_stderr() -> None:
-    """Send the server's own log to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("edge_server")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False

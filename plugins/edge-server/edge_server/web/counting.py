@@ -121,8 +121,7 @@ def install(app: flask.Flask, counters: Sequence[Counter], observer: Observer | 
         observer: hears of all of them.
     """
     inner = app.wsgi_app
-    if observer is not None:
-        app.after_request(_describe)
+    app.after_request(_describe)
 
     def counted(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         reading = Reading(counters, observer)
@@ -150,6 +149,12 @@ def _describe(response: flask.Response) -> flask.Response:
         if request.url_rule is not None:
             reading.method, reading.route = request.method, request.url_rule.rule
     return response
+
+
+def reading_of(environ: dict[str, Any]) -> Reading:
+    """What was counted of a request that the app has answered, by the environment that it had."""
+    reading: Reading = environ[_READING]
+    return reading
 
 
 def charge(organization_id: int) -> None:

@@ -1,0 +1,134 @@
+"""The server's own log: as text or as lines of JSON, on standard error or in a file that may be moved away."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import logging.handlers
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import flask
+import marshmallow
+from marshmallow import fields, validate
+
+from edge_server.base.configuration import Configuration
+from edge_server.base.problems import CannotStart, request_id
+
+SECTION = "log"
+
+TEXT, JSON = "text", "json"
+
+OWN = "edge_server"
+"""The logger of everything here."""
+
+FIELDS = "fields"
+"""The attribute of a record that holds what its line of JSON has in addition."""
+
+
+class LogSettings(marshmallow.Schema):
+    """What the operator can set under [log]."""
+
+    format = fields.String(
+        load_default=TEXT,
+        validate=validate.OneOf([TEXT, JSON], error='write "text" or "json"'),
+        error_messages={"invalid": 'write "text" or "json"'},
+    )
+    file = fields.String(
+        load_default=None, error_messages={"invalid": 'write the path of a file, such as "logs/server.log"'}
+    )
+
+
+class JSONFormatter(logging.Formatter):
+    """A record as an object of JSON on a line of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": _shown(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": record.process,
+        }
+        if flask.has_request_context():
+            line["request_id"] = request_id()
+        own = getattr(record, FIELDS, None)
+        line |= {"message": record.getMessage()} if own is None else own
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def install(settings: Configuration) -> None:
+    """Begin the server's own log as the operator has set it.
+
+    Raises:
+        CannotStart: the settings cannot be used, or the file cannot be written.
+    """
+    section = section_of(settings)
+    handler = _handler(None if section["file"] is None else settings.path.parent / section["file"])
+    if section["format"] == JSON:
+        handler.setFormatter(JSONFormatter())
+        logging.getLogger().addHandler(handler)  # what libraries warn of is a line of JSON as well
+    else:
+        handler.setFormatter(_text_formatter())
+    _begin(handler)
+
+
+def show() -> None:
+    """Show the server's own log on standard error, as text: for a command that somebody waits for."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_text_formatter())
+    _begin(handler)
+
+
+def section_of(settings: Configuration) -> dict[str, Any]:
+    """What the operator has set under [log].
+
+    Raises:
+        CannotStart: it cannot be used.
+    """
+    section: dict[str, Any] = settings.section(SECTION, LogSettings())
+    return section
+
+
+def file_handler(path: Path) -> logging.Handler:
+    """Writes to a file that may be moved away at any time: a new one is begun for the next line, by each process."""
+    # Windows moves no file that is open.
+    return logging.handlers.WatchedFileHandler(path) if os.name == "posix" else logging.FileHandler(path)
+
+
+def json_formatter() -> logging.Formatter | None:
+    """What makes lines of JSON, if the log has these."""
+    formatters = [handler.formatter for handler in logging.getLogger(OWN).handlers]
+    return next((formatter for formatter in formatters if isinstance(formatter, JSONFormatter)), None)
+
+
+def _begin(handler: logging.Handler) -> None:
+    own = logging.getLogger(OWN)
+    own.addHandler(handler)
+    own.setLevel(logging.INFO)
+    own.propagate = False
+
+
+def _text_formatter() -> logging.Formatter:
+    return logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+
+
+def _handler(path: Path | None) -> logging.Handler:
+    if path is None:
+        return logging.StreamHandler(sys.stderr)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return file_handler(path)
+    except OSError as error:
+        raise CannotStart(
+            f"[log] file: {path} cannot be written ({error.strerror}); name another one, or make it writable"
+        ) from None
+
+
+def _shown(seconds: float) -> str:
+    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
