@@ -12,7 +12,8 @@ class AuditLine(Record):
 
     at: dt.datetime = field(doc="UTC.")
     user_name: str = field(
-        doc="""Who did it; "(anyone)" without a token, "(operator)" if it was a command on the server's machine."""
+        doc='Who did it; "(anyone)" without a token, "(operator)" by a command on the server\'s machine, "(hub)" if it '
+        "follows from a JupyterHub's users and groups."
     )
     action: str = field(doc="The operation, as in the permission table.")
     about: dict[str, str] = field(default_factory=dict, doc="What it was done to.")

@@ -12,6 +12,7 @@ from .bringing import bring
 from .buckets import bucket, juicefs, seaweedfs
 from .engines import _connections_closed, _engine, each_server, postgresql_server
 from .guarded import place
+from .hubs import hub_site, real_hub
 from .openbao import bao, bao_with_tls, shared_bao
 from .postgresql import opened
 from .stores import _store
@@ -26,10 +27,12 @@ __all__ = [
     "bring",
     "bucket",
     "each_server",
+    "hub_site",
     "juicefs",
     "opened",
     "place",
     "postgresql_server",
+    "real_hub",
     "seaweedfs",
     "shared_bao",
 ]

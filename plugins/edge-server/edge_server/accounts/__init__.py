@@ -9,6 +9,7 @@ import marshmallow
 from edge_server.accounts import (
     audit_routes,
     departures,
+    hub_members,
     invitation_routes,
     member_routes,
     organization_routes,
@@ -18,8 +19,11 @@ from edge_server.accounts import (
     whoami_routes,
 )
 from edge_server.accounts.departures import Departures
+from edge_server.accounts.hub_members import HubMembers
+from edge_server.accounts.hub_tokens import HubTokens
 from edge_server.accounts.removal import Removals
 from edge_server.identity import token_use
+from edge_server.identity.hub_identity import hub_of
 from edge_server.web.context import OwnContext
 from edge_server.web.parts import Parts
 
@@ -48,6 +52,13 @@ def server(context: OwnContext) -> Parts:
 
     context.every(token_use.INTERVAL, "last use of tokens", write_use, at_end=True)
 
+    hub = hub_of(context.engines.identity)
+    if hub is not None:
+        follower = HubMembers(context, hub)
+        hub.admit, hub.dismiss = follower.admit, follower.dismiss
+        context.every(hub_members.INTERVAL, "groups of the hub", follower.follow, alone=True)
+        context.every(hub_members.TOKEN_INTERVAL, "tokens of the hub", follower.follow_tokens, alone=True)
+
     admin = context.routes("/v1/admin", group="admin")
     organization_routes.add(admin, context)
     user_routes.add(admin, context, leaving)
@@ -57,4 +68,5 @@ def server(context: OwnContext) -> Parts:
     audit = context.routes("/v1", group="audit")
     audit_routes.add(audit, context)
     quota = organization_routes.own_quota_routes(context)
-    return context.subsystem(whoami_routes.routes(context), token_routes.routes(context), admin, members, audit, quota)
+    tokens = token_routes.routes(context, None if hub is None else HubTokens(context, hub))
+    return context.subsystem(whoami_routes.routes(context), tokens, admin, members, audit, quota)

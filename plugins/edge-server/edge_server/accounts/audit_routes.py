@@ -72,7 +72,7 @@ def _require_known(session: Session, action: str | None, place: sa.ColumnElement
     """See that there is such an operation or group, be it of a plugin that is gone and left lines."""
     if action is None:
         return
-    operations = {*permissions.rules_of(flask.current_app), *operator_audit.ACTIONS}
+    operations = {*permissions.rules_of(flask.current_app), *operator_audit.ACTIONS, *operator_audit.HUB_ACTIONS}
     known = {
         ".".join(words[:n]) for words in (name.split(".") for name in operations) for n in range(1, len(words) + 1)
     }

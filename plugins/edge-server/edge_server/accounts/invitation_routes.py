@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session, joinedload
 
 from edge_admin.invitation import Invitation as InvitationRecord
 from edge_admin.wire import AdminQuery, InvitationPage, Invite
-from edge_server.accounts import inviting
+from edge_server.accounts import hub_keeps, inviting
 from edge_server.accounts.member_routes import refuse_member, refuse_own_appointment
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, conflict, not_found
 from edge_server.identity import directory, token_values
+from edge_server.identity.hub_identity import hub_of
 from edge_server.identity.models import Invitation, Membership, Organization, Token, User
 from edge_server.identity.token_scopes import UNLIMITED
 from edge_server.web import idempotency, throttling
@@ -67,6 +68,7 @@ def add(routes: Routes, context: OwnContext) -> None:
         organization_id = context.member().organization_id
         with context.write(context.SERVER) as session:
             organization = session.get_one(Organization, organization_id)
+            hub_keeps.refuse_members(organization)
             before = context.issued_before()
             invitation = None if before is None else _find(session, organization_id, before)
             if invitation is not None and invitation.accepted_at is None:
@@ -115,6 +117,8 @@ def add(routes: Routes, context: OwnContext) -> None:
         has another value then, and the one before is void.
         """
         me = context.optional_caller()
+        if me is None:
+            hub_keeps.refuse_first_token(hub_of(context.engines.identity))
         header = flask.request.headers.get(idempotency.HEADER)
         key = None if header is None else hashlib.sha256(header.encode("utf-8", "surrogateescape")).hexdigest()
         with context.read() as session:

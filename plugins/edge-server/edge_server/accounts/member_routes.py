@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from edge_admin.member import Member as MemberRecord
 from edge_admin.wire import AddMember, AdminQuery, MemberPage
-from edge_server.accounts import inviting, standing
+from edge_server.accounts import hub_keeps, inviting, standing
 from edge_server.base.problems import Refusal, already_exists, conflict, not_found
 from edge_server.identity import directory, token_values
 from edge_server.identity.models import Membership, Organization, User
@@ -51,6 +51,7 @@ def add(routes: Routes, context: OwnContext) -> None:
         """
         with context.write(context.SERVER) as session:
             organization = session.get_one(Organization, context.member().organization_id)
+            hub_keeps.refuse_members(organization)
             user = directory.find_user(session, addition.user_name)
             if user is not None:
                 refuse_own_appointment(user)
@@ -95,6 +96,8 @@ def add(routes: Routes, context: OwnContext) -> None:
                 if row.user.home_organization_id != row.organization_id:
                     raise context.bad_entry("license_name: only the admins of the user's home organization change it")
                 row.user.license_name = record.license_name
+            if set(record.roles) != set(directory.roles_of(row)):
+                hub_keeps.refuse_members(row.organization)
             if "admin" not in record.roles and directory.is_last_admin(session, row):
                 raise _last_admin(user_name)
             row.admin, row.developer = "admin" in record.roles, "developer" in record.roles
@@ -109,6 +112,7 @@ def add(routes: Routes, context: OwnContext) -> None:
         with context.write(context.SERVER) as session:
             row = _get(session, context.member().organization_id, user_name)
             context.require_unchanged(row)
+            hub_keeps.refuse_members(row.organization)
             if directory.is_last_admin(session, row):
                 raise _last_admin(user_name)
             standing.end(session, events, row)

@@ -8,6 +8,7 @@ import flask
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from edge_server.accounts.hub_tokens import HubTokens
 from edge_server.base.problems import bad_entry
 from edge_server.identity import directory, token_scopes
 from edge_server.identity.models import Token, User
@@ -20,8 +21,13 @@ from edge_tokens.token import Token as TokenRecord
 from edge_tokens.wire import CreateToken, TokenPage, TokenQuery
 
 
-def routes(context: Context) -> Routes:
-    """Below ``/v1/users/me/tokens``."""
+def routes(context: Context, at_hub: HubTokens | None = None) -> Routes:
+    """Below ``/v1/users/me/tokens``.
+
+    Args:
+        context: of the subsystem of accounts.
+        at_hub: the tokens of a hub; None where this server makes its own.
+    """
     routes = context.routes("/v1/users/me/tokens", group="tokens")
 
     @routes.operation("tokens.list", "GET", "", who=USER)
@@ -32,6 +38,8 @@ def routes(context: Context) -> Routes:
 
         A limited token sees those that may do nothing that it may not.
         """
+        if at_hub is not None:
+            return at_hub.page(query)
         shown = or_(Token.expires_at.is_(None), Token.expires_at > context.now() - directory.SHOWN_FOR)
         own = select(Token).where(Token.user_id == context.caller().id, Token.removed_at.is_(None), shown)
         with context.read() as session:
@@ -50,6 +58,8 @@ def routes(context: Context) -> Routes:
         It is limited as the token at hand is, or more, and does not outlive it. The same request sent again gives the
         same token another value, and voids the one before.
         """
+        if at_hub is not None:
+            return at_hub.create(request)
         me = context.caller()
         lifetime = None if request.expires_in is None else dt.timedelta(seconds=request.expires_in)
         scopes = me.scopes if request.scopes is None else _parsed(request.scopes)
@@ -89,6 +99,8 @@ def routes(context: Context) -> Routes:
         The one at hand is void as soon as the new one is used, and good until then. The new one ends when the one at
         hand does; that of a new server's first token, which can be renewed, as much later as it was good for.
         """
+        if at_hub is not None:
+            at_hub.refuse_renewal()
         me = context.caller()
         with context.write() as session:
             current = _find(session, me.id, me.token_uid)
@@ -102,6 +114,8 @@ def routes(context: Context) -> Routes:
     @routes.response(200, TokenRecord.schema())
     def read_token(token_id: str) -> flask.Response:
         """Tell of one token."""
+        if at_hub is not None:
+            return at_hub.read(token_id)
         with context.read() as session:
             return context.answer(_record(get(session, token_id)))
 
@@ -109,6 +123,8 @@ def routes(context: Context) -> Routes:
     @routes.response(204)
     def remove_token(token_id: str) -> flask.Response:
         """Remove a token; it is refused from now on, and if it is limited, so are those that were made with it."""
+        if at_hub is not None:
+            return at_hub.remove(token_id)
         with context.write() as session:
             directory.remove_token(session, get(session, token_id))
             context.audit(token=token_id)

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session, joinedload
 
 from edge_admin.user import User as UserRecord
 from edge_admin.wire import AdminQuery, UserPage
-from edge_server.accounts import departures, standing
+from edge_server.accounts import departures, hub_keeps, standing
 from edge_server.accounts.departures import Departures
 from edge_server.base.problems import Refusal, conflict, not_found
 from edge_server.identity import directory
+from edge_server.identity.hub_identity import hub_of
 from edge_server.identity.models import Membership, Organization, User
 from edge_server.identity.name_keys import name_key
 from edge_server.web.context import OwnContext
@@ -24,6 +25,7 @@ from edge_server.web.routes import Routes
 
 def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
     """Add the addresses below ``/v1/admin/users``."""
+    hub = hub_of(context.engines.identity)
 
     @routes.operation("admin.users.list", "GET", "/users", who=SERVER_ADMIN)
     @routes.arguments(AdminQuery.schema(), location="query")
@@ -39,6 +41,7 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
     @routes.response(201, UserRecord.schema())
     def add_user(record: UserRecord) -> flask.Response:
         """Add a user, who gets a first token by accepting an invitation. A `uid` that is sent is not taken."""
+        hub_keeps.refuse_new_user(hub)
         with context.write() as session:
             namesake = directory.find_user(session, record.user_name)
             if namesake is not None:
@@ -72,6 +75,7 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
                 if name in patch and patch[name] != getattr(row, name):
                     raise context.bad_entry(f"{name}: only the user can change it, with set_whoami; leave it out")
             record = context.patched(_record(row), patch, fixed=["uid", "user_name", *own])
+            hub_keeps.refuse_change(hub, row, server_admin=record.server_admin)
             if row.server_admin and not record.server_admin and directory.is_last_server_admin(session, row):
                 raise _last_server_admin()
             _apply_profile(row, record)
@@ -84,6 +88,10 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
     @routes.response(204)
     def remove_user(user_name: str) -> flask.Response:
         """Remove a user with their tokens, memberships and secrets. What they put into an organization stays there."""
+        if hub is not None:
+            with context.read() as session:
+                row = _get(session, user_name)
+            hub_keeps.refuse_removal(hub, row)
         with context.write() as session:
             row = _get(session, user_name)
             context.require_unchanged(row)

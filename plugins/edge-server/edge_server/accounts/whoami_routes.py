@@ -82,7 +82,10 @@ def _whoami(connection: Connection, caller: Caller, me: User | Row[Any]) -> WhoA
         server_admin=me.server_admin,
         license_name=me.license_name,
         token=CurrentToken(
-            id=token.token_uid, scopes=token.scopes, expires_at=token.expires_at, renewable=token.lifetime is not None
+            id=token.hub_id or token.token_uid,
+            scopes=token.scopes,
+            expires_at=token.expires_at,
+            renewable=token.lifetime is not None,
         ),
         organizations=organizations,
         organizations_next=following,

@@ -40,6 +40,8 @@ class Organization(Revised, Base):
     deleted_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     # Bytes of the newest versions in deleted folders that are being cleared away, which count as used no more.
     released_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    # Whether the groups of a JupyterHub say who is in it.
+    hub: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
 
     @validates("name")
     def _key(self, _: str, name: str) -> str:
@@ -73,6 +75,8 @@ class User(Revised, Base):
     removed_at: Mapped[dt.datetime | None]
     # Idempotency keys that their requests have, as `web.idempotency_keys` counts them.
     key_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    # When the user was created at the JupyterHub, in UTC: who is created anew there under the name is somebody else.
+    hub_created: Mapped[str | None] = mapped_column(String(40))
 
     home: Mapped[Organization | None] = relationship()
 
@@ -126,6 +130,8 @@ class Token(Base):
     # Seconds that it is good for, of one that can be renewed; and the one it was renewed from, until its first use.
     lifetime: Mapped[int | None]
     replaces: Mapped[str | None] = mapped_column(String(36), index=True, unique=True)
+    # Of a token of a JupyterHub, its id there.
+    hub_id: Mapped[str | None] = mapped_column(String(40))
 
     user: Mapped[User] = relationship()
 

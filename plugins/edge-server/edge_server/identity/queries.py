@@ -33,6 +33,7 @@ _HOLDER_COLUMNS: list[Any] = [
     _token.scopes,
     _token.lifetime,
     _token.replaces,
+    _token.hub_id,
 ]
 _ROLE_COLUMNS: list[Any] = [
     _membership.organization_id,

@@ -21,6 +21,7 @@ from edge_server.data.database import Database
 from edge_server.data.declarative import Base
 from edge_server.data.migration import own_history
 from edge_server.files import storage
+from edge_server.identity import kinds
 from edge_server.identity.token_use import TokenUse
 from edge_server.keys import folder, keepers
 from edge_server.keys.signing import Signer, read_key
@@ -108,6 +109,7 @@ def engines_at(
     server_settings.url_prefix_of(settings)
     logs.section_of(settings)
     keys = folder.folder_of(settings, data)
+    answering = Threads(threads)
     opened: Database = others.get("database") or database.of_server(settings, data, threads)
     own = Engines(
         folder=data,
@@ -115,6 +117,7 @@ def engines_at(
         store=storage.store_of(settings, data),
         signer=Signer(read_key(keys)) if signer is None else signer,
         sealer=keepers.keepers_of(settings, keys),
+        identity=kinds.identity_of(settings, lambda: answering.count),
         audit=audit.AuditLog(data / "logs" / audit.FILE_NAME),
         configuration=settings,
         names=index,
@@ -123,7 +126,7 @@ def engines_at(
         token_use=TokenUse(),
         background=Background(opened.alone),
         lifecycle=Lifecycle(),
-        threads=Threads(threads),
+        threads=answering,
         rates=Rates(settings.section("limits", RateSettings())),
         proxies=TrustedProxies(settings.section("network", ProxySettings())["trusted_proxies"]),
         space=Space(),

@@ -11,6 +11,8 @@ from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
 from edge_server.data.migration import own_history
 from edge_server.data.migrations import HEAD
+from edge_server.identity.hub import HubUnavailable
+from edge_server.identity.hub_identity import HubIdentity, hub_of
 from edge_server.keys import agreement
 from edge_server.keys.keepers import FILE
 from edge_server.keys.signing import FILE_NAME as SIGNING_KEY
@@ -55,6 +57,9 @@ def check(data: Path, config: Path | None = None) -> Iterator[Checked]:
     yield Checked("settings", True, str(settings.path) if settings.path.exists() else f"{settings.path} is not there")
     with contextlib.closing(engines.database):
         looks: list[tuple[str, Callable[[Engines], str]]] = [("database", _database), ("keys", _keys)]
+        hub = hub_of(engines.identity)
+        if hub is not None:
+            looks.append(("identity", lambda _: _hub(hub)))
         transit = engines.sealer.transit
         if transit is not None:
             looks.append(("secrets", lambda _: transit.trial()))
@@ -84,6 +89,13 @@ def _database(engines: Engines) -> str:
     if own_history().can_use(database):
         return f"{database.place} is at revision {revision}, of a newer server; this one knows {HEAD} and can use it"
     return f"{database.place} is at revision {revision}; {start.migrating(database)} brings it to {HEAD}"
+
+
+def _hub(identity: HubIdentity) -> str:
+    try:
+        return identity.hub.trial()
+    except HubUnavailable as error:
+        raise CannotStart(f"the JupyterHub at {identity.hub.api_url}: {error.why}") from None
 
 
 def _keys(engines: Engines) -> str:

@@ -17,6 +17,7 @@ from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
 
 if TYPE_CHECKING:
+    from edge_server.identity.hub_identity import HubIdentity
     from edge_server.identity.renaming import Kind
     from edge_server.keys.rotation import Rotation
 
@@ -100,6 +101,7 @@ def run(
 
     It stops on Ctrl-C, after the requests it is answering.
     """
+    from edge_server.identity.hub_identity import hub_of
     from edge_server.run import app, data_folder, logs, process, server_settings, start
     from edge_server.run.metrics import Metrics, shared_folder
     from edge_server.run.monitoring import Monitoring
@@ -153,7 +155,7 @@ def run(
             threads=threads,
             uploads=uploads,
             access_log=log,
-            ready=lambda: _greet(folder, url, token, first_token_days),
+            ready=lambda: _greet(folder, url, token, first_token_days, hub=hub_of(engines.identity)),
             monitoring=monitoring,
         )
 
@@ -582,7 +584,7 @@ def restore(data: Path, config: Path | None, folder: Path, keys: Path | None, qu
         raise click.exceptions.Exit(1)
 
 
-def _greet(data: Path, url: str, token: str | None, first_token_days: int) -> None:
+def _greet(data: Path, url: str, token: str | None, first_token_days: int, *, hub: HubIdentity | None) -> None:
     """Say where the server listens; each line is flushed, for whoever reads through a pipe."""
     from edge_server.run import data_folder
 
@@ -596,4 +598,7 @@ def _greet(data: Path, url: str, token: str | None, first_token_days: int) -> No
             )
         return
     output.line(f"# An Edge server with its data in {data} listens at {url}")
+    if hub is not None:
+        output.line(f"# Its users and tokens are those of the JupyterHub at {hub.hub.api_url}")
+        return
     output.line(f'# Settings for a shell: eval "$(edge server env --data {shlex.quote(str(data))})"')

@@ -20,7 +20,7 @@ from edge_server.base.problems import CannotStart
 from edge_server.data import database, postgresql
 from edge_server.data.database import SERVER
 from edge_server.data.store import StoreFailure
-from edge_server.identity import directory, operator_audit
+from edge_server.identity import directory, kinds, operator_audit
 
 ORGANIZATION = "default"
 ADMIN = "admin"
@@ -230,13 +230,19 @@ def local_access(data: Path, user_name: str | None = None, config: Path | None =
         CannotStart: no server is running on it, or the user is not on it.
     """
     require_not_moved(data)
+    settings = configuration.of_server(data, config)
+    if kinds.kind_of(settings) == kinds.JUPYTERHUB:
+        raise CannotStart(
+            "this server's tokens are those of its JupyterHub; make one on the hub's Token page, and set it as "
+            "EDGE_API_TOKEN"
+        )
     url = running_url(data)
     if url is None or not _is_locked(data):
         start = f"edge server run --data {shlex.quote(str(data))}"
         raise CannotStart(f"no server is running on {data}; start one with `{start}`")
     with (
         explained(data),
-        contextlib.closing(database.of_server(configuration.of_server(data, config), data)) as opened,
+        contextlib.closing(database.of_server(settings, data)) as opened,
         opened.write(SERVER) as session,
     ):
         user = directory.find_user(session, user_name or ADMIN)

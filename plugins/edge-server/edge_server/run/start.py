@@ -25,6 +25,7 @@ from edge_server.data.migrations import HEAD
 from edge_server.data.store import Store
 from edge_server.files import fsck, storage
 from edge_server.identity import directory, operator_audit, renaming
+from edge_server.identity.hub_identity import hub_of
 from edge_server.identity.models import Organization
 from edge_server.keys import agreement, folder, rotation, sealing, signing
 from edge_server.keys.keepers import FILE, TRANSIT
@@ -462,8 +463,8 @@ def sealed_columns(loaded: Sequence[Subsystem]) -> list[SealedColumn]:
 
 
 def _first_token(engines: Engines, session: Session, lifetime: dt.timedelta | None) -> str | None:
-    if directory.server_admins(session):
-        return None
+    if hub_of(engines.identity) is not None or directory.server_admins(session):
+        return None  # who comes from a hub comes with a token
     organization = directory.create_organization(
         session, engines.lifecycle.organization_added, data_folder.ORGANIZATION, "Default"
     )

@@ -16,6 +16,7 @@ from edge_server.base.background import Background
 from edge_server.base.configuration import Configuration
 from edge_server.data.database import Database, Transaction
 from edge_server.data.store import Store
+from edge_server.identity.kinds import Identity
 from edge_server.identity.token_use import TokenUse
 from edge_server.keys.keepers import Keepers
 from edge_server.keys.signing import Signer
@@ -65,6 +66,7 @@ class Engines:
         store: content.
         signer: signs addresses.
         sealer: seals secrets.
+        identity: tells whose a token is.
         audit: the audit log.
         configuration: the operator's settings.
         names: the index that search looks into.
@@ -84,6 +86,7 @@ class Engines:
     store: Store
     signer: Signer
     sealer: Keepers
+    identity: Identity
     audit: AuditLog
     configuration: Configuration
     names: NameIndex

@@ -22,7 +22,7 @@ from sqlalchemy import Row
 from edge_server.base import at_hand, clock, problems
 from edge_server.base.problems import CannotStart, Refusal, not_found
 from edge_server.data.database import of_user, session_of
-from edge_server.identity import directory, queries, token_scopes, token_values
+from edge_server.identity import directory, kinds, queries, token_scopes
 from edge_server.identity.models import Token
 from edge_server.identity.token_scopes import UNLIMITED, Scopes
 from edge_server.web import counting, snapshot, throttling
@@ -334,32 +334,32 @@ def _authenticate(header: str | None, organization: str | None = None) -> Row[An
     value = value.strip()
     # "token" is what JupyterHub and its clients write.
     if scheme.lower() not in ("bearer", "token") or not value:
-        raise _unauthenticated("this needs an API token; send it in the header Authorization: Bearer TOKEN")
-    is_well_formed = token_values.is_well_formed(value)
-    if value.startswith(token_values.PREFIX) and not is_well_formed:
-        throttling.failed()
-        raise _unauthenticated("the API token is mistyped or cut off; copy it again, or make a new one")
-    if is_well_formed:
-        connection, digest = snapshot.connection(), token_values.digest(value)
-        if organization is None:
-            holder = queries.holder(connection, digest)
-        else:
-            holder = queries.holder_in(connection, digest, organization)
-        ended = None if holder is None else holder.expires_at
-        if ended is not None and ended <= clock.now():
+        raise kinds.unauthenticated("this needs an API token; send it in the header Authorization: Bearer TOKEN")
+    identity = engines().identity
+    try:
+        digest = identity.digest_of(value)
+    except Refusal as refusal:
+        if refusal.status == 401:
             throttling.failed()
-            raise _unauthenticated(
-                f"the API token expired on {ended:%Y-%m-%d at %H:%M} UTC; make a new one, or ask the server's operator "
-                "for one (edge server env); before it expires, `edge login --renew` renews that of a profile"
-            )
-        if holder is not None:
-            if holder.replaces is not None:
-                with engines().database.write(of_user(holder.user_id)) as session:
-                    directory.finish_renewal(session, holder.token_uid)
-            engines().token_use.note(holder.token_id)
-            return holder
-    throttling.failed()
-    raise _unauthenticated("the API token is unknown, expired or removed; make a new one")
+        raise
+    connection = snapshot.connection()
+    if organization is None:
+        holder = queries.holder(connection, digest)
+    else:
+        holder = queries.holder_in(connection, digest, organization)
+    if holder is None:
+        throttling.failed()
+        raise kinds.unknown()
+    if holder.expires_at is not None and holder.expires_at <= clock.now():
+        throttling.failed()
+        raise kinds.unauthenticated(
+            f"the API token expired on {holder.expires_at:%Y-%m-%d at %H:%M} UTC; {identity.renewal}"
+        )
+    if holder.replaces is not None:
+        with engines().database.write(of_user(holder.user_id)) as session:
+            directory.finish_renewal(session, holder.token_uid)
+    engines().token_use.note(holder.token_id)
+    return holder
 
 
 def _caller_of(holder: Row[Any]) -> Caller:
@@ -399,10 +399,6 @@ def _from_vanished(error: Exception) -> flask.Response:
             if not directory.is_open(session, membership.organization_id):
                 return problems.answer_to(no_organization())
     return problems.answer_to(error)
-
-
-def _unauthenticated(detail: str) -> Refusal:
-    return Refusal(401, "unauthenticated", detail, {"WWW-Authenticate": "Bearer"})
 
 
 def _forbidden(rule: Rule) -> Refusal:

@@ -1,0 +1,166 @@
+"""What a JupyterHub's configuration needs, so that its users' tokens are good for an Edge server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from edge_core.errors import ConfigurationError
+
+SERVICE = "api"
+"""The service's name, by which its addresses begin with ``/services/api``."""
+
+SERVICE_SCOPES = ("list:groups", "read:groups", "read:users", "tokens")
+"""What the Edge server may do at the hub: see who is there and in which groups, and make and remove tokens."""
+
+ORGANIZATION = "edge_organization"
+"""The property of a group of the hub that names an organization."""
+
+_LOCAL_PORT = 8790
+
+
+def configure(
+    c: Any,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    port: int = _LOCAL_PORT,
+    url: str | None = None,
+    api_token: str | None = None,
+    hub_url: str | None = None,
+    organization: str | None = None,
+    service: str = SERVICE,
+) -> None:
+    """Make an Edge server a service of the hub, and each user's servers know it.
+
+    It adds to what `c` has already: the service; a role by which the Edge server sees users and groups and makes
+    tokens; the scope of the service for users and for the tokens of their servers; and for each server the variables
+    ``EDGE_API_SERVICE_URL`` and ``EDGE_API_ORG``. Servers can have names. Call it after you have set roles, services,
+    `c.JupyterHub.base_url` and the spawner's environment and scopes.
+
+    Either the hub starts the Edge server, with its data in `data`, or that runs elsewhere, at `url`.
+
+    Args:
+        c: the configuration, in ``jupyterhub_config.py``.
+        data: the data folder of an Edge server that the hub starts and stops on its own machine.
+        port: where it listens then, on 127.0.0.1.
+        url: address of an Edge server that runs by itself, as the hub's proxy reaches it, such as
+            ``http://edge.internal:8790``.
+        api_token: its token, which is also set in its settings (``[identity] api_token``); at least 8 characters.
+        hub_url: the hub's address for users' servers, such as ``https://hub.example.com``; by default
+            `c.JupyterHub.public_url`, else `c.JupyterHub.bind_url`, else the default address of a hub on this machine.
+        organization: short name of the organization that users' servers work in; by default that of the user's groups,
+            if they are in one alone, and otherwise the session asks the Edge server.
+        service: name of the service.
+
+    Raises:
+        ConfigurationError: the arguments do not fit together, or what is set already cannot be added to.
+    """
+    if (data is None) == (url is None):
+        raise ConfigurationError(
+            "edge_hub.configure takes data= for an Edge server that the hub starts, or url= of one that runs; give one "
+            "of them"
+        )
+    if (url is None) != (api_token is None):
+        raise ConfigurationError("edge_hub.configure takes api_token= together with url=; give both or neither")
+    prefix = f"{_base_url(c)}services/{service}"
+    services = _list(c.JupyterHub, "services")
+    if any(each.get("name") == service for each in services):
+        raise ConfigurationError(
+            f"c.JupyterHub.services has a service {service!r} already; remove it, or give edge_hub.configure another "
+            "name by service="
+        )
+    if data is None:
+        services.append({"name": service, "url": url, "api_token": api_token, "display": False})
+    else:
+        services.append(_started_by_hub(service, prefix, Path(data).absolute(), port))
+    c.JupyterHub.services = services
+    access = f"access:services!service={service}"
+    _permit(c, service, access)
+    c.Spawner.server_token_scopes = _with_scope(c, access)
+    environment = dict(_set_value(c.Spawner, "environment", {}))
+    environment["EDGE_API_SERVICE_URL"] = f"{_hub_url(c, hub_url)}{prefix}"
+    environment["EDGE_API_ORG"] = organization or _only_organization
+    c.Spawner.environment = environment
+    c.JupyterHub.allow_named_servers = True
+
+
+def _started_by_hub(service: str, prefix: str, data: Path, port: int) -> dict[str, Any]:
+    """A service that the hub starts; it gives it its own address and a token in the environment."""
+    command = [sys.executable, "-m", "edge_server", "run", "--data", str(data), "--port", str(port)]
+    return {
+        "name": service,
+        "url": f"http://127.0.0.1:{port}",
+        "command": [*command, "--url-prefix", prefix],
+        "environment": {"EDGE_SERVER_IDENTITY_KIND": "jupyterhub"},
+        "display": False,
+    }
+
+
+def _permit(c: Any, service: str, access: str) -> None:
+    """Add the roles of the service and of users, who are to have the scope of the service."""
+    roles = _list(c.JupyterHub, "load_roles")
+    user = next((role for role in roles if role.get("name") == "user"), None)
+    if user is None:
+        # A role that is set stands in the place of the hub's own, which is this.
+        user = {"name": "user", "scopes": ["self"]}
+        roles.append(user)
+    user["scopes"] = [*user.get("scopes", []), access]
+    roles.append({"name": f"edge-{service}", "services": [service], "scopes": list(SERVICE_SCOPES)})
+    c.JupyterHub.load_roles = roles
+
+
+def _with_scope(c: Any, access: str) -> list[str]:
+    """The scopes of the tokens of users' servers, with that of the service."""
+    # Without them the hub takes those of the role `server`, whose own default these are.
+    roles = _list(c.JupyterHub, "load_roles")
+    server: dict[str, Any] = next((role for role in roles if role.get("name") == "server"), {})
+    default = server.get("scopes", ["users:activity!user", "access:servers!server"])
+    scopes = _set_value(c.Spawner, "server_token_scopes", default)
+    if callable(scopes):
+        raise ConfigurationError(
+            f"c.Spawner.server_token_scopes is a function, to which nothing can be added; have it give {access!r} as "
+            "well, and set it after edge_hub.configure"
+        )
+    return [*scopes, access]
+
+
+def _only_organization(spawner: Any) -> str:
+    """The organization of a user's groups; empty if there is none, or several, so that the session asks."""
+    groups = spawner.user.orm_user.groups
+    values = [(group.properties or {}).get(ORGANIZATION) for group in groups]
+    names = {value for value in values if isinstance(value, str)}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _hub_url(c: Any, hub_url: str | None) -> str:
+    """Scheme and host of the hub, as users' servers reach it."""
+    address = hub_url or _set_value(c.JupyterHub, "public_url", "") or _set_value(c.JupyterHub, "bind_url", "")
+    address = address or f"http://127.0.0.1:{_set_value(c.JupyterHub, 'port', 8000)}"
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or parts.hostname in (None, "0.0.0.0", "::"):  # noqa: S104
+        raise ConfigurationError(
+            f"users' servers cannot reach the hub at {address!r}; give edge_hub.configure hub_url=, such as "
+            "https://hub.example.com"
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _base_url(c: Any) -> str:
+    """The path that the hub's addresses begin with, with a slash at both ends."""
+    address = _set_value(c.JupyterHub, "public_url", "") or _set_value(c.JupyterHub, "bind_url", "")
+    path: str = _set_value(c.JupyterHub, "base_url", urlsplit(address).path or "/")
+    return f"/{path.strip('/')}/" if path.strip("/") else "/"
+
+
+def _set_value(section: Any, name: str, default: Any) -> Any:
+    """What the operator has set before; what was only added to a default is a lazy value of traitlets."""
+    value = section.get(name, default)
+    return value.get_value(default) if hasattr(value, "get_value") else value
+
+
+def _list(section: Any, name: str) -> list[Any]:
+    value: list[Any] = list(_set_value(section, name, []))
+    return value

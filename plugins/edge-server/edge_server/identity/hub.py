@@ -1,0 +1,523 @@
+"""A JupyterHub, as the service that an Edge server is there: who a token is, who is in which group, and tokens.
+
+It is asked by its REST API: https://jupyterhub.readthedocs.io/en/stable/reference/rest-api.html. What it answers is
+checked, since it is another program: an answer that is not as described there is none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import http.cookiejar
+import json
+import logging
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import marshmallow
+import requests
+from marshmallow import fields, validate
+from requests.adapters import HTTPAdapter
+
+from edge_server.base.problems import Refusal
+
+log = logging.getLogger("edge_server")
+
+TIMEOUT = 2.0
+"""Seconds to wait for a connection, and then for each part of an answer."""
+
+MOST_BYTES = 16 << 20
+"""Bytes of an answer; a page of groups names all of their members."""
+
+PAGE = 200
+"""Groups that are listed at once, as many as a hub allows by default."""
+
+MOST_PAGES = 1000
+
+CONNECTIONS = 64
+
+SERVICE_SCOPES = ("list:groups", "read:groups", "read:users", "tokens")
+"""What the service's role has to permit at the hub."""
+
+_PAGINATED = "application/jupyterhub-pagination+json"
+
+
+class HubUnavailable(Refusal):
+    """The hub does not tell whose a token is just now.
+
+    Args:
+        why: one sentence for the operator.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            503,
+            "identity_unavailable",
+            "the JupyterHub that knows this server's users does not answer just now, so that a token that was not used "
+            "in the last seconds cannot be looked up; try again later, and tell the hub's operator if it lasts",
+            {"Retry-After": "2"},
+        )
+        self.why = why
+
+
+class HubRefused(Exception):
+    """The hub does not do what it is asked for; the message is its own sentence."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Visitor:
+    """Whom a token acts for.
+
+    Attributes:
+        kind: "user", or "service" for a program of the hub's.
+        name: of the user.
+        admin: whether the user is an admin of the hub.
+        groups: the names of the user's groups.
+        scopes: what the token may do at the hub.
+        token_id: the token's id.
+    """
+
+    kind: str
+    name: str
+    admin: bool
+    groups: frozenset[str]
+    scopes: frozenset[str]
+    token_id: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class HubUser:
+    """A user of the hub.
+
+    Attributes:
+        name: of the user.
+        created: when the user was created, in UTC; another user of the name was created at another time.
+        groups: the names of the user's groups.
+    """
+
+    name: str
+    created: str
+    groups: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """A group of the hub.
+
+    Attributes:
+        name: of the group.
+        users: the names of its members.
+        properties: what the hub's operator has noted of it.
+    """
+
+    name: str
+    users: frozenset[str]
+    properties: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class HubToken:
+    """A token of the hub.
+
+    Attributes:
+        id: of the token, such as "a12"; a later token may have it again.
+        scopes: what the token may do at the hub.
+        note: what it is for.
+        created_at: UTC.
+        expires_at: UTC; None if it does not expire.
+        last_used_at: UTC; None if it was not used.
+        value: the token itself, where it was created.
+    """
+
+    id: str
+    scopes: frozenset[str]
+    note: str | None
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    last_used_at: dt.datetime | None
+    value: str | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def number(self) -> int:
+        """The digits of the id, which grow from token to token."""
+        return int(self.id[1:])
+
+
+class Hub:
+    """A JupyterHub.
+
+    Args:
+        api_url: of its REST API, such as ``http://127.0.0.1:8081/hub/api``.
+        token: of the service.
+        service: name of the service.
+        ca: a file with the certificates that its own is trusted by; None for those that are known to all.
+
+    Attributes:
+        service: name of the service.
+        api_url: of its REST API.
+    """
+
+    def __init__(self, api_url: str, token: str, service: str, ca: Path | None = None) -> None:
+        self.api_url = api_url
+        self.service = service
+        self._token = token
+        self._http = requests.Session()
+        # Neither proxies nor what a .netrc says is for this.
+        self._http.trust_env = False
+        self._http.verify = True if ca is None else str(ca)
+        # A cookie that comes with the answer for one token must not go along with another one.
+        self._http.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self._http.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+        self._state_lock = threading.Lock()
+        self._is_away = False
+
+    @property
+    def scope(self) -> str:
+        """What a token has to have to be good for this service."""
+        return f"access:services!service={self.service}"
+
+    def permits(self, scopes: Collection[str]) -> bool:
+        """Whether a token with these scopes is good for this service."""
+        return self.scope in scopes or "access:services" in scopes
+
+    def visitor(self, token: str) -> Visitor | None:
+        """Whom a token acts for; None if the hub does not know it.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        status, answer = self._send("GET", "/user", token=token)
+        if status in (401, 403):
+            return None
+        if status != 200:
+            raise self._unavailable(f"it answers a token with {status}")
+        model = self._loaded(_VisitorSchema(), answer)
+        return Visitor(
+            kind=model["kind"],
+            name=model["name"],
+            admin=model["admin"],
+            groups=frozenset(model["groups"]),
+            scopes=frozenset(model["scopes"]),
+            token_id=model["token_id"],
+        )
+
+    def user(self, name: str) -> HubUser | None:
+        """A user; None if there is none of that name.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        answer = self._get(f"/users/{_quoted(name)}", "read:users")
+        if answer is None:
+            return None
+        model = self._loaded(_UserSchema(), answer)
+        if model["name"] != name:
+            raise self._unavailable("it answers with another user than it was asked for")
+        return HubUser(name, _in_utc(model["created"]).isoformat(), frozenset(model["groups"]))
+
+    def groups(self) -> list[Group]:
+        """All groups.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        groups: list[Group] = []
+        offset = 0
+        for _ in range(MOST_PAGES):
+            answer = self._get(f"/groups?offset={offset}&limit={PAGE}", "list:groups", accept=_PAGINATED)
+            page = self._loaded(_GroupPageSchema(), answer)
+            groups += [
+                Group(model["name"], frozenset(model["users"]), model["properties"] or {}) for model in page["items"]
+            ]
+            following = page["pagination"]["next"]
+            if following is None:
+                return groups
+            if following["offset"] <= offset:
+                break
+            offset = following["offset"]
+        raise self._unavailable("its list of groups has no end")
+
+    def token(self, user_name: str, token_id: str) -> HubToken | None:
+        """A token of a user; None if there is none of that id.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        answer = self._get(f"/users/{_quoted(user_name)}/tokens/{_quoted(token_id)}", "tokens")
+        return None if answer is None else _token(self._loaded(_TokenSchema(), answer))
+
+    def tokens(self, user_name: str) -> list[HubToken]:
+        """The tokens of a user, the oldest first; none if there is no user of that name.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        answer = self._get(f"/users/{_quoted(user_name)}/tokens", "tokens")
+        if answer is None:
+            return []
+        models = self._loaded(_TokenListSchema(), answer)["api_tokens"]
+        return sorted((_token(model) for model in models), key=lambda token: token.number)
+
+    def create_token(self, user_name: str, note: str | None, expires_in: int | None) -> HubToken:
+        """Create a token of a user that is good for this service and nothing else.
+
+        Args:
+            user_name: whom it acts for.
+            note: what it is for.
+            expires_in: seconds; None for as long as the hub allows.
+
+        Raises:
+            HubRefused: the hub does not create it.
+            HubUnavailable: the hub does not answer.
+        """
+        body = {"note": note, "expires_in": expires_in, "scopes": [self.scope]}
+        status, answer = self._send("POST", f"/users/{_quoted(user_name)}/tokens", body=body)
+        if status == 400:
+            raise HubRefused(_message(answer))
+        if status != 201:
+            raise self._forbidden("tokens", status)
+        token = _token(self._loaded(_TokenSchema(), answer))
+        if not token.value:
+            raise self._unavailable("it created a token and does not tell its value")
+        return token
+
+    def remove_token(self, user_name: str, token_id: str) -> None:
+        """Remove a token of a user, which may be gone already.
+
+        Raises:
+            HubUnavailable: the hub does not answer.
+        """
+        status, _ = self._send("DELETE", f"/users/{_quoted(user_name)}/tokens/{_quoted(token_id)}")
+        if status not in (204, 404):
+            raise self._forbidden("tokens", status)
+
+    def trial(self) -> str:
+        """What an operator is told of the hub.
+
+        Raises:
+            HubUnavailable: it cannot be used; its attribute `why` says why.
+        """
+        status, answer = self._send("GET", "/user")
+        if status != 200:
+            raise self._forbidden("tokens", status)
+        model = self._loaded(_ServiceSchema(), answer)
+        if model["kind"] != "service" or model["name"] != self.service:
+            raise self._unavailable(
+                f"api_token is that of the {model['kind']} {model['name']}, not of the service {self.service}"
+            )
+        missing = [scope for scope in SERVICE_SCOPES if scope not in model["scopes"]]
+        if missing:
+            raise self._unavailable(f"the role of the service {self.service} lacks the scopes {', '.join(missing)}")
+        return f"the JupyterHub at {self.api_url} knows the service {self.service}"
+
+    # --- the wire
+
+    def _get(self, path: str, scope: str, *, accept: str = "application/json") -> Any:
+        """What the service is answered; None for 404."""
+        status, answer = self._send("GET", path, accept=accept)
+        if status == 404:
+            return None
+        if status != 200:
+            raise self._forbidden(scope, status)
+        return answer
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        body: Mapping[str, Any] | None = None,
+        accept: str = "application/json",
+    ) -> tuple[int, Any]:
+        """Status and JSON of an answer, which may be a refusal; None for no content.
+
+        Raises:
+            HubUnavailable: there is no answer, or none of a hub.
+        """
+        headers = {"Authorization": f"token {self._token if token is None else token}", "Accept": accept}
+        deadline = time.monotonic() + 2 * TIMEOUT
+        try:
+            with self._http.request(
+                method,
+                f"{self.api_url}{path}",
+                headers=headers,
+                json=body,
+                timeout=TIMEOUT,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                content = b"".join(_within(response, deadline))
+                status = response.status_code
+        except requests.exceptions.SSLError:
+            raise self._unavailable("its certificate is not trusted; name the file of its CA by ca") from None
+        except requests.exceptions.Timeout:
+            raise self._unavailable(f"it did not answer within {TIMEOUT:g} s") from None
+        except (requests.exceptions.RequestException, _Endless) as error:
+            why = str(error) if isinstance(error, _Endless) else type(error).__name__
+            raise self._unavailable(f"it cannot be reached ({why})") from None
+        if status >= 500 or status == 429 or 300 <= status < 400:
+            raise self._unavailable(f"it answers with {status}")
+        if status == 204 or (status >= 400 and not content):
+            return status, None
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            raise self._unavailable(f"it answers with {status} and what is not JSON") from None
+        self._note_answer()
+        return status, answer
+
+    def _loaded(self, schema: marshmallow.Schema, answer: Any) -> Any:
+        try:
+            return schema.load(answer)
+        except (marshmallow.ValidationError, TypeError, ValueError) as error:
+            field = next(iter(error.messages), "") if isinstance(error, marshmallow.ValidationError) else ""
+            raise self._unavailable(f"it answers with JSON that is not as described, at {field!r:.40}") from None
+
+    def _forbidden(self, scope: str, status: int) -> HubUnavailable:
+        return self._unavailable(
+            f"it answers the service {self.service} with {status}; correct api_token, and give the service's role "
+            f"the scope {scope}"
+        )
+
+    def _unavailable(self, why: str) -> HubUnavailable:
+        """What is raised; the first time it is logged, until the hub answers again."""
+        with self._state_lock:
+            was_away, self._is_away = self._is_away, True
+        if not was_away:
+            log.error("the JupyterHub at %s cannot be used: %s", self.api_url, why)
+        return HubUnavailable(why)
+
+    def _note_answer(self) -> None:
+        if self._is_away:
+            with self._state_lock:
+                was_away, self._is_away = self._is_away, False
+            if was_away:
+                log.info("the JupyterHub at %s answers again", self.api_url)
+
+
+class _Endless(Exception):
+    """An answer does not end in time, or is too long."""
+
+
+def _within(response: requests.Response, deadline: float) -> Iterator[bytes]:
+    size = 0
+    for block in response.iter_content(1 << 16):
+        size += len(block)
+        if size > MOST_BYTES:
+            raise _Endless("its answer is too long")
+        if time.monotonic() > deadline:
+            raise _Endless("its answer does not end")
+        yield block
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _message(answer: Any) -> str:
+    message = answer.get("message") if isinstance(answer, dict) else None
+    return " ".join(str(message or "it does not say why").split())[:200]
+
+
+def _in_utc(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+
+def _token(model: Mapping[str, Any]) -> HubToken:
+    expires_at, last_used_at = model["expires_at"], model["last_activity"]
+    return HubToken(
+        id=model["id"],
+        scopes=frozenset(model["scopes"]),
+        note=model["note"] or None,
+        created_at=_in_utc(model["created"]),
+        expires_at=None if expires_at is None else _in_utc(expires_at),
+        last_used_at=None if last_used_at is None else _in_utc(last_used_at),
+        value=model["token"],
+    )
+
+
+# --- what a hub answers, as far as it matters here
+
+
+class _Model(marshmallow.Schema):
+    class Meta:
+        unknown = marshmallow.EXCLUDE
+
+
+def _name() -> fields.String:
+    return fields.String(required=True, validate=validate.Length(1, 255))
+
+
+def _names() -> fields.List[Any]:
+    return fields.List(fields.String(), required=True)
+
+
+def _moment() -> fields.DateTime:
+    return fields.DateTime(format="iso", required=True)
+
+
+def _optional_moment() -> fields.DateTime:
+    return fields.DateTime(format="iso", load_default=None, allow_none=True)
+
+
+_TOKEN_ID = validate.Regexp(r"a[0-9]{1,18}\Z")
+
+
+class _VisitorSchema(_Model):
+    kind = fields.String(required=True, validate=validate.OneOf(["user", "service"]))
+    name = _name()
+    admin = fields.Boolean(truthy={True}, falsy={False}, load_default=False)
+    groups = fields.List(fields.String(), load_default=list)
+    scopes = _names()
+    token_id = fields.String(load_default=None, allow_none=True, validate=_TOKEN_ID)
+
+
+class _ServiceSchema(_Model):
+    kind = fields.String(required=True)
+    name = _name()
+    scopes = _names()
+
+
+class _UserSchema(_Model):
+    name = _name()
+    created = _moment()
+    groups = _names()
+
+
+class _GroupSchema(_Model):
+    name = _name()
+    users = _names()
+    properties = fields.Dict(keys=fields.String(), load_default=dict, allow_none=True)
+
+
+class _NextSchema(_Model):
+    offset = fields.Integer(required=True, strict=True)
+
+
+class _PaginationSchema(_Model):
+    next = fields.Nested(_NextSchema(), required=True, allow_none=True)
+
+
+class _GroupPageSchema(_Model):
+    items = fields.List(fields.Nested(_GroupSchema()), required=True)
+    pagination = fields.Nested(_PaginationSchema(), required=True, data_key="_pagination")
+
+
+class _TokenSchema(_Model):
+    id = fields.String(required=True, validate=_TOKEN_ID)
+    scopes = _names()
+    note = fields.String(load_default=None, allow_none=True)
+    created = _moment()
+    expires_at = _optional_moment()
+    last_activity = _optional_moment()
+    token = fields.String(load_default=None, allow_none=True)
+
+
+class _TokenListSchema(_Model):
+    api_tokens = fields.List(fields.Nested(_TokenSchema()), required=True)

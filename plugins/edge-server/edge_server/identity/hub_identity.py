@@ -1,0 +1,127 @@
+"""Identity by a JupyterHub: its users' tokens are this server's tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Collection
+from typing import TypeVar
+
+from edge_server.base import clock
+from edge_server.base.problems import Refusal
+from edge_server.identity import token_values
+from edge_server.identity.hub import Group, Hub, Visitor
+from edge_server.identity.hub_answers import HubAnswers
+from edge_server.identity.kinds import Identity, unauthenticated
+
+GROUPS_KEPT = 2.0
+"""Seconds in which a list of the groups counts."""
+
+_T = TypeVar("_T")
+
+# Longer than any that a hub makes; a service may choose its own.
+_TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
+
+
+class HubIdentity:
+    """What tells by a hub whose a token is.
+
+    Args:
+        hub: the hub.
+        threads: tells how many threads of the process answer requests.
+
+    Attributes:
+        hub: the hub.
+        admit: notes, with a token's digest, that its user may come in, or raises a `Refusal`; of the accounts.
+        dismiss: notes that the token of a digest is none any more; of the accounts.
+    """
+
+    renewal = "make a new token on the hub's Token page"
+
+    def __init__(self, hub: Hub, threads: Callable[[], int]) -> None:
+        self.hub = hub
+        self.admit: Callable[[str, Visitor], None] = _without_accounts
+        self.dismiss: Callable[[str], None] = _without_accounts
+        self._answers = HubAnswers(threads)
+        self._groups_lock = threading.Lock()
+        self._groups: tuple[float, list[Group]] | None = None
+
+    def digest_of(self, value: str) -> str:
+        """What the database knows a token by that the hub says is good.
+
+        Raises:
+            Refusal: it is not, or its user may not come in.
+            HubUnavailable: the hub does not say just now.
+        """
+        if value.startswith(token_values.PREFIX):
+            raise unauthenticated(
+                "this is a token of the time before this server took those of its JupyterHub; "
+                f"{self.renewal} and use that"
+            )
+        if not _TOKEN.fullmatch(value):
+            raise unauthenticated(f"the API token is mistyped or cut off; copy it again, or {self.renewal}")
+        digest = hashlib.sha256(value.encode()).hexdigest()
+        self._answers.require_good(digest, lambda: self._look_up(value, digest))
+        return digest
+
+    def ask(self, ask: Callable[[], _T]) -> _T:
+        """Ask the hub something for the request at hand, which waits for it no longer than for a token.
+
+        Raises:
+            HubUnavailable: the hub does not answer just now.
+        """
+        return self._answers.run(ask)
+
+    def forget(self, digest: str) -> None:
+        """Look a token up anew when it comes next to this process."""
+        self._answers.forget(digest)
+
+    def groups(self, names: Collection[str]) -> list[Group]:
+        """The groups of the hub, as they were seconds ago.
+
+        Args:
+            names: of groups that there are; if one of them is new, all are listed anew.
+
+        Raises:
+            HubUnavailable: the hub does not say just now.
+        """
+        with self._groups_lock:
+            now = clock.monotonic()
+            known = {group.name for group in self._groups[1]} if self._groups is not None else set()
+            if self._groups is None or now - self._groups[0] > GROUPS_KEPT or not known.issuperset(names):
+                self._groups = now, self.hub.groups()
+            return self._groups[1]
+
+    def _look_up(self, value: str, digest: str) -> None:
+        try:
+            visitor = self.hub.visitor(value)
+            if visitor is None:
+                raise unauthenticated(f"the hub does not know the API token, or no more; {self.renewal}")
+            if visitor.kind != "user":
+                raise _forbidden(
+                    f"this is the token of the hub's service {visitor.name}, and only users are let in; use a user's"
+                )
+            if not self.hub.permits(visitor.scopes):
+                raise _forbidden(
+                    f"the token lacks the hub's scope {self.hub.scope}; {self.renewal} that has it, or have the hub's "
+                    "operator give it to users and, by server_token_scopes, to their servers"
+                )
+            self.admit(digest, visitor)
+        except Refusal as refusal:
+            if refusal.status in (401, 403):
+                self.dismiss(digest)
+            raise
+
+
+def hub_of(identity: Identity) -> HubIdentity | None:
+    """The identity by a hub, if that is the server's."""
+    return identity if isinstance(identity, HubIdentity) else None
+
+
+def _forbidden(detail: str) -> Refusal:
+    return Refusal(403, "forbidden", detail)
+
+
+def _without_accounts(*_: object) -> None:
+    raise RuntimeError("nothing keeps the accounts of this server's users")
