@@ -48,6 +48,7 @@ PARTS = {
     ("edge_server", "gunicorn.http.body"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.http.message"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.http.parser"): Part("gunicorn", "28"),
+    ("edge_server", "gunicorn.systemd"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.workers"): Part("gunicorn", "28"),
     ("edge_sources", "_read_timeout"): Part("pymysql", "2"),
 }

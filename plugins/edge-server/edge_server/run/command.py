@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,6 +159,33 @@ def run(
             ready=lambda: _greet(folder, url, token, first_token_days, hub=hub_of(engines.identity)),
             monitoring=monitoring,
         )
+
+
+@server.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("/var/lib/edge"),
+    show_default=True,
+    help="Folder that holds all of the server's data.",
+)
+@_config
+@click.option("--user", default="edge", show_default=True, metavar="NAME", help="The system's user that it runs as.")
+@click.argument("options", nargs=-1, metavar="[-- OPTIONS]")
+def unit(data: Path, config: Path | None, user: str, options: tuple[str, ...]) -> None:
+    """Print a unit file for systemd that runs the server of this installation; OPTIONS are those of `run`.
+
+    Use it as: edge server unit -- --access-log > /etc/systemd/system/edge-server.service
+    """
+    from edge_server.run import systemd
+
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", user):
+        raise click.UsageError(f"--user: {user!r} is not the name of a system's user")
+    folder, file = data.absolute(), None if config is None else config.absolute()
+    for path in (folder, file):
+        if path is not None and not re.fullmatch(r"[\w./@+-]+", str(path)):
+            raise click.UsageError(f"{str(path)!r} cannot stand in a unit file; choose a plainer path")
+    output.text(systemd.unit(folder, file, user, options))
 
 
 @server.command()

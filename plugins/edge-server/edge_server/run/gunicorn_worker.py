@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import quote
 
 import gunicorn.arbiter  # type: ignore[import-untyped]
+import gunicorn.systemd  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http import errors, wsgi  # type: ignore[import-untyped]
 from gunicorn.http.body import ChunkedReader, LengthReader  # type: ignore[import-untyped]
@@ -70,6 +71,11 @@ DISCARDED = 64 << 10
 
 class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
     """The parent of the workers."""
+
+    def handle_term(self) -> None:
+        """Stop, and say so to systemd if that has started the server, as gunicorn does when it is ready."""
+        gunicorn.systemd.sd_notify("STOPPING=1", self.log)
+        super().handle_term()
 
     def handle_int(self) -> None:
         """Stop on Ctrl-C as on SIGTERM: let requests finish."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_server.base.problems import CannotStart
+from edge_server.run import systemd
 from edge_server.web import transfers
 from edge_server.web.engines import engines_of
 
@@ -198,7 +199,7 @@ def _serve_with_gunicorn(
         # The heartbeat is for workers that handle one request at a time; here it could only kill
         # one whose disk is slow.
         "timeout": 0,
-        "graceful_timeout": 30,
+        "graceful_timeout": systemd.GRACE,
         "keepalive": 75,  # any but 0: the poller has its own
         # Which proxies to trust the application knows. gunicorn takes nothing from any, neither a path nor a scheme, so
         # that it need not look for the address of each request among those of proxies.

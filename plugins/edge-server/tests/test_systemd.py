@@ -1,0 +1,124 @@
+"""Under systemd: the server says when it is ready and when it stops, and systemd takes its unit file."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from edge_server.run import systemd
+from edge_server.run.command import server as command
+from edge_server.testing.local_server import EdgeServer
+
+from .wire import client, close_all
+
+EXPOSED = 25
+"""Tenths of systemd's measure of what a service can reach: 96 without any of the unit's restrictions."""
+
+
+def unit(*arguments: str) -> str:
+    done = CliRunner().invoke(command, ["unit", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def analyzed(path: Path, *arguments: str) -> str:
+    """What systemd-analyze says of a unit file, which it has to be content with."""
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed here; on Debian `apt-get install systemd`")
+    done = subprocess.run([program, *arguments, str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--data", "/srv/edge", "--config", "/etc/edge/server.toml", "--user", "nobody"),
+        ("--", "--access-log", "--url-prefix", "/100%/$HOME"),
+    ],
+)
+def test_systemd_takes_the_unit_file_and_finds_it_restricted(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "edge-server.service"
+    # The user is the machine's own, as one that does not exist is told.
+    path.write_text(re.sub("^(User|Group)=.*$", r"\1=daemon", unit(*arguments), flags=re.MULTILINE))
+    assert analyzed(path, "verify") == ""
+    analyzed(path, "security", "--offline=true", f"--threshold={EXPOSED}")
+
+
+def test_what_systemd_does_not_know_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "edge-server.service"
+    path.write_text(unit().replace("=edge\n", "=root\n") + "\n[Service]\nProtectSytem=strict\n")
+    assert "ProtectSytem" in analyzed(path, "verify")
+
+
+def test_the_unit_runs_this_installation() -> None:
+    text = unit("--data", "/srv/edge", "--config", "/etc/edge/server.toml", "--", "--access-log")
+    line = re.findall("^ExecStart=(.*)$", text, re.MULTILINE)
+    begin = f"{sys.executable} -m edge_server run --data /srv/edge --config /etc/edge/server.toml"
+    assert line == [f"{begin} --access-log"]
+    assert "ReadWritePaths=/srv/edge" in text
+    assert "StateDirectory=edge\n" in unit()
+    assert CliRunner().invoke(command, ["run", *line[0].split()[4:], "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("arguments", [("--user", "a b"), ("--user", "x\nExecStart=y"), ("--data", "/srv/a b")])
+def test_what_cannot_stand_in_a_unit_is_refused(arguments: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(command, ["unit", *arguments])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+
+
+def test_there_is_more_time_to_stop_than_the_server_takes() -> None:
+    assert systemd.STOP_SECONDS > systemd.GRACE
+    assert f"TimeoutStopSec={systemd.STOP_SECONDS}s" in unit()
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
+    """A socket as systemd has one."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(str(tmp_path / "notify"))
+    listener.settimeout(60)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    return listener
+
+
+def test_a_server_is_ready_when_it_listens_and_ends_what_it_answers(supervisor: socket.socket, tmp_path: Path) -> None:
+    own = EdgeServer(tmp_path / "data")
+    own.start()
+    try:
+        assert supervisor.recv(100).startswith(b"READY=1\n")
+        assert requests.get(f"{own.url}/healthz", timeout=60).status_code == 200
+        api = client(own, own.create_token("admin"), "default")
+        content = bytes(2 << 20)
+        where = urlsplit(f"{own.url}/{api.address(api.start('late', len(content))['id'], 1)}")
+        with socket.create_connection((where.hostname, where.port), 60) as sender:
+            head = f"PUT {where.path}?{where.query} HTTP/1.1\r\nHost: edge\r\nContent-Length: {len(content)}\r\n"
+            sender.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+            assert sender.recv(100).startswith(b"HTTP/1.1 100"), "it has begun to answer"
+            sender.sendall(content[: 1 << 20])
+            os.kill(own.pid, signal.SIGTERM)
+            assert supervisor.recv(100) == b"STOPPING=1"
+            sender.sendall(content[1 << 20 :])
+            assert sender.recv(100).startswith(b"HTTP/1.1 200")
+        begun = time.monotonic()
+        assert own.stop() == 0
+        assert time.monotonic() - begun < systemd.STOP_SECONDS
+    finally:
+        supervisor.close()
+        close_all()
+        own.close()
