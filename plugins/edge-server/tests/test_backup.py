@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import errno
 import hashlib
 import itertools
@@ -14,7 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ from alembic import command as alembic
 from click.testing import CliRunner, Result
 
 from edge_files.wire import PART_SIZE
+from edge_server.base import clock
 from edge_server.data import sqlite
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import own_history
 from edge_server.data.migrations import HEAD
 from edge_server.data.reserve import Reserve
+from edge_server.data.store import FolderStore
 from edge_server.files import housekeeping_on
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Upload, Version
@@ -498,7 +501,7 @@ def test_an_organization_that_is_removed_meanwhile_is_not_damaged(
 
 KILLED = """
 import itertools, os, signal, sys
-calls, number, folder, data = sys.argv[1].split(","), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+calls, number, folder, *arguments = sys.argv[1].split(","), int(sys.argv[2]), *sys.argv[3:]
 count = itertools.count(1)
 def dying(real):
     def call(*arguments, **options):
@@ -510,8 +513,17 @@ fsync = os.fsync
 from edge_server.run.command import server
 for name in calls:
     setattr(os, name, dying(getattr(os, name)))
-server(["backup", folder, "--data", data, "-q"])
+server(arguments)
 """
+"""Runs a command that is killed at the call of that number which writes into a folder, or forces to disk."""
+
+
+def killed_at(number: int, calls: Sequence[str], folder: Path, *arguments: str | Path) -> int:
+    """The exit code of a command that was to be killed, which is not that of SIGKILL if it ended before."""
+    command_line = [sys.executable, "-c", KILLED, ",".join(calls), str(number), folder, *arguments, "-q"]
+    ended = subprocess.run(command_line, capture_output=True, text=True)
+    assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
+    return ended.returncode
 
 
 @pytest.mark.slow
@@ -523,12 +535,9 @@ def test_a_backup_that_is_killed_is_unfinished_and_cleared_by_the_next(filled: A
     codes: list[int] = []
     number = 1
     while True:
-        arguments = [",".join(CALLS), str(number), str(place.backups), str(place.folder)]
-        killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True)
-        codes.append(killed.returncode)
+        codes.append(killed_at(number, CALLS, place.backups, "backup", place.backups, "--data", place.folder))
         number += 9
-        if codes[-1] != -signal.SIGKILL:
-            assert killed.returncode == 0, killed.stderr
+        if codes[-1] == 0:
             break
         for path in set(backup_folder.complete(place.backups)) - {before}:
             shutil.rmtree(place.elsewhere, ignore_errors=True)
@@ -609,8 +618,8 @@ def test_a_database_for_which_there_is_no_room_is_a_sentence(
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_a_backup_that_is_killed_keeps_nothing_any_more(filled: Api, place: Place) -> None:
-    arguments = ["fsync", "1", str(place.backups), str(place.folder)]
-    assert subprocess.run([sys.executable, "-c", KILLED, *arguments]).returncode == -signal.SIGKILL
+    code = killed_at(1, ["fsync"], place.backups, "backup", place.backups, "--data", place.folder)
+    assert code == -signal.SIGKILL
     assert backup_folder.unfinished(place.backups) != []
     assert json.loads(run("purge", "--data", place.folder, "--json").stdout)["versions"] == 2
     assert place.back_up().exit_code == 0
@@ -629,6 +638,27 @@ def test_two_backups_at_once_do_not_go_into_a_folder(api: Api, place: Place) -> 
     with filelock.FileLock(place.backups / backup_folder.LOCK):
         refused(place.back_up(), f"another backup is being written into {place.backups}")
     assert place.back_up().exit_code == 0
+
+
+def test_the_newest_backup_stays_the_newest_where_the_clock_was_set_back(
+    api: Api, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    assert api.put("f", b"old").status_code == 201
+    with monkeypatch.context() as ahead:
+        ahead.setattr(clock, "now", lambda: now + dt.timedelta(days=400))
+        assert place.back_up().exit_code == 0
+    before = place.newest()
+    assert api.put("f", b"new").status_code == 201
+    done = place.back_up()
+    assert done.exit_code == 0, done.output
+    assert "The clock is behind the backup before" in done.stderr
+    assert place.newest() != before
+    done = place.restore()
+    assert done.exit_code == 0, done.output
+    assert f"is as it was at {now.year}-" in done.stderr
+    assert elsewhere(place, api).get("f").content == b"new"
+    require_clean(place.elsewhere)
 
 
 def test_a_backup_belongs_elsewhere(api: Api, place: Place) -> None:
@@ -769,6 +799,73 @@ def test_no_server_starts_on_what_was_half_restored(
     assert place.restore().exit_code == 0
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+def test_a_restore_that_is_killed_is_clearly_not_complete(filled: Api, backed_up: Path, place: Place) -> None:
+    codes: list[int] = []
+    while not codes or codes[-1] != 0:
+        shutil.rmtree(place.elsewhere, ignore_errors=True)
+        number = 1 + 7 * len(codes)
+        codes.append(killed_at(number, CALLS, place.elsewhere, "restore", place.backups, "--data", place.elsewhere))
+        if (place.elsewhere / data_folder.RESTORING).exists():
+            assert codes[-1] == -signal.SIGKILL
+            refused(run("run", "--port", "0", "--data", place.elsewhere), "was not completed; remove that folder")
+            refused(place.restore(), "was not completed; remove that folder and restore once more")
+        elif (place.elsewhere / FILE_NAME).exists():
+            require_clean(place.elsewhere)
+            assert read(elsewhere(place, filled), "large") == LARGE
+    assert len(codes) > 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", CALLS)
+def test_a_restore_onto_a_disk_that_is_full_at_any_call_is_a_sentence(
+    filled: Api, backed_up: Path, place: Place, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(os, call)
+
+    def needs_room(*arguments: Any) -> bool:
+        if (call == "mkdir" and os.path.isdir(arguments[0])) or (call == "open" and not arguments[1] & os.O_CREAT):
+            return False
+        return call in ("fsync", "pwrite") or any(str(place.elsewhere) in str(each) for each in arguments)
+
+    number, failed = -1, [-1]
+    while failed:
+        number += 2
+        shutil.rmtree(place.elsewhere, ignore_errors=True)
+        failing, failed = failing_at(number, real, needs_room)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, call, failing)
+            done = place.restore()
+        if failed:
+            refused(done, "No space left on device")
+        elif done.exit_code == 0:
+            require_clean(place.elsewhere)
+    assert done.exit_code == 0, done.output
+    assert read(elsewhere(place, filled), "large") == LARGE
+
+
+def test_a_folder_has_a_single_restore_at_a_time(
+    filled: Api, backed_up: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nobody is told to remove what another operator restores just now."""
+    attempts: list[None] = []
+    real = FolderStore.fill
+
+    def fill(store: FolderStore, *arguments: Any) -> Any:
+        if not attempts:
+            attempts.append(None)
+            for command_line in (["restore", place.backups], ["run", "--port", "0"], ["fsck"], ["backup", place.keys]):
+                refused(run(*command_line, "--data", place.elsewhere), f"a restore into {place.elsewhere} is running")
+        return real(store, *arguments)
+
+    monkeypatch.setattr(FolderStore, "fill", fill)
+    done = place.restore()
+    assert done.exit_code == 0, done.output
+    assert attempts
+    require_clean(place.elsewhere)
+
+
 def test_a_backup_of_an_older_version_is_migrated_at_the_next_start(place: Place, tmp_path: Path) -> None:
     folder = place.backups / "20260101T000000000000Z"
     folder.mkdir(parents=True)
@@ -839,6 +936,33 @@ def test_keys_are_kept_apart_and_for_each_backup(secretive: Api, place: Place) -
     shutil.rmtree(place.elsewhere)
     refused(place.restore("--keys", place.backups), "has neither keys nor a folder")
     assert not place.elsewhere.exists()
+
+
+def test_keys_of_another_server_and_what_is_no_key_file(secretive: Api, place: Place, tmp_path: Path) -> None:
+    assert place.back_up().exit_code == 0
+    others = tmp_path / "others"
+    start.prepare(others)
+    shutil.copytree(others, place.keys, ignore=lambda _, names: [name for name in names if "key" not in name])
+    done = place.restore("--keys", place.keys)
+    assert done.exit_code == 0, done.output
+    assert "Without its key, 2 of the table secrets cannot be opened: default 2." in done.stderr
+    shutil.rmtree(place.elsewhere)
+    (place.keys / sealing.FILE_NAME).write_text("no keys")
+    refused(place.restore("--keys", place.keys), sealing.FILE_NAME)
+    assert not place.elsewhere.exists()
+
+
+def test_a_server_without_its_keys_is_backed_up_all_the_same(secretive: Api, place: Place) -> None:
+    assert secretive.put("f", b"content").status_code == 201
+    keys = (place.folder / sealing.FILE_NAME).read_bytes()
+    (place.folder / sealing.FILE_NAME).unlink()
+    done = place.back_up("--keys", place.keys)
+    assert done.exit_code == 0, done.output
+    assert "The server has no sealing.keys, without which secrets and passwords in the backup are lost" in done.stderr
+    done = place.restore("--keys", place.keys)
+    assert "Without its key, 2 of the table secrets cannot be opened: default 2." in done.stderr
+    (place.elsewhere / sealing.FILE_NAME).write_bytes(keys)
+    assert secret(elsewhere(place, secretive)) == {"a": 1}
 
 
 def test_a_restore_takes_no_folder_of_keys(secretive: Api, place: Place) -> None:

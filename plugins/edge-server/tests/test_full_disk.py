@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +19,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge_server.data.reserve import FILE_NAME as RESERVE
+from edge_server.run import data_folder
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
 
 from .engines import sqlite_only
+from .waiting import wait_for
 from .wire import Api, client, close_all, refused
 
 MIB = 1 << 20
@@ -187,3 +192,71 @@ def test_every_operation_tells_of_a_full_disk_and_goes_on_later(small: EdgeServe
     done = invoke(small.data, "fsck", "--deep")
     assert done.exit_code == 0, done.output
     assert "Traceback" not in small.log
+
+
+COMMANDS = (
+    ("check",),
+    ("env",),
+    ("migrate",),
+    ("rename-user", "admin", "boss"),
+    ("rename-organization", "default", "lab"),
+    ("rotate-keys",),
+    ("rotate-keys", "--signing"),
+    ("fsck", "--deep"),
+    ("backup", "outside"),
+    ("backup", "disk"),
+    ("restore", "outside"),
+    ("move", "--to", "disk/site/server.toml"),
+    ("run", "--port", "0"),
+    ("purge",),
+)
+"""Each command, and where its folders are: on the full disk, or outside of it."""
+
+
+def ended(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What became of a command in a process of its own; a server that starts is stopped."""
+    command_line = [sys.executable, "-m", "edge_server", arguments[0], "--data", str(data), *arguments[1:]]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        if arguments[0] == "run":
+            wait_for(lambda: process.poll() is not None or data_folder.running_url(data))
+            process.terminate()
+        printed, complaint = process.communicate()
+        return subprocess.CompletedProcess(command_line, process.returncode, printed, complaint)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [0, 96 << 10], ids=["nothing", "96 KiB"])
+def test_every_command_on_a_full_disk_is_a_sentence_or_done(
+    small: EdgeServer, disk: Path, tmp_path: Path, left: int
+) -> None:
+    own = client(small, small.create_token("admin"), "default")
+    content = os.urandom(MIB)
+    assert own.put("a", content).status_code == 201
+    assert own.call("POST", "/v1/orgs/default/secrets/user", json={"name": "n", "content": {"a": 1}}).status_code == 201
+    small.stop()
+    backups = tmp_path / "outside"
+    assert invoke(small.data, "backup", str(backups)).exit_code == 0
+    (disk / "site").mkdir()
+    (disk / "site" / "server.toml").touch()
+    moved = disk / "site" / "server.toml"
+    places = {"outside": str(backups), "disk": str(disk / "backups"), "disk/site/server.toml": str(moved)}
+    for name, *arguments in COMMANDS:
+        (small.data / RESERVE).unlink(missing_ok=True)
+        fill(disk)
+        os.truncate(disk / "other", (disk / "other").stat().st_size - left)
+        folder = disk / "restored" if name == "restore" else small.data
+        done = ended(folder, name, *(places.get(argument, argument) for argument in arguments))
+        (disk / "other").unlink()
+        assert done.returncode in (0, 1, -signal.SIGTERM), (name, done.stderr)
+        if done.returncode == 1:
+            assert len((done.stderr or done.stdout).strip().splitlines()) == 1, (name, done.stdout, done.stderr)
+        (small.data / "moved.json").unlink(missing_ok=True)
+        shutil.rmtree(disk / "restored", ignore_errors=True)
+        shutil.rmtree(disk / "backups", ignore_errors=True)
+    assert invoke(small.data, "fsck", "--deep").exit_code == 0
+    small.start()
+    own.url = small.url
+    if own.get("a").status_code == 404:
+        own.organization = "lab"  # as it is called since
+    assert own.get("a").content == content
+    assert own.call("GET", f"/v1/orgs/{own.organization}/secrets/user/n").json()["content"] == {"a": 1}

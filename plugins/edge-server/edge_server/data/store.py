@@ -394,6 +394,7 @@ class FolderStore:
 
     def claim(self, owner: str) -> list[str]:
         """Claim the store by a file that is there whole or not at all, and is never overwritten."""
+        self.create()  # what was put back by hand may be the content alone
         beside = self._incoming / f"owner-{secrets.token_hex(8)}"
         try:
             with open(beside, "x", encoding="ascii") as file:

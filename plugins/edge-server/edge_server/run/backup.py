@@ -13,6 +13,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime as dt
 import hashlib
 import math
 import os
@@ -62,6 +63,7 @@ class Report:
         shared: contents that it shares with an earlier one.
         damages: content that was damaged or missing already.
         keys: where the keys are; None if they were not copied.
+        key_files: the names of those that the server has.
         is_sealed: whether it holds anything that only the key file can open.
     """
 
@@ -70,7 +72,13 @@ class Report:
     shared: int
     damages: list[fsck.Damage | fsck.Missing]
     keys: Path | None
+    key_files: list[str]
     is_sealed: bool
+
+    @property
+    def is_clock_behind(self) -> bool:
+        """Whether the backups before are called by a time to come, so that this one is called by a later one."""
+        return self.folder.name != backup_folder.name_of(dt.datetime.fromisoformat(self.about.created_at))
 
 
 def back_up(
@@ -267,7 +275,7 @@ class _Attempt:
         self._path = path
         self._loaded = loaded
         self._created_at = clock.now()
-        self._folder = target / f"{self._created_at:%Y%m%dT%H%M%S%fZ}{backup_folder.UNFINISHED}"
+        self._folder = target / f"{backup_folder.next_name(self._created_at, target)}{backup_folder.UNFINISHED}"
         self._stores: dict[str | None, FolderStore] = {None: store}
         self._earlier = earlier
         self._deep = deep
@@ -552,4 +560,6 @@ def _publish(backup: Backup, attempt: _Attempt, keys: Path | None) -> Report:
     folder = backup.folder.with_name(name)
     os.rename(backup.folder, folder)
     sync_folder(folder.parent)
-    return Report(folder, backup.about, attempt.shared, attempt.damages, keys_of, attempt.is_sealed)
+    return Report(
+        folder, backup.about, attempt.shared, attempt.damages, keys_of, sorted(attempt.keys), attempt.is_sealed
+    )

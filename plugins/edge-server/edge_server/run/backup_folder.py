@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import hashlib
 import json
 import re
@@ -36,6 +37,9 @@ _LAST = "\U0010ffff"
 """What comes after all paths."""
 
 _NAME = re.compile(r"\d{8}T\d{12}Z")
+
+_TIME = "%Y%m%dT%H%M%S%fZ"
+"""A backup's name as `strftime` makes it."""
 
 _CONTENT = re.compile(rf"(?:{SUBSYSTEMS}/([a-z0-9_]+)/)?{CONTENT}/[0-9a-f]{{2}}/([0-9a-f]{{40}})")
 
@@ -178,6 +182,22 @@ def key_of(path: str) -> tuple[str, str | None] | None:
     if path != database.FILE_NAME and not _OPERATOR_FILE.fullmatch(path):
         raise CannotStart(f"the {SUMS} of the backup names {path!r}, which no backup has; choose another one")
     return None
+
+
+def name_of(moment: dt.datetime) -> str:
+    """What a backup is called that is begun at a moment, in UTC."""
+    return f"{moment:{_TIME}}"
+
+
+def next_name(moment: dt.datetime, folder: Path) -> str:
+    """What a backup is called that is begun now, in UTC; in any case after all that are complete, as it is the newest.
+
+    Where a clock was set back, these are called by a time to come.
+    """
+    last = max((path.name for path in complete(folder)), default="")
+    if name_of(moment) > last:
+        return name_of(moment)
+    return name_of(dt.datetime.strptime(last, _TIME) + dt.timedelta(microseconds=1))
 
 
 def complete(folder: Path) -> list[Path]:

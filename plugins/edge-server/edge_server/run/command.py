@@ -143,7 +143,8 @@ def run(
         log = None
         if access_log:
             log = folder / "logs" / "access.log"
-            log.parent.mkdir(mode=0o700, exist_ok=True)
+            with data_folder.explained(folder):
+                log.parent.mkdir(mode=0o700, exist_ok=True)
         if not process.is_loopback(listener):
             output.note("Warning: others can reach this address, and tokens travel in clear; put a TLS proxy in front.")
         logs.install(settings)
@@ -496,6 +497,7 @@ def backup(
     backed up.
     """
     from edge_core.sizes import shown
+    from edge_server.keys import sealing
     from edge_server.run import backup as backups
     from edge_vfs.progress import Tracker
 
@@ -515,7 +517,17 @@ def backup(
             output.line(damage)
         if about.open_uploads:
             output.note(f"{about.open_uploads} uploads that are open are no part of it.")
-        if report.is_sealed and keys is None:
+        if report.is_clock_behind:
+            output.note(
+                "The clock is behind the backup before, so this one is called by the moment after that; set the clock, "
+                "or remove what is called by a time to come."
+            )
+        if report.is_sealed and sealing.FILE_NAME not in report.key_files:
+            output.note(
+                f"The server has no {sealing.FILE_NAME}, without which secrets and passwords in the backup are lost: "
+                "put it back."
+            )
+        elif report.is_sealed and keys is None:
             output.note(
                 "It has no keys, without which secrets and passwords in it are lost: keep a copy of sealing.keys and "
                 "signing.key in another place, such as by --keys."
@@ -526,6 +538,7 @@ def backup(
         {
             "backup": str(report.folder),
             "keys": None if report.keys is None else str(report.keys),
+            "key_files": report.key_files,
             "sealed": report.is_sealed,
             "files": about.files,
             "contents": about.contents,

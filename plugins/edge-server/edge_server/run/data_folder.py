@@ -121,10 +121,11 @@ def require_restored(data: Path) -> None:
     """See that `data` is not half restored.
 
     Raises:
-        CannotStart: it is.
+        CannotStart: it is, or is being restored.
     """
     if (data / RESTORING).exists():
-        raise CannotStart(f"a restore into {data} was not completed; remove that folder and restore once more")
+        with explained(data), filelock.FileLock(data / LOCK, timeout=0):
+            raise CannotStart(f"a restore into {data} was not completed; remove that folder and restore once more")
 
 
 @contextlib.contextmanager
@@ -173,6 +174,8 @@ def explained(data: Path) -> Iterator[None]:
     try:
         yield
     except filelock.Timeout:
+        if (data / RESTORING).exists():
+            raise CannotStart(f"a restore into {data} is running; wait for that") from None
         where = running_url(data)
         raise CannotStart(
             f"a server is running on {data} already{f', at {where}' if where else ''}; stop it or choose another --data"
@@ -198,9 +201,12 @@ def announced(data: Path, url: str, monitoring_url: str | None = None) -> Iterat
         data: the data folder.
         url: where it answers.
         monitoring_url: where it answers those who watch it; None if nowhere.
+
+    Raises:
+        CannotStart: nothing can be written there.
     """
     path = data / RUNNING
-    with replacing(path, mode=0o644) as file:
+    with explained(data), replacing(path, mode=0o644) as file:
         where = {"url": url, "pid": os.getpid()} | ({"monitoring_url": monitoring_url} if monitoring_url else {})
         file.write(json.dumps(where).encode() + b"\n")
     try:
@@ -237,7 +243,7 @@ def local_access(data: Path, user_name: str | None = None, config: Path | None =
             "EDGE_API_TOKEN"
         )
     url = running_url(data)
-    if url is None or not _is_locked(data):
+    if url is None or not is_locked(data):
         start = f"edge server run --data {shlex.quote(str(data))}"
         raise CannotStart(f"no server is running on {data}; start one with `{start}`")
     with (
@@ -259,7 +265,8 @@ def local_access(data: Path, user_name: str | None = None, config: Path | None =
     return Access(url, ORGANIZATION if ORGANIZATION in names else (names or [ORGANIZATION])[0], value)
 
 
-def _is_locked(data: Path) -> bool:
+def is_locked(data: Path) -> bool:
+    """Whether a server, or another command that is alone there, is on `data` just now."""
     lock = filelock.FileLock(data / LOCK)
     try:
         with lock.acquire(blocking=False):
