@@ -2,6 +2,10 @@
 
 Each value is taken from the first place that gives it: the argument, the environment, the profile
 file. With everything given by arguments and environment, no file is read.
+
+In a server that a JupyterHub has started, the hub's variables may be all there is: its token in
+``JUPYTERHUB_API_TOKEN``, and its address in ``JUPYTERHUB_PUBLIC_HUB_URL``, where the service is. The organization is
+then asked for at the first call, if the user is in a single one.
 """
 
 import os
@@ -23,6 +27,14 @@ ENVIRONMENT = {
 }
 """Setting -> the environment variables that give it, the first one set wins."""
 
+HUB_TOKEN = "JUPYTERHUB_API_TOKEN"  # noqa: S105
+"""The variable with the token of a server that a JupyterHub has started."""
+
+HUB_URL = "JUPYTERHUB_PUBLIC_HUB_URL"
+"""The variable with the public address of the hub; empty where its operator has not set `public_url`."""
+
+_OF_A_HUB = "/services/api"
+
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 LONGEST_TIMEOUT = 86_400
@@ -37,7 +49,7 @@ class Settings(NamedTuple):
     Attributes:
         api_token: the token; it never shows in `repr`.
         service_url: address of the service, without a trailing slash.
-        organization: short name of the organization.
+        organization: short name of the organization; empty where the service is asked for it at the first call.
         timeout: seconds to connect, and seconds between bytes.
         retries: how many times a failed call is tried again.
         ca_bundle: path of a file of CA certificates, or None for the usual ones.
@@ -74,20 +86,24 @@ def resolve(
     """
     arguments = {"api_token": api_token, "service_url": service_url, "organization": organization}
     values = {name: _text(name, value) or _from_environment(name) for name, value in arguments.items()}
+    at_hub = _is_hub_token(arguments["api_token"])
+    if at_hub and profile is None:
+        values["service_url"] = values["service_url"] or _hub_service_url()
     note = ""
     if not all(values.values()):
         note = _fill_from_hooks(values, profile)
     if profile is not None or not all(values.values()):
         ambient = {name for name, value in values.items() if value and not arguments[name]}
-        note += _fill_from_profile(values, profile, ambient)
-    missing = [name for name, value in values.items() if not value]
+        note += _fill_from_profile(values, profile, ambient, at_hub=at_hub)
+    missing = [name for name, value in values.items() if not value and not (at_hub and name == "organization")]
     if missing:
+        note += _hub_note() if at_hub else ""
         ways = "; ".join(f"{name} (argument {name}= or {' or '.join(ENVIRONMENT[name])})" for name in missing)
         raise ConfigurationError(f"missing settings: {ways}; a profile in {config_path()} can give them as well{note}")
     return Settings(
         api_token=checked_token(values["api_token"] or ""),
         service_url=checked_url(values["service_url"] or ""),
-        organization=checked_organization(values["organization"] or ""),
+        organization=checked_organization(values["organization"]) if values["organization"] else "",
         timeout=_checked_timeout(timeout),
         retries=_checked_retries(retries),
         ca_bundle=_checked_bundle(ca_bundle),
@@ -162,6 +178,29 @@ def _refuse_shared(path: str, mode: int) -> None:
         raise ConfigurationError(f"{path} may hold a token but other users can read it; run: chmod 600 {path}")
 
 
+def _is_hub_token(argument: str | None) -> bool:
+    """Whether the token is that of a server that a JupyterHub has started."""
+    return (
+        not argument
+        and not os.environ.get("EDGE_API_TOKEN", "").strip()
+        and bool(os.environ.get(HUB_TOKEN, "").strip())
+    )
+
+
+def _hub_service_url() -> str:
+    """The service at the hub whose token this is; empty if the hub does not tell its address."""
+    hub = os.environ.get(HUB_URL, "").strip().rstrip("/")
+    return f"{hub.removesuffix('/hub')}{_OF_A_HUB}" if hub.endswith("/hub") else ""
+
+
+def _hub_note() -> str:
+    """What the operator of a hub has left out that does not tell its servers where the service is."""
+    return (
+        "; in a server of a JupyterHub its operator gives service_url to all servers, by c.JupyterHub.public_url or by "
+        "c.Spawner.environment = {'EDGE_API_SERVICE_URL': 'https://HUB/services/api'} in jupyterhub_config.py"
+    )
+
+
 def _fill_from_hooks(values: dict[str, str | None], profile: str | None) -> str:
     """Fill what is missing from credential hooks, if any are installed; returns a remark for the error."""
     from edge_core.installed import is_installed
@@ -177,13 +216,16 @@ def _fill_from_hooks(values: dict[str, str | None], profile: str | None) -> str:
     return f" ({'; '.join(remarks)})" if remarks else ""
 
 
-def _fill_from_profile(values: dict[str, str | None], profile: str | None, ambient: set[str]) -> str:
+def _fill_from_profile(
+    values: dict[str, str | None], profile: str | None, ambient: set[str], *, at_hub: bool = False
+) -> str:
     """Fill what is missing from the profile; returns a remark for the error, should one follow.
 
     Args:
         values: the settings so far.
         profile: name of the profile, if the caller named it.
         ambient: the settings that came from the environment, or from a credential hook.
+        at_hub: whether the token is a hub's, which is no token for the service of a profile that nobody named.
     """
     parser = _read_config()
     name = profile or "default"
@@ -203,6 +245,8 @@ def _fill_from_profile(values: dict[str, str | None], profile: str | None, ambie
     own_url = section.get("service_url", "").strip().rstrip("/")
     if profile is not None:
         _warn_of_overridden(section, values, ambient)
+    if at_hub and profile is None and _is_of_another_service(section, own_url, values["service_url"]):
+        return ""
     for key in ("service_url", "organization"):
         values[key] = values[key] or section.get(key, "").strip()
     if values["api_token"]:
@@ -212,6 +256,11 @@ def _fill_from_profile(values: dict[str, str | None], profile: str | None, ambie
         values["api_token"] = section.get("api_token", "").strip()
         return ""
     return f" (profile [{name}] has a token, but for another service_url)" if section.get("api_token") else ""
+
+
+def _is_of_another_service(section: "SectionProxy", own_url: str, service_url: str | None) -> bool:
+    """Whether a profile is not for the service that a hub's token is for: for another, or with a token of its own."""
+    return own_url != service_url.rstrip("/") if service_url and own_url else bool(section.get("api_token"))
 
 
 def _warn_of_overridden(section: "SectionProxy", values: dict[str, str | None], ambient: set[str]) -> None:

@@ -63,8 +63,10 @@ class EdgeSession:
 
     Args:
         api_token: API token; else ``EDGE_API_TOKEN`` or ``JUPYTERHUB_API_TOKEN``, else the profile.
-        service_url: address of the service; else ``EDGE_API_SERVICE_URL``, else the profile.
-        organization: short name of the organization; else ``EDGE_API_ORG``, else the profile.
+        service_url: address of the service; else ``EDGE_API_SERVICE_URL``, or with the token of a JupyterHub the
+            service ``api`` at ``JUPYTERHUB_PUBLIC_HUB_URL``; else the profile.
+        organization: short name of the organization; else ``EDGE_API_ORG``, else the profile. With the token of a
+            JupyterHub the user's only organization, which the service is asked for at the first call.
         profile: section of the profile file to read; None reads ``default`` if a value is missing.
         timeout: seconds, or a pair (seconds to connect, seconds between bytes); (5, 60) by default.
         retries: how many times a failed call is tried again where that is safe; 2 by default.
@@ -124,8 +126,12 @@ class EdgeSession:
 
     @property
     def organization(self) -> str:
-        """Short name of the organization."""
-        return self.config.organization
+        """Short name of the organization; at a JupyterHub that does not set it, the service is asked for it.
+
+        Raises:
+            ConfigurationError: it is not set, and the user is in no organization or in several.
+        """
+        return self.config.organization or self.http.organization
 
     @property
     def http(self) -> HttpClient:
@@ -295,7 +301,7 @@ class EdgeSession:
         self.close()
 
     def __repr__(self) -> str:
-        return f"EdgeSession(service_url={self.config.service_url!r}, organization={self.organization!r})"
+        return f"EdgeSession(service_url={self.config.service_url!r}, organization={self.config.organization!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         return self._arguments

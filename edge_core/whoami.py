@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from edge_core.config import command_line
+from edge_core.config import checked_organization, command_line
+from edge_core.errors import ConfigurationError
 from edge_core.records import PLAIN_TEXT, Record, field
 
 NEAR = dt.timedelta(days=14)
@@ -92,3 +93,21 @@ class Profile(Record):
     first_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT)
     last_name: str | None = field(default=None, max_length=200, pattern=PLAIN_TEXT)
     email: str | None = field(default=None, max_length=320, pattern=PLAIN_TEXT)
+
+
+def only_organization(me: WhoAmI) -> str:
+    """The short name of a user's only organization.
+
+    Raises:
+        ConfigurationError: the user is in none, or in several.
+    """
+    names = [organization.organization_name for organization in me.organizations]
+    if len(names) == 1:
+        return checked_organization(names[0])
+    if not names:
+        raise ConfigurationError(
+            f"{me.user_name} is in no organization; have the operator of your JupyterHub put you into its group"
+        )
+    raise ConfigurationError(
+        f"{me.user_name} is in several organizations; name one by EDGE_API_ORG or organization=: {', '.join(names)}"
+    )

@@ -303,8 +303,18 @@ def test_each_value_comes_from_the_first_place_that_gives_it(
         expected[name] = arguments.get(name) or environment.get(name)
     if hub_token:
         expected["api_token"] = expected["api_token"] or "from-the-hub"
-    for name in ("service_url", "organization"):
-        expected[name] = expected[name] or profile.get(name)
+    at_hub = hub_token and not arguments.get("api_token") and not environment.get("api_token")
+    profiles_url = profile.get("service_url")
+    # The default profile is none for a hub's token, if it has a token of its own or is of another service.
+    if expected["service_url"] and profiles_url:
+        is_another = expected["service_url"] != profiles_url
+    else:
+        is_another = bool(profile.get("api_token"))
+    if not (at_hub and is_another):
+        for name in ("service_url", "organization"):
+            expected[name] = expected[name] or profile.get(name)
+    if at_hub:
+        expected["organization"] = expected["organization"] or ""
     # The profile's token goes to the profile's own service and to no other.
     if expected["service_url"] is not None and expected["service_url"] == profile.get("service_url"):
         expected["api_token"] = expected["api_token"] or profile.get("api_token")
@@ -413,3 +423,72 @@ def test_a_token_with_a_character_that_no_token_has_is_refused(token: str) -> No
 
 def test_a_token_of_another_server_may_have_any_visible_character() -> None:
     assert settings(api_token="!~", service_url=URL, organization="lab").api_token == "!~"
+
+
+# --- in a server of a JupyterHub
+
+HUB = "https://hub.example.com/jupyter/hub/"
+
+
+def at_hub(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in {"JUPYTERHUB_API_TOKEN": "of-the-hub", **variables}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_variables_of_a_hub_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_hub(monkeypatch, JUPYTERHUB_PUBLIC_HUB_URL=HUB)
+    assert settings()[:3] == ("of-the-hub", "https://hub.example.com/jupyter/services/api", "")
+    monkeypatch.setenv("EDGE_API_SERVICE_URL", URL)
+    monkeypatch.setenv("EDGE_API_ORG", "lab")
+    assert settings()[:3] == ("of-the-hub", URL, "lab")
+
+
+def test_a_hubs_address_is_for_the_hubs_token_alone(monkeypatch: pytest.MonkeyPatch, profiles: Path) -> None:
+    at_hub(monkeypatch, JUPYTERHUB_PUBLIC_HUB_URL=HUB)
+    assert settings()[:3] == ("of-the-hub", "https://hub.example.com/jupyter/services/api", "")
+    assert settings(api_token="edg_own")[:3] == ("edg_own", URL, "lab")
+    monkeypatch.setenv("EDGE_API_TOKEN", "edg_own")
+    assert settings()[:3] == ("edg_own", URL, "lab")
+    monkeypatch.delenv("EDGE_API_TOKEN")
+    monkeypatch.delenv("JUPYTERHUB_API_TOKEN")
+    assert settings()[:3] == ("edg_profile", URL, "lab")
+
+
+def test_a_hubs_token_goes_to_no_service_of_a_profile_that_nobody_named(
+    monkeypatch: pytest.MonkeyPatch, profiles: Path
+) -> None:
+    at_hub(monkeypatch, JUPYTERHUB_PUBLIC_HUB_URL="")
+    with pytest.raises(ConfigurationError, match="missing settings: service_url"):
+        settings()
+    monkeypatch.setenv("EDGE_API_SERVICE_URL", URL)
+    assert settings()[:3] == ("of-the-hub", URL, "lab"), "the profile is of the same service"
+    monkeypatch.setenv("EDGE_API_SERVICE_URL", "https://hub.example.com/services/api")
+    assert settings()[:3] == ("of-the-hub", "https://hub.example.com/services/api", "")
+    monkeypatch.delenv("EDGE_API_SERVICE_URL")
+    profiles.write_text(f"[default]\nservice_url = {URL}\norganization = lab\n")
+    assert settings()[:3] == ("of-the-hub", URL, "lab"), "a user may write down where the service of the hub is"
+
+
+@pytest.mark.parametrize(
+    "address", ["", " ", "https://hub.example.com/elsewhere", "/hub", "ftp://hub.example.com/hub/"]
+)
+def test_without_the_hubs_address_the_sentence_names_the_operators_line(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    at_hub(monkeypatch, JUPYTERHUB_PUBLIC_HUB_URL=address)
+    with pytest.raises(ConfigurationError) as raised:
+        settings()
+    if address.strip() in ("", "https://hub.example.com/elsewhere"):
+        assert "c.JupyterHub.public_url" in str(raised.value)
+        assert "EDGE_API_SERVICE_URL" in str(raised.value)
+        assert "organization (" not in str(raised.value)
+    assert "of-the-hub" not in str(raised.value)
+
+
+def test_outside_of_a_hub_a_missing_organization_raises_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_API_TOKEN", "edg_own")
+    monkeypatch.setenv("JUPYTERHUB_PUBLIC_HUB_URL", HUB)
+    with pytest.raises(ConfigurationError) as raised:
+        settings()
+    assert "service_url" in str(raised.value)
+    assert "organization" in str(raised.value)

@@ -122,6 +122,20 @@ class HttpClient:
         self._pid = 0
         self._closed = False
         self.core = ServiceClient(self)
+        self._organization = settings.organization
+
+    @property
+    def organization(self) -> str:
+        """Short name of the session's organization; the service is asked for it where no setting gives it.
+
+        Raises:
+            ConfigurationError: the user is in none, or in several.
+        """
+        if not self._organization:
+            from edge_core.whoami import WhoAmI, only_organization
+
+            self._organization = only_organization(WhoAmI.from_answer(self.core.get("/v1/users/me")))
+        return self._organization
 
     def for_plugin(self, module: str, base_path: str = "") -> ServiceClient:
         """Calls on behalf of the plugin `module` belongs to, below `base_path`.

@@ -27,9 +27,14 @@ class ServiceClient:
 
     def __init__(self, client: HttpClient, base_path: str = "", package: str | None = None) -> None:
         self._client = client
-        self._base = base_path.replace("{organization}", client._settings.organization)
+        self._base_path = base_path
         distribution = package.replace("_", "-") if package else None
         self._agent = f"{distribution}/{version_of(distribution)}" if distribution else None
+
+    @property
+    def _base(self) -> str:
+        base = self._base_path
+        return base.replace("{organization}", self._client.organization) if "{organization}" in base else base
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> Any:
         with self._json("GET", path, params=params) as answer:

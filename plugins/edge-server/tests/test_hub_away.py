@@ -22,6 +22,7 @@ from edge_server.identity.hub_answers import KEPT, RENEWED, HubAnswers
 from edge_server.identity.hub_identity import HubIdentity
 from edge_server.testing.local_server import EdgeServer
 
+from .hubs import patient
 from .waiting import wait_for
 from .wire import client, refused
 
@@ -414,7 +415,7 @@ def server(odd: OddHub, tmp_path: Path) -> Iterator[EdgeServer]:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["hangs", "drips"])
 def test_a_hub_that_hangs_holds_few_threads_and_none_for_long(odd: OddHub, server: EdgeServer, how: str) -> None:
-    known = client(server, "token-of-ada", "lab")
+    known = patient(client(server, "token-of-ada", "lab"))
     assert known.put("a.txt", b"hello").status_code == 201
     address = known.files("GET", "/download-url", params={"path": "a.txt"}).json()["url"]
     if how == "hangs":
@@ -445,7 +446,7 @@ def test_a_hub_that_hangs_holds_few_threads_and_none_for_long(odd: OddHub, serve
 
 @pytest.mark.slow
 def test_a_hub_that_lists_no_group_takes_nothing_but_membership(odd: OddHub, server: EdgeServer) -> None:
-    known = client(server, "token-of-ada", "lab")
+    known = patient(client(server, "token-of-ada", "lab"))
     assert known.put("a.txt", b"hello").status_code == 201
     odd.answers["groups"] = {"items": [], "_pagination": {"next": None}}
     odd.answers["user"] = {**USER, "groups": []}

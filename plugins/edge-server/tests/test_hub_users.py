@@ -13,14 +13,14 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from edge_core.errors import BadEntry, Conflict
+from edge_core.errors import BadEntry, ConfigurationError, Conflict
 from edge_core.session import EdgeSession
 from edge_server.identity.hub_answers import KEPT
 from edge_server.identity.models import Membership, Organization, User
 from edge_server.run.command import server as command
 from tests.hubs import RealHub
 
-from .hubs import HubSite
+from .hubs import HubSite, patient
 from .test_permissions import BARRED_AT_HUB, RULES, STRANGERS, USERS, walk
 from .waiting import wait_for
 from .wire import Api, client, refused
@@ -293,7 +293,7 @@ def test_names_that_differ_by_case_are_not_taken_for_each_other(hub_site: HubSit
 
 
 def session_of(site: HubSite, api: Api) -> EdgeSession:
-    return EdgeSession(api.token, site.server.url, api.organization)
+    return EdgeSession(api.token, site.server.url, api.organization, retries=20)
 
 
 def test_tokens_are_created_listed_and_removed_at_the_hub(hub_site: HubSite) -> None:
@@ -310,7 +310,7 @@ def test_tokens_are_created_listed_and_removed_at_the_hub(hub_site: HubSite) -> 
         assert listed[token.id].note == "for a build"
         assert listed[token.id].expires_at is not None
         assert hub_site.hub.token_id(api.token or "") in listed
-        with EdgeSession(token.token, hub_site.server.url, api.organization) as narrow:
+        with EdgeSession(token.token, hub_site.server.url, api.organization, retries=20) as narrow:
             assert narrow.whoami().user_name == name
             edge.tokens.remove(token.id)
             refused(hub_site.client(token.token or "").call("GET", "/v1/users/me"), 401, "unauthenticated")
@@ -468,21 +468,22 @@ def test_a_hub_that_is_away_keeps_only_those_out_who_come_anew(tmp_path: Path) -
     try:
         site.server.start()
         _, api = site.join()
-        other = site.client(hub.token(hub.add_user()))
+        other = client(site.server, hub.token(hub.add_user()), "none")
         assert api.put("a.txt", b"hello").status_code == 201
         address = api.files("GET", "/download-url", params={"path": "a.txt"}).json()["url"]
         hub.stop()
+        known = client(site.server, api.token, api.organization)
         began = time.monotonic()
         away = refused(other.call("GET", "/v1/users/me"), 503, "identity_unavailable")
         assert "JupyterHub" in away["detail"]
         assert int(other.call("GET", "/v1/users/me").headers["Retry-After"]) > 0
-        if api.get("a.txt").status_code != 200:
+        if known.get("a.txt").status_code != 200:
             assert time.monotonic() - began > KEPT / 4, "a token was forgotten at once"
-        wait_for(lambda: api.get("a.txt").status_code == 503, "an answer is kept for ever")
+        wait_for(lambda: known.get("a.txt").status_code == 503, "an answer is kept for ever")
         assert api.signed("GET", address).content == b"hello"
         assert api.call("GET", "/healthz").status_code == 200
         hub.start()
-        wait_for(lambda: api.get("a.txt").status_code == 200, "the hub answers, and nobody is let in")
+        wait_for(lambda: known.get("a.txt").status_code == 200, "the hub answers, and nobody is let in")
         assert hub.edge_token not in site.server.log
         assert (api.token or "") not in site.server.log
         assert site.server.log.count("cannot be used") >= 1
@@ -534,9 +535,46 @@ def test_every_route_lets_in_whom_the_table_says_with_tokens_of_the_hub(hub_site
     for organization in (own, foreign):
         api = hub_site.join(organization=organization)[1]
         assert organizations(api) == {organization: []}
-    callers = {name: client(hub_site.server, token, own) for name, token in identities(hub_site, own, foreign).items()}
+    callers = {
+        name: patient(client(hub_site.server, token, own)) for name, token in identities(hub_site, own, foreign).items()
+    }
     assert set(callers) == {*STRANGERS, *BARRED_AT_HUB, *USERS}
     walked, leaks = walk(callers, own, foreign)
     print(f"{walked} calls: {len(RULES)} operations by {len(callers)} identities of the hub, {len(leaks)} leaks")
     assert leaks == []
     assert walked >= len(RULES) * len(callers)
+
+
+# --- a session that has nothing but the hub's variables
+
+
+def test_a_session_asks_for_the_organization_at_its_first_call(
+    hub_site: HubSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, api = hub_site.join()
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", api.token or "")
+    monkeypatch.setenv("EDGE_API_SERVICE_URL", hub_site.server.url)
+    with EdgeSession(retries=20) as edge:
+        assert edge.config.organization == ""
+        assert "organization=''" in repr(edge)
+        files = edge.files
+        files.upload("a.txt", b"hello")
+        assert edge.organization == api.organization
+        assert files.list() == ["a.txt"]
+        assert edge.search("a.txt")[0].path == "a.txt"
+    other = f"org-{secrets.token_hex(4)}"
+    hub_site.hub.group(other, name, properties={"edge_organization": other})
+    hub_site.hub.revoke(name, api.token or "")
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", hub_site.hub.token(name))
+    with EdgeSession(retries=20) as edge:
+        with pytest.raises(ConfigurationError, match="several organizations") as raised:
+            edge.files.list()
+        assert other in str(raised.value)
+        assert api.organization in str(raised.value)
+    monkeypatch.setenv("EDGE_API_ORG", other)
+    with EdgeSession(retries=20) as edge:
+        assert edge.files.list() == []
+    monkeypatch.delenv("EDGE_API_ORG")
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", hub_site.hub.token(hub_site.hub.add_user()))
+    with EdgeSession(retries=20) as edge, pytest.raises(ConfigurationError, match="in no organization"):
+        edge.files.list()
