@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,28 @@ from edge_core.errors import BadEntry
 
 FILE_NAME = "app_config.yaml"
 
+OTHER_NAME = "app_config.yml"
+
 MAX_SIZE = 1 << 20
 """The largest file that is read, in bytes."""
 
 
 @dataclasses.dataclass(frozen=True)
+class Packages:
+    """The packages that an entry such as `app_deps` names.
+
+    Attributes:
+        edm: requirements of EDM, such as `numpy ^= 1.26`.
+        pip: requirements of pip, such as `numpy>=1.26`.
+    """
+
+    edm: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class AppConfig:
-    """What publishing takes from the file; its other entries are for building the image.
+    """What the file says of an application, its environment and its image.
 
     Attributes:
         app_id: id of the application.
@@ -33,6 +49,11 @@ class AppConfig:
         description: shown on its tile.
         icon: path of a PNG or JPEG file; None for none.
         recommended_profile: id of an app profile.
+        python_version: version of Python with two numbers, such as `3.11`; None for that of the `edge` command.
+        app_deps: what the application needs.
+        env_deps: what working on it needs beside that.
+        command: what starts it; None for what is usual with its framework.
+        exclude: patterns of files that do not belong into the image, as in `.dockerignore`.
     """
 
     app_id: str
@@ -48,6 +69,11 @@ class AppConfig:
     description: str
     icon: Path | None
     recommended_profile: str | None
+    python_version: str | None = None
+    app_deps: Packages = Packages()
+    env_deps: Packages = Packages()
+    command: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
 
     def image(self) -> str:
         """The reference of the image, which is `repository/organisation/app_id:app_version`.
@@ -147,7 +173,7 @@ def read(path: Path, app_id: str | None = None) -> AppConfig:
         BadEntry: the file is missing or not YAML, or an entry is missing or not valid; the message names it.
     """
     file = path / FILE_NAME if path.is_dir() else path
-    entries = _entries(file)
+    entries = read_entries(path)
     if entries.get("app_id") is None:
         entries["app_id"] = app_id
     app_id = _required(entries, "app_id")
@@ -160,29 +186,58 @@ def read(path: Path, app_id: str | None = None) -> AppConfig:
         kind=_kind(entries),
         link=_text(entries, "link"),
         repository=_text(entries, "repository"),
-        organisation=_text(entries, "organisation") or _text(entries, "organization"),
+        organisation=_organisation_of(entries),
         repo_server=_text(entries, "repo_server"),
         image_name=_text(entries, "image_name"),
         title=_text(entries, "title") or app_id,
         description=_text(entries, "description") or "",
         icon=None if icon is None else file.parent / icon,
         recommended_profile=_text(entries, "recommended_profile"),
+        python_version=_python_version(entries),
+        app_deps=_packages(entries, "app_deps"),
+        env_deps=_packages(entries, "env_deps"),
+        command=_texts(entries, "command", "command") or None,
+        exclude=_texts(entries, "exclude", "exclude"),
     )
 
 
 def read_app_id(path: Path) -> str:
     """Read the id of the application in a folder, whatever else the file says; for errors see `read`."""
-    return _required(_entries(path / FILE_NAME), "app_id")
+    return _required(read_entries(path), "app_id")
 
 
-def _entries(file: Path) -> dict[Any, Any]:
+def read_entries(path: Path) -> dict[Any, Any]:
+    """Read what the file holds, whether it is right or not.
+
+    Args:
+        path: the file, or the folder it is in.
+
+    Raises:
+        BadEntry: the file is missing, not YAML, there twice, or says something twice.
+    """
     import yaml
+
+    file = path / FILE_NAME if path.is_dir() else path
+    other = file.with_name(OTHER_NAME)
+    if other.exists():
+        advice = f"rename it to {FILE_NAME}" if not file.exists() else "remove one of them"
+        raise BadEntry(f"{other} is there{' beside ' + FILE_NAME if file.exists() else ''}; {advice}")
+
+    class Loader(yaml.SafeLoader):
+        """YAML that says nothing twice: of two entries of one name, PyYAML keeps the last in silence."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            names = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                raise BadEntry(f"{twice[0]}: {FILE_NAME} has it twice; remove one of the entries")
+            return super().construct_mapping(node, deep)
 
     try:
         content = file.read_bytes()
         if len(content) > MAX_SIZE:
             raise BadEntry(f"{file} has more than {MAX_SIZE} bytes; it is not an {FILE_NAME}")
-        entries = yaml.safe_load(content)
+        entries = yaml.load(content, Loader)  # noqa: S506 - a safe loader
     except FileNotFoundError:
         raise BadEntry(f"{file} does not exist; run this in the application's folder, or name it") from None
     except OSError as error:
@@ -213,6 +268,45 @@ def _text(entries: dict[Any, Any], name: str) -> str | None:
         # 1.10 without quotes is the number 1.1 to YAML, so a guess could publish another version.
         raise BadEntry(f'{name}: it is not a text in {FILE_NAME}; put it in quotes, as in {name}: "{text}"')
     return text
+
+
+def _texts(entries: dict[Any, Any], name: str, shown: str) -> tuple[str, ...]:
+    values = entries.get(name)
+    if values is None:
+        return ()
+    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+        raise BadEntry(f"{shown}: it is not a list of texts in {FILE_NAME}; write it as in {name}: [first, second]")
+    return tuple(values)
+
+
+def _packages(entries: dict[Any, Any], name: str) -> Packages:
+    lists = entries.get(name)
+    if lists is None:
+        return Packages()
+    if not isinstance(lists, dict):
+        raise BadEntry(f"{name}: it has no lists in {FILE_NAME}; write it as in {name}: {{edm: [], pip: [numpy]}}")
+    return Packages(*(_texts(lists, kind, f"{name}: {kind}") for kind in ("edm", "pip")))
+
+
+def _python_version(entries: dict[Any, Any]) -> str | None:
+    version = entries.get("python_version")
+    if isinstance(version, float) and version != 3.1:
+        return str(version)
+    if version == 3.1:
+        raise BadEntry('python_version: without quotes, 3.10 is the number 3.1; write python_version: "3.10"')
+    text = _text(entries, "python_version")
+    if text is not None and not re.fullmatch(r"3\.[0-9]{1,2}", text):
+        raise BadEntry(f'python_version: {text!r} has not two numbers; write it as in python_version: "3.11"')
+    return text
+
+
+def _organisation_of(entries: dict[Any, Any]) -> str | None:
+    spellings = [_text(entries, name) for name in ("organisation", "organization")]
+    if all(spellings) and spellings[0] != spellings[1]:
+        raise BadEntry(
+            f"organisation: {FILE_NAME} has organisation: {spellings[0]} and organization: {spellings[1]}; leave one"
+        )
+    return spellings[0] or spellings[1]
 
 
 def _framework(entries: dict[Any, Any]) -> AppFrameworkEnum:

@@ -61,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_application_is_published_approved_listed_and_removed(
     run: Run, folder: Path, developer: EdgeSession, admin: EdgeSession
 ) -> None:
-    published = run("publish")
+    published = run("publish", "--no-push")
     assert published.exit_code == 0, published.output
     assert "Registered viewer 1.0.0 with quay.io/lab/viewer:1.0.0; nothing was built or pushed." in published.output
     assert "In Review" in published.output
@@ -82,7 +82,7 @@ def test_an_application_is_published_approved_listed_and_removed(
 def test_everything_can_be_had_as_json(run: Run, folder: Path, admin: EdgeSession) -> None:
     added = json.loads(run("add", "other", "--hide-new", "--idle-minutes", "30", "--json").output)
     assert (added["app_id"], added["visible_auto_add"], added["idle_minutes"]) == ("other", False, 30)
-    published = json.loads(run("publish", "--json").output)
+    published = json.loads(run("publish", "--no-push", "--json").output)
     assert (published["version"], published["status"], published["skipped"]) == ("1.0.0", "in_review", False)
     assert [row["app_id"] for row in json.loads(run("list", "--json").output)] == ["other", "viewer"]
     (only,) = json.loads(run("versions", "viewer", "--json").output)
@@ -96,7 +96,9 @@ def test_options_and_further_entries_say_more(run: Run, folder: Path, developer:
     Image.new("RGB", (64, 64)).save(folder / "tile.png")
     (folder / "app_config.yaml").write_text(CONFIG + "title: Plates\ndescription: Shows plates.\nicon: tile.png\n")
 
-    done = run("publish", "viewer", "--kind", "native", "--image", "ghcr.io/lab/v:7", "--profile", "edge.medium")
+    done = run(
+        "publish", "--no-push", "viewer", "--kind", "native", "--image", "ghcr.io/lab/v:7", "--profile", "edge.medium"
+    )
 
     assert done.exit_code == 0, done.output
     kept = developer.applications.get_app_version("viewer", "1.0.0")
@@ -137,7 +139,7 @@ def test_a_file_that_cannot_be_is_refused_by_the_name_of_the_entry(
 ) -> None:
     (folder / "app_config.yaml").write_text(text)
 
-    done = run("publish")
+    done = run("publish", "--no-push")
 
     assert done.exit_code == 1
     assert re.search(sentence, str(done.exception)), done.exception
@@ -177,7 +179,7 @@ def test_a_published_configuration_is_registered_once(
     (folder / "app_config.yaml").write_text(PUBLISHED.replace("{framework}", framework))
     image = f"quay.io/enthought/edge-{framework}-example:1.3.0"
 
-    first, second = run("publish", "--skip-existing"), run("publish", "--skip-existing")
+    first, second = run("publish", "--no-push", "--skip-existing"), run("publish", "--no-push", "--skip-existing")
 
     assert first.exit_code == second.exit_code == 0, first.output + second.output
     assert f"Registered edge-{framework}-example 1.3.0 with {image}" in first.output
@@ -186,15 +188,17 @@ def test_a_published_configuration_is_registered_once(
     (kept,) = developer.applications.list_app_versions(f"edge-{framework}-example")
     assert (kept.version, kept.link) == ("1.3.0", image)
     assert (kept.kind, kept.framework) == (AppKindEnum.Native, AppFrameworkEnum(framework))
-    assert json.loads(run("publish", "--skip-existing", "--json").output)["skipped"] is True
-    assert isinstance(run("publish").exception, AlreadyExists)
+    assert json.loads(run("publish", "--no-push", "--skip-existing", "--json").output)["skipped"] is True
+    assert isinstance(run("publish", "--no-push").exception, AlreadyExists)
 
 
 def test_a_skipped_version_that_differs_says_in_what(run: Run, folder: Path, developer: EdgeSession) -> None:
-    assert run("publish").exit_code == 0
+    assert run("publish", "--no-push").exit_code == 0
     Image.new("RGB", (64, 64)).save(folder / "tile.png")
 
-    done = run("publish", "--skip-existing", "--image", "quay.io/lab/viewer:2", "--icon", str(folder / "tile.png"))
+    done = run(
+        "publish", "--no-push", "--skip-existing", "--image", "quay.io/lab/viewer:2", "--icon", str(folder / "tile.png")
+    )
 
     assert done.exit_code == 0
     assert "It differs from what is here in icon, link; publish that as another version." in done.output
@@ -272,7 +276,7 @@ def test_entries_that_could_mean_several_images_are_refused(tmp_path: Path, entr
 def test_the_documents_file_is_published(run: Run, folder: Path, developer: EdgeSession) -> None:
     (example,) = re.findall(r"^```yaml\n(.*?)^```", DOCUMENT, flags=re.M | re.S)
     (folder / "app_config.yaml").write_text(example)
-    assert run("publish").exit_code == 0
+    assert run("publish", "--no-push").exit_code == 0
     (version,) = developer.applications.list_app_versions("viewer")
     assert (version.version, version.link) == ("1.0.0", "quay.io/lab/viewer:1.0.0")
 
@@ -285,7 +289,7 @@ def test_the_document_lists_the_frameworks() -> None:
 def test_a_link_wins_over_the_image(run: Run, folder: Path, developer: EdgeSession) -> None:
     (folder / "app_config.yaml").write_text(CONFIG + "link: ghcr.io/lab/other:2\n")
 
-    assert run("publish").exit_code == 0
+    assert run("publish", "--no-push").exit_code == 0
     assert developer.applications.get_app_version("viewer", "1.0.0").link == "ghcr.io/lab/other:2"
 
 
@@ -296,7 +300,7 @@ def test_a_file_without_an_id_is_of_the_application_that_is_named(
         PUBLISHED.replace("app_id: edge-{framework}-example", "app_id: null").replace("{framework}", "panel")
     )
 
-    assert run("publish", "viewer").exit_code == 0
+    assert run("publish", "--no-push", "viewer").exit_code == 0
     assert developer.applications.get_app_version("viewer", "1.3.0").link == "quay.io/enthought/viewer:1.3.0"
 
 
@@ -304,12 +308,14 @@ def test_a_file_without_an_id_is_of_the_application_that_is_named(
 def test_what_runs_elsewhere_is_published_with_its_address(
     run: Run, folder: Path, developer: EdgeSession, kind: str
 ) -> None:
-    done = run("publish", "--kind", kind, "--link", "https://viewer.example.com")
+    done = run("publish", "--no-push", "--kind", kind, "--link", "https://viewer.example.com")
 
     assert done.exit_code == 0, done.exception
     kept = developer.applications.get_app_version("viewer", "1.0.0")
     assert (kept.kind, kept.link) == (AppKindEnum(kind), "https://viewer.example.com")
-    assert "link: it is not the address" in str(run("publish", "--kind", kind, "--link", "q.io/a/b:1").exception)
+    assert "link: it is not the address" in str(
+        run("publish", "--no-push", "--kind", kind, "--link", "q.io/a/b:1").exception
+    )
 
 
 def test_outside_a_folder_the_id_is_required(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,7 +333,7 @@ def test_in_a_folder_the_id_can_be_left_out(run: Run, folder: Path, admin: EdgeS
     assert run("list", "--json").stdout == "[]\n"
     assert run("add", by=admin).exit_code == 0
     assert run("versions").stderr == "viewer has no versions; register one with: edge app publish\n"
-    assert run("publish").exit_code == 0
+    assert run("publish", "--no-push").exit_code == 0
     assert run("approve", by=admin).exit_code == 0
     assert run("remove", "--version", "1.0.0", "--yes").stderr == "Removed viewer 1.0.0.\n"
 
@@ -355,6 +361,6 @@ def test_nothing_is_removed_without_a_yes(run: Run, folder: Path, developer: Edg
 
 
 def test_a_second_publication_of_a_version_is_refused(run: Run, folder: Path) -> None:
-    assert run("publish").exit_code == 0
+    assert run("publish", "--no-push").exit_code == 0
 
-    assert "add it under another version" in str(run("publish").exception)
+    assert "add it under another version" in str(run("publish", "--no-push").exception)

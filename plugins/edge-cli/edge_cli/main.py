@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _DISTRIBUTIONS = {
     **NAMESPACES,
     "app": NAMESPACES["applications"],
+    "env": NAMESPACES["applications"],
+    "reset": NAMESPACES["applications"],
     "login": NAMESPACES["tokens"],
     "server": "edge-server",
     "demo": "edge-server",

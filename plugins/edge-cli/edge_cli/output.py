@@ -188,7 +188,9 @@ def wrong_call(error: click.ClickException) -> None:
     text(scrub_typed(shown), err=True)
 
 
-def prompt(question: str, *, optional: bool = False, hidden: bool = False, err: bool = False) -> str:
+def prompt(
+    question: str, *, optional: bool = False, hidden: bool = False, err: bool = False, choices: Sequence[str] = ()
+) -> str:
     """Ask at the terminal and return the answer.
 
     Args:
@@ -196,9 +198,16 @@ def prompt(question: str, *, optional: bool = False, hidden: bool = False, err: 
         optional: whether an empty answer will do; else the question is repeated.
         hidden: for passwords: the answer is not shown.
         err: ask on standard error, where standard output is for the result.
+        choices: the answers that will do, if not any; else the question is repeated.
     """
-    default = "" if optional else None
-    answer: str = click.prompt(printable(question), default=default, show_default=False, hide_input=hidden, err=err)
+    answer: str = click.prompt(
+        printable(question),
+        default="" if optional else None,
+        show_default=False,
+        hide_input=hidden,
+        err=err,
+        type=click.Choice(choices) if choices else None,
+    )
     return answer
 
 

@@ -236,6 +236,7 @@ CALLS = {
     "admin users update": "ada --license x",
     "app add": "viewer",
     "app approve": "viewer",
+    "app init": "viewer --framework generic --no-env --target {folder}/viewer",
     "app list": "",
     "app publish": "viewer --folder {folder}",
     "app remove": "viewer --yes",
@@ -282,6 +283,7 @@ CALLS = {
     "tokens create": "",
     "tokens list": "",
     "tokens remove": "t",
+    "versions": "",
     "whoami": "",
 }
 """Every command that talks to a server, with arguments that it takes."""
@@ -290,6 +292,10 @@ EXACT = ("admin invite", "tokens create")
 """What prints a value that a script takes over, exactly; see above."""
 
 OTHERS = {
+    **dict.fromkeys(("app run", "app check", "app shell"), "prints of an application in an environment of its own"),
+    **dict.fromkeys(("app build", "env build"), "prints of docker, uv and npm"),
+    **dict.fromkeys(("app register", "app unregister", "app upgrade"), "prints of files on this machine"),
+    **dict.fromkeys(("reset cli_config", "reset known_apps"), "prints of files on this machine"),
     "billing plot": "writes a picture",
     "billing report": "writes a file of the server's bytes",
     "demo": "prints of a server of its own",
@@ -456,6 +462,7 @@ PRINTING = {
 
 ALLOWED = {
     PLUGINS / "edge-cli" / "edge_cli" / "output.py",
+    PLUGINS / "edge-hub" / "edge_hub" / "app_proxy" / "__main__.py",  # what an image starts, and no command of `edge`
     PLUGINS / "edge-server" / "edge_server" / "run" / "process.py",  # the server's log is no command's output
     PLUGINS / "edge-vfs" / "edge_vfs" / "progress.py",  # bars, which ask whether there is a terminal to be on
 }
