@@ -145,8 +145,11 @@ class MemoryStore:
     def parts_held(self, upload: str) -> dict[int, set[tuple[int, str]]]:
         return {n: {(len(part), f'"{n} of {upload}"')} for n, part in self.parts[upload].items()}
 
-    def seconds_to_complete(self, size: int, *, in_doubt: bool) -> float:
-        return 1
+    def has_upload(self, upload: str) -> bool:
+        return upload in self.parts
+
+    def straggling(self, parts: int) -> float:
+        return 0.0
 
     def drop_upload(self, upload: str) -> None:
         self.parts.pop(upload, None)

@@ -43,6 +43,7 @@ from edge_server.run.openapi import document
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web import idempotency, idempotency_keys
 from edge_server.web.idempotency_keys import IdempotencyKey
+from edge_server.web.leases import LEASE
 from edge_server.web.permissions import Rule
 
 from .engines import bytes_in, environment_of, sqlite_only
@@ -380,7 +381,9 @@ class Inside:
     """The server within this process, so that it can be made to fail."""
 
     def __init__(self, server: EdgeServer, api: Api) -> None:
-        self.http: FlaskClient = build(engines_at(server.data, Signer(b""), database=server.database)).test_client()
+        engines = engines_at(server.data, Signer(b""), database=server.database)
+        self.http: FlaskClient = build(engines).test_client()
+        self.renew = engines.leases.renew
         self.url = f"/v1/orgs/{api.organization}/files/folders"
         self.token = api.token
 
@@ -488,8 +491,8 @@ def test_a_request_that_takes_long_renews_its_claim(
 
     def slow(path: str) -> tree.Segments:
         for _ in range(5):
-            passed[0] += idempotency.LEASE * 0.4
-            idempotency.renew(edge_server.database)
+            passed[0] += LEASE * 0.4
+            inside.renew()
             until = row(edge_server, key).claimed_until
             assert until is not None
             left.append(until - clock.now())
@@ -499,8 +502,8 @@ def test_a_request_that_takes_long_renews_its_claim(
     monkeypatch.setattr(tree, "parse_new", slow)
     assert inside.make(key, "a").status_code == 201
     assert min(left) > dt.timedelta()
-    passed[0] += idempotency.LEASE
-    idempotency.renew(edge_server.database)
+    passed[0] += LEASE
+    inside.renew()
     assert row(edge_server, key).claimed_until is None, "its answer is there"
 
 
@@ -621,7 +624,7 @@ def test_what_was_not_committed_before_a_kill_is_run_again(fragile: tuple[EdgeSe
     assert api.names() == []
     left = row(server, key).claimed_until
     assert left is not None
-    assert left - clock.now() <= idempotency.LEASE
+    assert left - clock.now() <= LEASE
     change(server, key, claimed_until=clock.now())
     first = post(api, "/folders", key, body)
     assert first.status_code == 201

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ from click.testing import CliRunner, Result
 from edge_server.base import clock
 from edge_server.base.problems import CannotStart
 from edge_server.data.database import SERVER
-from edge_server.data.store import COMPLETING, FolderStore, Written
+from edge_server.data.store import FolderStore, Written
 from edge_server.files import sending
 from edge_server.files.models import Upload
 from edge_server.identity import directory
@@ -37,6 +36,7 @@ from edge_server.run import data_folder, process
 from edge_server.run.app import engines_at
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
+from edge_server.web.leases import LEASE
 
 from .engines import environment_of, sqlite_only
 from .stores import folder_only
@@ -285,7 +285,7 @@ def test_an_upload_that_a_crash_left_half_completed_can_be_completed(own_server:
     # As if it had died after the content was stored, and before the transaction that says so.
     with own_server.database.write(SERVER) as session:
         row = session.scalars(sa.select(Upload).where(Upload.uid == upload)).one()
-        row.completing_until = clock.now() + dt.timedelta(seconds=COMPLETING)
+        row.completing_until = clock.now() + LEASE
         parts = [Written(4, hashlib.sha256(b"abcd").hexdigest())]
         FolderStore(own_server.data).complete_upload(row.store_id, row.key, parts, in_doubt=False)
     own_server.start()

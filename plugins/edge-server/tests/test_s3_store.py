@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.exceptions
 import pytest
 
-from edge_server.data import s3_store
+from edge_server.data import s3_bucket, s3_store
 from edge_server.data.s3_bucket import Bucket
 from edge_server.data.s3_store import ObjectContent, S3Store
 from edge_server.data.store import MissingContent, StoreFailure, Written, WrongParts
@@ -155,6 +156,7 @@ def test_an_upload_becomes_content_by_its_parts_alone(store: S3Store, monkeypatc
     assert store.size(key) is None
     for _ in range(2):  # whose answer got lost is asked again
         store.complete_upload(upload, key, [first, last], in_doubt=False)
+        assert not store.has_upload(upload)
         assert hashlib.sha256(read(store, key)).digest() == hashlib.sha256(CONTENT).digest()
     assert store.uploads() == []
     with pytest.raises(MissingContent):
@@ -199,14 +201,34 @@ def test_an_upload_is_dropped_once_or_twice(store: S3Store) -> None:
     part = store.write_part(upload, 1, 0, [b"abc"])
     assert store.uploads(time.time() - 60) == []
     assert store.uploads(time.time() + 60) == [upload]
+    assert store.has_upload(upload)
     assert store.part("plugin").uploads() == []
     for _ in range(2):
         store.drop_upload(upload)
+        assert not store.has_upload(upload)
     assert store.uploads() == []
     with pytest.raises(MissingContent):
         store.write_part(upload, 1, 0, [b"abc"])
     with pytest.raises(MissingContent):
         store.complete_upload(upload, key, [part], in_doubt=False)
+
+
+def test_an_upload_is_completed_by_a_request_that_is_sent_once(store: S3Store) -> None:
+    """As the store may be at the first one still when a second one comes, and spoil what both make."""
+    key = store.new_key()
+    upload = store.start_upload("an id", key)
+    part = store.write_part(upload, 1, 0, [b"abc"])
+    sent = []
+
+    def no_answer(**_: Any) -> None:
+        sent.append(1)
+        raise botocore.exceptions.ReadTimeoutError(endpoint_url="")
+
+    for client in (store.bucket.client, s3_bucket._client(store.bucket, os.getpid(), 1)):
+        client.meta.events.register("before-send.s3.CompleteMultipartUpload", no_answer)
+    with pytest.raises(StoreFailure, match="gives no answer"):
+        store.complete_upload(upload, key, [part], in_doubt=False)
+    assert len(sent) == 1
 
 
 def test_parts_on_their_way_leave_no_file(store: S3Store, tmp_path: Path) -> None:

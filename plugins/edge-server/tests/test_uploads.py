@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import contextlib
-import datetime as dt
 import hashlib
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,10 +21,11 @@ import sqlalchemy as sa
 from edge_files.wire import MAX_PARTS, PART_SIZE
 from edge_server.base import clock
 from edge_server.data.database import SERVER
-from edge_server.data.store import COMPLETING, FolderStore, Written
+from edge_server.data.store import FolderStore, Written
 from edge_server.files.models import Upload, UploadSpace
 from edge_server.files.uploads import part_size
 from edge_server.testing.local_server import EdgeServer
+from edge_server.web.leases import LEASE
 
 from .engines import on_each_engine
 from .stores import folder_only, store_id, store_of
@@ -387,7 +388,7 @@ def test_a_resumed_upload_needs_a_place_for_the_file(api: Api) -> None:
 
 def test_an_upload_that_is_being_completed_is_not_resumed(api: Api, edge_server: EdgeServer) -> None:
     upload = api.start("a", 8, resume=True)["id"]
-    change(edge_server, sa.update(Upload).values(completing_until=clock.now() + dt.timedelta(seconds=COMPLETING)))
+    change(edge_server, sa.update(Upload).values(completing_until=clock.now() + LEASE))
     assert api.files("GET", f"/uploads/{upload}").json()["completing"]
     assert api.start("a", 8, resume=True)["id"] != upload
 
@@ -445,7 +446,8 @@ def test_a_part_still_arriving_holds_complete_back(api: Api, edge_server: EdgeSe
         while api.files("GET", f"/uploads/{upload}").json()["parts"]:
             assert time.monotonic() < deadline, "the part that arrives anew does not void the old one"
         done: list[requests.Response] = []
-        thread = threading.Thread(target=lambda: done.append(_fresh(api).complete(upload, parts, content)))
+        complete = partial(_fresh(api).complete, upload, parts, content)
+        thread = threading.Thread(target=lambda: done.append(patiently(complete)))
         thread.start()
         thread.join(0.3)
         assert not done
@@ -460,7 +462,8 @@ def test_a_part_has_a_single_writer_at_a_time(api: Api) -> None:
     with begun_part(api, upload, b"1" * 50_000, 100_000) as first:
         done: list[requests.Response] = []
         address = api.address(upload, 1)
-        second = threading.Thread(target=lambda: done.append(_fresh(api).signed("PUT", address, data=b"2" * 100_000)))
+        send = partial(_fresh(api).signed, "PUT", address, data=b"2" * 100_000)
+        second = threading.Thread(target=lambda: done.append(patiently(send)))
         second.start()
         second.join(0.3)
         assert not done
@@ -478,7 +481,7 @@ def test_a_late_sender_cannot_change_what_is_shown(api: Api, edge_server: EdgeSe
     upload = api.start("a", 100_000)["id"]
     kept = store_id(edge_server, upload)
     with begun_part(api, upload, b"1" * 50_000, 100_000) as late:
-        change(edge_server, sa.update(UploadSpace).values(writing_until=clock.now()))
+        lapsed(edge_server)
         api.part(upload, 1, content)
         assert api.complete_by_digest(upload, [content]).status_code == 200
         late.sendall(b"1" * 50_000)
@@ -493,7 +496,7 @@ def test_a_part_that_a_late_sender_has_changed_is_sent_again(api: Api, edge_serv
     upload = api.start("a", PART_SIZE + 3)["id"]
     api.part(upload, 2, pieces[1])
     with begun_part(api, upload, b"1" * 50_000, PART_SIZE) as late:
-        change(edge_server, sa.update(UploadSpace).values(writing_until=clock.now()))
+        lapsed(edge_server)
         api.part(upload, 1, pieces[0])
         late.sendall(b"1" * (PART_SIZE - 50_000))
         assert b" 409 " in late.recv(1000).partition(b"\r\n")[0]
@@ -511,10 +514,9 @@ def test_a_part_that_a_late_sender_has_changed_is_sent_again(api: Api, edge_serv
 def test_a_part_whose_sender_died_can_be_sent_after_a_while(api: Api, edge_server: EdgeServer) -> None:
     upload = api.start("a", 3)["id"]
     api.part(upload, 1, b"abd")
-    # As a worker leaves it that is killed while it writes.
-    change(edge_server, sa.update(UploadSpace).values(writer="somebody", writing_until=clock.now()))
+    lapsed(edge_server)
     part = api.part(upload, 1, b"abc")
-    change(edge_server, sa.update(UploadSpace).values(writer="somebody", writing_until=clock.now()))
+    lapsed(edge_server)
     assert api.complete(upload, [part], b"abc").status_code == 200
     assert api.get("a").content == b"abc"
 
@@ -523,7 +525,7 @@ def test_a_part_of_an_upload_that_is_being_completed_is_refused(api: Api, edge_s
     upload = api.start("a", 3)["id"]
     part = api.part(upload, 1, b"abc")
     # Also once whoever completes it has had its time: the parts may be content already.
-    for until in (clock.now() + dt.timedelta(seconds=COMPLETING), clock.now()):
+    for until in (clock.now() + LEASE, clock.now()):
         change(edge_server, sa.update(Upload).values(completing_until=until))
         problem = refused(api.signed("PUT", api.address(upload, 1), data=b"abd"), 409, "conflict")
         assert problem["detail"] == "this upload is being completed; start a new one to change the file"
@@ -600,6 +602,18 @@ def change(server: EdgeServer, statement: sa.Update) -> None:
     """Change what the database says, past the server."""
     with server.database.write(SERVER) as session:
         session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def patiently(call: Callable[[], requests.Response]) -> requests.Response:
+    """What is answered once nobody is waited for any more."""
+    while "Retry-After" in (answer := call()).headers:
+        time.sleep(int(answer.headers["Retry-After"]))
+    return answer
+
+
+def lapsed(server: EdgeServer) -> None:
+    """Have the parts that are being written be those of a worker that was killed, which is not going to renew them."""
+    change(server, sa.update(UploadSpace).values(writer="somebody", writing_until=clock.now()))
 
 
 def _fresh(api: Api) -> Api:

@@ -28,7 +28,7 @@ READ_TIMEOUT = 60
 """Seconds between bytes of an answer."""
 
 ATTEMPTS = 3
-"""How often a request is sent at most; each can be sent again without harm."""
+"""How often a request is sent at most, but for those that must not be sent again while the store is at them."""
 
 CONNECTIONS = 128
 """Connections that a process keeps: as many as it answers requests at once, with the bodies it waits for."""
@@ -94,7 +94,7 @@ class Bucket:
     @property
     def client(self) -> Any:
         """The client of this process, which its threads share; connections do not survive a fork."""
-        return _client(self, os.getpid())
+        return _client(self, os.getpid(), ATTEMPTS)
 
     def call(self, operation: str, **arguments: Any) -> Any:
         """Call an operation of the store on the bucket.
@@ -111,8 +111,15 @@ class Bucket:
             Refused: the request cannot be.
             StoreFailure: the store gives no answer, fails, is full, or does not accept the keys.
         """
+        return self._call(self.client, operation, arguments)
+
+    def call_once(self, operation: str, **arguments: Any) -> Any:
+        """Call an operation that is sent once, also if no answer comes; else as `call`."""
+        return self._call(_client(self, os.getpid(), 1), operation, arguments)
+
+    def _call(self, client: Any, operation: str, arguments: dict[str, Any]) -> Any:
         with self.translated():
-            return getattr(self.client, operation)(Bucket=self.name, **arguments)
+            return getattr(client, operation)(Bucket=self.name, **arguments)
 
     def pages(self, operation: str, size: int, **arguments: Any) -> Iterator[dict[str, Any]]:
         """All pages of a list, of at most `size` each; other arguments and errors as of `call`."""
@@ -194,7 +201,7 @@ def encoded(digest: bytes) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _client(bucket: Bucket, _process: int) -> Any:
+def _client(bucket: Bucket, _process: int, attempts: int) -> Any:
     # A session of its own, since boto3's default one cannot be used by several threads at once.
     session = boto3.session.Session()
     return session.client(
@@ -211,7 +218,7 @@ def _client(bucket: Bucket, _process: int) -> Any:
             # By itself boto3 adds a CRC to what it sends, which some stores do not know.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             max_pool_connections=CONNECTIONS,

@@ -39,16 +39,6 @@ _NEW = _WRITABLE | os.O_CREAT | os.O_EXCL
 MAX_SIZE = 1 << 50
 """Bytes of the largest content in a folder; beyond, the parts of an upload would no longer be parts."""
 
-COMPLETING = 5.0
-"""Seconds in which a file gets its name, on a slow disk.
-
-Less than whoever completes an upload waits (`HOLD_WAIT` of the uploads), so that the next attempt succeeds if the one
-before could not say that it has failed. What two do at once is the same.
-"""
-
-COPIED_PER_SECOND = 20 << 20
-"""Bytes per second that even a slow disk copies."""
-
 WRITERS = 4
 """Threads that write what is stored together."""
 
@@ -273,6 +263,9 @@ class Store(Protocol):
     def complete_upload(self, upload: str, key: str, parts: Sequence[Written], *, in_doubt: bool) -> None:
         """Make parts the content under a key: there is all of it, on disk, or nothing. Twice is the same as once.
 
+        Somebody who was given up may be doing so as well, where the store does not take that long (`straggling`), or
+        later, perhaps with parts that were sent again since. What is content under the key stays what it is.
+
         Args:
             upload: the upload's id.
             key: the key that it was prepared for.
@@ -309,8 +302,15 @@ class Store(Protocol):
         """
         ...
 
-    def seconds_to_complete(self, size: int, *, in_doubt: bool) -> float:
-        """How long `complete_upload` may take for so many bytes, so that nobody else begins meanwhile."""
+    def has_upload(self, upload: str) -> bool:
+        """Whether an upload is there, neither content yet nor dropped."""
+        ...
+
+    def straggling(self, parts: int) -> float:
+        """Seconds for which the store may still be at a `complete_upload` of so many parts whose caller has died.
+
+        While it may, and the upload is there, nobody calls `complete_upload` again.
+        """
         ...
 
     def drop_upload(self, upload: str) -> None:
@@ -619,7 +619,8 @@ class FolderStore:
         size = sum(part.size for part in parts)
         try:
             if in_doubt:
-                self._copy_parts(source, key, parts)
+                if not self._copy_parts(source, key, parts):
+                    raise MissingContent(upload)
                 # Whoever still has it open writes into what has no name. Windows lets nobody remove it meanwhile.
                 with contextlib.suppress(PermissionError):
                     source.unlink(missing_ok=True)
@@ -627,13 +628,18 @@ class FolderStore:
                 _cut(source, size)
                 self._into_place(source, key)
         except FileNotFoundError:
-            if self.size(key) != size:
+            # Somebody has done it just now, or before a crash; if in doubt, perhaps before parts were sent again.
+            if not (self._is_content(key, parts) if in_doubt else self.size(key) == size):
                 raise MissingContent(upload) from None
-            return  # somebody has done it just now, or before a crash
+            return
         sync_folder(self._uploads)
 
-    def _copy_parts(self, source: Path, key: str, parts: Sequence[Written]) -> None:
-        """Store a copy of parts that are what they were; none if some are not."""
+    def _copy_parts(self, source: Path, key: str, parts: Sequence[Written]) -> bool:
+        """Store a copy of parts that are what they were; none if some are not.
+
+        Returns:
+            False if there is other content under the key, which stays.
+        """
         beside = self._incoming / f"{key}-{secrets.token_hex(4)}"
         wrong: list[int] = []
         try:
@@ -645,9 +651,31 @@ class FolderStore:
                 os.fsync(copy.fileno())
             if wrong:
                 raise WrongParts(wrong)
+            try:
+                self._reserve_name(key)
+            except FileExistsError:
+                return self._is_content(key, parts)
             self._into_place(beside, key)
+            return True
         finally:
             beside.unlink(missing_ok=True)
+
+    def _reserve_name(self, key: str) -> None:
+        """Make an empty file with the name of content, which only whoever has made it replaces.
+
+        Raises:
+            FileExistsError: there is content of that name, or somebody else is about to put some there.
+        """
+        self._make_folder(os.path.dirname(self._path(key)))
+        os.close(os.open(self._path(key), _NEW, 0o666))
+
+    def _is_content(self, key: str, parts: Sequence[Written]) -> bool:
+        """Whether the content under a key is that of some parts."""
+        try:
+            with open(self._path(key), "rb") as file:
+                return all(_summed(_read(file, part.size)) == part for part in parts) and not file.read(1)
+        except FileNotFoundError:
+            return False
 
     def part_address(self, upload: str, n: int, size: int, sha256: str) -> tuple[str, str]:
         """There is none: only the server writes the folder."""
@@ -657,9 +685,13 @@ class FolderStore:
         """Nothing: the server alone knows the parts."""
         return {}
 
-    def seconds_to_complete(self, size: int, *, in_doubt: bool) -> float:
-        """How long `complete_upload` may take: only a copy takes longer for more."""
-        return COMPLETING + (size / COPIED_PER_SECOND if in_doubt else 0)
+    def has_upload(self, upload: str) -> bool:
+        """Whether the file of an upload is there."""
+        return (self._uploads / upload).exists()
+
+    def straggling(self, parts: int) -> float:
+        """None: what several do at once here is the same, and nobody but them does it."""
+        return 0.0
 
     def drop_upload(self, upload: str) -> None:
         """Drop an upload and its parts, if they are there."""
@@ -749,11 +781,19 @@ def _give_name(path: Path, name: Path) -> None:
 
 
 def _copy(blocks: Iterable[Block], file: BinaryIO) -> Written:
+    def copied() -> Iterator[Block]:
+        for block in blocks:
+            file.write(block)
+            yield block
+
+    return _summed(copied())
+
+
+def _summed(blocks: Iterable[Block]) -> Written:
     digest = hashlib.sha256()
     size = 0
     for block in blocks:
         digest.update(block)
-        file.write(block)
         size += len(block)
     return Written(size, digest.hexdigest())
 

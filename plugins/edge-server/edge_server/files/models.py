@@ -151,7 +151,8 @@ class Node(Base):
 class Upload(Base):
     """An upload in parts: open, completing from when `completing_until` is set, completed once `version_id` is.
 
-    While it is completing no part changes. Whoever completes it has until that moment to do so; then somebody else may.
+    While it is completing no part changes. Whoever completes it, the `completer`, renews `completing_until`. Once that
+    has passed somebody else may complete it.
     """
 
     __tablename__ = "uploads"
@@ -192,6 +193,7 @@ class Upload(Base):
     replaced_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     active_at: Mapped[dt.datetime | None]  # when a part was last begun or held, or the upload resumed
     completing_until: Mapped[dt.datetime | None]
+    completer: Mapped[str | None] = mapped_column(String(36))
     # Whether a part was taken from somebody who may write on, so that all of them are compared once more.
     in_doubt: Mapped[bool] = mapped_column(default=False, server_default=false())
 
@@ -215,7 +217,7 @@ class UploadPart(Base):
 class UploadSpace(Base):
     """The most bytes that were ever sent, or are being sent, for a part of an open upload; and who sends it.
 
-    Whoever writes the part has until `writing_until` for its next blocks. Then somebody else may write it.
+    Whoever writes the part, the `writer`, renews `writing_until`. Once that has passed somebody else may write it.
     """
 
     __tablename__ = "upload_space"

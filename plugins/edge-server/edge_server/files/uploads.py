@@ -7,11 +7,12 @@ import dataclasses
 import datetime as dt
 import functools
 import hashlib
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Select, Update, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, Select, Update, and_, delete, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, joinedload
 
@@ -20,6 +21,7 @@ from edge_files.wire import MAX_PARTS, PART_SIZE, CompleteUpload, Entry, HeldPar
 from edge_files.wire import Upload as UploadRecord
 from edge_server.base import clock
 from edge_server.base.problems import Refusal, bad_entry, checksum_mismatch, conflict, not_found, too_large
+from edge_server.data.database import Transaction, of_user
 from edge_server.data.declarative import new_uid
 from edge_server.data.store import Block, MissingContent, Store, Written, WrongParts
 from edge_server.files import commits, fsck, paths, queries, quotas, tree
@@ -31,15 +33,19 @@ from edge_server.files.tree import Tree
 from edge_server.identity.models import Membership
 from edge_server.web import counting, transfers
 from edge_server.web.context import OwnContext
+from edge_server.web.leases import LEASE, Lease
 from edge_vfs import digests
 
 LIFETIME = dt.timedelta(days=7)
 
-HOLD_WAIT = 10.0
-"""Seconds that `complete` waits for parts which are still arriving, and a part for another sender of it."""
+HOLD_WAIT = 3.0
+"""Seconds that `complete` waits for parts which are still arriving, and a part for another sender of it.
 
-WRITING = dt.timedelta(seconds=30)
-"""How long nobody else writes a part of which no byte comes."""
+Few, as a thread waits meanwhile, and the sender loses its answer if that dies.
+"""
+
+STALLED = 30.0
+"""Seconds without a byte after which the claim on a part is not renewed any more."""
 
 SWEPT = 100
 """Expired uploads that one transaction drops."""
@@ -76,7 +82,7 @@ _UNSEEN: Any = {"execution_options": {"synchronize_session": False}}
 
 
 class _Busy(Exception):
-    """A part is being written, or the upload completed, by somebody else."""
+    """A part is being written, or the upload completed, by somebody else, who has taken it over perhaps."""
 
 
 class _Part(NamedTuple):
@@ -89,6 +95,7 @@ class _Part(NamedTuple):
         n: number of the part.
         offset: bytes of all parts before it.
         limit: bytes it may have.
+        user_id: who has opened the upload.
         writer: who writes it: an id of this request.
     """
 
@@ -98,6 +105,7 @@ class _Part(NamedTuple):
     n: int
     offset: int
     limit: int
+    user_id: int
     writer: str
 
     @property
@@ -105,6 +113,10 @@ class _Part(NamedTuple):
         """What selects the row of the part as long as nobody else writes it."""
         own = (_SPACE.c.upload_id == self.upload_id, _SPACE.c.n == self.n, _SPACE.c.writer == self.writer)
         return and_(*own)
+
+    def renew(self, connection: Connection, until: dt.datetime) -> bool:
+        """Have the claim last until then; False if it is another's."""
+        return _changes(connection, _SPACE.update().where(self.is_own).values(writing_until=until))
 
 
 class _Whole(NamedTuple):
@@ -127,6 +139,9 @@ class _Claim(NamedTuple):
     """An upload that is being completed.
 
     Attributes:
+        upload_id: its row.
+        user_id: who has opened it.
+        completer: who completes it: an id of this request.
         store_id: what the store calls it.
         key: of the content it becomes.
         in_doubt: whether the store has to compare its parts.
@@ -134,20 +149,36 @@ class _Claim(NamedTuple):
         whole: the content.
     """
 
+    upload_id: int
+    user_id: int
+    completer: str
     store_id: str
     key: str
     in_doubt: bool
     parts: list[Written]
     whole: _Whole
 
+    @property
+    def is_own(self) -> Any:
+        """What selects the row of the upload as long as nobody else completes it, and nobody has."""
+        return and_(
+            _UPLOADS.c.id == self.upload_id,
+            _UPLOADS.c.completer == self.completer,
+            _UPLOADS.c.version_id.is_(None),
+        )
+
+    def renew(self, connection: Connection, until: dt.datetime) -> bool:
+        """Have the claim last until then; False if it is another's, or the upload is completed."""
+        return _changes(connection, _UPLOADS.update().where(self.is_own).values(completing_until=until))
+
 
 @dataclasses.dataclass(frozen=True)
 class Uploads:
     """The uploads in parts.
 
-    An upload is open, completing or completed, and the database says which. Each part has one writer at a time, who
-    renews its claim while bytes come. What an upload becomes is content under its key before a version names it; until
-    then only the upload knows it.
+    An upload is open, completing or completed, and the database says which. Each part has one writer at a time, whose
+    claim is renewed while bytes come, and an upload one who completes it. What an upload becomes is content under its
+    key before a version names it; until then only the upload knows it.
 
     Args:
         context: the subsystem's.
@@ -168,7 +199,7 @@ class Uploads:
 
     @functools.cached_property
     def _broken_off(self) -> set[str]:
-        """Writers of parts that have ended here while the database could not be told."""
+        """Writers of parts, and who completed uploads, that have ended here while the database could not be told."""
         return set()
 
     def start(
@@ -331,7 +362,7 @@ class Uploads:
         """Whether nobody seems to send an upload any more."""
         # What is on its way to the store, nobody sees here.
         quiet = SIGNED if self.store.signs_parts else QUIET
-        return (upload.active_at or upload.created_at) <= clock.now() - quiet and not _is_busy(session, upload)
+        return (upload.active_at or upload.created_at) <= clock.now() - quiet and not self._is_busy(session, upload)
 
     def open_uploads(self, organization_id: int) -> Select[Any]:
         """What selects the uploads of an organization that are open, with who opened them."""
@@ -364,7 +395,7 @@ class Uploads:
             parts=parts,
             signed_digest="sha256" if self.store.signs_parts and upload.size is not None else None,
             resumed=is_resumed,
-            completing=upload.version_id is None and _is_completing(upload),
+            completing=upload.version_id is None and (self._is_completing(upload) or self._is_settling(upload, parts)),
         )
 
     def require(self, organization_id: int, uid: str) -> None:
@@ -478,15 +509,15 @@ class Uploads:
             # The parts may be content already, also if whoever completed it has failed.
             return _same(held, body(held.size))
         with transfers.of(row.created_by):  # before anything changes for a part that may not come
-            begun = time.monotonic()
             part, upload = self.releases.before_refusing(
                 row.organization_id, lambda: self._begin_part(row.organization_id, uid, n, length)
             )
             try:
-                blocks = _within(body(upload.part_size), upload, n, part.limit)
-                written = self.store.write_part(part.store_id, n, part.offset, self._renewing(part, blocks, begun))
-                _check_part_size(upload, n, written.size)
-                self._hold(part, written)
+                with self.context.engines.leases.held(of_user(part.user_id), part.renew) as lease:
+                    blocks = _arriving(part, _within(body(upload.part_size), upload, n, part.limit), lease)
+                    written = self.store.write_part(part.store_id, n, part.offset, blocks)
+                    _check_part_size(upload, n, written.size)
+                    self._hold(part, written)
             except BaseException as error:
                 self._let_go(part)
                 if isinstance(error, MissingContent):
@@ -509,8 +540,9 @@ class Uploads:
                 space = session.get(UploadSpace, (upload.id, n))
                 if space is None or self._is_free(space):
                     return self._claim_part(session, upload, n, space, length), upload
+                until = space.writing_until
             if time.monotonic() > deadline:
-                raise _busy()
+                raise _busy(until)
             time.sleep(0.1)
 
     def _claim_part(
@@ -525,30 +557,10 @@ class Uploads:
             upload.in_doubt = True
         self._broken_off.discard(space.writer or "")
         writer = new_uid()
-        space.writer, space.writing_until = writer, clock.now() + WRITING
+        space.writer, space.writing_until = writer, clock.now() + LEASE
         offset = (n - 1) * upload.part_size
-        return _Part(upload.organization_id, upload.id, upload.store_id, n, offset, limit, writer)
-
-    def _renewing(self, part: _Part, blocks: Iterable[Block], begun: float) -> Iterator[Block]:
-        """The blocks of a part, as long as nobody else has claimed it.
-
-        Args:
-            part: the part.
-            blocks: its bytes.
-            begun: by the monotonic clock, before it was claimed.
-
-        Raises:
-            Refusal: somebody has.
-        """
-        for block in blocks:
-            now = time.monotonic()
-            if now - begun > WRITING.total_seconds() / 2:
-                with self.context.write(part.organization_id) as session:
-                    renewal = _SPACE.update().where(part.is_own).values(writing_until=clock.now() + WRITING)
-                    if not _changes(session, renewal):
-                        raise _overtaken(part.n)
-                begun = now
-            yield block
+        store_id = upload.store_id
+        return _Part(upload.organization_id, upload.id, store_id, n, offset, limit, upload.created_by, writer)
 
     def _hold(self, part: _Part, written: Written) -> None:
         """Note that a part is on disk, and held from now on; it has not been since it was claimed."""
@@ -597,31 +609,53 @@ class Uploads:
                 upload = _find(session, uid, organization_id)
                 if upload.version is not None:
                     return answer(_completed(session, upload, upload.version, completion))
-                is_busy = _is_busy(session, upload)
-            if not is_busy:
+                store_id = upload.store_id
+                is_busy = self._is_busy(session, upload)
+            if not is_busy and not (self._is_settling(upload, completion.parts) and self.store.has_upload(store_id)):
                 with contextlib.suppress(_Busy):
                     return self.releases.before_refusing(
                         organization_id, lambda: self._complete(organization_id, uid, completion, answer)
                     )
+                continue  # whoever was faster may have completed it
             if time.monotonic() > deadline:
                 raise _busy()
             time.sleep(0.05)
+
+    def _is_busy(self, session: Session, upload: Upload) -> bool:
+        """Whether somebody completes an upload, or writes a part of it."""
+        if self._is_completing(upload):
+            return True
+        now = clock.now()
+        writing = (UploadSpace.upload_id == upload.id, UploadSpace.writer.is_not(None), UploadSpace.writing_until > now)
+        return session.scalar(select(UploadSpace.n).where(*writing).limit(1)) is not None
+
+    def _is_completing(self, upload: Upload) -> bool:
+        """Whether somebody completes an upload."""
+        until = upload.completing_until
+        return until is not None and until > clock.now() and upload.completer not in self._broken_off
+
+    def _is_settling(self, upload: Upload, parts: Sized) -> bool:
+        """Whether the store may still be at what somebody has begun who does not complete an upload any more."""
+        until = upload.completing_until
+        return until is not None and clock.now() < until + dt.timedelta(seconds=self.store.straggling(len(parts)))
 
     def _complete(
         self, organization_id: int, uid: str, completion: CompleteUpload, answer: Callable[[Entry], _Answer]
     ) -> _Answer:
         claim = self._claim(organization_id, uid, completion)
         try:
-            self.store.complete_upload(claim.store_id, claim.key, claim.parts, in_doubt=claim.in_doubt)
-            with self.context.write(organization_id) as session:
-                return answer(_confirmed(self._publish(session, organization_id, uid, claim, completion), completion))
+            with self.context.engines.leases.held(of_user(claim.user_id), claim.renew):
+                self.store.complete_upload(claim.store_id, claim.key, claim.parts, in_doubt=claim.in_doubt)
+                with self.context.write(organization_id) as session:
+                    entry = self._publish(session, organization_id, uid, claim, completion)
+                    return answer(_confirmed(entry, completion))
         except _Busy:
             raise
         except WrongParts as error:
-            self._reopen(organization_id, uid, error.numbers)
+            self._reopen(organization_id, claim, error.numbers)
             raise checksum_mismatch(f"part {error.numbers[0]} is not what was stated; send it again") from None
         except BaseException as error:
-            self._give_up(organization_id, uid, claim.key, error)
+            self._give_up(organization_id, claim, error)
             if isinstance(error, MissingContent):
                 raise _gone() from None  # aborted just now
             raise
@@ -633,20 +667,22 @@ class Uploads:
             _Busy: somebody does.
             Refusal: the parts held are not those of the completion.
         """
+        completer = new_uid()
         with self.context.write(organization_id) as session:
             upload = _find(session, uid, organization_id)
-            if upload.version_id is not None or _is_busy(session, upload):
+            if upload.version_id is not None or self._is_busy(session, upload):
                 raise _Busy
             tagged = self.store.tags_parts
             whole = _whole(upload, upload.parts, completion, tagged=tagged)
             writers = update(UploadSpace).where(UploadSpace.upload_id == upload.id, UploadSpace.writer.is_not(None))
             if _changes(session, writers.values(writer=None, writing_until=None)):
                 upload.in_doubt = True
-            completing = self.store.seconds_to_complete(whole.size, in_doubt=upload.in_doubt)
-            upload.completing_until = clock.now() + dt.timedelta(seconds=completing)
+            self._broken_off.discard(upload.completer or "")
+            upload.completer, upload.completing_until = completer, clock.now() + LEASE
             etags = {part.n: part.etag for part in completion.parts} if tagged else {}
             parts = [Written(part.size, part.sha256, part.etag or etags.get(part.n)) for part in upload.parts]
-            return _Claim(upload.store_id, upload.key, upload.in_doubt, parts, whole)
+            who = upload.id, upload.created_by, completer
+            return _Claim(*who, upload.store_id, upload.key, upload.in_doubt, parts, whole)
 
     def _publish(
         self, session: Session, organization_id: int, uid: str, claim: _Claim, completion: CompleteUpload
@@ -654,11 +690,11 @@ class Uploads:
         """Make the content of an upload a version.
 
         Raises:
-            _Busy: it took so long that somebody else has completed the upload, or opened it again.
+            _Busy: somebody else has taken the upload over, and may have completed it or opened it again.
             Refusal: the path cannot take a file, or there is no room.
         """
         upload = _find(session, uid, organization_id)
-        if upload.version_id is not None or upload.completing_until is None:
+        if upload.version_id is not None or upload.completer != claim.completer:
             raise _Busy
         content = NewVersion(
             key=claim.key,
@@ -680,22 +716,29 @@ class Uploads:
         session.flush()
         return tree.entry(node)
 
-    def _reopen(self, organization_id: int, uid: str, numbers: Iterable[int]) -> None:
-        """Hold some parts of an upload no more, so that they are sent again."""
-        with self.context.write(organization_id) as session:
-            upload = _open(session, uid, organization_id)
-            session.execute(delete(UploadPart).where(UploadPart.upload_id == upload.id, UploadPart.n.in_(numbers)))
-            upload.completing_until = None
+    def _reopen(self, organization_id: int, claim: _Claim, numbers: Iterable[int]) -> None:
+        """Hold some parts of an upload no more, so that they are sent again.
 
-    def _give_up(self, organization_id: int, uid: str, key: str, error: BaseException) -> None:
+        Raises:
+            _Busy: somebody else has taken the upload over, to whom these parts may be others.
+        """
+        with self.context.write(organization_id) as session:
+            opened = _UPLOADS.update().where(claim.is_own).values(completer=None, completing_until=None)
+            if not _changes(session, opened):
+                raise _Busy
+            session.execute(_PARTS.delete().where(_PARTS.c.upload_id == claim.upload_id, _PARTS.c.n.in_(numbers)))
+
+    def _give_up(self, organization_id: int, claim: _Claim, error: BaseException) -> None:
         """Let others complete an upload, whose content may be there already; or drop that, if the upload is gone."""
-        with contextlib.suppress(DBAPIError, Refusal):
+        try:
             with self.context.write(organization_id) as session:
-                still_open = update(Upload).where(Upload.uid == uid, Upload.version_id.is_(None))
-                if _changes(session, still_open.values(completing_until=clock.now())):
-                    return
-            if not commits.may_be_committed(self.context, key, error):
-                self.store.remove(key)
+                session.execute(_UPLOADS.update().where(claim.is_own).values(completing_until=clock.now()))
+                is_there = session.scalar(select(_UPLOADS.c.id).where(_UPLOADS.c.key == claim.key)) is not None
+        except (DBAPIError, Refusal):
+            self._broken_off.add(claim.completer)
+            return
+        if not is_there and not commits.may_be_committed(self.context, claim.key, error):
+            self.store.remove(claim.key)
 
     def recover(self) -> None:
         """End what the server was at that ran before, and drop what it left behind; only while no server runs."""
@@ -852,20 +895,6 @@ def _open(session: Session, uid: str, organization_id: int | None = None) -> Upl
     return upload
 
 
-def _is_busy(session: Session, upload: Upload) -> bool:
-    """Whether somebody completes an upload, or writes a part of it."""
-    if _is_completing(upload):
-        return True
-    now = clock.now()
-    writing = (UploadSpace.upload_id == upload.id, UploadSpace.writer.is_not(None), UploadSpace.writing_until > now)
-    return session.scalar(select(UploadSpace.n).where(*writing).limit(1)) is not None
-
-
-def _is_completing(upload: Upload) -> bool:
-    """Whether whoever completes an upload still has time to."""
-    return upload.completing_until is not None and upload.completing_until > clock.now()
-
-
 def _being_completed() -> Refusal:
     return conflict("this upload is being completed; start a new one to change the file")
 
@@ -874,9 +903,11 @@ def _overtaken(n: int) -> Refusal:
     return conflict(f"part {n} is sent by another request meanwhile; look which parts are held, and send it again")
 
 
-def _busy() -> Refusal:
+def _busy(until: dt.datetime | None = None) -> Refusal:
+    """The refusal of what has to wait for somebody, for a part until their claim lapses unless they renew it."""
     detail = "a part of this upload is still arriving, or it is being completed; try again"
-    return Refusal(409, "conflict", detail, {"Retry-After": "1"})
+    left = 0.0 if until is None else (until - clock.now()).total_seconds()
+    return Refusal(409, "conflict", detail, {"Retry-After": str(max(1, math.ceil(left)))})
 
 
 def _gone() -> Refusal:
@@ -899,10 +930,26 @@ def _ended(part: _Part) -> Update:
     return ended
 
 
-def _changes(session: Session, statement: Update) -> bool:
+def _changes(transaction: Transaction, statement: Update) -> bool:
     """Execute an update; whether there was anything to change."""
-    result: Any = session.execute(statement, **_UNSEEN)
+    result: Any = transaction.execute(statement, **_UNSEEN)
     return bool(result.rowcount)
+
+
+def _arriving(part: _Part, blocks: Iterable[Block], lease: Lease) -> Iterator[Block]:
+    """The blocks of a part, as long as nobody else has claimed it; where they do not come, somebody may.
+
+    Raises:
+        Refusal: somebody has.
+    """
+    lease.renewed_before = clock.monotonic() + STALLED
+    for block in blocks:
+        lease.renewed_before = math.inf  # however long it takes to store
+        if lease.is_lost:
+            raise _overtaken(part.n)
+        yield block
+        lease.renewed_before = clock.monotonic() + STALLED
+    lease.renewed_before = math.inf
 
 
 def _length(upload: Upload, n: int, length: int | None) -> int | None:

@@ -32,6 +32,7 @@ from edge_server.web import (
     counting,
     engines,
     idempotency,
+    leases,
     permissions,
     snapshot,
     subsystems,
@@ -42,6 +43,7 @@ from edge_server.web import (
 from edge_server.web.client_address import ProxySettings, TrustedProxies
 from edge_server.web.description import describe
 from edge_server.web.engines import Engines, Threads
+from edge_server.web.leases import Leases
 from edge_server.web.lifecycle import Lifecycle
 from edge_server.web.rates import Rates, RateSettings
 from edge_server.web.routes import refuse_unreadable_query
@@ -125,6 +127,7 @@ def engines_at(
         stored=[],
         token_use=TokenUse(),
         background=Background(opened.alone),
+        leases=Leases(opened),
         lifecycle=Lifecycle(),
         threads=answering,
         rates=Rates(settings.section("limits", RateSettings())),
@@ -146,7 +149,7 @@ def load(engines: Engines, *, plugins: bool = True) -> list[Subsystem]:
     """
     if engines.database.is_shared:
         engines.background.add(Task("clock", FOLLOWED, lambda: _follow(engines.database)))
-    engines.background.add(Task("claims", idempotency.RENEWING, lambda: idempotency.renew(engines.database)))
+    engines.background.add(Task("claims", leases.RENEWING, engines.leases.renew))
     engines.background.add(Task("checkpoint", CHECKPOINTS, engines.database.checkpoint))
     return subsystems.load(engines, OWN, plugins=plugins)
 

@@ -21,6 +21,7 @@ from edge_server.identity.token_use import TokenUse
 from edge_server.keys.keepers import Keepers
 from edge_server.keys.signing import Signer
 from edge_server.web.client_address import TrustedProxies
+from edge_server.web.leases import Leases
 from edge_server.web.lifecycle import Lifecycle
 from edge_server.web.rates import Rates
 from edge_server.web.space import Space
@@ -74,6 +75,7 @@ class Engines:
         stored: the subsystems' columns of keys of content.
         token_use: the uses of tokens that are not written yet.
         background: what goes on beside answering.
+        leases: the claims on what this process is at.
         lifecycle: what happens when an organization or a user comes or goes.
         threads: how many threads answer requests.
         rates: how often what is limited was asked for.
@@ -94,6 +96,7 @@ class Engines:
     stored: list[StoredContent]
     token_use: TokenUse
     background: Background
+    leases: Leases
     lifecycle: Lifecycle
     threads: Threads
     rates: Rates

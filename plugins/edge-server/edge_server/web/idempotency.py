@@ -30,7 +30,7 @@ import math
 import re
 import secrets
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import flask
 import sqlalchemy.exc
@@ -39,10 +39,11 @@ from sqlalchemy.orm import Session
 
 from edge_server.base import at_hand, clock
 from edge_server.base.problems import Refusal, bad_entry, log, request_id
-from edge_server.data.database import Database, of_user
+from edge_server.data.database import of_user
 from edge_server.web import bodies, idempotency_keys
 from edge_server.web.engines import engines
 from edge_server.web.idempotency_keys import IdempotencyKey
+from edge_server.web.leases import LEASE, Lease
 from edge_server.web.permissions import caller, member_at_hand
 
 HEADER = "Idempotency-Key"
@@ -52,12 +53,6 @@ KEY_PATTERN = "[ -~]{1,255}"
 """Printable ASCII."""
 
 LIFETIME = dt.timedelta(hours=24)
-
-LEASE = dt.timedelta(seconds=5)
-"""How long a request holds its key against another one that may be its own repetition, unless that is renewed."""
-
-RENEWING = 1.0
-"""Seconds between looks at what is to be renewed."""
 
 MOST_KEYS = 20_000
 """Keys that one user has at a time. A further one is refused: to forget one early would run its request twice."""
@@ -70,9 +65,6 @@ _PASSING = (401, 403, 408, 429)
 # Claims of requests that have ended and could not let go of their key, since the database could not be written.
 _left: set[str] = set()
 
-# By their claims, the keys that requests of this process hold.
-_held: dict[str, _Hold] = {}
-
 # Refusals of what was sent, whatever the state of things.
 _INVALID = (400, 413, 415, 422)
 
@@ -80,20 +72,6 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 # Each answer has its own.
 _NOT_KEPT = ("content-length", "x-request-id")
-
-
-class _Hold(NamedTuple):
-    """A key that is held.
-
-    Attributes:
-        row: the key's row.
-        user_id: whose key it is.
-        until: when the claim lapses.
-    """
-
-    row: int
-    user_id: int
-    until: dt.datetime
 
 
 @dataclasses.dataclass
@@ -107,6 +85,7 @@ class _Run:
         subject: uid of what an earlier run, or this one, has issued.
         answer: what it will answer, if it is known already.
         kept: the answer that went into a transaction.
+        lease: has the claim renewed.
     """
 
     row: int
@@ -115,24 +94,13 @@ class _Run:
     subject: str | None = None
     answer: flask.Response | None = None
     kept: flask.Response | None = None
+    lease: Lease | None = None
 
 
 def install(app: flask.Flask) -> None:
     """Honour keys in `app`, behind everything else that looks at a request first."""
     app.after_request(_after)
     app.teardown_request(_over)
-
-
-def renew(database: Database) -> None:
-    """Renew the claims of requests that this process is still answering; comes round in the background."""
-    for claim, hold in list(_held.items()):
-        if hold.until - clock.now() > LEASE / 2:
-            continue
-        with database.write_rows(of_user(hold.user_id)) as connection:
-            until = clock.now() + LEASE
-            idempotency_keys.renew(connection, hold.row, claim, until)
-        if claim in _held:
-            _held[claim] = hold._replace(until=until)
 
 
 def once(view: _View) -> _View:
@@ -211,15 +179,16 @@ def _claimed() -> flask.Response | None:
         claimed = _claim(session.connection(), caller().id, key, fingerprint, secret)
     if not isinstance(claimed, _Run):
         return claimed
-    _held[claimed.claim] = _Hold(claimed.row, caller().id, clock.now() + LEASE)
+    renewal = functools.partial(idempotency_keys.renew, row=claimed.row, holder=claimed.claim)
+    claimed.lease = engines().leases.hold(of_user(caller().id), renewal)
     flask.g.idempotency = claimed
     return None
 
 
 def _over(_error: BaseException | None) -> None:
     run = _run()
-    if run is not None:
-        _held.pop(run.claim, None)
+    if run is not None and run.lease is not None:
+        engines().leases.let_go(run.lease)
 
 
 def _after(response: flask.Response) -> flask.Response:

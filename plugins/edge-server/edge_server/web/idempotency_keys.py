@@ -141,9 +141,9 @@ def settle(connection: Connection, row: int, holder: str, **values: object) -> b
     return connection.execute(_SETTLE, {"row": row, "holder": holder, **values}).first() is not None
 
 
-def renew(connection: Connection, row: int, holder: str, until: dt.datetime) -> None:
-    """Renew a claim, unless another holder has taken the key over or it has its answer."""
-    connection.execute(_RENEW, {"row": row, "holder": holder, "until": until})
+def renew(connection: Connection, until: dt.datetime, *, row: int, holder: str) -> bool:
+    """Renew a claim; False if another holder has taken the key over or it has its answer."""
+    return connection.execute(_RENEW, {"row": row, "holder": holder, "until": until}).rowcount == 1
 
 
 def let_go(connection: Connection, row: int, holder: str) -> bool:
