@@ -188,6 +188,10 @@ class Database:
         """Copy the database into `folder`; None where that is the operator's to do."""
         return self._kind.back_up(folder)
 
+    def size(self) -> int:
+        """Bytes that it takes where it is kept."""
+        return self._kind.size()
+
     def now(self) -> dt.datetime | None:
         """The time in UTC by the clock that all hosts share; None for that of this machine."""
         return self._kind.now()

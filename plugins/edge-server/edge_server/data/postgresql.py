@@ -162,6 +162,12 @@ class PostgreSQL:
         """Nothing but a line in the log: the operator's tools copy such a database."""
         log.warning("the database %s is not copied before it is migrated; its operator backs it up", self.place)
 
+    def size(self) -> int:
+        """Bytes that the database takes, with its indexes."""
+        with self._outside.connect() as connection:
+            size: int = connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
+        return size
+
     def now(self) -> dt.datetime:
         """The time in UTC by the database's clock."""
         with self._outside.connect() as connection:

@@ -110,6 +110,11 @@ class SQLite:
             old.unlink()
         return target
 
+    def size(self) -> int:
+        """Bytes that the database takes, with its write-ahead log."""
+        log = self.address.with_name(f"{self.address.name}-wal")
+        return sum(path.stat().st_size for path in (self.address, log) if path.exists())
+
     def now(self) -> None:
         """Nothing: there is one host, and its clock."""
         return

@@ -393,6 +393,69 @@ def purge(data: Path, config: Path | None, organization: str | None, as_json: bo
 @server.command()
 @_data
 @_config
+@output.json_option
+def status(data: Path, config: Path | None, as_json: bool) -> None:
+    """Tell how the server is: its version, engines, sizes, open uploads, and what is left to do in the background.
+
+    The exit code is 1 if it cannot be told, or if the server runs and work has been due for more than an hour.
+    """
+    from edge_core.sizes import shown
+    from edge_server.run import status as statuses
+
+    with _explained():
+        current = statuses.status(data.absolute(), config)
+    if as_json:
+        output.json(current.to_dict())
+    else:
+        held = current.totals
+        lines = {
+            "version": f"{current.version}, database at revision {current.revision}",
+            "address": current.url or "no server runs",
+            "database": f"{current.database}, {shown(current.database_bytes)}",
+            "content": f"{current.store}, {shown(held.used)} and {shown(held.deleted)} deleted",
+            "data folder": f"{shown(current.free_bytes)} free on its disk",
+            "secrets": f"sealed by {current.keeper}",
+            "accounts": f"{current.organizations} organizations, {current.users} users, {current.files} files",
+            "uploads": f"{held.uploads} open, {shown(held.upload_bytes)} reserved",
+        }
+        for each in current.due:
+            late = f", the oldest for {each.lag.total_seconds() / 60:.0f} minutes" if each.amount else ""
+            lines[each.kind] = f"{each.amount} to clear away{late}"
+        output.fields(lines)
+    if current.late:
+        kinds = " and ".join(each.kind for each in current.late)
+        raise click.ClickException(f"{kinds} should have been cleared away an hour ago; look at the server's log")
+
+
+@server.command()
+@_data
+@_config
+@output.json_option
+def users(data: Path, config: Path | None, as_json: bool) -> None:
+    """List the users, their organizations and roles, and when a token of theirs was used last."""
+    from edge_server.run import status as statuses
+
+    with _explained():
+        accounts = statuses.users(data.absolute(), config)
+    if as_json:
+        output.json([account.to_dict() for account in accounts])
+        return
+    rows = [
+        (
+            account.user_name,
+            "yes" if account.server_admin else "",
+            ", ".join(" ".join([name, *roles]) for name, roles in account.organizations.items()),
+            account.tokens,
+            "never" if account.last_used_at is None else f"{account.last_used_at:%Y-%m-%d %H:%M}",
+        )
+        for account in accounts
+    ]
+    output.table(rows, ("user", "server admin", "organizations", "tokens", "last used"), numeric=("tokens",))
+
+
+@server.command()
+@_data
+@_config
 @click.option(
     "--to",
     type=click.Path(path_type=Path, dir_okay=False),
