@@ -3,9 +3,9 @@
 That is above twice its bar. Without names it is the first three, as slow clients take minutes.
 
 `python -m benchmarks growth [FILES ...]`, `search-quality [FILES ...]`, `server`, `others`, `transfers`, `filesystems`,
-`kills`, `hosts` and `backup` print other tables, see `benchmarks.growth`, `benchmarks.search_quality`,
+`kills`, `hosts`, `backup` and `upgrades` print other tables, see `benchmarks.growth`, `benchmarks.search_quality`,
 `benchmarks.server`, `benchmarks.others`, `benchmarks.transfers`, `benchmarks.filesystems`, `benchmarks.kills`,
-`benchmarks.hosts` and `benchmarks.backup`.
+`benchmarks.hosts`, `benchmarks.backup` and `benchmarks.upgrades`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,19 @@ import platform
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from benchmarks import backup, calls, growth, kills, lists, others, search_quality, server, slow_clients, startup
+from benchmarks import (
+    backup,
+    calls,
+    growth,
+    kills,
+    lists,
+    others,
+    search_quality,
+    server,
+    slow_clients,
+    startup,
+    upgrades,
+)
 from benchmarks.filesystems import command as filesystems
 from benchmarks.hosts import command as hosts
 from benchmarks.measuring import Row
@@ -39,6 +51,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "filesystems": filesystems.main,
     "transfers": transfers.main,
     "backup": backup.main,
+    "upgrades": upgrades.main,
 }
 
 

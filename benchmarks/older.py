@@ -32,10 +32,17 @@ def installed_at(commit: str) -> tuple[str, Path]:
         subprocess.run([sys.executable, "-m", "venv", str(folder / "environment")], check=True)
         # With what others make as it is today, so that only our own differs.
         command = [str(python), "-I", "-m", "pip", "install", "--quiet", "-c", str(_HERE / "constraints.txt")]
-        if subprocess.run([*command, "-r", "requirements.txt"], cwd=tree, stdout=sys.stderr).returncode:
+        if subprocess.run([*command, *_everything(tree)], cwd=tree, stdout=sys.stderr).returncode:
             raise Missing(f"the commit {short} could not be installed, as pip said above; name another one")
         done.touch()
     return short, python
+
+
+def _everything(tree: Path) -> list[str]:
+    """What pip is told to install; the first commits had no list of it."""
+    if (tree / "requirements.txt").exists():
+        return ["-r", "requirements.txt"]
+    return [".", *(f"./plugins/{path.parent.name}" for path in sorted(tree.glob("plugins/*/setup.cfg")))]
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
