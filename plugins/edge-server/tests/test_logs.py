@@ -190,3 +190,26 @@ def test_settings_that_cannot_be_are_a_sentence(settings: str, sentence: str, tm
     assert done.exit_code == 1
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to /dev/full, which Linux has")
+def test_a_line_that_cannot_be_written_shows_no_token_elsewhere(tmp_path: Path) -> None:
+    server = EdgeServer(tmp_path / "data")
+    try:
+        server.start()
+        server.stop()
+        (server.data / "logs").mkdir(exist_ok=True)
+        (server.data / "logs" / "access.log").symlink_to("/dev/full")
+        server.start("--access-log")
+        token = server.create_token("admin")
+        answer = requests.get(
+            f"{server.url}/v1/users/me", headers={"Authorization": f"Bearer {token}"}, timeout=60, allow_redirects=False
+        )
+        assert answer.status_code == 200
+        assert server.stop() == 0
+        assert token not in server.log
+        assert "Traceback" not in server.log
+    finally:
+        close_all()
+        server.close()

@@ -107,6 +107,9 @@ def json_formatter() -> logging.Formatter | None:
 
 
 def _begin(handler: logging.Handler) -> None:
+    # Where a line cannot be written, as the disk is full, logging would print all that it was to be made of on standard
+    # error: for the access log that is every header of the request, with its token.
+    logging.raiseExceptions = False
     own = logging.getLogger(OWN)
     own.addHandler(handler)
     own.setLevel(logging.INFO)
