@@ -27,6 +27,8 @@ from .test_monitoring import SETTINGS, address_of, scraped
 from .waiting import wait_for
 from .wire import close_all
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[3] / "docs" / "monitoring"
 
 DASHBOARD = json.loads((FOLDER / "edge-dashboard.json").read_text())

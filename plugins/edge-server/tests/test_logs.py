@@ -25,6 +25,8 @@ from .engines import sqlite_only
 from .waiting import wait_for
 from .wire import close_all
 
+pytestmark = pytest.mark.slow
+
 README = Path(__file__).parents[1] / "README.md"
 
 Start = Callable[[str], EdgeServer]

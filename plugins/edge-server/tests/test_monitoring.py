@@ -203,6 +203,7 @@ def test_an_engine_that_hangs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPat
     assert check.outcome(time.monotonic() + 60).is_usable
 
 
+@pytest.mark.slow
 def test_a_keeper_that_is_away_is_shown_and_takes_no_host_out_of_service(bao: Bao, tmp_path: Path) -> None:
     (tmp_path / "server.toml").write_text(settings_of(bao.engine()))
     engines, _, _ = start.prepare(tmp_path)
@@ -325,6 +326,7 @@ def test_no_label_has_what_a_request_has_sent(watched: EdgeServer) -> None:
     assert {re.sub("<(?:int:)?([^>]*)>", r"{\1}", route) for route in routes} <= set(described)
 
 
+@pytest.mark.slow
 def test_numbers_begin_anew_with_the_server_and_leave_nothing_behind(tmp_path: Path) -> None:
     own = EdgeServer(tmp_path / "data")
     own.data.mkdir(mode=0o700)

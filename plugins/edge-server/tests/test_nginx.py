@@ -24,6 +24,8 @@ from tests.object_stores import free_port
 from . import nginx
 from .wire import close_all
 
+pytestmark = pytest.mark.slow
+
 PREFIX = "/services/api"
 
 SIZE = int(os.environ.get("EDGE_PROXIED_BYTES", "50000000"))
@@ -89,7 +91,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@pytest.mark.slow
 def test_large_files_pass_both_ways_and_are_not_written_to_its_disk(proxied: Proxied, tmp_path: Path) -> None:
     written = _write(tmp_path / "source", SIZE)
     proxied.edge.files.upload("large", tmp_path / "source")

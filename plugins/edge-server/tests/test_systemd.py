@@ -97,6 +97,7 @@ def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket
     return listener
 
 
+@pytest.mark.slow
 def test_a_server_is_ready_when_it_listens_and_ends_what_it_answers(supervisor: socket.socket, tmp_path: Path) -> None:
     own = EdgeServer(tmp_path / "data")
     own.start()
