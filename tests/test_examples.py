@@ -17,6 +17,7 @@ from pathlib import Path
 import h5py
 import numpy
 import pytest
+import traitlets.config
 from PIL import Image
 
 from edge_admin.user import User
@@ -144,14 +145,20 @@ def with_ada(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, ob
     return {}
 
 
+def with_hub(edge: EdgeSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    return {"c": traitlets.config.Config(), "SECRET": "0123456789abcdef"}
+
+
 #: What documents rely on being there; returns the names that their examples use.
 PREPARE: dict[str, Callable[[EdgeSession, pytest.MonkeyPatch], dict[str, object]]] = {
     "docs/administration.md": with_ada,
     "docs/applications.md": with_icon,
     "docs/connectors.md": with_database,
+    "docs/jupyterhub.md": with_hub,
     "docs/sql-types.md": with_runs,
     "plugins/edge-cli/README.md": with_lab,
     "plugins/edge-files/README.md": with_files,
+    "plugins/edge-hub/README.md": with_hub,
     "plugins/edge-secrets/README.md": with_secret,
     "plugins/edge-vfs/README.md": with_store,
 }

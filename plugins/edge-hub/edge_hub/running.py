@@ -1,0 +1,171 @@
+"""What `edge hub run` makes ready: a hub, its proxy and an Edge server on this machine, for trying."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_core.errors import ConfigurationError
+from edge_core.replacing import replacing
+
+PROXY = "configurable-http-proxy"
+
+CONFIGURATION = """\
+# Written by `edge hub run` at each start.
+import json
+import pathlib
+
+import edge_hub
+
+settings = json.loads(pathlib.Path(__file__).with_name("settings.json").read_text())
+folder = pathlib.Path(__file__).parent
+
+c = get_config()
+c.JupyterHub.bind_url = f"http://127.0.0.1:{settings['port']}"
+c.JupyterHub.hub_ip = "127.0.0.1"
+c.JupyterHub.hub_port = settings["hub_port"]
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{settings['proxy_port']}"
+c.ConfigurableHTTPProxy.command = [settings["proxy"]]
+c.ConfigurableHTTPProxy.pid_file = str(folder / "proxy.pid")
+c.JupyterHub.db_url = f"sqlite:///{folder / 'jupyterhub.sqlite'}"
+c.JupyterHub.cookie_secret_file = str(folder / "cookie_secret")
+
+c.JupyterHub.authenticator_class = "shared-password"
+c.SharedPasswordAuthenticator.user_password = settings["user_password"]
+c.SharedPasswordAuthenticator.admin_password = settings["admin_password"]
+c.Authenticator.allowed_users = set(settings["users"])
+c.Authenticator.admin_users = {settings["admin"]}
+
+# All servers run as who has started this.
+c.JupyterHub.spawner_class = "simple"
+c.SimpleLocalProcessSpawner.home_dir_template = str(folder / "home" / "{username}")
+c.Spawner.cmd = settings["singleuser"]
+
+c.JupyterHub.load_groups = {
+    "default": {
+        "users": [settings["admin"], *settings["users"]],
+        "properties": {"edge_organization": "default", "edge_roles": ["developer"]},
+    },
+    "default-admins": {
+        "users": [settings["admin"]],
+        "properties": {"edge_organization": "default", "edge_roles": ["admin"]},
+    },
+}
+
+edge_hub.configure(c, data=folder.parent / "edge", port=settings["edge_port"])
+"""
+
+
+class Prepared(NamedTuple):
+    """A hub that can be started.
+
+    Attributes:
+        command: what starts it.
+        url: where people find it.
+        settings: the file that has the passwords.
+    """
+
+    command: list[str]
+    url: str
+    settings: Path
+
+
+def prepare(
+    data: Path, *, port: int = 8000, admin: str = "admin", users: Sequence[str] = (), proxy: Path | None = None
+) -> Prepared:
+    """Write what a hub needs into a folder; passwords and data that are there stay.
+
+    Args:
+        data: the folder, which is made if it is missing.
+        port: where the hub's proxy listens, on 127.0.0.1.
+        admin: name of the user who is an admin of the hub.
+        users: names of the others.
+        proxy: the program configurable-http-proxy; by default it is looked for.
+
+    Raises:
+        ConfigurationError: something that is needed is not installed, or the port is taken.
+    """
+    if os.name != "posix":
+        raise ConfigurationError("JupyterHub does not run on this system; use Linux or macOS")
+    for package, extra in (("jupyterhub", "hub"), ("edge_server", "hub"), ("jupyter_server", "notebook")):
+        if importlib.util.find_spec(package) is None:
+            raise ConfigurationError(f"{package} is not installed; run: python -m pip install 'edge-hub[{extra}]'")
+    program = _proxy(data, proxy)
+    _require_free(port)
+    folder = data / "hub"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / "settings.json"
+    hub_port, proxy_port, edge_port = _free_ports(3)
+    settings = {
+        **_passwords(path),
+        "port": port,
+        "hub_port": hub_port,
+        "proxy_port": proxy_port,
+        "edge_port": edge_port,
+        "proxy": program,
+        "admin": admin,
+        "users": list(users),
+        # Jupyter wants to be told that it runs as root, as in a container.
+        "singleuser": [sys.executable, "-m", "jupyterhub.singleuser", *(["--allow-root"] if os.geteuid() == 0 else [])],
+    }
+    with replacing(path, mode=0o600) as file:
+        file.write(json.dumps(settings, indent=2).encode() + b"\n")
+    configuration = folder / "jupyterhub_config.py"
+    with replacing(configuration, mode=0o600) as file:
+        file.write(CONFIGURATION.encode())
+    command = [sys.executable, "-m", "jupyterhub", "--config", str(configuration)]
+    return Prepared(command, f"http://127.0.0.1:{port}", path)
+
+
+def _proxy(data: Path, proxy: Path | None) -> str:
+    """The program of the hub's proxy, which is no Python."""
+    if proxy is not None:
+        if not os.access(proxy, os.X_OK):
+            raise ConfigurationError(f"{proxy} is no program; name {PROXY} by --proxy")
+        return str(proxy.absolute())
+    own = data / "node_modules" / ".bin" / PROXY
+    program = str(own.absolute()) if os.access(own, os.X_OK) else shutil.which(PROXY)
+    if program is None:
+        raise ConfigurationError(
+            f"{PROXY} is not installed, which JupyterHub needs; with Node.js, run: "
+            f"npm install --prefix {data} {PROXY}@5"
+        )
+    return program
+
+
+def _passwords(path: Path) -> dict[str, str]:
+    """The passwords of an earlier start, or new ones."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {name: kept[name] for name in ("user_password", "admin_password")}
+    except FileNotFoundError:
+        return {"user_password": secrets.token_hex(8), "admin_password": secrets.token_hex(16)}
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationError(f"{path} is damaged; remove it for new passwords") from None
+
+
+def _require_free(port: int) -> None:
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"127.0.0.1:{port} cannot be listened at ({error.strerror}); choose another --port"
+        ) from None
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at just now."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
