@@ -75,7 +75,7 @@ class Bao:
         session = requests.Session()
         session.trust_env = False
         session.verify = self._verify
-        return hvac.Client(self.address, token, session=session)
+        return hvac.Client(self.address, token, session=session, timeout=waiting.PATIENCE)
 
     @property
     def root(self) -> hvac.Client:
