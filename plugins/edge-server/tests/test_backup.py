@@ -910,10 +910,10 @@ def test_without_its_keys_a_restore_says_what_is_lost(secretive: Api, place: Pla
     assert not any(path.suffix in (".key", ".keys") for path in files_in(place.backups))
     done = place.restore()
     assert done.exit_code == 0, done.output
-    assert "Without its key, 2 of the table secrets cannot be opened: default 2." in done.stderr
+    assert "Without its key, 2 of the table secrets of default cannot be opened: door, own of admin." in done.stderr
     assert "rotate-keys --lost" in done.stderr
     shown = json.loads(run("restore", place.backups, "--data", place.folder.with_name("third"), "--json").stdout)
-    assert shown["lost"] == {"secrets": {"default": 2}}
+    assert shown["lost"] == {"secrets": {"default": ["door", "own of admin"]}}
     refused(run("run", "--port", "0", "--data", place.elsewhere), "is missing, without which nothing that is sealed")
     shutil.copy(place.folder / sealing.FILE_NAME, place.elsewhere)
     assert secret(elsewhere(place, secretive)) == {"a": 1}
@@ -945,7 +945,7 @@ def test_keys_of_another_server_and_what_is_no_key_file(secretive: Api, place: P
     shutil.copytree(others, place.keys, ignore=lambda _, names: [name for name in names if "key" not in name])
     done = place.restore("--keys", place.keys)
     assert done.exit_code == 0, done.output
-    assert "Without its key, 2 of the table secrets cannot be opened: default 2." in done.stderr
+    assert "Without its key, 2 of the table secrets of default cannot be opened: door, own of admin." in done.stderr
     shutil.rmtree(place.elsewhere)
     (place.keys / sealing.FILE_NAME).write_text("no keys")
     refused(place.restore("--keys", place.keys), sealing.FILE_NAME)
@@ -960,7 +960,7 @@ def test_a_server_without_its_keys_is_backed_up_all_the_same(secretive: Api, pla
     assert done.exit_code == 0, done.output
     assert "The server has no sealing.keys, without which secrets and passwords in the backup are lost" in done.stderr
     done = place.restore("--keys", place.keys)
-    assert "Without its key, 2 of the table secrets cannot be opened: default 2." in done.stderr
+    assert "Without its key, 2 of the table secrets of default cannot be opened: door, own of admin." in done.stderr
     (place.elsewhere / sealing.FILE_NAME).write_bytes(keys)
     assert secret(elsewhere(place, secretive)) == {"a": 1}
 
@@ -986,7 +986,7 @@ def test_what_another_keeper_has_sealed_needs_no_key_file(secretive: Api, place:
         settings.chmod(0o600)
         sealed_elsewhere(place, Secret.name == "own")
         assert "It has no keys" in place.back_up().stderr
-        assert "Without its key, 1 of the table secrets cannot be opened: default 1." in place.restore().stderr
+        assert "Without its key, 1 of the table secrets of default cannot be opened: door." in place.restore().stderr
 
         sealed_elsewhere(place, Secret.name == "door")
         (place.folder / sealing.FILE_NAME).unlink()

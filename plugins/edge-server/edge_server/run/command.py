@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 plugin_api = 1
 
+NAMED = 50
+"""Names of what is lost that a line lists at most; JSON has all."""
+
 _data = click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -649,9 +652,13 @@ def restore(data: Path, config: Path | None, folder: Path, keys: Path | None, qu
     if not as_json:
         for damage in report.damages:
             output.line(damage)
-        for table, counts in report.lost.items():
-            places = ", ".join(f"{organization or 'of no organization'} {n}" for organization, n in counts.items())
-            output.note(f"Without its key, {sum(counts.values())} of the table {table} cannot be opened: {places}.")
+        for table, lost in report.lost.items():
+            for organization, names in lost.items():
+                more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+                output.note(
+                    f"Without its key, {len(names)} of the table {table} of {organization or 'no organization'} cannot "
+                    f"be opened: {', '.join(names[:NAMED])}{more}."
+                )
         if report.lost:
             output.note(
                 "Put the sealing.keys of that time into its place, or go on without what it sealed: "

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from edge_server.data import ownership
 from edge_server.data.database import Database
-from edge_server.identity.models import Organization
+from edge_server.identity.models import Organization, User
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.sealing import FORMAT, HEADER_BYTES, key_id
 
+Closed = dict[str, dict[str, list[str]]]
+"""What cannot be opened: names by table and short name of the organization; "" where that is not known."""
 
-def closed(database: Database, columns: Sequence[SealedColumn], keys: Collection[bytes]) -> dict[str, dict[str, int]]:
-    """How much other keys have sealed, by table and short name of the organization; "" where that is not known.
+_NAMES = ("name", "domain")
+"""Columns that tell people which row it is, the registry's of its credentials; a plugin's table may have none."""
+
+
+def closed(database: Database, columns: Sequence[SealedColumn], keys: Collection[bytes]) -> Closed:
+    """What other keys have sealed.
 
     Args:
         database: may be at an older revision than the code.
@@ -23,9 +29,9 @@ def closed(database: Database, columns: Sequence[SealedColumn], keys: Collection
         keys: the ids of those in the key file. What another keeper has sealed needs none.
     """
     tables = ownership.tables_of(database.engine).tables
-    counts: dict[str, dict[str, int]] = {}
+    lost: Closed = {}
     with database.engine.connect() as connection:
-        organizations = tables[Organization.__tablename__].c
+        organizations, users = tables[Organization.__tablename__].c, tables[User.__tablename__].c
         names = {row.id: row.name for row in connection.execute(sa.select(organizations.id, organizations.name))}
         for sealed in columns:
             table = tables.get(sealed.column.class_.__table__.name)
@@ -33,14 +39,19 @@ def closed(database: Database, columns: Sequence[SealedColumn], keys: Collection
                 continue
             column = table.c[sealed.column.key]
             source, organization = _with_organization(table)
+            row = sa.literal("row ") + sa.cast(table.c.id, sa.String)
+            name = next((table.c[each] for each in _NAMES if each in table.c), row)
+            user: sa.ColumnElement[Any] = sa.null()
+            if "user_id" in table.c:
+                source = source.outerjoin(tables[User.__tablename__], users.id == table.c.user_id)
+                user = users.user_name
             head = sa.func.substr(column, 1, HEADER_BYTES)
-            rows = connection.execute(sa.select(head, organization).select_from(source).where(column.is_not(None)))
-            lost = collections.Counter(
-                names.get(number, "") for blob, number in rows if blob.startswith(FORMAT) and key_id(blob) not in keys
-            )
-            if lost:
-                counts[table.name] = dict(sorted(lost.items()))
-    return counts
+            rows = sa.select(head, organization, name, user).select_from(source).where(column.is_not(None))
+            for blob, number, own, user_name in connection.execute(rows.order_by(name)):
+                if blob.startswith(FORMAT) and key_id(blob) not in keys:
+                    whose = lost.setdefault(table.name, {}).setdefault(names.get(number, ""), [])
+                    whose.append(own if user_name is None else f"{own} of {user_name}")
+    return lost
 
 
 def _with_organization(table: sa.Table) -> tuple[sa.FromClause, sa.ColumnElement[int]]:

@@ -45,14 +45,14 @@ class Report:
         backup: the backup's folder.
         about: what that is of.
         damages: content that is damaged in it, or missing, as far as it is known what it is.
-        lost: how much a key has sealed that is not there, by table and organization.
+        lost: the names of what a key has sealed that is not there, by table and organization.
         settings: the file of settings that was put aside; None if none was.
     """
 
     backup: Path
     about: About
     damages: list[str]
-    lost: dict[str, dict[str, int]]
+    lost: lost_keys.Closed
     settings: Path | None
 
 
