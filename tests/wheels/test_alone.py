@@ -164,6 +164,45 @@ print(EdgeSession().compute.retrieve_instance_type("t3.small")["memory"])
     assert install("edge-compute").run(program, server.environment).strip() == "2.0"
 
 
+# --- edge-hub -------------------------------------------------------------------------------------
+
+
+def test_the_app_proxy_runs_an_application_with_nothing_but_the_core(install: Install, server: LocalServer) -> None:
+    program = """
+import asyncio, socket, sys, urllib.request
+from pathlib import Path
+from edge.api import EdgeSession
+from edge_hub.app_proxy.process import Launch, serve
+from edge_hub.app_proxy.proxy import AppProxy, always
+from edge_hub.app_proxy.visitors import session_user
+
+async def visit(address):
+    print((await asyncio.to_thread(urllib.request.urlopen, address)).status)
+
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    application = free.getsockname()
+command = [sys.executable, "-m", "http.server", "--bind", application[0], str(application[1])]
+proxy = AppProxy(application, always(session_user(EdgeSession())))
+asyncio.run(serve(Launch(command, Path(), {}, application, lambda line: None), proxy, ("127.0.0.1", 0), visit))
+"""
+    assert install("edge-hub").run(program, server.environment).strip() == "200"
+
+
+def test_edge_app_without_the_proxy_says_what_to_install(install: Install) -> None:
+    program = """
+from edge_applications.cli import app
+from edge_applications.develop import running
+from edge_core.errors import MissingPackage
+try:
+    running.launch(None, None, None, None, 9000, print)
+except MissingPackage as error:
+    print("init" in app.commands, error)
+"""
+    printed = install("edge-applications", "edge-cli").run(program)
+    assert printed.startswith("True running an application needs its proxy; install the distribution edge-hub")
+
+
 # --- edge-billing ---------------------------------------------------------------------------------
 
 

@@ -303,6 +303,13 @@ def test_an_image_that_is_none(run: Run, folder: Path, developer: EdgeSession) -
     assert developer.applications.list_application_ids() == []
 
 
+def test_an_icon_that_is_none(run: Run, folder: Path, engine: Engine, developer: EdgeSession) -> None:
+    (folder / "icon.png").write_text("no picture")
+
+    assert "icon: it cannot be read as PNG or JPEG" in sentence(run("publish", "--icon", "icon.png"))
+    assert developer.applications.list_application_ids() == []
+
+
 def test_folders_are_known_until_they_are_forgotten(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

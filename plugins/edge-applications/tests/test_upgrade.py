@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from click.testing import CliRunner
 
 from edge_applications import app_config
 from edge_applications.cli import app
+from edge_applications.develop import environment
+from edge_applications.develop.environment import Environment
+from edge_core.session import EdgeSession
 
 BEGINNING = """\
 app_id: viewer
@@ -95,6 +99,36 @@ def test_a_configuration_of_each_form_is_upgraded_and_names_the_same_image(
     again = CliRunner().invoke(app, ["upgrade"])
     assert "of today's form already" in again.output
     assert {path.name for path in tmp_path.iterdir()} == {"app_config.yaml", "app_config.yaml.old"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_an_application_of_each_form_runs_and_is_published_with_its_image(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, developer: EdgeSession
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Panel is not in the environment of the tests, and what is published then was not started by its framework alone.
+    entries, image = FORMS[form]
+    (tmp_path / "app_config.yaml").write_text(
+        (BEGINNING.removeprefix("app_id: viewer\n") if "app_id: null" in entries else BEGINNING)
+        + entries
+        + f'command: [{sys.executable}, -m, http.server, --bind, 127.0.0.1, "{{port}}"]\n'
+    )
+    monkeypatch.setattr(environment, "existing", lambda _folder, _config: Environment(Path(sys.prefix)))
+    settings = developer.config
+
+    def open_session() -> EdgeSession:
+        return EdgeSession(
+            api_token=settings.api_token, service_url=settings.service_url, organization=settings.organization
+        )
+
+    for upgraded in (False, True):
+        if upgraded:
+            assert CliRunner().invoke(app, ["upgrade", "viewer"]).exit_code == 0
+        checked = CliRunner().invoke(app, ["check", "viewer"], obj=open_session)
+        assert "viewer 1.0.0 answers its first page with status 200" in checked.output, checked.output
+    assert CliRunner().invoke(app, ["publish", "viewer", "--no-push"], obj=open_session).exit_code == 0
+    assert developer.applications.get_app_version("viewer", "1.0.0").link == image
 
 
 def test_each_change_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,8 +130,8 @@ def publish(
             )
         if kept is None and pushes:
             image.push(home, version.link or "", image.find_engine(engine), verbose=verbose)
-        status = _status(edge, config.app_id)
-        added = kept or edge.applications.add_app_version(version)
+        added = kept or _add(edge, version)
+        status = edge.applications.get_application(config.app_id).status or AppStatusEnum.InReview
     skipped = kept is not None
     different = [name for name, value in added.to_dict().items() if skipped and value != version.to_dict()[name]]
     pushed = pushes and not skipped
@@ -253,9 +253,16 @@ def _registered(edge: EdgeSession, version: AppVersion) -> AppVersion | None:
         return None
 
 
-def _status(edge: EdgeSession, app_id: str) -> AppStatusEnum:
-    """The status of an application, which is added if it does not exist."""
-    return register(edge, app_id).status or AppStatusEnum.InReview
+def _add(edge: EdgeSession, version: AppVersion) -> AppVersion:
+    """Add a version, and its application if that does not exist.
+
+    The server looks at the version first, so no application is added for one that cannot be.
+    """
+    try:
+        return edge.applications.add_app_version(version)
+    except NotFound:
+        register(edge, version.app_id)
+        return edge.applications.add_app_version(version)
 
 
 def register(edge: EdgeSession, app_id: str) -> Application:

@@ -146,16 +146,26 @@ def get_version(session: Session, who: Member, application: Application, version
     return row
 
 
-def add_version(session: Session, application: Application, version: AppVersionRecord) -> AppVersion:
-    """Add a version, visible if the application says so.
+def new_version(version: AppVersionRecord) -> AppVersion:
+    """A version of a record, of no application yet.
 
     Raises:
-        Refusal: it is there already, or its definition is not valid.
+        Refusal: its definition is not valid.
     """
-    row = AppVersion(application_id=application.id, version=version.version)
+    row = AppVersion(version=version.version)
     apply_version(row, version)
+    return row
+
+
+def add_version(session: Session, application: Application, row: AppVersion) -> AppVersion:
+    """Add a new version to its application, visible if the application says so.
+
+    Raises:
+        Refusal: it is there already.
+    """
+    row.application_id = application.id
     session.add(row)
-    taken = f"{application.app_id} has a version {version.version!r} already; add it under another version"
+    taken = f"{application.app_id} has a version {row.version!r} already; add it under another version"
     _flush(session, already_exists(taken))
     if application.visible_auto_add and row.version not in application.visible_versions:
         application.visible_versions = [*application.visible_versions, row.version]

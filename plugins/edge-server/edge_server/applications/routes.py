@@ -152,9 +152,11 @@ def _versions(routes: Routes, context: Context) -> None:
     def add_version(version: AppVersionRecord, org: str, app_id: str) -> flask.Response:
         """Add a version, visible by itself if the application says so. Its image is in a registry already."""
         _require_same_application(version.app_id, app_id)
+        # Before the application is looked up, so that who adds both learns first whether the version can be.
+        new = catalogue.new_version(version)
         with context.write() as session:
             application = catalogue.get(session, context.member(), app_id)
-            row = catalogue.add_version(session, application, version)
+            row = catalogue.add_version(session, application, new)
             session.flush()
             context.audit(application=app_id, version=row.version)
             return context.answer(catalogue.version_record(app_id, row), row, 201)
