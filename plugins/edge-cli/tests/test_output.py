@@ -463,6 +463,7 @@ PRINTING = {
 ALLOWED = {
     PLUGINS / "edge-cli" / "edge_cli" / "output.py",
     PLUGINS / "edge-hub" / "edge_hub" / "app_proxy" / "__main__.py",  # what an image starts, and no command of `edge`
+    PLUGINS / "edge-server" / "edge_server" / "run" / "logs.py",  # the server's log is no command's output
     PLUGINS / "edge-server" / "edge_server" / "run" / "process.py",  # the server's log is no command's output
     PLUGINS / "edge-vfs" / "edge_vfs" / "progress.py",  # bars, which ask whether there is a terminal to be on
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -50,5 +49,5 @@ def run(data: Path, port: int, admin: str, users: tuple[str, ...], proxy: Path |
         f"Warning: every notebook and app of this hub runs as you and can read {data}, the data of all users among it; "
         "let nobody in whom you do not trust with it."
     )
-    sys.stdout.flush()
+    output.flush()
     os.execv(prepared.command[0], prepared.command)  # noqa: S606  # the hub gets Ctrl-C itself
