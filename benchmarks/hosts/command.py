@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -177,12 +178,19 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--every", type=float, default=3.0, help="seconds between a start and the next kill; default 3")
     parser.add_argument("--retries", type=int, default=RETRIES, help=f"of a request by a client; {RETRIES} by default")
     parser.add_argument("--folder", action="store_true", help="content in a folder that the hosts share, and no bucket")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="where the logs of all programs go in the end")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="edge-hosts-") as folder, contextlib.ExitStack() as stack:
         running = stack.enter_context(site(Path(folder), has_bucket=not options.folder))
         drill = Drill(running, options.clients, options.minutes * 60, options.every, options.retries)
-        drill.run()
-        faults = drill.faults()
+        try:
+            drill.run()
+            faults = drill.faults()
+        finally:
+            if options.logs:
+                options.logs.mkdir(parents=True, exist_ok=True)
+                for written in Path(folder).glob("*.log"):
+                    shutil.copy(written, options.logs)
     done: Counter[str] = Counter()
     for known in drill.known:
         done.update(known.done)

@@ -36,6 +36,9 @@ AT_ONCE = 100
 @pytest.fixture(scope="module", params=ENGINES)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeServer]:
     with contextlib.ExitStack() as stack:
+        patched = stack.enter_context(pytest.MonkeyPatch.context())
+        # Two hundred who invite at once, again and again.
+        patched.setenv("EDGE_SERVER_LIMITS_INVITING", "1000000 per 10 seconds")
         url = url_of(stack.enter_context(scratch_postgresql())) if request.param == "postgresql" else None
         own = EdgeServer(Path(tmp_path_factory.mktemp("races")) / "data", database_url=url)
         # PostgreSQL has a hundred connections.

@@ -188,6 +188,25 @@ def test_an_object_of_other_parts_is_no_content(store: S3Store) -> None:
     assert store.size(key) is None
 
 
+def test_an_object_that_is_just_being_made_is_looked_at_again_later(
+    store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = store.new_key()
+    upload = store.start_upload("an id", key)
+    part = store.write_part(upload, 1, 0, [b"abc"])
+    call = Bucket.call
+
+    def without_tag(self: Bucket, operation: str, **arguments: Any) -> Any:
+        return {"ContentLength": 3} if operation == "head_object" else call(self, operation, **arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucket, "call", without_tag)
+        with pytest.raises(StoreFailure, match="not whole yet; try again"):
+            store.complete_upload(upload, key, [part], in_doubt=False)
+    store.complete_upload(upload, key, [part], in_doubt=True)
+    assert store.size(key) == 3
+
+
 def test_an_upload_without_bytes_becomes_empty_content(store: S3Store) -> None:
     key = store.new_key()
     upload = store.start_upload("an id", key)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import errno
 import hashlib
 import io
 import itertools
@@ -303,7 +304,16 @@ class S3Store:
         return f"{self._prefix}content/{key}"
 
     def _head(self, key: str) -> dict[str, Any] | None:
+        """What the store says of an object; None if there is none.
+
+        Raises:
+            StoreFailure: it is being made just now, as JuiceFS shows while an upload is completed by two at once.
+        """
         head: dict[str, Any] | None = self._if_there("head_object", Key=self._object(key))
+        if head is not None and "ETag" not in head:
+            raise StoreFailure(
+                errno.EIO, f"{self.bucket.place}: the store shows an object that is not whole yet; try again"
+            )
         return head
 
     def _if_there(self, operation: str, **arguments: Any) -> Any:
