@@ -188,7 +188,7 @@ def test_an_object_of_other_parts_is_no_content(store: S3Store) -> None:
     assert store.size(key) is None
 
 
-def test_an_object_that_is_just_being_made_is_looked_at_again_later(
+def test_an_object_that_is_not_whole_yet_is_looked_at_again_later(
     store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = store.new_key()
