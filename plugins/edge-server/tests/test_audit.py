@@ -29,6 +29,7 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web.context import OwnContext
 
 from .administrators import PATCH, THINGS
+from .engines import sqlite_only
 from .wire import Api, client, refused
 
 NOT_AUDITED = ("files.", "signed.", "whoami.")
@@ -444,6 +445,7 @@ def operated(folder: Path) -> dict[tuple[str, str | None], dict[str, str]]:
         return {(line.action, line.organization_name): json.loads(line.about) for line in lines}
 
 
+@sqlite_only("which `edge server move` leaves")
 def test_what_the_operator_changes_by_a_command_leaves_a_line(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()

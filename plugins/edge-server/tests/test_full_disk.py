@@ -224,6 +224,7 @@ def ended(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command_line, process.returncode, printed, complaint)
 
 
+@sqlite_only("which is on the disk")
 @pytest.mark.slow
 @pytest.mark.parametrize("left", [0, 96 << 10], ids=["nothing", "96 KiB"])
 def test_every_command_on_a_full_disk_is_a_sentence_or_done(

@@ -768,6 +768,7 @@ def test_a_large_folder_lists_in_pages_and_is_deleted(alone: Database, tmp_path:
     assert left(alone) == (0, 0, 0, 0)
 
 
+@sqlite_only("how it plans")
 def test_listing_a_large_folder_uses_its_index(alone: Database) -> None:
     with alone.read() as session:
         plan = session.execute(

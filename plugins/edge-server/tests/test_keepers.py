@@ -31,6 +31,7 @@ from edge_server.sources.models import Connector
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web.engines import Engines
 
+from .engines import environment_of
 from .hosts import two_hosts
 from .openbao import Bao, settings_of
 from .test_housekeeping import InProcess
@@ -453,7 +454,7 @@ def test_killed_on_the_way_everything_opens_and_it_can_be_run_again(
             [sys.executable, "-c", MOVING, str(nth), where, "rotate-keys", "--data", str(filled)],
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ,
+            env=os.environ | environment_of(filled),
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "there\n"

@@ -134,16 +134,25 @@ def test_without_the_library_the_sentence_says_what_to_install(tmp_path: Path, m
         pass
 
 
-def test_the_readme_lists_each_metric(watched: EdgeServer) -> None:
+def test_the_readme_lists_each_metric(watched: EdgeServer, edge: EdgeSession) -> None:
     page = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     section = page.partition("## Watch it")[2].partition("\n## ")[0]
     documented = set(re.findall(r"`(edge_\w+)`", section))
-    shown = {
-        f"{family.name}_total" if family.type == "counter" else family.name
-        for family in text_string_to_metric_families(scraped(watched))
-        if not family.name.endswith("_created")
-    }
-    assert documented == shown
+
+    def shown() -> set[str]:
+        return {
+            f"{family.name}_total" if family.type == "counter" else family.name
+            for family in text_string_to_metric_families(scraped(watched))
+            if not family.name.endswith("_created")
+        }
+
+    # What has labels is shown once it has counted.
+    edge.files.write_bytes("counted", b"counted")
+    edge.files.read_bytes("counted")
+    with pytest.raises(EdgeError):
+        edge.files.stat("missing")
+    wait_for(lambda: documented <= shown())
+    assert documented == shown()
 
 
 # --- ready ----------------------------------------------------------------------------------------

@@ -40,12 +40,14 @@ from tests.object_stores import Store
 
 from .bringing import Bring
 from .buckets import bucket_of
-from .engines import url_of
+from .engines import sqlite_only, url_of
 from .filling import fill
 from .postgresql import scratch_postgresql
 from .test_context import LABORATORY, TABLES
 from .test_on_a_bucket import Served, configure, serve
 from .wire import Api, refused
+
+pytestmark = sqlite_only("which is what is moved")
 
 OF_A_SITE = ("site_values", "audit_lines")
 """Tables that have a row more where the server was moved to."""

@@ -24,6 +24,7 @@ from edge_server.run import start
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
 
+from .engines import sqlite_only
 from .postgresql import scratch_postgresql
 from .test_database import move
 from .wire import Api, client, refused
@@ -162,6 +163,7 @@ def test_a_database_with_two_users_of_a_name_names_them(older: Database) -> None
         assert connection.scalars(sa.text("SELECT user_name FROM users ORDER BY id")).all() == ["ADA", "bob", "ada-2"]
 
 
+@sqlite_only("which is migrated at a start")
 @pytest.mark.slow
 def test_the_command_renames_and_the_server_starts_again(tmp_path: Path) -> None:
     folder = tmp_path / "data"

@@ -15,6 +15,7 @@ from edge_server.data.database import FILE_NAME, Database
 from edge_server.run import app, plugin_migration, start
 
 from .bringing import Bring
+from .engines import sqlite_only
 from .test_subsystems import loaded
 
 NOTES = """
@@ -65,6 +66,7 @@ def migrated(data: Path) -> sa.Inspector:
     return sa.inspect(Database(data / FILE_NAME).engine)
 
 
+@sqlite_only("which is migrated at a start")
 def test_the_first_migration_and_that_of_an_added_column_run(bring: Bring, tmp_path: Path) -> None:
     shutil.rmtree(bring(NOTES) / "lab_migrations")
     first = CliRunner().invoke(plugin_migration.main, ["lab", "-m", "Notes of the lab."])

@@ -257,6 +257,7 @@ def test_env_without_a_server_is_a_sentence(own_server: EdgeServer, tmp_path: Pa
         assert done.stderr.count("\n") == 1
 
 
+@sqlite_only("what is left is dropped at its start, when no other host can be at it")
 @pytest.mark.slow
 @folder_only("a file that nobody has left there")
 def test_an_upload_goes_on_after_a_kill(own_server: EdgeServer) -> None:

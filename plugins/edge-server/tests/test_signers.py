@@ -22,6 +22,7 @@ from edge_server.keys.signing import Signer, read_key
 from edge_server.testing.local_server import EdgeServer
 from edge_server.testing.simulation import SimulatedTime
 
+from .engines import sqlite_only
 from .wire import Api, client, close_all, refused
 
 PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -202,6 +203,7 @@ def test_an_address_that_names_no_signer_or_another_is_none(edge_server: EdgeSer
     refused(eve.api.signed("GET", f"{path}?{urlencode(values)}"), 403, "bad_signature")
 
 
+@sqlite_only("how it plans")
 def test_signers_are_looked_up_by_indexes(edge_server: EdgeServer, organization: str) -> None:
     """However many users, tokens and memberships there are."""
     from edge_server.web import signers
