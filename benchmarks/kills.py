@@ -185,7 +185,9 @@ class _Victims:
                 faults.append("the file on the server cannot be downloaded")
             command = [sys.executable, "-I", "-m", "edge_server", "fsck", "--deep", "--data", str(self.server.data)]
             self.server.stop()
-            checked = subprocess.run(command, capture_output=True, text=True)
+            url = self.server.database_url
+            database = {} if url is None else {"EDGE_SERVER_DATABASE_URL": url}
+            checked = subprocess.run(command, capture_output=True, text=True, env=os.environ | database)
             self.start_server()
             if checked.returncode:
                 faults.append(f"fsck finds {checked.stdout.strip()[-300:]}")
