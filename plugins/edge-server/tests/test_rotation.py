@@ -276,6 +276,9 @@ def test_without_its_key_file_a_server_does_not_start(folder: Path, opened: Data
     with pytest.raises(BadKeyFile, match=r"is missing, .* put it back from its backup, or, if it is lost for good"):
         start.prepare(folder)
     assert not file.path.exists()
+    checked = run("check", "--data", folder)
+    assert checked.exit_code == 1
+    assert "is missing, without which nothing that is sealed in the database can be read" in checked.output
     started = run("run", "--data", folder, "--port", "0")
     assert started.exit_code == 1
     assert "edge server rotate-keys --lost" in started.output

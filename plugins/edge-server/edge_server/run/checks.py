@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
+from edge_server.data.database import Database
 from edge_server.data.migration import own_history
 from edge_server.data.migrations import HEAD
 from edge_server.identity.hub import HubUnavailable
 from edge_server.identity.hub_identity import HubIdentity, hub_of
 from edge_server.keys import agreement
 from edge_server.keys.keepers import FILE
+from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.signing import FILE_NAME as SIGNING_KEY
 from edge_server.keys.signing import Signer, read_key
 from edge_server.run import app, data_folder, start
@@ -50,13 +52,16 @@ def check(data: Path, config: Path | None = None) -> Iterator[Checked]:
         settings = configuration.of_server(data, config)
         # A signer of its own, since the server's would be made.
         engines = app.engines_at(data, Signer(b""), settings, threads=1)
-        app.load(engines)
+        columns = start.sealed_columns(app.load(engines))
     except CannotStart as error:
         yield Checked("settings", False, str(error))
         return
     yield Checked("settings", True, str(settings.path) if settings.path.exists() else f"{settings.path} is not there")
     with contextlib.closing(engines.database):
-        looks: list[tuple[str, Callable[[Engines], str]]] = [("database", _database), ("keys", _keys)]
+        looks: list[tuple[str, Callable[[Engines], str]]] = [
+            ("database", _database),
+            ("keys", lambda _: _keys(engines, columns)),
+        ]
         hub = hub_of(engines.identity)
         if hub is not None:
             looks.append(("identity", lambda _: _hub(hub)))
@@ -98,7 +103,7 @@ def _hub(identity: HubIdentity) -> str:
         raise CannotStart(f"the JupyterHub at {identity.hub.api_url}: {error.why}") from None
 
 
-def _keys(engines: Engines) -> str:
+def _keys(engines: Engines, columns: Sequence[SealedColumn]) -> str:
     file = engines.sealer.file
     signing = file.path.with_name(SIGNING_KEY)
     needed = [signing, file.path] if engines.sealer.keeper == FILE or file.path.exists() else [signing]
@@ -108,11 +113,18 @@ def _keys(engines: Engines) -> str:
     if file.path.exists():
         file.check_mode()
         file.read()
+    elif _is_at_head(engines.database):
+        start.require_nothing_sealed(engines, columns, engines.folder)
     if engines.database.is_shared and not missing:
         agreement.require_same(engines.database, Signer(read_key(signing.parent)), file)
     usable = f"{' and '.join(path.name for path in needed)} can be used"
     state = f"{' and '.join(missing)} {AT_FIRST_START}" if missing else usable
     return f"{file.path.parent}: {state}"
+
+
+def _is_at_head(database: Database) -> bool:
+    is_there = not isinstance(database.address, Path) or database.address.exists()
+    return is_there and database.revision() == HEAD
 
 
 def _store(engines: Engines) -> str:

@@ -364,14 +364,28 @@ def _make_key_file(engines: Engines, columns: Sequence[SealedColumn], data: Path
     file = engines.sealer.file
     if file.path.exists():  # another host was first
         return
-    if rotation.any_sealed(engines.database, columns, by_file=True):
-        raise sealing.BadKeyFile(
-            f"the key file {file.path} is missing, without which nothing that is sealed in the database can "
-            "be read; put it back from its backup, or, if it is lost for good, go on without it by "
-            f"`edge server rotate-keys --lost --data {shlex.quote(str(data))}`"
-        )
+    require_nothing_sealed(engines, columns, data)
     if engines.sealer.keeper == FILE:
         file.create()
+
+
+def require_nothing_sealed(engines: Engines, columns: Sequence[SealedColumn], data: Path) -> None:
+    """See that nothing needs the key file, which is missing.
+
+    Args:
+        engines: of the server.
+        columns: all columns of sealed content that there are.
+        data: the data folder.
+
+    Raises:
+        BadKeyFile: the database holds what it has sealed.
+    """
+    if rotation.any_sealed(engines.database, columns, by_file=True):
+        raise sealing.BadKeyFile(
+            f"the key file {engines.sealer.file.path} is missing, without which nothing that is sealed in the database "
+            "can be read; put it back from its backup, or, if it is lost for good, go on without it by "
+            f"`edge server rotate-keys --lost --data {shlex.quote(str(data))}`"
+        )
 
 
 def rotate_keys(data: Path, config: Path | None = None, *, kept: dt.timedelta, lost: bool = False) -> rotation.Rotation:
