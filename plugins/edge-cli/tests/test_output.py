@@ -300,6 +300,7 @@ OTHERS = {
     "billing report": "writes a file of the server's bytes",
     "demo": "prints of a server of its own",
     "files cat": "writes content, exactly; see above",
+    "hub run": "prints of a hub of its own",
     **dict.fromkeys(("plugins doctor", "plugins list"), "prints of what is installed"),
     **dict.fromkeys(("plugins migration", "plugins new"), "prints of what it wrote"),
 }

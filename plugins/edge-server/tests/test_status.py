@@ -50,7 +50,7 @@ def test_the_status_of_a_server_that_runs(edge_server: EdgeServer, api: Api) -> 
     assert grown == {"used": 3, "deleted": 5, "uploads": 1}
     assert set(after["due"]) == {"expired_uploads", "deleted_content", "deleted_folders"}
     text = run("status", edge_server.data).stdout
-    for words in (HEAD, edge_server.url, "1 open", "sealed by file"):
+    for words in (HEAD, edge_server.url, f"{after['totals']['uploads']} open", "sealed by file"):
         assert words in text
 
 

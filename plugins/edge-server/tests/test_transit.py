@@ -55,7 +55,8 @@ def _forgotten() -> Iterator[None]:
 def test_what_was_sealed_opens_where_it_was_sealed(sealer: TransitSealer, content: bytes) -> None:
     blob = sealed(sealer, content)
     assert sealer.open(blob, **PLACE) == content
-    assert not content or content not in blob
+    if len(content) > 1:  # as any byte may be in a blob
+        assert content not in blob
 
 
 @pytest.mark.parametrize("moved", [{"organization": "org-2"}, {"owner": "secrets/user/bob"}, {"name": "warehouse "}])
