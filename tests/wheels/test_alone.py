@@ -239,6 +239,7 @@ def test_the_command_lists_the_plugins_there_are(cli: Environment) -> None:
     assert {(plugin["kind"], plugin["name"], plugin["status"]) for plugin in plugins} == {
         ("command", "plugins", "available"),
         ("command", "search", "available"),
+        ("command", "versions", "available"),
         ("command", "whoami", "available"),
     }
 
