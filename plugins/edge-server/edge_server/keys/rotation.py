@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import filelock
+import sqlalchemy as sa
 from sqlalchemy import LargeBinary, func, select, update
 
 from edge_server.base import clock
@@ -182,9 +183,18 @@ def seal_by_transit(
 
 
 def any_sealed(database: Database, columns: Sequence[SealedColumn], *, by_file: bool) -> bool:
-    """Whether the database holds anything that the key file has sealed, or anything that something else has."""
+    """Whether the database holds anything that the key file has sealed, or anything that something else has.
+
+    The database may be at an older revision than the code, or empty.
+    """
     with database.read() as session:
+        inspector = sa.inspect(session.connection())
         for sealed in columns:
+            table = sealed.column.class_.__tablename__
+            if not inspector.has_table(table):
+                continue
+            if sealed.column.key not in {each["name"] for each in inspector.get_columns(table)}:
+                continue
             beginning = func.substr(sealed.column, 1, len(FORMAT), type_=LargeBinary)
             is_of_it = beginning == FORMAT if by_file else beginning != FORMAT
             if session.scalar(select(sealed.column).where(sealed.column.is_not(None), is_of_it).limit(1)) is not None:

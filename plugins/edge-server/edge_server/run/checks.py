@@ -19,7 +19,7 @@ from edge_server.keys.keepers import FILE
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.signing import FILE_NAME as SIGNING_KEY
 from edge_server.keys.signing import Signer, read_key
-from edge_server.run import app, data_folder, start
+from edge_server.run import app, data_folder, logs, metrics, server_settings, start
 from edge_server.web.engines import Engines
 
 AT_FIRST_START = "not there yet; the first start makes it"
@@ -51,6 +51,9 @@ def check(data: Path, config: Path | None = None) -> Iterator[Checked]:
         data_folder.require_not_moved(data)
         settings = configuration.of_server(data, config)
         # A signer of its own, since the server's would be made.
+        logs.require_writable(settings)
+        if server_settings.metrics_listen_of(settings) is not None:
+            metrics.require_installed()
         engines = app.engines_at(data, Signer(b""), settings, threads=1)
         columns = start.sealed_columns(app.load(engines))
     except CannotStart as error:
@@ -82,7 +85,7 @@ def _checked(name: str, look: Callable[[Engines], str], engines: Engines) -> Che
 
 def _database(engines: Engines) -> str:
     database = engines.database
-    if isinstance(database.address, Path) and not database.address.exists():
+    if not _is_there(database):
         return f"{database.place} is {AT_FIRST_START}"
     start.require_usable(database)
     start.require_whole(database)
@@ -113,8 +116,10 @@ def _keys(engines: Engines, columns: Sequence[SealedColumn]) -> str:
     if file.path.exists():
         file.check_mode()
         file.read()
-    elif _is_at_head(engines.database):
+    elif _is_there(engines.database):
         start.require_nothing_sealed(engines, columns, engines.folder)
+    if _is_there(engines.database):
+        start.require_transit_set(engines, columns)
     if engines.database.is_shared and not missing:
         agreement.require_same(engines.database, Signer(read_key(signing.parent)), file)
     usable = f"{' and '.join(path.name for path in needed)} can be used"
@@ -122,14 +127,12 @@ def _keys(engines: Engines, columns: Sequence[SealedColumn]) -> str:
     return f"{file.path.parent}: {state}"
 
 
-def _is_at_head(database: Database) -> bool:
-    is_there = not isinstance(database.address, Path) or database.address.exists()
-    return is_there and database.revision() == HEAD
+def _is_there(database: Database) -> bool:
+    return not isinstance(database.address, Path) or database.address.exists()
 
 
 def _store(engines: Engines) -> str:
     sentence = engines.store.check()
-    address = engines.database.address
-    if not isinstance(address, Path) or address.exists():
+    if _is_there(engines.database):
         start.require_no_other_owner(engines)
     return sentence

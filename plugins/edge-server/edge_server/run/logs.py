@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
 import logging
 import logging.handlers
@@ -67,14 +68,31 @@ def install(settings: Configuration) -> None:
     Raises:
         CannotStart: the settings cannot be used, or the file cannot be written.
     """
-    section = section_of(settings)
-    handler = _handler(None if section["file"] is None else settings.path.parent / section["file"])
-    if section["format"] == JSON:
+    require_writable(settings)
+    handler = _handler(_file_of(settings))
+    if section_of(settings)["format"] == JSON:
         handler.setFormatter(JSONFormatter())
         logging.getLogger().addHandler(handler)  # what libraries warn of is a line of JSON as well
     else:
         handler.setFormatter(_text_formatter())
     _begin(handler)
+
+
+def require_writable(settings: Configuration) -> None:
+    """See that the file of the log, if the operator has set one, can be written; nothing is made.
+
+    Raises:
+        CannotStart: it cannot.
+    """
+    path = _file_of(settings)
+    if path is None:
+        return
+    # What is missing on the way to it is made at a start.
+    nearest = next(each for each in (path, *path.parents) if each.exists())
+    if nearest.is_dir() is (nearest == path):
+        raise _cannot_be_written(path, os.strerror(errno.EISDIR if nearest == path else errno.ENOTDIR))
+    if not os.access(nearest, os.W_OK if nearest == path else os.W_OK | os.X_OK):
+        raise _cannot_be_written(path, os.strerror(errno.EACCES))
 
 
 def show() -> None:
@@ -92,6 +110,11 @@ def section_of(settings: Configuration) -> dict[str, Any]:
     """
     section: dict[str, Any] = settings.section(SECTION, LogSettings())
     return section
+
+
+def _file_of(settings: Configuration) -> Path | None:
+    file = section_of(settings)["file"]
+    return None if file is None else settings.path.parent / file
 
 
 def file_handler(path: Path) -> logging.Handler:
@@ -127,9 +150,11 @@ def _handler(path: Path | None) -> logging.Handler:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return file_handler(path)
     except OSError as error:
-        raise CannotStart(
-            f"[log] file: {path} cannot be written ({error.strerror}); name another one, or make it writable"
-        ) from None
+        raise _cannot_be_written(path, error.strerror) from None
+
+
+def _cannot_be_written(path: Path, why: str | None) -> CannotStart:
+    return CannotStart(f"[log] file: {path} cannot be written ({why}); name another one, or make it writable")
 
 
 def _shown(seconds: float) -> str:

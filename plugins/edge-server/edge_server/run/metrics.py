@@ -45,6 +45,19 @@ UNKNOWN = "unknown"
 """The method, route or code of what has none of the server's own."""
 
 
+def require_installed() -> None:
+    """See that what counts is installed.
+
+    Raises:
+        CannotStart: prometheus_client is not.
+    """
+    if importlib.util.find_spec("prometheus_client") is None:
+        raise CannotStart(
+            "prometheus-client is not installed, which [server] metrics_listen needs; "
+            "run `pip install edge-server[metrics]`"
+        )
+
+
 @contextlib.contextmanager
 def shared_folder(data: Path) -> Iterator[Path]:
     """A folder for the numbers of all processes of a server, gone after the block.
@@ -55,11 +68,7 @@ def shared_folder(data: Path) -> Iterator[Path]:
     Raises:
         CannotStart: prometheus_client is not installed.
     """
-    if importlib.util.find_spec("prometheus_client") is None:
-        raise CannotStart(
-            "prometheus-client is not installed, which [server] metrics_listen needs; "
-            "run `pip install edge-server[metrics]`"
-        )
+    require_installed()
     parents = [Path(path) for path in (os.environ.get("RUNTIME_DIRECTORY"), MEMORY, tempfile.gettempdir()) if path]
     parent = next(path for path in parents if os.access(path, os.W_OK | os.X_OK))
     prefix = f"edge-metrics-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}-"

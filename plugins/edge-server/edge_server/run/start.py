@@ -347,12 +347,8 @@ def _prepare_sealing(engines: Engines, columns: Sequence[SealedColumn], data: Pa
     if file.path.exists():
         file.check_mode()
         file.read()
+    require_transit_set(engines, columns)
     if keepers.transit is None:
-        if rotation.any_sealed(engines.database, columns, by_file=False):
-            raise CannotStart(
-                "the database holds what a transit engine has sealed, and none is set; set address, key and role_id in "
-                "[secrets] as they were, and move what is sealed to the key file by `edge server rotate-keys` first"
-            )
         return
     try:
         keepers.transit.trial()
@@ -385,6 +381,23 @@ def require_nothing_sealed(engines: Engines, columns: Sequence[SealedColumn], da
             f"the key file {engines.sealer.file.path} is missing, without which nothing that is sealed in the database "
             "can be read; put it back from its backup, or, if it is lost for good, go on without it by "
             f"`edge server rotate-keys --lost --data {shlex.quote(str(data))}`"
+        )
+
+
+def require_transit_set(engines: Engines, columns: Sequence[SealedColumn]) -> None:
+    """See that a transit engine is set where one has sealed something.
+
+    Args:
+        engines: of the server.
+        columns: all columns of sealed content that there are.
+
+    Raises:
+        CannotStart: none is.
+    """
+    if engines.sealer.transit is None and rotation.any_sealed(engines.database, columns, by_file=False):
+        raise CannotStart(
+            "the database holds what a transit engine has sealed, and none is set; set address, key and role_id in "
+            "[secrets] as they were, and move what is sealed to the key file by `edge server rotate-keys` first"
         )
 
 
