@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
 import shlex
@@ -19,6 +20,7 @@ from packaging.utils import canonicalize_name
 from tools.lock import CONSTRAINTS, RUNNERS, THIRD_PARTY, distributions
 from tools.set_version import ROOT, setup_files
 
+OURS = set(distributions())
 PLUGIN_TESTS = [str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/tests")]
 
 PROJECT = """\
@@ -165,6 +167,56 @@ def test_whoever_installs_from_folders_asks_no_index_for_a_name_of_ours() -> Non
         own = {"edge-core" if folder == "." else folder.partition("[")[0].rpartition("/")[2] for folder in folders}
         missing = set().union(*map(_own_requirements, folders)) - own
         assert missing == set(), f"{place}: pip would look for {missing} in an index, where anyone may have put it"
+
+
+READ = (".py", ".md", ".yml", "Containerfile")
+
+
+def _readable() -> Iterator[tuple[Path, list[str]]]:
+    """What tells people to install something: each page in its paragraphs, each module in its string literals."""
+    pages = ["README.md", "SECURITY.md", "docs/**/*.md", "changes/*.md", "plugins/*/README.md"]
+    packages = [f"{folder}/**/*{suffix}" for folder in ("edge", "edge_core", "plugins/*/edge_*") for suffix in READ]
+    for path in sorted({path for pattern in pages + packages for path in ROOT.glob(pattern)}):
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".py":
+            literals = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
+            yield path, [literal for literal in literals if isinstance(literal, str)]
+        elif path.suffix == ".md":
+            prose, blocks = text.split("```")[::2], text.split("```")[1::2]
+            yield path, [re.sub(r"\n(?=\S)", " ", part) for part in prose] + blocks
+        else:
+            yield path, [text]
+
+
+def _names(text: str) -> set[str]:
+    """Distributions of ours that a command of pip in a text takes by name, which is from an index."""
+    commands = re.findall(r"pip (?:install|download|wheel)\b(.*?)(?:`|;|, |$)", text, re.MULTILINE)
+    words = [word for command in commands if "--no-index" not in command for word in re.findall(r"[^\s'\"]+", command)]
+    return {canonicalize_name(re.split(r"[\[<>=~!]", word)[0]) for word in words} & OURS
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("run `pip install edge-server[metrics]`", {"edge-server"}),
+        ("python -m pip install --upgrade 'edge_server>=0.1' edge-vfs", {"edge-server", "edge-vfs"}),
+        ("python -m pip install 'edge-hub[", {"edge-hub"}),
+        ("python -m pip install . './plugins/edge-vfs[tables]'", set()),
+        ("python -m pip install --no-index --find-links wheels edge-files", set()),
+        ("run: python -m pip install tqdm, or leave edge-vfs alone", set()),
+    ],
+)
+def test_a_name_of_ours_is_seen_in_a_command(text: str, names: set[str]) -> None:
+    assert _names(text) == names
+
+
+def test_no_page_and_no_sentence_has_pip_look_for_a_name_of_ours() -> None:
+    texts = list(_readable())
+    assert sum("pip install" in text for _, parts in texts for text in parts) > 20
+    places = {str(path.relative_to(ROOT)): set().union(*map(_names, parts)) for path, parts in texts}
+    assert {place: names for place, names in places.items() if names} == {}, (
+        "an index does not have these; name what others have published, or a folder of the clone"
+    )
 
 
 ENVIRONMENTS_WITHOUT_LOCK = {"testenv:lock", "testenv:newest"}

@@ -95,9 +95,11 @@ def prepare(
     """
     if os.name != "posix":
         raise ConfigurationError("JupyterHub does not run on this system; use Linux or macOS")
-    for package, extra in (("jupyterhub", "hub"), ("edge_server", "hub"), ("jupyter_server", "notebook")):
+    for package in ("jupyterhub", "edge_server", "jupyter_server"):
         if importlib.util.find_spec(package) is None:
-            raise ConfigurationError(f"{package} is not installed; run: python -m pip install 'edge-hub[{extra}]'")
+            raise ConfigurationError(
+                f"{package} is not installed; in a clone of Edge, run: python -m pip install -r requirements-hub.txt"
+            )
     program = _proxy(data, proxy)
     _require_free(port)
     folder = data / "hub"

@@ -93,7 +93,7 @@ def test_metrics_without_what_counts_them(folder: Path, monkeypatch: pytest.Monk
         return None if name == "prometheus_client" else find(name, *rest)
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
-    assert "pip install edge-server[metrics]" in refused(folder, "settings")
+    assert "run: python -m pip install prometheus-client" in refused(folder, "settings")
 
 
 def test_a_log_that_is_a_folder(folder: Path) -> None:

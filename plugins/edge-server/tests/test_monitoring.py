@@ -128,7 +128,7 @@ def test_a_port_that_is_taken_names_the_setting(tmp_path: Path) -> None:
 def test_without_the_library_the_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_module.importlib.util, "find_spec", lambda _: None)  # type: ignore[attr-defined]
     with (
-        pytest.raises(CannotStart, match=r"pip install edge-server\[metrics\]"),
+        pytest.raises(CannotStart, match="run: python -m pip install prometheus-client"),
         metrics_module.shared_folder(tmp_path),
     ):
         pass

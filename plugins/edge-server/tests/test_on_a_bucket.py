@@ -349,7 +349,7 @@ def test_without_boto3_a_sentence_says_what_to_install(tmp_path: Path, monkeypat
 
     monkeypatch.setitem(sys.modules, "edge_server.data.s3_bucket", None)
     (tmp_path / "server.toml").write_text('[storage]\nkind = "s3"\nbucket = "edge"\n')
-    with pytest.raises(CannotStart, match=r"pip install edge-server\[s3\]"):
+    with pytest.raises(CannotStart, match="run: python -m pip install boto3"):
         start.prepare(tmp_path)
 
 

@@ -112,7 +112,7 @@ class PostgreSQL:
         except ImportError:
             raise CannotStart(
                 "the driver of PostgreSQL is not installed, which [database] url needs; "
-                "run `pip install edge-server[postgresql]`"
+                "run: python -m pip install 'psycopg[binary]'"
             ) from None
         self.reading = self.root.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self.writing = self.root.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)

@@ -109,7 +109,7 @@ def store_of(settings: Configuration, data: Path) -> Store:
         from edge_server.data.s3_store import S3Store
     except ImportError:
         raise CannotStart(
-            'boto3 is not installed, which [storage] kind "s3" needs; run `pip install edge-server[s3]`'
+            'boto3 is not installed, which [storage] kind "s3" needs; run: python -m pip install boto3'
         ) from None
     bucket = Bucket(section["bucket"], *(section[name] for name in ("endpoint", "region", "access_key", "secret_key")))
     public = dataclasses.replace(bucket, endpoint=section["public_endpoint"] or bucket.endpoint)

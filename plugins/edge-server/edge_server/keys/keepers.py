@@ -119,7 +119,7 @@ def keepers_of(settings: Configuration, keys: Path) -> Keepers:
         from edge_server.keys.transit import Engine, TransitSealer
     except ImportError:
         raise CannotStart(
-            "hvac is not installed, which [secrets] address needs; run `pip install edge-server[transit]`"
+            "hvac is not installed, which [secrets] address needs; run: python -m pip install hvac"
         ) from None
     folder = settings.path.parent
     engine = Engine(

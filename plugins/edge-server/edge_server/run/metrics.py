@@ -54,7 +54,7 @@ def require_installed() -> None:
     if importlib.util.find_spec("prometheus_client") is None:
         raise CannotStart(
             "prometheus-client is not installed, which [server] metrics_listen needs; "
-            "run `pip install edge-server[metrics]`"
+            "run: python -m pip install prometheus-client"
         )
 
 
