@@ -24,6 +24,7 @@ import trustme
 
 from edge_core.errors import BadResponse, ConnectionFailed, EdgeError
 from edge_core.session import EdgeSession
+from tests.programs import program
 
 SMALL = b"sample,volume\nA,1.5\n"
 LARGE = random.Random(7).randbytes(3 << 20)
@@ -269,9 +270,7 @@ def guarded_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def nosy_proxy(tmp_path_factory: pytest.TempPathFactory, ca: trustme.CA, bundle: Path) -> Iterator[tuple[Proxy, Path]]:
     """It breaks up TLS, as some companies' proxies do; with the CA it signs by."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl")
+    openssl = program("openssl", "apt-get install openssl")
     folder = tmp_path_factory.mktemp("nosy-proxy")
     own = trustme.CA(organization_name="The company")
     own.private_key_pem.write_to_path(folder / "ca.key")
@@ -454,9 +453,7 @@ def test_a_private_ca_is_trusted_where_it_is_named(
     elif way == "a folder":
         named = tmp_path / "certificates"
         named.mkdir()
-        openssl = shutil.which("openssl")
-        if openssl is None:
-            pytest.skip("needs openssl")
+        openssl = program("openssl", "apt-get install openssl")
         shutil.copy(bundle, named / "ca.pem")
         subprocess.run([openssl, "rehash", str(named)], check=True, capture_output=True)
         options["ca_bundle"] = named

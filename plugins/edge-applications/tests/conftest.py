@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner, Result
 
+from edge_applications.cli import app
 from edge_core.session import EdgeSession
 from edge_server.testing.pytest_plugin import Join
+
+from .commands import Run
 
 
 @pytest.fixture
@@ -24,3 +28,20 @@ def developer(edge_join: Join) -> EdgeSession:
 def admin(edge_join: Join) -> EdgeSession:
     """An admin of the organization."""
     return edge_join("admin")
+
+
+@pytest.fixture
+def run(developer: EdgeSession) -> Run:
+    """Calls `edge app` as the developer, or as who is named."""
+
+    def call(*arguments: str, by: EdgeSession = developer) -> Result:
+        settings = by.config
+
+        def open_session() -> EdgeSession:
+            return EdgeSession(
+                api_token=settings.api_token, service_url=settings.service_url, organization=settings.organization
+            )
+
+        return CliRunner().invoke(app, arguments, obj=open_session)
+
+    return call

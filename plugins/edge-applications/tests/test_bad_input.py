@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from edge_applications.cli import app, env
+from edge_applications.cli import env
 from edge_applications.develop import environment, known_apps
 from edge_applications.develop.environment import Environment
 from edge_core.errors import EdgeError
 from edge_core.session import EdgeSession
 
+from .commands import Run
 from .engine import Engine
 
 CONFIG = """\
@@ -27,9 +28,7 @@ organisation: lab
 """
 
 DEAD = "raise SystemExit('no table')"
-DEAF = "import time; time.sleep(3600)"
-
-Run = Callable[..., Result]
+DEAF = "import signal; signal.pause()"
 
 
 @pytest.fixture
@@ -53,23 +52,6 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.delenv("EDGE_REGISTRY_USERNAME", raising=False)
     monkeypatch.delenv("EDGE_REGISTRY_PASSWORD", raising=False)
     return engine
-
-
-@pytest.fixture
-def run(developer: EdgeSession) -> Run:
-    """Calls `edge app` as the developer, or as who is named."""
-
-    def call(*arguments: str, by: EdgeSession = developer) -> Result:
-        settings = by.config
-
-        def open_session() -> EdgeSession:
-            return EdgeSession(
-                api_token=settings.api_token, service_url=settings.service_url, organization=settings.organization
-            )
-
-        return CliRunner().invoke(app, arguments, obj=open_session)
-
-    return call
 
 
 def sentence(result: Result) -> str:

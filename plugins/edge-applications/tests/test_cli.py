@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
 
 from edge.apps.app_version import AppFrameworkEnum, AppKindEnum
 from edge_applications import app_config
-from edge_applications.cli import app
 from edge_core.errors import AlreadyExists, BadEntry
 from edge_core.session import EdgeSession
 
-Run = Callable[..., Result]
+from .commands import Run
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "applications.md").read_text()
 
@@ -31,23 +28,6 @@ env_deps: {edm: [numpy], pip: []}
 app_deps: {edm: [], pip: [panel]}
 exclude: [.git]
 """
-
-
-@pytest.fixture
-def run(developer: EdgeSession) -> Run:
-    """Calls `edge app` as the developer, or as who is named."""
-
-    def call(*arguments: str, by: EdgeSession = developer) -> Result:
-        settings = by.config
-
-        def open_session() -> EdgeSession:
-            return EdgeSession(
-                api_token=settings.api_token, service_url=settings.service_url, organization=settings.organization
-            )
-
-        return CliRunner().invoke(app, arguments, obj=open_session)
-
-    return call
 
 
 @pytest.fixture

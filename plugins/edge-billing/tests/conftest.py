@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -73,11 +72,3 @@ def connect() -> Iterator[Callable[..., EdgeSession]]:
     yield make
     for session in opened:
         session.close()
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until `condition` holds, which the server brings about by itself."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.05)

@@ -33,8 +33,9 @@ from edge_core.session import EdgeSession
 from edge_server.billing.models import BillingUsage
 from edge_server.testing.local_server import EdgeServer
 from edge_server.testing.simulation import SimulatedTime
+from tests.waiting import wait_for
 
-from .conftest import START, until
+from .conftest import START
 
 DAYS = 31
 CUT_DAY = 17
@@ -231,7 +232,7 @@ def test_a_month_is_counted_closed_and_never_changed(
         # Before content can be collected, which is a day after it was removed, whenever the server does that.
         assert not collections.Counter(sizes_stored_on(date, customers)) - collections.Counter(sizes_on_disk(server))
         # The last answer may be here before the server has counted it, and then it would be tomorrow's.
-        until(lambda date=date: all_counted(server, customers, date), f"the counts of {date}")  # type: ignore[misc]
+        wait_for(lambda date=date: all_counted(server, customers, date), f"the counts of {date} did not come")  # type: ignore[misc]
         lines = log.read_text().splitlines()[seen:]
         seen += len(lines)
         for customer in customers:
@@ -256,7 +257,7 @@ def test_a_month_is_counted_closed_and_never_changed(
             not record.estimated for s in sessions.values() for record in s.billing.all_cloud_usage(date_range=march)
         )
 
-    until(closed, "the end of the month")
+    wait_for(closed, "the end of the month did not come")
     for customer in customers:
         check(sessions[customer.name], customer, expected, estimated=False)
     books = {name: read_books(session, march) for name, session in sessions.items()}

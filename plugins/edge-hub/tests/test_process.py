@@ -21,14 +21,15 @@ from edge_hub.app_proxy import process
 from edge_hub.app_proxy.process import AppFailed, Launch, serve
 from edge_hub.app_proxy.proxy import AppProxy, always
 from edge_hub.app_proxy.visitors import Visitor
+from tests.waiting import wait_for
 
 ADA = Visitor("ada", "Ada Lovelace")
 
 STUBBORN = """
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 open(sys.argv[1], "w").write(str(os.getpid()) + "\\n")
-time.sleep(3600)
+signal.pause()
 """
 
 APP = """
@@ -96,7 +97,6 @@ def test_an_application_runs_behind_the_proxy_and_all_of_it_ends(
     free_port: int,
     lines: list[str],
     monkeypatch: pytest.MonkeyPatch,
-    wait_for: Callable[..., Any],
 ) -> None:
     monkeypatch.setattr(process, "STOP_TIMEOUT", 0.2)
     (tmp_path / "stubborn.py").write_text(STUBBORN)
@@ -124,7 +124,7 @@ def test_an_application_that_ends_says_so_with_its_last_lines(launch: Start) -> 
 
 def test_an_application_that_never_listens_says_where_it_should(launch: Start, free_port: int) -> None:
     with pytest.raises(AppFailed, match="does not answer after") as failed:
-        run(launch("import time; time.sleep(3600)"), patience=0.3)
+        run(launch("import signal; signal.pause()"), patience=0.3)
 
     assert f"Nothing listens at http://127.0.0.1:{free_port} yet." in str(failed.value)
 
@@ -138,13 +138,13 @@ def test_what_listens_at_the_port_already_is_not_taken_for_the_application(launc
     import socket
 
     with socket.create_server(("127.0.0.1", free_port)), pytest.raises(ConfigurationError, match="cannot be had"):
-        run(launch("import time; time.sleep(3600)"))
+        run(launch("import signal; signal.pause()"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_stops_the_application_with_its_processes(
-    number: signal.Signals, tmp_path: Path, free_port: int, edge_session: EdgeSession, wait_for: Callable[..., Any]
+    number: signal.Signals, tmp_path: Path, free_port: int, edge_session: EdgeSession
 ) -> None:
     settings = edge_session.config
     (tmp_path / "app.py").write_text(APP)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -22,8 +19,8 @@ from edge_core.session import EdgeSession
 from edge_hub import running
 from edge_hub.command import hub as command
 from tests.hubs import RealHub
-
-WaitFor = Callable[[Callable[[], Any]], Any]
+from tests.programs import program
+from tests.waiting import wait_for
 
 APP = Path(__file__).with_name("reporting_app.py")
 
@@ -42,7 +39,7 @@ edge_hub.configure(c, data={data!r}, port={port}, hub_url="http://127.0.0.1:{por
 
 
 @pytest.mark.slow
-def test_an_app_of_a_configured_hub_needs_nothing(tmp_path: Path, free_port: int, wait_for: WaitFor) -> None:
+def test_an_app_of_a_configured_hub_needs_nothing(tmp_path: Path, free_port: int) -> None:
     """The service is started by the hub, and is asked where the hub's proxy would hand on to."""
     folder, reports = tmp_path / "hub", tmp_path / "reports"
     folder.mkdir()
@@ -80,19 +77,11 @@ def test_an_app_of_a_configured_hub_needs_nothing(tmp_path: Path, free_port: int
 @pytest.fixture
 def proxy() -> Path:
     """The program of the hub's proxy."""
-    program = shutil.which(running.PROXY) or os.environ.get("EDGE_TEST_PROXY")
-    if program is None:
-        pytest.skip(
-            f"{running.PROXY} is not installed; with Node.js, `npm install -g {running.PROXY}@5.3.0`, or name it in "
-            "EDGE_TEST_PROXY"
-        )
-    return Path(program)
+    return Path(os.environ.get("EDGE_TEST_PROXY") or program(running.PROXY, f"npm install -g {running.PROXY}@5.3.0"))
 
 
 @pytest.mark.slow
-def test_a_hub_is_run_with_its_proxy_and_an_edge_server(
-    tmp_path: Path, free_port: int, wait_for: WaitFor, proxy: Path
-) -> None:
+def test_a_hub_is_run_with_its_proxy_and_an_edge_server(tmp_path: Path, free_port: int, proxy: Path) -> None:
     folder = tmp_path / "try"
     line = [str(Path(sys.executable).with_name("edge")), "hub", "run", "--data", str(folder), "--port", str(free_port)]
     http = requests.Session()

@@ -14,8 +14,8 @@ import requests
 from edge_server.base import configuration
 from edge_server.testing.local_server import EdgeServer
 from tests.hubs import RealHub
+from tests.waiting import wait_for
 
-from .waiting import wait_for
 from .wire import Api, client
 
 

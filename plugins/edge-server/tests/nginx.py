@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
 import trustme
 
 from tests.object_stores import free_port, wait_for
+from tests.programs import program
 
 GUIDE = Path(__file__).parents[3] / "docs" / "deployment.md"
 
@@ -79,9 +78,7 @@ def issue(ca: trustme.CA, folder: Path, **options: object) -> None:
 @contextlib.contextmanager
 def running(folder: Path, port: int, servers: str) -> Iterator[None]:
     """An nginx in an empty folder; the test is skipped only where it is not installed."""
-    program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
-    if program is None:
-        pytest.skip("nginx is not installed here; on Debian `apt-get install nginx-light`")
+    nginx = program("nginx", "apt-get install nginx-light")
     import grp  # which only POSIX has, as it has the system's nginx
     import pwd
 
@@ -90,7 +87,7 @@ def running(folder: Path, port: int, servers: str) -> Iterator[None]:
     (folder / "nginx.conf").write_text(_MAIN.format(folder=folder, servers=servers, user=user, group=group))
     with open(folder / "output", "wb") as output:
         process = subprocess.Popen(
-            [program, "-p", folder, "-c", folder / "nginx.conf"], stdout=output, stderr=output, cwd=folder
+            [nginx, "-p", folder, "-c", folder / "nginx.conf"], stdout=output, stderr=output, cwd=folder
         )
     try:
         wait_for("127.0.0.1", port, process, folder / "output")

@@ -17,9 +17,8 @@ import requests
 import trustme
 
 from edge_server.keys.transit import Engine
+from tests import waiting
 from tests.object_stores import free_port, wait_for
-
-from . import waiting
 
 PROGRAM = Path(sys.executable).with_name("bao")
 

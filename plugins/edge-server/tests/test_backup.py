@@ -43,6 +43,7 @@ from edge_server.run import backup as backups
 from edge_server.run.command import server as command
 from edge_server.secrets.models import Secret
 from edge_server.testing.local_server import EdgeServer
+from tests.waiting import wait_for
 
 from .engines import sqlite_only
 from .openbao import settings_of
@@ -50,7 +51,6 @@ from .stores import folder_only
 from .test_housekeeping import InProcess, age
 from .test_stored_content import plots  # noqa: F401
 from .test_transit import silence
-from .waiting import wait_for
 from .wire import Api, client, close_all
 from .wire import session as http_session
 

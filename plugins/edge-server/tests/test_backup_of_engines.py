@@ -23,12 +23,13 @@ from edge_server.keys import sealing, signing
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
 from tests.object_stores import Killable
+from tests.programs import program
+from tests.waiting import wait_for
 
 from .buckets import bucket_of, configure
 from .engines import sqlite_only, url_of
 from .postgresql import scratch_postgresql
 from .stores import folder_only
-from .waiting import wait_for
 from .wire import Api, client, close_all
 
 pytestmark = [sqlite_only("the settings say where it is"), folder_only("the settings say where it is")]
@@ -85,15 +86,13 @@ def put_back(dumped: Path, site: Site) -> None:
         postgresql("pg_restore", site.database, "--no-owner", "-d", str(site.database.address.database), dumped)
 
 
-def postgresql(program: str, database: Database, *arguments: str | Path) -> None:
+def postgresql(name: str, database: Database, *arguments: str | Path) -> None:
     """Run one of PostgreSQL's programs on a database."""
     address = database.address
     assert isinstance(address, sa.URL)
-    path = shutil.which(program)
-    if path is None:
-        pytest.skip(f"{program} is not installed here; install PostgreSQL's client programs")
+    path = program(name, "apt-get install postgresql-client")
     command_line = [path, "-h", address.host, "-p", str(address.port), "-U", address.username, *map(str, arguments)]
-    if program == "pg_dump":
+    if name == "pg_dump":
         command_line.append(address.database)
     password = {} if address.password is None else {"PGPASSWORD": str(address.password)}
     ran = subprocess.run(command_line, env=os.environ | password, capture_output=True, text=True)

@@ -26,13 +26,13 @@ from edge_server.identity.models import Organization
 from edge_server.run import app, start
 from edge_server.run.openapi import document
 from edge_server.testing.local_server import EdgeServer
+from tests.waiting import wait_for
 
 from . import wire
 from .engines import url_of
 from .postgresql import scratch_postgresql
 from .test_audit import RECIPES, Recipe, World
 from .test_housekeeping import InProcess
-from .waiting import wait_for
 
 ROUNDS = int(os.environ.get("EDGE_CROSSWISE_ROUNDS", "1"))
 

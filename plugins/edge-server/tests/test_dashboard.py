@@ -21,10 +21,11 @@ from edge_core.session import EdgeSession
 from edge_server.testing.local_server import EdgeServer
 from tests.object_stores import free_port
 from tests.object_stores import wait_for as wait_for_port
+from tests.programs import program
+from tests.waiting import wait_for
 
 from .stores import folder_only
 from .test_monitoring import SETTINGS, address_of, scraped
-from .waiting import wait_for
 from .wire import close_all
 
 pytestmark = pytest.mark.slow
@@ -55,6 +56,8 @@ def shown() -> dict[str, str]:
 
 SHOWN = shown()
 
+INSTALLED_BY = "apt-get install prometheus"
+
 
 class Prometheus(NamedTuple):
     """A running Prometheus, and the server that it watches."""
@@ -70,17 +73,10 @@ class Prometheus(NamedTuple):
         return samples
 
 
-def program(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed here; on Debian `apt-get install prometheus`")
-    return path
-
-
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Prometheus with the guide's settings, and a server under load that it has seen some of."""
-    path = program("prometheus")
+    path = program("prometheus", INSTALLED_BY)
     folder = tmp_path_factory.mktemp("prometheus")
     server = EdgeServer(folder / "data")
     server.data.mkdir(mode=0o700)
@@ -146,7 +142,9 @@ def test_prometheus_takes_the_settings_and_the_rules(prometheus: Prometheus) -> 
     rules = requests.get(f"{prometheus.url}/api/v1/rules", timeout=60).json()["data"]["groups"][0]["rules"]
     assert {rule["name"] for rule in rules} == set(ALERTS)
     checked = subprocess.run(
-        [program("promtool"), "check", "config", FOLDER / "prometheus.yml"], capture_output=True, text=True
+        [program("promtool", INSTALLED_BY), "check", "config", FOLDER / "prometheus.yml"],
+        capture_output=True,
+        text=True,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

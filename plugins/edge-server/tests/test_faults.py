@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -36,6 +35,7 @@ from edge_server.base.audit import FILE_NAME as AUDIT
 from edge_server.data.database import Database
 from edge_server.keys import sealing
 from edge_server.run import app, start
+from tests.programs import program
 
 from .engines import environment_of, is_postgresql, sqlite_only
 from .stores import folder_only
@@ -269,8 +269,7 @@ _loaded = json.loads
 
 @pytest.fixture
 def subject(tmp_path: Path) -> Iterator[Subject]:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed, which makes system calls fail; install it (Debian: apt install strace)")
+    program("strace", "apt-get install strace")  # which makes system calls fail
     opened = Subject(tmp_path / "data")
     yield opened
     opened.close()

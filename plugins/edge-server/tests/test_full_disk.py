@@ -22,9 +22,9 @@ from edge_server.data.reserve import FILE_NAME as RESERVE
 from edge_server.run import data_folder
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
+from tests.waiting import wait_for
 
 from .engines import sqlite_only
-from .waiting import wait_for
 from .wire import Api, client, close_all, refused
 
 MIB = 1 << 20

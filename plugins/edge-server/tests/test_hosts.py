@@ -27,12 +27,12 @@ from edge_server.run.command import server
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web import idempotency
 from edge_server.web.idempotency_keys import IdempotencyKey
+from tests.waiting import wait_for
 
 from .engines import url_of
 from .hosts import Hosts, two_hosts
 from .postgresql import scratch_postgresql
 from .test_idempotency import change, new_key, post, same
-from .waiting import wait_for
 from .wire import close_all, refused
 
 DAY = dt.datetime(2024, 2, 29, tzinfo=dt.UTC)

@@ -21,9 +21,9 @@ from edge_server.identity.hub import TIMEOUT, Hub, HubUnavailable, Visitor
 from edge_server.identity.hub_answers import KEPT, RENEWED, HubAnswers
 from edge_server.identity.hub_identity import HubIdentity
 from edge_server.testing.local_server import EdgeServer
+from tests.waiting import wait_for
 
 from .hubs import patient
-from .waiting import wait_for
 from .wire import client, refused
 
 USER = {

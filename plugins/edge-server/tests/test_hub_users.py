@@ -19,10 +19,10 @@ from edge_server.identity.hub_answers import KEPT
 from edge_server.identity.models import Membership, Organization, User
 from edge_server.run.command import server as command
 from tests.hubs import RealHub
+from tests.waiting import wait_for
 
 from .hubs import HubSite, patient
 from .test_permissions import BARRED_AT_HUB, RULES, STRANGERS, USERS, walk
-from .waiting import wait_for
 from .wire import Api, client, refused
 
 pytestmark = pytest.mark.slow

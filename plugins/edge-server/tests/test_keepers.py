@@ -30,13 +30,13 @@ from edge_server.secrets.vault import Vault
 from edge_server.sources.models import Connector
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web.engines import Engines
+from tests.waiting import wait_for
 
 from .engines import environment_of
 from .hosts import two_hosts
 from .openbao import Bao, settings_of
 from .test_housekeeping import InProcess
 from .test_transit import silence
-from .waiting import wait_for
 from .wire import Api, client, refused
 from .wire import session as http_session
 

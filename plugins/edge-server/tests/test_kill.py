@@ -28,6 +28,7 @@ from edge_server.run.command import server as command
 from edge_server.search.models import SearchName
 from edge_server.testing.local_server import EdgeServer
 from tests import object_stores
+from tests.waiting import wait_for
 
 from .administrators import Administrator, Ledger, check
 from .buckets import OBJECT_STORES, bucket_of, configure
@@ -35,7 +36,6 @@ from .engines import ENGINES, is_postgresql, url_of
 from .file_client import FileClient
 from .postgresql import scratch_postgresql
 from .stores import keys_in, store_of
-from .waiting import wait_for
 from .wire import client, close_all
 
 ROUNDS = int(os.environ.get("EDGE_KILL_ROUNDS", "2"))

@@ -6,7 +6,6 @@ import gzip
 import json
 import re
 import secrets
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,9 +19,10 @@ from edge_core.errors import ApiError
 from edge_core.session import EdgeSession
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
+from tests.programs import program
+from tests.waiting import wait_for
 
 from .engines import sqlite_only
-from .waiting import wait_for
 from .wire import close_all
 
 pytestmark = pytest.mark.slow
@@ -130,15 +130,19 @@ def rotate(logs: Path, n: int) -> None:
 
 
 def rotate_as_the_readme_says(logs: Path, _: int) -> None:
-    program = shutil.which("logrotate") or shutil.which("/usr/sbin/logrotate")
-    if program is None:
-        pytest.skip("logrotate is not installed here; on Debian `apt-get install logrotate`")
+    logrotate = program("logrotate", "apt-get install logrotate")
     section = README.read_text(encoding="utf-8").partition("\n## Its log")[2]
     block = re.findall(r"^```\n(/var/lib.*?)^```", section, re.MULTILINE | re.DOTALL)[0]
     assert "/var/lib/edge/logs/" in block
     (logs.parent.parent / "logrotate").write_text(block.replace("/var/lib/edge/logs/", f"{logs}/"))
     (logs.parent.parent / "logrotate").chmod(0o600)
-    command = [program, "--force", "--state", str(logs.parent.parent / "state"), str(logs.parent.parent / "logrotate")]
+    command = [
+        logrotate,
+        "--force",
+        "--state",
+        str(logs.parent.parent / "state"),
+        str(logs.parent.parent / "logrotate"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from edge_server.identity.models import Organization
 from edge_server.run import app, process, start
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web.counting import Request
+from tests.waiting import wait_for
 
 from .stores import keys_in, store_of
 from .wire import Api, client
@@ -33,13 +33,6 @@ def counts(server: EdgeServer, organization: str) -> Counts:
         for row in session.execute(rows.where(BillingUsage.org_name == organization)):
             totals[row.usage_type] = totals.get(row.usage_type, 0) + row.amount
     return totals
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -131,7 +124,7 @@ def test_a_body_that_breaks_off_counts_for_what_came(admin: Api) -> None:
         )
         raw.shutdown(socket.SHUT_WR)
         raw.recv(65536)
-    until(lambda: used(admin).get("transfer_in", 0) == 400_000, "the count of what came")
+    wait_for(lambda: used(admin).get("transfer_in", 0) == 400_000, "the count of what came did not come")
 
 
 def test_an_answer_nobody_waits_for_counts_for_what_was_sent(edge_server: EdgeServer, admin: Api) -> None:
@@ -155,7 +148,7 @@ def test_an_answer_nobody_waits_for_counts_for_what_was_sent(edge_server: EdgeSe
     def cut_off() -> bool:
         return used(admin)["transfer_out"] - before["transfer_out"] > 1_000_000
 
-    until(cut_off, "the count of what was sent")
+    wait_for(cut_off, "the count of what was sent did not come")
     sent = used(admin)["transfer_out"] - before["transfer_out"]
     assert 1_900_000 < sent < size / 2
 
@@ -219,7 +212,9 @@ def test_a_stop_writes_the_last_counts_and_a_kill_loses_ten_seconds_at_most(tmp_
         api = client(server, api.token, "default")
         for n in range(20):
             assert api.put(f"{n}.csv", b"x" * 10).status_code == 201
-        until(lambda: counts(server, "default")["api_requests"] == 40, "what was counted ten seconds ago")
+        wait_for(
+            lambda: counts(server, "default")["api_requests"] == 40, "what was counted ten seconds ago did not come"
+        )
         assert api.put("last.csv", b"x" * 10).status_code == 201
         server.kill()
         assert counts(server, "default")["transfer_in"] in (400, 410)

@@ -25,11 +25,11 @@ from edge_server.run import app, monitoring, readiness, start
 from edge_server.run import metrics as metrics_module
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
+from tests.waiting import wait_for
 
 from .engines import sqlite_only
 from .openbao import Bao, settings_of
 from .stores import folder_only
-from .waiting import wait_for
 from .wire import close_all
 
 SETTINGS = '[server]\nmetrics_listen = "127.0.0.1:0"\nworkers = 2\n'

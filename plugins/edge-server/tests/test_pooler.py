@@ -6,7 +6,6 @@ import concurrent.futures
 import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -22,6 +21,7 @@ from edge_server.data import postgresql
 from edge_server.data.database import Address, Database
 from edge_server.run import data_folder, start
 from edge_server.testing.local_server import EdgeServer
+from tests.programs import program
 
 from .postgresql import scratch_postgresql
 from .test_audit import World
@@ -83,11 +83,9 @@ class Pooler:
 
 @pytest.fixture
 def pooler(tmp_path: Path) -> Iterator[Pooler]:
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        pytest.skip("pgbouncer is not installed; install it (Debian: apt install pgbouncer)")
+    pgbouncer = program("pgbouncer", "apt-get install pgbouncer")
     with scratch_postgresql() as behind:
-        own = Pooler(program, tmp_path, behind)
+        own = Pooler(pgbouncer, tmp_path, behind)
         try:
             yield own
         finally:

@@ -29,10 +29,10 @@ from edge_server.run import app
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web.context import Context, OwnContext
 from edge_server.web.engines import Engines
+from tests.waiting import PATIENCE, wait_for
 
 from .stores import keys_in, store_of
 from .trees import TREE
-from .waiting import PATIENCE, wait_for
 from .wire import client, close_all
 
 

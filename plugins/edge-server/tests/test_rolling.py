@@ -11,11 +11,11 @@ import pytest
 from edge_core.session import EdgeSession
 from edge_server.data.migration import migrate
 from edge_server.data.migrations import HEAD
+from tests.waiting import wait_for
 
 from .balancer import Balancer, balanced
 from .hosts import Hosts, two_hosts
 from .test_database import ADDITIVE, newer_history
-from .waiting import wait_for
 
 CLIENTS = 3
 """Who work at once."""

@@ -11,10 +11,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import pytest
@@ -37,6 +36,7 @@ from edge_server.run.app import engines_at
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web.leases import LEASE
+from tests.waiting import wait_for
 
 from .engines import environment_of, sqlite_only
 from .stores import folder_only
@@ -65,15 +65,6 @@ def children_of(pid: int) -> set[int]:
     """The processes that `pid` has started."""
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
     return {int(child) for child in listed.split()}
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """What `condition` gives, as soon as that is something."""
-    deadline = time.monotonic() + 60
-    while not (result := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return result
 
 
 def sockets_of(pid: int) -> set[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from click.testing import CliRunner
 from edge_server.run import systemd
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
+from tests.programs import program
 
 from .wire import client, close_all
 
@@ -35,10 +35,8 @@ def unit(*arguments: str) -> str:
 
 def analyzed(path: Path, *arguments: str) -> str:
     """What systemd-analyze says of a unit file, which it has to be content with."""
-    program = shutil.which("systemd-analyze")
-    if program is None:
-        pytest.skip("systemd-analyze is not installed here; on Debian `apt-get install systemd`")
-    done = subprocess.run([program, *arguments, str(path)], capture_output=True, text=True)
+    analyze = program("systemd-analyze", "apt-get install systemd")
+    done = subprocess.run([analyze, *arguments, str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

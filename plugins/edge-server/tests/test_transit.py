@@ -18,9 +18,9 @@ from edge_server.base.problems import CannotStart
 from edge_server.keys import transit
 from edge_server.keys.sealing import KeeperAway, Unsealable
 from edge_server.keys.transit import Engine, TransitSealer, version_of
+from tests.waiting import wait_for
 
 from .openbao import MAY, SEAL, Bao
-from .waiting import wait_for
 
 PLACE = {"organization": "org-1", "owner": "secrets/user/ada", "name": "warehouse"}
 CONTENT = b'{"password": "quartz cuvette 77"}'

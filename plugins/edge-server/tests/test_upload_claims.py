@@ -26,11 +26,11 @@ from edge_server.files import uploads, uploads_on
 from edge_server.files.models import Upload, UploadSpace, Version
 from edge_server.run import app
 from edge_server.web.leases import LEASE
+from tests.waiting import wait_for
 
 from .hosts import two_hosts
 from .test_another_store import MemoryStore, prepare
 from .test_housekeeping import InProcess
-from .waiting import wait_for
 from .wire import Api, close_all, refused
 from .wire import session as http_session
 
@@ -96,6 +96,29 @@ class Gate:
         self._opened.set()
 
 
+class Completion:
+    """The completing of an upload, in a thread of its own and with a connection of its own.
+
+    Args:
+        api: whoever completes it.
+        upload: the upload.
+        gate: where it is held back.
+    """
+
+    def __init__(self, api: Api, upload: str, gate: Gate) -> None:
+        self._gate = gate
+        self._answers: list[requests.Response] = []
+        self._thread = threading.Thread(target=lambda: self._answers.append(api.complete_by_digest(upload, PIECES)))
+        self._thread.start()
+        gate.wait()
+
+    def end(self) -> requests.Response:
+        """Let it go on; gives its answer."""
+        self._gate.open()
+        self._thread.join()
+        return self._answers[0]
+
+
 class Site:
     """A server in this process of which nothing but the requests runs, by a clock that is set here.
 
@@ -136,13 +159,19 @@ class Site:
             self.api.part(upload, n, piece)
         return upload
 
-    def completing(self, upload: str, pieces: Sequence[bytes]) -> tuple[threading.Thread, list[requests.Response]]:
-        """Complete an upload in a thread of its own, with a connection of its own; what it is answered follows."""
-        answers: list[requests.Response] = []
-        own = Api(self.api.url, self.api.token, self.api.organization, self._http())
-        thread = threading.Thread(target=lambda: answers.append(own.complete_by_digest(upload, pieces)))
-        thread.start()
-        return thread, answers
+    def completing(self, upload: str, failure: Exception | None = None) -> Completion:
+        """Complete an upload of `PIECES`, held back where the store would do it; there it may fail."""
+        gate = Gate(failure)
+        self.store.turns.append(gate)
+        return Completion(self._another_api(), upload, gate)
+
+    def completing_to_the_end(self, upload: str) -> Completion:
+        """Complete an upload of `PIECES`, held back when the store has done it."""
+        self.store.at_end = gate = Gate()
+        return Completion(self._another_api(), upload, gate)
+
+    def _another_api(self) -> Api:
+        return Api(self.api.url, self.api.token, self.api.organization, self._http())
 
     def versions(self) -> int:
         with self.engines.database.read() as session:
@@ -158,103 +187,71 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def test_an_upload_that_takes_long_to_complete_stays_its_holders(site: Site) -> None:
     upload = site.sent(PIECES)
-    gate = Gate()
-    site.store.turns = [gate]
-    thread, answers = site.completing(upload, PIECES)
-    gate.wait()
+    completion = site.completing(upload)
     for _ in range(5):
         site.pass_time(LEASE.total_seconds(), renewing=True)
         assert site.api.files("GET", f"/uploads/{upload}").json()["completing"]
         assert refused(site.api.complete_by_digest(upload, PIECES), 409, "conflict")
-    gate.open()
-    thread.join()
-    assert answers[0].status_code == 200
-    assert site.api.complete_by_digest(upload, PIECES).json() == answers[0].json()
+    answer = completion.end()
+    assert answer.status_code == 200
+    assert site.api.complete_by_digest(upload, PIECES).json() == answer.json()
     assert site.versions() == 1
 
 
 def test_who_has_to_wait_comes_again_soon(site: Site) -> None:
     upload = site.sent(PIECES)
-    gate = Gate()
-    site.store.turns = [gate]
-    thread, _ = site.completing(upload, PIECES)
-    gate.wait()
+    completion = site.completing(upload)
     answer = site.api.complete_by_digest(upload, PIECES)
     assert (answer.status_code, answer.headers["Retry-After"]) == (409, "1")
-    gate.open()
-    thread.join()
+    completion.end()
 
 
 def test_an_upload_is_taken_over_when_its_claim_lapses_and_is_completed_once(site: Site) -> None:
     upload = site.sent(PIECES)
-    gate = Gate()
-    site.store.turns = [gate]
-    thread, answers = site.completing(upload, PIECES)
-    gate.wait()
+    completion = site.completing(upload)
     site.pass_time(LEASE.total_seconds())  # as of a process that is stopped
     assert not site.api.files("GET", f"/uploads/{upload}").json()["completing"]
     done = site.api.complete_by_digest(upload, PIECES)
     assert done.status_code == 200
     site.api.put("a", b"newer")
-    gate.open()
-    thread.join()
-    assert (answers[0].status_code, answers[0].json()) == (200, done.json())
+    answer = completion.end()
+    assert (answer.status_code, answer.json()) == (200, done.json())
     assert (site.api.get("a").content, site.versions()) == (b"newer", 2)
 
 
 def test_who_was_overtaken_publishes_nothing(site: Site) -> None:
     upload = site.sent(PIECES)
-    late = site.store.at_end = Gate()
-    overtaken, refusals = site.completing(upload, PIECES)
-    late.wait()
+    overtaken = site.completing_to_the_end(upload)
     site.pass_time(LEASE.total_seconds())
-    gate = Gate()
-    site.store.turns = [gate]
-    holder, answers = site.completing(upload, PIECES)
-    gate.wait()
-    late.open()
-    overtaken.join()
-    refused(refusals[0], 409, "conflict")
+    holder = site.completing(upload)
+    refused(overtaken.end(), 409, "conflict")
     assert site.versions() == 0
-    gate.open()
-    holder.join()
-    assert (answers[0].status_code, site.versions()) == (200, 1)
+    assert (holder.end().status_code, site.versions()) == (200, 1)
 
 
 def test_who_was_overtaken_and_fails_leaves_the_upload_to_its_new_holder(site: Site) -> None:
     upload = site.sent(PIECES)
-    first, second = Gate(OSError("the disk is slow")), Gate()
-    site.store.turns = [first, second]
-    overtaken, _ = site.completing(upload, PIECES)
-    first.wait()
+    overtaken = site.completing(upload, OSError("the disk is slow"))
     site.pass_time(LEASE.total_seconds())
-    holder, answers = site.completing(upload, PIECES)
-    second.wait()
-    first.open()
-    overtaken.join()
+    holder = site.completing(upload)
+    overtaken.end()
     assert site.api.files("GET", f"/uploads/{upload}").json()["completing"]
     refused(site.api.complete_by_digest(upload, PIECES), 409, "conflict")
-    second.open()
-    holder.join()
-    assert answers[0].status_code == 200
+    assert holder.end().status_code == 200
     assert len(site.store.contents) == site.versions() == 1
 
 
 def test_who_was_overtaken_takes_no_part_away_that_was_sent_again(site: Site) -> None:
     upload = site.sent(PIECES)
-    first = Gate(WrongParts([2]))
+    overtaken = site.completing(upload, WrongParts([2]))
+    site.pass_time(LEASE.total_seconds())
     second = Gate(WrongParts([2]))
     second.open()
-    site.store.turns = [first, second]
-    overtaken, answers = site.completing(upload, PIECES)
-    first.wait()
-    site.pass_time(LEASE.total_seconds())
+    site.store.turns = [second]
     refused(site.api.complete_by_digest(upload, PIECES), 400, "checksum_mismatch")
     again = [PIECES[0], b"END"]
     site.api.part(upload, 2, again[1])
-    first.open()
-    overtaken.join()
-    assert answers[0].status_code == 400  # as its parts are not those that are held now
+    assert overtaken.end().status_code == 400  # as its parts are not those that are held now
     assert [part["n"] for part in site.api.files("GET", f"/uploads/{upload}").json()["parts"]] == [1, 2]
     entry = site.api.complete_by_digest(upload, again)
     assert entry.status_code == 200
@@ -263,14 +260,9 @@ def test_who_was_overtaken_takes_no_part_away_that_was_sent_again(site: Site) ->
 
 def test_who_was_overtaken_keeps_nothing_of_an_upload_that_is_dropped(site: Site) -> None:
     upload = site.sent(PIECES)
-    gate = Gate()
-    site.store.turns = [gate]
-    thread, answers = site.completing(upload, PIECES)
-    gate.wait()
+    completion = site.completing(upload)
     assert site.api.files("DELETE", f"/uploads/{upload}").status_code == 204
-    gate.open()
-    thread.join()
-    refused(answers[0], 404, "not_found")
+    refused(completion.end(), 404, "not_found")
     assert (site.store.contents, site.store.parts) == ({}, {})
 
 
@@ -278,10 +270,7 @@ def test_who_was_overtaken_keeps_nothing_of_an_upload_that_is_dropped(site: Site
 def test_a_store_that_may_be_at_it_still_is_not_called_by_another(site: Site, is_done: bool) -> None:
     site.store.settling = 10.0
     upload = site.sent(PIECES)
-    gate = Gate()
-    site.store.turns = [gate]
-    thread, _ = site.completing(upload, PIECES)
-    gate.wait()
+    completion = site.completing(upload)
     site.pass_time(LEASE.total_seconds())  # as of a host that was killed; the store goes on
     for _ in range(4):
         refused(site.api.complete_by_digest(upload, PIECES), 409, "conflict")
@@ -296,8 +285,7 @@ def test_a_store_that_may_be_at_it_still_is_not_called_by_another(site: Site, is
         site.pass_time(4)
     answer = site.api.complete_by_digest(upload, PIECES)
     assert (answer.status_code, site.versions()) == (200, 1)
-    gate.open()
-    thread.join()
+    completion.end()
     assert list(site.store.contents.values()) == [b"".join(PIECES)]
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -32,6 +32,7 @@ from edge_testing.chaos import (
     throttled,
     unavailable,
 )
+from tests.waiting import wait_for
 
 BODY = bytes(range(256)) * 1000
 
@@ -115,14 +116,6 @@ def raw(proxy: ChaosProxy) -> socket.socket:
     wire = socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2])), timeout=60)
     wire.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     return wire
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what comes by itself."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def all_of(wire: socket.socket) -> bytes:
@@ -304,20 +297,20 @@ def test_nothing_is_left_of_it(server: Server, fault: chaos.Fault) -> None:
     with ChaosProxy(server.url) as proxy:
         proxy.inject(fault)
         wires = [raw(proxy) for _ in range(5)]
-        until(lambda: proxy.connections == 5)
+        wait_for(lambda: proxy.connections == 5)
     assert time.monotonic() - start < 120, "it waits for its delay"
     proxy.close()
     assert [thread for thread in threading.enumerate() if "chaos" in thread.name] == []
     for wire in wires:
         wire.close()
-    until(lambda: get_fds() <= before)  # the server's own side
+    wait_for(lambda: get_fds() <= before)  # the server's own side
 
 
 def test_clients_of_a_stalled_answer_come_and_go(proxy: ChaosProxy) -> None:
     proxy.inject(Stall())
     for _ in range(3):
         raw(proxy).close()
-    until(lambda: not proxy._connections)
+    wait_for(lambda: not proxy._connections)
     assert len(proxy._threads) == 1
 
 

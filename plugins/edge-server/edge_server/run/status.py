@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ from edge_server.files.totals import Totals
 from edge_server.identity import directory
 from edge_server.identity.models import Membership, Organization, Token, User
 from edge_server.run import app, data_folder, server_routes, start
+from edge_server.web.engines import Engines
 
 LATE = dt.timedelta(hours=1)
 """How long work may be due while a server runs; a pass of housekeeping begins each minute."""
@@ -110,9 +113,7 @@ def status(data: Path, config: Path | None = None) -> Status:
     Raises:
         CannotStart: there is no server's data, or it cannot be used.
     """
-    with start.engines(data, config) as opened, data_folder.explained(data):
-        app.require_migrated(opened, app.load(opened))
-        start.follow_clock(opened.database)
+    with _opened(data, config) as opened:
         quota = opened.configuration.section(SECTION, StorageSettings()).get("quota")
         with opened.database.read() as session:
             held = totals.totals(session, quota)
@@ -146,9 +147,7 @@ def users(data: Path, config: Path | None = None) -> list[Account]:
     Raises:
         CannotStart: there is no server's data, or it cannot be used.
     """
-    with start.engines(data, config) as opened, data_folder.explained(data):
-        app.require_migrated(opened, app.load(opened))
-        start.follow_clock(opened.database)
+    with _opened(data, config) as opened:
         now = clock.now()
         usable = (Token.removed_at.is_(None), sa.or_(Token.expires_at.is_(None), Token.expires_at > now))
         memberships = sa.select(Membership.user_id, Organization.name, Membership.admin, Membership.developer)
@@ -179,3 +178,12 @@ def users(data: Path, config: Path | None = None) -> list[Account]:
             )
             for row in rows
         ]
+
+
+@contextlib.contextmanager
+def _opened(data: Path, config: Path | None) -> Iterator[Engines]:
+    """The engines of a server that may be running, to be read from."""
+    with start.engines(data, config) as opened, data_folder.explained(data):
+        app.require_migrated(opened, app.load(opened))
+        start.follow_clock(opened.database)
+        yield opened
