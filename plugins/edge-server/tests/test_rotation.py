@@ -294,7 +294,11 @@ def test_a_lost_key_file_can_be_abandoned(folder: Path, opened: Database, file: 
         keep(session, file, 2)
     file.path.unlink()
     done = run("rotate-keys", "--data", folder, "--lost")
-    assert "2 contents could not be opened" in done.output
+    assert (done.exit_code, len(file.read().keys)) == (0, 1)
+    assert "2 of the table secrets of " in done.output
+    assert "cannot be opened: secret-0, secret-1 of admin." in done.output
+    assert "0 contents were sealed anew. Older keys: none, they are lost. Back up " in done.output
+    assert "put back the file" not in done.output
     start.prepare(folder)
     with opened.write(SERVER) as session:
         keep(session, file, 1, first=2)

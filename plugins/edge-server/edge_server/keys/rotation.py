@@ -74,6 +74,7 @@ class Rotation:
         kept: how many older keys the file still has.
         removed: how many it has no longer.
         unreached: subsystems that are not loaded and have tables, for whose sake no key was removed.
+        lost: what a lost key file has sealed, as `run.lost_keys` names it; None where none was given up.
     """
 
     file: Path
@@ -83,6 +84,7 @@ class Rotation:
     kept: int = 0
     removed: int = 0
     unreached: tuple[str, ...] = ()
+    lost: dict[str, dict[str, list[str]]] | None = None
 
 
 def rotate(
@@ -94,6 +96,7 @@ def rotate(
     kept: dt.timedelta = KEPT,
     unreached: Sequence[str] = (),
     begun: Callable[[], None] | None = None,
+    lost: bool = False,
 ) -> Rotation:
     """Make a new key in the key file and seal everything with it.
 
@@ -105,6 +108,8 @@ def rotate(
         kept: how long a key that nothing is sealed with stays, at least `UNDER_WAY`.
         unreached: subsystems that are not loaded and have tables; with one, all keys stay.
         begun: called when no other rotation is running, before anything is changed.
+        lost: the key file is a new one in place of one that is lost: its only key seals, and what the other has
+            sealed is left alone.
 
     Raises:
         filelock.Timeout: another rotation is running.
@@ -116,17 +121,17 @@ def rotate(
         if begun is not None:
             begun()
         oldest = clock.now() - max(kept, UNDER_WAY)
-        newest = file.renew()
+        newest = file.read().newest if lost else file.renew()
         with database.write(SERVER):
             pass  # who holds the database has taken an older key; who comes next takes the new one
         used: set[bytes] = set()
         stuck: set[bytes] = set()
 
-        def is_newest(blob: bytes) -> bool:
-            return blob.startswith(FORMAT) and key_id(blob) == newest.id
+        def is_to_stay(blob: bytes) -> bool:
+            return blob.startswith(FORMAT) and (lost or key_id(blob) == newest.id)
 
         for sealed in columns:
-            for blob, opened in _reseal(database, Keepers(FILE, file, transit), sealed, is_newest):
+            for blob, opened in _reseal(database, Keepers(FILE, file, transit), sealed, is_to_stay):
                 used.add(key_id(blob))
                 if opened:
                     done.resealed += 1
@@ -149,6 +154,7 @@ def seal_by_transit(
     *,
     unreached: Sequence[str] = (),
     begun: Callable[[], None] | None = None,
+    lost: bool = False,
 ) -> Rotation:
     """Have everything sealed with the newest version of the key in a transit engine.
 
@@ -159,6 +165,7 @@ def seal_by_transit(
         columns: where sealed content is, all of it but that of `unreached`.
         unreached: subsystems that are not loaded and have tables.
         begun: called when no other rotation is running, before anything is changed.
+        lost: the key file is lost, so what it has sealed is left alone.
 
     Raises:
         filelock.Timeout: another rotation is running.
@@ -171,10 +178,12 @@ def seal_by_transit(
         done.version = version = transit.newest_version()
         if begun is not None:
             begun()
+
+        def is_to_stay(blob: bytes) -> bool:
+            return (lost and blob.startswith(FORMAT)) or transit.has_sealed(blob, version)
+
         for sealed in columns:
-            for _, opened in _reseal(
-                database, Keepers(TRANSIT, file, transit), sealed, lambda blob: transit.has_sealed(blob, version)
-            ):
+            for _, opened in _reseal(database, Keepers(TRANSIT, file, transit), sealed, is_to_stay):
                 if opened:
                     done.resealed += 1
                 else:
@@ -212,19 +221,19 @@ def _judged(key: Key, newest: Key, used: set[bytes], stuck: set[bytes]) -> Key:
 
 
 def _reseal(
-    database: Database, sealer: Sealer, sealed: SealedColumn, is_newest: Callable[[bytes], bool]
+    database: Database, sealer: Sealer, sealed: SealedColumn, is_to_stay: Callable[[bytes], bool]
 ) -> Iterator[tuple[bytes, bool]]:
-    """Seal a column anew; gives each blob that was sealed with another key, and whether it could be opened."""
+    """Seal a column anew; gives each blob that is not to stay, and whether it could be opened."""
     last: int | None = 0
     while last is not None:
         # Whole before it is handed on, so that nothing else happens meanwhile.
-        last, done = _batch(database, sealer, sealed, is_newest, last)
+        last, done = _batch(database, sealer, sealed, is_to_stay, last)
         yield from done
         time.sleep(PAUSE)
 
 
 def _batch(
-    database: Database, sealer: Sealer, sealed: SealedColumn, is_newest: Callable[[bytes], bool], after: int
+    database: Database, sealer: Sealer, sealed: SealedColumn, is_to_stay: Callable[[bytes], bool], after: int
 ) -> tuple[int | None, list[tuple[bytes, bool]]]:
     """Seal the next rows anew; returns the last one's id, if there may be more."""
     column, table = sealed.column, sealed.column.class_
@@ -233,7 +242,7 @@ def _batch(
         blobs = [(row.id, getattr(row, column.key), sealed.place(row)) for row in session.scalars(batch)]
     done, prepared = [], []
     for row_id, blob, place in blobs:
-        if is_newest(blob):
+        if is_to_stay(blob):
             continue
         try:
             prepared.append((row_id, blob, sealer.prepare(sealer.open(blob, **place), **place)))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edge_server.identity.hub_identity import HubIdentity
     from edge_server.identity.renaming import Kind
     from edge_server.keys.rotation import Rotation
+    from edge_server.run.lost_keys import Closed
 
 plugin_api = 1
 
@@ -319,6 +320,9 @@ def rotate_keys(data: Path, config: Path | None, keep_days: int, lost: bool, sig
         return
     with _explained():
         done = start.rotate_keys(folder, config, kept=dt.timedelta(days=keep_days), lost=lost)
+    if done.lost:
+        _note_lost(done.lost)
+        output.note("Whose they are can set them anew or delete them.")
     output.line(_what_sealed(done))
     if done.stuck:
         raise click.ClickException(
@@ -334,6 +338,12 @@ def _what_sealed(done: Rotation) -> str:
     if done.version is not None:
         rest = f" What is sealed for others stays as it is: {unreached}" if done.unreached else ""
         return f"Version {done.version} of the key seals; {done.resealed} contents were sealed anew.{rest}"
+    if done.lost is not None:
+        rest = f" What is sealed for others was not looked at: {unreached}" if done.unreached else ""
+        return (
+            f"A new key seals; {done.resealed} contents were sealed anew. Older keys: none, they are lost. "
+            f"Back up {done.file} now.{rest}"
+        )
     older = f"{done.kept} stay for copies of the database, {done.removed} were removed."
     if done.unreached:
         older = f"all {done.kept} stay, since {unreached}"
@@ -652,13 +662,7 @@ def restore(data: Path, config: Path | None, folder: Path, keys: Path | None, qu
     if not as_json:
         for damage in report.damages:
             output.line(damage)
-        for table, lost in report.lost.items():
-            for organization, names in lost.items():
-                more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-                output.note(
-                    f"Without its key, {len(names)} of the table {table} of {organization or 'no organization'} cannot "
-                    f"be opened: {', '.join(names[:NAMED])}{more}."
-                )
+        _note_lost(report.lost)
         if report.lost:
             output.note(
                 "Put the sealing.keys of that time into its place, or go on without what it sealed: "
@@ -693,6 +697,16 @@ def restore(data: Path, config: Path | None, folder: Path, keys: Path | None, qu
     )
     if report.damages:
         raise click.exceptions.Exit(1)
+
+
+def _note_lost(lost: Closed) -> None:
+    for table, by_organization in lost.items():
+        for organization, names in by_organization.items():
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            output.note(
+                f"Without its key, {len(names)} of the table {table} of {organization or 'no organization'} cannot "
+                f"be opened: {', '.join(names[:NAMED])}{more}."
+            )
 
 
 def _greet(data: Path, url: str, token: str | None, first_token_days: int, *, hub: HubIdentity | None) -> None:

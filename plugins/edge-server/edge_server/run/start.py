@@ -32,7 +32,7 @@ from edge_server.keys.keepers import FILE, TRANSIT
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.keys.sealing import KeeperAway
 from edge_server.keys.signing import Signer
-from edge_server.run import app, data_folder
+from edge_server.run import app, data_folder, lost_keys
 from edge_server.web import idempotency, subsystems
 from edge_server.web.engines import Engines
 from edge_server.web.subsystems import Subsystem
@@ -434,10 +434,14 @@ def rotate_keys(data: Path, config: Path | None = None, *, kept: dt.timedelta, l
             elif opened.database.is_shared:
                 agreement.require_same(opened.database, opened.signer, file)
             columns = sealed_columns(loaded)
+            closed = lost_keys.closed(opened.database, columns, {key.id for key in file.read().keys}) if lost else None
             unreached = sorted(set(opened.database.plugins()) - {each.name for each in loaded})
             if keepers.keeper == TRANSIT and keepers.transit is not None:
                 done = rotation.seal_by_transit(
-                    opened.database, file, keepers.transit, columns, unreached=unreached, begun=note
+                    *(opened.database, file, keepers.transit, columns),
+                    unreached=unreached,
+                    begun=note,
+                    lost=lost,
                 )
                 if not unreached and not rotation.any_sealed(opened.database, columns, by_file=True):
                     agreement.note_sealing(opened.database, None)
@@ -448,8 +452,10 @@ def rotate_keys(data: Path, config: Path | None = None, *, kept: dt.timedelta, l
                     kept=kept,
                     unreached=unreached,
                     begun=note,
+                    lost=lost,
                 )
                 agreement.note_sealing(opened.database, file)
+            done.lost = closed
             return done
         except filelock.Timeout:
             raise CannotStart(f"the keys in {file.path} are being rotated already; wait for that") from None
