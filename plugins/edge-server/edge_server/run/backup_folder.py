@@ -222,7 +222,7 @@ def newest(folder: Path) -> Backup | None:
 
 
 def find(path: Path) -> Backup:
-    """The backup at `path`, or the newest one in it.
+    """The backup at `path`, or the newest in it.
 
     Raises:
         CannotStart: there is none, or it is not whole, or this code cannot read it.

@@ -641,7 +641,7 @@ def backup(
 @output.quiet_option
 @output.json_option
 def restore(data: Path, config: Path | None, folder: Path, keys: Path | None, quiet: bool, as_json: bool) -> None:
-    """Make a data folder, which is missing or empty, from the backup FROM, or from the newest one in the folder FROM.
+    """Make a data folder, which is missing or empty, from the backup FROM, or from the newest in the folder FROM.
 
     Content that is damaged or missing in it is listed by path and version, and makes the exit code 1; all else is
     restored. A backup by an older version is migrated when the server starts.
