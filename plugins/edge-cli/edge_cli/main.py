@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_cli import output
+from edge_cli.suggestions import with_suggestion
 from edge_core.documented import NAMESPACES
 from edge_core.errors import EdgeError, PluginError
 from edge_core.redaction import scrub_typed
@@ -127,7 +128,7 @@ def _run() -> int:
         output.note("; ".join(["Interrupted", *getattr(error.__context__, "__notes__", ())]) + ".")
         return 130
     except click.UsageError as error:
-        output.wrong_call(error)
+        output.wrong_call(with_suggestion(error))
         return error.exit_code
     except click.ClickException as error:
         output.error(error.format_message())

@@ -587,3 +587,30 @@ def test_with_every_plugin_switched_off_the_command_still_says_so(run: Run) -> N
     refused = run("whoami", EDGE_ENABLE_PLUGINS="")
     assert refused.returncode != 0
     assert "EDGE_ENABLE_PLUGINS" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["servr"], " Did you mean 'server'?"),
+        (["secrets", "get", "key"], " Did you mean 'read'?"),
+        (["secrets", "rm", "key"], " Did you mean 'delete'?"),
+        (["secrets", "add", "key"], " Did you mean 'set'?"),
+        (["files", "show", "x"], " Did you mean 'cat'?"),
+        (["files", "list"], " Did you mean 'ls'?"),
+        (["files", "uploads", "delete"], " Did you mean 'rm'?"),
+        (["tokens", "new"], " Did you mean 'create'?"),
+        (["admin", "users", "creat"], ""),
+        (["admin", "users", "updat"], " Did you mean 'update'?"),
+        (["files", "verson"], " Did you mean 'versions'?"),
+    ],
+)
+def test_a_command_of_the_same_meaning_is_suggested_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], meant: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["edge", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    name = next(word for word in words if word not in ("secrets", "files", "uploads", "tokens", "admin", "users"))
+    assert capsys.readouterr().err.endswith(f"\nError: No such command '{name}'.{meant}\n")
