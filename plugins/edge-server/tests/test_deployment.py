@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -49,9 +50,12 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @sqlite_only("what backup copies")
 @folder_only("what backup copies")
-def test_the_drill_gives_a_server_with_all_that_the_first_has(tmp_path: Path) -> None:
+def test_the_drill_gives_a_server_with_all_that_the_first_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own, drill = EdgeServer(tmp_path / "var" / "edge"), EdgeServer(tmp_path / "var" / "edge-drill")
-    (tmp_path / "var").mkdir()
+    own.data.mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        watched_at = "{}:{}".format(*unused.getsockname())
+    (own.data / "server.toml").write_text(f'[server]\nmetrics_listen = "{watched_at}"\n')
     own.start()
     try:
         token = own.create_token("admin")
@@ -65,6 +69,9 @@ def test_the_drill_gives_a_server_with_all_that_the_first_has(tmp_path: Path) ->
         done = run(script.replace("/var/lib/", f"{tmp_path}/var/").replace("/mnt/", f"{tmp_path}/mnt/"))
         assert done.returncode == 0, done.stdout + done.stderr
         close_all()
+        assert watched_at in (drill.data / "server.toml").read_text()
+        variable, _, address = shlex.split(blocks(section("The drill"))[1])[0].partition("=")
+        monkeypatch.setenv(variable, f"{address.rpartition(':')[0]}:0")  # the port of the guide may be taken here
         drill.start()
         with EdgeSession(token, drill.url, "default") as edge:
             with edge.files.open("kept/small", open_with="file") as file:
@@ -79,13 +86,22 @@ def test_the_drill_gives_a_server_with_all_that_the_first_has(tmp_path: Path) ->
 
 
 def test_the_command_has_what_the_guide_types() -> None:
-    commands = re.findall(r"^(?:runuser -u edge -- )?(?:/opt/edge/bin/)?edge server (.*)$", GUIDE, re.MULTILINE)
+    commands = re.findall(r"^(?:runuser -u edge -- )?(?:/opt/edge[^/ ]*/bin/)?edge server (.*)$", GUIDE, re.MULTILINE)
     assert len(commands) > 6
     for line in commands:
         words = shlex.split(line.partition(" > ")[0].partition(" -- ")[0])
         name, options = words[0], [word for word in words[1:] if word.startswith("--")]
         known = {option for parameter in command.commands[name].params for option in parameter.opts}
         assert set(options) <= known, line
+
+
+def test_an_upgrade_installs_while_the_server_runs_and_starts_what_was_installed() -> None:
+    before, switch = map(str.splitlines, blocks(section("Upgrading")))
+    python = before[0].partition("venv ")[2] + "/bin/"
+    assert before[1].startswith(f"{python}python -m pip install ")
+    assert (switch[0], switch[-1]) == ("systemctl stop edge-server", "systemctl start edge-server")
+    assert switch[1].startswith(f"{python}edge server unit ")
+    assert not any("pip" in line for line in switch)
 
 
 def test_the_container_installs_what_there_is_and_starts_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
