@@ -46,7 +46,7 @@ def analyzed(path: Path, *arguments: str) -> str:
     [
         (),
         ("--data", "/srv/edge", "--config", "/etc/edge/server.toml", "--user", "nobody"),
-        ("--", "--access-log", "--url-prefix", "/100%/$HOME"),
+        ("--", "--access-log", "--host", "fe80::1%$HOME"),
     ],
 )
 def test_systemd_takes_the_unit_file_and_finds_it_restricted(arguments: tuple[str, ...], tmp_path: Path) -> None:
@@ -78,6 +78,42 @@ def test_what_cannot_stand_in_a_unit_is_refused(arguments: tuple[str, ...]) -> N
     done = CliRunner().invoke(command, ["unit", *arguments])
     assert done.exit_code == 2
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--acess-log",), "No such option"),
+        (("--workers", "many"), "many"),
+        (("--workers", "0"), "--workers"),
+        (("--url-prefix", "a b"), "--url-prefix: "),
+        (("further",), "unexpected extra argument"),
+        (("--data", "/srv/other"), "before the --"),
+        (("--access-log", "--config", "/etc/edge.toml"), "before the --"),
+        (("--help",), "leave it out"),
+    ],
+)
+def test_what_the_server_would_not_start_with_is_refused(options: tuple[str, ...], why: str) -> None:
+    done = CliRunner().invoke(command, ["unit", "--", *options])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "`edge server run` does not take what is after the --: " in done.stderr
+    assert why in done.stderr
+
+
+def test_what_may_not_be_meant_is_a_warning_beside_the_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = CliRunner().invoke(command, ["unit", "--data", "site", "--user", "root"])
+    assert (relative.exit_code, f"ReadWritePaths={tmp_path / 'site'}\n" in relative.stdout) == (0, True)
+    assert f"names {tmp_path / 'site'}, as --data is relative" in relative.stderr
+    assert f"make it: install -d -m 700 -o root -g root {tmp_path / 'site'}" in relative.stderr
+    assert "name a user of its own" in relative.stderr
+    (tmp_path / "site").mkdir()
+    assert CliRunner().invoke(command, ["unit", "--data", str(tmp_path / "site")]).stderr == ""
+    assert CliRunner().invoke(command, ["unit"]).stderr == ""
+
+
+def test_a_service_sees_its_data_at_home() -> None:
+    assert "ProtectHome=read-only\n" in unit("--data", "/home/edge/site")
 
 
 def test_there_is_more_time_to_stop_than_the_server_takes() -> None:

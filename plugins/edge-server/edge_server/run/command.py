@@ -110,13 +110,9 @@ def run(
     from edge_server.run import app, data_folder, logs, process, server_settings, start
     from edge_server.run.metrics import Metrics, shared_folder
     from edge_server.run.monitoring import Monitoring
-    from edge_server.web import url_prefix as prefixes
 
     folder = data.absolute()
-    try:
-        url_prefix = None if url_prefix is None else prefixes.parse(url_prefix)
-    except ValueError as error:
-        raise click.UsageError(f"--url-prefix: {error}") from None
+    url_prefix = _parsed(url_prefix)
     with _explained(), contextlib.ExitStack() as stack:
         stack.enter_context(data_folder.locked(folder))
         settings = configuration.of_server(folder, config)
@@ -166,6 +162,15 @@ def run(
         )
 
 
+def _parsed(url_prefix: str | None) -> str | None:
+    from edge_server.web import url_prefix as prefixes
+
+    try:
+        return None if url_prefix is None else prefixes.parse(url_prefix)
+    except ValueError as error:
+        raise click.UsageError(f"--url-prefix: {error}") from None
+
+
 @server.command()
 @click.option(
     "--data",
@@ -190,7 +195,34 @@ def unit(data: Path, config: Path | None, user: str, options: tuple[str, ...]) -
     for path in (folder, file):
         if path is not None and not re.fullmatch(r"[\w./@+-]+", str(path)):
             raise click.UsageError(f"{str(path)!r} cannot stand in a unit file; choose a plainer path")
+    _require_options_of_run(options)
+    if not data.is_absolute():
+        output.note(
+            f"Warning: the unit file names {folder}, as --data is relative; name the whole path if that is not it."
+        )
+    if not folder.is_dir() and not systemd.is_state(folder):
+        owner = f"-o {user} -g {user}"
+        output.note(f"Warning: systemd starts no server without {folder}; make it: install -d -m 700 {owner} {folder}")
+    if user == "root":
+        output.note("Warning: a server needs none of root's rights; name a user of its own with --user.")
     output.text(systemd.unit(folder, file, user, options))
+
+
+def _require_options_of_run(options: tuple[str, ...]) -> None:
+    context = click.Context(run, info_name="run")
+    try:
+        _, _, parameters = run.make_parser(context).parse_args(list(options))
+        if {parameter.name for parameter in parameters} & {"data", "config"}:
+            raise click.UsageError(
+                "name --data and --config before the --, since more of the unit file depends on them"
+            )
+        if not set(parameters) <= set(run.params):
+            raise click.UsageError("--help starts no server; leave it out")
+        _parsed(run.make_context("run", list(options)).params["url_prefix"])
+    except click.UsageError as error:
+        raise click.UsageError(
+            f"`edge server run` does not take what is after the --: {error.format_message()}"
+        ) from None
 
 
 @server.command()

@@ -12,6 +12,9 @@ from pathlib import Path
 STATE = Path("/var/lib")
 """Where systemd makes folders for services, https://www.freedesktop.org/software/systemd/man/systemd.exec.html."""
 
+HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
+"""What a service does not see at all unless something of it is there."""
+
 GRACE = 30
 """Seconds that requests which are being answered have when the server is stopped."""
 
@@ -75,6 +78,11 @@ WantedBy=multi-user.target
 """
 
 
+def is_state(data: Path) -> bool:
+    """Whether systemd makes that data folder when it starts the server."""
+    return data != STATE and STATE in data.parents
+
+
 def unit(data: Path, config: Path | None, user: str, options: tuple[str, ...]) -> str:
     """A unit file for the server of this installation.
 
@@ -87,8 +95,8 @@ def unit(data: Path, config: Path | None, user: str, options: tuple[str, ...]) -
     command = [sys.executable, "-m", "edge_server", "run", "--data", str(data)]
     if config is not None:
         command += ["--config", str(config)]
-    is_state = data != STATE and STATE in data.parents
-    at_home = any(part in Path(sys.executable).parents for part in (Path("/home"), Path("/root"), Path("/run/user")))
+    places = [Path(sys.executable), data, *([] if config is None else [config])]
+    at_home = any(home in place.parents for home in HOMES for place in places)
     # systemd gives `%` and `$` meanings of its own, and reads quotes as a shell does.
     line = " ".join(shlex.quote(word) for word in (*command, *options)).replace("%", "%%").replace("$", "$$")
     return _UNIT.format(
@@ -97,7 +105,7 @@ def unit(data: Path, config: Path | None, user: str, options: tuple[str, ...]) -
         grace=GRACE,
         stop_seconds=STOP_SECONDS,
         folder=f"StateDirectory={data.relative_to(STATE)}\nStateDirectoryMode=0700"
-        if is_state
+        if is_state(data)
         else f"ReadWritePaths={data}",
         protect_home="read-only" if at_home else "yes",
     )
