@@ -23,7 +23,7 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web import idempotency
 from edge_server.web.idempotency_keys import IdempotencyKey
 
-from .engines import ENGINES, url_of
+from .engines import ENGINES, is_postgresql, url_of
 from .postgresql import scratch_postgresql
 from .wire import Api, client, close_all
 
@@ -33,7 +33,7 @@ ROUNDS = int(os.environ.get("EDGE_RACE_ROUNDS", "1"))
 AT_ONCE = 100
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=["postgresql"] if is_postgresql() else ENGINES)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeServer]:
     with contextlib.ExitStack() as stack:
         patched = stack.enter_context(pytest.MonkeyPatch.context())
