@@ -95,6 +95,34 @@ def test_the_command_has_what_the_guide_types() -> None:
         assert set(options) <= known, line
 
 
+def test_the_admin_logs_in_again_at_the_public_address_and_invites_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for name in ("EDGE_CONFIG_FILE", "EDGE_API_TOKEN", "EDGE_API_SERVICE_URL", "EDGE_API_ORG"):
+        monkeypatch.delenv(name, raising=False)
+    server = EdgeServer(tmp_path / "data")
+    server.start("--url-prefix", "/services/api")
+    try:
+        profiles = tmp_path / ".edge" / "config.ini"
+        profiles.parent.mkdir()
+        token = server.create_token("admin")
+        profiles.write_text(f"[default]\napi_token = {token}\nservice_url = http://127.0.0.1:8790\n")
+        profiles.chmod(0o600)
+        (tmp_path / "people.txt").write_text("ada ada@example.org\nben ben@example.org\n")
+        script = "\n".join(blocks(section("Its users"))).replace("https://edge.example.com/services/api", server.url)
+        done = run(f"cd {shlex.quote(str(tmp_path))}\n{script}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        invitations = (tmp_path / "invitations.txt").read_text().splitlines()
+        assert [line.partition(":")[0] for line in invitations] == ["ada@example.org", "ben@example.org"]
+        done = run(f"edge --profile ada {invitations[0].partition(': edge ')[2]} && edge --profile ada whoami")
+        assert "* default: Default" in done.stdout, done.stderr
+    finally:
+        close_all()
+        server.close()
+
+
 def test_an_upgrade_installs_while_the_server_runs_and_starts_what_was_installed() -> None:
     before, switch = map(str.splitlines, blocks(section("Upgrading")))
     python = before[0].partition("venv ")[2] + "/bin/"

@@ -24,7 +24,6 @@ STOP_SECONDS = GRACE + 30
 _UNIT = """\
 [Unit]
 Description=Edge server
-Documentation=https://www.freedesktop.org/software/systemd/man/systemd.service.html
 Wants=network-online.target
 After=network-online.target postgresql.service
 StartLimitIntervalSec=0
