@@ -139,6 +139,24 @@ def test_a_client_that_leaves_while_it_is_answered_is_forgotten(site: Site) -> N
         site.poller.poll(60)
 
 
+def test_a_poller_without_connections_has_stopped_at_once(site: Site) -> None:
+    site.poller.poll(0)
+    site.poller.stop()
+    assert site.poller.is_empty()
+
+
+def test_a_poller_that_stops_keeps_a_connection_until_its_request_is_answered(site: Site) -> None:
+    with site.connect() as client:
+        client.sendall(REQUEST)
+        at_hand = site.poll_for_request(1)
+        site.poller.stop()
+        site.poller.poll(0)
+        assert not site.poller.is_empty()
+        site.answer(at_hand, keep=False)
+        site.poller.poll(0)
+        assert site.poller.is_empty()
+
+
 # --- threads --------------------------------------------------------------------------------------
 
 
