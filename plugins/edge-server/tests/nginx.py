@@ -22,10 +22,11 @@ daemon off;
 user {user} {group};
 worker_processes 1;
 pid {folder}/nginx.pid;
-error_log {folder}/error.log;
+# Lines of a lower level, and those on accesses, have the query of signed addresses.
+error_log {folder}/error.log crit;
 events {{ worker_connections 256; }}
 http {{
-    access_log {folder}/access.log;
+    access_log off;
     client_body_temp_path {folder}/body 1 2;
     proxy_temp_path {folder}/proxy 1 2;
     fastcgi_temp_path {folder}/fastcgi;

@@ -309,7 +309,7 @@ def test_no_label_has_what_a_request_has_sent(watched: EdgeServer) -> None:
         edge.files.upload(f"{marker}/{marker}.csv", bytes(9 << 20))
         link = edge.files.open(f"{marker}/{marker}.csv", open_with="file").download_url()
         assert requests.get(link, timeout=60).status_code == 200
-        edge.secrets.create_user_secret(marker, {"password": marker})
+        edge.secrets.create_user_secret(marker, {"password": f"password of {marker}"})
         edge.search(marker)
         with pytest.raises(EdgeError):
             edge.files.stat(f"{marker}/missing")
