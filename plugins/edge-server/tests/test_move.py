@@ -49,6 +49,9 @@ from .wire import Api, refused
 
 pytestmark = sqlite_only("which is what is moved")
 
+RUN = ["run", "--port", "0"]
+"""At any port: somebody may have a server at the usual one."""
+
 OF_A_SITE = ("site_values", "audit_lines")
 """Tables that have a row more where the server was moved to."""
 
@@ -406,12 +409,12 @@ def test_no_server_starts_on_either_side_before_the_move_has_ended(
             with pytest.raises(Killed):
                 move(folder, each_site)
         again = "has moved at" if name == "_release" else "is being moved to .*; run `edge server move --data .* more"
-        for action in ("run", "check", "env", "migrate", "fsck", "purge", "rotate-keys"):
-            refused_here = CliRunner().invoke(command, [action, "--data", str(folder)])
+        for action in (RUN, ["check"], ["env"], ["migrate"], ["fsck"], ["purge"], ["rotate-keys"]):
+            refused_here = CliRunner().invoke(command, [*action, "--data", str(folder)])
             assert refused_here.exit_code == 1
             assert re.search(again, refused_here.output), refused_here.output
-        for action in ("run", "check", "fsck", "purge", "migrate"):
-            refused_there = CliRunner().invoke(command, [action, "--data", str(each_site.folder)])
+        for action in (RUN, ["check"], ["fsck"], ["purge"], ["migrate"]):
+            refused_there = CliRunner().invoke(command, [*action, "--data", str(each_site.folder)])
             assert refused_there.exit_code == 1
             assert "holds a part of the server that is being moved there from" in refused_there.output
     outcome = moved(folder, each_site)
