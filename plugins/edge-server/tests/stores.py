@@ -23,11 +23,11 @@ from edge_server.run import app
 from edge_server.testing.local_server import EdgeServer
 from tests import object_stores
 
-from .buckets import bucket_of
+from .buckets import OBJECT_STORES, bucket_of
 
 VARIABLE = "EDGE_TEST_STORE"
 
-STORES = ("folder", "s3")
+FOLDER = "folder"
 
 
 def folder_only(why: str) -> pytest.MarkDecorator:
@@ -36,14 +36,18 @@ def folder_only(why: str) -> pytest.MarkDecorator:
     Args:
         why: what it looks into.
     """
-    return pytest.mark.skipif(is_s3(), reason=f"{VARIABLE} is s3, and this looks into a folder of content: {why}")
+    store = kind()
+    return pytest.mark.skipif(
+        store != FOLDER, reason=f"{VARIABLE} is {store}, and this looks into a folder of content: {why}"
+    )
 
 
-def is_s3() -> bool:
-    """Whether the content of the tests' servers is in a bucket."""
-    store = os.environ.get(VARIABLE, "folder")
-    assert store in STORES, f"{VARIABLE} is one of {', '.join(STORES)}"
-    return store == "s3"
+def kind() -> str:
+    """Where the content of the tests' servers is: a folder, or which object store."""
+    store = os.environ.get(VARIABLE, FOLDER)
+    stores = (FOLDER, *OBJECT_STORES)
+    assert store in stores, f"{VARIABLE} is one of {', '.join(stores)}"
+    return store
 
 
 def store_of(data: Path) -> Store:
@@ -74,11 +78,12 @@ def store_id(server: EdgeServer, upload: str) -> str:
 @pytest.fixture(scope="session", autouse=True)
 def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Have content that would be in a data folder be in a bucket, if the environment says so."""
-    if not is_s3():
+    store = kind()
+    if store == FOLDER:
         yield
         return
     with (
-        object_stores.seaweedfs(tmp_path_factory.mktemp("engine")) as running,
+        getattr(object_stores, store)(tmp_path_factory.mktemp("engine")) as running,
         pytest.MonkeyPatch.context() as patch,
     ):
         bucket = bucket_of(running)

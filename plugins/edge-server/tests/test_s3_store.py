@@ -17,6 +17,7 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
+import requests
 
 from edge_server.data import s3_bucket, s3_store
 from edge_server.data.s3_bucket import Bucket
@@ -316,6 +317,19 @@ def test_each_process_has_a_client_of_its_own(bucket: Bucket, monkeypatch: pytes
     assert bucket.client is client
     monkeypatch.setattr(os, "getpid", lambda: -1)  # as in a process that was forked
     assert bucket.client is not client
+
+
+@pytest.mark.parametrize("region", [None, "us-east-1"])
+def test_addresses_are_signed_for_the_region_that_the_store_wants(
+    juicefs: Killable, tmp_path: Path, region: str | None
+) -> None:
+    bucket = dataclasses.replace(bucket_of(juicefs), region=region)
+    store = S3Store(bucket, tmp_path, public=bucket)
+    store.create()
+    key = put(store, b"content")
+    assert requests.get(store.address(key, 60, {}), timeout=60).content == b"content"
+    said = S3Store(bucket, tmp_path).check()
+    assert ("its region is eu-lab, which is used in place of region in [storage]" in said) == (region is not None)
 
 
 SECRET = "hunter2-kept"

@@ -96,6 +96,26 @@ class Bucket:
         """The client of this process, which its threads share; connections do not survive a fork."""
         return _client(self, os.getpid(), ATTEMPTS)
 
+    def signed_region(self) -> str:
+        """The region that the store takes signatures for, found out by a call of it.
+
+        boto3 repeats a call for the region that the store names when it refuses, but signs no address for it.
+
+        Raises:
+            NotThere: the bucket is not there.
+            StoreFailure: as `call`.
+        """
+        regions = []
+
+        def note(request: Any, **_: Any) -> None:
+            regions.append(request.context.get("signing", {}).get("region"))
+
+        client = _new_client(self, ATTEMPTS)
+        client.meta.events.register("before-sign.s3", note)
+        self._call(client, "list_objects_v2", {"MaxKeys": 1})
+        region: str = regions[-1] or client.meta.region_name
+        return region
+
     def call(self, operation: str, **arguments: Any) -> Any:
         """Call an operation of the store on the bucket.
 
@@ -202,6 +222,10 @@ def encoded(digest: bytes) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _client(bucket: Bucket, _process: int, attempts: int) -> Any:
+    return _new_client(bucket, attempts)
+
+
+def _new_client(bucket: Bucket, attempts: int) -> Any:
     # A session of its own, since boto3's default one cannot be used by several threads at once.
     session = boto3.session.Session()
     return session.client(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import io
@@ -120,9 +121,16 @@ class S3Store:
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.is_empty()  # asks for nothing but the bucket
+        self._sign_for(self.bucket.signed_region())
         refused = s3_trial.refused_digests(self.bucket, self._object(self.new_key()))
         s3_trial.require_md5(self.bucket, refused)
         self.checks_sha256 = s3_trial.SHA256 in refused
+
+    def _sign_for(self, region: str) -> None:
+        """Sign for a region from now on, whichever was set."""
+        self.bucket = dataclasses.replace(self.bucket, region=region)
+        if self._public is not None:
+            self._public = dataclasses.replace(self._public, region=region)
 
     def check(self) -> str:
         """Try the store, and tell in a sentence what it lacks.
@@ -131,7 +139,11 @@ class S3Store:
             StoreFailure: it cannot be used.
         """
         self.is_empty()
-        return "; ".join([f"{self.bucket.place} can be used", *s3_trial.lacking(self.bucket, self._prefix)])
+        lacks = s3_trial.lacking(self.bucket, self._prefix)
+        region = self.bucket.signed_region()
+        if self.bucket.region not in (None, region):
+            lacks.append(f"its region is {region}, which is used in place of region in [storage]; correct that")
+        return "; ".join([f"{self.bucket.place} can be used", *lacks])
 
     def reach(self) -> None:
         """See that the store answers for the bucket."""
