@@ -328,8 +328,8 @@ def test_addresses_are_signed_for_the_region_that_the_store_wants(
     store.create()
     key = put(store, b"content")
     assert requests.get(store.address(key, 60, {}), timeout=60).content == b"content"
-    said = S3Store(bucket, tmp_path).check()
-    assert ("its region is eu-lab, which is used in place of region in [storage]" in said) == (region is not None)
+    sentence = S3Store(bucket, tmp_path).check()
+    assert ("its region is eu-lab, which is used in place of region in [storage]" in sentence) == (region is not None)
 
 
 SECRET = "hunter2-kept"
