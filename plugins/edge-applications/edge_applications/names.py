@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from urllib.parse import urlsplit
 
@@ -64,6 +65,16 @@ def is_image(link: str) -> bool:
     return (registry == "localhost" or "." in registry or ":" in registry) and bool(match["tag"] or match["digest"])
 
 
+def image_registry(link: str) -> str:
+    """The registry of a whole reference to an image, in lower case; empty if the text is none.
+
+    >>> image_registry("quay.io/lab/viewer:1.0.0")
+    'quay.io'
+    """
+    match = _IMAGE.fullmatch(link)
+    return "" if match is None else match["registry"].lower()
+
+
 def is_web_address(link: str) -> bool:
     """Whether a text is an absolute address of http or https, with a host and without a user.
 
@@ -78,3 +89,26 @@ def is_web_address(link: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(host) and "@" not in parts.netloc
+
+
+MOST_SERVER_NAME = 30
+"""Characters of a server's name at a hub."""
+
+
+def server_name(organization: str, app_id: str) -> str:
+    """The name that the server of an application has at a hub, the same one for each user.
+
+    A hub takes lower-case letters, digits and single hyphens, with a letter at the beginning. So the name is what can
+    be kept of the id, which people know again, and eight digits of a hash, which tell it from others.
+
+    Args:
+        organization: short name.
+        app_id: id of the application.
+
+    >>> server_name("lab", "Plate.Viewer")
+    'plate-viewer-43f27516'
+    """
+    digest = hashlib.sha256(f"{organization}/{app_id}".encode()).hexdigest()[:8]
+    kept = re.sub(r"[^a-z0-9]+", "-", app_id.lower())
+    kept = re.sub(r"^[^a-z]+", "", kept)[: MOST_SERVER_NAME - 1 - len(digest)].strip("-")
+    return f"{kept or 'app'}-{digest}"

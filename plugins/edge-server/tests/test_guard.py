@@ -30,6 +30,7 @@ FORBIDDEN = {
         "this is for the organization's admins, or a server admin for others while it has none; ask one of them"
     ),
     Rule.SERVER_ADMIN: "this is for server admins; ask one of them",
+    Rule.HUB: "this is for the JupyterHub of this server itself, by the token of its service, and for nobody else",
 }
 
 
@@ -41,6 +42,7 @@ LET_IN = {
     Rule.ORG_ADMIN: {"admin"},
     Rule.APPOINTER: {"admin"},
     Rule.SERVER_ADMIN: {"root"},
+    Rule.HUB: set(),
 }
 
 
@@ -256,7 +258,7 @@ def test_the_rules_of_an_app_are_listed_by_operation(place: Place) -> None:
 def test_the_namespaces_of_an_app_are_those_that_need_a_token(place: Place) -> None:
     assert permissions.namespaces_of(place.app)["test.member"] == "test"
     assert set(permissions.namespaces_of(place.app)) == {
-        name for name, rule in permissions.rules_of(place.app).items() if rule is not Rule.ANYONE
+        name for name, rule in permissions.rules_of(place.app).items() if rule not in (Rule.ANYONE, Rule.HUB)
     }
     with place.app.app_context():
         assert permissions.namespaces() == ["lab", "limited", "test", "tokens", "whoami"]

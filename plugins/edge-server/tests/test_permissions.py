@@ -28,7 +28,7 @@ RULES = permission_table.rules()
 STRANGERS = ("nobody", "malformed", "mistyped", "unknown", "expired", "removed")
 OUTSIDERS = ("another user", "another's member", "another's admin")
 BARRED_AT_HUB = ("a service", "without the scope", "not joined")
-"""Who has a good token of a JupyterHub, and is not let in with it."""
+"""Who has a good token of a JupyterHub, and is no user here with it; the service is this server's own."""
 
 USERS = (*OUTSIDERS, "member", "developer", "admin", "server admin")
 
@@ -127,6 +127,8 @@ def verdict(rule: Rule, identity: str, organization: str) -> Verdict:
         return None
     if identity in STRANGERS:
         return 401
+    if rule is Rule.HUB:
+        return None if identity == "a service" else 403
     if identity in BARRED_AT_HUB:
         return 403
     if rule is Rule.USER:
@@ -280,6 +282,7 @@ def test_a_route_without_a_rule_stops_the_start(operation: str | None) -> None:
         (Rule.ORG_ADMIN, (*OUTSIDERS, "server admin", "member", "developer")),
         (Rule.APPOINTER, (*OUTSIDERS, "server admin", "member", "developer")),
         (Rule.SERVER_ADMIN, (*OUTSIDERS, "member", "developer", "admin")),
+        (Rule.HUB, USERS),
     ],
 )
 def test_each_rule_bars_whom_it_should(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from edge_server.base import clock
 from edge_server.billing import closing, meter, prices, routes, usage
-from edge_server.web.context import Context
+from edge_server.web.context import OwnContext
 from edge_server.web.parts import Parts
 
 
-def server(context: Context) -> Parts:
+def server(context: OwnContext) -> Parts:
     """What organizations use, and what that costs."""
     price_file: prices.PriceFile = context.operator_file(prices.FILE_NAME, prices.PricesSchema(), prices.NONE)
     counts = meter.Meter(context)
     context.on_request(counts.count)
     context.every(meter.FLUSH_SECONDS, "usage", counts.flush, at_end=True)
+    context.engines.machines.report_app_time = usage.report_app_time
     even = closing.EvenClock()
 
     def close_months() -> None:

@@ -6,14 +6,15 @@ from edge_server.compute import routes
 from edge_server.compute.backends import CatalogueBackend
 from edge_server.compute.instance_types import FILE_NAME, SHIPPED, Catalogue, CatalogueSchema
 from edge_server.compute.profiles import INTERVAL, TASK, AppProfiles
-from edge_server.web.context import Context
+from edge_server.web.context import OwnContext
 from edge_server.web.parts import Parts
 
 
-def server(context: Context) -> Parts:
+def server(context: OwnContext) -> Parts:
     """Machines that applications can run on. The backend chosen here starts none."""
     catalogue: Catalogue = context.operator_file(FILE_NAME, CatalogueSchema(), SHIPPED)
     backend = CatalogueBackend(catalogue)
     app_profiles = AppProfiles(context, catalogue, backend)
+    context.engines.machines.limits = app_profiles.limits
     context.every(INTERVAL, TASK, app_profiles.make_ready)
     return context.subsystem(routes.routes(context, catalogue, backend, app_profiles))

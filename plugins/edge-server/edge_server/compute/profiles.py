@@ -23,6 +23,7 @@ from edge_server.compute.backends import CannotServe, ComputeBackend, Requiremen
 from edge_server.compute.instance_types import Catalogue, offered
 from edge_server.compute.models import AppPlaceholder, AppProfile
 from edge_server.web.context import Context
+from edge_server.web.machines import Limits
 
 RESERVED = "edge."
 """What the ids of built-in app profiles begin with, and no organization's own."""
@@ -139,6 +140,22 @@ class AppProfiles:
         row.instance_name, row.cpu, row.gpu, row.memory = dataclasses.astuple(requirements)
         row.name = profile.name or row.profile_id
         row.disable = profile.disable
+
+    def limits(self, session: Session, organization_id: int, profile_id: str) -> Limits:
+        """What an application is given that is launched with an app profile now.
+
+        Raises:
+            Refusal: the app profile cannot be found, is disabled, or is not ready.
+        """
+        row = self.built_in().get(profile_id) or _find_profile(session, organization_id, profile_id)
+        if row is None:
+            raise not_found(f"there is no app profile {profile_id!r}; list the app profiles to see their ids")
+        profile = row if isinstance(row, ProfileRecord) else profile_record(row)
+        if profile.disable:
+            raise conflict(f"the app profile {profile_id} is disabled; choose another one")
+        if profile.status is not AppProfileStatusEnum.Ready:
+            raise conflict(f"the app profile {profile_id} is not ready yet; choose another one, or try again later")
+        return Limits(profile_id, profile.cpu, profile.gpu, profile.memory)
 
     def make_ready(self) -> None:
         """Have the backend make ready what is pending."""

@@ -65,6 +65,13 @@ class HubIdentity:
         self._answers.require_good(digest, lambda: self._look_up(value, digest))
         return digest
 
+    def is_hub(self, value: str) -> bool:
+        """Whether a token is that of this server's own service at the hub, by which the hub itself asks for something.
+
+        It takes as long for a wrong one, however much of it is right.
+        """
+        return self.hub.is_own(value)
+
     def ask(self, ask: Callable[[], _T]) -> _T:
         """Ask the hub something for the request at hand, which waits for it no longer than for a token.
 

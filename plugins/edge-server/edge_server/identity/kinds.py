@@ -40,6 +40,10 @@ class Identity(Protocol):
         """
         ...
 
+    def is_hub(self, value: str) -> bool:
+        """Whether a token is that of a hub whose service this server is."""
+        ...
+
 
 class OwnTokens:
     """The tokens that this server makes."""
@@ -56,6 +60,10 @@ class OwnTokens:
         if value.startswith(token_values.PREFIX):
             raise unauthenticated("the API token is mistyped or cut off; copy it again, or make a new one")
         raise unknown()
+
+    def is_hub(self, value: str) -> bool:
+        """Whether a token is a hub's: there is none."""
+        return False
 
 
 def unauthenticated(detail: str) -> Refusal:

@@ -45,6 +45,7 @@ from edge_server.web.description import describe
 from edge_server.web.engines import Engines, Threads
 from edge_server.web.leases import Leases
 from edge_server.web.lifecycle import Lifecycle
+from edge_server.web.machines import Machines
 from edge_server.web.rates import Rates, RateSettings
 from edge_server.web.routes import refuse_unreadable_query
 from edge_server.web.space import Space
@@ -58,7 +59,7 @@ OWN = (
     Own("search", search.server),
     Own("secrets", secrets.server),
     Own("sources", sources.server),
-    Own("applications", applications.server, ("oauth-clients",)),
+    Own("applications", applications.server, ("oauth-clients", "launch-plans", "running-apps")),
     Own("compute", compute.server),
     Own("billing", billing.server),
 )
@@ -133,6 +134,7 @@ def engines_at(
         rates=Rates(settings.section("limits", RateSettings())),
         proxies=TrustedProxies(settings.section("network", ProxySettings())["trusted_proxies"]),
         space=Space(),
+        machines=Machines(),
     )
     return dataclasses.replace(own, **others)
 

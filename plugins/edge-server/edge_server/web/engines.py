@@ -23,6 +23,7 @@ from edge_server.keys.signing import Signer
 from edge_server.web.client_address import TrustedProxies
 from edge_server.web.leases import Leases
 from edge_server.web.lifecycle import Lifecycle
+from edge_server.web.machines import Machines
 from edge_server.web.rates import Rates
 from edge_server.web.space import Space
 from edge_server.web.stored_content import StoredContent
@@ -81,6 +82,7 @@ class Engines:
         rates: how often what is limited was asked for.
         proxies: the proxies that are believed where a request comes from.
         space: tells what an organization holds.
+        machines: tells what an app profile gives, and counts app hours.
     """
 
     folder: Path
@@ -102,6 +104,7 @@ class Engines:
     rates: Rates
     proxies: TrustedProxies
     space: Space
+    machines: Machines
 
 
 def install(app: flask.Flask, engines: Engines) -> None:

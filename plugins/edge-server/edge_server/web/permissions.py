@@ -40,9 +40,10 @@ class Rule(enum.StrEnum):
     ORG_ADMIN = "org_admin"
     APPOINTER = "appointer"
     SERVER_ADMIN = "server_admin"
+    HUB = "hub"
 
 
-ANYONE, USER, MEMBER, DEVELOPER, ORG_ADMIN, APPOINTER, SERVER_ADMIN = Rule
+ANYONE, USER, MEMBER, DEVELOPER, ORG_ADMIN, APPOINTER, SERVER_ADMIN, HUB = Rule
 
 PEOPLE = {
     ANYONE: "anyone",
@@ -52,12 +53,16 @@ PEOPLE = {
     ORG_ADMIN: "the organization's admins",
     APPOINTER: "the organization's admins, or a server admin for others while it has none",
     SERVER_ADMIN: "server admins",
+    HUB: "the JupyterHub of this server itself, by the token of its service",
 }
 """Whom a rule lets in, for people."""
 
 OF_AN_ORGANIZATION = frozenset({MEMBER, DEVELOPER, ORG_ADMIN, APPOINTER})
 """The rules that need an organization in the address."""
 
+
+WITHOUT_USER = frozenset({ANYONE, HUB})
+"""The rules by which nobody's token is at hand, whatever it is limited to."""
 
 FOR_EVERY_TOKEN = frozenset({"whoami.read", "whoami.organizations"})
 """The operations that no limit keeps a token from: to tell whom it acts for, and what it is limited to."""
@@ -184,7 +189,7 @@ def rules_of(app: flask.Flask) -> dict[str, Rule]:
 def namespaces_of(app: flask.Flask) -> dict[str, str]:
     """The namespace of each operation of `app` that needs a token, by the operation's id."""
     operations = [_operation(app, endpoint) for endpoint in app.view_functions]
-    return {view.operation_id: view.namespace for view in operations if view.who is not ANYONE}
+    return {view.operation_id: view.namespace for view in operations if view.who not in WITHOUT_USER}
 
 
 def namespaces() -> list[str]:
@@ -259,6 +264,9 @@ def _guard() -> None:
     rule = operation.who
     if rule is ANYONE:
         return
+    if rule is HUB:
+        _require_hub(request.headers.get("Authorization"))
+        return
     organization: str | None = (request.view_args or {})["org"] if rule in OF_AN_ORGANIZATION else None
     kept.holder = holder = _authenticate(request.headers.get("Authorization"), organization)
     kept.caller = _caller_of(holder)
@@ -324,16 +332,32 @@ def _insufficient(detail: str) -> Refusal:
     return Refusal(403, "insufficient_scope", detail, {"WWW-Authenticate": 'Bearer error="insufficient_scope"'})
 
 
+def _require_hub(header: str | None) -> None:
+    """See that it is the hub that asks, which acts for nobody.
+
+    Raises:
+        Refusal: it is somebody else.
+    """
+    if not engines().identity.is_hub(_value(header)):
+        _authenticate(header)
+        raise _forbidden(HUB)
+
+
+def _value(header: str | None) -> str:
+    """The token of a header; empty if it holds none."""
+    scheme, _, value = (header or "").strip().partition(" ")
+    # "token" is what JupyterHub and its clients write.
+    return value.strip() if scheme.lower() in ("bearer", "token") else ""
+
+
 def _authenticate(header: str | None, organization: str | None = None) -> Row[Any]:
     """The token of the request at hand and its user, with what the user is in an organization; see `queries.holder`.
 
     Raises:
         Refusal: there is no token, or it is not good.
     """
-    scheme, _, value = (header or "").strip().partition(" ")
-    value = value.strip()
-    # "token" is what JupyterHub and its clients write.
-    if scheme.lower() not in ("bearer", "token") or not value:
+    value = _value(header)
+    if not value:
         raise kinds.unauthenticated("this needs an API token; send it in the header Authorization: Bearer TOKEN")
     identity = engines().identity
     try:
@@ -402,4 +426,5 @@ def _from_vanished(error: Exception) -> flask.Response:
 
 
 def _forbidden(rule: Rule) -> Refusal:
-    return Refusal(403, "forbidden", f"this is for {PEOPLE[rule]}; ask one of them")
+    advice = ", and for nobody else" if rule is HUB else "; ask one of them"
+    return Refusal(403, "forbidden", f"this is for {PEOPLE[rule]}{advice}")
