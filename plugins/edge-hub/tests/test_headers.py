@@ -44,6 +44,8 @@ def passed(*pairs: tuple[str, str], visitor: Visitor = ADA) -> CIMultiDict[str]:
         "X-CDSDASHBOARDS-JH-USER",
         "X-JupyterHub-User",
         "X-Edge-User",
+        "X-Script-Name",
+        "X-Forwarded-Prefix",
     ],
 )
 def test_a_visitor_cannot_say_who_they_are(name: str) -> None:
@@ -81,6 +83,29 @@ def test_an_application_sets_its_own_cookies_and_none_of_the_hub() -> None:
     sent = for_visitor(answer, application="http://127.0.0.1:9001", origin="http://127.0.0.1:9000")
 
     assert sent.getall("Set-Cookie") == ["a=1; Path=/", "b=2"]
+
+
+def test_below_a_prefix_nothing_of_the_application_reaches_beyond_it() -> None:
+    cookies = ("a=1; Path=/; Secure", "b=2; Domain=lab.org; path=/b", "c=3; Path=/user/ada/viz/c", "d=4; Path=x")
+    answer = headers(
+        *[("Set-Cookie", cookie) for cookie in (*cookies, "__Host-jupyterhub-user-bob=x")],
+        ("Service-Worker-Allowed", "/"),
+        ("Clear-Site-Data", "*"),
+        ("Location", "//evil.org/"),
+    )
+
+    sent = for_visitor(
+        answer, application="http://127.0.0.1:9001", origin="https://hub.lab.org", prefix="/user/ada/viz/"
+    )
+
+    assert sent.getall("Set-Cookie") == [
+        "a=1; Path=/user/ada/viz/; Secure",
+        "b=2; Path=/user/ada/viz/b",
+        "c=3; Path=/user/ada/viz/c",
+        "d=4",
+    ]
+    assert not {"Service-Worker-Allowed", "Clear-Site-Data"} & set(sent)
+    assert sent["Location"] == "//evil.org/", "which is no address of this host"
 
 
 def test_headers_of_a_single_connection_stay_on_it() -> None:

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from edge_core.errors import ConfigurationError
+from edge_hub.app_proxy import proxy as proxy_module
 from edge_hub.app_proxy.proxy import AppProxy
 from edge_hub.app_proxy.visitors import Visitor
 
@@ -221,6 +222,75 @@ def test_a_websocket_goes_both_ways_with_its_protocol_and_the_reason_of_its_end(
             assert (closing.type, closing.data, closing.extra) == (aiohttp.WSMsgType.CLOSE, 4001, "enough")
 
     behind_the_proxy(scenario)
+
+
+def test_what_lasts_ends_when_the_visitor_may_not_visit_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy_module, "RECHECK_INTERVAL", 0.0)
+    known: list[Visitor | int] = [ADA]
+
+    async def identify(_request: web.BaseRequest) -> Visitor | web.StreamResponse:
+        return web.Response(status=known[0]) if isinstance(known[0], int) else known[0]
+
+    async def run() -> None:
+        async with application() as running:
+            proxy = AppProxy(("127.0.0.1", running.port), identify)
+            async with proxy.serving("127.0.0.1", 0) as address, aiohttp.ClientSession() as client:
+                await proxy.wait_until_ready()
+                async with client.ws_connect(address + "/ws") as connection, client.get(address + "/stream") as stream:
+                    assert await connection.receive_str() == "ada"
+                    for still in (503, Visitor("ada", "Ada", ("plant",))):
+                        known[0] = still
+                        await connection.send_str("still")
+                        assert await connection.receive_str() == "still"
+                        await stream.content.readline()
+                    known[0] = Visitor("bob", "Bob")
+                    await connection.send_str("any")
+                    closing = await connection.receive()
+                    assert (closing.type, closing.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+                    with pytest.raises(aiohttp.ClientError):
+                        await stream.content.read()
+
+    asyncio.run(run())
+
+
+def test_below_a_prefix_the_application_gets_what_is_left_of_a_path() -> None:
+    async def run() -> None:
+        async with application() as running:
+            proxy = AppProxy(("127.0.0.1", running.port), as_ada, prefix="/user/a%40b/viz/")
+            async with proxy.serving("127.0.0.1", 0) as address, aiohttp.ClientSession() as client:
+                await proxy.wait_until_ready()
+                for path, got in {
+                    "/user/a%40b/viz/": "/",
+                    "/user/a@b/viz/%2F?c=%20": "/%2F?c=%20",
+                    "/user/a@b/viz//x": "//x",
+                }.items():
+                    async with client.get(aiohttp.client.URL(address + path, encoded=True)) as answer:
+                        assert (await answer.json())["path"] == got
+                for path in ("/", "/user/a@b/", "/user/a@b/viz2/", "/user/bob/viz/"):
+                    async with client.get(address + path) as answer:
+                        assert answer.status == 404
+                url = f"{address}/user/a@b/viz?x=1"
+                async with client.get(url, allow_redirects=False) as answer:
+                    assert (answer.status, answer.headers["Location"]) == (302, "/user/a%40b/viz/?x=1")
+
+    asyncio.run(run())
+
+
+def test_to_a_hub_an_application_is_starting_for_a_while() -> None:
+    async def refuse(_request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=403)
+
+    async def run() -> None:
+        for patience, status in ((1000.0, 503), (0.0, 403)):
+            proxy = AppProxy(("127.0.0.1", free_port()), refuse, patience=patience)
+            async with (
+                proxy.serving("127.0.0.1", 0) as address,
+                aiohttp.ClientSession() as client,
+                client.get(address) as answer,
+            ):
+                assert answer.status == status
+
+    asyncio.run(run())
 
 
 def test_a_websocket_that_the_application_refuses_is_refused() -> None:

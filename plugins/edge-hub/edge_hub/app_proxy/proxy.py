@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import html
 import os
 import time
@@ -17,7 +18,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from edge_core.errors import ConfigurationError
-from edge_hub.app_proxy.headers import for_application, for_visitor, is_own_origin
+from edge_hub.app_proxy.headers import below, for_application, for_visitor, is_own_origin
 from edge_hub.app_proxy.visitors import Visitor
 
 Identify: TypeAlias = Callable[[web.BaseRequest], Awaitable[Visitor | web.StreamResponse]]
@@ -48,6 +49,9 @@ POLL_INTERVAL = 0.2
 
 CONNECT_TIMEOUT = 5.0
 
+RECHECK_INTERVAL = 10.0
+"""Seconds after which the visitor behind a websocket or a long answer is asked for again."""
+
 _READ_ONLY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _WAITING_PAGE = """\
@@ -69,7 +73,14 @@ class AppProxy:
     """
 
     def __init__(
-        self, application: tuple[str, int], identify: Identify, *, hosts: Collection[str] | None = LOOPBACK_NAMES
+        self,
+        application: tuple[str, int],
+        identify: Identify,
+        *,
+        hosts: Collection[str] | None = LOOPBACK_NAMES,
+        prefix: str = "/",
+        scheme: Callable[[web.BaseRequest], str] | None = None,
+        patience: float = 0.0,
     ) -> None:
         """Describe the proxy; `serving` starts it.
 
@@ -79,12 +90,22 @@ class AppProxy:
             hosts: names by which the proxy may be reached, without ports; None for any. Where the visitor is known by
                 nothing but reaching the proxy, a web page elsewhere must not reach it under a name of its own, which
                 it can have lead to loopback (DNS rebinding).
+            prefix: path that all addresses begin with, with a slash at both ends, as behind the proxy of a hub; the
+                application gets paths without it.
+            scheme: says by which scheme a visitor came to a proxy that stands in front of this one; None where none
+                does.
+            patience: seconds from the start in which nobody but known visitors is told anything but that the
+                application is starting, by which a hub sees when it answers.
         """
         self.last_activity: float | None = None
         """Time of the last request or message of a visitor, as `time.time` tells it."""
         self._origin = f"http://{_address(*application)}"
         self._identify = identify
         self._hosts = hosts
+        self._prefix = prefix
+        self._scheme = scheme
+        self._patience = patience
+        self._patient_until = 0.0
         self._ready = asyncio.Event()
         self._state = ""
         self._watch: asyncio.Task[None] | None = None
@@ -129,6 +150,7 @@ class AppProxy:
                     f"port {port} of {host} cannot be had ({_reason(error)}); stop what listens there, or choose "
                     "another"
                 ) from None
+            self._patient_until = time.monotonic() + self._patience
             self._start_watching()
             yield f"http://{_address(host, runner.addresses[0][1])}"
         finally:
@@ -172,18 +194,35 @@ class AppProxy:
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal
+        path = below(self._prefix, request.raw_path)
+        if path is None:
+            return self._beside(request)
         visitor = await self._identify(request)
         if not isinstance(visitor, Visitor):
-            return visitor
+            is_starting = not self._ready.is_set() and time.monotonic() < self._patient_until
+            return self._waiting(request) if is_starting and visitor.status == 403 else visitor
         self._note_activity()
         if not self._ready.is_set():
             return self._waiting(request)
-        headers = for_application(
-            request.headers, visitor.headers(), host=request.host, scheme=request.scheme, remote=request.remote
+        scheme = self._scheme(request) if self._scheme else request.scheme
+        visit = _Visit(
+            request,
+            # As it was sent: an application may tell `%2F` from `/`.
+            URL(self._origin + path, encoded=True),
+            scheme,
+            for_application(
+                request.headers,
+                visitor.headers(),
+                host=request.host,
+                scheme=scheme,
+                remote=None if self._scheme else request.remote,
+                prefix=self._prefix,
+            ),
+            _Permit(self._identify, request, visitor),
         )
         pass_on = self._pass_websocket if _is_websocket(request) else self._pass_request
         try:
-            return await pass_on(request, headers)
+            return await pass_on(visit)
         except aiohttp.ClientConnectorError:
             self._start_watching()
             return self._waiting(request)
@@ -191,6 +230,13 @@ class AppProxy:
             return web.Response(
                 status=502, text=f"The application did not answer this request ({type(error).__name__}); see its log.\n"
             )
+
+    def _beside(self, request: web.BaseRequest) -> web.Response:
+        """The answer to a path that is not the application's."""
+        path, mark, query = request.raw_path.partition("?")
+        if below(self._prefix, f"{path}/") == "/":
+            return web.Response(status=302, headers={"Location": f"{self._prefix}{mark}{query}"})
+        return web.Response(status=404, text=f"The application is at {self._prefix}\n")
 
     def _refusal(self, request: web.BaseRequest) -> web.Response | None:
         """The answer to a request that is passed to nobody."""
@@ -210,11 +256,12 @@ class AppProxy:
             return web.Response(status=503, headers=headers, text=page, content_type="text/html")
         return web.Response(status=503, headers=headers, text=f"The application is starting. {self._state}\n")
 
-    async def _pass_request(self, request: web.BaseRequest, headers: CIMultiDict[str]) -> web.StreamResponse:
+    async def _pass_request(self, visit: _Visit) -> web.StreamResponse:
+        request = visit.request
         async with self._client.request(
             request.method,
-            self._target(request),
-            headers=headers,
+            visit.target,
+            headers=visit.headers,
             data=request.content if request.can_read_body else None,
             allow_redirects=False,
         ) as answer:
@@ -222,14 +269,18 @@ class AppProxy:
                 status=answer.status,
                 reason=answer.reason,
                 headers=for_visitor(
-                    answer.headers, application=self._origin, origin=f"{request.scheme}://{request.host}"
+                    answer.headers,
+                    application=self._origin,
+                    origin=f"{visit.scheme}://{request.host}",
+                    prefix=self._prefix,
                 ),
             )
             await response.prepare(request)
             try:
                 async for block in answer.content.iter_any():
+                    await visit.permit.require()
                     await response.write(block)
-            except (aiohttp.ClientError, OSError):
+            except (aiohttp.ClientError, OSError, _Ended):
                 # The visitor must not take half an answer for a whole one.
                 if request.transport is not None:
                     request.transport.abort()
@@ -237,12 +288,13 @@ class AppProxy:
             await response.write_eof()
             return response
 
-    async def _pass_websocket(self, request: web.BaseRequest, headers: CIMultiDict[str]) -> web.StreamResponse:
+    async def _pass_websocket(self, visit: _Visit) -> web.StreamResponse:
+        request = visit.request
         protocols = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
         try:
             application = await self._client.ws_connect(
-                self._target(request),
-                headers=headers,
+                visit.target,
+                headers=visit.headers,
                 protocols=list(filter(None, protocols)),
                 max_msg_size=MAX_MESSAGE,
             )
@@ -254,22 +306,31 @@ class AppProxy:
             visitor = web.WebSocketResponse(protocols=chosen, max_msg_size=MAX_MESSAGE)
             await visitor.prepare(request)
             directions = [
-                asyncio.create_task(self._relay(visitor, application, self._note_activity)),
-                asyncio.create_task(self._relay(application, visitor)),
+                asyncio.create_task(self._relay(visitor, application, visit.permit, self._note_activity)),
+                asyncio.create_task(self._relay(application, visitor, visit.permit)),
             ]
             try:
                 await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for direction in directions:
                     direction.cancel()
-                await asyncio.gather(*directions, return_exceptions=True)
+                ends = await asyncio.gather(*directions, return_exceptions=True)
+            if any(isinstance(end, _Ended) for end in ends):
+                await visitor.close(code=aiohttp.WSCloseCode.POLICY_VIOLATION, message=b"log in again")
             return visitor
 
-    async def _relay(self, source: _Socket, target: _Socket, note: Callable[[], None] = lambda: None) -> None:
-        """Pass messages on until an end closes, and close the other end for the same reason."""
+    async def _relay(
+        self, source: _Socket, target: _Socket, permit: _Permit, note: Callable[[], None] = lambda: None
+    ) -> None:
+        """Pass messages on until an end closes, and close the other end for the same reason.
+
+        Raises:
+            _Ended: the visitor may not visit any more.
+        """
         while True:
             message = await source.receive()
             note()
+            await permit.require()
             if message.type is aiohttp.WSMsgType.TEXT:
                 await target.send_str(message.data)
             elif message.type is aiohttp.WSMsgType.BINARY:
@@ -280,12 +341,59 @@ class AppProxy:
                 await target.close(code=code, message=(message.extra or "").encode() if closing else b"")
                 return
 
-    def _target(self, request: web.BaseRequest) -> URL:
-        # As it was sent: an application may tell `%2F` from `/`.
-        return URL(self._origin + request.raw_path, encoded=True)
-
     def _note_activity(self) -> None:
         self.last_activity = time.time()
+
+
+class _Ended(Exception):
+    """Who may visit no more."""
+
+
+class _Permit:
+    """A visit that lasts, such as a websocket: it ends when the visitor may not visit any more."""
+
+    def __init__(self, identify: Identify, request: web.BaseRequest, visitor: Visitor) -> None:
+        self._identify = identify
+        self._request = request
+        self._visitor = visitor
+        self._checked = time.monotonic()
+
+    async def require(self) -> None:
+        """Ask again, if it is time to.
+
+        Raises:
+            _Ended: the visitor is no longer known as such.
+        """
+        if time.monotonic() - self._checked < RECHECK_INTERVAL:
+            return
+        self._checked = time.monotonic()
+        known = await self._identify(self._request)
+        if isinstance(known, Visitor):
+            ended = known.user_name != self._visitor.user_name
+        else:
+            # Who cannot be asked for has not been refused.
+            ended = known.status != 503
+        if ended:
+            raise _Ended
+
+
+@dataclasses.dataclass(frozen=True)
+class _Visit:
+    """A request that is passed on.
+
+    Attributes:
+        request: as the visitor sent it.
+        target: where it goes.
+        scheme: by which the visitor came.
+        headers: what the application gets.
+        permit: whether it may go on.
+    """
+
+    request: web.BaseRequest
+    target: URL
+    scheme: str
+    headers: CIMultiDict[str]
+    permit: _Permit
 
 
 def _is_websocket(request: web.BaseRequest) -> bool:

@@ -47,11 +47,16 @@ def session_user(edge: EdgeSession) -> Visitor:
         EdgeError: the server does not say who the user is.
     """
     user = edge.whoami()
-    roles = next((member.roles for member in user.organizations if member.organization_name == edge.organization), [])
+    own = [member for member in user.organizations if member.organization_name == edge.organization]
+    groups = [
+        name
+        for member in own
+        for name in (edge.organization, *(f"{edge.organization}:{role}" for role in member.roles or ()))
+    ]
     return Visitor(
         user_name=user.user_name,
         display_name=" ".join(filter(None, (user.first_name, user.last_name))) or user.user_name,
-        groups=(edge.organization, *(f"{edge.organization}:{role}" for role in roles or ())),
+        groups=tuple(groups),
     )
 
 
