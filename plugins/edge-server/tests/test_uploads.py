@@ -28,7 +28,7 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web.leases import LEASE
 
 from .engines import on_each_engine
-from .stores import folder_only, store_id, store_of
+from .stores import FOLDER, folder_only, kind, store_id, store_of
 from .trees import housekeeping_on
 from .wire import Api, client, refused, session
 
@@ -157,7 +157,11 @@ def test_the_digest_of_several_parts_is_that_of_theirs_which_are_kept(api: Api) 
     assert api.files("GET", "/digests", params={"path": "a"}).json() == {"items": [], "next": None}
     answer = api.get("b")
     content = api.http.get(requests.compat.urljoin(answer.url, answer.headers["Location"]))
-    assert content.headers["ETag"] == f'"{digest}"'
+    assert hashlib.sha256(content.content).digest() == hashlib.sha256(b"".join(pieces)).digest()
+    part = api.files("GET", "/content", params={"path": "b"}, headers={"Range": "bytes=0-9"})
+    assert part.headers["ETag"] == f'"{digest}"'
+    if kind() == FOLDER:  # an object store has entity tags of its own
+        assert content.headers["ETag"] == f'"{digest}"'
 
 
 def test_content_of_a_single_part_has_its_own_sha256(api: Api) -> None:
@@ -276,14 +280,24 @@ def test_a_part_that_breaks_off_is_not_held_and_takes_the_old_part_with_it(api: 
 
 
 def test_bytes_bound_to_an_address_are_compared(api: Api) -> None:
-    upload = api.start("a", 5)["id"]
     md5 = base64.b64encode(hashlib.md5(b"right").digest()).decode()
     sha256 = hashlib.sha256(b"right").hexdigest()
     for bound in ({"md5": md5}, {"sha256": sha256}, {"md5": md5, "sha256": sha256}):
-        address = api.address(upload, 1, **bound)
-        refused(api.signed("PUT", address, data=b"wrong"), 400, "checksum_mismatch")
+        upload = api.start("a", 5)["id"]
+        part = api.sign(upload, 1, **bound)
+        address = requests.compat.urljoin(f"{api.url}/", part["url"])  # of the store, if that compares SHA-256
+        wrong = api.http.put(address, data=b"wrong", headers=part["headers"])
+        if address.startswith(api.url):
+            refused(wrong, 400, "checksum_mismatch")
+        else:
+            assert wrong.status_code == 400
         assert api.files("GET", f"/uploads/{upload}").json()["parts"] == []
-        assert api.signed("PUT", address, data=b"right").headers["ETag"] == f'"{sha256}"'
+        right = api.http.put(address, data=b"right", headers=part["headers"])
+        assert right.status_code == 200
+        if address.startswith(api.url):
+            assert right.headers["ETag"] == f'"{sha256}"'
+        held = {"n": 1, "size": 5, "etag": right.headers["ETag"], "sha256": sha256}
+        assert api.files("GET", f"/uploads/{upload}").json()["parts"] == [held]
     wrong = api.files("POST", f"/uploads/{upload}/sign", json={"parts": [{"n": 1, "md5": "no"}]})
     refused(wrong, 400, "bad_entry")
 
@@ -500,11 +514,14 @@ def test_a_part_that_a_late_sender_has_changed_is_sent_again(api: Api, edge_serv
         api.part(upload, 1, pieces[0])
         late.sendall(b"1" * (PART_SIZE - 50_000))
         assert b" 409 " in late.recv(1000).partition(b"\r\n")[0]
-    assert "part 1" in refused(api.complete_by_digest(upload, pieces), 400, "checksum_mismatch")["detail"]
-    assert [part["n"] for part in api.files("GET", f"/uploads/{upload}").json()["parts"]] == [2]
-    assert list((edge_server.data / "incoming").iterdir()) == []
-    api.part(upload, 1, pieces[0])
     entry = api.complete_by_digest(upload, pieces)
+    # An object store may keep both, of which the completion names one.
+    if kind() == FOLDER or entry.status_code != 200:
+        assert "part 1" in refused(entry, 400, "checksum_mismatch")["detail"]
+        assert [part["n"] for part in api.files("GET", f"/uploads/{upload}").json()["parts"]] == [2]
+        assert list((edge_server.data / "incoming").iterdir()) == []
+        api.part(upload, 1, pieces[0])
+        entry = api.complete_by_digest(upload, pieces)
     assert entry.status_code == 200
     answer = api.get("a")
     content = api.http.get(requests.compat.urljoin(answer.url, answer.headers["Location"])).content
@@ -529,7 +546,8 @@ def test_a_part_of_an_upload_that_is_being_completed_is_refused(api: Api, edge_s
         change(edge_server, sa.update(Upload).values(completing_until=until))
         problem = refused(api.signed("PUT", api.address(upload, 1), data=b"abd"), 409, "conflict")
         assert problem["detail"] == "this upload is being completed; start a new one to change the file"
-    assert api.complete(upload, [part], b"abc").status_code == 200
+    # An object store may still be at what whoever has failed has begun.
+    assert patiently(lambda: api.complete(upload, [part], b"abc")).status_code == 200
 
 
 def test_concurrent_uploads_of_a_name_all_succeed_and_a_single_content_stays(api: Api) -> None:

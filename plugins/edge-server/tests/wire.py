@@ -71,9 +71,14 @@ class Api:
         return answer.json()
 
     def address(self, upload: str, n: int, **bound: str) -> str:
+        url: str = self.sign(upload, n, **bound)["url"]
+        return url
+
+    def sign(self, upload: str, n: int, **bound: str) -> dict[str, Any]:
+        """The address of a part, with the headers that it is sent with."""
         answer = self.files("POST", f"/uploads/{upload}/sign", json={"parts": [{"n": n, **bound}]})
         assert answer.status_code == 200, answer.text
-        return answer.json()["parts"][0]["url"]
+        return answer.json()["parts"][0]
 
     def part(self, upload: str, n: int, content: bytes) -> dict[str, Any]:
         answer = self.signed("PUT", self.address(upload, n), data=content)

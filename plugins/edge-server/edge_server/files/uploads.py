@@ -521,9 +521,18 @@ class Uploads:
             except BaseException as error:
                 self._let_go(part)
                 if isinstance(error, MissingContent):
-                    raise _gone() from None  # aborted just now
+                    raise self._ended_meanwhile(uid) from None
                 raise
         return written
+
+    def _ended_meanwhile(self, uid: str) -> Refusal:
+        """Why the store has no upload any more that a part was written to."""
+        with self.context.read() as session:
+            try:
+                upload = _open(session, uid)
+            except Refusal as refusal:  # aborted just now, or completed without this sender
+                return refusal
+            return _gone() if upload.completing_until is None else _being_completed()
 
     def _begin_part(self, organization_id: int, uid: str, n: int, length: int | None) -> tuple[_Part, Upload]:
         """Claim a part for this request; gives it, and its upload.
