@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from edge_core.errors import ConfigurationError
+from edge_hub.spawning import spawn_hook
+from edge_hub.spawning.plans import PlanService
+from edge_hub.spawning.table import Table
 
 SERVICE = "api"
 """The service's name, by which its addresses begin with ``/services/api``."""
 
-SERVICE_SCOPES = ("list:groups", "read:groups", "read:users", "tokens")
-"""What the Edge server may do at the hub: see who is there and in which groups, and make and remove tokens."""
+SERVICE_SCOPES = ("list:groups", "read:groups", "read:users", "tokens", "list:users", "servers", "read:servers")
+"""What the Edge server may do at the hub: see who is there, in which groups and with which servers,
+make and remove tokens, and start and stop servers."""
 
 ORGANIZATION = "edge_organization"
 """The property of a group of the hub that names an organization."""
@@ -32,13 +37,15 @@ def configure(
     hub_url: str | None = None,
     organization: str | None = None,
     service: str = SERVICE,
+    applications: str | os.PathLike[str] | None = None,
 ) -> None:
     """Make an Edge server a service of the hub, and each user's servers know it.
 
     It adds to what `c` has already: the service; a role by which the Edge server sees users and groups and makes
     tokens; the scope of the service for users and for the tokens of their servers; and for each server the variables
-    ``EDGE_API_SERVICE_URL`` and ``EDGE_API_ORG``. Servers can have names. Call it after you have set roles, services,
-    `c.JupyterHub.base_url` and the spawner's environment and scopes.
+    ``EDGE_API_SERVICE_URL`` and ``EDGE_API_ORG``. Servers can have names, and a server that is launched for an
+    application runs what the Edge server says. Call it after you have set roles, services,
+    `c.JupyterHub.base_url` and the spawner's environment, scopes and `pre_spawn_hook`.
 
     Either the hub starts the Edge server, with its data in `data`, or that runs elsewhere, at `url`.
 
@@ -54,9 +61,12 @@ def configure(
         organization: short name of the organization that users' servers work in; by default that of the user's groups,
             if they are in one alone, and otherwise the session asks the Edge server.
         service: name of the service.
+        applications: the operator's table of what applications run, where the hub's spawner has no images; see
+            `edge_hub.spawning.table`.
 
     Raises:
-        ConfigurationError: the arguments do not fit together, or what is set already cannot be added to.
+        ConfigurationError: the arguments do not fit together, what is set already cannot be added to, or the table has
+            mistakes.
     """
     if (data is None) == (url is None):
         raise ConfigurationError(
@@ -66,6 +76,9 @@ def configure(
     if (url is None) != (api_token is None):
         raise ConfigurationError("edge_hub.configure takes api_token= together with url=; give both or neither")
     prefix = f"{_base_url(c)}services/{service}"
+    table = None if applications is None else Table(Path(applications).absolute())
+    if table is not None:
+        table.entries()
     services = _list(c.JupyterHub, "services")
     if any(each.get("name") == service for each in services):
         raise ConfigurationError(
@@ -73,9 +86,10 @@ def configure(
             "name by service="
         )
     if data is None:
-        services.append({"name": service, "url": url, "api_token": api_token, "display": False})
+        own = {"name": service, "url": url, "api_token": api_token, "display": False}
     else:
-        services.append(_started_by_hub(service, prefix, Path(data).absolute(), port))
+        own = _started_by_hub(service, prefix, Path(data).absolute(), port)
+    services.append(own)
     c.JupyterHub.services = services
     access = f"access:services!service={service}"
     _permit(c, service, access)
@@ -85,16 +99,20 @@ def configure(
     environment["EDGE_API_ORG"] = organization or _only_organization
     c.Spawner.environment = environment
     c.JupyterHub.allow_named_servers = True
+    plans = PlanService(f"{str(own['url']).rstrip('/')}{prefix}", str(own["api_token"]))
+    c.Spawner.pre_spawn_hook = spawn_hook(plans, table, _set_value(c.Spawner, "pre_spawn_hook", None))
 
 
 def _started_by_hub(service: str, prefix: str, data: Path, port: int) -> dict[str, Any]:
-    """A service that the hub starts; it gives it its own address and a token in the environment."""
+    """A service that the hub starts; it gives it its own address and its token in the environment."""
     command = [sys.executable, "-m", "edge_server", "run", "--data", str(data), "--port", str(port)]
     return {
         "name": service,
         "url": f"http://127.0.0.1:{port}",
         "command": [*command, "--url-prefix", prefix],
         "environment": {"EDGE_SERVER_IDENTITY_KIND": "jupyterhub"},
+        # The hub gives it to the service; by it the hub itself asks what to run.
+        "api_token": secrets.token_hex(32),
         "display": False,
     }
 

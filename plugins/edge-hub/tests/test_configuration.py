@@ -29,7 +29,10 @@ def test_a_server_that_runs_elsewhere_is_a_service() -> None:
         {
             "name": "edge-api",
             "services": ["api"],
-            "scopes": ["list:groups", "read:groups", "read:users", "tokens"],
+            "scopes": [
+                *("list:groups", "read:groups", "read:users", "tokens"),
+                *("list:users", "servers", "read:servers"),
+            ],
         },
     ]
     assert c.Spawner.server_token_scopes == ["users:activity!user", "access:servers!server", ACCESS]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from aiohttp import web
+
+from edge_core.session import EdgeSession
 
 
 async def show(request: web.Request) -> web.StreamResponse:
@@ -36,6 +39,17 @@ async def token(request: web.Request) -> web.StreamResponse:
     return web.Response(text=os.environ["JUPYTERHUB_API_TOKEN"])
 
 
+async def file(request: web.Request) -> web.StreamResponse:
+    """What the owner of the server has in Edge."""
+
+    def read() -> str:
+        with EdgeSession(retries=20) as edge:
+            content: str = edge.files.open("hello.txt", open_with="text")
+            return f"{edge.whoami().user_name} of {edge.organization}: {content}"
+
+    return web.Response(text=await asyncio.to_thread(read))
+
+
 async def talk(request: web.Request) -> web.StreamResponse:
     connection = web.WebSocketResponse()
     await connection.prepare(request)
@@ -49,6 +63,7 @@ def main() -> None:
     app.router.add_get("/redirect", redirect)
     app.router.add_get("/cookies", cookies)
     app.router.add_get("/token", token)
+    app.router.add_get("/file", file)
     app.router.add_get("/talk", talk)
     app.router.add_route("*", "/{path:.*}", show)
     web.run_app(app, host="127.0.0.1", port=int(os.environ["EDGE_APP_PORT"]), print=None)

@@ -1,0 +1,220 @@
+"""Applications that run: from a version in Edge to a page that its user sees, by a real hub and a real Edge server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from edge_applications.app_version import AppKindEnum, AppVersion
+from edge_applications.application import Application
+from edge_applications.names import server_name
+from edge_core.session import EdgeSession
+from tests.hub_browser import Browser, keep_ports
+from tests.hubs import RealHub
+from tests.waiting import wait_for
+
+APP = Path(__file__).with_name("visited_app.py")
+
+CONFIGURED = """
+import edge_hub
+
+c.Spawner.start_timeout = c.Spawner.http_timeout = 300  # of a machine that does much else
+c.Spawner.cmd = ["/bin/false"]
+c.SimpleLocalProcessSpawner.home_dir_template = {home!r}
+c.JupyterHub.load_groups = {{
+    "lab": {{"users": ["ada", "bob"], "properties": {{"edge_organization": "lab"}}}},
+    "lab-leads": {{
+        "users": ["ada"],
+        "properties": {{"edge_organization": "lab", "edge_roles": ["admin", "developer"]}},
+    }},
+    "plant": {{"users": ["eve"], "properties": {{"edge_organization": "plant"}}}},
+}}
+edge_hub.configure(
+    c, data={data!r}, port={port}, hub_url="http://127.0.0.1:{port}", applications={applications!r}
+)
+"""
+
+VIZ = server_name("lab", "viz")
+
+
+def entry(version: str, folder: Path, command: list[str]) -> str:
+    """A version's lines in the operator's table."""
+    values = {"app_id": "viz", "version": version, "folder": str(folder), "command": command}
+    return "\n".join(["[[application]]", *(f"{name} = {json.dumps(value)}" for name, value in values.items()), ""])
+
+
+class Site:
+    """A hub with an Edge server, where the organization lab has the application viz."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        for name in ("hub", "ports", "viz"):
+            (folder / name).mkdir()
+        self.folder = folder
+        self.table = folder / "applications.toml"
+        self.write_table()
+        text = CONFIGURED.format(
+            home=str(folder / "home" / "{username}"),
+            data=str(folder / "edge"),
+            port=port,
+            applications=str(self.table),
+        )
+        self.hub = RealHub(folder / "hub", text + keep_ports(folder / "ports"), by_hand=False)
+        self.service_url = f"http://127.0.0.1:{port}/services/api"
+
+    def write_table(self, *versions: str) -> None:
+        """Have the table name versions of the application, and nothing else."""
+        entries = [entry(version, self.folder / "viz", [sys.executable, str(APP)]) for version in versions]
+        self.table.write_text("".join(entries))
+
+    def session(self, name: str, organization: str = "lab") -> EdgeSession:
+        return EdgeSession(self.hub.token(name), self.service_url, organization, retries=20)
+
+    def browser(self, name: str) -> Browser:
+        browser = Browser(self.hub, self.folder / "ports")
+        browser.log_in(name)
+        return browser
+
+    def start(self, user: str, options: Any, *, server: str = VIZ, token: str | None = None) -> requests.Response:
+        """What the hub answers to somebody who starts a server, by default the user themselves."""
+        own = token or self.hub.token(user)
+        return self.hub.answer("POST", f"/users/{user}/servers/{server}", options, token=own)
+
+    def model(self, user: str) -> dict[str, Any] | None:
+        """What the hub says of the application's server; None if it does not run."""
+        model: dict[str, Any] | None = self.hub.call("GET", f"/users/{user}")["servers"].get(VIZ)
+        return model
+
+    def stop(self, user: str) -> None:
+        self.hub.answer("DELETE", f"/users/{user}/servers/{VIZ}")
+        wait_for(lambda: self.model(user) is None, "it does not stop")
+
+
+def choice(**changes: Any) -> dict[str, Any]:
+    """The options of a server for viz."""
+    return {"edge": {"organization": "lab", "app_id": "viz", "version": "1.0", "profile": None, **changes}}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    from tests.object_stores import free_port
+
+    site = Site(tmp_path_factory.mktemp("launching"), free_port())
+    site.hub.start()
+    try:
+        for name in ("bob", "eve"):
+            site.session(name).whoami()
+        with site.session("ada") as edge:
+            edge.files.upload("hello.txt", b"hello")
+            edge.applications.add_application(Application(app_id="viz", visible_auto_add=True))
+            for version in ("1.0", "1.1"):
+                edge.applications.add_app_version(
+                    AppVersion(
+                        app_id="viz",
+                        version=version,
+                        title="Viz",
+                        description="",
+                        icon="",
+                        kind=AppKindEnum.Native,
+                        link=f"quay.io/lab/viz:{version}",
+                    )
+                )
+            edge.applications.approve_application("viz")
+        yield site
+    finally:
+        for name in ("ada", "bob"):
+            site.hub.answer("DELETE", f"/users/{name}/servers/{VIZ}")
+        site.hub.stop()
+
+
+@pytest.mark.slow
+def test_a_user_sees_an_application_that_knows_them_and_reads_their_files(site: Site) -> None:
+    site.write_table("1.0")
+    answer = site.start("ada", choice())
+    assert answer.status_code in (201, 202), answer.text
+    wait_for(lambda: (site.model("ada") or {}).get("ready"), "it does not start")
+    browser = site.browser("ada")
+    address = f"/user/ada/{VIZ}"
+
+    got = browser.open(f"{address}/").json()
+
+    assert got["headers"]["X-Forwarded-User"] == "ada"
+    assert got["headers"]["X-Forwarded-Groups"] == "lab,lab%3Aadmin,lab%3Adeveloper"
+    assert got["folder"] == str(site.folder / "viz")
+    own = {name: got["variables"][name] for name in ("EDGE_APP_ID", "EDGE_APP_VERSION", "EDGE_API_ORG")}
+    assert own == {"EDGE_APP_ID": "viz", "EDGE_APP_VERSION": "1.0", "EDGE_API_ORG": "lab"}
+    assert browser.open(f"{address}/file").text == "ada of lab: hello"
+    bob = site.browser("bob")
+    assert bob.open(f"{address}/").status_code == 403
+    # The token of the application is good for Edge, and for nothing else of its owner's at the hub.
+    token = browser.open(f"{address}/token").text
+    for method, path in (("POST", f"/users/ada/servers/{VIZ}"), ("POST", "/users/ada/tokens"), ("GET", "/users/bob")):
+        assert site.hub.answer(method, path, {}, token=token).status_code in (403, 404)
+    plan = {"user_name": "bob", "organization": "lab", "app_id": "viz", "server_name": VIZ}
+    answer = requests.post(
+        f"{site.service_url}/v1/launch-plans", json=plan, headers={"Authorization": f"Bearer {token}"}, timeout=60
+    )
+    assert answer.status_code == 403
+    assert token not in site.hub.log
+    site.stop("ada")
+
+
+@pytest.mark.slow
+def test_what_a_user_sends_decides_nothing_but_which_application(site: Site) -> None:
+    site.write_table("1.0")
+    evil = ["/bin/sh", "-c", "id"]
+    for options in (
+        {**choice(), "image": "evil"},
+        {**choice(), "cmd": evil},
+        {**choice(), "profile": "large"},
+        choice(command=evil),
+        choice(image="evil"),
+        choice(folder="/"),
+        choice(user_name="ada"),
+        choice(version=["1.0"]),
+        {"edge": "viz"},
+    ):
+        answer = site.start("bob", options)
+        assert (answer.status_code, "and nothing else" in answer.text) == (400, True), options
+    for changes, status, words in (
+        ({"version": "9.9"}, 404, "9.9"),
+        ({"app_id": "other"}, 409, "is not the server of other"),
+        ({"organization": "plant"}, 404, "plant"),
+        ({"profile": "largest"}, 404, "largest"),
+        # Of the organization, and not in the operator's table: its image runs nothing here.
+        ({"version": "1.1"}, 403, "not in the hub's table of applications"),
+    ):
+        answer = site.start("bob", choice(**changes))
+        assert (answer.status_code, words in answer.text) == (status, True), answer.text
+    # Another name than the one that goes with it; of another organization; of another user.
+    assert site.start("bob", choice(), server="notebook").status_code == 409
+    assert site.start("eve", choice()).status_code == 404
+    assert site.start("ada", choice(), token=site.hub.token("bob")).status_code in (403, 404)
+    assert site.model("bob") is None
+    assert site.model("ada") is None
+
+
+@pytest.mark.slow
+def test_the_hub_says_which_version_the_edge_server_has_chosen(site: Site) -> None:
+    site.write_table("1.1")
+    assert site.start("bob", choice(version=None)).status_code in (201, 202)
+    wait_for(lambda: (site.model("bob") or {}).get("ready"), "it does not start")
+    model = site.model("bob")
+    assert model is not None
+    assert model["user_options"] == choice(version="1.1")
+    got = site.browser("bob").open(f"/user/bob/{VIZ}/").json()
+    assert got["variables"]["EDGE_APP_VERSION"] == "1.1"
+    assert got["headers"]["X-Forwarded-Groups"] == "lab"
+    site.stop("bob")
+
+
+@pytest.mark.slow
+def test_an_application_that_ends_at_once_is_in_the_log(site: Site) -> None:
+    site.table.write_text(entry("1.0", Path("/"), ["/bin/false"]))
+    site.start("bob", choice())
+    wait_for(lambda: "the application has ended with exit code 1" in site.hub.log, "it does not end")
