@@ -78,6 +78,10 @@ EXPORTS = {
         "AppFrameworkEnum": "edge_applications.app_version",
         "AppProxyKindEnum": "edge_applications.app_version",
     },
+    "edge.apps.running_app": {
+        "RunningApp": "edge_applications.running_app",
+        "RunningAppStatusEnum": "edge_applications.running_app",
+    },
     "edge.apps.server_info": {"ServerInfo": "edge_applications.server_info"},
     "edge.admin": {
         "Organization": "edge_admin.organization",

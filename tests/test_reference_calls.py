@@ -580,6 +580,39 @@ def test_applications(edge_session: EdgeSession) -> None:
     assert apps.update_oauth_client("viewer", "https://example.com/other")["client_id"] == client["client_id"]
     assert apps.list_oauth_clients() == [apps.get_oauth_client("viewer")]
     apps.remove_oauth_client("viewer")
+    use_running_apps(apps)
+
+
+def use_running_apps(apps: Any) -> None:
+    """What there is of apps that run, at a server that has no hub to run them."""
+    from edge.api import Conflict, EdgeError
+    from edge.apps.running_app import RunningApp, RunningAppStatusEnum
+
+    for call in (
+        lambda: apps.launch("viewer"),
+        apps.list_running,
+        lambda: apps.find_running("viewer-0f1e2d3c"),
+        lambda: apps.stop_running("viewer-0f1e2d3c"),
+    ):
+        with pytest.raises(Conflict, match="runs no applications"):
+            call()
+    running = RunningApp(
+        server_name="viewer-0f1e2d3c",
+        user_name="ann",
+        app_id="viewer",
+        version="1.0.0",
+        status=RunningAppStatusEnum.Running,
+        url="https://hub.example.com/user/ann/viewer-0f1e2d3c/",
+    )
+    assert (running.server_name, running.user_name, running.app_id) == ("viewer-0f1e2d3c", "ann", "viewer")
+    assert (running.version, running.profile_id, running.url[:5]) == ("1.0.0", None, "https")
+    assert (running.started_at, running.last_activity) == (None, None)
+    assert list(running.progress()) == [running.status]
+    assert (RunningAppStatusEnum.Starting.value, RunningAppStatusEnum.Stopping.value) == ("starting", "stopping")
+    assert running.wait() is running
+    for call in (running.refresh, running.stop):
+        with pytest.raises(EdgeError, match="list_running"):
+            call()
 
 
 def test_tokens(edge_session: EdgeSession) -> None:

@@ -357,7 +357,23 @@ APPLICATIONS = Section(
                 method("remove_server_info", "app_id, domain", INFERRED),
                 method("register_oauth_client", "app_id, redirect_uri", OLD),
                 *methods("list_oauth_clients get_oauth_client update_oauth_client remove_oauth_client", OURS),
+                *methods("launch list_running find_running stop_running", OURS),
             ),
+        ),
+        Class(
+            ("edge.apps.running_app.RunningApp",),
+            OURS,
+            (
+                *attributes(
+                    "server_name user_name app_id version profile_id status url started_at last_activity", OURS
+                ),
+                *methods("progress wait refresh stop", OURS),
+            ),
+        ),
+        Class(
+            ("edge.apps.running_app.RunningAppStatusEnum",),
+            OURS,
+            values(OURS, Starting="starting", Running="running", Stopping="stopping"),
         ),
         Class(
             ("edge.apps.application.Application",),

@@ -18,9 +18,11 @@ class AppStatusEnum(enum.Enum):
 
 
 class AppResource(Record):
-    """The most that an application may use, from older programs; stored as they state it, and not used.
+    """The most that an application may use, stored as a program states it.
 
-    The units of `memory` and `shutdown` are those of the program: older ones state 20000000 and 14400.
+    An app is launched with an app profile that has no more processors than `cpu` and `gpu`; without an app profile
+    these are its limits. The rest is not used. The units of
+    `memory` and `shutdown` are those of the program: older ones state 20000000 and 14400.
 
     >>> AppResource(cpu=10, gpu=1, memory=20000000).memory
     20000000
@@ -56,7 +58,7 @@ class Application(Record):
     built_in: bool = field(default=False, doc="Whether it comes with the platform and cannot be changed.")
     status: AppStatusEnum | None = field(default=None, doc="Whether it has been approved; set by the server.")
     max_resources: AppResource | None = field(
-        default=None, doc="The most that one user's app may use; stored and not used."
+        default=None, doc="The most that one user's app may use; memory and shutdown are not used."
     )
     max_global_resources: AppResource | None = field(
         default=None, doc="The most that all of them may use; stored and not used."

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from edge_applications import app_config
+from edge_applications import launching
 from edge_applications.application import Application, AppStatusEnum
 from edge_applications.develop import commands, publishing
+from edge_applications.launching import here
 from edge_cli import output
 from edge_core.plugin import OpenSession
 
@@ -19,7 +18,7 @@ _STATUS = {AppStatusEnum.InReview: "In Review", AppStatusEnum.Approved: "Approve
 
 @click.group()
 def app() -> None:
-    """Make applications, run them, publish them, and approve them.
+    """Make applications, run them, publish them, approve them, and launch them.
 
     APP_ID can be left out in an application's folder, where app_config.yaml names it.
     """
@@ -54,7 +53,7 @@ def list_applications(open_session: OpenSession, builtin: bool, as_json: bool) -
 @click.pass_obj
 def add(open_session: OpenSession, app_id: str | None, hide_new: bool, idle_minutes: int | None, as_json: bool) -> None:
     """Add an application. It is In Review until an admin approves it."""
-    application = Application(app_id or _here(), visible_auto_add=not hide_new, idle_minutes=idle_minutes)
+    application = Application(app_id or here(), visible_auto_add=not hide_new, idle_minutes=idle_minutes)
     with open_session() as edge:
         added = edge.applications.add_application(application)
     if as_json:
@@ -70,7 +69,7 @@ def add(open_session: OpenSession, app_id: str | None, hide_new: bool, idle_minu
 def approve(open_session: OpenSession, app_id: str | None, as_json: bool) -> None:
     """Let all members see an application; for admins of the organization."""
     with open_session() as edge:
-        approved = edge.applications.approve_application(app_id or _here())
+        approved = edge.applications.approve_application(app_id or here())
     if as_json:
         output.json(approved)
     else:
@@ -91,7 +90,7 @@ def remove(open_session: OpenSession, app_id: str | None, version: str | None, y
     if app_id is None:
         if version is None and yes:
             raise click.UsageError("APP_ID is missing; name the application that is removed without a question")
-        app_id = _here()
+        app_id = here()
     target = app_id if version is None else f"{app_id} {version}"
     if not yes:
         output.confirm(f"Remove {target}?")
@@ -103,13 +102,6 @@ def remove(open_session: OpenSession, app_id: str | None, version: str | None, y
     output.done(f"Removed {target}.", {"app_id": app_id, "version": version, "removed": True}, as_json=as_json)
 
 
-def _here() -> str:
-    """The application whose folder this is."""
-    if not Path(app_config.FILE_NAME).exists():
-        raise click.UsageError("APP_ID is missing; give it, or run this in an application's folder")
-    return app_config.read_app_id(Path())
-
-
 def _status_of(application: Application) -> str:
     if application.built_in:
         return "Built in"
@@ -117,7 +109,7 @@ def _status_of(application: Application) -> str:
     return _STATUS.get(application.status, str(application.status)) if application.status else ""
 
 
-for command in (*commands.COMMANDS, *publishing.COMMANDS):
+for command in (*commands.COMMANDS, *publishing.COMMANDS, *launching.COMMANDS):
     app.add_command(command)
 
 env = commands.env

@@ -95,6 +95,11 @@ MOST_SERVER_NAME = 30
 """Characters of a server's name at a hub."""
 
 
+def is_server_name(name: object) -> bool:
+    """Whether the name can be that of an application's server at a hub."""
+    return isinstance(name, str) and re.fullmatch(r"[a-z](-?[a-z0-9])*", name) is not None
+
+
 def server_name(organization: str, app_id: str) -> str:
     """The name that the server of an application has at a hub, the same one for each user.
 

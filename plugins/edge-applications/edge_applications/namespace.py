@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from urllib.parse import urljoin
 
 from edge_applications.app_version import AppVersion
 from edge_applications.application import Application
-from edge_applications.names import is_app_id, is_domain, is_version
+from edge_applications.names import is_app_id, is_domain, is_server_name, is_version
+from edge_applications.running_app import RunningApp
 from edge_applications.server_info import ServerInfo
-from edge_applications.wire import OAuthClient, RegisterOAuthClient
-from edge_core.errors import BadEntry, NotFound
+from edge_applications.wire import LaunchApp, OAuthClient, RegisterOAuthClient
+from edge_core.errors import BadEntry, BadResponse, NotFound
 from edge_core.plugin import Namespace
 
 
@@ -175,6 +177,79 @@ class EdgeApplication(Namespace):
         """
         self.http.delete(_version(app_id, version))
 
+    # --- apps that run
+
+    def launch(self, app_id: str, version: str | None = None, profile: str | None = None) -> RunningApp:
+        """Have an application run for you; one that runs already is returned as it is.
+
+        It may still be starting: `RunningApp.wait` waits until it can be visited at `url`.
+
+        Args:
+            app_id: id of the application.
+            version: its version; None for the newest one that all members see.
+            profile: id of an app profile; None for the one that the version recommends, if it does.
+
+        Raises:
+            NotFound: the application, the version or the app profile does not exist, or the user cannot see it.
+            Conflict: another version of it runs; the app profile is not ready, disabled, or more than the application
+                may use; the version is not a native one; launching is disabled in the organization; the hub does not
+                start it; or the server has no hub, and runs no applications.
+            ServerError: the hub does not answer.
+        """
+        answer = self.http.post(f"{_application(app_id)}/launch", json=LaunchApp(version, profile).to_dict())
+        return self._running(answer)
+
+    def list_running(self, all_users: bool = False) -> list[RunningApp]:
+        """Your apps in the organization that run, start or stop.
+
+        Args:
+            all_users: True for those of all users, in the order of their names; for admins of the organization.
+
+        Raises:
+            Forbidden: `all_users`, and the user is not an admin of the organization.
+            Conflict: the server has no hub, and runs no applications.
+            ServerError: the hub does not answer.
+        """
+        params = {"all_users": True} if all_users else {}
+        return list(self.http.items("/running-apps", params=params, make=self._running))
+
+    def find_running(self, server_name: str) -> RunningApp:
+        """An app of yours that runs, starts or stops, by the name of its server (`RunningApp.server_name`).
+
+        Raises:
+            NotFound: it has ended, or did not start.
+            Conflict: the server has no hub, and runs no applications.
+            ServerError: the hub does not answer.
+        """
+        return self._running(self.http.get(_running(server_name)))
+
+    def stop_running(self, server_name: str, user_name: str | None = None) -> None:
+        """Stop an app, by the name of its server (`RunningApp.server_name`).
+
+        Args:
+            server_name: the server.
+            user_name: whose it is, for admins of the organization; None for you.
+
+        Raises:
+            NotFound: it has ended.
+            Forbidden: it is another user's, and the user is not an admin of the organization.
+            Conflict: the hub does not stop it, or the server has no hub, and runs no applications.
+            ServerError: the hub does not answer.
+        """
+        self.http.delete(_running(server_name), params={"user_name": user_name})
+
+    def _running(self, answer: Any) -> RunningApp:
+        app = RunningApp.from_answer(answer)
+        # The hub's proxy leads to the service as well, so that a path at the hub is one there.
+        url = app.__dict__.get("url")
+        if url is not None:
+            try:
+                app.__dict__["url"] = urljoin(f"{self.session.config.service_url}/", url)
+            except ValueError:
+                raise BadResponse("the server sent an address of an app that is none") from None
+        app.__dict__["_apps"] = self
+        return app
+
     # --- registries
 
     def list_server_infos(self, app_id: str) -> list[ServerInfo]:
@@ -310,6 +385,13 @@ def _application(app_id: str) -> str:
     if not is_app_id(app_id):
         raise NotFound(f"there is no application {app_id!r}; list_application_ids() lists the existing ones")
     return f"/applications/{app_id}"
+
+
+def _running(server_name: str) -> str:
+    """The address of an app that runs."""
+    if not is_server_name(server_name):
+        raise NotFound(f"no app {server_name!r} runs; list_running() lists those that do")
+    return f"/running-apps/{server_name}"
 
 
 def _version(app_id: str, version: str) -> str:

@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from edge_applications.app_version import AppVersion
 from edge_applications.application import Application
+from edge_applications.names import APP_ID, VERSION
+from edge_applications.running_app import RunningApp
 from edge_applications.server_info import ServerInfo
 from edge_core.records import PLAIN_TEXT, Record, field
 
@@ -69,4 +71,45 @@ class OAuthClientPage(Record):
     """One page of the organization's OAuth clients."""
 
     items: list[OAuthClient]
+    next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
+
+
+class LaunchApp(Record):
+    """Launches an application."""
+
+    version: str | None = field(default=None, pattern=VERSION, doc="Its version; null for the newest visible one.")
+    profile: str | None = field(
+        default=None, max_length=100, pattern=PLAIN_TEXT, doc="Id of an app profile; null for the recommended one."
+    )
+
+
+class LaunchedOptions(Record):
+    """What the hub keeps of a server that is an application, as it was asked for when it was started."""
+
+    organization: str = field(max_length=100, pattern=PLAIN_TEXT, doc="Short name of the organization.")
+    app_id: str = field(pattern=APP_ID, doc="The application.")
+    version: str = field(pattern=VERSION, doc="Its version.")
+    profile: str | None = field(default=None, max_length=100, pattern=PLAIN_TEXT, doc="Id of an app profile.")
+
+
+class ListRunning(Record):
+    """Query for a page of running apps, in the order of their users and servers."""
+
+    limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
+    cursor: str | None = field(default=None, doc="The `next` of the page before this.")
+    all_users: bool = field(default=False, doc="Whether those of all users are listed, for admins of the organization.")
+
+
+class StopRunning(Record):
+    """Query that says whose app is stopped."""
+
+    user_name: str | None = field(
+        default=None, max_length=255, pattern=PLAIN_TEXT, doc="Whose it is, for admins; by default the caller's own."
+    )
+
+
+class RunningAppPage(Record):
+    """One page of running apps."""
+
+    items: list[RunningApp]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")

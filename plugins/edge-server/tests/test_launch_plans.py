@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import flask
 import pytest
 import sqlalchemy as sa
 
@@ -15,121 +13,17 @@ from edge_applications.names import server_name
 from edge_server.applications import catalogue
 from edge_server.applications.models import Application, AppServer, AppVersion
 from edge_server.compute.models import AppProfile
-from edge_server.data.database import SERVER, Database
-from edge_server.data.declarative import Base
+from edge_server.data.database import SERVER
 from edge_server.identity import directory
-from edge_server.identity.hub import Hub
-from edge_server.identity.hub_identity import HubIdentity
 from edge_server.identity.models import Membership, Organization, User
-from edge_server.keys import sealing
-from edge_server.keys.sealing import KeyFile
-from edge_server.keys.signing import Signer
-from edge_server.run.app import build, engines_at
 
-TOKEN = "token-of-the-service"
-IMAGE = "quay.io/lab/viewer:1.0.0"
-
-
-class Planned:
-    """A server at a hub, without that hub: it is never asked.
-
-    Attributes:
-        app: the server.
-        database: where its rows are.
-    """
-
-    def __init__(self, app: flask.Flask, database: Database, sealer: Any) -> None:
-        self.app = app
-        self.database = database
-        self.sealer = sealer
-        self.http = app.test_client()
-
-    def send(self, token: str | None = TOKEN, **changes: Any) -> Any:
-        body = {
-            "user_name": "ann",
-            "organization": "lab",
-            "app_id": "viewer",
-            "version": "1.0.0",
-            "profile": None,
-            "server_name": server_name("lab", "viewer"),
-        } | changes
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return self.http.post("/v1/launch-plans", json=body, headers=headers)
-
-    def plan(self, **changes: Any) -> dict[str, Any]:
-        answer = self.send(**changes)
-        assert answer.status_code == 200, answer.text
-        assert answer.headers["Cache-Control"] == "no-store"
-        plan: dict[str, Any] = answer.json
-        return plan
-
-    def refused(self, status: int, **changes: Any) -> str:
-        answer = self.send(**changes)
-        assert answer.status_code == status, answer.text
-        detail: str = answer.json["detail"]
-        assert detail.count(". ") == 0
-        return detail
-
-    def change(self, *statements: sa.Executable) -> None:
-        with self.database.write(SERVER) as session:
-            for statement in statements:
-                session.execute(statement)
+from .launched import IMAGE, TOKEN, Planned, planned_at
 
 
 @pytest.fixture
 def planned(tmp_path: Path) -> Iterator[Planned]:
-    identity = HubIdentity(Hub("http://127.0.0.1:1/hub/api", TOKEN, "api"), lambda: 16)
-    parts = engines_at(tmp_path, Signer(b"key"), identity=identity)
-    with contextlib.closing(parts.database):
-        with parts.database.write(SERVER) as session:
-            Base.metadata.create_all(session.connection())
-            lab = directory.create_organization(session, [], "lab")
-            directory.create_organization(session, [], "other")
-            for name, roles in (("ann", ()), ("dev", ("developer",))):
-                user = directory.create_user(session, name)
-                user.hub_created = "2026-11-01T10:00:00+00:00"
-                directory.add_member(session, user, lab, roles)
-            session.add(
-                Application(
-                    organization_id=lab.id,
-                    app_id="viewer",
-                    visible_auto_add=True,
-                    visible_versions=["1.0.0", "1.1.0"],
-                    status="approved",
-                    idle_minutes=30,
-                )
-            )
-            session.flush()
-            for version in ("1.0.0", "1.1.0", "2.0.0"):
-                session.add(
-                    AppVersion(
-                        application_id=session.scalar(sa.select(Application.id)),
-                        version=version,
-                        title="Viewer",
-                        description="",
-                        icon="",
-                        kind="native",
-                        framework="panel",
-                        link=IMAGE.replace("1.0.0", version),
-                        volume_mount_point="/data",
-                        suggested_volume_size=5,
-                    )
-                )
-            session.add(
-                AppProfile(
-                    organization_id=lab.id,
-                    profile_id="lab.large",
-                    name="Large",
-                    instance_name="m5.xlarge",
-                    cpu=3.5,
-                    gpu=0,
-                    memory=14.0,
-                    status="ready",
-                    disable=False,
-                )
-            )
-        KeyFile(tmp_path / sealing.FILE_NAME).create()
-        yield Planned(build(parts), parts.database, parts.sealer)
+    with planned_at(tmp_path, "http://127.0.0.1:1/hub/api") as server:  # which is never asked
+        yield server
 
 
 def test_a_plan_has_all_that_a_hub_needs(planned: Planned) -> None:
@@ -167,6 +61,9 @@ def test_the_limits_are_those_of_the_app_profile(planned: Planned) -> None:
     assert large.items() <= planned.plan(profile="lab.large").items()
     planned.change(sa.update(AppVersion).values(recommended_profile="lab.large"))
     assert large.items() <= planned.plan().items()
+    planned.change(sa.update(AppVersion).values(recommended_profile="lab.missing"))
+    assert planned.plan()["profile_id"] is None
+    planned.change(sa.update(AppVersion).values(recommended_profile="lab.large"))
     medium = planned.plan(profile="edge.medium")
     assert (medium["profile_id"], medium["cpu"], medium["memory"]) == ("edge.medium", 2.0, 8.0)
     assert "no app profile" in planned.refused(404, profile="lab.huge")
@@ -245,6 +142,6 @@ def test_credentials_of_the_images_registry_come_along(planned: Planned) -> None
         application = session.scalars(sa.select(Application)).one()
         for domain in ("quay.io", "ghcr.io"):
             row = AppServer(application=application, domain=domain, username="lab+robot")
-            row.sealed = planned.sealer.prepare(f"pw-{domain}".encode(), **catalogue.server_place(row))()
+            row.sealed = planned.parts.sealer.prepare(f"pw-{domain}".encode(), **catalogue.server_place(row))()
             session.add(row)
     assert planned.plan()["registry"] == {"domain": "quay.io", "username": "lab+robot", "password": "pw-quay.io"}

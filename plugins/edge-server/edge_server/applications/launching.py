@@ -18,10 +18,11 @@ from edge_applications.launch_plan import LaunchPlan, PlanLaunch, PlanRegistry
 from edge_applications.names import image_registry, server_name
 from edge_server.applications import builtin_apps, catalogue
 from edge_server.applications.models import Application, AppServer, AppVersion
-from edge_server.base.problems import conflict, not_found
+from edge_server.base.problems import Refusal, conflict, not_found
 from edge_server.identity.models import Membership, Organization, User
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.web.context import OwnContext
+from edge_server.web.machines import Limits
 from edge_server.web.permissions import Member
 
 
@@ -90,10 +91,14 @@ class Launches:
                 f"{row.link}"
             )
         most = _most(application)
-        chosen = profile_id or row.recommended_profile
-        if chosen is None:
+        limits = (
+            self.recommended(session, row, organization.id)
+            if profile_id is None
+            else self._machines.limits(session, organization.id, profile_id)
+        )
+        if limits is None:
             return Launch(organization, application, row, None, most.cpu, most.gpu, None)
-        limits = self._machines.limits(session, organization.id, chosen)
+        chosen = limits.profile_id
         for what, has, limit in (("processors", limits.cpu, most.cpu), ("graphics processors", limits.gpu, most.gpu)):
             if limit is not None and has > limit:
                 raise conflict(
@@ -101,6 +106,21 @@ class Launches:
                     "a smaller one"
                 )
         return Launch(organization, application, row, chosen, limits.cpu, limits.gpu, limits.memory)
+
+    def recommended(self, session: Session, version: AppVersion, organization_id: int) -> Limits | None:
+        """What a version is given without a word about it; None if it recommends no app profile that there is.
+
+        Raises:
+            Refusal: that app profile cannot be used now.
+        """
+        if version.recommended_profile is None:
+            return None
+        try:
+            return self._machines.limits(session, organization_id, version.recommended_profile)
+        except Refusal as refusal:
+            if refusal.status == 404:
+                return None
+            raise
 
     def plan(self, request: PlanLaunch) -> LaunchPlan:
         """What a hub is to run for a user.
@@ -172,6 +192,12 @@ def member_of(session: Session, user_name: str, organization: str) -> Member | N
 def is_launching(organization: Organization) -> bool:
     """Whether applications can be launched in an organization."""
     return not organization.disable_launch and organization.status != OrganizationStatusEnum.DisableApps.value
+
+
+def is_shut_down(organization: Organization) -> bool:
+    """Whether applications must not even go on running in an organization."""
+    shut = organization.disable_launch and organization.shutdown_apps
+    return shut or organization.status == OrganizationStatusEnum.DisableApps.value
 
 
 def _require_launching(organization: Organization) -> None:

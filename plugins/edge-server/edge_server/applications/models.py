@@ -75,6 +75,27 @@ class AppServer(Revised, Base):
     application: Mapped[Application] = relationship()
 
 
+class AppRun(Base):
+    """From when to when an application ran for a user, as far as its hours are counted."""
+
+    __tablename__ = "app_runs"
+    __table_args__ = (UniqueConstraint("user_id", "server_name", "started_at"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    server_name: Mapped[str] = mapped_column(String(100))
+    app_id: Mapped[str] = mapped_column(ByteOrdered)
+    version: Mapped[str] = mapped_column(ByteOrdered)
+    # "" for none.
+    profile_id: Mapped[str] = mapped_column(String(100))
+    # When the hub started it, and until when its hours are counted.
+    started_at: Mapped[dt.datetime]
+    counted_until: Mapped[dt.datetime]
+    # Null while it runs.
+    ended_at: Mapped[dt.datetime | None] = mapped_column(index=True)
+
+
 class OAuthClient(Revised, Base):
     """An application as an OAuth client; its secret is known by its digest, as a token is."""
 

@@ -68,7 +68,7 @@ class CatalogueBackend:
 
     name = "catalogue"
     starts_machines = False
-    note = "ready means that the catalogue has such a machine; this server starts no machines and no apps"
+    note = "ready means that the catalogue has such a machine; this server starts no machines"
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue

@@ -25,6 +25,8 @@ from marshmallow import fields, validate
 from requests.adapters import HTTPAdapter
 
 from edge_server.base.problems import Refusal
+from edge_server.identity import hub_servers
+from edge_server.identity.hub_servers import HubServer, ServersSchema
 
 log = logging.getLogger("edge_server")
 
@@ -41,7 +43,10 @@ MOST_PAGES = 1000
 
 CONNECTIONS = 64
 
-SERVICE_SCOPES = ("list:groups", "read:groups", "read:users", "tokens")
+PATIENCE = 1.0
+"""Seconds to wait for a server to start or to stop, which the hub goes on with afterwards."""
+
+SERVICE_SCOPES = ("list:groups", "read:groups", "read:users", "tokens", "list:users", "servers", "read:servers")
 """What the service's role has to permit at the hub."""
 
 _PAGINATED = "application/jupyterhub-pagination+json"
@@ -231,21 +236,70 @@ class Hub:
         Raises:
             HubUnavailable: the hub does not say.
         """
-        groups: list[Group] = []
-        offset = 0
-        for _ in range(MOST_PAGES):
-            answer = self._get(f"/groups?offset={offset}&limit={PAGE}", "list:groups", accept=_PAGINATED)
-            page = self._loaded(_GroupPageSchema(), answer)
-            groups += [
-                Group(model["name"], frozenset(model["users"]), model["properties"] or {}) for model in page["items"]
-            ]
-            following = page["pagination"]["next"]
-            if following is None:
-                return groups
-            if following["offset"] <= offset:
-                break
-            offset = following["offset"]
-        raise self._unavailable("its list of groups has no end")
+        return [
+            Group(model["name"], frozenset(model["users"]), model["properties"] or {})
+            for model in self._listed("/groups?", "list:groups", _GroupPageSchema())
+        ]
+
+    def active_servers(self) -> list[HubServer]:
+        """The servers of all users that run, start or stop.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        servers: list[HubServer] = []
+        path = "/users?state=active&include_stopped_servers=0&"
+        for model in self._listed(path, "list:users and read:servers", _UserPageSchema()):
+            servers += hub_servers.servers_of(model["name"], model["servers"])
+        return servers
+
+    def servers(self, user_name: str) -> list[HubServer]:
+        """The servers of a user that run, start or stop; none if there is no user of that name.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        answer = self._get(f"/users/{_quoted(user_name)}?include_stopped_servers=0", "read:servers")
+        if answer is None:
+            return []
+        model = self._loaded(ServersSchema(), answer)
+        if model["name"] != user_name:
+            raise self._unavailable("it answers with another user than it was asked for")
+        return hub_servers.servers_of(user_name, model["servers"])
+
+    def start_server(self, user_name: str, server_name: str, options: Mapping[str, Any]) -> None:
+        """Have the hub start a server of a user, which may take longer than this.
+
+        Args:
+            user_name: whose.
+            server_name: its name.
+            options: what the hub tells who prepares the start.
+
+        Raises:
+            HubRefused: the hub does not start it.
+            HubUnavailable: the hub does not answer.
+        """
+        path = f"/users/{_quoted(user_name)}/servers/{_quoted(server_name)}"
+        status, answer = self._send("POST", path, body=options, patience=PATIENCE)
+        # 500 is a start that failed, and 429 a hub that starts as many as it may.
+        if status in (400, 403, 404, 409, 422, 429, 500) and _is_refusal(answer, status):
+            raise HubRefused(_message(answer))
+        if status not in (201, 202):
+            raise self._forbidden("servers", status)
+
+    def stop_server(self, user_name: str, server_name: str) -> None:
+        """Have the hub stop a server of a user, which may take longer than this, or be done already.
+
+        Raises:
+            HubRefused: the hub does not stop it.
+            HubUnavailable: the hub does not answer.
+        """
+        path = f"/users/{_quoted(user_name)}/servers/{_quoted(server_name)}"
+        status, answer = self._send("DELETE", path, patience=PATIENCE)
+        if status in (400, 500) and _is_refusal(answer, status):
+            raise HubRefused(_message(answer))
+        if status not in (202, 204, 404):
+            raise self._forbidden("servers", status)
 
     def token(self, user_name: str, token_id: str) -> HubToken | None:
         """A token of a user; None if there is none of that id.
@@ -322,6 +376,21 @@ class Hub:
 
     # --- the wire
 
+    def _listed(self, path: str, scope: str, schema: marshmallow.Schema) -> Iterator[Mapping[str, Any]]:
+        """The items of a list that comes in pages."""
+        offset = 0
+        for _ in range(MOST_PAGES):
+            answer = self._get(f"{path}offset={offset}&limit={PAGE}", scope, accept=_PAGINATED)
+            page = self._loaded(schema, answer)
+            yield from page["items"]
+            following = page["pagination"]["next"]
+            if following is None:
+                return
+            if following["offset"] <= offset:
+                break
+            offset = following["offset"]
+        raise self._unavailable(f"its list of {path[1:].partition('?')[0]} has no end")
+
     def _get(self, path: str, scope: str, *, accept: str = "application/json") -> Any:
         """What the service is answered; None for 404."""
         status, answer = self._send("GET", path, accept=accept)
@@ -339,8 +408,12 @@ class Hub:
         token: str | None = None,
         body: Mapping[str, Any] | None = None,
         accept: str = "application/json",
+        patience: float | None = None,
     ) -> tuple[int, Any]:
         """Status and JSON of an answer, which may be a refusal; None for no content.
+
+        With `patience`, seconds, what takes the hub longer is answered as accepted (202), and a failure of what was
+        asked for is an answer like others.
 
         Raises:
             HubUnavailable: there is no answer, or none of a hub.
@@ -353,7 +426,7 @@ class Hub:
                 f"{self.api_url}{path}",
                 headers=headers,
                 json=body,
-                timeout=TIMEOUT,
+                timeout=TIMEOUT if patience is None else (TIMEOUT, patience),
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -361,14 +434,17 @@ class Hub:
                 status = response.status_code
         except requests.exceptions.SSLError:
             raise self._unavailable("its certificate is not trusted; name the file of its CA by ca") from None
-        except requests.exceptions.Timeout:
+        except requests.exceptions.Timeout as error:
+            if patience is not None and not isinstance(error, requests.exceptions.ConnectTimeout):
+                return 202, None
             raise self._unavailable(f"it did not answer within {TIMEOUT:g} s") from None
         except (requests.exceptions.RequestException, _Endless) as error:
             why = str(error) if isinstance(error, _Endless) else type(error).__name__
             raise self._unavailable(f"it cannot be reached ({why})") from None
-        if status >= 500 or status == 429 or 300 <= status < 400:
+        is_answer = patience is not None and status in (429, 500)
+        if (status >= 500 or status == 429 or 300 <= status < 400) and not is_answer:
             raise self._unavailable(f"it answers with {status}")
-        if status == 204 or (status >= 400 and not content):
+        if status == 204 or (not content and status != 200):
             return status, None
         try:
             answer = json.loads(content)
@@ -428,6 +504,11 @@ def _quoted(name: str) -> str:
 def _message(answer: Any) -> str:
     message = answer.get("message") if isinstance(answer, dict) else None
     return " ".join(str(message or "it does not say why").split())[:200]
+
+
+def _is_refusal(answer: Any, status: int) -> bool:
+    """Whether an answer is the hub's own word, and not that of what stands in front of it."""
+    return isinstance(answer, dict) and answer.get("status") == status
 
 
 def _in_utc(moment: dt.datetime) -> dt.datetime:
@@ -511,6 +592,11 @@ class _PaginationSchema(_Model):
 
 class _GroupPageSchema(_Model):
     items = fields.List(fields.Nested(_GroupSchema()), required=True)
+    pagination = fields.Nested(_PaginationSchema(), required=True, data_key="_pagination")
+
+
+class _UserPageSchema(_Model):
+    items = fields.List(fields.Nested(ServersSchema()), required=True)
     pagination = fields.Nested(_PaginationSchema(), required=True, data_key="_pagination")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Callable
+from typing import Protocol
 
 from sqlalchemy.orm import Session
 
@@ -26,15 +27,41 @@ class Limits:
     memory: float
 
 
+class Report(Protocol):
+    """Counts the time that machines ran."""
+
+    def __call__(
+        self,
+        session: Session,
+        organization_id: int,
+        profile_id: str,
+        started_at: dt.datetime,
+        until: dt.datetime,
+        /,
+        *,
+        machines: int = 1,
+    ) -> object:
+        """Count a span, in the writing transaction that notes it as counted.
+
+        Args:
+            session: the transaction.
+            organization_id: whose app it was.
+            profile_id: id of its app profile; empty for none.
+            started_at: when the span began.
+            until: when it ended.
+            machines: how many ran.
+        """
+        ...
+
+
 class Machines:
     """What others tell of machines and do for them, once the subsystems of compute and billing are loaded.
 
     Attributes:
         limits: called with a transaction, an organization's id and the id of an app profile; raises a `Refusal`
             where no application can be launched with it.
-        report_app_time: called with the writing transaction that notes the span as reported, an organization's id, the
-            id of an app profile or "" for none, and when the span began and ended.
+        report_app_time: counts app hours.
     """
 
     limits: Callable[[Session, int, str], Limits]
-    report_app_time: Callable[[Session, int, str, dt.datetime, dt.datetime], object]
+    report_app_time: Report

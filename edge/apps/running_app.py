@@ -1,0 +1,11 @@
+"""Import path of `RunningApp` and its status."""
+
+from typing import TYPE_CHECKING
+
+from edge._lazy import exports
+
+if TYPE_CHECKING:
+    from edge_applications.running_app import RunningApp as RunningApp
+    from edge_applications.running_app import RunningAppStatusEnum as RunningAppStatusEnum
+
+__getattr__, __dir__ = exports(__name__)

@@ -1,0 +1,130 @@
+"""`RunningApp`: an application that was launched, for the user who launched it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import time
+from collections.abc import Iterator
+from typing import ClassVar, Protocol
+
+from edge_core.errors import EdgeError, NotFound
+from edge_core.records import Record, field
+
+PAUSE = 0.5
+"""Seconds between two looks at an app that is starting, at first."""
+
+LONGEST_PAUSE = 5.0
+
+DEFAULT_TIMEOUT = 300.0
+"""Seconds until an app runs, which may have to wait for a machine and for its image."""
+
+
+class RunningAppStatusEnum(enum.Enum):
+    """What goes on with an app."""
+
+    Starting = "starting"
+    Running = "running"
+    """It can be visited."""
+    Stopping = "stopping"
+
+
+class Apps(Protocol):
+    """Where running apps are looked up and stopped."""
+
+    def find_running(self, server_name: str) -> RunningApp:
+        """An app of the user's that runs or is starting."""
+        ...
+
+    def stop_running(self, server_name: str, user_name: str | None = None) -> None:
+        """Stop an app."""
+        ...
+
+
+class RunningApp(Record):
+    """An application that runs for a user, or is starting or stopping.
+
+    It tells what was so when it was launched or listed. `wait` and `progress` ask again.
+    """
+
+    _apps: ClassVar[Apps | None] = None
+
+    server_name: str = field(doc="Name of the user's server at the hub, which runs it.")
+    user_name: str = field(doc="Who launched it.")
+    app_id: str = field(doc="The application.")
+    version: str = field(doc="The version.")
+    status: RunningAppStatusEnum = field(doc="What goes on with it.")
+    url: str = field(doc="Where it is visited; a path if the server does not know the address of its hub for users.")
+    profile_id: str | None = field(default=None, doc="The app profile it runs with; null for none.")
+    started_at: dt.datetime | None = field(default=None, doc="When it was started; null until the hub says.")
+    last_activity: dt.datetime | None = field(default=None, doc="When it was used last, as far as the hub knows.")
+
+    def refresh(self) -> RunningApp:
+        """Ask again what goes on with it, and return this object, which tells that from then on.
+
+        Raises:
+            NotFound: it has ended, or did not start.
+            EdgeError: it comes from no session.
+        """
+        now = self._of().find_running(self.server_name).__dict__
+        self.__dict__.clear()
+        self.__dict__.update(now)
+        return self
+
+    def progress(self, timeout: float | None = DEFAULT_TIMEOUT) -> Iterator[RunningAppStatusEnum]:
+        """Its status, and then each that it changes to, until it runs.
+
+        Args:
+            timeout: seconds after which this gives up, while the app goes on; None for never.
+
+        Raises:
+            NotFound: it did not start, or has ended.
+            EdgeError: the time is over.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        pause, shown = PAUSE, None
+        while True:
+            if self.status != shown:
+                shown = self.status
+                yield shown
+            if shown is RunningAppStatusEnum.Running:
+                return
+            if until is not None and time.monotonic() + pause > until:
+                raise EdgeError(
+                    f"{self.app_id} does not run after {timeout:g} seconds; wait longer, or stop it and ask the hub's "
+                    "operator"
+                )
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            self.refresh()
+
+    def wait(self, timeout: float | None = DEFAULT_TIMEOUT) -> RunningApp:
+        """Wait until it runs, and return it.
+
+        Args:
+            timeout: seconds after which this gives up, while the app goes on; None for never.
+
+        Raises:
+            NotFound: it did not start, or has ended.
+            EdgeError: the time is over.
+        """
+        for _ in self.progress(timeout):
+            pass
+        return self
+
+    def stop(self) -> None:
+        """Stop it; one that has ended already stays so.
+
+        Raises:
+            Conflict: the hub does not stop it.
+            EdgeError: it comes from no session.
+        """
+        try:
+            self._of().stop_running(self.server_name, self.user_name)
+        except NotFound:
+            return
+
+    def _of(self) -> Apps:
+        if self._apps is None:
+            raise EdgeError("this app was not listed by a session; get it from applications.list_running()")
+        return self._apps
