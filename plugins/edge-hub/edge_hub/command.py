@@ -45,6 +45,7 @@ def run(data: Path, port: int, admin: str, users: tuple[str, ...], proxy: Path |
     prepared = running.prepare(data.absolute(), port=port, admin=admin, users=users, proxy=proxy)
     output.line(f"# A JupyterHub with Edge as its service api listens at {prepared.url}, on this machine alone.")
     output.line(f"# Log in as {', '.join((admin, *users))}; the passwords are in {prepared.settings}")
+    output.line(f"# Applications run as {prepared.applications} says.")
     output.note(
         f"Warning: every notebook and app of this hub runs as you and can read {data}, the data of all users among it; "
         "let nobody in whom you do not trust with it."

@@ -60,7 +60,23 @@ c.JupyterHub.load_groups = {
     },
 }
 
-edge_hub.configure(c, data=folder.parent / "edge", port=settings["edge_port"])
+edge_hub.configure(
+    c,
+    data=folder.parent / "edge",
+    port=settings["edge_port"],
+    applications=folder.parent / "applications.toml",
+)
+"""
+
+APPLICATIONS = """\
+# What applications run on this machine: a folder and a command for each version that is published in Edge.
+# It is read again at each launch. EDGE_APP_PORT tells an application where to listen, and {port} stands for that here.
+#
+# [[application]]
+# app_id = "viz"
+# version = "1.0.0"
+# folder = "/home/ada/viz"
+# command = ["/home/ada/viz/.venv/bin/python", "app.py"]
 """
 
 
@@ -71,17 +87,19 @@ class Prepared(NamedTuple):
         command: what starts it.
         url: where people find it.
         settings: the file that has the passwords.
+        applications: the file that says what applications run.
     """
 
     command: list[str]
     url: str
     settings: Path
+    applications: Path
 
 
 def prepare(
     data: Path, *, port: int = 8000, admin: str = "admin", users: Sequence[str] = (), proxy: Path | None = None
 ) -> Prepared:
-    """Write what a hub needs into a folder; passwords and data that are there stay.
+    """Write what a hub needs into a folder; passwords, data and the table of applications that are there stay.
 
     Args:
         data: the folder, which is made if it is missing.
@@ -95,7 +113,7 @@ def prepare(
     """
     if os.name != "posix":
         raise ConfigurationError("JupyterHub does not run on this system; use Linux or macOS")
-    for package in ("jupyterhub", "edge_server", "jupyter_server"):
+    for package in ("jupyterhub", "edge_server", "edge_applications", "jupyter_server"):
         if importlib.util.find_spec(package) is None:
             raise ConfigurationError(
                 f"{package} is not installed; in a clone of Edge, run: python -m pip install -r requirements-hub.txt"
@@ -123,8 +141,12 @@ def prepare(
     configuration = folder / "jupyterhub_config.py"
     with replacing(configuration, mode=0o600) as file:
         file.write(CONFIGURATION.encode())
+    applications = data / "applications.toml"
+    if not applications.exists():
+        with replacing(applications, mode=0o600) as file:
+            file.write(APPLICATIONS.encode())
     command = [sys.executable, "-m", "jupyterhub", "--config", str(configuration)]
-    return Prepared(command, f"http://127.0.0.1:{port}", path)
+    return Prepared(command, f"http://127.0.0.1:{port}", path, applications)
 
 
 def _proxy(data: Path, proxy: Path | None) -> str:

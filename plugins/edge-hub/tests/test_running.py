@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from edge_core.errors import ConfigurationError
 from edge_core.session import EdgeSession
 from edge_hub import running
 from edge_hub.command import hub as command
+from edge_hub.spawning.table import Table
 from tests.hubs import RealHub
 from tests.programs import program
 from tests.waiting import wait_for
@@ -147,14 +149,20 @@ def test_passwords_stay_and_nobody_else_reads_them(tmp_path: Path, free_port: in
     program = tmp_path / "proxy"
     program.touch(0o755)
     first, second = (running.prepare(tmp_path / "try", port=free_port, proxy=program, users=["eve"]) for _ in range(2))
+    example = first.applications.read_text()
+    assert Table(first.applications).entries() == []
+    lines = [line.removeprefix("# ") for line in example.splitlines() if "=" in line or "[[" in line]
+    assert set(tomllib.loads("\n".join(lines))["application"][0]) == {"app_id", "version", "folder", "command"}
     assert first.url == f"http://127.0.0.1:{free_port}"
     assert stat.S_IMODE(second.settings.stat().st_mode) == 0o600
     kept = json.loads(second.settings.read_text())
     assert kept["users"] == ["eve"]
     assert len(kept["user_password"]) >= 8
     assert len(kept["admin_password"]) >= 32
+    (tmp_path / "try" / "applications.toml").write_text("# mine")
     again = running.prepare(tmp_path / "try", port=free_port, proxy=program)
     assert json.loads(again.settings.read_text())["admin_password"] == kept["admin_password"]
+    assert again.applications.read_text() == "# mine"
     second.settings.write_text("{")
     with pytest.raises(ConfigurationError, match="is damaged; remove it"):
         running.prepare(tmp_path / "try", port=free_port, proxy=program)
