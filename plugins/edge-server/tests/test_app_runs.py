@@ -290,6 +290,26 @@ def test_apps_end_with_their_user(planned: Planned, hub: StandInHub, time: Time)
     assert hub.servers == {}
 
 
+def test_a_user_who_goes_meanwhile_keeps_nobody_from_being_counted_and_stopped(
+    planned: Planned, hub: StandInHub, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.run("ann")
+    hub.run("dev")
+    dev = sa.select(User.id).where(User.user_name == "dev").scalar_subquery()
+    planned.change(sa.delete(Membership).where(Membership.user_id == dev))
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise sa.exc.IntegrityError("INSERT", {}, Exception("a foreign key"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(planned.parts.machines, "report_app_time", gone)
+        look(planned, time, HOUR)
+    assert (hours(planned), runs(planned)) == ({}, [])
+    assert list(hub.servers) == [("ann", VIEWER)]
+    look(planned, time)
+    assert hours(planned) == {("2026-11-20", ""): HOUR // MICROSECOND}
+
+
 @pytest.mark.parametrize(
     ("values", "goes_on"),
     [

@@ -214,6 +214,9 @@ def test_admins_see_the_apps_of_all_users_in_pages(planned: Planned, hub: StandI
         {"edge": {"organization": "lab", "app_id": "../viewer", "version": "1"}},
         {"edge": {"organization": "lab", "app_id": "another", "version": "1"}},
         {"edge": {"organization": ["lab"], "app_id": "viewer", "version": "1"}},
+        {"edge": {"organization": "\ud800", "app_id": "viewer", "version": "1"}},
+        {"edge": {"organization": "lab", "app_id": "viewer", "version": "1", "profile": "\ud800"}},
+        {"edge": {"organization": "lab", "app_id": "viewer", "version": "1", "profile": ["edge.medium"]}},
     ],
 )
 def test_a_server_that_only_says_so_is_no_application(planned: Planned, hub: StandInHub, options: Any) -> None:

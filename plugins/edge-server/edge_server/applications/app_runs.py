@@ -8,11 +8,13 @@ time counts twice, whatever is killed in between. What does not run any more end
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
+import sqlalchemy.exc
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -86,7 +88,9 @@ class AppRuns:
             if place.organization is not None and place.user_id is not None and _runs(app):
                 in_organization.setdefault(place.organization.id, []).append((place.user_id, app))
         for organization_id, present in in_organization.items():
-            self._count(organization_id, present, now)
+            # A user or the organization may have gone meanwhile, and the next look counts what is left.
+            with contextlib.suppress(sa.exc.IntegrityError):
+                self._count(organization_id, present, now)
         self._forget(now)
         for app, place in zip(apps, places, strict=True):
             why = _why_to_stop(app, place, now)

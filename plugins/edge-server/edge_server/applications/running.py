@@ -70,11 +70,11 @@ def running(server: HubServer) -> Running | None:
         return None
     try:
         launched: LaunchedOptions = LaunchedOptions.schema().load(options, unknown=marshmallow.EXCLUDE)
-    except (marshmallow.ValidationError, TypeError, ValueError):
+        name = server_name(launched.organization, launched.app_id)
+        (launched.profile or "").encode()
+    except (marshmallow.ValidationError, TypeError, ValueError):  # an escaped half of a surrogate pair among them
         return None
-    if server.name != server_name(launched.organization, launched.app_id):
-        return None
-    return Running(server, launched)
+    return Running(server, launched) if server.name == name else None
 
 
 class RunningApps:
