@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from alembic import command as alembic
 from click.testing import CliRunner
 
@@ -80,7 +81,7 @@ def test_sealed_content_of_a_transit_engine(folder: Path) -> None:
     with opened.write(SERVER) as session:
         keep(session, KeyFile(folder / sealing.FILE_NAME), 1)
     with opened.write_connection() as connection:
-        connection.exec_driver_sql("UPDATE secrets SET sealed = CAST('vault:v1:x' AS BLOB)")
+        connection.execute(sa.text("UPDATE secrets SET sealed = :sealed"), {"sealed": b"vault:v1:x"})
     opened.close()
     assert "what a transit engine has sealed, and none is set" in refused(folder, "keys")
 

@@ -483,6 +483,53 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
         EdgeServer(tmp_path / "data").start()
 
 
+def test_the_first_token_is_shown_also_where_the_start_fails_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise CannotStart("this start fails")
+
+    monkeypatch.setattr(process, "serve", fail)
+    done = CliRunner().invoke(command, ["run", "--data", str(tmp_path / "data"), "--port", "0"])
+    assert (done.exit_code, done.stderr) == (1, "Error: this start fails\n")
+    assert "did not start. This token is shown only now" in done.stdout
+    assert done.stdout.count("export EDGE_API_TOKEN=edg_") == 1
+
+
+@pytest.mark.slow
+def test_a_server_starts_in_a_folder_that_is_closed_to_it(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    # That a folder is gone is the same to the system, and holds for root as well.
+    code = "import os, sys; os.rmdir(os.getcwd()); from edge_server.run.command import server; server(sys.argv[1:])"
+    server = subprocess.Popen(
+        [sys.executable, "-c", code, "run", "--data", str(tmp_path / "data"), "--port", "0"],
+        cwd=closed,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    assert "listens" in server.stdout.readline()
+    server.terminate()
+    server.communicate(timeout=60)
+    assert server.returncode == 0
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="root alone can give a folder away")
+def test_root_leaves_nothing_in_the_folder_of_another_users_server(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    for uid, name in ((1, "daemon"), (54321, "'#54321'")):
+        os.chown(folder, uid, -1)
+        for arguments in (["run"], ["fsck"], ["purge"], ["rotate-keys"], ["migrate"], ["backup", str(tmp_path / "to")]):
+            done = CliRunner().invoke(command, [*arguments, "--data", str(folder)])
+            assert done.exit_code == 1
+            assert f"run: runuser -u {name} -- edge server {arguments[0]} ..." in done.stderr
+    assert list(folder.iterdir()) == []
+    done = CliRunner().invoke(command, ["status", "--data", str(folder)])
+    assert "belongs to" not in done.stderr
+
+
 def test_roles_that_do_not_exist_are_refused(edge_server: EdgeServer) -> None:
     organization = edge_server.create_organization()
     with pytest.raises(ValueError, match="there is no role 'owner'"):

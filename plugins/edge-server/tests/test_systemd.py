@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -9,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -110,6 +113,82 @@ def test_what_may_not_be_meant_is_a_warning_beside_the_unit(tmp_path: Path, monk
     (tmp_path / "site").mkdir()
     assert CliRunner().invoke(command, ["unit", "--data", str(tmp_path / "site")]).stderr == ""
     assert CliRunner().invoke(command, ["unit"]).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "address"),
+    [
+        ((), "127.0.0.1:8790"),
+        (("--host", "::1", "--port", "80"), "[::1]:80"),
+        (("--host", "localhost"), "127.0.0.1:8790"),
+    ],
+)
+def test_systemd_takes_the_socket_unit(options: tuple[str, ...], address: str, tmp_path: Path) -> None:
+    text = unit("--socket", "--", *options)
+    assert f"ListenStream={address}\n" in text
+    (tmp_path / "edge-server.socket").write_text(text)
+    (tmp_path / "edge-server.service").write_text(re.sub("^(User|Group)=.*$", r"\1=daemon", unit(), flags=re.MULTILINE))
+    assert analyzed(tmp_path / "edge-server.socket", "verify") == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "why"), [(("--host", "edge.lab"), "name an address"), (("--port", "0"), "no port")]
+)
+def test_systemd_cannot_listen_at_any_address(options: tuple[str, ...], why: str) -> None:
+    done = CliRunner().invoke(command, ["unit", "--socket", "--", *options])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert why in done.stderr
+
+
+@pytest.mark.slow
+def test_who_comes_while_the_server_starts_anew_is_answered(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/healthz"
+        for _ in range(2):
+            early = pool.submit(requests.get, url, timeout=120)
+            with handed_over(listener, tmp_path) as process:
+                assert early.result().status_code == 200
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(60) == 0
+
+
+def test_what_no_server_can_listen_at_is_refused(tmp_path: Path) -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+        handed_over(datagrams, tmp_path) as process,
+    ):
+        _, written = process.communicate(timeout=60)
+        assert (process.returncode, b"have a single ListenStream in the socket unit" in written) == (1, True)
+
+
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+os.execv(sys.executable, [sys.executable, "-m", "edge_server", "run", "--data", sys.argv[2], "--port", "1"])
+"""
+
+
+@contextlib.contextmanager
+def handed_over(listener: socket.socket, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that is started as systemd starts it: its socket is file descriptor 3."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HAND_OVER, str(listener.fileno()), str(folder / "data")],
+        pass_fds=[listener.fileno()],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd="/",
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_units_of_two_servers_share_no_folder() -> None:
+    # systemd removes it when one of them stops, and the other one's numbers would be gone.
+    assert "RuntimeDirectory=%N\n" in unit()
 
 
 def test_a_service_sees_its_data_at_home() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import ipaddress
 import os
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,6 +34,34 @@ _data = click.option(
     type=click.Path(path_type=Path),
     default=Path("edge-data"),
     show_default=True,
+    help="Folder that holds all of the server's data.",
+)
+
+
+def _refuse_root(context: click.Context, _: click.Parameter, data: Path) -> Path:
+    """Keep root from leaving files in the folder of another user's server, which could not use them then."""
+    if os.name == "posix" and os.geteuid() == 0 and not context.resilient_parsing and data.is_dir():
+        owner = data.stat().st_uid
+        if owner != 0:
+            import pwd
+
+            try:
+                name = pwd.getpwuid(owner).pw_name
+            except KeyError:
+                name = f"#{owner}"
+            raise click.ClickException(
+                f"{data} belongs to the user {name}, whose server could not use what root leaves in it; run: "
+                f"runuser -u {shlex.quote(name)} -- edge server {context.info_name} ..."
+            )
+    return data
+
+
+_own_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("edge-data"),
+    show_default=True,
+    callback=_refuse_root,
     help="Folder that holds all of the server's data.",
 )
 
@@ -62,7 +91,7 @@ def server() -> None:
 
 
 @server.command()
-@_data
+@_own_data
 @_config
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option(
@@ -107,19 +136,20 @@ def run(
     It stops on Ctrl-C, after the requests it is answering.
     """
     from edge_server.identity.hub_identity import hub_of
-    from edge_server.run import app, data_folder, logs, process, server_settings, start
+    from edge_server.run import app, data_folder, log_files, logs, process, server_settings, start
     from edge_server.run.metrics import Metrics, shared_folder
     from edge_server.run.monitoring import Monitoring
 
-    folder = data.absolute()
+    folder, config = data.absolute(), None if config is None else config.absolute()
     url_prefix = _parsed(url_prefix)
     with _explained(), contextlib.ExitStack() as stack:
         stack.enter_context(data_folder.locked(folder))
         settings = configuration.of_server(folder, config)
         prefix = server_settings.url_prefix_of(settings) if url_prefix is None else url_prefix
+        logs.require_writable(settings)
         workers = server_settings.workers_of(settings) if workers is None else workers
         process.require_able(workers)
-        listener = stack.enter_context(process.listen(host, port))
+        listener = stack.enter_context(process.inherited() or process.listen(host, port))
         url = f"{process.url_of(listener)}{prefix}"
         watched = server_settings.metrics_listen_of(settings)
         metrics = monitoring_url = None
@@ -134,6 +164,7 @@ def run(
             first_token=dt.timedelta(days=first_token_days) if first_token_days else None,
             threads=threads,
         )
+        greeting = stack.enter_context(_Greeting(folder, url, token, first_token_days, hub=hub_of(engines.identity)))
         application = app.build(engines, loaded, prefix=prefix, observer=metrics)
         monitoring = None
         if metrics is not None:
@@ -142,7 +173,7 @@ def run(
             monitoring = Monitoring(engines, metrics, monitoring_listener)
         log = None
         if access_log:
-            log = folder / "logs" / "access.log"
+            log = folder / "logs" / log_files.ACCESS_FILE
             with data_folder.explained(folder):
                 log.parent.mkdir(mode=0o700, exist_ok=True)
         if not process.is_loopback(listener):
@@ -157,7 +188,7 @@ def run(
             threads=threads,
             uploads=uploads,
             access_log=log,
-            ready=lambda: _greet(folder, url, token, first_token_days, hub=hub_of(engines.identity)),
+            ready=greeting.show,
             monitoring=monitoring,
         )
 
@@ -181,8 +212,14 @@ def _parsed(url_prefix: str | None) -> str | None:
 )
 @_config
 @click.option("--user", default="edge", show_default=True, metavar="NAME", help="The system's user that it runs as.")
+@click.option(
+    "--socket",
+    "of_socket",
+    is_flag=True,
+    help="Print the socket unit instead, by which systemd listens also while the server starts anew.",
+)
 @click.argument("options", nargs=-1, metavar="[-- OPTIONS]")
-def unit(data: Path, config: Path | None, user: str, options: tuple[str, ...]) -> None:
+def unit(data: Path, config: Path | None, user: str, of_socket: bool, options: tuple[str, ...]) -> None:
     """Print a unit file for systemd that runs the server of this installation; OPTIONS are those of `run`.
 
     Use it as: edge server unit -- --access-log > /etc/systemd/system/edge-server.service
@@ -195,7 +232,10 @@ def unit(data: Path, config: Path | None, user: str, options: tuple[str, ...]) -
     for path in (folder, file):
         if path is not None and not re.fullmatch(r"[\w./@+-]+", str(path)):
             raise click.UsageError(f"{str(path)!r} cannot stand in a unit file; choose a plainer path")
-    _require_options_of_run(options)
+    parameters = _options_of_run(options)
+    if of_socket:
+        output.text(systemd.socket_unit(_stream(parameters["host"], parameters["port"])))
+        return
     if not data.is_absolute():
         output.note(
             f"Warning: the unit file names {folder}, as --data is relative; name the whole path if that is not it."
@@ -208,7 +248,18 @@ def unit(data: Path, config: Path | None, user: str, options: tuple[str, ...]) -
     output.text(systemd.unit(folder, file, user, options))
 
 
-def _require_options_of_run(options: tuple[str, ...]) -> None:
+def _stream(host: str, port: int) -> str:
+    """What systemd listens at, which looks up no names."""
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        raise click.UsageError(f"systemd looks up no names; name an address in place of --host {host}") from None
+    if port == 0:
+        raise click.UsageError("systemd chooses no port; name one by --port")
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def _options_of_run(options: tuple[str, ...]) -> dict[str, Any]:
     context = click.Context(run, info_name="run")
     try:
         _, _, parameters = run.make_parser(context).parse_args(list(options))
@@ -218,7 +269,9 @@ def _require_options_of_run(options: tuple[str, ...]) -> None:
             )
         if not set(parameters) <= set(run.params):
             raise click.UsageError("--help starts no server; leave it out")
-        _parsed(run.make_context("run", list(options)).params["url_prefix"])
+        values = run.make_context("run", list(options)).params
+        _parsed(values["url_prefix"])
+        return values
     except click.UsageError as error:
         raise click.UsageError(
             f"`edge server run` does not take what is after the --: {error.format_message()}"
@@ -226,7 +279,7 @@ def _require_options_of_run(options: tuple[str, ...]) -> None:
 
 
 @server.command()
-@_data
+@_own_data
 @_config
 def migrate(data: Path, config: Path | None) -> None:
     """Bring the database to what this version needs, and start nothing.
@@ -277,7 +330,7 @@ def env(data: Path, config: Path | None, user: str | None) -> None:
 
 
 @server.command("rename-user")
-@_data
+@_own_data
 @_config
 @click.argument("name")
 @click.argument("new_name")
@@ -292,7 +345,7 @@ def rename_user(data: Path, config: Path | None, name: str, new_name: str) -> No
 
 
 @server.command("rename-organization")
-@_data
+@_own_data
 @_config
 @click.argument("name")
 @click.argument("new_name")
@@ -318,7 +371,7 @@ def _rename(data: Path, config: Path | None, kind: Kind, name: str, new_name: st
 
 
 @server.command("rotate-keys")
-@_data
+@_own_data
 @_config
 @click.option(
     "--keep-days",
@@ -383,7 +436,7 @@ def _what_sealed(done: Rotation) -> str:
 
 
 @server.command()
-@_data
+@_own_data
 @_config
 @click.option(
     "--deep", is_flag=True, help="Also read all content and compare its SHA-256; takes as long as that takes."
@@ -414,7 +467,7 @@ def fsck(data: Path, config: Path | None, deep: bool, quiet: bool) -> None:
 
 
 @server.command()
-@_data
+@_own_data
 @_config
 @click.option("--org", "organization", metavar="NAME", help="Only of this organization.")
 @output.json_option
@@ -472,6 +525,28 @@ def status(data: Path, config: Path | None, as_json: bool) -> None:
         raise click.ClickException(f"{kinds} should have been cleared away an hour ago; look at the server's log")
 
 
+@server.command("logs")
+@click.argument("kind", type=click.Choice(["server", "access", "audit"]), default="server")
+@_data
+@_config
+@click.option(
+    "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="The last so many lines."
+)
+@click.option("-f", "--follow", is_flag=True, help="Show further lines as they come, until Ctrl-C.")
+def show_logs(kind: str, data: Path, config: Path | None, lines: int, follow: bool) -> None:
+    """Show the last lines of a log: the server's own, that of requests (access) or that of who did what (audit)."""
+    from edge_server.run import data_folder, log_files
+
+    folder = data.absolute()
+    with _explained(), data_folder.explained(folder):
+        path = log_files.path_of(kind, folder, configuration.of_server(folder, config))
+        with contextlib.closing(log_files.lines_of(path, lines, follow=follow)) as shown:
+            for line in shown:
+                output.text(line)
+                if follow:
+                    output.flush()
+
+
 @server.command()
 @_data
 @_config
@@ -499,7 +574,7 @@ def users(data: Path, config: Path | None, as_json: bool) -> None:
 
 
 @server.command()
-@_data
+@_own_data
 @_config
 @click.option(
     "--to",
@@ -582,7 +657,7 @@ def move(
 
 
 @server.command()
-@_data
+@_own_data
 @_config
 @click.argument("folder", metavar="TO", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
@@ -662,7 +737,7 @@ def backup(
 
 
 @server.command()
-@_data
+@_own_data
 @_config
 @click.argument("folder", metavar="FROM", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option(
@@ -741,21 +816,48 @@ def _note_lost(lost: Closed) -> None:
             )
 
 
-def _greet(data: Path, url: str, token: str | None, first_token_days: int, *, hub: HubIdentity | None) -> None:
-    """Say where the server listens; each line is flushed, for whoever reads through a pipe."""
-    from edge_server.run import data_folder
+class _Greeting:
+    """Says where the server listens, once; each line is flushed, for whoever reads through a pipe.
 
-    if token is not None:
-        output.line(f"# An Edge server with its data in {data} listens. This token is shown only now:")
-        output.text(data_folder.Access(url, data_folder.ORGANIZATION, token).exports())
-        if first_token_days:
+    The token that a first start makes is shown also where the start fails after that: nobody could come by it later.
+    """
+
+    def __init__(
+        self, data: Path, url: str, token: str | None, first_token_days: int, *, hub: HubIdentity | None
+    ) -> None:
+        self._data = data
+        self._url = url
+        self._token = token
+        self._first_token_days = first_token_days
+        self._hub = hub
+
+    def __enter__(self) -> _Greeting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._show_token("did not start")
+
+    def show(self) -> None:
+        if self._show_token("listens"):
+            return
+        output.line(f"# An Edge server with its data in {self._data} listens at {self._url}")
+        if self._hub is not None:
+            output.line(f"# Its users and tokens are those of the JupyterHub at {self._hub.hub.api_url}")
+            return
+        output.line(f'# Settings for a shell: eval "$(edge server env --data {shlex.quote(str(self._data))})"')
+
+    def _show_token(self, state: str) -> bool:
+        """Show the token that this start has made, once; whether there was one to show."""
+        from edge_server.run import data_folder
+
+        token, self._token = self._token, None
+        if token is None:
+            return False
+        output.line(f"# An Edge server with its data in {self._data} {state}. This token is shown only now:")
+        output.text(data_folder.Access(self._url, data_folder.ORGANIZATION, token).exports())
+        if self._first_token_days:
             output.line(
-                f"# It is good for {first_token_days} days. Keep it in a profile by `edge login {shlex.quote(url)}`, "
-                "and `edge login --renew` renews it."
+                f"# It is good for {self._first_token_days} days. Keep it in a profile by "
+                f"`edge login {shlex.quote(self._url)}`, and `edge login --renew` renews it."
             )
-        return
-    output.line(f"# An Edge server with its data in {data} listens at {url}")
-    if hub is not None:
-        output.line(f"# Its users and tokens are those of the JupyterHub at {hub.hub.api_url}")
-        return
-    output.line(f'# Settings for a shell: eval "$(edge server env --data {shlex.quote(str(data))})"')
+        return True

@@ -69,7 +69,7 @@ def install(settings: Configuration) -> None:
         CannotStart: the settings cannot be used, or the file cannot be written.
     """
     require_writable(settings)
-    handler = _handler(_file_of(settings))
+    handler = _handler(file_of(settings))
     if section_of(settings)["format"] == JSON:
         handler.setFormatter(JSONFormatter())
         logging.getLogger().addHandler(handler)  # what libraries warn of is a line of JSON as well
@@ -84,7 +84,7 @@ def require_writable(settings: Configuration) -> None:
     Raises:
         CannotStart: it cannot.
     """
-    path = _file_of(settings)
+    path = file_of(settings)
     if path is None:
         return
     # What is missing on the way to it is made at a start.
@@ -112,7 +112,12 @@ def section_of(settings: Configuration) -> dict[str, Any]:
     return section
 
 
-def _file_of(settings: Configuration) -> Path | None:
+def file_of(settings: Configuration) -> Path | None:
+    """The file of the log; None for standard error.
+
+    Raises:
+        CannotStart: the settings cannot be used.
+    """
     file = section_of(settings)["file"]
     return None if file is None else settings.path.parent / file
 

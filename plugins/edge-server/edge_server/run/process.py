@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,9 @@ OWN_FILES = 256
 """File descriptors that are kept for what is no connection: the database, content that is written, logs."""
 
 MOST_FILES = 2 * MOST_CONNECTIONS + OWN_FILES
+
+_FIRST_INHERITED = 3
+"""The file descriptor of the first socket that systemd hands over (SD_LISTEN_FDS_START)."""
 
 
 def listen(host: str, port: int, options: tuple[str, str] = ("--host", "--port")) -> socket.socket:
@@ -64,6 +67,31 @@ def listen(host: str, port: int, options: tuple[str, str] = ("--host", "--port")
         raise CannotStart(
             f"cannot listen at {host}:{port} ({error.strerror}); choose another {options[1]}, or 0 for a free one"
         ) from None
+    return listener
+
+
+def inherited(environment: MutableMapping[str, str] = os.environ) -> socket.socket | None:
+    """The socket at which systemd listens for this process, by sd_listen_fds(3); None if there is none.
+
+    Raises:
+        CannotStart: there are several, or none that HTTP over TCP comes by.
+    """
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    # Not for the processes that are started from here, nor for gunicorn, which would take it a second time.
+    count = int(environment.pop("LISTEN_FDS", "0"))
+    for name in ("LISTEN_PID", "LISTEN_FDNAMES"):
+        environment.pop(name, None)
+    if count == 0:
+        return None
+    listener = socket.socket(fileno=_FIRST_INHERITED)
+    is_tcp = listener.family in (socket.AF_INET, socket.AF_INET6) and listener.type == socket.SOCK_STREAM
+    if count > 1 or not is_tcp or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        listener.detach()
+        raise CannotStart(
+            "systemd hands over what the server cannot listen at; have a single ListenStream in the socket unit, with "
+            "an address and a port"
+        )
     return listener
 
 
@@ -181,6 +209,8 @@ def _serve_with_gunicorn(
     ready: Callable[[], None],
     monitoring: Monitoring | None,
 ) -> None:
+    # gunicorn asks for the folder in which it is started, and enters it, and root's is closed to the server's user.
+    os.chdir(data)
     import gunicorn.http.message  # type: ignore[import-untyped]
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 

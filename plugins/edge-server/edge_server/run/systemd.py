@@ -1,4 +1,4 @@
-"""The unit file by which systemd runs the server.
+"""The unit files by which systemd runs the server, and listens for it.
 
 It is of `Type=notify`: gunicorn says that the server is ready, and `gunicorn_worker.Arbiter` that it stops.
 """
@@ -43,7 +43,8 @@ KillMode=mixed
 LimitNOFILE=65536
 UMask=0077
 {folder}
-RuntimeDirectory=edge-server
+# Named after the unit, as systemd removes it when the unit stops.
+RuntimeDirectory=%N
 
 ProtectSystem=strict
 ProtectHome={protect_home}
@@ -74,6 +75,20 @@ SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=multi-user.target
+"""
+
+
+_SOCKET_UNIT = """\
+[Unit]
+Description=Address of the Edge server
+
+[Socket]
+# Who comes while the server starts anew waits, and is not refused.
+ListenStream={address}
+Backlog=2048
+
+[Install]
+WantedBy=sockets.target
 """
 
 
@@ -108,3 +123,12 @@ def unit(data: Path, config: Path | None, user: str, options: tuple[str, ...]) -
         else f"ReadWritePaths={data}",
         protect_home="read-only" if at_home else "yes",
     )
+
+
+def socket_unit(address: str) -> str:
+    """A socket unit that belongs to the unit file of the same name.
+
+    Args:
+        address: address and port, such as "127.0.0.1:8790".
+    """
+    return _SOCKET_UNIT.format(address=address)
