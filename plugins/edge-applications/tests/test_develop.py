@@ -193,6 +193,8 @@ def _check_context(context: Path, framework: str) -> None:
     assert named == {wheel.name for wheel in (context / "wheels").glob("*.whl")}
     assert {name.partition("-")[0] for name in named} == {"edge_core", "edge_files", "edge_hub", "edge_vfs"}
     assert not [line for line in lines if line.startswith("edge-") and " @ " not in line]
+    # What it needs to know visitors of a hub.
+    assert "edge-hub[app] @ " in (context / "proxy.txt").read_text()
     assert (context / "app" / "app.py").is_file()
     assert not [path for path in (context / "app").rglob("*") if path.name in (".edge", ".github", "test_app.py")]
     if framework == "react":

@@ -113,7 +113,7 @@ def prepare(folder: Path, config: AppConfig, context: Path, *, verbose: bool = F
         verbose: show what building the wheels writes.
     """
     needed = environment.needs(config, development=False)
-    proxy = edge_packages.with_requirements([Requirement("edge-hub")])
+    proxy = edge_packages.with_requirements([Requirement("edge-hub[app]")])
     shutil.rmtree(context, ignore_errors=True)
     wheels = context / "wheels"
     wheels.mkdir(parents=True)
