@@ -157,7 +157,7 @@ def _installs() -> Iterator[tuple[str, list[str]]]:
         commands += re.findall(r"^\|[^|]*\| `(\. .*?)` \|$", text, re.MULTILINE)
         for command in commands:
             folders = [word for word in shlex.split(command) if word.startswith(".")]
-            yield f"{path.name}: {command}", folders + (everything if "-r requirements.txt" in command else [])
+            yield f"{path.name}: {command}", (everything if "-r requirements.txt" in command else []) + folders
 
 
 def test_whoever_installs_from_folders_asks_no_index_for_a_name_of_ours() -> None:
@@ -167,6 +167,15 @@ def test_whoever_installs_from_folders_asks_no_index_for_a_name_of_ours() -> Non
         own = {"edge-core" if folder == "." else folder.partition("[")[0].rpartition("/")[2] for folder in folders}
         missing = set().union(*map(_own_requirements, folders)) - own
         assert missing == set(), f"{place}: pip would look for {missing} in an index, where anyone may have put it"
+
+
+def test_what_a_folder_requires_of_ours_stands_before_it() -> None:
+    for place, folders in _installs():
+        before: set[str] = set()
+        for folder in folders:
+            late = _own_requirements(folder) - before
+            assert late == set(), f"{place}: pip looks for {late} in an index before it comes to their folders"
+            before.add("edge-core" if folder == "." else folder.partition("[")[0].rpartition("/")[2])
 
 
 READ = (".py", ".md", ".yml", "Containerfile")

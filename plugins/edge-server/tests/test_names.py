@@ -26,6 +26,7 @@ from edge_server.testing.local_server import EdgeServer
 
 from .engines import sqlite_only
 from .postgresql import scratch_postgresql
+from .stores import folder_only
 from .test_database import move
 from .wire import Api, client, refused
 
@@ -164,6 +165,7 @@ def test_a_database_with_two_users_of_a_name_names_them(older: Database) -> None
 
 
 @sqlite_only("which is migrated at a start")
+@folder_only("a database of that age has no bucket")
 @pytest.mark.slow
 def test_the_command_renames_and_the_server_starts_again(tmp_path: Path) -> None:
     folder = tmp_path / "data"

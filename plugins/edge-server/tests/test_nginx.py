@@ -22,6 +22,7 @@ from edge_server.testing.local_server import EdgeServer
 from tests.object_stores import free_port
 
 from . import nginx
+from .stores import folder_only
 from .wire import close_all
 
 pytestmark = pytest.mark.slow
@@ -91,6 +92,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@folder_only("large files that pass through nginx, and not beside it to the store")
 def test_large_files_pass_both_ways_and_are_not_written_to_its_disk(proxied: Proxied, tmp_path: Path) -> None:
     written = _write(tmp_path / "source", SIZE)
     proxied.edge.files.upload("large", tmp_path / "source")
@@ -124,6 +126,7 @@ def test_a_request_id_passes_and_stands_in_its_log(proxied: Proxied) -> None:
     assert "asked-7" in (proxied.folder / "nginx" / "edge.log").read_text()
 
 
+@folder_only("large files that pass through nginx, and not beside it to the store")
 def test_what_it_logs_has_no_signature_and_no_token(proxied: Proxied) -> None:
     proxied.edge.files.upload("logged", bytes(9 << 20))
     link = proxied.edge.files.open("logged", open_with="file").download_url()
@@ -179,6 +182,7 @@ def plain(edge_server: EdgeServer, tmp_path_factory: pytest.TempPathFactory) -> 
         yield edge
 
 
+@folder_only("large files that pass through nginx, and not beside it to the store")
 @pytest.mark.parametrize("size", [(1 << 20) + 1, 9 << 20])
 def test_a_body_that_it_refuses_names_the_line_to_add(plain: EdgeSession, size: int, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(size))

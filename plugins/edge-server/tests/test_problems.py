@@ -22,7 +22,7 @@ from edge_server.keys.signing import Signer
 from edge_server.run.app import build, engines_at
 from edge_server.testing.local_server import EdgeServer
 
-from .stores import store_of
+from .stores import folder_only, store_of
 from .wire import Api, client, close_all, refused
 
 
@@ -190,6 +190,7 @@ def test_a_failure_is_a_problem_that_tells_nothing(
     assert "path=name" not in caplog.text
 
 
+@folder_only("a disk that is forced to keep what is written")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_says_so_and_leaves_nothing_behind(
     edge_server: EdgeServer,
