@@ -11,12 +11,18 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edge_core.errors import ConfigurationError
 from edge_core.replacing import replacing
 
 PROXY = "configurable-http-proxy"
+
+PROXY_PID = "proxy.pid"
+"""The file with the process of the hub's proxy, which outlives a hub that is killed."""
+
+INNER_PORTS = ("hub_port", "proxy_port", "edge_port")
+"""What listens on loopback beside the proxy, by the names of the settings."""
 
 CONFIGURATION = """\
 # Written by `edge hub run` at each start.
@@ -119,17 +125,15 @@ def prepare(
                 f"{package} is not installed; in a clone of Edge, run: python -m pip install -r requirements-hub.txt"
             )
     program = _proxy(data, proxy)
-    _require_free(port)
     folder = data / "hub"
+    _require_free(port, folder / PROXY_PID)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "settings.json"
-    hub_port, proxy_port, edge_port = _free_ports(3)
+    kept = _kept(path)
     settings = {
-        **_passwords(path),
+        **_passwords(path, kept),
         "port": port,
-        "hub_port": hub_port,
-        "proxy_port": proxy_port,
-        "edge_port": edge_port,
+        **_ports(kept),
         "proxy": program,
         "admin": admin,
         "users": list(users),
@@ -165,22 +169,66 @@ def _proxy(data: Path, proxy: Path | None) -> str:
     return program
 
 
-def _passwords(path: Path) -> dict[str, str]:
-    """The passwords of an earlier start, or new ones."""
+def _kept(path: Path) -> dict[str, Any] | None:
+    """The settings of an earlier start; None if this is the first."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return {name: kept[name] for name in ("user_password", "admin_password")}
     except FileNotFoundError:
+        return None
+    except ValueError:
+        kept = None
+    if not isinstance(kept, dict):
+        raise _damaged(path)
+    return kept
+
+
+def _damaged(path: Path) -> ConfigurationError:
+    return ConfigurationError(f"{path} is damaged; remove it for new passwords")
+
+
+def _passwords(path: Path, kept: dict[str, Any] | None) -> dict[str, str]:
+    """The passwords of an earlier start, or new ones."""
+    if kept is None:
         return {"user_password": secrets.token_hex(8), "admin_password": secrets.token_hex(16)}
-    except (ValueError, KeyError, TypeError):
-        raise ConfigurationError(f"{path} is damaged; remove it for new passwords") from None
+    try:
+        return {name: kept[name] for name in ("user_password", "admin_password")}
+    except KeyError:
+        raise _damaged(path) from None
 
 
-def _require_free(port: int) -> None:
+def _ports(kept: dict[str, Any] | None) -> dict[str, int]:
+    """The inner ports of an earlier start where they are free, by which apps that outlived it find the hub again."""
+    ports = dict(zip(INNER_PORTS, _free_ports(len(INNER_PORTS)), strict=True))
+    for name in INNER_PORTS:
+        port = (kept or {}).get(name)
+        if isinstance(port, int) and _is_free(port):
+            ports[name] = port
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except (OSError, OverflowError):
+        return False
+
+
+def _require_free(port: int, proxy_pid: Path) -> None:
     try:
         with socket.create_server(("127.0.0.1", port)):
             pass
     except OSError as error:
+        try:
+            process = int(proxy_pid.read_text())
+            os.kill(process, 0)
+        except (OSError, ValueError):
+            pass
+        else:
+            raise ConfigurationError(
+                f"the hub's proxy that an earlier start has left still listens at 127.0.0.1:{port}; end it by: kill "
+                f"{process}"
+            ) from None
         raise ConfigurationError(
             f"127.0.0.1:{port} cannot be listened at ({error.strerror}); choose another --port"
         ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -172,3 +173,35 @@ def test_the_command_says_in_a_line_what_is_wrong(tmp_path: Path) -> None:
     answer = CliRunner().invoke(command, ["run", "--data", str(tmp_path / "try"), "--proxy", str(tmp_path / "none")])
     assert answer.exit_code == 1
     assert isinstance(answer.exception, ConfigurationError), "which the `edge` command shows in a line"
+
+
+def test_apps_that_outlived_a_hub_find_it_at_the_same_inner_ports_again(tmp_path: Path, free_port: int) -> None:
+    program = tmp_path / "proxy"
+    program.touch(0o755)
+
+    def ports() -> list[int]:
+        prepared = running.prepare(tmp_path / "try", port=free_port, proxy=program)
+        return [json.loads(prepared.settings.read_text())[name] for name in running.INNER_PORTS]
+
+    first = ports()
+    assert ports() == first
+    with socket.create_server(("127.0.0.1", first[0])):
+        second = ports()
+    assert second[0] != first[0]
+    assert second[1:] == first[1:]
+
+
+def test_a_proxy_that_outlived_its_hub_is_named(tmp_path: Path) -> None:
+    program = tmp_path / "proxy"
+    program.touch(0o755)
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / running.PROXY_PID).write_text(str(os.getpid()))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            ConfigurationError, match=rf"still listens at 127.0.0.1:{port}; end it by: kill {os.getpid()}"
+        ):
+            running.prepare(tmp_path, port=port, proxy=program)
+        (tmp_path / "hub" / running.PROXY_PID).unlink()
+        with pytest.raises(ConfigurationError, match="choose another --port"):
+            running.prepare(tmp_path, port=port, proxy=program)
