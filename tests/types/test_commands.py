@@ -80,8 +80,8 @@ def test_a_misspelt_call_in_a_command_is_refused(check: Callable[[Path], set[tup
         name = f"{path.parent.name}_{path.name}"
         (tmp_path / name).write_text(source)
         expected |= {(name, line) for line in lines}
-    # Files, sources, applications (3), tokens, admin, billing, compute, secrets, template; whoami, search, versions.
-    assert len(command_modules()) == 14
+    # Files, sources, applications (4), tokens, admin, billing, compute, secrets, template; whoami, search, versions.
+    assert len(command_modules()) == 15
     assert len(expected) > 60
     assert check(tmp_path) == expected
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
 import sqlalchemy as sa
 
 from edge_applications.names import server_name
@@ -18,7 +19,7 @@ from edge_server.applications.models import Application, AppVersion
 from edge_server.compute.models import AppProfile
 from edge_server.data.database import SERVER
 from edge_server.data.declarative import Base
-from edge_server.identity import directory
+from edge_server.identity import directory, hub, hub_answers
 from edge_server.identity.hub import Hub
 from edge_server.identity.hub_identity import HubIdentity
 from edge_server.keys import sealing
@@ -99,7 +100,9 @@ def planned_at(folder: Path, api_url: str, **engines: Any) -> Iterator[Planned]:
     """
     identity = HubIdentity(Hub(api_url, TOKEN, "api"), lambda: 16)
     parts = engines_at(folder, Signer(b"key"), identity=identity, **engines)
-    with contextlib.closing(parts.database):
+    with contextlib.closing(parts.database), pytest.MonkeyPatch.context() as patch:
+        for module in (hub, hub_answers):
+            patch.setattr(module, "TIMEOUT", 60.0)  # a busy machine has a hub in the tests answer late
         with parts.database.write(SERVER) as session:
             Base.metadata.create_all(session.connection())
             lab = directory.create_organization(session, [], "lab")
@@ -175,7 +178,7 @@ class StandInHub:
         self.odd: dict[str, Callable[[Any], None]] = {}
         self.calls: list[str] = []
         self.members = dict(ROLES)
-        hub = self
+        own = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -183,15 +186,15 @@ class StandInHub:
             def answer(self) -> None:
                 path = urlsplit(self.path).path.removeprefix("/hub/api")
                 call = f"{self.command} {unquote(path)}"
-                hub.calls.append(call)
+                own.calls.append(call)
                 length = int(self.headers.get("Content-Length", 0))
                 self.sent = json.loads(self.rfile.read(length)) if length else None
                 self.query = parse_qs(urlsplit(self.path).query)
-                odd = hub.odd.get(call)
+                odd = own.odd.get(call)
                 if odd is not None:
                     odd(self)
                 else:
-                    self.reply(*hub.answer(self.command, unquote(path), self.headers["Authorization"], self.sent))
+                    self.reply(*own.answer(self.command, unquote(path), self.headers["Authorization"], self.sent))
 
             do_GET = do_POST = do_DELETE = answer
 

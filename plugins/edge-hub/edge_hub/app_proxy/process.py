@@ -131,6 +131,8 @@ class AppProcess:
         finally:
             self._signal(signal.SIGKILL)
             await self._process.wait()
+            # The pipe closes with its end, which processes that live on in a group of their own keep away.
+            await asyncio.wait([self._reading], timeout=0.5)
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
