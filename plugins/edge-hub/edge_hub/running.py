@@ -21,7 +21,7 @@ PROXY = "configurable-http-proxy"
 PROXY_PID = "proxy.pid"
 """The file with the process of the hub's proxy, which outlives a hub that is killed."""
 
-INNER_PORTS = ("hub_port", "proxy_port", "edge_port")
+INNER_PORTS: tuple[str, ...] = ("hub_port", "proxy_port", "edge_port")
 """What listens on loopback beside the proxy, by the names of the settings."""
 
 CONFIGURATION = """\
