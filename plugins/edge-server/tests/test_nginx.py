@@ -20,6 +20,7 @@ from edge_core.errors import BadEntry, ConnectionFailed, ServerError
 from edge_core.session import EdgeSession
 from edge_server.testing.local_server import EdgeServer
 from tests.object_stores import free_port
+from tests.waiting import wait_for
 
 from . import nginx
 from .stores import folder_only
@@ -123,7 +124,8 @@ def test_a_request_id_passes_and_stands_in_its_log(proxied: Proxied) -> None:
     answer = requests.get(f"{proxied.url}/healthz", headers={"X-Request-ID": "asked-7"}, timeout=60, verify=proxied.ca)
     assert answer.status_code == 200
     assert answer.headers["X-Request-ID"] == "asked-7"
-    assert "asked-7" in (proxied.folder / "nginx" / "edge.log").read_text()
+    # nginx writes the line after it has answered.
+    wait_for(lambda: "asked-7" in (proxied.folder / "nginx" / "edge.log").read_text())
 
 
 @folder_only("large files that pass through nginx, and not beside it to the store")
@@ -132,10 +134,12 @@ def test_what_it_logs_has_no_signature_and_no_token(proxied: Proxied) -> None:
     link = proxied.edge.files.open("logged", open_with="file").download_url()
     assert requests.get(link, timeout=60, verify=proxied.ca).status_code == 200
     assert requests.get(link, timeout=60, verify=proxied.ca, headers={"X": "x" * 200_000}).status_code == 400
-    logs = "".join(path.read_text() for path in (proxied.folder / "nginx").glob("*.log"))
-    assert "/v1/parts/" in logs
-    assert "/v1/content/" in logs
-    assert [word for word in ("signature=", "signer=", proxied.edge.config.api_token) if word in logs] == []
+
+    def logs() -> str:
+        return "".join(path.read_text() for path in (proxied.folder / "nginx").glob("*.log"))
+
+    wait_for(lambda: "/v1/parts/" in logs() and "/v1/content/" in logs() and '" 400 ' in logs())
+    assert [word for word in ("signature=", "signer=", proxied.edge.config.api_token) if word in logs()] == []
 
 
 def test_a_server_that_is_away_is_a_sentence(proxied: Proxied, tmp_path: Path) -> None:
