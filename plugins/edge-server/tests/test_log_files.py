@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,7 @@ def test_a_log_cannot_write_to_the_terminal(log: Path) -> None:
 
 def test_lines_are_followed_to_the_next_file_when_theirs_is_moved_away(log: Path) -> None:
     log.write_text("1\n2")
-    with contextlib.closing(log_files.lines_of(log, 10, follow=True)) as further:
+    with contextlib.closing(log_files.lines_of(log.open("rb"), 10, follow=True)) as further:
         assert next(further) == "1"
         with log.open("a") as writer:
             writer.write("2\n")
@@ -57,7 +59,7 @@ def test_lines_are_followed_to_the_next_file_when_theirs_is_moved_away(log: Path
 
 def test_lines_are_followed_in_a_file_that_is_emptied(log: Path) -> None:
     log.write_text("a line that is longer\n")
-    with contextlib.closing(log_files.lines_of(log, 1, follow=True)) as further:
+    with contextlib.closing(log_files.lines_of(log.open("rb"), 1, follow=True)) as further:
         assert next(further) == "a line that is longer"
         log.write_text("1\n")
         assert next(further) == "1"
@@ -77,3 +79,12 @@ def test_where_there_is_no_file_a_sentence_tells_how_to_see_it(kind: str, senten
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert f"there is no folder {tmp_path / 'no'}" in shown("--data", str(tmp_path / "no"), code=1)
+
+
+@pytest.mark.slow
+def test_a_pipe_that_nobody_reads_to_its_end_is_no_fault(log: Path) -> None:
+    log.write_text("a line\n" * 100_000)
+    edge = Path(sys.executable).with_name("edge")
+    line = f"{edge} server logs --data {log.parents[1]} -n 100000 | head -n 1"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("a line\n", "")

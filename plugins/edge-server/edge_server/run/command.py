@@ -539,12 +539,13 @@ def show_logs(kind: str, data: Path, config: Path | None, lines: int, follow: bo
 
     folder = data.absolute()
     with _explained(), data_folder.explained(folder):
-        path = log_files.path_of(kind, folder, configuration.of_server(folder, config))
-        with contextlib.closing(log_files.lines_of(path, lines, follow=follow)) as shown:
-            for line in shown:
-                output.text(line)
-                if follow:
-                    output.flush()
+        file = log_files.opened(kind, folder, configuration.of_server(folder, config))
+    # Outside of that, as a pipe that nobody reads any more is no fault of the folder.
+    with contextlib.closing(log_files.lines_of(file, lines, follow=follow)) as shown:
+        for line in shown:
+            output.text(line)
+            if follow:
+                output.flush()
 
 
 @server.command()

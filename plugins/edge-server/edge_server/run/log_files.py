@@ -15,8 +15,6 @@ from edge_server.run import logs
 
 SERVER, ACCESS, AUDIT = "server", "access", "audit"
 
-KINDS = (SERVER, ACCESS, AUDIT)
-
 ACCESS_FILE = "access.log"
 
 POLL_INTERVAL = 0.2
@@ -25,16 +23,17 @@ POLL_INTERVAL = 0.2
 _BLOCK = 1 << 16
 
 
-def path_of(kind: str, folder: Path, settings: Configuration) -> Path:
+def opened(kind: str, folder: Path, settings: Configuration) -> IO[bytes]:
     """The file of a log.
 
     Args:
-        kind: one of `KINDS`.
+        kind: `SERVER`, `ACCESS` or `AUDIT`.
         folder: the data folder.
         settings: the operator's.
 
     Raises:
         CannotStart: there is none; the sentence says where the log is, or how to have one.
+        OSError: it cannot be read.
     """
     if not folder.is_dir():
         raise CannotStart(f"there is no folder {folder}; name that of the server by --data")
@@ -50,20 +49,20 @@ def path_of(kind: str, folder: Path, settings: Configuration) -> Path:
     if not path.is_file():
         how = "; start the server with --access-log" if kind == ACCESS else ", since nothing has been logged yet"
         raise CannotStart(f"there is no {path}{how}")
-    return path
+    return path.open("rb")
 
 
-def lines_of(path: Path, last: int, *, follow: bool = False) -> Generator[str, None, None]:
+def lines_of(file: IO[bytes], last: int, *, follow: bool = False) -> Generator[str, None, None]:
     """The last lines of a file, without their ends, and if it is followed all that come, for ever.
 
     Lines are followed to the file that takes the place of one that is moved away.
 
     Args:
-        path: of the file.
+        file: the file, which is closed in the end.
         last: how many lines of those that are there.
         follow: whether to wait for more.
     """
-    file = path.open("rb")
+    path = Path(file.name)
     try:
         start = file.seek(0, os.SEEK_END)
         tail = b""
