@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import enum
 import time
@@ -113,16 +114,15 @@ class RunningApp(Record):
         return self
 
     def stop(self) -> None:
-        """Stop it; one that has ended already stays so.
+        """Stop it; one that has ended already stays so. From then on its status is that it stops.
 
         Raises:
             Conflict: the hub does not stop it.
             EdgeError: it comes from no session.
         """
-        try:
+        with contextlib.suppress(NotFound):
             self._of().stop_running(self.server_name, self.user_name)
-        except NotFound:
-            return
+        self.status = RunningAppStatusEnum.Stopping
 
     def _of(self) -> Apps:
         if self._apps is None:

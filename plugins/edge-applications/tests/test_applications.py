@@ -16,6 +16,7 @@ from PIL import Image
 from edge.api import AlreadyExists, BadEntry, Conflict, EdgeError, Forbidden, NotFound
 from edge.apps.app_version import AppFrameworkEnum, AppKindEnum, AppVersion
 from edge.apps.application import Application, AppResource, AppStatusEnum
+from edge.apps.running_app import RunningApp, RunningAppStatusEnum
 from edge.apps.server_info import ServerInfo
 from edge_applications.names import is_image, is_web_address
 from edge_core.session import EdgeSession
@@ -661,3 +662,26 @@ def test_a_registration_whose_answer_was_lost_has_its_effect_once(viewer: EdgeSe
 def test_every_refusal_is_an_edge_error(viewer: EdgeSession) -> None:
     with pytest.raises(EdgeError):
         viewer.applications.register_oauth_client("no-such", "https://viewer.example.com")
+
+
+def test_an_app_that_was_stopped_does_not_count_as_running() -> None:
+    class Apps:
+        def stop_running(self, server_name: str, user_name: str | None = None) -> None:
+            assert (server_name, user_name) == ("viewer-0f1e2d3c", "ann")
+
+        def find_running(self, server_name: str) -> RunningApp:
+            raise LookupError(server_name)
+
+    app = RunningApp(
+        server_name="viewer-0f1e2d3c",
+        user_name="ann",
+        app_id="viewer",
+        version="1.0.0",
+        status=RunningAppStatusEnum.Running,
+        url="https://hub.example.com/user/ann/viewer-0f1e2d3c/",
+    )
+    app.__dict__["_apps"] = Apps()
+    app.stop()
+    assert app.status is RunningAppStatusEnum.Stopping
+    with pytest.raises(LookupError):
+        app.wait()
