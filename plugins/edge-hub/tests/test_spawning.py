@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+import os
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -149,6 +150,14 @@ def test_the_table_is_read_at_each_start(table: Table, tmp_path: Path) -> None:
     table.path.write_text("[[")
     status, sentence = refusal(spawner_of(), Edge(plan()), table)
     assert (status, "table of applications has mistakes" in sentence, str(tmp_path) in sentence) == (424, True, False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other rights")
+def test_a_table_that_everybody_can_write_runs_nothing(table: Table) -> None:
+    table.path.chmod(0o666)
+    with pytest.raises(ConfigurationError, match="can be written by everybody.* run: chmod o-w"):
+        table.entries()
+    assert refusal(spawner_of(), Edge(plan()), table)[0] == 424
 
 
 def test_an_entry_of_the_organization_comes_before_an_entry_of_any(table: Table, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import sys
 import tomllib
 from pathlib import Path
@@ -55,12 +56,18 @@ class Table:
         """
         try:
             content = tomllib.loads(self.path.read_text(encoding="utf-8"))
+            shared = os.name == "posix" and self.path.stat().st_mode & stat.S_IWOTH
         except OSError as error:
             raise ConfigurationError(
                 f"{self.path} cannot be read ({error.strerror}); write it, or name another file"
             ) from None
         except ValueError as error:
             raise ConfigurationError(f"{self.path} is no TOML ({error}); correct it") from None
+        if shared:
+            raise ConfigurationError(
+                f"{self.path} can be written by everybody, who could have the hub run anything; run: "
+                f"chmod o-w {self.path}"
+            )
         rows = content.get("application", [])
         if set(content) - {"application"} or not isinstance(rows, list):
             raise ConfigurationError(f"{self.path} has something else than [[application]] entries; remove that")
