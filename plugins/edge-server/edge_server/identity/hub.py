@@ -26,7 +26,7 @@ from requests.adapters import HTTPAdapter
 
 from edge_server.base.problems import Refusal
 from edge_server.identity import hub_servers
-from edge_server.identity.hub_servers import HubServer, ServersSchema
+from edge_server.identity.hub_servers import HubServer, ServersSchema, in_utc
 
 log = logging.getLogger("edge_server")
 
@@ -228,7 +228,7 @@ class Hub:
         model = self._loaded(_UserSchema(), answer)
         if model["name"] != name:
             raise self._unavailable("it answers with another user than it was asked for")
-        return HubUser(name, _in_utc(model["created"]).isoformat(), frozenset(model["groups"]))
+        return HubUser(name, in_utc(model["created"]).isoformat(), frozenset(model["groups"]))
 
     def groups(self) -> list[Group]:
         """All groups.
@@ -511,19 +511,14 @@ def _is_refusal(answer: Any, status: int) -> bool:
     return isinstance(answer, dict) and answer.get("status") == status
 
 
-def _in_utc(moment: dt.datetime) -> dt.datetime:
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
-
-
 def _token(model: Mapping[str, Any]) -> HubToken:
-    expires_at, last_used_at = model["expires_at"], model["last_activity"]
     return HubToken(
         id=model["id"],
         scopes=frozenset(model["scopes"]),
         note=model["note"] or None,
-        created_at=_in_utc(model["created"]),
-        expires_at=None if expires_at is None else _in_utc(expires_at),
-        last_used_at=None if last_used_at is None else _in_utc(last_used_at),
+        created_at=in_utc(model["created"]),
+        expires_at=in_utc(model["expires_at"]),
+        last_used_at=in_utc(model["last_activity"]),
         value=model["token"],
     )
 

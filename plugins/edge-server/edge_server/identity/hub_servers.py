@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 import marshmallow
 from marshmallow import fields, validate
@@ -44,8 +44,8 @@ def servers_of(user_name: str, models: Mapping[str, Mapping[str, Any]]) -> list[
             name=name,
             ready=model["ready"],
             pending=model["pending"],
-            started=_in_utc(model["started"]),
-            last_activity=_in_utc(model["last_activity"]),
+            started=in_utc(model["started"]),
+            last_activity=in_utc(model["last_activity"]),
             url=model["full_url"] or model["url"],
             options=model["user_options"],
         )
@@ -53,7 +53,12 @@ def servers_of(user_name: str, models: Mapping[str, Mapping[str, Any]]) -> list[
     ]
 
 
-def _in_utc(moment: dt.datetime | None) -> dt.datetime | None:
+@overload
+def in_utc(moment: dt.datetime) -> dt.datetime: ...
+@overload
+def in_utc(moment: dt.datetime | None) -> dt.datetime | None: ...
+def in_utc(moment: dt.datetime | None) -> dt.datetime | None:
+    """A moment as a hub tells it, which is of UTC where it names no zone."""
     if moment is None:
         return None
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
