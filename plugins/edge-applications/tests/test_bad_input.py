@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge_applications.cli import env
-from edge_applications.develop import environment, known_apps
+from edge_applications.develop import environment, image, known_apps
 from edge_applications.develop.environment import Environment
 from edge_core.errors import EdgeError
 from edge_core.session import EdgeSession
@@ -246,6 +247,20 @@ def test_no_engine(run: Run, folder: Path, engine: Engine, tmp_path: Path, monke
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "neither docker nor podman is here; install one of docker and podman" in sentence(run("publish"))
     assert "neither docker nor podman is here" in sentence(run("build"))
+
+
+def test_podman_builds_where_the_engine_of_docker_does_not_run(engine: Engine, tmp_path: Path) -> None:
+    podman = Engine(tmp_path / "podman", "podman")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.pathsep.join([str(engine.folder), str(podman.folder)]))
+        assert image.find_engine(None).name == "docker"
+
+        engine.fail({"version": "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."})
+        assert image.find_engine(None).name == "podman"
+        assert image.find_engine("docker").name == "docker"
+
+        podman.fail({"version": "it does not run either"})
+        assert image.find_engine(None).name == "docker"
 
 
 def test_an_engine_that_fails_to_build(run: Run, folder: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

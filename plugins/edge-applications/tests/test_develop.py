@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -18,71 +17,17 @@ from typing import Any
 import pytest
 import yaml
 
-from edge_applications import app_config
 from edge_applications.develop.templates import FRAMEWORKS
 from edge_core.session import EdgeSession
 
+from .commands import EDGE, TEMPLATES, Person
 from .engine import Engine
-
-TEMPLATES = Path(app_config.__file__).parent / "templates"
 
 CHOSEN = os.environ.get("EDGE_APP_TEMPLATES", "generic")
 """Which templates are built: one, as the others take minutes to install, or `all`."""
 
-EDGE = [sys.executable, "-c", "from edge_cli.main import main; main()"]
-
 #: Where the name of who visits can be seen without a browser. Panel and Streamlit send it by a websocket.
 SHOWN = {"generic": "/", "plotly-dash": "/_dash-layout", "react": "/api/page"}
-
-
-class Person:
-    """A developer at a terminal: a folder, settings in the environment, and a stand-in for docker."""
-
-    def __init__(self, folder: Path, edge: EdgeSession) -> None:
-        self.folder = folder
-        self.edge = edge
-        self.engine = Engine(folder / "engine")
-        self.environment = {
-            **os.environ,
-            "EDGE_API_TOKEN": edge.config.api_token,
-            "EDGE_API_SERVICE_URL": edge.config.service_url,
-            "EDGE_API_ORG": edge.config.organization,
-            "EDGE_CONFIG_FILE": str(folder / "settings" / "config.ini"),
-            "PATH": f"{self.engine.folder}{os.pathsep}{os.environ['PATH']}",
-            "no_proxy": "127.0.0.1",
-        }
-
-    def edge_command(self, *arguments: str, folder: Path | None = None, **more: str) -> str:
-        """Run `edge`, and return what it wrote; it must succeed."""
-        done = subprocess.run(
-            [*EDGE, *arguments],
-            cwd=folder or self.folder,
-            env={**self.environment, **more},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def running(self, folder: Path) -> subprocess.Popen[str]:
-        """Start `edge app run` at a free port."""
-        return subprocess.Popen(
-            [*EDGE, "app", "run", "--port", "0", "--app-port", str(free_port())],
-            cwd=folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from edge_cli.versions import versions
 from edge_core.errors import BadResponse, ConfigurationError
 from edge_core.session import EdgeSession
+from edge_testing.wire import Wire
 
 
 def run(open_session: Callable[[], EdgeSession], *arguments: str) -> Result:
@@ -29,6 +30,24 @@ def test_it_shows_the_versions_of_both_sides(edge_session: EdgeSession) -> None:
 
     assert shown["edge-cli"] == shown["edge-core"] == shown["server"]
     assert (shown["api"], shown["user"]) == ("v1", edge_session.whoami().user_name)
+
+
+def test_another_server_is_asked_without_the_token(edge_session: EdgeSession) -> None:
+    meta = json.dumps({"api": "v1", "version": "9.0"}).encode()
+    with Wire(lambda _: (200, {"Content-Type": "application/json"}, meta)) as wire:
+        shown = json.loads(run(reopened(edge_session), "--json", "--target", f"{wire.url}/services/api").output)
+
+    assert (shown["server"], shown["api"]) == ("9.0", "v1")
+    assert "user" not in shown
+    (request,) = wire.requests
+    assert request.path == "/services/api/v1/meta"
+    assert "authorization" not in request.headers
+
+
+def test_an_address_that_is_none_is_an_error(edge_session: EdgeSession) -> None:
+    shown = run(reopened(edge_session), "--target", "edge.example.com")
+
+    assert isinstance(shown.exception, ConfigurationError)
 
 
 def test_without_a_session_it_shows_its_own() -> None:

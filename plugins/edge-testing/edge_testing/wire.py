@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,12 +19,14 @@ class Request(NamedTuple):
         path: the address without its query.
         query: the query's values by their names.
         body: what was sent.
+        headers: its headers, by their names in lower case.
     """
 
     method: str
     path: str
     query: dict[str, str]
     body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 Answer = Callable[[Request], tuple[int, dict[str, str], bytes]]
@@ -84,14 +86,15 @@ def _handler(wire: Wire) -> type[http.server.BaseHTTPRequestHandler]:
                 return
             parts = urlsplit(self.path)
             body = self._body()
-            request = Request(self.command, parts.path, dict(parse_qsl(parts.query)), body)
-            status, headers, content = wire.answer(request)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Request(self.command, parts.path, dict(parse_qsl(parts.query)), body, headers)
+            status, answered, content = wire.answer(request)
             if status == 0:
                 self.close_connection = True
                 return
             self.send_response(status)
-            length = headers.get("Content-Length", str(len(content)))
-            for name, value in {**headers, "Content-Length": length}.items():
+            length = answered.get("Content-Length", str(len(content)))
+            for name, value in {**answered, "Content-Length": length}.items():
                 if status != 204 or name != "Content-Length":
                     self.send_header(name, value)
             if length != str(len(content)):

@@ -44,22 +44,29 @@ class Engine(NamedTuple):
 
 
 def find_engine(name: str | None) -> Engine:
-    """The engine that is here.
+    """The engine that is here; of several, the first that runs.
 
     Args:
-        name: one that was chosen; None for the first that is here.
+        name: one that was chosen; None for any.
 
     Raises:
         ConfigurationError: there is none.
     """
-    for candidate in (name,) if name else ENGINES:
-        path = shutil.which(candidate)
-        if path:
-            return Engine(candidate, path)
-    raise ConfigurationError(
-        f"{name or 'neither docker nor podman'} is {'not ' if name else ''}here; install one of docker and podman, or "
-        "build the image elsewhere and register it with: edge app publish --image IMAGE"
-    )
+    here = [
+        Engine(candidate, path) for candidate in ((name,) if name else ENGINES) if (path := shutil.which(candidate))
+    ]
+    if not here:
+        raise ConfigurationError(
+            f"{name or 'neither docker nor podman'} is {'not ' if name else ''}here; install one of docker and podman, "
+            "or build the image elsewhere and register it with: edge app publish --image IMAGE"
+        )
+    # The command of docker is often there without its engine; one that is alone says itself what it lacks.
+    return here[0] if len(here) == 1 else next(filter(_runs, here), here[0])
+
+
+def _runs(engine: Engine) -> bool:
+    quiet = subprocess.DEVNULL
+    return subprocess.run([engine.path, "version"], stdout=quiet, stderr=quiet, check=False).returncode == 0  # noqa: S603
 
 
 def built(folder: Path) -> dict[str, str]:
