@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import secrets
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,15 +39,33 @@ class Killable(Store):
         """End it in the middle of whatever it does."""
         self.process.kill()
 
+    def require_running(self) -> None:
+        """See that it has not ended by itself; else what it printed is told."""
+        self.process.require_running()
+
     def start(self) -> None:
         """Start it again."""
         self.process.start()
 
 
+PORTS = range(10240, 32768)
+"""Where servers of the tests listen: below the ports that systems give to connections, which may take one meanwhile."""
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port of this machine at which nobody listens."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """As many ports of this machine, all different, at which nobody listens."""
+    free: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            free.append(port)
+        if len(free) == count:
+            return free
+    raise OSError(f"there are no {count} free ports from {PORTS.start} to {PORTS.stop}")
 
 
 @contextlib.contextmanager
@@ -72,12 +91,12 @@ def juicefs(folder: Path) -> Iterator[Killable]:
         timeout=120,
     )
     assert formatted.returncode == 0, formatted.stderr
-    port = free_port()
     options = ["--multi-buckets", "--keep-etag", "--object-tag", "--object-meta", "--no-banner", "--no-bgjob"]
     cache = ["--cache-dir", f"{folder}/cache", "--log", f"{folder}/gateway.log", "--attr-cache", "0"]
+    port = free_port()
     command = [_program("juicefs"), "gateway", *options, *cache, meta, f"127.0.0.1:{port}"]
-    with _running(command, folder, environment, port) as process:
-        store = _killable(port, keys, process)
+    with _running(command, folder, environment, [port]) as process:
+        store = _killable(process, keys)
         store.region = environment["MINIO_REGION"]
         yield store
 
@@ -93,20 +112,20 @@ def seaweedfs(folder: Path) -> Iterator[Killable]:
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     (folder / "volumes").mkdir()
-    servers = ("master", "volume", "filer", "s3")
-    ports = {server: free_port() for server in servers}
-    options = [f"-{server}.port={port}" for server, port in ports.items()]
-    options += [f"-{server}.port.grpc={free_port()}" for server in servers]
+    servers = ("s3", "filer", "volume", "master")
+    ports = free_ports(2 * len(servers))
+    names = [f"-{server}.port{kind}" for kind in ("", ".grpc") for server in servers]
+    options = [f"{name}={port}" for name, port in zip(names, ports, strict=True)]
     options += [f"-{server}.localSocket={folder}/{server}.sock" for server in ("filer", "s3")]
     options += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"]
     command = [_program("weed"), "server", f"-dir={folder}/volumes", "-ip=127.0.0.1", "-filer", "-s3", *options]
     command += [f"-s3.config={folder}/s3.json", "-volume.max=1000"]
-    with _running(command, folder, {"PATH": os.environ["PATH"], "HOME": str(folder)}, ports["s3"]) as process:
-        yield _killable(ports["s3"], keys, process)
+    with _running(command, folder, {"PATH": os.environ["PATH"], "HOME": str(folder)}, ports) as process:
+        yield _killable(process, keys)
 
 
-def _killable(port: int, keys: tuple[str, str], process: _Process) -> Killable:
-    store = Killable(f"http://127.0.0.1:{port}", *keys)
+def _killable(process: _Process, keys: tuple[str, str]) -> Killable:
+    store = Killable(f"http://127.0.0.1:{process.ports[0]}", *keys)
     store.process = process
     return store
 
@@ -116,26 +135,36 @@ def _program(name: str) -> Path:
 
 
 class _Process:
-    """A store's, which listens on a port."""
+    """A store's, which listens on ports.
 
-    def __init__(self, command: list[str | Path], folder: Path, environment: dict[str, str], port: int) -> None:
+    Attributes:
+        ports: the first is the one that clients know.
+    """
+
+    def __init__(
+        self, command: list[str | Path], folder: Path, environment: dict[str, str], ports: Sequence[int]
+    ) -> None:
         self._command = command
         self._folder = folder
+        self._output = folder / "output"
         self._environment = environment
-        self._port = port
+        self.ports = ports
         self.start()
 
     def start(self) -> None:
-        path = self._folder / "output"
-        with open(path, "ab") as output:
+        with open(self._output, "ab") as output:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdout=output, stderr=output, cwd=self._folder
             )
         try:
-            wait_for("127.0.0.1", self._port, self._process, path)
+            for port in self.ports:
+                wait_for("127.0.0.1", port, self._process, self._output)
         except BaseException:
             self.kill()
             raise
+
+    def require_running(self) -> None:
+        assert self._process.poll() is None, self._output.read_text(errors="replace")
 
     def kill(self) -> None:
         self._process.kill()
@@ -143,8 +172,10 @@ class _Process:
 
 
 @contextlib.contextmanager
-def _running(command: list[str | Path], folder: Path, environment: dict[str, str], port: int) -> Iterator[_Process]:
-    process = _Process(command, folder, environment, port)
+def _running(
+    command: list[str | Path], folder: Path, environment: dict[str, str], ports: Sequence[int]
+) -> Iterator[_Process]:
+    process = _Process(command, folder, environment, ports)
     try:
         yield process
     finally:

@@ -47,6 +47,7 @@ def bucket_of(store: Killable) -> Bucket:
             bucket.call("create_bucket")
             return bucket
         except StoreFailure:  # it listens before it can write
+            store.require_running()
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)

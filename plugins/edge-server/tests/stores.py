@@ -23,6 +23,7 @@ from edge_server.run import app
 from edge_server.testing.local_server import EdgeServer
 from tests import object_stores
 
+from . import engines
 from .buckets import OBJECT_STORES, bucket_of
 
 VARIABLE = "EDGE_TEST_STORE"
@@ -53,6 +54,14 @@ def kind() -> str:
 def store_of(data: Path) -> Store:
     """The store of the server with the data folder `data`."""
     return storage.store_of(configuration.of_server(data), data)
+
+
+def environment_of(data: Path) -> dict[str, str]:
+    """What has a process use the database and the store that `data` has here."""
+    section = configuration.of_server(data).section(storage.SECTION, storage.StorageSettings())
+    names = ("kind", *storage.OF_A_BUCKET) if section["kind"] == storage.S3 else ()
+    own = {f"{configuration.PREFIX}STORAGE_{name.upper()}": section[name] for name in names if section[name]}
+    return engines.environment_of(data) | own
 
 
 def keys_in(store: Store) -> set[str]:

@@ -37,8 +37,8 @@ from edge_server.keys import sealing
 from edge_server.run import app, start
 from tests.programs import program
 
-from .engines import environment_of, is_postgresql, sqlite_only
-from .stores import folder_only
+from .engines import is_postgresql, sqlite_only
+from .stores import environment_of, folder_only
 
 FAULTS = os.environ.get("EDGE_DISK_FAULTS", "24")
 

@@ -46,7 +46,8 @@ from edge_server.web.idempotency_keys import IdempotencyKey
 from edge_server.web.leases import LEASE
 from edge_server.web.permissions import Rule
 
-from .engines import bytes_in, environment_of, sqlite_only
+from .engines import bytes_in, sqlite_only
+from .stores import environment_of
 from .wire import Api, client, close_all, refused, session
 from .work import Watch, Work
 

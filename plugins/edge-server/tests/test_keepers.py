@@ -32,9 +32,9 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web.engines import Engines
 from tests.waiting import wait_for
 
-from .engines import environment_of
 from .hosts import two_hosts
 from .openbao import Bao, settings_of
+from .stores import environment_of
 from .test_housekeeping import InProcess
 from .test_transit import silence
 from .wire import Api, client, refused

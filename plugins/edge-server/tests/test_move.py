@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import errno
 import json
+import os
 import re
 import secrets
 import signal
@@ -43,6 +44,7 @@ from .buckets import bucket_of
 from .engines import sqlite_only, url_of
 from .filling import fill
 from .postgresql import scratch_postgresql
+from .stores import environment_of, folder_only
 from .test_context import LABORATORY, TABLES
 from .test_on_a_bucket import Served, configure, serve
 from .wire import Api, refused
@@ -79,7 +81,11 @@ class Site:
         return self.folder / "server.toml"
 
 
-def site_at(folder: Path, opened: Database, storage: str = "") -> Site:
+IN_FOLDER = '[storage]\nkind = "folder"\n'
+"""Content in the data folder, wherever that of the tests' servers is."""
+
+
+def site_at(folder: Path, opened: Database, storage: str = IN_FOLDER) -> Site:
     """A site whose database is on PostgreSQL, and its content in the data folder unless `storage` says otherwise."""
     folder.mkdir(mode=0o700)
     (folder / "server.toml").write_text(f'{storage}[database]\nurl = "{url_of(opened)}"\n[keys]\ndirectory = "keys"\n')
@@ -114,7 +120,7 @@ def folder_site(tmp_path: Path) -> Iterator[Site]:
     """A site in another folder."""
     folder = tmp_path / "site"
     folder.mkdir(mode=0o700)
-    (folder / "server.toml").write_text("[storage]\nquota = 1000000000\n")
+    (folder / "server.toml").write_text(f"{IN_FOLDER}quota = 1000000000\n")
     with contextlib.closing(Database(folder / database.FILE_NAME)) as opened:
         yield Site(folder, opened)
 
@@ -312,6 +318,7 @@ def fork_and_kill(folder: Path, site: Site, kills: str) -> list[int]:
         [sys.executable, str(script), str(folder), str(site.settings), kills],
         capture_output=True,
         text=True,
+        env=os.environ | environment_of(folder),
         timeout=600,
         check=False,
     )
@@ -479,13 +486,11 @@ def test_damaged_content_is_listed_and_moved_only_on_demand(old: Served, bucket_
         large = session.scalars(sa.select(Version).join(Node).where(Node.name == "large")).one()
         small = session.scalars(sa.select(Version).join(Node).where(Node.name == "plate-3.csv")).one()
     old.engines.database.close()
-    paths = [folder / "content" / each.key[:2] / each.key for each in (large, small)]
-    whole = [path.read_bytes() for path in paths]
-    for path, content in zip(paths, whole, strict=True):
-        if is_gone:
-            path.unlink()
-        else:
-            path.write_bytes(content[:-1] + b"?")
+    store = old.engines.store
+    for key, content in ((large.key, LARGE), (small.key, FILES["runs/day 3/plate-3.csv"])):
+        store.remove(key)
+        if not is_gone:
+            store.write(key, [content[:-1] + b"?"])
     what = "its content is missing" if is_gone else "its content is damaged"
     done = move(folder, bucket_site)
     assert done.exit_code == 1
@@ -493,7 +498,7 @@ def test_damaged_content_is_listed_and_moved_only_on_demand(old: Served, bucket_
     assert f"default: 'runs/day 3/plate-3.csv', version {small.uid}: {what}" in done.output
     assert "2 contents are missing or damaged" in done.output
     assert "--accept-damaged" in done.output
-    paths[0].write_bytes(whole[0])
+    store.write(large.key, [LARGE])
     outcome = moved(folder, bucket_site, "--accept-damaged")
     assert [line.partition(", version")[0] for line in outcome["damages"]] == ["default: 'runs/day 3/plate-3.csv'"]
     served = served_at(bucket_site, old.api)
@@ -566,6 +571,7 @@ def test_a_table_or_column_that_nobody_knows_is_named(old: Served, site: Site) -
     assert not (folder / MOVED).exists()
 
 
+@folder_only("what two data folders share")
 def test_content_that_stays_where_it_is_is_compared_there(old: Served, tmp_path: Path) -> None:
     folder = old.engines.folder
     before = read(old.api)

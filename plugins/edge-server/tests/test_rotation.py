@@ -39,7 +39,8 @@ from edge_server.secrets.vault import Vault, place
 from edge_server.testing.local_server import EdgeServer
 
 from .bringing import Bring
-from .engines import environment_of, is_postgresql, sqlite_only
+from .engines import is_postgresql, sqlite_only
+from .stores import environment_of
 
 COLUMNS: list[SealedColumn] = start.sealed_columns(
     app.load(app.engines_at(Path("no-folder"), Signer(b"")), plugins=False)

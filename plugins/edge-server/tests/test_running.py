@@ -38,8 +38,8 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web.leases import LEASE
 from tests.waiting import wait_for
 
-from .engines import environment_of, sqlite_only
-from .stores import folder_only
+from .engines import sqlite_only
+from .stores import environment_of, folder_only
 from .wire import Api, client, close_all, refused
 
 

@@ -21,6 +21,7 @@ from edge_server.keys.signing import Signer, read_key
 from edge_server.testing.local_server import EdgeServer
 
 from .engines import on_each_engine
+from .stores import folder_only
 from .wire import Api, close_all, refused, session
 
 edge_server = on_each_engine
@@ -98,7 +99,11 @@ def test_an_address_opens_only_what_it_is_for(api: Api) -> None:
         api.signed("PUT", first.partition("?")[0] + "?" + second.partition("?")[2], data=b"x"), 403, "bad_signature"
     )
     refused(api.signed("PUT", first.partition("?")[0] + "?" + a.partition("?")[2], data=b"x"), 403, "bad_signature")
-    bound = api.address(upload, 1, sha256="0" * 64)
+
+
+@folder_only("addresses of parts that are the server's own")
+def test_an_address_of_a_part_is_for_its_digest_alone(api: Api) -> None:
+    bound = api.address(api.start("c", 1)["id"], 1, sha256="0" * 64)
     refused(api.signed("PUT", changed(bound, sha256=None), data=b"x"), 403, "bad_signature")
     refused(api.signed("PUT", changed(bound, sha256="1" * 64), data=b"x"), 403, "bad_signature")
 
@@ -206,6 +211,16 @@ def test_addresses_hold_behind_a_prefix(behind_a_prefix: Api) -> None:
     assert api.put("a/small", b"small").status_code == 201
     assert api.upload("a/b/large", large).status_code == 200  # its parts by addresses from a JSON answer
     assert api.get("a/small").content == b"small"
+    assert api.signed("GET", address(api, "a/b/large")).content == large
+    outside: requests.Response = api.http.get(f"{api.url.replace(PREFIX, '')}/{address(api, 'a/small')}", timeout=60)
+    assert outside.status_code == 404
+
+
+@folder_only("large content, which the server itself sends")
+def test_redirects_hold_behind_a_prefix(behind_a_prefix: Api) -> None:
+    api = behind_a_prefix
+    large = os.urandom((1 << 20) + 1)
+    assert api.upload("a/b/large", large).status_code == 200
     answer = api.get("a/b/large")
     assert answer.status_code == 307
     assert not answer.headers["Location"].startswith(("/", "http"))
@@ -217,6 +232,3 @@ def test_addresses_hold_behind_a_prefix(behind_a_prefix: Api) -> None:
     beside = urljoin(part.url, part.headers["Content-Location"])
     assert beside.startswith(f"{api.url}/v1/content/")
     assert api.http.get(beside, timeout=60).content == large
-    assert api.signed("GET", address(api, "a/b/large")).content == large
-    outside: requests.Response = api.http.get(target.replace(PREFIX, ""), timeout=60)
-    assert outside.status_code == 404

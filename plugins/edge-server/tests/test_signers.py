@@ -23,6 +23,7 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.testing.simulation import SimulatedTime
 
 from .engines import sqlite_only
+from .stores import store_id
 from .wire import Api, client, close_all, refused
 
 PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -186,11 +187,12 @@ def test_bytes_of_an_upload_that_ended_are_dropped(edge_server: EdgeServer, admi
 
     eve = share(edge_server, organization)
     uploads = uploads_on(edge_server.data, edge_server.database)
-    assert eve.upload in set(uploads.store.uploads())
+    upload = store_id(edge_server, eve.upload)
+    assert upload in set(uploads.store.uploads())
     assert admin.call("DELETE", f"/v1/orgs/{organization}/members/{eve.name}").status_code == 204
     while uploads.sweep():
         pass
-    assert eve.upload not in set(uploads.store.uploads())
+    assert upload not in set(uploads.store.uploads())
 
 
 def test_an_address_that_names_no_signer_or_another_is_none(edge_server: EdgeServer, organization: str) -> None:

@@ -22,7 +22,7 @@ from edge_server.base.problems import Refusal
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web.transfers import Transfers
 
-from .engines import environment_of
+from .stores import environment_of, folder_only
 from .wire import Api, client, close_all, refused
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere waitress serves, which reads all by itself")
@@ -170,6 +170,7 @@ def test_nobody_waits_for_slow_senders(server: EdgeServer, api: Api, wires: list
     assert client(server, token, api.organization).put("large", bytes(500_000)).status_code == 201
 
 
+@folder_only("large content, which the server itself sends")
 def test_nobody_waits_for_slow_readers(api: Api, wires: list[socket.socket]) -> None:
     sent = os.urandom(LARGE)
     api.upload("large", sent)
