@@ -68,6 +68,16 @@ def test_a_users_token_is_known_with_their_organizations_and_roles(hub_site: Hub
     assert hub_site.client(narrow, api.organization).get("a.txt").content == b"hello"
 
 
+def test_the_compute_backend_is_the_hub(hub_site: HubSite) -> None:
+    _, api = hub_site.join()
+    organization = next(iter(organizations(api)))
+
+    backend = api.call("GET", f"/v1/orgs/{organization}/compute/backend").json()
+
+    assert (backend["name"], backend["starts_machines"]) == ("jupyterhub", False)
+    assert "no machines are kept running for placeholders" in backend["note"]
+
+
 def test_several_groups_add_roles_and_others_than_edges_say_nothing(hub_site: HubSite) -> None:
     name, api = hub_site.join()
     hub_site.hub.group(f"{api.organization}-runs", name, properties={"edge_organization": api.organization})

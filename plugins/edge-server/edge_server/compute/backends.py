@@ -1,4 +1,4 @@
-"""Compute backends: the interface to what gives machines, and the backend that gives none."""
+"""Compute backends: the interface to what gives machines, and those that come with the server, which start none."""
 
 from __future__ import annotations
 
@@ -100,6 +100,16 @@ class CatalogueBackend:
         """
         self.check(requirements)
         return True
+
+
+class HubBackend(CatalogueBackend):
+    """That of a server at a JupyterHub, whose spawner has the machines; an app there gets its profile at the most."""
+
+    name = "jupyterhub"
+    note = (
+        "apps run at the JupyterHub with the app profile as their limits; what runs them is the hub's own, and no "
+        "machines are kept running for placeholders"
+    )
 
 
 def backend_record(backend: ComputeBackend) -> BackendRecord:
