@@ -32,7 +32,7 @@ def test_it_shows_the_versions_of_both_sides(edge_session: EdgeSession) -> None:
     assert (shown["api"], shown["user"]) == ("v1", edge_session.whoami().user_name)
 
 
-def test_another_server_is_asked_without_the_token(edge_session: EdgeSession) -> None:
+def test_another_server_gets_no_token(edge_session: EdgeSession) -> None:
     meta = json.dumps({"api": "v1", "version": "9.0"}).encode()
     with Wire(lambda _: (200, {"Content-Type": "application/json"}, meta)) as wire:
         shown = json.loads(run(reopened(edge_session), "--json", "--target", f"{wire.url}/services/api").output)
