@@ -81,6 +81,7 @@ EXPORTS = {
     "edge.apps.running_app": {
         "RunningApp": "edge_applications.running_app",
         "RunningAppStatusEnum": "edge_applications.running_app",
+        "SharedWith": "edge_applications.running_app",
     },
     "edge.apps.server_info": {"ServerInfo": "edge_applications.server_info"},
     "edge.admin": {

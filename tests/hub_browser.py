@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,17 @@ class Browser:
             target = urlsplit(urljoin(path, answer.headers["Location"]))
             path = target.path + (f"?{target.query}" if target.query else "")
         raise AssertionError(f"{path}: too many redirects")
+
+    def visit_shared(self, path: str) -> requests.Response:
+        """The page of a server that is shared with who visits it, whom the hub asks for the first time."""
+        page = self.send("GET", self.send("GET", path).headers["Location"])
+        if page.status_code == 302:
+            return self.open(page.headers["Location"])
+        assert page.status_code == 200, "where the hub asks whether they want it"
+        fields = dict(re.findall(r'name="(_xsrf|scopes)"[^>]*value="([^"]*)"', page.text, re.DOTALL))
+        target = page.url.removeprefix(self.origin("/hub"))
+        answer = self.send("POST", target, data=fields, headers={"Referer": page.url})
+        return self.open(answer.headers["Location"])
 
     def origin(self, path: str) -> str:
         """Where the hub's proxy would hand on to."""

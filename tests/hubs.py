@@ -16,7 +16,16 @@ import requests
 
 from tests.object_stores import free_port
 
-SERVICE_SCOPES = ["list:groups", "read:groups", "read:users", "tokens", "list:users", "servers", "read:servers"]
+SERVICE_SCOPES = [
+    "list:groups",
+    "read:groups",
+    "read:users",
+    "tokens",
+    "list:users",
+    "servers",
+    "read:servers",
+    "shares",
+]
 """What the operator's guide has the service's role permit."""
 
 CONFIGURATION = """\

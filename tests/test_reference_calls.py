@@ -586,13 +586,15 @@ def test_applications(edge_session: EdgeSession) -> None:
 def use_running_apps(apps: Any) -> None:
     """What there is of apps that run, at a server that has no hub to run them."""
     from edge.api import Conflict, EdgeError
-    from edge.apps.running_app import RunningApp, RunningAppStatusEnum
+    from edge.apps.running_app import RunningApp, RunningAppStatusEnum, SharedWith
 
     for call in (
         lambda: apps.launch("viewer"),
         apps.list_running,
         lambda: apps.find_running("viewer-0f1e2d3c"),
         lambda: apps.stop_running("viewer-0f1e2d3c"),
+        lambda: apps.share_running("viewer-0f1e2d3c"),
+        lambda: apps.unshare_running("viewer-0f1e2d3c"),
     ):
         with pytest.raises(Conflict, match="runs no applications"):
             call()
@@ -610,7 +612,10 @@ def use_running_apps(apps: Any) -> None:
     assert list(running.progress()) == [running.status]
     assert (RunningAppStatusEnum.Starting.value, RunningAppStatusEnum.Stopping.value) == ("starting", "stopping")
     assert running.wait() is running
-    for call in (running.refresh, running.stop):
+    assert running.shared_with is None
+    running.shared_with = SharedWith(organization=True, users=["bob"])
+    assert (running.shared_with.organization, running.shared_with.users) == (True, ["bob"])
+    for call in (running.refresh, running.stop, running.share, running.unshare):
         with pytest.raises(EdgeError, match="list_running"):
             call()
 

@@ -357,7 +357,7 @@ APPLICATIONS = Section(
                 method("remove_server_info", "app_id, domain", INFERRED),
                 method("register_oauth_client", "app_id, redirect_uri", OLD),
                 *methods("list_oauth_clients get_oauth_client update_oauth_client remove_oauth_client", OURS),
-                *methods("launch list_running find_running stop_running", OURS),
+                *methods("launch list_running find_running stop_running share_running unshare_running", OURS),
             ),
         ),
         Class(
@@ -365,11 +365,13 @@ APPLICATIONS = Section(
             OURS,
             (
                 *attributes(
-                    "server_name user_name app_id version profile_id status url started_at last_activity", OURS
+                    "server_name user_name app_id version profile_id status url started_at last_activity shared_with",
+                    OURS,
                 ),
-                *methods("progress wait refresh stop", OURS),
+                *methods("progress wait refresh stop share unshare", OURS),
             ),
         ),
+        Class(("edge.apps.running_app.SharedWith",), OURS, attributes("organization users", OURS)),
         Class(
             ("edge.apps.running_app.RunningAppStatusEnum",),
             OURS,

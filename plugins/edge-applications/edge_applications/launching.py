@@ -1,4 +1,4 @@
-"""The commands for apps that run: `edge app launch`, `running` and `stop`."""
+"""The commands for apps that run: `edge app launch`, `running`, `stop`, `share` and `unshare`."""
 
 from __future__ import annotations
 
@@ -48,17 +48,19 @@ def launch(
 @output.json_option
 @click.pass_obj
 def list_running(open_session: OpenSession, all_users: bool, as_json: bool) -> None:
-    """List your apps that run, with status and address."""
+    """List your apps that run, with status and address, and those that others share with you."""
     with open_session() as edge:
         apps = edge.applications.list_running(all_users)
+    several = all_users or len({app.user_name for app in apps}) > 1 or any(app.shared_with is None for app in apps)
     output.records(
         apps,
         lambda app: (
-            *([app.user_name] if all_users else []),
+            *([app.user_name] if several else []),
             app.app_id,
             app.version,
             app.profile_id or "-",
             f"{_status(app):8}",
+            _shared(app),
             app.url,
         ),
         as_json=as_json,
@@ -80,6 +82,44 @@ def stop(open_session: OpenSession, app_id: str | None, user_name: str | None, a
     output.done(f"Stopped {app_id}.", {"app_id": app_id, "user_name": user_name, "stopped": True}, as_json=as_json)
 
 
+@click.command()
+@click.argument("app_id", required=False)
+@click.option(
+    "--with", "users", multiple=True, metavar="USER_NAME", help="A member; can be repeated. By default all members."
+)
+@output.json_option
+@click.pass_obj
+def share(open_session: OpenSession, app_id: str | None, users: tuple[str, ...], as_json: bool) -> None:
+    """Let members of the organization visit an app of yours that runs."""
+    app_id = app_id or here()
+    with open_session() as edge:
+        app = edge.applications.share_running(server_name(edge.organization, app_id), users or None)
+    if as_json:
+        output.json(app)
+    else:
+        output.line(f"{app.app_id} is shared with {_shared(app)} at {app.url}")
+
+
+@click.command()
+@click.argument("app_id", required=False)
+@click.option(
+    "--from", "users", multiple=True, metavar="USER_NAME", help="A member; can be repeated. By default everybody."
+)
+@output.json_option
+@click.pass_obj
+def unshare(open_session: OpenSession, app_id: str | None, users: tuple[str, ...], as_json: bool) -> None:
+    """Let others visit an app of yours no more."""
+    app_id = app_id or here()
+    with open_session() as edge:
+        app = edge.applications.unshare_running(server_name(edge.organization, app_id), users or None)
+    if as_json:
+        output.json(app)
+    elif _shared(app) == "-":
+        output.line(f"{app.app_id} is visited by nobody but you.")
+    else:
+        output.line(f"{app.app_id} is still shared with {_shared(app)}.")
+
+
 def here() -> str:
     """The application whose folder this is."""
     if not Path(app_config.FILE_NAME).exists():
@@ -92,8 +132,16 @@ def _status(app: RunningApp) -> str:
     return app.status.value if isinstance(app.status, RunningAppStatusEnum) else str(app.status)
 
 
+def _shared(app: RunningApp) -> str:
+    """Who may visit it beside its owner, in a column."""
+    if app.shared_with is None:
+        return "-"
+    names = [*(["all members"] if app.shared_with.organization else []), *app.shared_with.users]
+    return ", ".join(names) or "-"
+
+
 def _doing(app: RunningApp) -> str:
     return {"running": "runs", "starting": "is starting", "stopping": "is stopping"}.get(_status(app), _status(app))
 
 
-COMMANDS = (launch, list_running, stop)
+COMMANDS = (launch, list_running, stop, share, unshare)

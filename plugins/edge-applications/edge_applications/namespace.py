@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 from urllib.parse import urljoin
 
@@ -10,7 +11,7 @@ from edge_applications.application import Application
 from edge_applications.names import is_app_id, is_domain, is_server_name, is_version
 from edge_applications.running_app import RunningApp
 from edge_applications.server_info import ServerInfo
-from edge_applications.wire import LaunchApp, OAuthClient, RegisterOAuthClient
+from edge_applications.wire import LaunchApp, OAuthClient, RegisterOAuthClient, ShareApp
 from edge_core.errors import BadEntry, BadResponse, NotFound
 from edge_core.plugin import Namespace
 
@@ -200,7 +201,9 @@ class EdgeApplication(Namespace):
         return self._running(answer)
 
     def list_running(self, all_users: bool = False) -> list[RunningApp]:
-        """Your apps in the organization that run, start or stop.
+        """Your apps in the organization that run, start or stop, and those that others share with you.
+
+        `RunningApp.user_name` says whose each is.
 
         Args:
             all_users: True for those of all users, in the order of their names; for admins of the organization.
@@ -213,15 +216,59 @@ class EdgeApplication(Namespace):
         params = {"all_users": True} if all_users else {}
         return list(self.http.items("/running-apps", params=params, make=self._running))
 
-    def find_running(self, server_name: str) -> RunningApp:
-        """An app of yours that runs, starts or stops, by the name of its server (`RunningApp.server_name`).
+    def find_running(self, server_name: str, user_name: str | None = None) -> RunningApp:
+        """An app that runs, starts or stops, by the name of its server (`RunningApp.server_name`).
+
+        Args:
+            server_name: the server.
+            user_name: whose it is, of another user who shares it, or for admins of the organization; None for you.
 
         Raises:
-            NotFound: it has ended, or did not start.
+            NotFound: it has ended, or did not start, or is not shared with you.
             Conflict: the server has no hub, and runs no applications.
             ServerError: the hub does not answer.
         """
-        return self._running(self.http.get(_running(server_name)))
+        return self._running(self.http.get(_running(server_name), params={"user_name": user_name}))
+
+    def share_running(
+        self, server_name: str, users: Collection[str] | None = None, user_name: str | None = None
+    ) -> RunningApp:
+        """Let members of the organization visit an app of yours; see `RunningApp.share`.
+
+        Args:
+            server_name: its server.
+            users: names of members; None for all of them.
+            user_name: whose it is; None for you.
+
+        Raises:
+            BadEntry: somebody is not in the organization.
+            Forbidden: it is another user's.
+            NotFound: it has ended.
+            Conflict: the hub does not share it, or the server has no hub, and runs no applications.
+            ServerError: the hub does not answer.
+        """
+        body = ShareApp(None if users is None else _names(users), user_name).to_dict()
+        return self._running(self.http.post(f"{_running(server_name)}/share", json=body))
+
+    def unshare_running(
+        self, server_name: str, users: Collection[str] | None = None, user_name: str | None = None
+    ) -> RunningApp:
+        """Let others visit an app of yours no more; see `RunningApp.unshare`.
+
+        Args:
+            server_name: its server.
+            users: names of who visits it no more; None for everybody.
+            user_name: whose it is; None for you.
+
+        Raises:
+            Forbidden: it is another user's.
+            NotFound: it has ended.
+            Conflict: the server has no hub, and runs no applications.
+            ServerError: the hub does not answer.
+        """
+        for user in [None] if users is None else _names(users):
+            self.http.delete(f"{_running(server_name)}/share", params={"user": user, "user_name": user_name})
+        return self.find_running(server_name, user_name)
 
     def stop_running(self, server_name: str, user_name: str | None = None) -> None:
         """Stop an app, by the name of its server (`RunningApp.server_name`).
@@ -392,6 +439,13 @@ def _running(server_name: str) -> str:
     if not is_server_name(server_name):
         raise NotFound(f"no app {server_name!r} runs; list_running() lists those that do")
     return f"/running-apps/{server_name}"
+
+
+def _names(users: Collection[str]) -> list[str]:
+    """Names of users; a single text is not taken for the names of its letters."""
+    if isinstance(users, str):
+        raise BadEntry(f"users: {users!r} is a text; give a list of names, as in users=[{users!r}]")
+    return list(users)
 
 
 def _version(app_id: str, version: str) -> str:

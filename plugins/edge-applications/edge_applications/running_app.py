@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import enum
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import ClassVar, Protocol
 
 from edge_core.errors import EdgeError, NotFound
@@ -33,13 +33,32 @@ class RunningAppStatusEnum(enum.Enum):
 class Apps(Protocol):
     """Where running apps are looked up and stopped."""
 
-    def find_running(self, server_name: str) -> RunningApp:
-        """An app of the user's that runs or is starting."""
+    def find_running(self, server_name: str, user_name: str | None = None) -> RunningApp:
+        """An app that runs or is starting."""
+        ...
+
+    def share_running(
+        self, server_name: str, users: Collection[str] | None = None, user_name: str | None = None
+    ) -> RunningApp:
+        """Share an app."""
+        ...
+
+    def unshare_running(
+        self, server_name: str, users: Collection[str] | None = None, user_name: str | None = None
+    ) -> RunningApp:
+        """End its sharing."""
         ...
 
     def stop_running(self, server_name: str, user_name: str | None = None) -> None:
         """Stop an app."""
         ...
+
+
+class SharedWith(Record):
+    """Who may visit an app beside its owner."""
+
+    organization: bool = field(default=False, doc="Whether all members of the organization may.")
+    users: list[str] = field(default_factory=list, doc="Names of the members who may, whatever the others may.")
 
 
 class RunningApp(Record):
@@ -60,17 +79,16 @@ class RunningApp(Record):
     started_at: dt.datetime | None = field(default=None, doc="When it was started; null until the hub says.")
     last_activity: dt.datetime | None = field(default=None, doc="When it was used last, as far as the hub knows.")
 
+    shared_with: SharedWith | None = field(default=None, doc="Who may visit it beside; null for others than its owner.")
+
     def refresh(self) -> RunningApp:
         """Ask again what goes on with it, and return this object, which tells that from then on.
 
         Raises:
-            NotFound: it has ended, or did not start.
+            NotFound: it has ended, or did not start; or it is not shared with you any more.
             EdgeError: it comes from no session.
         """
-        now = self._of().find_running(self.server_name).__dict__
-        self.__dict__.clear()
-        self.__dict__.update(now)
-        return self
+        return self._become(self._of().find_running(self.server_name, self.user_name))
 
     def progress(self, timeout: float | None = DEFAULT_TIMEOUT) -> Iterator[RunningAppStatusEnum]:
         """Its status, and then each that it changes to, until it runs.
@@ -118,11 +136,50 @@ class RunningApp(Record):
 
         Raises:
             Conflict: the hub does not stop it.
+            Forbidden: it is another user's, and you are not an admin of the organization.
             EdgeError: it comes from no session.
         """
         with contextlib.suppress(NotFound):
             self._of().stop_running(self.server_name, self.user_name)
         self.status = RunningAppStatusEnum.Stopping
+
+    def share(self, users: Collection[str] | None = None) -> RunningApp:
+        """Let members of the organization visit it, and return this object; `shared_with` tells who may then.
+
+        It stays shared when it is stopped and launched again, until `unshare`. It works with its owner's token, whoever
+        visits it.
+
+        Args:
+            users: names of members, who are added to those it is shared with; None for all members, also those who
+                come later.
+
+        Raises:
+            BadEntry: somebody is not in the organization.
+            Forbidden: it is another user's.
+            NotFound: it has ended.
+            Conflict: the hub does not share it.
+            EdgeError: it comes from no session.
+        """
+        return self._become(self._of().share_running(self.server_name, users, self.user_name))
+
+    def unshare(self, users: Collection[str] | None = None) -> RunningApp:
+        """Let nobody but its owner visit it, and return this object; visits end within 10 seconds.
+
+        Args:
+            users: names of those it is shared with no more; None for everybody. All members may go on as long as it is
+                shared with the organization.
+
+        Raises:
+            Forbidden: it is another user's.
+            NotFound: it has ended.
+            EdgeError: it comes from no session.
+        """
+        return self._become(self._of().unshare_running(self.server_name, users, self.user_name))
+
+    def _become(self, now: RunningApp) -> RunningApp:
+        self.__dict__.clear()
+        self.__dict__.update(now.__dict__)
+        return self
 
     def _of(self) -> Apps:
         if self._apps is None:

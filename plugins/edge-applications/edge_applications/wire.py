@@ -100,6 +100,50 @@ class ListRunning(Record):
     all_users: bool = field(default=False, doc="Whether those of all users are listed, for admins of the organization.")
 
 
+class FindRunning(Record):
+    """Query that says whose app is meant."""
+
+    user_name: str | None = field(
+        default=None, max_length=255, pattern=PLAIN_TEXT, doc="Whose it is; by default the caller's own."
+    )
+
+
+class ShareApp(Record):
+    """Shares an app."""
+
+    users: list[str] | None = field(
+        default=None, max_length=100, item_pattern=PLAIN_TEXT, doc="Names of members; null for all of them."
+    )
+    user_name: str | None = field(
+        default=None, max_length=255, pattern=PLAIN_TEXT, doc="Whose it is, which can only be the caller's own."
+    )
+
+
+class UnshareApp(Record):
+    """Query that says with whom an app is shared no more."""
+
+    user: str | None = field(
+        default=None, max_length=255, pattern=PLAIN_TEXT, doc="Name of a member; by default everybody."
+    )
+    user_name: str | None = field(
+        default=None, max_length=255, pattern=PLAIN_TEXT, doc="Whose it is, which can only be the caller's own."
+    )
+
+
+class FindVisitor(Record):
+    """Query that says who visits an app."""
+
+    user: str = field(max_length=255, pattern=PLAIN_TEXT, doc="Name of who visits it.")
+
+
+class AppVisitor(Record):
+    """Somebody who visits an app, as it is told of them."""
+
+    user_name: str = field(doc="Who it is.")
+    display_name: str = field(doc="First and last name, or the user name.")
+    roles: list[str] = field(doc="Their roles in the organization.")
+
+
 class StopRunning(Record):
     """Query that says whose app is stopped."""
 

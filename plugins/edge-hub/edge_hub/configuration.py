@@ -17,9 +17,18 @@ from edge_hub.spawning.table import Table
 SERVICE = "api"
 """The service's name, by which its addresses begin with ``/services/api``."""
 
-SERVICE_SCOPES = ("list:groups", "read:groups", "read:users", "tokens", "list:users", "servers", "read:servers")
+SERVICE_SCOPES = (
+    "list:groups",
+    "read:groups",
+    "read:users",
+    "tokens",
+    "list:users",
+    "servers",
+    "read:servers",
+    "shares",
+)
 """What the Edge server may do at the hub: see who is there, in which groups and with which servers,
-make and remove tokens, and start and stop servers."""
+make and remove tokens, start, stop and share servers."""
 
 ORGANIZATION = "edge_organization"
 """The property of a group of the hub that names an organization."""

@@ -31,7 +31,7 @@ def test_a_server_that_runs_elsewhere_is_a_service() -> None:
             "services": ["api"],
             "scopes": [
                 *("list:groups", "read:groups", "read:users", "tokens"),
-                *("list:users", "servers", "read:servers"),
+                *("list:users", "servers", "read:servers", "shares"),
             ],
         },
     ]

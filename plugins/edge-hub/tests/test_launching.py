@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import requests
 
 from edge_applications.app_version import AppKindEnum, AppVersion
 from edge_applications.application import Application
 from edge_applications.names import server_name
+from edge_applications.running_app import RunningApp, SharedWith
+from edge_core.errors import BadEntry, Forbidden, NotFound
 from edge_core.session import EdgeSession
 from tests.hub_browser import Browser, keep_ports
 from tests.hubs import RealHub
@@ -108,7 +112,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site.hub.start()
     try:
         for name in ("bob", "eve"):
-            site.session(name).whoami()
+            site.session(name, "lab" if name == "bob" else "plant").whoami()
+        site.session("bob").set_whoami("Bob", "B.")
         with site.session("ada") as edge:
             edge.files.upload("hello.txt", b"hello")
             edge.applications.add_application(Application(app_id="viz", visible_auto_add=True))
@@ -162,6 +167,122 @@ def test_a_user_sees_an_application_that_knows_them_and_reads_their_files(site: 
     assert answer.status_code == 403
     assert token not in site.hub.log
     site.stop("ada")
+
+
+@pytest.fixture
+def shared(site: Site) -> Iterator[RunningApp]:
+    """An app of ada's that runs and is shared with nobody."""
+    site.write_table("1.0")
+    with site.session("ada") as edge:
+        app = edge.applications.launch("viz", "1.0").wait()
+        assert app.shared_with == SharedWith()
+        yield app
+        app.unshare()
+    site.stop("ada")
+
+
+@pytest.mark.slow
+def test_members_reach_an_app_that_its_owner_shares_and_nobody_else_does(site: Site, shared: RunningApp) -> None:
+    address = f"/user/ada/{VIZ}/"
+    bob, eve = site.browser("bob"), site.browser("eve")
+    assert bob.open(address).status_code == 403
+
+    shared.share()
+
+    assert shared.shared_with == SharedWith(organization=True)
+    groups = {share["group"]["name"] for share in site.hub.call("GET", f"/shares/ada/{VIZ}")["items"]}
+    assert groups == {"lab", "lab-leads"}, "which are those that name it"
+    page = bob.visit_shared(address)
+    assert page.status_code == 200, page.text
+    got = page.json()["headers"]
+    headers = {name: got[f"X-Forwarded-{name}"] for name in ("User", "Display-Name", "Groups")}
+    assert headers == {"User": "bob", "Display-Name": "Bob%20B.", "Groups": "lab"}
+    assert eve.open(address).status_code == 403
+    with site.session("bob") as edge:
+        (app,) = edge.applications.list_running()
+        assert (app.user_name, app.server_name, app.shared_with) == ("ada", VIZ, None)
+        assert app.refresh().status.value == "running"
+    with site.session("eve", "plant") as edge:
+        assert edge.applications.list_running() == []
+        with pytest.raises(NotFound, match="that is shared with you"):
+            edge.applications.find_running(VIZ, "ada")
+
+
+@pytest.mark.slow
+def test_who_is_let_in_neither_stops_an_app_nor_lets_others_in(site: Site, shared: RunningApp) -> None:
+    shared.share(users=["bob"])
+    assert shared.shared_with == SharedWith(users=["bob"])
+    with site.session("bob") as edge:
+        (app,) = edge.applications.list_running()
+        with pytest.raises(Forbidden, match="organization's admins"):
+            app.stop()
+        for change in (app.share, app.unshare):
+            with pytest.raises(Forbidden, match="shared by its owner alone, who is ada"):
+                change()
+        for change in (edge.applications.share_running, edge.applications.unshare_running):
+            with pytest.raises(NotFound, match="no app .* of bob runs"):
+                change(VIZ)
+    token = site.hub.token("bob")
+    for method, path, body in (
+        ("POST", f"/shares/ada/{VIZ}", {"user": "eve"}),
+        ("POST", f"/share-codes/ada/{VIZ}", {}),
+        ("DELETE", f"/users/ada/servers/{VIZ}", None),
+        ("POST", f"/users/ada/servers/{VIZ}", choice()),
+    ):
+        assert site.hub.answer(method, path, body, token=token).status_code in (403, 404), path
+    # Nobody of another organization can be let in, whom the hub knows very well.
+    with pytest.raises(BadEntry, match="eve is not in lab"):
+        shared.share(users=["bob", "eve"])
+    for organization, status in (("lab", 404), ("plant", 404)):
+        address = f"{site.service_url}/v1/orgs/{organization}/running-apps/{VIZ}/share"
+        headers = {"Authorization": f"Bearer {site.hub.token('eve')}"}
+        assert requests.post(address, json={}, headers=headers, timeout=60).status_code == status
+    assert shared.refresh().shared_with == SharedWith(users=["bob"])
+
+
+@pytest.mark.slow
+def test_a_share_that_is_taken_back_ends_what_is_open(site: Site, shared: RunningApp) -> None:
+    address = f"/user/ada/{VIZ}/"
+    shared.share()
+    bob = site.browser("bob")
+    assert bob.visit_shared(address).status_code == 200
+    cookies = {c.name: c.value or "" for c in bob.http.cookies if c.path == address}
+
+    async def talk() -> int | None:
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+        async with (
+            aiohttp.ClientSession() as client,
+            client.ws_connect(f"{bob.origin(address)}{address}talk", headers=headers) as connection,
+        ):
+            await connection.send_str("hello")
+            assert await connection.receive_str() == "bob: hello"
+            await asyncio.to_thread(shared.unshare)
+            closing = await connection.receive()  # although nobody says anything
+            code: int | None = closing.data
+            return code
+
+    assert asyncio.run(talk()) == aiohttp.WSCloseCode.POLICY_VIOLATION
+    wait_for(lambda: bob.send("GET", address).status_code == 403)
+    assert shared.shared_with == SharedWith()
+
+
+@pytest.mark.slow
+def test_who_leaves_the_organization_is_let_in_no_more(site: Site, shared: RunningApp) -> None:
+    address = f"/user/ada/{VIZ}/"
+    # By an admin of the hub, to somebody who is not in the organization: as if they had been.
+    site.hub.call("POST", f"/shares/ada/{VIZ}", {"user": "eve"})
+    shared.share(users=["bob"])
+    bob = site.browser("bob")
+    assert bob.visit_shared(address).status_code == 200
+    lab = {"edge_organization": "lab"}
+    site.hub.group("lab", "ada", properties=lab)
+    try:
+        wait_for(lambda: bob.send("GET", address).status_code == 403)
+        wait_for(lambda: shared.refresh().shared_with == SharedWith())
+        assert site.browser("eve").open(address).status_code == 403
+    finally:
+        site.hub.group("lab", "ada", "bob", properties=lab)
+        site.session("bob").whoami()
 
 
 @pytest.mark.slow

@@ -158,7 +158,13 @@ def planned_at(folder: Path, api_url: str, **engines: Any) -> Iterator[Planned]:
 
 ROLES: dict[str, list[str]] = {"ann": [], "dev": ["developer"], "boss": ["admin"]}
 
-AT_HUB = {"applications.launch", "applications.launch_plan", "applications.running.stop"}
+AT_HUB = {
+    "applications.launch",
+    "applications.launch_plan",
+    "applications.running.share",
+    "applications.running.stop",
+    "applications.running.unshare",
+}
 """The operations that do something at a server of a hub alone, and are tried at one in tests of their own."""
 
 STARTED = "2026-11-20T08:00:00.000000Z"
@@ -169,12 +175,14 @@ class StandInHub:
 
     Attributes:
         servers: by user and name, as the hub tells of them.
+        shares: owner, server, "user" or "group", and the name of that.
         odd: answers by method and path, in place of its own: called with the handler.
         calls: what it was asked for.
     """
 
     def __init__(self) -> None:
         self.servers: dict[tuple[str, str], dict[str, Any]] = {}
+        self.shares: list[tuple[str, str, str, str]] = []
         self.odd: dict[str, Callable[[Any], None]] = {}
         self.calls: list[str] = []
         self.members = dict(ROLES)
@@ -196,7 +204,7 @@ class StandInHub:
                 else:
                     self.reply(*own.answer(self.command, unquote(path), self.headers["Authorization"], self.sent))
 
-            do_GET = do_POST = do_DELETE = answer
+            do_GET = do_POST = do_PATCH = do_DELETE = answer
 
             def reply(self, status: int, content: Any = None) -> None:
                 raw = b"" if content is None else json.dumps(content).encode()
@@ -231,6 +239,10 @@ class StandInHub:
         if words == ["users"]:
             users = sorted({user for user, _ in self.servers})
             return 200, {"items": [self._user(name) for name in users], "_pagination": {"next": None}}
+        if words[0] == "shares":
+            return self._share_call(method, words[1], words[2:], sent)
+        if words[2:] == ["shared"]:
+            return 200, self._share_page([share for share in self.shares if words[1] == share[3]])
         if len(words) == 2:
             return 200, self._user(words[1])
         if words[2] == "tokens":
@@ -265,6 +277,27 @@ class StandInHub:
             self._add(user, name, sent, ready=False, pending="spawn")
             return 202, None
         return (204, None) if self.servers.pop((user, name), None) else (404, {"status": 404, "message": "none"})
+
+    def _share_call(self, method: str, owner: str, name: list[str], sent: Any) -> tuple[int, Any]:
+        if method == "GET":
+            return 200, self._share_page([share for share in self.shares if share[0] == owner])
+        ((kind, whom),) = sent.items()
+        share = (owner, name[0], kind, whom)
+        if method == "PATCH":
+            self.shares = [each for each in self.shares if each != share]
+            return 200, {}
+        if whom not in self.members:
+            return 400, {"status": 400, "message": f"{kind} {whom} is unknown"}
+        if share not in self.shares:
+            self.shares.append(share)
+        return 200, self._share(share)
+
+    def _share_page(self, shares: list[tuple[str, str, str, str]]) -> dict[str, Any]:
+        return {"items": [self._share(share) for share in shares], "_pagination": {"next": None}}
+
+    def _share(self, share: tuple[str, str, str, str]) -> dict[str, Any]:
+        owner, name, kind, whom = share
+        return {"user": None, "group": None, "server": {"user": {"name": owner}, "name": name}, kind: {"name": whom}}
 
     def _visitor(self, token: str) -> tuple[int, Any]:
         name = token.removeprefix("token-of-")

@@ -68,6 +68,7 @@ def test_a_launch_starts_the_server_of_the_application(planned: Planned, hub: St
         "url": f"/user/ann/{VIEWER}/",
         "started_at": "2026-11-20T08:00:00Z",
         "last_activity": "2026-11-20T08:00:00Z",
+        "shared_with": {"organization": False, "users": []},
     }
     edge = {"organization": "lab", "app_id": "viewer", "version": "1.1.0", "profile": None}
     assert hub.servers["ann", VIEWER]["user_options"] == {"edge": edge}
@@ -317,7 +318,7 @@ def test_the_list_of_all_comes_in_pages(planned: Planned, hub: StandInHub) -> No
 
 
 def test_the_role_of_the_service_has_what_launching_needs() -> None:
-    assert {"list:users", "read:users", "servers", "read:servers"} <= set(SERVICE_SCOPES)
+    assert {"list:users", "read:users", "servers", "read:servers", "shares"} <= set(SERVICE_SCOPES)
 
 
 def test_a_server_without_a_hub_runs_nothing(edge_server: EdgeServer) -> None:

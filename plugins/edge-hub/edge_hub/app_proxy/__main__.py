@@ -14,7 +14,7 @@ from typing import Any
 from edge_core.errors import ConfigurationError, EdgeError, MissingPackage
 from edge_core.session import EdgeSession
 from edge_hub.app_proxy import activity, hub_environment
-from edge_hub.app_proxy.owner import Owner
+from edge_hub.app_proxy.people import People
 from edge_hub.app_proxy.process import Launch, run_until_signal, serve
 from edge_hub.app_proxy.proxy import AppProxy, always
 from edge_hub.app_proxy.visitors import session_user
@@ -93,7 +93,7 @@ async def _at_hub(
             f"{IDENTITY_VARIABLE}=hub needs jupyterhub where the proxy runs; install edge-hub[app] there"
         ) from None
     listen = listen or hub_environment.listening_address(variables)
-    visitors = HubVisitors(variables, Owner(variables.get("JUPYTERHUB_USER", "")).describe)
+    visitors = HubVisitors(variables, People(variables).describe)
     proxy = AppProxy(
         application,
         visitors,

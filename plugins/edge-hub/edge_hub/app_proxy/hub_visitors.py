@@ -7,8 +7,8 @@ import hmac
 import json
 import secrets
 import types
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Self, TypeAlias
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol, Self
 from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
@@ -20,12 +20,26 @@ from tornado.web import HTTPError, create_signed_value, decode_signed_value
 
 from edge_core.errors import ConfigurationError
 from edge_hub.app_proxy.headers import below
-from edge_hub.app_proxy.visitors import Visitor
+from edge_hub.app_proxy.visitors import EdgeAway, Visitor
 
-Describe: TypeAlias = Callable[[str], Awaitable[Visitor]]
-"""What is known of the user of this name."""
 
-CACHE_TIME = 10
+class Describe(Protocol):
+    """Tells of users."""
+
+    async def __call__(self, user_name: str, *, is_let_in: bool) -> Visitor | None:
+        """What is known of a user; None for who may not visit.
+
+        Args:
+            user_name: the user.
+            is_let_in: whether the user's token lets them in.
+
+        Raises:
+            EdgeAway: nobody says.
+        """
+        ...
+
+
+CACHE_TIME = 5
 """Seconds for which the hub's word on a visitor is good."""
 
 HUB_TIMEOUT = 5.0
@@ -109,6 +123,12 @@ class HubVisitors:
                 "The hub does not answer, so that nobody can be let in; try again in a moment.",
                 {"Retry-After": "5"},
             )
+        except EdgeAway:
+            return _answer(
+                503,
+                "Edge does not answer, which knows whom this application is shared with; try again in a moment.",
+                {"Retry-After": "5"},
+            )
 
     def scheme(self, request: web.BaseRequest) -> str:
         """The scheme of the address in the visitor's browser: the hub's proxy is in between."""
@@ -125,10 +145,11 @@ class HubVisitors:
         if model is None:
             # Revoked at the hub, or it has logged out there.
             return self._begin_login(request)
-        if model.get("kind") != "user" or not self._hub.check_scopes(self._hub.access_scopes, model):
-            name = model.get("name")
-            return _answer(403, f"{name} may not visit this application; its owner can share it at the hub.")
-        return await self._describe(model["name"])
+        name = model.get("name")
+        if model.get("kind") != "user" or not isinstance(name, str):
+            return _not_shared(name)
+        is_let_in = bool(self._hub.check_scopes(self._hub.access_scopes, model))
+        return await self._describe(name, is_let_in=is_let_in) or _not_shared(name)
 
     def _begin_login(self, request: web.BaseRequest) -> web.Response:
         """Send a browser that opens a page to the hub, and refuse all else."""
@@ -219,6 +240,11 @@ def _opens_page(request: web.BaseRequest) -> bool:
     mode = request.headers.get("Sec-Fetch-Mode")
     is_page = "text/html" in request.headers.get("Accept", "") if mode is None else mode == "navigate"
     return request.method == "GET" and is_page and request.headers.get("Upgrade") is None
+
+
+def _not_shared(name: str | None) -> web.Response:
+    sentence = f"{name} may not visit this application; its owner can share it with members of the organization."
+    return _answer(403, sentence)
 
 
 def _answer(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -49,7 +49,7 @@ POLL_INTERVAL = 0.2
 
 CONNECT_TIMEOUT = 5.0
 
-RECHECK_INTERVAL = 10.0
+RECHECK_INTERVAL = 5.0
 """Seconds after which the visitor behind a websocket or a long answer is asked for again."""
 
 _READ_ONLY = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -306,8 +306,10 @@ class AppProxy:
             visitor = web.WebSocketResponse(protocols=chosen, max_msg_size=MAX_MESSAGE)
             await visitor.prepare(request)
             directions = [
-                asyncio.create_task(self._relay(visitor, application, visit.permit, self._note_activity)),
-                asyncio.create_task(self._relay(application, visitor, visit.permit)),
+                asyncio.create_task(self._relay(visitor, application, self._note_activity)),
+                asyncio.create_task(self._relay(application, visitor)),
+                # Beside them, as a visit ends that is not allowed any more even if nobody says anything.
+                asyncio.create_task(visit.permit.watch()),
             ]
             try:
                 await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
@@ -319,18 +321,11 @@ class AppProxy:
                 await visitor.close(code=aiohttp.WSCloseCode.POLICY_VIOLATION, message=b"log in again")
             return visitor
 
-    async def _relay(
-        self, source: _Socket, target: _Socket, permit: _Permit, note: Callable[[], None] = lambda: None
-    ) -> None:
-        """Pass messages on until an end closes, and close the other end for the same reason.
-
-        Raises:
-            _Ended: the visitor may not visit any more.
-        """
+    async def _relay(self, source: _Socket, target: _Socket, note: Callable[[], None] = lambda: None) -> None:
+        """Pass messages on until an end closes, and close the other end for the same reason."""
         while True:
             message = await source.receive()
             note()
-            await permit.require()
             if message.type is aiohttp.WSMsgType.TEXT:
                 await target.send_str(message.data)
             elif message.type is aiohttp.WSMsgType.BINARY:
@@ -358,6 +353,16 @@ class _Permit:
         self._visitor = visitor
         self._checked = time.monotonic()
 
+    async def watch(self) -> None:
+        """Ask again and again.
+
+        Raises:
+            _Ended: the visitor is no longer known as such.
+        """
+        while True:
+            await asyncio.sleep(RECHECK_INTERVAL)
+            await self._check()
+
     async def require(self) -> None:
         """Ask again, if it is time to.
 
@@ -366,6 +371,9 @@ class _Permit:
         """
         if time.monotonic() - self._checked < RECHECK_INTERVAL:
             return
+        await self._check()
+
+    async def _check(self) -> None:
         self._checked = time.monotonic()
         known = await self._identify(self._request)
         if isinstance(known, Visitor):

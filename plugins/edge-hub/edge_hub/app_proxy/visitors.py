@@ -40,6 +40,10 @@ class Visitor:
         }
 
 
+class EdgeAway(Exception):
+    """Edge alone could say whether somebody may visit, and does not answer."""
+
+
 def session_user(edge: EdgeSession) -> Visitor:
     """The user of a session, as a visitor of an application that runs for nobody else.
 

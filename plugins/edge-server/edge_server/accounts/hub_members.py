@@ -25,16 +25,11 @@ from edge_server.data.database import SERVER
 from edge_server.data.declarative import new_row_id, new_uid
 from edge_server.identity import directory, operator_audit
 from edge_server.identity.hub import Group, HubUnavailable, Visitor
+from edge_server.identity.hub_groups import ORGANIZATION, ROLES
 from edge_server.identity.hub_identity import HubIdentity
 from edge_server.identity.kinds import SECTION, IdentitySettings
 from edge_server.identity.models import Membership, Organization, Token, User
 from edge_server.web.context import OwnContext
-
-ORGANIZATION = "edge_organization"
-"""The property of a group that names an organization."""
-
-ROLES = "edge_roles"
-"""The property of a group that lists its members' roles there."""
 
 INTERVAL = 30.0
 """Seconds between two looks at the groups of all users."""

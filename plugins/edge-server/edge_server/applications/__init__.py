@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge_server.applications import app_runs, catalogue, launch_routes, routes
 from edge_server.applications.app_runs import AppRuns
+from edge_server.applications.app_shares import AppShares
 from edge_server.applications.launching import Launches
 from edge_server.applications.models import AppServer
 from edge_server.applications.running import RunningApps
@@ -17,11 +18,14 @@ def server(context: OwnContext) -> Parts:
     passwords = context.sealed(AppServer.sealed, catalogue.server_place)
     launches = Launches(context, passwords)
     identity = hub_of(context.engines.identity)
-    runs = None if identity is None else AppRuns(context, identity.hub, launches)
-    if runs is not None:
+    apps = RunningApps(identity)
+    runs = shares = None
+    if identity is not None:
+        shares = AppShares(context, identity, apps.ask)
+        runs = AppRuns(context, identity.hub, launches, AppShares(context, identity, lambda ask: ask()))
         context.every(app_runs.INTERVAL, app_runs.TASK, runs.look, alone=True)
     return context.subsystem(
         routes.routes(context, passwords),
         launch_routes.plan_routes(context, launches),
-        launch_routes.running_routes(context, launches, RunningApps(identity), runs),
+        launch_routes.running_routes(context, launches, apps, shares, runs),
     )

@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from edge_applications.running_app import RunningAppStatusEnum
+from edge_server.applications.app_shares import AppShares
 from edge_server.applications.launching import Launches, is_shut_down
 from edge_server.applications.models import Application, AppRun, AppVersion
 from edge_server.applications.running import Running, running
@@ -64,16 +65,18 @@ class AppRuns:
         context: of the subsystem of applications.
         hub: where it runs.
         launches: tells what a version recommends.
+        shares: with whom it is shared.
     """
 
-    def __init__(self, context: OwnContext, hub: Hub, launches: Launches) -> None:
+    def __init__(self, context: OwnContext, hub: Hub, launches: Launches, shares: AppShares) -> None:
         self._context = context
         self._hub = hub
         self._launches = launches
+        self._shares = shares
         self._machines = context.engines.machines
 
     def look(self) -> None:
-        """Count what has run until now, and stop what must not run any more; in one process at a time."""
+        """Count what has run until now, stop what must not run any more, and review shares; in one process alone."""
         now = self._context.now()  # before the hub is asked, so that what it names has run until then
         try:
             servers = self._hub.active_servers()
@@ -96,6 +99,8 @@ class AppRuns:
             why = _why_to_stop(app, place, now)
             if why is not None and not self._context.stopping:
                 self._stop(app, why)
+        with contextlib.suppress(HubUnavailable):  # which the hub has logged
+            self._shares.review(apps)
 
     def note(self, app: Running) -> None:
         """Count what an app has run until now that is about to be stopped."""

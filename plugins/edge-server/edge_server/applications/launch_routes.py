@@ -6,11 +6,22 @@ import flask
 
 from edge_applications.launch_plan import LaunchPlan, PlanLaunch
 from edge_applications.running_app import RunningApp
-from edge_applications.wire import LaunchApp, ListRunning, RunningAppPage, StopRunning
+from edge_applications.wire import (
+    AppVisitor,
+    FindRunning,
+    FindVisitor,
+    LaunchApp,
+    ListRunning,
+    RunningAppPage,
+    ShareApp,
+    StopRunning,
+    UnshareApp,
+)
 from edge_server.applications import running
 from edge_server.applications.app_runs import AppRuns
+from edge_server.applications.app_shares import AppShares, Members
 from edge_server.applications.launching import Launches
-from edge_server.applications.running import RunningApps
+from edge_server.applications.running import Running, RunningApps
 from edge_server.base import pages
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import HUB, MEMBER
@@ -33,13 +44,16 @@ def plan_routes(context: OwnContext, launches: Launches) -> Routes:
     return routes
 
 
-def running_routes(context: OwnContext, launches: Launches, apps: RunningApps, runs: AppRuns | None) -> Routes:
+def running_routes(
+    context: OwnContext, launches: Launches, apps: RunningApps, shares: AppShares | None, runs: AppRuns | None
+) -> Routes:
     """Launching below ``/v1/orgs/<org>/applications``, and ``/v1/orgs/<org>/running-apps``.
 
     Args:
         context: what they work with.
         launches: what members launch.
         apps: what runs.
+        shares: with whom it is shared; None for a server without a hub.
         runs: counts app hours; None for a server without a hub.
     """
     routes = context.routes("/v1/orgs/<org>", group="running apps")
@@ -55,29 +69,78 @@ def running_routes(context: OwnContext, launches: Launches, apps: RunningApps, r
         with context.write():
             context.audit(application=app_id, version=launch.version.version)
         app = apps.start(context.caller().user_name, launch)
-        return context.answer(app.record(), status=202)
+        return context.answer(own_record(app), status=202)
 
     @routes.operation("applications.running.list", "GET", "/running-apps", who=MEMBER)
     @routes.arguments(ListRunning.schema(), location="query")
     @routes.response(200, RunningAppPage.schema())
     def list_running(query: ListRunning, org: str) -> flask.Response:
-        """List the caller's apps that run, start or stop; those of all users for admins, who ask for them."""
+        """List the apps that run, start or stop: the caller's, and those that others share with them.
+
+        Admins who ask for it get those of all users.
+        """
+        caller = context.caller().user_name
         if query.all_users:
             require_admin()
             present = apps.of_all(org)
         else:
-            present = apps.of_user(context.caller().user_name, org)
+            present = sorted([*apps.of_user(caller, org), *apps.shared_with(caller, org)], key=running.key)
         # They are no rows of the database, which `context.page` is for.
         after = "" if query.cursor is None else pages.key_of(query.cursor, str)
         left = [app for app in present if running.key(app) > after]
         page, following = pages.cut(left[: query.limit + 1], running.key, query)
-        return context.answer(RunningAppPage(items=[app.record() for app in page], next=following))
+        own = [app for app in page if app.server.user_name == caller]
+        shared = sharing().of_apps(caller, own, members(org))
+        items = [app.record(shared[app.server.name] if app in own else None) for app in page]
+        return context.answer(RunningAppPage(items=items, next=following))
 
     @routes.operation("applications.running.read", "GET", "/running-apps/<server_name>", who=MEMBER)
+    @routes.arguments(FindRunning.schema(), location="query")
     @routes.response(200, RunningApp.schema())
-    def read_running(org: str, server_name: str) -> flask.Response:
-        """Tell of an app of the caller's that runs, starts or stops."""
-        return context.answer(apps.get(context.caller().user_name, org, server_name).record())
+    def read_running(query: FindRunning, org: str, server_name: str) -> flask.Response:
+        """Tell of an app that runs, starts or stops: the caller's, one that is shared with them, or an admin's any."""
+        caller = context.caller().user_name
+        if query.user_name in (None, caller):
+            return context.answer(own_record(apps.get(caller, org, server_name)))
+        if context.member().admin:
+            return context.answer(apps.get(query.user_name, org, server_name).record())
+        for app in apps.shared_with(caller, org):
+            if (app.server.user_name, app.server.name) == (query.user_name, server_name):
+                return context.answer(app.record())
+        raise context.not_found(
+            f"no app {server_name!r} of {query.user_name} runs that is shared with you; ask its owner to share it"
+        )
+
+    @routes.operation("applications.running.share", "POST", "/running-apps/<server_name>/share", who=MEMBER)
+    @routes.arguments(ShareApp.schema())
+    @routes.response(200, RunningApp.schema())
+    def share_running(request: ShareApp, org: str, server_name: str) -> flask.Response:
+        """Let members of the organization, or all of them, visit an app of the caller's."""
+        app = own_app(request.user_name, org, server_name)
+        with context.write():
+            whom = "the organization" if request.users is None else ", ".join(request.users)
+            context.audit(application=app.options.app_id, shared_with=whom)
+        sharing().share(app, members(org), request.users)
+        return context.answer(own_record(app))
+
+    @routes.operation("applications.running.unshare", "DELETE", "/running-apps/<server_name>/share", who=MEMBER)
+    @routes.arguments(UnshareApp.schema(), location="query")
+    @routes.response(204)
+    def unshare_running(query: UnshareApp, org: str, server_name: str) -> flask.Response:
+        """Let a user, or nobody but the caller, visit an app of the caller's any more."""
+        app = own_app(query.user_name, org, server_name)
+        with context.write():
+            context.audit(application=app.options.app_id, not_shared_with=query.user or "anybody")
+        sharing().unshare(app, query.user)
+        return context.nothing()
+
+    @routes.operation("applications.running.visitor", "GET", "/running-apps/<server_name>/visitor", who=MEMBER)
+    @routes.arguments(FindVisitor.schema(), location="query")
+    @routes.response(200, AppVisitor.schema())
+    def read_visitor(query: FindVisitor, org: str, server_name: str) -> flask.Response:
+        """Tell an app of the caller's about somebody who visits it: its owner, or a member it is shared with."""
+        app = own_app(None, org, server_name)
+        return context.answer(sharing().visitor(app, members(org), query.user))
 
     @routes.operation("applications.running.stop", "DELETE", "/running-apps/<server_name>", who=MEMBER)
     @routes.arguments(StopRunning.schema(), location="query")
@@ -94,6 +157,29 @@ def running_routes(context: OwnContext, launches: Launches, apps: RunningApps, r
             runs.note(app)
         apps.stop(app)
         return context.nothing()
+
+    def own_app(user_name: str | None, org: str, server_name: str) -> Running:
+        """An app of the caller's."""
+        caller = context.caller().user_name
+        if user_name not in (None, caller):
+            raise context.forbidden(f"an app is shared by its owner alone, who is {user_name}; ask them")
+        return apps.get(caller, org, server_name)
+
+    def own_record(app: Running) -> RunningApp:
+        """An app of the caller's, as it goes out."""
+        shared = sharing().of_apps(app.server.user_name, [app], members(app.options.organization))
+        return app.record(shared[app.server.name])
+
+    def sharing() -> AppShares:
+        apps.require()
+        assert shares is not None  # noqa: S101 - or there is no hub
+        return shares
+
+    def members(org: str) -> Members:
+        known = sharing().members(org)
+        if known is None:
+            raise context.not_found(f"there is no organization {org!r} any more; check its short name")
+        return known
 
     def require_admin() -> None:
         if not context.member().admin:

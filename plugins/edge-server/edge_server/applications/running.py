@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import marshmallow
 
 from edge_applications.names import server_name
-from edge_applications.running_app import RunningApp, RunningAppStatusEnum
+from edge_applications.running_app import RunningApp, RunningAppStatusEnum, SharedWith
 from edge_applications.wire import LaunchedOptions
 from edge_server.applications.launching import Launch
 from edge_server.base.problems import Refusal, conflict, not_found
@@ -19,6 +20,9 @@ from edge_server.identity.hub_servers import HubServer
 
 OPTION = "edge"
 """The option of a server at the hub that says that it is an application, and which."""
+
+_MOST_OWNERS = 4
+"""Users whose servers are asked for one after the other; of more, all that run are listed at once."""
 
 _T = TypeVar("_T")
 
@@ -42,8 +46,12 @@ class Running:
             return RunningAppStatusEnum.Stopping
         return RunningAppStatusEnum.Running if self.server.ready else RunningAppStatusEnum.Starting
 
-    def record(self) -> RunningApp:
-        """As it goes out."""
+    def record(self, shared_with: SharedWith | None = None) -> RunningApp:
+        """As it goes out.
+
+        Args:
+            shared_with: who may visit it beside its owner; None where that is not told.
+        """
         answer: dict[str, Any] = {
             "server_name": self.server.name,
             "user_name": self.server.user_name,
@@ -54,6 +62,7 @@ class Running:
             "profile_id": self.options.profile,
             "started_at": None if self.server.started is None else self.server.started.isoformat(),
             "last_activity": None if self.server.last_activity is None else self.server.last_activity.isoformat(),
+            "shared_with": None if shared_with is None else shared_with.to_dict(),
         }
         return RunningApp.from_answer(answer)
 
@@ -102,7 +111,25 @@ class RunningApps:
             Refusal: there is no hub, or it does not say just now.
         """
         identity = self._hub()
-        return _in(organization, self._ask(lambda: identity.hub.servers(user_name)))
+        return _in(organization, self.ask(lambda: identity.hub.servers(user_name)))
+
+    def shared_with(self, user_name: str, organization: str) -> list[Running]:
+        """The applications in an organization that others share with a user.
+
+        Raises:
+            Refusal: there is no hub, or it does not say just now.
+        """
+        hub = self._hub().hub
+        shares = self.ask(lambda: hub.shared_with(user_name))
+        shared = {(share.owner, share.server_name) for share in shares if share.owner != user_name}
+        if not shared:
+            return []
+        owners = {owner for owner, _ in shared}
+        if len(owners) > _MOST_OWNERS:
+            servers = self.ask(hub.active_servers)
+        else:
+            servers = [server for owner in sorted(owners) for server in self.ask(partial(hub.servers, owner))]
+        return _in(organization, [server for server in servers if (server.user_name, server.name) in shared])
 
     def of_all(self, organization: str) -> list[Running]:
         """The applications that run in an organization.
@@ -111,7 +138,7 @@ class RunningApps:
             Refusal: there is no hub, or it does not say just now.
         """
         identity = self._hub()
-        return _in(organization, self._ask(identity.hub.active_servers))
+        return _in(organization, self.ask(identity.hub.active_servers))
 
     def get(self, user_name: str, organization: str, name: str) -> Running:
         """An application that runs for a user.
@@ -141,7 +168,7 @@ class RunningApps:
         there = self._server(user_name, name)
         if there is None:
             try:
-                self._ask(lambda: hub.start_server(user_name, name, {OPTION: options}))
+                self.ask(lambda: hub.start_server(user_name, name, {OPTION: options}))
             except HubRefused as error:
                 there = self._server(user_name, name)  # by another request at the same moment
                 if there is None:
@@ -170,21 +197,16 @@ class RunningApps:
         """
         hub, server = self._hub().hub, app.server
         try:
-            self._ask(lambda: hub.stop_server(server.user_name, server.name))
+            self.ask(lambda: hub.stop_server(server.user_name, server.name))
         except HubRefused as error:
             raise conflict(f"the hub does not stop {app.options.app_id}: {error}") from None
 
-    def _server(self, user_name: str, name: str) -> HubServer | None:
-        identity = self._hub()
-        servers = self._ask(lambda: identity.hub.servers(user_name))
-        return next((server for server in servers if server.name == name), None)
+    def ask(self, ask: Callable[[], _T]) -> _T:
+        """Ask the hub something for the request at hand.
 
-    def _hub(self) -> HubIdentity:
-        if self._identity is None:
-            raise conflict("this server runs no applications; its operator connects it to a JupyterHub")
-        return self._identity
-
-    def _ask(self, ask: Callable[[], _T]) -> _T:
+        Raises:
+            Refusal: it does not answer.
+        """
         try:
             return self._hub().ask(ask)
         except HubUnavailable:
@@ -195,6 +217,16 @@ class RunningApps:
                 "try again later, and tell its operator if it lasts",
                 {"Retry-After": "2"},
             ) from None
+
+    def _server(self, user_name: str, name: str) -> HubServer | None:
+        identity = self._hub()
+        servers = self.ask(lambda: identity.hub.servers(user_name))
+        return next((server for server in servers if server.name == name), None)
+
+    def _hub(self) -> HubIdentity:
+        if self._identity is None:
+            raise conflict("this server runs no applications; its operator connects it to a JupyterHub")
+        return self._identity
 
 
 def _in(organization: str, servers: list[HubServer]) -> list[Running]:

@@ -25,8 +25,9 @@ from marshmallow import fields, validate
 from requests.adapters import HTTPAdapter
 
 from edge_server.base.problems import Refusal
-from edge_server.identity import hub_servers
+from edge_server.identity import hub_servers, hub_shares
 from edge_server.identity.hub_servers import HubServer, ServersSchema, in_utc
+from edge_server.identity.hub_shares import HubShare, ShareSchema
 
 log = logging.getLogger("edge_server")
 
@@ -46,7 +47,16 @@ CONNECTIONS = 64
 PATIENCE = 1.0
 """Seconds to wait for a server to start or to stop, which the hub goes on with afterwards."""
 
-SERVICE_SCOPES = ("list:groups", "read:groups", "read:users", "tokens", "list:users", "servers", "read:servers")
+SERVICE_SCOPES = (
+    "list:groups",
+    "read:groups",
+    "read:users",
+    "tokens",
+    "list:users",
+    "servers",
+    "read:servers",
+    "shares",
+)
 """What the service's role has to permit at the hub."""
 
 _PAGINATED = "application/jupyterhub-pagination+json"
@@ -301,6 +311,47 @@ class Hub:
         if status not in (202, 204, 404):
             raise self._forbidden("servers", status)
 
+    def shares(self, owner: str) -> list[HubShare]:
+        """With whom a user's servers are shared, those that are stopped among them.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        return self._shares(f"/shares/{_quoted(owner)}?")
+
+    def shared_with(self, user_name: str) -> list[HubShare]:
+        """What is shared with a user, or with a group that the user is in.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        return self._shares(f"/users/{_quoted(user_name)}/shared?")
+
+    def share(self, share: HubShare) -> None:
+        """Let a user, or the members of a group, visit a server; who may already goes on.
+
+        Raises:
+            HubRefused: the hub does not do it.
+            HubUnavailable: the hub does not answer.
+        """
+        path = f"/shares/{_quoted(share.owner)}/{_quoted(share.server_name)}"
+        status, answer = self._send("POST", path, body=share.recipient)
+        if status in (400, 404) and _is_refusal(answer, status):
+            raise HubRefused(_message(answer))
+        if status != 200:
+            raise self._forbidden("shares", status)
+
+    def unshare(self, share: HubShare) -> None:
+        """Let a user, or the members of a group, visit a server no more; it may be so already.
+
+        Raises:
+            HubUnavailable: the hub does not answer.
+        """
+        path = f"/shares/{_quoted(share.owner)}/{_quoted(share.server_name)}"
+        status, _ = self._send("PATCH", path, body=share.recipient)
+        if status not in (200, 404):
+            raise self._forbidden("shares", status)
+
     def token(self, user_name: str, token_id: str) -> HubToken | None:
         """A token of a user; None if there is none of that id.
 
@@ -376,11 +427,19 @@ class Hub:
 
     # --- the wire
 
-    def _listed(self, path: str, scope: str, schema: marshmallow.Schema) -> Iterator[Mapping[str, Any]]:
-        """The items of a list that comes in pages."""
+    def _shares(self, path: str) -> list[HubShare]:
+        models = self._listed(path, "shares", _SharePageSchema(), may_be_gone=True)
+        return [hub_shares.share_of(model) for model in models]
+
+    def _listed(
+        self, path: str, scope: str, schema: marshmallow.Schema, *, may_be_gone: bool = False
+    ) -> Iterator[Mapping[str, Any]]:
+        """The items of a list that comes in pages; none of what is gone, if it may be."""
         offset = 0
         for _ in range(MOST_PAGES):
             answer = self._get(f"{path}offset={offset}&limit={PAGE}", scope, accept=_PAGINATED)
+            if answer is None and may_be_gone:
+                return
             page = self._loaded(schema, answer)
             yield from page["items"]
             following = page["pagination"]["next"]
@@ -592,6 +651,11 @@ class _GroupPageSchema(_Model):
 
 class _UserPageSchema(_Model):
     items = fields.List(fields.Nested(ServersSchema()), required=True)
+    pagination = fields.Nested(_PaginationSchema(), required=True, data_key="_pagination")
+
+
+class _SharePageSchema(_Model):
+    items = fields.List(fields.Nested(ShareSchema()), required=True)
     pagination = fields.Nested(_PaginationSchema(), required=True, data_key="_pagination")
 
 
