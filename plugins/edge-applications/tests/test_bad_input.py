@@ -234,10 +234,14 @@ def test_a_login_that_is_refused_or_half_there(
     assert "EDGE_REGISTRY_PASSWORD is not set" in sentence(run("publish"))
 
     monkeypatch.setenv("EDGE_REGISTRY_PASSWORD", "s3cret-of-the-registry")
-    engine.fail({"login": "Error response from daemon: unauthorized: incorrect username or password"})
-    result = run("publish")
-    assert "logging in at quay.io failed: quay.io does not let this user push" in sentence(result)
-    assert "s3cret-of-the-registry" not in result.output + str(result.exception)
+    for written in (
+        "Error response from daemon: unauthorized: incorrect username or password",
+        'Error: logging into "quay.io": invalid username/password',
+    ):
+        engine.fail({"login": written})
+        result = run("publish")
+        assert "logging in at quay.io failed: quay.io does not let this user push" in sentence(result)
+        assert "s3cret-of-the-registry" not in result.output + str(result.exception)
     assert developer.applications.list_application_ids() == []
 
 
@@ -247,6 +251,34 @@ def test_no_engine(run: Run, folder: Path, engine: Engine, tmp_path: Path, monke
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "neither docker nor podman is here; install one of docker and podman" in sentence(run("publish"))
     assert "neither docker nor podman is here" in sentence(run("build"))
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (
+            'initializing source docker://nothing:1: pinging container registry registry-1.docker.io: Get "https://'
+            'registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host',
+            "the image that Containerfile begins with cannot be fetched; see that FROM names one",
+        ),
+        (
+            "pull access denied for nothing, repository does not exist or may require 'docker login'",
+            "the image that Containerfile begins with cannot be fetched; see that FROM names one",
+        ),
+        ("mkdir: cannot create directory '/x': Permission denied", "docker ended with exit code 1"),
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "its engine does not run; start it"),
+    ],
+)
+def test_what_an_image_is_not_built_for(
+    written: str, words: str, run: Run, folder: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_applications.develop.image.prepare", lambda *_, **__: [])
+    engine.fail({"build": written})
+
+    shown = sentence(run("build"))
+
+    assert words in shown
+    assert "push" not in shown
 
 
 def test_podman_builds_where_the_engine_of_docker_does_not_run(engine: Engine, tmp_path: Path) -> None:

@@ -30,6 +30,25 @@ _ALWAYS_EXCLUDED = (OWN_FOLDER, ".git", "__pycache__", "node_modules", ".pytest_
 
 _BUILT = "built.json"
 
+_REFUSED = (
+    "unauthorized",
+    "denied",
+    "incorrect username or password",
+    "invalid username/password",
+    "forbidden",
+)
+"""What docker and podman write where a registry does not let somebody in."""
+
+_NOT_FETCHED = (
+    "pinging container registry",
+    "initializing source docker://",
+    "reading manifest",
+    "failed to resolve source metadata",
+    "pull access denied",
+    "manifest unknown",
+)
+"""What they write where the image to begin with is not to be had; commands of a Containerfile write anything else."""
+
 
 class Engine(NamedTuple):
     """A command that builds and pushes images.
@@ -104,7 +123,7 @@ def build(
         log=folder / OWN_FOLDER / "image.log",
         folder=folder,
         verbose=verbose,
-        failure=lambda text: _failure(text, engine, image),
+        failure=lambda text: _stopped(text, engine) or _base_missing(text, engine),
     )
     (folder / OWN_FOLDER / _BUILT).write_text(json.dumps({**built(folder), config.version: image}))
     return warnings
@@ -158,7 +177,7 @@ def push(folder: Path, image: str, engine: Engine, *, verbose: bool = False) -> 
         check=False,
     )
     if known.returncode != 0:
-        reason = _failure(known.stderr, engine, image)
+        reason = _stopped(known.stderr, engine)
         raise ConfigurationError(reason or f"{image} is not here; build it with: edge app build")
 
     def failure(text: str) -> str | None:
@@ -204,17 +223,33 @@ def _credentials(folder: Path, image: str, engine: Engine) -> Iterator[dict[str,
 
 
 def _failure(text: str, engine: Engine, image: str) -> str | None:
-    """A sentence for what docker and podman write where they fail."""
+    """A sentence for what docker and podman write where they cannot log in or push."""
     registry, lower = image.partition("/")[0], text.lower()
-    if "cannot connect to the docker daemon" in lower or "is the docker daemon running" in lower:
-        return f"{engine.name} is here, but its engine does not run; start it"
-    if any(words in lower for words in ("unauthorized", "denied", "incorrect username or password", "forbidden")):
+    if reason := _stopped(text, engine):
+        return reason
+    if any(words in lower for words in _REFUSED):
         return (
             f"{registry} does not let this user push {image}; log in with: {engine.name} login {registry}, or set "
             f"{USERNAME_VARIABLE} and {PASSWORD_VARIABLE}"
         )
     if any(words in lower for words in ("connection refused", "i/o timeout", "dial tcp")):
         return f"{registry} cannot be reached; correct repository in app_config.yaml, or connect to the network"
+    return None
+
+
+def _stopped(text: str, engine: Engine) -> str | None:
+    lower = text.lower()
+    if "cannot connect to the docker daemon" in lower or "is the docker daemon running" in lower:
+        return f"{engine.name} is here, but its engine does not run; start it"
+    return None
+
+
+def _base_missing(text: str, engine: Engine) -> str | None:
+    if any(words in text.lower() for words in _NOT_FETCHED):
+        return (
+            "the image that Containerfile begins with cannot be fetched; see that FROM names one and that its registry "
+            f"can be reached, or log in there with: {engine.name} login"
+        )
     return None
 
 
