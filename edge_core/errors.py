@@ -195,6 +195,7 @@ def error_from(
     problem: dict[str, Any] | None,
     request_id: str | None,
     retry_after: float | None = None,
+    store_advice: str | None = None,
 ) -> EdgeError:
     """The exception for an answer whose status is 400 or more.
 
@@ -205,12 +206,12 @@ def error_from(
         problem: the decoded problem document (RFC 9457), or None if the body was not one.
         request_id: the answer's ``X-Request-ID``.
         retry_after: the answer's ``Retry-After``, in seconds from now; None if there is none.
+        store_advice: what to do where another server than Edge's answered, that of its content; None for Edge's own.
     """
     url = url.partition("?")[0]
     if problem is None and status not in (401, 403, *_ADVICE_BY_STATUS) and status < 500:
-        return BadResponse(
-            f"{url} answered {status} without saying why, so it is not an Edge server; check the service URL"
-        )
+        advice = f"; {store_advice}" if store_advice else ", so it is not an Edge server; check the service URL"
+        return BadResponse(f"{url} answered {status} without saying why{advice}")
     code = problem.get("code") if problem else None
     if code == "checksum_mismatch":
         return ChecksumError(_on_a_line(problem.get("detail") or "") if problem else "")
@@ -220,7 +221,12 @@ def error_from(
     elif code == "quota_exceeded":
         kind = QuotaExceeded
     detail = problem.get("detail") if problem else None
-    message = _on_a_line(detail) if detail else _advice(kind, status)
+    if detail:
+        message = _on_a_line(detail)
+    elif store_advice:
+        message = f"the store of the server's content answered {status}; try again, or {store_advice}"
+    else:
+        message = _advice(kind, status)
     return kind(
         message,
         status=status,

@@ -591,6 +591,27 @@ def test_nothing_listening_is_reported() -> None:
         session(f"http://127.0.0.1:{free_port()}").whoami()
 
 
+def test_a_store_of_the_servers_that_is_gone_is_no_fault_of_the_service_url(fake: Fake) -> None:
+    store = f"127.0.0.1:{free_port()}"
+    core = session(fake.url, retries=0).http.core
+    with pytest.raises(ConnectionFailed, match=f"nothing listens at {store}; have the .* operator check endpoint"):
+        core.signed("GET", f"http://{store}/bucket/key?signature=private")
+    with pytest.raises(ConnectionFailed, match="nothing listens at .*; check the service URL"):
+        session(f"http://{store}", retries=0).http.core.signed("GET", "v1/content/k?signature=private")
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, Forbidden), (400, BadResponse)])
+def test_a_store_of_the_servers_that_refuses_is_no_fault_of_the_token(
+    fake: Fake, status: int, error: type[EdgeError]
+) -> None:
+    fake.answer(status, b"<Error><Code>SignatureDoesNotMatch</Code></Error>", "application/xml")
+    core = session("http://127.0.0.1:9", retries=0).http.core
+    with pytest.raises(error, match=f"answered {status}.* operator check endpoint") as raised:
+        core.signed("GET", f"{fake.url}/bucket/key?signature=private")
+    assert "token" not in str(raised.value)
+    assert "private" not in str(raised.value)
+
+
 def test_a_failed_connection_carries_its_call(fake: Fake) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(ConnectionFailed) as raised:

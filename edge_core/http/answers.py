@@ -11,7 +11,7 @@ import urllib3.exceptions
 
 from edge_core import retries
 from edge_core.errors import BadResponse, ConnectionFailed, EdgeError, error_from
-from edge_core.http.failures import FAILURES, sentence_of
+from edge_core.http.failures import FAILURES, STORE, sentence_of
 from edge_core.redaction import bare
 
 BLOCK = 1 << 20
@@ -34,10 +34,11 @@ class Answer:
         url: address the answer came from, without its query.
     """
 
-    def __init__(self, response: requests.Response, method: str, request_id: str) -> None:
+    def __init__(self, response: requests.Response, method: str, request_id: str, advice: str) -> None:
         self._response = response
         self._method = method
         self._request_id = request_id
+        self._advice = advice
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.url = bare(response.url)
@@ -92,7 +93,7 @@ class Answer:
             ) from None
 
     def _broken(self, error: Exception) -> ConnectionFailed:
-        sentence = sentence_of(error, self.url)
+        sentence = sentence_of(error, self.url, self._advice)
         return ConnectionFailed(sentence, request_id=self._request_id, method=self._method, url=self.url)
 
     def close(self) -> None:
@@ -166,8 +167,8 @@ def is_redirect(response: requests.Response) -> bool:
     return response.status_code in (301, 302, 303, 307, 308)
 
 
-def refusal(response: requests.Response, method: str, request_id: str) -> EdgeError:
-    """The error that an answer of 400 or more stands for."""
+def refusal(response: requests.Response, method: str, request_id: str, advice: str) -> EdgeError:
+    """The error that an answer of 400 or more stands for; `advice` says what to do about a wrong address."""
     problem = None
     with response:
         try:
@@ -181,6 +182,7 @@ def refusal(response: requests.Response, method: str, request_id: str) -> EdgeEr
         method=method,
         url=response.url,
         problem=problem,
+        store_advice=STORE if advice == STORE else None,
         request_id=response.headers.get("X-Request-ID", request_id),
         retry_after=retries.delay(response.headers.get("Retry-After")),
     )

@@ -20,7 +20,7 @@ from edge_core.config import Settings
 from edge_core.errors import BadEntry, BadResponse, ConnectionFailed, EdgeError
 from edge_core.http.answers import BLOCK, Answer, is_redirect, leave_body, refusal
 from edge_core.http.environment import Route, route
-from edge_core.http.failures import FAILURES, is_proxys_refusal, proxy_refused, sentence_of
+from edge_core.http.failures import FAILURES, SERVICE, STORE, is_proxys_refusal, proxy_refused, sentence_of
 from edge_core.http.service import ServiceClient
 from edge_core.installed import version_of
 from edge_core.redaction import bare, guard, public_part
@@ -229,9 +229,9 @@ class HttpClient:
             hooks.amend(call.for_hooks())
         response = self._response(call, receive, hooks)
         if response.status_code >= 400:
-            raise refusal(response, call.method, call.id)
+            raise refusal(response, call.method, call.id, self._advice(call))
         self._budget.give_back()
-        return Answer(response, call.method, call.id)
+        return Answer(response, call.method, call.id, self._advice(call))
 
     def _response(
         self, call: Call, receive: Callable[[requests.Response], None], hooks: Hooks | None
@@ -278,6 +278,11 @@ class HttpClient:
             time.sleep(pause)
             attempt += 1
 
+    def _advice(self, call: Call) -> str:
+        """What to do where the address of a call may be wrong; signed ones may be those of the server's store."""
+        is_services = urlsplit(call.url)[:2] == urlsplit(self._settings.service_url)[:2]
+        return SERVICE if is_services or not call.signed else STORE
+
     def _authenticated(self, call: Call) -> requests.PreparedRequest:
         """The request with its token, which is in no header that hooks or logs see."""
         # Built by hand and handed to the adapter: half the time of requests.Session.get, and still
@@ -302,7 +307,7 @@ class HttpClient:
         except FAILURES as error:
             if response is not None:
                 response.close()
-            failure = call.failed(sentence_of(error, call.url))
+            failure = call.failed(sentence_of(error, call.url, self._advice(call)))
             if is_proxys_refusal(error):
                 raise failure from None  # a wrong password that is sent again and again locks accounts
             return None, failure

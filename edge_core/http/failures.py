@@ -12,9 +12,21 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTime
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """What the libraries below us raise where no answer comes, or only a part of one."""
 
+SERVICE = "check the service URL"
+"""What to do about an address that is the user's setting."""
 
-def sentence_of(error: Exception, url: str) -> str:
-    """What happened on the way to `url`, and what to do; nothing of the error's own text, which may hold secrets."""
+STORE = "have the Edge server's operator check endpoint and public_endpoint in its [storage]"
+"""What to do about an address at which the Edge server keeps content."""
+
+
+def sentence_of(error: Exception, url: str, advice: str = SERVICE) -> str:
+    """What happened on the way to a host, and what to do; nothing of the error's own text, which may hold secrets.
+
+    Args:
+        error: one of `FAILURES`.
+        url: where it happened.
+        advice: what to do where the address may be wrong, as `SERVICE` words it.
+    """
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     text = str(error)
@@ -26,7 +38,7 @@ def sentence_of(error: Exception, url: str) -> str:
                 f"the proxy on the way to {host} does not let the call through; check HTTP_PROXY, HTTPS_PROXY, NO_PROXY"
             )
         case SSLError():
-            return _of_tls(host, text)
+            return _of_tls(host, text, advice)
         case NewConnectionError():
             pass  # a subclass of ConnectTimeoutError, though nothing timed out; the text says what happened
         case ConnectTimeout() | ConnectTimeoutError():
@@ -36,17 +48,17 @@ def sentence_of(error: Exception, url: str) -> str:
     if "timed out" in text:
         return f"{host} stopped answering; try again, or give a longer timeout="
     if "NameResolutionError" in text or "getaddrinfo" in text:
-        return f"there is no host named {parts.hostname}; check the service URL"
+        return f"there is no host named {parts.hostname}; {advice}"
     if "refused" in text:
-        return f"nothing listens at {host}; check the service URL, and that the server runs"
+        return f"nothing listens at {host}; {advice}, and that a server runs there"
     if "IncompleteRead" in text or "InvalidChunkLength" in text:
         return f"the answer of {host} broke off before its end; try again"
-    return f"{host} closed the connection without a proper answer; check the service URL, or try again"
+    return f"{host} closed the connection without a proper answer; {advice}, or try again"
 
 
-def _of_tls(host: str, text: str) -> str:
+def _of_tls(host: str, text: str, advice: str) -> str:
     if "mismatch" in text:
-        return f"the certificate of {host} is for another host; check the service URL"
+        return f"the certificate of {host} is for another host; {advice}"
     if "certificate has expired" in text:
         return f"the certificate of {host} has expired; tell the server's operator"
     if "certificate is not yet valid" in text:
@@ -56,7 +68,7 @@ def _of_tls(host: str, text: str) -> str:
             f"the certificate of {host} is not trusted; if it is signed by a private CA, give ca_bundle= "
             "or REQUESTS_CA_BUNDLE the path of that CA's certificate"
         )
-    return f"{host} does not speak TLS as expected; check whether the service URL begins with http:// or https://"
+    return f"{host} does not speak TLS as expected; {advice}, which begins with http:// or https://"
 
 
 def is_proxys_refusal(error: Exception) -> bool:

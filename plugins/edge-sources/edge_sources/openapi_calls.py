@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TIMEOUT = (5.0, 60.0)
 """Time limits in seconds: to connect, and between bytes."""
 
+_ADVICE = "check spec and server_url of the connector"
+
 
 class DescribedService(Protocol):
     """A service with an API description, and the credentials for it; `OpenAPIConnection` is the class for it."""
@@ -96,7 +98,7 @@ def exchange(
             f"{shown}: this cannot be sent ({type(error).__name__}); check server_url and the parameters"
         ) from None
     except FAILURES as error:
-        raise ConnectionFailed(f"{shown}: {sentence_of(error, url)}") from None
+        raise ConnectionFailed(f"{shown}: {sentence_of(error, url, _ADVICE)}") from None
     except ValueError as error:
         raise ConnectionFailed(f"{shown} gave no answer ({type(error).__name__}); try again") from None
 

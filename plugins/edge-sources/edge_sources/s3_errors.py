@@ -77,7 +77,7 @@ def translated(what: str) -> Iterator[None]:
             and isinstance(details.get("error"), Exception)
             and "SSL" not in type(error).__name__
         ):
-            sentence = sentence_of(details["error"], details["endpoint_url"])
+            sentence = sentence_of(details["error"], details["endpoint_url"], "check the connector's endpoint")
             raise ConnectionFailed(f"{what}: {sentence}") from None
         # The error's own sentence may hold a signed address.
         why = "its certificate is not trusted" if "SSL" in type(error).__name__ else type(error).__name__

@@ -135,7 +135,7 @@ def test_refusals_are_our_errors(url: str) -> None:
         with pytest.raises(error):
             client.pet.getPetById(petId=pet)
     gone = OpenAPIConnection("pets", "Pets", PETS, f"http://127.0.0.1:{free_port()}").generate_new_client()
-    with pytest.raises(ConnectionFailed):
+    with pytest.raises(ConnectionFailed, match="check spec and server_url of the connector"):
         gone.ping()
 
 
