@@ -53,14 +53,22 @@ class _Strict(marshmallow.Schema):
 
     # In place of marshmallow's hooks before and after loading, which take longer than what they do here. Its own name
     # for the values is `data`, by which nobody passes them.
-    def load(self, values: Any, **options: Any) -> Any:  # type: ignore[override]
+    def load(self, values: Any, *, many: bool | None = None, **options: Any) -> Any:  # type: ignore[override]
+        if self.many if many is None else many:
+            if not isinstance(values, (list, tuple)):
+                raise ValidationError({SCHEMA: ["Not a list."]})
+            return _load_each(enumerate(values), len(values), lambda _, each: self.load(each, many=False, **options))
         if isinstance(values, Mapping) and len(values) > len(self.load_fields) + MOST_ERRORS:
             unknown = [name for name in values if name not in self.load_fields]
             errors: dict[str, list[str]] = {name: ["Unknown field."] for name in unknown[:MOST_ERRORS]}
             if len(unknown) > MOST_ERRORS:
                 errors[SCHEMA] = [f"There are {len(unknown) - MOST_ERRORS} more unknown fields."]
             raise ValidationError(errors)
-        return super().load(values, **options)
+        return self._loaded(values, super().load(values, many=False, **options))
+
+    def _loaded(self, values: Any, loaded: Any) -> Any:
+        """What loading gives: of `values`, of which marshmallow made `loaded`."""
+        return loaded
 
 
 class _List(marshmallow.fields.List):  # type: ignore[type-arg]  # marshmallow 3's takes none
@@ -117,8 +125,8 @@ def _load_each(elements: Iterable[tuple[Any, Any]], count: int, load: Callable[[
 
 def _build_schema(cls: type[Record]) -> marshmallow.Schema:
     class RecordSchema(_Strict):
-        def load(self, values: Any, **options: Any) -> Record:  # type: ignore[override]
-            return cls(**super().load(values, **options))
+        def _loaded(self, values: Any, loaded: Any) -> Record:
+            return cls(**loaded)
 
     fields = {name: _schema_field(declared.hint, declared) for name, declared in fields_of(cls).items()}
     # The class's name is its name in the API description.
@@ -128,8 +136,7 @@ def _build_schema(cls: type[Record]) -> marshmallow.Schema:
 
 def _build_patch_schema(cls: type[Record]) -> marshmallow.Schema:
     class PatchSchema(_Strict):
-        def load(self, values: Any, **options: Any) -> Any:  # type: ignore[override]
-            super().load(values, **options)
+        def _loaded(self, values: Any, loaded: Any) -> Any:
             return values
 
     fields = {}

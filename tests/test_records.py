@@ -13,6 +13,7 @@ import pytest
 
 from edge_core.errors import BadResponse
 from edge_core.records import PLAIN_TEXT, Pattern, Record, field
+from edge_core.schemas import patch_schema
 
 
 class Colour(enum.Enum):
@@ -210,6 +211,24 @@ def test_the_schema_needs_what_has_no_default() -> None:
     with pytest.raises(marshmallow.ValidationError) as raised:
         Plate.schema().load({})
     assert set(raised.value.messages) == {"uid", "created_at"}  # type: ignore[arg-type]
+
+
+def test_many_records_are_loaded_and_refused_by_their_place() -> None:
+    wells = Well.schema().load([{"row": "A"}, {"row": "B", "volume": 2}], many=True)
+    assert wells == [Well("A"), Well("B", 2.0)]
+    patches = [{"volume": 1}, {"volume": None}]
+    assert patch_schema(Well).load(patches, many=True) == patches
+    for kind in (Well.schema(), patch_schema(Well)):
+        with pytest.raises(marshmallow.ValidationError) as raised:
+            kind.load([{"row": "A"}, {"row": "B", **{f"x{n}": n for n in range(30)}}], many=True)
+        messages = raised.value.normalized_messages()
+        assert list(messages) == [1]
+        assert "more unknown fields" in str(messages)
+        with pytest.raises(marshmallow.ValidationError):
+            kind.load({"row": "A"}, many=True)
+    with pytest.raises(marshmallow.ValidationError) as raised:
+        Well.schema().load([{}] * 30, many=True)
+    assert "11 more were not looked at" in str(raised.value)
 
 
 def test_reading_several_fields_gives_what_reading_each_alone_gives() -> None:
