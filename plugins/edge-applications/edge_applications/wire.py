@@ -86,6 +86,7 @@ class LaunchApp(Record):
 class LaunchedOptions(Record):
     """What the hub keeps of a server that is an application, as it was asked for when it was started."""
 
+    service: str = field(max_length=100, pattern=PLAIN_TEXT, doc="The hub's service that has launched it.")
     organization: str = field(max_length=100, pattern=PLAIN_TEXT, doc="Short name of the organization.")
     app_id: str = field(pattern=APP_ID, doc="The application.")
     version: str = field(pattern=VERSION, doc="Its version.")

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edge_core.errors import ConfigurationError
-from edge_hub.spawning import spawn_hook
+from edge_hub.spawning import EdgeService, SpawnHook
 from edge_hub.spawning.plans import PlanService
 from edge_hub.spawning.table import Table
 
@@ -109,12 +109,15 @@ def configure(
     c.Spawner.environment = environment
     c.JupyterHub.allow_named_servers = True
     plans = PlanService(f"{str(own['url']).rstrip('/')}{prefix}", str(own["api_token"]))
-    c.Spawner.pre_spawn_hook = spawn_hook(plans, table, _set_value(c.Spawner, "pre_spawn_hook", None))
+    edge = EdgeService(service, plans, table, environment["EDGE_API_SERVICE_URL"])
+    c.Spawner.pre_spawn_hook = SpawnHook(edge, _set_value(c.Spawner, "pre_spawn_hook", None))
 
 
 def _started_by_hub(service: str, prefix: str, data: Path, port: int) -> dict[str, Any]:
     """A service that the hub starts; it gives it its own address and its token in the environment."""
     command = [sys.executable, "-m", "edge_server", "run", "--data", str(data), "--port", str(port)]
+    # A hub that is killed does not stop it, and the next one could not start another on the folder.
+    command += ["--ends-with", str(os.getpid())]
     return {
         "name": service,
         "url": f"http://127.0.0.1:{port}",

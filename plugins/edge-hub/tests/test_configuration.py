@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -85,7 +86,8 @@ def test_a_server_that_the_hub_starts_answers_where_the_proxy_hands_on() -> None
     (service,) = c.JupyterHub.services
     assert service["url"] == "http://127.0.0.1:8791"
     assert service["command"][1:] == [
-        *("-m", "edge_server", "run", "--data", "/srv/edge", "--port", "8791", "--url-prefix"),
+        *("-m", "edge_server", "run", "--data", "/srv/edge", "--port", "8791"),
+        *("--ends-with", str(os.getpid()), "--url-prefix"),
         "/jupyter/services/edge",
     ]
     assert service["environment"] == {"EDGE_SERVER_IDENTITY_KIND": "jupyterhub"}

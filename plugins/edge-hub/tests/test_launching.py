@@ -327,7 +327,7 @@ def test_the_hub_says_which_version_the_edge_server_has_chosen(site: Site) -> No
     wait_for(lambda: (site.model("bob") or {}).get("ready"), "it does not start")
     model = site.model("bob")
     assert model is not None
-    assert model["user_options"] == choice(version="1.1")
+    assert model["user_options"] == choice(version="1.1", service="api")
     got = site.browser("bob").open(f"/user/bob/{VIZ}/").json()
     assert got["variables"]["EDGE_APP_VERSION"] == "1.1"
     assert got["headers"]["X-Forwarded-Groups"] == "lab"

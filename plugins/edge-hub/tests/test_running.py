@@ -21,6 +21,8 @@ from edge_core.session import EdgeSession
 from edge_hub import running
 from edge_hub.command import hub as command
 from edge_hub.spawning.table import Table
+from edge_server.base.problems import CannotStart
+from edge_server.run import data_folder
 from tests.hubs import RealHub
 from tests.programs import program
 from tests.waiting import wait_for
@@ -121,9 +123,26 @@ def test_a_hub_is_run_with_its_proxy_and_an_edge_server(tmp_path: Path, free_por
             edge.files.upload("large.bin", content)
             assert edge.files.open("large.bin", open_with="file").read() == content
         assert passwords["user_password"] not in (tmp_path / "output").read_text()
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        process.kill()
         process.wait(120)
+        wait_for(lambda: not is_running(folder / "edge"), "the Edge server of a hub that was killed goes on")
+        proxy_pid = int((folder / "hub" / running.PROXY_PID).read_text())
+        again = subprocess.run([*line, "--proxy", str(proxy)], capture_output=True, text=True, timeout=120)
+        assert f"end it by: kill {proxy_pid}" in again.stderr
+        os.kill(proxy_pid, signal.SIGTERM)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(120)
+
+
+def is_running(data: Path) -> bool:
+    """Whether a server has the data folder."""
+    try:
+        with data_folder.locked(data):
+            return False
+    except CannotStart:
+        return True
 
 
 def test_what_is_missing_is_named_with_what_installs_it(

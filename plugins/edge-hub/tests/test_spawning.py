@@ -20,7 +20,7 @@ from tornado.web import HTTPError
 
 from edge_applications.launch_plan import LaunchPlan, PlanRegistry
 from edge_core.errors import ConfigurationError
-from edge_hub.spawning import spawn_hook
+from edge_hub.spawning import EdgeService, SpawnHook
 from edge_hub.spawning.plans import PlanService
 from edge_hub.spawning.table import Entry, Table, local_command
 
@@ -59,6 +59,9 @@ class Edge(PlanService):
         return self.answer
 
 
+URL = "http://127.0.0.1:8000/services/api"
+
+
 def spawner_of(kind: Callable[..., Any] = SimpleLocalProcessSpawner, **options: Any) -> Any:
     """A spawner of ada's server, as the hub makes it."""
     user = types.SimpleNamespace(name="ada", id=1, url="/user/ada/", escaped_name="ada")
@@ -76,9 +79,7 @@ def start(spawner: Any, edge: PlanService, table: Table | None = None, before: A
     """What the hub does before it starts a server."""
 
     async def run() -> None:
-        result = spawn_hook(edge, table, before)(spawner)
-        assert result is not None
-        await result
+        await SpawnHook(EdgeService("api", edge, table, URL), before)(spawner)
 
     asyncio.run(run())
 
@@ -128,9 +129,29 @@ def test_a_process_runs_what_the_operators_table_has(table: Table) -> None:
         "EDGE_APP_ID": "viz",
         "EDGE_APP_VERSION": "1.2",
         "EDGE_API_ORG": "lab",
+        "EDGE_API_SERVICE_URL": URL,
     }
-    chosen = {"edge": {"organization": "lab", "app_id": "viz", "version": "1.2", "profile": "small"}}
+    chosen = {"edge": {"service": "api", "organization": "lab", "app_id": "viz", "version": "1.2", "profile": "small"}}
     assert spawner.user_options == spawner.orm_spawner.user_options == chosen
+
+
+def test_each_edge_server_of_a_hub_says_what_its_own_applications_run(table: Table) -> None:
+    first, second = Edge(plan(version="1.2")), Edge(plan(version="1.2"))
+    order: list[str] = []
+    hook = SpawnHook(EdgeService("api", first, table, URL), lambda spawner: order.append(spawner.name))
+    hook = SpawnHook(EdgeService("second", second, table, "http://127.0.0.1:8000/services/second"), hook)
+    for name, edge in (("second", second), ("api", first), (None, first)):
+        spawner = spawner_of()
+        spawner.user_options = {"edge": {**CHOICE, "service": name}}
+        asyncio.run(hook(spawner))
+        assert spawner.user_options["edge"]["service"] == (name or "api")
+        assert spawner.environment["EDGE_API_SERVICE_URL"].endswith(name or "api")
+        assert edge.questions.pop() == ("ada", NAME, CHOICE)
+    assert order == [NAME] * 3
+    spawner.user_options = {"edge": {**CHOICE, "service": "third"}}
+    with pytest.raises(HTTPError, match="no Edge server of that name"):
+        asyncio.run(hook(spawner))
+    assert (first.questions, second.questions) == ([], [])
 
 
 def test_a_link_alone_runs_nothing_here(table: Table) -> None:
@@ -288,7 +309,7 @@ def answered(status: int, body: Any) -> tuple[int, str]:
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/services/api"
         try:
             with pytest.raises(HTTPError) as refused:
-                await spawn_hook(PlanService(url, PASSWORD), None)(spawner_of())  # type: ignore[misc]
+                await SpawnHook(EdgeService("api", PlanService(url, PASSWORD), None, URL))(spawner_of())
             return refused.value.status_code, str(refused.value.log_message)
         finally:
             await runner.cleanup()

@@ -175,6 +175,7 @@ class StandInHub:
 
     Attributes:
         servers: by user and name, as the hub tells of them.
+        stopped: those that do not run, by user and name.
         shares: owner, server, "user" or "group", and the name of that.
         odd: answers by method and path, in place of its own: called with the handler.
         calls: what it was asked for.
@@ -182,6 +183,7 @@ class StandInHub:
 
     def __init__(self) -> None:
         self.servers: dict[tuple[str, str], dict[str, Any]] = {}
+        self.stopped: set[tuple[str, str]] = set()
         self.shares: list[tuple[str, str, str, str]] = []
         self.odd: dict[str, Callable[[Any], None]] = {}
         self.calls: list[str] = []
@@ -251,7 +253,7 @@ class StandInHub:
 
     def run(self, user: str, app_id: str = "viewer", *, name: str | None = None, **changes: Any) -> dict[str, Any]:
         """Have a server run that is an application; returns what the hub tells of it, which can be changed."""
-        edge = {"organization": "lab", "app_id": app_id, "version": "1.0.0", "profile": None}
+        edge = {"service": "api", "organization": "lab", "app_id": app_id, "version": "1.0.0", "profile": None}
         edge |= {key: changes.pop(key) for key in list(changes) if key in edge}
         name = name or server_name(edge["organization"], app_id)  # type: ignore[arg-type]
         return self._add(user, name, {"edge": edge}, **changes)
@@ -271,6 +273,15 @@ class StandInHub:
         return model
 
     def _server_call(self, method: str, user: str, name: str, sent: Any) -> tuple[int, Any]:
+        if method == "GET":
+            known = self.servers.get((user, name))
+            return (
+                (200, known or {})
+                if known or (user, name) in self.stopped
+                else (404, {"status": 404, "message": "none"})
+            )
+        if method == "DELETE" and (sent or {}).get("remove"):
+            self.stopped.discard((user, name))
         if method == "POST":
             if (user, name) in self.servers:
                 return 400, {"status": 400, "message": f"{user}:{name} is already running"}

@@ -279,13 +279,46 @@ def test_apps_end_with_the_membership_of_their_user(planned: Planned, hub: Stand
         hub.run(user)
     ann = sa.select(User.id).where(User.user_name == "ann").scalar_subquery()
     planned.change(sa.delete(Membership).where(Membership.user_id == ann))
+    del hub.members["ann"]
     look(planned, time)
     assert list(hub.servers) == [("dev", VIEWER)]
+
+
+def test_apps_go_on_of_whom_only_the_hub_knows_as_after_a_restore(
+    planned: Planned, hub: StandInHub, time: Time
+) -> None:
+    hub.members["new"] = []
+    for user in ("new", "eve"):
+        hub.run(user)
+    hub.run("dev", organization="since")
+    hub.odd["GET /groups"] = lambda handler: handler.reply(
+        200,
+        {
+            "items": [
+                {"name": "lab", "users": ["new"], "properties": {"edge_organization": "lab"}},
+                {"name": "since", "users": ["dev"], "properties": {"edge_organization": "since"}},
+            ],
+            "_pagination": {"next": None},
+        },
+    )
+    look(planned, time, HOUR)
+    assert sorted(user for user, _ in hub.servers) == ["dev", "new"]
+    planned.change(sa.update(Organization).values(disable_launch=True, shutdown_apps=True))
+    look(planned, time)
+    assert [user for user, _ in hub.servers] == ["dev"], "as the organization is not known yet"
+
+
+def test_apps_of_another_edge_server_are_left_alone(planned: Planned, hub: StandInHub, time: Time) -> None:
+    hub.run("eve", service="second")
+    look(planned, time, HOUR)
+    assert list(hub.servers) == [("eve", VIEWER)]
+    assert hours(planned) == {}
 
 
 def test_apps_end_with_their_user(planned: Planned, hub: StandInHub, time: Time) -> None:
     hub.run("ann")
     planned.change(sa.update(User).where(User.user_name == "ann").values(removed_at=START))
+    del hub.members["ann"]
     look(planned, time)
     assert hub.servers == {}
 
@@ -297,6 +330,7 @@ def test_a_user_who_goes_meanwhile_keeps_nobody_from_being_counted_and_stopped(
     hub.run("dev")
     dev = sa.select(User.id).where(User.user_name == "dev").scalar_subquery()
     planned.change(sa.delete(Membership).where(Membership.user_id == dev))
+    del hub.members["dev"]
 
     def gone(*_: Any, **__: Any) -> None:
         raise sa.exc.IntegrityError("INSERT", {}, Exception("a foreign key"))

@@ -140,9 +140,12 @@ def test_the_command_launches_lists_and_stops(site: Site, monkeypatch: pytest.Mo
 
 
 def test_the_sentence_of_who_refuses_reaches_the_user(site: Site) -> None:
+    server = f"/users/bob/servers/{VIZ}"
+    site.hub.answer("DELETE", server, {"remove": True})
     with site.session("bob") as edge, site.session("ada") as admin:
         with pytest.raises(Conflict, match="the hub does not start viz: viz 1.1 is not in the hub's table"):
             edge.applications.launch("viz")
+        assert site.hub.answer("GET", server).status_code == 404, "which the hub's page would list"
         with pytest.raises(NotFound, match="no version '2.0'"):
             edge.applications.launch("viz", "2.0")
         assert edge.applications.list_running() == []

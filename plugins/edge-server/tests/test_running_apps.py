@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ def test_a_launch_starts_the_server_of_the_application(planned: Planned, hub: St
         "last_activity": "2026-11-20T08:00:00Z",
         "shared_with": {"organization": False, "users": []},
     }
-    edge = {"organization": "lab", "app_id": "viewer", "version": "1.1.0", "profile": None}
+    edge = {"service": "api", "organization": "lab", "app_id": "viewer", "version": "1.1.0", "profile": None}
     assert hub.servers["ann", VIEWER]["user_options"] == {"edge": edge}
     with planned.database.read() as session:
         (line,) = session.scalars(sa.select(AuditLine).where(AuditLine.action == "applications.launch"))
@@ -122,8 +123,25 @@ def test_two_launches_at_the_same_moment_are_both_answered(planned: Planned, hub
 def test_the_hubs_own_sentence_says_why_it_does_not_start(
     planned: Planned, hub: StandInHub, status: int, message: str
 ) -> None:
-    hub.odd[f"POST {AT}"] = lambda handler: handler.reply(status, {"status": status, "message": message})
+    def refuse(handler: Any) -> None:
+        hub.stopped.add(("ann", VIEWER))
+        handler.reply(status, {"status": status, "message": message})
+
+    hub.odd[f"POST {AT}"] = refuse
     assert detail(launch(planned), 409, "conflict") == f"the hub does not start viewer: {message}"
+    assert hub.stopped == set(), "which the hub's page would list"
+    with planned.database.read() as session:
+        lines = session.scalars(sa.select(AuditLine).where(AuditLine.action == "applications.launch"))
+        last = [json.loads(line.about) for line in lines][-1]
+    refused = f"the hub does not start viewer: {message}"
+    assert last == {"application": "viewer", "version": "1.1.0", "refused": refused}
+
+
+def test_a_server_that_was_there_before_a_refusal_stays(planned: Planned, hub: StandInHub) -> None:
+    hub.stopped.add(("ann", VIEWER))
+    hub.odd[f"POST {AT}"] = lambda handler: handler.reply(403, {"status": 403, "message": "no"})
+    detail(launch(planned), 409, "conflict")
+    assert hub.stopped == {("ann", VIEWER)}, "with whom it is shared"
 
 
 def test_a_start_that_came_to_nothing_is_reported(planned: Planned, hub: StandInHub) -> None:
@@ -144,6 +162,12 @@ def test_a_start_that_takes_long_goes_on(planned: Planned, hub: StandInHub) -> N
         assert launch(planned).json["status"] == "starting"
     finally:
         done.set()
+
+
+def test_an_app_of_another_edge_server_is_left_alone(planned: Planned, hub: StandInHub) -> None:
+    hub.run("ann", service="second")
+    assert "stop it at the hub" in detail(launch(planned), 409, "conflict")
+    detail(call(planned, "DELETE", f"/running-apps/{VIEWER}"), 404, "not_found")
 
 
 def test_what_may_not_be_launched_never_reaches_the_hub(planned: Planned, hub: StandInHub) -> None:
@@ -174,6 +198,7 @@ def test_users_see_their_own_apps_of_the_organization(planned: Planned, hub: Sta
     hub.run("ann", app_id="Other.App", ready=False, pending="spawn")
     hub.run("ann", app_id="third", pending="stop")
     hub.run("ann", organization="other")
+    hub.run("ann", app_id="theirs", service="second")
     hub.run("dev")
     items = call(planned, "GET", "/running-apps").json["items"]
     assert [(app["app_id"], app["status"]) for app in items] == [

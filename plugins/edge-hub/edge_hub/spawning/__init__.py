@@ -6,6 +6,7 @@ that is all they do: before each start the hub asks the Edge server what to run 
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,29 +26,61 @@ Hook: TypeAlias = Callable[[Any], Awaitable[None] | None]
 OPTION = "edge"
 """The key of the `user_options` of an application's server."""
 
+SERVICE_OPTION = "service"
+"""The key below `OPTION` that names the service whose application it is: a hub may have several Edge servers."""
+
 _CHOICES = ("organization", "app_id", "version", "profile")
 
 
-def spawn_hook(service: PlanService, table: Table | None, before: Hook | None = None) -> Hook:
+@dataclasses.dataclass(frozen=True)
+class EdgeService:
+    """An Edge server of the hub, whose applications run there.
+
+    Attributes:
+        name: of the service.
+        plans: asks it.
+        table: what runs on this machine, where spawners have no images; None for nothing.
+        url: service URL, as users' servers reach it.
+    """
+
+    name: str
+    plans: PlanService
+    table: Table | None
+    url: str
+
+
+class SpawnHook:
     """The hook that makes a server that of an application; other servers stay what they are.
 
     Args:
-        service: asks the Edge server.
-        table: what runs on this machine, where spawners have no images; None for nothing.
-        before: a hook that comes first.
+        service: the Edge server.
+        before: a hook that comes first; the services of one of this kind are taken over.
     """
 
-    async def hook(spawner: Any) -> None:
+    def __init__(self, service: EdgeService, before: Hook | None = None) -> None:
+        self._services = {service.name: service}
+        self._before: Hook | None
+        if isinstance(before, SpawnHook):
+            self._services = {**before._services, **self._services}
+            before = before._before
+        self._before = before
+
+    async def __call__(self, spawner: Any) -> None:
+        """Prepare a server that is about to start.
+
+        Raises:
+            HTTPError: it is not started.
+        """
         from tornado.web import HTTPError
 
-        if before is not None:
-            done = before(spawner)
+        if self._before is not None:
+            done = self._before(spawner)
             if inspect.isawaitable(done):
                 await done
         if OPTION not in (spawner.user_options or {}):
             return
         try:
-            await _prepare(spawner, service, table)
+            await _prepare(spawner, self._services)
         except Refused as refused:
             raise HTTPError(refused.status, refused.sentence) from None
         except BadResponse as error:
@@ -56,17 +89,19 @@ def spawn_hook(service: PlanService, table: Table | None, before: Hook | None = 
                 424, "The Edge server's answer is of another version than edge-hub; its operator upgrades both."
             ) from None
 
-    return hook
 
-
-async def _prepare(spawner: Any, service: PlanService, table: Table | None) -> None:
-    plan = await service.plan(spawner.user.name, spawner.name, _choice_in(spawner.user_options))
+async def _prepare(spawner: Any, services: Mapping[str, EdgeService]) -> None:
+    choice = _choice_in(spawner.user_options)
+    service = services.get(choice.pop(SERVICE_OPTION) or next(iter(services)))
+    if service is None:
+        raise Refused(404, "This hub has no Edge server of that name; launch the application with: edge app launch")
+    plan = await service.plans.plan(spawner.user.name, spawner.name, choice)
     if (plan.user_name, plan.server_name) != (spawner.user.name, spawner.name):
         raise Refused(424, "The Edge server has answered for another server than was asked for; tell its operator.")
     if spawner.has_trait("image"):
         await images.prepare(spawner, plan)
     else:
-        _prepare_local(spawner, plan, table)
+        _prepare_local(spawner, plan, service.table)
     if plan.cpu:
         spawner.cpu_limit = float(plan.cpu)
     if plan.memory:
@@ -77,8 +112,9 @@ async def _prepare(spawner: Any, service: PlanService, table: Table | None) -> N
         "EDGE_APP_ID": plan.app_id,
         "EDGE_APP_VERSION": plan.version,
         "EDGE_API_ORG": plan.organization,
+        "EDGE_API_SERVICE_URL": service.url,
     }
-    _keep(spawner, plan)
+    _keep(spawner, plan, service)
     spawner.log.info(
         "%s starts %s %s of %s as %s", plan.user_name, plan.app_id, plan.version, plan.organization, spawner.name
     )
@@ -94,17 +130,18 @@ def _choice_in(options: Mapping[str, Any]) -> dict[str, str | None]:
     good = (
         len(options) == 1
         and isinstance(choice, dict)
-        and set(choice) <= set(_CHOICES)
+        and set(choice) <= {*_CHOICES, SERVICE_OPTION}
         and all(isinstance(choice.get(name), str) for name in _CHOICES[:2])
         and all(value is None or isinstance(value, str) for value in choice.values())
     )
     if not good:
         raise Refused(
             400,
-            f"The options of an application's server are {OPTION!r} with {', '.join(_CHOICES)}, and nothing else; "
+            f"The options of an application's server are {OPTION!r} with {SERVICE_OPTION}, {', '.join(_CHOICES)}, and "
+            "nothing else; "
             "launch it with: edge app launch",
         )
-    return {name: choice.get(name) for name in _CHOICES}
+    return {name: choice.get(name) for name in (*_CHOICES, SERVICE_OPTION)}
 
 
 def _prepare_local(spawner: Any, plan: LaunchPlan, table: Table | None) -> None:
@@ -132,9 +169,10 @@ def _prepare_local(spawner: Any, plan: LaunchPlan, table: Table | None) -> None:
     spawner.args = []
 
 
-def _keep(spawner: Any, plan: LaunchPlan) -> None:
+def _keep(spawner: Any, plan: LaunchPlan, service: EdgeService) -> None:
     """Have the hub say what runs: the version and app profile that the Edge server has chosen."""
     chosen = {
+        SERVICE_OPTION: service.name,
         "organization": plan.organization,
         "app_id": plan.app_id,
         "version": plan.version,

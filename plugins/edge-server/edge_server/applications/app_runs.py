@@ -82,7 +82,7 @@ class AppRuns:
             servers = self._hub.active_servers()
         except HubUnavailable:
             return  # which the hub has logged; what runs then is counted later
-        apps = [app for app in map(running, servers) if app is not None]
+        apps = [app for app in (running(server, self._hub.service) for server in servers) if app is not None]
         with self._context.read() as session:
             places = _places(session, apps)
             open_in = set(session.scalars(select(AppRun.organization_id).where(AppRun.ended_at.is_(None)).distinct()))
@@ -96,7 +96,10 @@ class AppRuns:
                 self._count(organization_id, present, now)
         self._forget(now)
         for app, place in zip(apps, places, strict=True):
-            why = _why_to_stop(app, place, now)
+            try:
+                why = self._why_to_stop(app, place, now)
+            except HubUnavailable:
+                return  # which the hub has logged
             if why is not None and not self._context.stopping:
                 self._stop(app, why)
         with contextlib.suppress(HubUnavailable):  # which the hub has logged
@@ -200,6 +203,15 @@ class AppRuns:
         if ids:
             with self._context.write(self._context.SERVER) as session:
                 session.execute(sa.delete(AppRun).where(AppRun.id.in_(ids), AppRun.ended_at < now - KEPT))
+
+    def _why_to_stop(self, app: Running, place: _Place, now: dt.datetime) -> str | None:
+        is_known = place.is_member or (place.organization is not None and not place.organization.hub)
+        if not is_known and self._shares.is_member_at_hub(app):
+            # Who has come since the backup that this server may be restored from, and whose request makes them known.
+            if place.organization is None:
+                return None
+            place = dataclasses.replace(place, is_member=True)
+        return _why_to_stop(app, place, now)
 
     def _stop(self, app: Running, why: str) -> None:
         name = f"{app.options.app_id} of {app.server.user_name} in {app.options.organization}"

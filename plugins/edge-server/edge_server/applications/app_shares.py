@@ -97,6 +97,17 @@ class AppShares:
             roles[user] = hub_groups.roles_of(user, groups) or ()
         return Members(name, groups, roles)
 
+    def is_member_at_hub(self, app: Running) -> bool:
+        """Whether the hub's groups say that the user of an app is in its organization.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        groups = self._ask(lambda: self._identity.groups(()))
+        return any(
+            app.server.user_name in group.users for group in hub_groups.groups_of(app.options.organization, groups)
+        )
+
     def of_apps(self, owner: str, apps: Collection[Running], members: Members) -> dict[str, SharedWith]:
         """With whom a user shares apps, by the names of their servers.
 

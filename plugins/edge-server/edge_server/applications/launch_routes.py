@@ -23,6 +23,7 @@ from edge_server.applications.app_shares import AppShares, Members
 from edge_server.applications.launching import Launches
 from edge_server.applications.running import Running, RunningApps
 from edge_server.base import pages
+from edge_server.base.problems import Refusal
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import HUB, MEMBER
 from edge_server.web.routes import Routes
@@ -68,7 +69,12 @@ def running_routes(
             launch = launches.launch(session, context.member(), app_id, request.version, request.profile)
         with context.write():
             context.audit(application=app_id, version=launch.version.version)
-        app = apps.start(context.caller().user_name, launch)
+        try:
+            app = apps.start(context.caller().user_name, launch)
+        except Refusal as refusal:
+            with context.write():
+                context.audit(application=app_id, version=launch.version.version, refused=refusal.detail)
+            raise
         return context.answer(own_record(app), status=202)
 
     @routes.operation("applications.running.list", "GET", "/running-apps", who=MEMBER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from functools import partial
@@ -72,8 +73,13 @@ def key(app: Running) -> str:
     return f"{app.server.user_name}\t{app.server.name}"
 
 
-def running(server: HubServer) -> Running | None:
-    """A server as an application; None if it is none, whatever its user has called it."""
+def running(server: HubServer, service: str) -> Running | None:
+    """A server as an application that a service of the hub has launched; None if it is none, whatever it is called.
+
+    Args:
+        server: at the hub.
+        service: the service; another Edge server at the hub looks after its own.
+    """
     options = server.options.get(OPTION) if isinstance(server.options, dict) else None
     if not isinstance(options, dict):
         return None
@@ -83,7 +89,7 @@ def running(server: HubServer) -> Running | None:
         (launched.profile or "").encode()
     except (marshmallow.ValidationError, TypeError, ValueError):  # an escaped half of a surrogate pair among them
         return None
-    return Running(server, launched) if server.name == name else None
+    return Running(server, launched) if (server.name, launched.service) == (name, service) else None
 
 
 class RunningApps:
@@ -111,7 +117,7 @@ class RunningApps:
             Refusal: there is no hub, or it does not say just now.
         """
         identity = self._hub()
-        return _in(organization, self.ask(lambda: identity.hub.servers(user_name)))
+        return self._in(organization, self.ask(lambda: identity.hub.servers(user_name)))
 
     def shared_with(self, user_name: str, organization: str) -> list[Running]:
         """The applications in an organization that others share with a user.
@@ -129,7 +135,7 @@ class RunningApps:
             servers = self.ask(hub.active_servers)
         else:
             servers = [server for owner in sorted(owners) for server in self.ask(partial(hub.servers, owner))]
-        return _in(organization, [server for server in servers if (server.user_name, server.name) in shared])
+        return self._in(organization, [server for server in servers if (server.user_name, server.name) in shared])
 
     def of_all(self, organization: str) -> list[Running]:
         """The applications that run in an organization.
@@ -138,7 +144,7 @@ class RunningApps:
             Refusal: there is no hub, or it does not say just now.
         """
         identity = self._hub()
-        return _in(organization, self.ask(identity.hub.active_servers))
+        return self._in(organization, self.ask(identity.hub.active_servers))
 
     def get(self, user_name: str, organization: str, name: str) -> Running:
         """An application that runs for a user.
@@ -164,20 +170,29 @@ class RunningApps:
         app_id, version = launch.application.app_id, launch.version.version
         organization = launch.organization.name
         name = server_name(organization, app_id)
-        options = {"organization": organization, "app_id": app_id, "version": version, "profile": launch.profile_id}
+        options = {
+            "service": hub.service,
+            "organization": organization,
+            "app_id": app_id,
+            "version": version,
+            "profile": launch.profile_id,
+        }
         there = self._server(user_name, name)
         if there is None:
+            is_known = self.ask(lambda: hub.has_server(user_name, name))
             try:
                 self.ask(lambda: hub.start_server(user_name, name, {OPTION: options}))
             except HubRefused as error:
                 there = self._server(user_name, name)  # by another request at the same moment
                 if there is None:
+                    if not is_known:
+                        self._forget(user_name, name)
                     raise conflict(f"the hub does not start {app_id}: {error}") from None
             else:
                 there = self._server(user_name, name)
         if there is None:
             raise conflict(f"the hub did not start {app_id}; look at the hub's page for why, or ask its operator")
-        app = running(there)
+        app = running(there, hub.service)
         if app is None:
             raise conflict(f"a server {name} runs that is not {app_id}; stop it at the hub")
         if app.status is RunningAppStatusEnum.Stopping:
@@ -223,15 +238,21 @@ class RunningApps:
         servers = self.ask(lambda: identity.hub.servers(user_name))
         return next((server for server in servers if server.name == name), None)
 
+    def _forget(self, user_name: str, name: str) -> None:
+        """Have the hub's page not list a server that was refused."""
+        hub = self._hub().hub
+        with contextlib.suppress(HubRefused, Refusal):
+            self.ask(lambda: hub.stop_server(user_name, name, forget=True))
+
+    def _in(self, organization: str, servers: list[HubServer]) -> list[Running]:
+        service = self._hub().hub.service
+        apps = [app for app in (running(server, service) for server in servers) if app is not None]
+        return sorted((app for app in apps if app.options.organization == organization), key=key)
+
     def _hub(self) -> HubIdentity:
         if self._identity is None:
             raise conflict("this server runs no applications; its operator connects it to a JupyterHub")
         return self._identity
-
-
-def _in(organization: str, servers: list[HubServer]) -> list[Running]:
-    apps = [app for app in map(running, servers) if app is not None and app.options.organization == organization]
-    return sorted(apps, key=key)
 
 
 def _with(profile_id: str | None) -> str:

@@ -277,6 +277,15 @@ class Hub:
             raise self._unavailable("it answers with another user than it was asked for")
         return hub_servers.servers_of(user_name, model["servers"])
 
+    def has_server(self, user_name: str, server_name: str) -> bool:
+        """Whether a user has a server of that name, whether or not it runs.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        path = f"/users/{_quoted(user_name)}/servers/{_quoted(server_name)}"
+        return self._get(path, "read:servers") is not None
+
     def start_server(self, user_name: str, server_name: str, options: Mapping[str, Any]) -> None:
         """Have the hub start a server of a user, which may take longer than this.
 
@@ -297,15 +306,20 @@ class Hub:
         if status not in (201, 202):
             raise self._forbidden("servers", status)
 
-    def stop_server(self, user_name: str, server_name: str) -> None:
+    def stop_server(self, user_name: str, server_name: str, *, forget: bool = False) -> None:
         """Have the hub stop a server of a user, which may take longer than this, or be done already.
+
+        Args:
+            user_name: whose.
+            server_name: its name.
+            forget: whether the hub forgets it then, with what it is shared with.
 
         Raises:
             HubRefused: the hub does not stop it.
             HubUnavailable: the hub does not answer.
         """
         path = f"/users/{_quoted(user_name)}/servers/{_quoted(server_name)}"
-        status, answer = self._send("DELETE", path, patience=PATIENCE)
+        status, answer = self._send("DELETE", path, body={"remove": True} if forget else None, patience=PATIENCE)
         if status in (400, 500) and _is_refusal(answer, status):
             raise HubRefused(_message(answer))
         if status not in (202, 204, 404):

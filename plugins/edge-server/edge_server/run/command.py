@@ -119,6 +119,12 @@ def server() -> None:
     show_default=True,
     help="Days that the token of a first start is good for; 0: it never expires.",
 )
+@click.option(
+    "--ends-with",
+    type=click.IntRange(1),
+    metavar="PID",
+    help="Process that starts the server as its child, and with which it ends.",
+)
 def run(
     data: Path,
     config: Path | None,
@@ -130,6 +136,7 @@ def run(
     uploads: int,
     access_log: bool,
     first_token_days: int,
+    ends_with: int | None,
 ) -> None:
     """Start the server; on an empty folder with an organization, an admin and a token.
 
@@ -190,6 +197,7 @@ def run(
             access_log=log,
             ready=greeting.show,
             monitoring=monitoring,
+            starter=ends_with,
         )
 
 

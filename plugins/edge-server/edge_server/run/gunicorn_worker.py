@@ -72,6 +72,16 @@ DISCARDED = 64 << 10
 class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
     """The parent of the workers."""
 
+    starter: int | None = None
+    """The process with which this one ends, whose child it is; None to go on without it."""
+
+    def murder_workers(self) -> None:
+        """Look after the workers, as gunicorn does each second, and after the process that has started this one."""
+        super().murder_workers()
+        if self.starter is not None and os.getppid() != self.starter:
+            self.log.warning("the server ends, as process %d has ended, which had started it", self.starter)
+            self.handle_term()
+
     def handle_term(self) -> None:
         """Stop, and say so to systemd if that has started the server, as gunicorn does when it is ready."""
         gunicorn.systemd.sd_notify("STOPPING=1", self.log)

@@ -130,6 +130,7 @@ def serve(
     access_log: Path | None,
     ready: Callable[[], None],
     monitoring: Monitoring | None = None,
+    starter: int | None = None,
 ) -> None:
     """Serve `app` until the process is told to stop; requests that have begun are finished.
 
@@ -143,11 +144,12 @@ def serve(
         access_log: file for one line per request.
         ready: called once requests will be answered.
         monitoring: answers those who watch the server.
+        starter: the process that has started this one, with which it ends however that ends; None to go on without.
     """
     engines_of(app).threads.count = threads
     if os.name == "posix":
         transfers.install(app, transfers.Transfers(uploads))
-        _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready, monitoring)
+        _serve_with_gunicorn(app, listener, data, workers, threads, access_log, ready, monitoring, starter)
     else:
         serve_with_waitress(app, listener, threads, ready, monitoring)
 
@@ -208,6 +210,7 @@ def _serve_with_gunicorn(
     access_log: Path | None,
     ready: Callable[[], None],
     monitoring: Monitoring | None,
+    starter: int | None,
 ) -> None:
     # gunicorn asks for the folder in which it is started, and enters it, and root's is closed to the server's user.
     os.chdir(data)
@@ -264,8 +267,10 @@ def _serve_with_gunicorn(
             return app
 
     parent = os.getpid()
+    arbiter = Arbiter(Application())
+    arbiter.starter = starter
     try:
-        Arbiter(Application()).run()
+        arbiter.run()
     except SystemExit as stop:
         if os.getpid() != parent:
             # A worker that has finished arrives here too, and what is open belongs to its parent.
