@@ -367,12 +367,13 @@ class EdgeApplication(Namespace):
     def register_oauth_client(self, app_id: str, redirect_uri: str) -> dict[str, Any]:
         """Register an externally hosted application as an OAuth client.
 
-        The server stores the record, and only a digest of the secret. It runs no logins itself: a hub
-        that takes its clients from here does.
+        The server registers it with its JupyterHub, at which the application's visitors then log in; the token of a
+        login is good for `EdgeSession(api_token=...)` in this organization. A server without a hub keeps the
+        record, and nobody can log in by it.
 
         Args:
             app_id: the application.
-            redirect_uri: absolute address that a login sends the user back to.
+            redirect_uri: absolute address that a login sends the user back to, compared letter by letter.
 
         Returns:
             `client_id`, of the form ``service-edge-app-ORGANIZATION-APP_ID``, `client_secret`, which
@@ -382,6 +383,8 @@ class EdgeApplication(Namespace):
             NotFound: the application does not exist.
             AlreadyExists: it is registered already; remove the client to get another secret.
             BadEntry: the address is not valid.
+            Conflict: the hub does not register it.
+            ServerError: the hub does not answer (503 `hub_unavailable`), and nothing is registered.
         """
         body = RegisterOAuthClient(redirect_uri).to_dict()
         return OAuthClient.from_answer(self.http.post(_oauth(app_id), json=body)).to_dict()
@@ -404,6 +407,8 @@ class EdgeApplication(Namespace):
     def update_oauth_client(self, app_id: str, redirect_uri: str) -> dict[str, Any]:
         """Change the address that a login sends users back to; the secret stays.
 
+        At a hub, whoever is logged in has to log in again.
+
         Args:
             app_id: id of the application.
             redirect_uri: absolute address that a login sends the user back to.
@@ -417,6 +422,8 @@ class EdgeApplication(Namespace):
 
     def remove_oauth_client(self, app_id: str) -> None:
         """Remove an application's OAuth client; its secret is not valid any more.
+
+        The tokens of its logins are refused within ten seconds.
 
         Args:
             app_id: id of the application.

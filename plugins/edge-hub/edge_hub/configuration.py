@@ -30,6 +30,9 @@ SERVICE_SCOPES = (
 """What the Edge server may do at the hub: see who is there, in which groups and with which servers,
 make and remove tokens, start, stop and share servers."""
 
+LOGIN_SCOPE = "admin:services"
+"""What the Edge server may do as well for external applications: keep their OAuth clients, which are services."""
+
 ORGANIZATION = "edge_organization"
 """The property of a group of the hub that names an organization."""
 
@@ -47,6 +50,7 @@ def configure(
     organization: str | None = None,
     service: str = SERVICE,
     applications: str | os.PathLike[str] | None = None,
+    external_apps: bool | None = None,
 ) -> None:
     """Make an Edge server a service of the hub, and each user's servers know it.
 
@@ -72,6 +76,10 @@ def configure(
         service: name of the service.
         applications: the operator's table of what applications run, where the hub's spawner has no images; see
             `edge_hub.spawning.table`.
+        external_apps: whether users log in at the hub to external applications, which Edge registers as services of it
+            while it runs. A hub can let users use all of its services, those too that are added later, or single ones
+            by name; so they get the scope ``access:services``. By default they do where `c.JupyterHub.services` has
+            no other service yet that this would open.
 
     Raises:
         ConfigurationError: the arguments do not fit together, what is set already cannot be added to, or the table has
@@ -94,6 +102,8 @@ def configure(
             f"c.JupyterHub.services has a service {service!r} already; remove it, or give edge_hub.configure another "
             "name by service="
         )
+    if external_apps is None:
+        external_apps = not services
     if data is None:
         own = {"name": service, "url": url, "api_token": api_token, "display": False}
     else:
@@ -101,7 +111,7 @@ def configure(
     services.append(own)
     c.JupyterHub.services = services
     access = f"access:services!service={service}"
-    _permit(c, service, access)
+    _permit(c, service, access, external_apps=external_apps)
     c.Spawner.server_token_scopes = _with_scope(c, access)
     environment = dict(_set_value(c.Spawner, "environment", {}))
     environment["EDGE_API_SERVICE_URL"] = f"{_hub_url(c, hub_url)}{prefix}"
@@ -129,16 +139,18 @@ def _started_by_hub(service: str, prefix: str, data: Path, port: int) -> dict[st
     }
 
 
-def _permit(c: Any, service: str, access: str) -> None:
+def _permit(c: Any, service: str, access: str, *, external_apps: bool) -> None:
     """Add the roles of the service and of users, who are to have the scope of the service."""
+    # A service registers no client whose logins may do what it may not itself.
+    further = [LOGIN_SCOPE, access] if external_apps else []
     roles = _list(c.JupyterHub, "load_roles")
     user = next((role for role in roles if role.get("name") == "user"), None)
     if user is None:
         # A role that is set stands in the place of the hub's own, which is this.
         user = {"name": "user", "scopes": ["self"]}
         roles.append(user)
-    user["scopes"] = [*user.get("scopes", []), access]
-    roles.append({"name": f"edge-{service}", "services": [service], "scopes": list(SERVICE_SCOPES)})
+    user["scopes"] = [*user.get("scopes", []), access, *(["access:services"] if external_apps else [])]
+    roles.append({"name": f"edge-{service}", "services": [service], "scopes": [*SERVICE_SCOPES, *further]})
     c.JupyterHub.load_roles = roles
 
 

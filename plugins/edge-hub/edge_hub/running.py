@@ -71,6 +71,7 @@ edge_hub.configure(
     data=folder.parent / "edge",
     port=settings["edge_port"],
     applications=folder.parent / "applications.toml",
+    external_apps=True,
 )
 """
 

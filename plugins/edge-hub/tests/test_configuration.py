@@ -26,13 +26,13 @@ def test_a_server_that_runs_elsewhere_is_a_service() -> None:
     (service,) = c.JupyterHub.services
     assert service == {"name": "api", "url": "http://edge.internal:8790", "api_token": TOKEN, "display": False}
     assert c.JupyterHub.load_roles == [
-        {"name": "user", "scopes": ["self", ACCESS]},
+        {"name": "user", "scopes": ["self", ACCESS, "access:services"]},
         {
             "name": "edge-api",
             "services": ["api"],
             "scopes": [
                 *("list:groups", "read:groups", "read:users", "tokens"),
-                *("list:users", "servers", "read:servers", "shares"),
+                *("list:users", "servers", "read:servers", "shares", "admin:services", ACCESS),
             ],
         },
     ]
@@ -45,7 +45,7 @@ def test_the_scopes_are_the_hubs_defaults_with_that_of_the_service() -> None:
     from jupyterhub.roles import get_default_roles
 
     scopes = {role["name"]: role["scopes"] for role in get_default_roles()}
-    assert configured().JupyterHub.load_roles[0]["scopes"] == [*scopes["user"], ACCESS]
+    assert configured(external_apps=False).JupyterHub.load_roles[0]["scopes"] == [*scopes["user"], ACCESS]
     assert configured().Spawner.server_token_scopes == [*scopes["server"], ACCESS]
     c = Config()
     c.JupyterHub.load_roles = [{"name": "server", "scopes": ["users:activity!user"]}]
@@ -92,7 +92,23 @@ def test_a_server_that_the_hub_starts_answers_where_the_proxy_hands_on() -> None
     ]
     assert service["environment"] == {"EDGE_SERVER_IDENTITY_KIND": "jupyterhub"}
     assert c.Spawner.environment["EDGE_API_SERVICE_URL"] == "http://127.0.0.1:8000/jupyter/services/edge"
-    assert c.JupyterHub.load_roles[0]["scopes"][-1] == "access:services!service=edge"
+    assert c.JupyterHub.load_roles[0]["scopes"] == ["self", "access:services!service=edge", "access:services"]
+    assert c.JupyterHub.load_roles[1]["scopes"][-2:] == ["admin:services", "access:services!service=edge"]
+
+
+def test_the_services_that_a_hub_has_already_are_opened_to_all_users_by_a_word_alone() -> None:
+    for services, external_apps, opened in (
+        ([], None, True),
+        ([], False, False),
+        ([{"name": "culler"}], None, False),
+        ([{"name": "culler"}], True, True),
+    ):
+        c = Config()
+        c.JupyterHub.services = services
+        edge_hub.configure(c, data="/srv/edge", external_apps=external_apps)
+        user, edge = c.JupyterHub.load_roles
+        assert ("access:services" in user["scopes"]) is opened
+        assert ("admin:services" in edge["scopes"]) is opened
 
 
 class Group:

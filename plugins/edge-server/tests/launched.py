@@ -177,6 +177,7 @@ class StandInHub:
         servers: by user and name, as the hub tells of them.
         stopped: those that do not run, by user and name.
         shares: owner, server, "user" or "group", and the name of that.
+        services: by name, as they were added.
         odd: answers by method and path, in place of its own: called with the handler.
         calls: what it was asked for.
     """
@@ -185,6 +186,7 @@ class StandInHub:
         self.servers: dict[tuple[str, str], dict[str, Any]] = {}
         self.stopped: set[tuple[str, str]] = set()
         self.shares: list[tuple[str, str, str, str]] = []
+        self.services: dict[str, dict[str, Any]] = {}
         self.odd: dict[str, Callable[[Any], None]] = {}
         self.calls: list[str] = []
         self.members = dict(ROLES)
@@ -238,6 +240,8 @@ class StandInHub:
             return self._visitor(authorization.partition(" ")[2])
         if words == ["groups"]:
             return 200, {"items": [self._group(name) for name in self.members], "_pagination": {"next": None}}
+        if words[0] == "services":
+            return self._service_call(method, words[1:], sent)
         if words == ["users"]:
             users = sorted({user for user, _ in self.servers})
             return 200, {"items": [self._user(name) for name in users], "_pagination": {"next": None}}
@@ -271,6 +275,20 @@ class StandInHub:
         } | changes
         self.servers[user, name] = model
         return model
+
+    def _service_call(self, method: str, names: list[str], sent: Any) -> tuple[int, Any]:
+        if not names:
+            return 200, {name: {"name": name, "info": model["info"]} for name, model in self.services.items()}
+        (name,) = names
+        if method == "POST" and name in self.services:
+            return 409, {"status": 409, "message": f"Service {name} already exists"}
+        if method == "POST":
+            self.services[name] = sent
+            return 201, {"name": name, "info": sent["info"]}
+        if name not in self.services:
+            return 404, {"status": 404, "message": "none"}
+        model = self.services.pop(name) if method == "DELETE" else self.services[name]
+        return 200, None if method == "DELETE" else {"name": name, "info": model["info"]}
 
     def _server_call(self, method: str, user: str, name: str, sent: Any) -> tuple[int, Any]:
         if method == "GET":

@@ -455,6 +455,9 @@ def test_the_check_before_a_start_asks_the_hub(hub_site: HubSite, tmp_path: Path
     site = HubSite(hub_site.hub, folder)
     fine = CliRunner().invoke(command, ["check", "--data", str(folder)])
     assert f"identity: the JupyterHub at {hub_site.hub.api_url} knows the service api" in fine.output
+    assert (
+        "for external applications its role lacks the scopes admin:services, access:services!service=api" in fine.output
+    )
     path = site.server.data / "server.toml"
     text = path.read_text()
     path.write_text(text.replace(hub_site.hub.edge_token, "not the token"))

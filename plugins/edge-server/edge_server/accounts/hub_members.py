@@ -29,6 +29,7 @@ from edge_server.identity.hub_groups import ORGANIZATION, ROLES
 from edge_server.identity.hub_identity import HubIdentity
 from edge_server.identity.kinds import SECTION, IdentitySettings
 from edge_server.identity.models import Membership, Organization, Token, User
+from edge_server.identity.token_scopes import Scopes
 from edge_server.web.context import OwnContext
 
 INTERVAL = 30.0
@@ -64,12 +65,13 @@ class HubMembers:
 
     # --- a user who comes with a token
 
-    def admit(self, digest: str, visitor: Visitor) -> None:
+    def admit(self, digest: str, visitor: Visitor, organization: str | None = None) -> None:
         """Have a user's row, token and memberships be as the hub has just said.
 
         Args:
             digest: of the token.
             visitor: whom the hub says it acts for.
+            organization: short name of the only one that the token may be used in; None for all of the user's.
 
         Raises:
             Refusal: the user cannot come in.
@@ -88,7 +90,7 @@ class HubMembers:
             if user is not None and user.server_admin == visitor.admin and not self._differs(session, user, grants):
                 return
         if user is None:
-            self._admit_first(digest, visitor, grants)
+            self._admit_first(digest, visitor, grants, organization)
             return
         with self._database.write(SERVER) as session:
             user = self._holder(session, digest, visitor.name)
@@ -112,7 +114,7 @@ class HubMembers:
         known = known.where(Token.digest == digest, Token.removed_at.is_(None), User.removed_at.is_(None))
         return session.scalar(known.where(User.user_name == name, User.hub_created.is_not(None)))
 
-    def _admit_first(self, digest: str, visitor: Visitor, grants: Grants) -> None:
+    def _admit_first(self, digest: str, visitor: Visitor, grants: Grants, organization: str | None) -> None:
         """What `admit` does for a token that is used for the first time."""
         hub = self._identity.hub
         at_hub = hub.user(visitor.name)
@@ -130,6 +132,8 @@ class HubMembers:
                 row.uid, row.user_id, row.removed_at = new_uid(), user.id, None
             row.hub_id, row.created_at, row.expires_at = token.id, token.created_at, token.expires_at
             row.last_used_at = self._context.now()
+            limits = Scopes(None if organization is None else frozenset({organization}))
+            row.scopes = limits.texts()
             self._take(session, user, visitor.admin, grants)
 
     def _user(self, session: Session, name: str, created: str) -> User:

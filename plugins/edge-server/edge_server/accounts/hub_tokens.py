@@ -9,9 +9,11 @@ from sqlalchemy import select
 
 from edge_server.accounts.hub_keeps import kept_by_hub
 from edge_server.base import pages
+from edge_server.identity import hub_clients
 from edge_server.identity.hub import HubRefused, HubToken
 from edge_server.identity.hub_identity import HubIdentity
 from edge_server.identity.models import Token
+from edge_server.identity.token_scopes import UNLIMITED
 from edge_server.web.context import Context
 from edge_tokens.token import Token as TokenRecord
 from edge_tokens.wire import CreateToken, TokenPage, TokenQuery
@@ -34,6 +36,7 @@ class HubTokens:
 
     def page(self, query: TokenQuery) -> flask.Response:
         """A page of the caller's tokens, the oldest first."""
+        self._require_own_token()
         after = -1 if query.cursor is None else pages.key_of(query.cursor, int)
         rows = [token for token in self._own() if token.number > after]
         page, following = pages.cut(rows, lambda token: token.number, query)
@@ -41,10 +44,12 @@ class HubTokens:
 
     def read(self, token_id: str) -> flask.Response:
         """A token of the caller."""
+        self._require_own_token()
         return self._context.answer(_record(self._get(token_id)))
 
     def create(self, request: CreateToken) -> flask.Response:
         """Have the hub make a token that is good for this server alone, and ends no later than the one at hand."""
+        self._require_own_token()
         if request.scopes is not None:
             raise self._context.bad_entry(
                 "scopes: the tokens of this server are its JupyterHub's, which does not know these scopes; leave them "
@@ -70,6 +75,7 @@ class HubTokens:
 
     def remove(self, token_id: str) -> flask.Response:
         """Remove a token of the caller, at the hub and for all processes of this server."""
+        self._require_own_token()
         me = self._context.caller()
         self._get(token_id)
         self._identity.ask(lambda: self._hub.remove_token(me.user_name, token_id))
@@ -89,6 +95,18 @@ class HubTokens:
         raise kept_by_hub(
             f"the tokens of this server are its JupyterHub's, which renews none; {self._identity.renewal}"
         )
+
+    def _require_own_token(self) -> None:
+        """See that the token at hand is no external application's, which ends with the application's registration.
+
+        Raises:
+            Refusal: it is; the tokens that it made would go on, and be good for more.
+        """
+        if self._context.caller().scopes != UNLIMITED:
+            raise self._context.forbidden(
+                "this is the login of an external application, which sees, makes and removes no tokens; use a token of "
+                f"your own, for which: {self._identity.renewal}"
+            )
 
     def _own(self) -> list[HubToken]:
         name = self._context.caller().user_name
@@ -136,7 +154,7 @@ def _subject(token: HubToken) -> str:
 def _record(token: HubToken) -> TokenRecord:
     return TokenRecord(
         id=token.id,
-        note=token.note,
+        note=token.note or _login(token),
         prefix="",
         created_at=token.created_at,
         expires_at=token.expires_at,
@@ -144,3 +162,10 @@ def _record(token: HubToken) -> TokenRecord:
         scopes=None,
         token=token.value,
     )
+
+
+def _login(token: HubToken) -> str | None:
+    """What is said of a token that an external application has; None for any other."""
+    _, _, service = token.client.rpartition(" ")
+    name = hub_clients.name_of(service)
+    return f"login of {hub_clients.client_id(name)}" if name.startswith(hub_clients.PREFIX) else None

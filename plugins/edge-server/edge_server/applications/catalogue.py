@@ -15,7 +15,7 @@ from edge_applications.application import Application as ApplicationRecord
 from edge_applications.application import AppResource, AppStatusEnum
 from edge_applications.names import is_app_id, is_domain, is_image, is_version, is_web_address
 from edge_server.applications import builtin_apps, icons
-from edge_server.applications.models import Application, AppServer, AppVersion, OAuthClient
+from edge_server.applications.models import Application, AppServer, AppVersion
 from edge_server.base.problems import Refusal, already_exists, bad_entry, conflict, not_found
 from edge_server.keys.sealing import Place
 from edge_server.web.permissions import Member
@@ -58,6 +58,16 @@ def get(session: Session, who: Member, app_id: str) -> Application:
     if row is None:
         raise not_found(f"there is no application {app_id!r}; list the applications to see their ids")
     return row
+
+
+def require_same(application: Application, before: Application) -> None:
+    """See that an application is the one that something was prepared for, and not another one of its id since.
+
+    Raises:
+        Refusal: it is another one.
+    """
+    if application.uid != before.uid:
+        raise conflict("someone else replaced the application at the same moment; get it again and repeat your change")
 
 
 def add(session: Session, organization_id: int, application: ApplicationRecord) -> Application:
@@ -279,45 +289,6 @@ def get_server(session: Session, application: Application, domain: str) -> AppSe
     if row is None:
         raise not_found(f"{application.app_id} has no credentials for {domain!r}; list its servers to see the domains")
     return row
-
-
-# --- OAuth clients
-
-
-def get_oauth_client(session: Session, application: Application) -> OAuthClient:
-    """An application's OAuth client.
-
-    Raises:
-        Refusal: it is not registered.
-    """
-    row = session.scalar(select(OAuthClient).where(OAuthClient.application_id == application.id))
-    if row is None:
-        raise not_found(f"{application.app_id} is not registered as an OAuth client; register it first")
-    return row
-
-
-def new_client_id(session: Session, organization_name: str, application: Application) -> str:
-    """A client id that no other application has.
-
-    It is made of two names that may have hyphens: those of `a-b` and `c` and of `a` and `b-c` would be the same.
-    The second one gets something of its own, behind a sign that no name has: nobody can take the id of another away.
-    """
-    client_id = f"service-edge-app-{organization_name}-{application.app_id}"
-    if session.scalar(select(OAuthClient.id).where(OAuthClient.client_id == client_id)) is None:
-        return client_id
-    return f"{client_id}~{application.uid[:8]}"
-
-
-def check_redirect_uri(address: str) -> None:
-    """See that a login can send a user there (RFC 6749, section 3.1.2).
-
-    Raises:
-        Refusal: it cannot.
-    """
-    if not is_web_address(address) or "#" in address:
-        raise bad_entry(
-            "redirect_uri: it is no absolute address without a fragment; write it as in https://viewer.example.com/oauth"
-        )
 
 
 def _flush(session: Session, taken: Refusal) -> None:

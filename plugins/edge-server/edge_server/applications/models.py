@@ -97,7 +97,10 @@ class AppRun(Base):
 
 
 class OAuthClient(Revised, Base):
-    """An application as an OAuth client; its secret is known by its digest, as a token is."""
+    """An application as an OAuth client; its secret is known by its digest, as a token is.
+
+    Where it is a client of a hub, the secret is kept sealed as well: a hub that has lost it is told again.
+    """
 
     __tablename__ = "oauth_clients"
 
@@ -106,5 +109,8 @@ class OAuthClient(Revised, Base):
     application_id: Mapped[int] = mapped_column(ForeignKey("applications.id", ondelete="CASCADE"), unique=True)
     client_id: Mapped[str] = mapped_column(ByteOrdered, unique=True)
     digest: Mapped[str] = mapped_column(String(64))
+    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     redirect_uri: Mapped[str]
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+
+    application: Mapped[Application] = relationship()

@@ -1,4 +1,4 @@
-"""The addresses of applications, their versions, registry credentials and OAuth clients."""
+"""The addresses of applications, their versions and registry credentials."""
 
 from __future__ import annotations
 
@@ -16,22 +16,16 @@ from edge_applications.wire import (
     AppVersionPage,
     ListApplications,
     ListOfApplication,
-    OAuthClientPage,
-    RegisterOAuthClient,
     ServerInfoPage,
 )
-from edge_applications.wire import OAuthClient as OAuthClientRecord
-from edge_server.applications import builtin_apps, catalogue
-from edge_server.applications.models import Application, AppServer, AppVersion, OAuthClient
-from edge_server.base.problems import already_exists, bad_entry, conflict, not_found
-from edge_server.identity import token_values
-from edge_server.identity.models import Organization
+from edge_server.applications import builtin_apps, catalogue, oauth_clients
+from edge_server.applications.hub_logins import HubLogins
+from edge_server.applications.models import Application, AppServer, AppVersion
+from edge_server.base.problems import already_exists, bad_entry, not_found
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.web.context import Context
 from edge_server.web.permissions import DEVELOPER, MEMBER, ORG_ADMIN
 from edge_server.web.routes import Routes
-
-SECRET_PREFIX = "edo_"  # noqa: S105
 
 _MAX_APPLICATION = 256 << 10
 """Bytes. The names of a thousand versions, each of a hundred characters."""
@@ -40,22 +34,22 @@ _MAX_VERSION = 512 << 10
 """Bytes. The largest icon in base64, beside the rest of the version."""
 
 
-def routes(context: Context, passwords: SealedColumn) -> Routes:
-    """Below ``/v1/orgs/<org>/applications``, and the list of all ``oauth-clients``.
+def routes(context: Context, passwords: SealedColumn, logins: HubLogins | None) -> Routes:
+    """Below ``/v1/orgs/<org>/applications``.
 
     Args:
         context: what they work with.
         passwords: where those of registries are kept.
+        logins: the OAuth clients at the hub, which go with their applications; None without a hub.
     """
     routes = context.routes("/v1/orgs/<org>")
-    _applications(routes, context)
+    _applications(routes, context, logins)
     _versions(routes, context)
     _registries(routes, context, passwords)
-    _oauth_clients(routes, context)
     return routes
 
 
-def _applications(routes: Routes, context: Context) -> None:
+def _applications(routes: Routes, context: Context, logins: HubLogins | None) -> None:
     @routes.operation("applications.list", "GET", "/applications", who=MEMBER)
     @routes.arguments(ListApplications.schema(), location="query")
     @routes.response(200, ApplicationPage.schema())
@@ -113,7 +107,10 @@ def _applications(routes: Routes, context: Context) -> None:
             row = catalogue.get(session, context.member(), app_id)
             context.require_unchanged(row)
             context.audit(application=app_id)
+            client_ids = oauth_clients.ids_of(session, [row.id])
             session.delete(row)
+        if logins is not None:
+            logins.follow(client_ids)
         return context.nothing()
 
     @routes.operation("applications.approve", "POST", "/applications/<app_id>/approve", who=ORG_ADMIN)
@@ -242,7 +239,7 @@ def _registries(routes: Routes, context: Context, passwords: SealedColumn) -> No
             prepared = passwords.prepare(AppServer(application=before, domain=domain), server.password.encode())
         with context.write() as session:
             application = catalogue.get(session, context.member(), app_id)
-            _require_same_row(application, before)
+            catalogue.require_same(application, before)
             row = AppServer(application=application, domain=domain, username=server.username)
             passwords.keep(row, prepared)
             session.add(row)
@@ -285,7 +282,7 @@ def _registries(routes: Routes, context: Context, passwords: SealedColumn) -> No
             prepared = None if password is None else passwords.prepare(row, password.encode())
         with context.write() as session:
             application = catalogue.get(session, context.member(), app_id)
-            _require_same_row(application, before)
+            catalogue.require_same(application, before)
             row = catalogue.get_server(session, application, domain)
             row.username = changed(row).username
             if prepared is not None:
@@ -306,103 +303,10 @@ def _registries(routes: Routes, context: Context, passwords: SealedColumn) -> No
         return context.nothing()
 
 
-def _oauth_clients(routes: Routes, context: Context) -> None:
-    @routes.operation("applications.oauth.list", "GET", "/oauth-clients", who=DEVELOPER)
-    @routes.arguments(ListOfApplication.schema(), location="query")
-    @routes.response(200, OAuthClientPage.schema())
-    def list_oauth_clients(query: ListOfApplication, org: str) -> flask.Response:
-        """List the organization's OAuth clients in the order they were registered, without secrets."""
-        with context.read() as session:
-            clients = select(OAuthClient).join(Application, Application.id == OAuthClient.application_id)
-            clients = clients.where(Application.organization_id == context.member().organization_id)
-            rows, following = context.page(session, clients, OAuthClient.id, query)
-        items = [_oauth_client(row) for row in rows]
-        return context.answer(OAuthClientPage(items=items, next=following))
-
-    @routes.operation(
-        "applications.oauth.register", "POST", "/applications/<app_id>/oauth-client", secret_answer=True, who=DEVELOPER
-    )
-    @routes.arguments(RegisterOAuthClient.schema())
-    @routes.response(201, OAuthClientRecord.schema())
-    def register_oauth_client(registration: RegisterOAuthClient, org: str, app_id: str) -> flask.Response:
-        """Register an application as an OAuth client. The secret is shown this once; logins need a hub.
-
-        The same request sent again gives another secret to the same client, and voids the one before.
-        """
-        catalogue.check_redirect_uri(registration.redirect_uri)
-        secret = token_values.new_token(SECRET_PREFIX)
-        before = context.issued_before()
-        with context.write() as session:
-            application = catalogue.get(session, context.member(), app_id)
-            row = session.scalar(select(OAuthClient).where(OAuthClient.application_id == application.id))
-            if row is not None and row.uid != before:
-                raise already_exists(f"{app_id} is registered already; remove its OAuth client to get another secret")
-            if row is None:
-                name = session.get_one(Organization, context.member().organization_id).name
-                row = OAuthClient(
-                    application_id=application.id,
-                    client_id=catalogue.new_client_id(session, name, application),
-                    redirect_uri=registration.redirect_uri,
-                )
-                session.add(row)
-            row.digest = token_values.digest(secret)
-            try:
-                session.flush()
-            except sqlalchemy.exc.IntegrityError:
-                raise context.conflict("somebody registered a client at the same moment; send it again") from None
-            context.issued(row.uid)
-            context.audit(application=app_id)
-            return context.secret_answer(_oauth_client(row, secret), row, 201)
-
-    @routes.operation("applications.oauth.read", "GET", "/applications/<app_id>/oauth-client", who=DEVELOPER)
-    @routes.response(200, OAuthClientRecord.schema())
-    def read_oauth_client(org: str, app_id: str) -> flask.Response:
-        """Tell of an application's OAuth client, without its secret."""
-        with context.read() as session:
-            row = catalogue.get_oauth_client(session, catalogue.get(session, context.member(), app_id))
-            return context.answer(_oauth_client(row), row)
-
-    @routes.operation("applications.oauth.update", "PATCH", "/applications/<app_id>/oauth-client", who=DEVELOPER)
-    @routes.merge_patch(OAuthClientRecord)
-    @routes.response(200, OAuthClientRecord.schema())
-    def update_oauth_client(patch: dict[str, Any], org: str, app_id: str) -> flask.Response:
-        """Send users elsewhere after a login; client id and secret stay."""
-        with context.write() as session:
-            row = catalogue.get_oauth_client(session, catalogue.get(session, context.member(), app_id))
-            context.require_unchanged(row)
-            client = context.patched(_oauth_client(row), patch, fixed=["client_id", "client_secret"])
-            catalogue.check_redirect_uri(client.redirect_uri)
-            row.redirect_uri = client.redirect_uri
-            session.flush()
-            context.audit(application=app_id)
-            return context.answer(_oauth_client(row), row)
-
-    @routes.operation("applications.oauth.remove", "DELETE", "/applications/<app_id>/oauth-client", who=DEVELOPER)
-    @routes.response(204)
-    def remove_oauth_client(org: str, app_id: str) -> flask.Response:
-        """Remove an application's OAuth client."""
-        with context.write() as session:
-            row = catalogue.get_oauth_client(session, catalogue.get(session, context.member(), app_id))
-            context.require_unchanged(row)
-            context.audit(application=app_id)
-            session.delete(row)
-        return context.nothing()
-
-
 def _require_same_application(in_body: str, app_id: str) -> None:
     if in_body != app_id:
         raise bad_entry(f"app_id: it is {in_body!r}, and the address says {app_id!r}; send it to its own")
 
 
-def _require_same_row(application: Application, before: Application) -> None:
-    """See that an application is the one that a password was sealed for, and not another one of its id since."""
-    if application.uid != before.uid:
-        raise conflict("someone else replaced the application at the same moment; get it again and repeat your change")
-
-
 def _server(app_id: str, row: AppServer) -> ServerInfo:
     return ServerInfo(app_id=app_id, domain=row.domain, username=row.username, password=None)
-
-
-def _oauth_client(row: OAuthClient, secret: str | None = None) -> OAuthClientRecord:
-    return OAuthClientRecord(client_id=row.client_id, redirect_uri=row.redirect_uri, client_secret=secret)

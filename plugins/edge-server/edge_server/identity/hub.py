@@ -25,7 +25,8 @@ from marshmallow import fields, validate
 from requests.adapters import HTTPAdapter
 
 from edge_server.base.problems import Refusal
-from edge_server.identity import hub_servers, hub_shares
+from edge_server.identity import hub_clients, hub_servers, hub_shares
+from edge_server.identity.hub_clients import HubClient, ServiceSchema, ServicesSchema
 from edge_server.identity.hub_servers import HubServer, ServersSchema, in_utc
 from edge_server.identity.hub_shares import HubShare, ShareSchema
 
@@ -58,6 +59,11 @@ SERVICE_SCOPES = (
     "shares",
 )
 """What the service's role has to permit at the hub."""
+
+CLIENT_SCOPE = "admin:services"
+"""What the service's role has to permit as well where external applications can be logged in to."""
+
+_SERVICE_ACCESS = "access:services!service="
 
 _PAGINATED = "application/jupyterhub-pagination+json"
 
@@ -104,6 +110,12 @@ class Visitor:
     scopes: frozenset[str]
     token_id: str | None
 
+    @property
+    def clients(self) -> list[str]:
+        """The services of external applications that the token names in its scopes."""
+        services = (scope.removeprefix(_SERVICE_ACCESS) for scope in self.scopes if scope.startswith(_SERVICE_ACCESS))
+        return sorted(name for name in services if name.startswith(hub_clients.PREFIX))
+
 
 @dataclasses.dataclass(frozen=True)
 class HubUser:
@@ -146,6 +158,7 @@ class HubToken:
         created_at: UTC.
         expires_at: UTC; None if it does not expire.
         last_used_at: UTC; None if it was not used.
+        client: what the hub calls the OAuth client that has it.
         value: the token itself, where it was created.
     """
 
@@ -155,6 +168,7 @@ class HubToken:
     created_at: dt.datetime
     expires_at: dt.datetime | None
     last_used_at: dt.datetime | None
+    client: str = hub_clients.OWN_TOKENS
     value: str | None = dataclasses.field(default=None, repr=False)
 
     @property
@@ -195,7 +209,7 @@ class Hub:
     @property
     def scope(self) -> str:
         """What a token has to have to be good for this service."""
-        return f"access:services!service={self.service}"
+        return f"{_SERVICE_ACCESS}{self.service}"
 
     def is_own(self, token: str) -> bool:
         """Whether a token is the service's own; it takes as long for a wrong one, however much of it is right."""
@@ -420,6 +434,77 @@ class Hub:
         if status not in (204, 404):
             raise self._forbidden("tokens", status)
 
+    def clients(self) -> dict[str, str] | None:
+        """The OAuth clients that this server has registered: the names of their services, with their marks.
+
+        None if the hub does not let this server register any.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        status, answer = self._send("GET", "/services")
+        if status == 403:
+            return None
+        if status != 200:
+            raise self._forbidden(CLIENT_SCOPE, status)
+        models = self._loaded(ServicesSchema(), {"services": answer})["services"]
+        marks = {name: hub_clients.mark_of(model["info"], self.service) for name, model in models.items()}
+        return {name: mark for name, mark in marks.items() if mark is not None}
+
+    def client(self, name: str) -> str | None:
+        """The mark of an OAuth client that this server has registered; None if there is none of that name.
+
+        Raises:
+            HubUnavailable: the hub does not say.
+        """
+        answer = self._get(f"/services/{_quoted(name)}", CLIENT_SCOPE)
+        model = None if answer is None else self._loaded(ServiceSchema(), answer)
+        return None if model is None else hub_clients.mark_of(model["info"], self.service)
+
+    def put_client(self, client: HubClient) -> None:
+        """Register an OAuth client, in place of one of the name that this server has registered.
+
+        What the one before has let in has to log in again: a hub cannot change a client.
+
+        Raises:
+            HubRefused: the hub does not register it.
+            HubUnavailable: the hub does not answer.
+        """
+        status, message = self._add_client(client)
+        # Twice if another process of this server adds it at the same moment.
+        for _ in range(2):
+            if status == 409 and self.client(client.name) is not None:
+                self.remove_client(client.name)
+                status, message = self._add_client(client)
+        if status == 403:
+            raise HubRefused(
+                "its operator does not let this server do it, which takes external_apps=True of edge_hub.configure, "
+                f"or the scope {CLIENT_SCOPE} in the role of the service {self.service}"
+            )
+        if status in (400, 409):
+            raise HubRefused(message)
+        if status != 201:
+            raise self._forbidden(CLIENT_SCOPE, status)
+
+    def _add_client(self, client: HubClient) -> tuple[int, str]:
+        """Status and sentence of the hub's answer."""
+        body = client.model(self.service, self.scope)
+        status, answer = self._send("POST", f"/services/{_quoted(client.name)}", body=body)
+        return status, _message(answer)
+
+    def remove_client(self, name: str) -> None:
+        """Remove an OAuth client with all that its logins have brought; it may be gone already.
+
+        Raises:
+            HubRefused: the hub does not remove it.
+            HubUnavailable: the hub does not answer.
+        """
+        status, answer = self._send("DELETE", f"/services/{_quoted(name)}")
+        if status in (400, 405):
+            raise HubRefused(_message(answer))
+        if status not in (200, 204, 404):
+            raise self._forbidden(CLIENT_SCOPE, status)
+
     def trial(self) -> str:
         """What an operator is told of the hub.
 
@@ -437,7 +522,9 @@ class Hub:
         missing = [scope for scope in SERVICE_SCOPES if scope not in model["scopes"]]
         if missing:
             raise self._unavailable(f"the role of the service {self.service} lacks the scopes {', '.join(missing)}")
-        return f"the JupyterHub at {self.api_url} knows the service {self.service}"
+        missing = [scope for scope in (CLIENT_SCOPE, self.scope) if scope not in model["scopes"]]
+        logins = f"; for external applications its role lacks the scopes {', '.join(missing)}" if missing else ""
+        return f"the JupyterHub at {self.api_url} knows the service {self.service}{logins}"
 
     # --- the wire
 
@@ -517,7 +604,7 @@ class Hub:
         is_answer = patience is not None and status in (429, 500)
         if (status >= 500 or status == 429 or 300 <= status < 400) and not is_answer:
             raise self._unavailable(f"it answers with {status}")
-        if status == 204 or (not content and status != 200):
+        if status == 204 or (not content and (status != 200 or method == "DELETE")):
             return status, None
         try:
             answer = json.loads(content)
@@ -592,6 +679,7 @@ def _token(model: Mapping[str, Any]) -> HubToken:
         created_at=in_utc(model["created"]),
         expires_at=in_utc(model["expires_at"]),
         last_used_at=in_utc(model["last_activity"]),
+        client=model["oauth_client"],
         value=model["token"],
     )
 
@@ -680,6 +768,7 @@ class _TokenSchema(_Model):
     created = _moment()
     expires_at = _optional_moment()
     last_activity = _optional_moment()
+    oauth_client = fields.String(load_default=hub_clients.OWN_TOKENS)
     token = fields.String(load_default=None, allow_none=True)
 
 

@@ -6,12 +6,12 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Collection
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from edge_server.base import clock
 from edge_server.base.problems import Refusal
-from edge_server.identity import token_values
-from edge_server.identity.hub import Group, Hub, Visitor
+from edge_server.identity import hub_clients, token_values
+from edge_server.identity.hub import Group, Hub, HubUnavailable, Visitor
 from edge_server.identity.hub_answers import HubAnswers
 from edge_server.identity.kinds import Identity, unauthenticated
 
@@ -24,6 +24,26 @@ _T = TypeVar("_T")
 _TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
 
 
+class Logins(Protocol):
+    """What knows the external applications that the hub's users log in to, by the names of their services."""
+
+    def organization_of(self, name: str) -> str:
+        """The organization of an application.
+
+        Raises:
+            Refusal: it is not registered, or its organization is closed.
+        """
+        ...
+
+    def require_seen(self, name: str, user_name: str) -> None:
+        """See that a user may see an application.
+
+        Raises:
+            Refusal: the user may not, or it is not registered.
+        """
+        ...
+
+
 class HubIdentity:
     """What tells by a hub whose a token is.
 
@@ -33,16 +53,19 @@ class HubIdentity:
 
     Attributes:
         hub: the hub.
-        admit: notes, with a token's digest, that its user may come in, or raises a `Refusal`; of the accounts.
+        admit: notes, with a token's digest and the one organization that it is for if it is an external application's,
+            that its user may come in, or raises a `Refusal`; of the accounts.
         dismiss: notes that the token of a digest is none any more; of the accounts.
+        logins: knows the external applications.
     """
 
     renewal = "make a new token on the hub's Token page"
 
     def __init__(self, hub: Hub, threads: Callable[[], int]) -> None:
         self.hub = hub
-        self.admit: Callable[[str, Visitor], None] = _without_accounts
+        self.admit: Callable[[str, Visitor, str | None], None] = _without_accounts
         self.dismiss: Callable[[str], None] = _without_accounts
+        self.logins: Logins = _NoLogins()
         self._answers = HubAnswers(threads)
         self._groups_lock = threading.Lock()
         self._groups: tuple[float, list[Group]] | None = None
@@ -114,11 +137,33 @@ class HubIdentity:
                     f"the token lacks the hub's scope {self.hub.scope}; {self.renewal} that has it, or have the hub's "
                     "operator give it to users and, by server_token_scopes, to their servers"
                 )
-            self.admit(digest, visitor)
+            application = self._application_of(visitor)
+            if application is None:
+                self.admit(digest, visitor, None)
+            else:
+                self.admit(digest, visitor, self.logins.organization_of(application))
+                self.logins.require_seen(application, visitor.name)
         except Refusal as refusal:
             if refusal.status in (401, 403):
                 self.dismiss(digest)
             raise
+
+    def _application_of(self, visitor: Visitor) -> str | None:
+        """The service of the external application that a token was given to; None for any other token.
+
+        Such a token names the service in its scopes, as a user's own may: so the hub is asked which client has it.
+        """
+        if not visitor.clients:
+            return None
+        token = None if visitor.token_id is None else self.hub.token(visitor.name, visitor.token_id)
+        if token is None:
+            raise HubUnavailable(f"it does not tell of a token of the user {visitor.name}")
+        if token.client == hub_clients.OWN_TOKENS:
+            return None
+        for name in visitor.clients:
+            if hub_clients.is_client(token.client, name):
+                return name
+        raise _forbidden(f"the hub does not tell which application this login is for; {self.renewal} and use that")
 
 
 def hub_of(identity: Identity) -> HubIdentity | None:
@@ -128,6 +173,22 @@ def hub_of(identity: Identity) -> HubIdentity | None:
 
 def _forbidden(detail: str) -> Refusal:
     return Refusal(403, "forbidden", detail)
+
+
+class _NoLogins:
+    def organization_of(self, name: str) -> str:
+        raise unregistered(name)
+
+    def require_seen(self, name: str, user_name: str) -> None:
+        raise unregistered(name)
+
+
+def unregistered(name: str) -> Refusal:
+    """A login is for what is no application, or no more."""
+    return unauthenticated(
+        f"this login is for the application {hub_clients.client_id(name)}, which is not registered, or not any more; "
+        "have its developer register it, and log in again"
+    )
 
 
 def _without_accounts(*_: object) -> None:
