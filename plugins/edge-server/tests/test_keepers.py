@@ -527,3 +527,49 @@ def test_hosts_share_what_the_engine_has_sealed_and_lose_the_key_file_together(
         assert not file.exists()
         a.database.close()
         b.database.close()
+
+
+def test_a_host_that_names_another_key_of_the_engine_does_not_start(
+    bao: Bao, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = bao.engine()
+    another = bao.engine()
+    with two_hosts(tmp_path) as hosts:
+        monkeypatch.setenv("EDGE_SERVER_DATABASE_URL", str(hosts.a.database_url))
+        a, b = hosts.a.data, hosts.b.data
+        plain = (a / "server.toml").read_text()
+        for keeper in ("transit", "file"):
+            configure(a, plain + settings_of(engine))
+            start.prepare(a)
+            configure(b, plain + settings_of(another, keeper))
+            with pytest.raises(CannotStart, match=f"the key {another.key} .* is not the key that the other hosts of"):
+                start.prepare(b)
+            status, output = run("check", "--data", b)
+            assert status == 1
+            assert "is not the key that the other hosts of" in output
+        configure(b, plain + settings_of(engine))
+        bao.root.secrets.transit.rotate_key(engine.key)
+        start.prepare(b)
+        assert run("rotate-keys", "--data", b)[0] == 0
+        bao.root.secrets.transit.update_key_configuration(engine.key, min_decryption_version=2)
+        start.prepare(a)
+        # Once a file seals all, another key may come.
+        configure(a, plain + settings_of(engine, "file"))
+        assert run("rotate-keys", "--data", a)[0] == 0
+        configure(b, plain + settings_of(another))
+        start.prepare(b)
+        bao.kill()
+        configure(a, plain + settings_of(engine))
+        start.prepare(a)  # which nobody can tell while the engine is away
+        bao.start()
+        bao.unseal()
+        wait_for(lambda: is_refused(a))
+
+
+def is_refused(data: Path) -> bool:
+    """Whether a host does not start for its key; false as well while the engine still counts as away."""
+    try:
+        start.prepare(data)
+    except CannotStart as error:
+        return "is not the key that the other hosts of" in str(error)
+    return False

@@ -2,14 +2,19 @@
 
 One that signed with another key would give out addresses that the others refuse, and run a request a second time that
 is sent again to it; one without the key that seals could not open what the others keep. So the database has a digest of
-the key that signs and of the one that seals, neither of which tells anything of the key.
+the key that signs and of the one that seals, neither of which tells anything of the key. Of a key in a transit engine,
+which nobody sees, it has a blob that this key has sealed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -17,13 +22,21 @@ from edge_server.base.problems import CannotStart
 from edge_server.data import site_values
 from edge_server.data.database import SERVER, Database
 from edge_server.keys import sealing, signing
-from edge_server.keys.keepers import FILE, Keepers
-from edge_server.keys.sealing import Key, KeyFile
+from edge_server.keys.keepers import FILE, TRANSIT, Keepers
+from edge_server.keys.sealing import KeeperAway, Key, KeyFile
 from edge_server.keys.signing import Signer
+
+if TYPE_CHECKING:
+    from edge_server.keys.transit import TransitSealer
 
 SIGNING = signing.FILE_NAME
 SEALING = sealing.FILE_NAME
 """The names under which the database has the digests."""
+
+PROBE = "transit probe"
+"""The name under which it has what the transit engine has sealed."""
+
+log = logging.getLogger("edge_server")
 
 
 def require_same(database: Database, signer: Signer, file: KeyFile) -> None:
@@ -41,6 +54,29 @@ def require_same(database: Database, signer: Signer, file: KeyFile) -> None:
         _compare(connection, database.place, signer, file)
 
 
+def require_same_transit(database: Database, keepers: Keepers) -> None:
+    """See that the transit engine of this host has the key of the others'; one that is away is not asked again.
+
+    Args:
+        database: what the hosts share.
+        keepers: of this host's sealing keys.
+
+    Raises:
+        CannotStart: it has another.
+    """
+    if keepers.transit is None:
+        return
+    with database.engine.connect() as connection:
+        probe = site_values.read(connection, PROBE)
+    with _unless_away():
+        if probe is not None and not keepers.transit.is_own(bytes.fromhex(probe)):
+            raise CannotStart(
+                f"{keepers.transit.engine.place} is not the key that the other hosts of {database.place} seal with; "
+                "set address, mount and key in [secrets] as they have them (if all have lost that key, "
+                "`edge server rotate-keys` makes this one that of all)"
+            )
+
+
 def agree(database: Database, signer: Signer, keepers: Keepers) -> None:
     """See that this host's keys are those of the others; those of the first host are what the others must have.
 
@@ -52,6 +88,7 @@ def agree(database: Database, signer: Signer, keepers: Keepers) -> None:
     Raises:
         CannotStart: they are not the same.
     """
+    _agree_on_transit(database, keepers)
     file = keepers.file
     own = {SIGNING: _of_signer(signer)}
     if keepers.keeper == FILE:
@@ -84,6 +121,46 @@ def note_sealing(database: Database, file: KeyFile | None) -> None:
     """
     with database.write_rows(SERVER) as connection:
         site_values.keep(connection, SEALING, None if file is None else _of_newest(file))
+
+
+def note_transit(database: Database, transit: TransitSealer | None) -> None:
+    """Make the key of a transit engine the one that the others must have; None if it has sealed nothing any more.
+
+    Raises:
+        KeeperAway: the engine cannot be used just now.
+    """
+    probe = None if transit is None else transit.probe().hex()
+    with database.write_rows(SERVER) as connection:
+        site_values.keep(connection, PROBE, probe)
+
+
+def _agree_on_transit(database: Database, keepers: Keepers) -> None:
+    require_same_transit(database, keepers)
+    if keepers.keeper != TRANSIT or keepers.transit is None:
+        return
+    with _unless_away():
+        with database.engine.connect() as connection:
+            if site_values.read(connection, PROBE) is not None:
+                return
+        own = keepers.transit.probe().hex()
+        # Of two hosts that start first, one is the other's.
+        with database.write_rows(SERVER) as connection:
+            probe = site_values.read(connection, PROBE)
+            if probe is None:
+                site_values.keep(connection, PROBE, own)
+        if probe is not None:
+            require_same_transit(database, keepers)
+
+
+@contextlib.contextmanager
+def _unless_away() -> Iterator[None]:
+    """Go on without what is in the block where the transit engine is away: a server starts without it."""
+    try:
+        yield
+    except KeeperAway as away:
+        log.warning(
+            "whether this host seals with the key of the others is not known before the next start: %s", away.why
+        )
 
 
 def _compare(connection: sa.Connection, place: str, signer: Signer, file: KeyFile) -> None:

@@ -149,7 +149,29 @@ class TransitSealer:
         Raises:
             KeeperAway: the engine cannot be used just now.
         """
-        return version_of(self.prepare(b"", **_PROBE)())
+        return version_of(self.probe())
+
+    def probe(self) -> bytes:
+        """A blob that holds nothing, by which `is_own` knows the key again.
+
+        Raises:
+            KeeperAway: the engine cannot be used just now.
+        """
+        return self.prepare(b"", **_PROBE)()
+
+    def is_own(self, probe: bytes) -> bool:
+        """Whether the key of a probe is the engine's.
+
+        Raises:
+            KeeperAway: the engine cannot be used just now.
+        """
+        try:
+            self._open(probe, _PROBE)
+        except _Unfit:
+            return False
+        except Refused as error:
+            raise KeeperAway(str(error)) from None
+        return True
 
     def has_sealed(self, blob: bytes, least: int = 1) -> bool:
         """Whether a blob is the engine's, of that version of the key or a later one."""

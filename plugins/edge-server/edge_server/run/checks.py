@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
@@ -21,6 +21,9 @@ from edge_server.keys.signing import FILE_NAME as SIGNING_KEY
 from edge_server.keys.signing import Signer, read_key
 from edge_server.run import app, data_folder, logs, metrics, server_settings, start
 from edge_server.web.engines import Engines
+
+if TYPE_CHECKING:
+    from edge_server.keys.transit import TransitSealer
 
 AT_FIRST_START = "not there yet; the first start makes it"
 
@@ -70,7 +73,7 @@ def check(data: Path, config: Path | None = None) -> Iterator[Checked]:
             looks.append(("identity", lambda _: _hub(hub)))
         transit = engines.sealer.transit
         if transit is not None:
-            looks.append(("secrets", lambda _: transit.trial()))
+            looks.append(("secrets", lambda engines: _secrets(engines, transit)))
         for name, look in (*looks, ("store", _store)):
             yield _checked(name, look, engines)
 
@@ -125,6 +128,13 @@ def _keys(engines: Engines, columns: Sequence[SealedColumn]) -> str:
     usable = f"{' and '.join(path.name for path in needed)} can be used"
     state = f"{' and '.join(missing)} {AT_FIRST_START}" if missing else usable
     return f"{file.path.parent}: {state}"
+
+
+def _secrets(engines: Engines, transit: TransitSealer) -> str:
+    sentence = transit.trial()
+    if engines.database.is_shared:
+        agreement.require_same_transit(engines.database, engines.sealer)
+    return sentence
 
 
 def _is_there(database: Database) -> bool:

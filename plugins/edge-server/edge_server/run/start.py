@@ -445,6 +445,8 @@ def rotate_keys(data: Path, config: Path | None = None, *, kept: dt.timedelta, l
                 )
                 if not unreached and not rotation.any_sealed(opened.database, columns, by_file=True):
                     agreement.note_sealing(opened.database, None)
+                if not done.stuck:
+                    agreement.note_transit(opened.database, keepers.transit)
             else:
                 done = rotation.rotate(
                     *(opened.database, file, columns),
@@ -455,6 +457,8 @@ def rotate_keys(data: Path, config: Path | None = None, *, kept: dt.timedelta, l
                     lost=lost,
                 )
                 agreement.note_sealing(opened.database, file)
+                if not unreached and not rotation.any_sealed(opened.database, columns, by_file=False):
+                    agreement.note_transit(opened.database, None)
             done.lost = closed
             return done
         except filelock.Timeout:
