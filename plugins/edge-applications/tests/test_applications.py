@@ -634,7 +634,19 @@ def test_an_oauth_client_shows_its_secret_once(edge_server: EdgeServer, viewer: 
 
 
 @pytest.mark.parametrize(
-    "address", ["", "viewer", "/oauth", "ftp://x.org", "https://x.org/#top", "https://x org", "javascript:alert(1)"]
+    "address",
+    [
+        *("", "viewer", "/oauth", "//x.org/oauth", "ftp://x.org", "javascript:alert(1)", "data:text/html,x"),
+        *("https://x.org/#top", "https://x.org/#", "https://x org", "https://ada@x.org/", "https://x.org\\@y.org/"),
+        *(
+            "https://*.x.org/oauth",
+            "https://x.org/*",
+            "https://x.org/{a}",
+            "https://x.org/%2",
+            "https://m\xfcller.example/",
+        ),
+        f"https://x.org/{'x' * 1000}",
+    ],
 )
 def test_a_redirect_that_cannot_be_is_refused(viewer: EdgeSession, address: str) -> None:
     with pytest.raises(BadEntry, match="^redirect_uri: "):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ from edge_server.applications.models import Application, OAuthClient
 from edge_server.base.problems import bad_entry, not_found
 from edge_server.identity import hub_clients
 from edge_server.keys.sealing import Place
+
+_ADDRESS = re.compile(
+    r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]*)?([/?]([a-z0-9._~:/?@!$&'()+,;=-]|%[0-9a-f]{2})*)?", re.IGNORECASE
+)
+"""By RFC 3986, which the hub takes to the letter when somebody logs in."""
 
 LONGEST_REDIRECT = 1000
 """Characters of a redirect URI; a hub on PostgreSQL takes 1023."""
@@ -58,6 +64,11 @@ def check_redirect_uri(address: str) -> None:
         raise bad_entry(
             "redirect_uri: it has a *, and addresses are compared letter by letter; write the one address that a login "
             "sends users back to"
+        )
+    if not _ADDRESS.fullmatch(address):
+        raise bad_entry(
+            "redirect_uri: it has characters that an address has only encoded; write them as in "
+            "https://viewer.example.com/a%20b, and a host of other letters than a to z as xn--..."
         )
     if len(address) > LONGEST_REDIRECT:
         raise bad_entry(f"redirect_uri: it has more than {LONGEST_REDIRECT} characters; choose a shorter one")

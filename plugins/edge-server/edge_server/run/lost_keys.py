@@ -16,7 +16,7 @@ from edge_server.keys.sealing import FORMAT, HEADER_BYTES, key_id
 Closed = dict[str, dict[str, list[str]]]
 """What cannot be opened: names by table and short name of the organization; "" where that is not known."""
 
-_NAMES = ("name", "domain")
+_NAMES = ("name", "domain", "client_id")
 """Columns that tell people which row it is, the registry's of its credentials; a plugin's table may have none."""
 
 
