@@ -450,6 +450,20 @@ def test_a_new_server_at_a_hub_has_nobody_and_makes_no_token(hub_site: HubSite, 
         assert "Token page" in env.output
 
 
+def test_where_the_hub_lets_nobody_register_clients_nothing_is_registered(hub_site: HubSite) -> None:
+    _, api = hub_site.join("developer")
+    assert hub_site.hub.answer("GET", "/services", token=hub_site.hub.edge_token).status_code == 403
+    applications = f"/v1/orgs/{api.organization}/applications"
+    assert api.call("POST", applications, json={"app_id": "viewer"}).status_code == 201
+    address = f"{applications}/viewer/oauth-client"
+    answer = api.call("POST", address, json={"redirect_uri": "https://viewer.example.com/oauth"})
+    assert (
+        "external_apps=True of edge_hub.configure, or the scope admin:services"
+        in refused(answer, 409, "conflict")["detail"]
+    )
+    refused(api.call("GET", address), 404, "not_found")
+
+
 def test_the_check_before_a_start_asks_the_hub(hub_site: HubSite, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     site = HubSite(hub_site.hub, folder)
