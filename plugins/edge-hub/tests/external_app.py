@@ -32,29 +32,28 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
         cookie = SimpleCookie(self.headers.get("Cookie", "")).get("visit")
-        visit = visits.get(cookie.value) if cookie else None
-        if path == "/oauth" and visit is not None:
-            self.finish_login(visit, query)
-        elif path == "/" and visit is not None and "token" in visit:
-            self.show_files(visit["token"])
+        name = cookie.value if cookie else ""
+        if path == "/oauth":
+            self.finish_login(visits.pop(name, {}), query)
+        elif path == "/" and "token" in visits.get(name, {}):
+            self.show_files(visits[name]["token"])
         elif path == "/":
             self.begin_login()
         else:
             self.answer(404, "there is nothing here")
 
     def begin_login(self) -> None:
-        name, visit = secrets.token_urlsafe(), {"state": secrets.token_urlsafe(), "verifier": secrets.token_urlsafe(48)}
-        visits[name] = visit
+        visit = {"state": secrets.token_urlsafe(), "verifier": secrets.token_urlsafe(48)}
         # The verifier, which only this program has, is asked for when the code is exchanged (RFC 7636).
         challenge = base64.urlsafe_b64encode(hashlib.sha256(visit["verifier"].encode()).digest()).rstrip(b"=").decode()
         query = {"response_type": "code", "state": visit["state"], "code_challenge": challenge}
         address = f"{HUB}/api/oauth2/authorize?{urlencode({**CLIENT, **query, 'code_challenge_method': 'S256'})}"
-        self.answer(302, "", {"Location": address, "Set-Cookie": f"visit={name}; HttpOnly; SameSite=Lax; Path=/"})
+        self.send_to(address, visit)
 
     def finish_login(self, visit: dict[str, str], query: dict[str, list[str]]) -> None:
         # The state belongs to this browser, so that nobody logs it in as somebody else.
-        state, expected = query.get("state", [""])[0], visit.pop("state", "")
-        if not expected or not secrets.compare_digest(state, expected) or "code" not in query:
+        state, expected = query.get("state", [""])[0], visit.get("state", "")
+        if not expected or not secrets.compare_digest(state.encode(), expected.encode()) or "code" not in query:
             self.answer(403, "the login was not finished; begin again")
             return
         form = {"grant_type": "authorization_code", "code": query["code"][0], "code_verifier": visit["verifier"]}
@@ -63,8 +62,14 @@ class Handler(BaseHTTPRequestHandler):
         if not answer.ok:
             self.answer(403, "the hub does not take the login; begin again")
             return
-        visit["token"] = answer.json()["access_token"]
-        self.answer(302, "", {"Location": "/"})
+        self.send_to("/", {"token": answer.json()["access_token"]})
+
+    def send_to(self, address: str, visit: dict[str, str]) -> None:
+        # A cookie of its own for each step: one that somebody else knows from before the login is none after it.
+        name, secure = secrets.token_urlsafe(), "; Secure" if APP.startswith("https:") else ""
+        visits[name] = visit
+        cookie = f"visit={name}; HttpOnly; SameSite=Lax; Path=/{secure}"
+        self.answer(302, "", {"Location": address, "Set-Cookie": cookie})
 
     def show_files(self, token: str) -> None:
         who = requests.get(f"{HUB}/api/user", headers={"Authorization": f"Bearer {token}"}, timeout=60)

@@ -170,6 +170,16 @@ def test_a_visitor_logs_in_at_the_hub_and_sees_their_name_and_files(registered: 
     assert registered.client["client_secret"] not in registered.hub.log
 
 
+def test_the_example_takes_no_login_that_another_browser_has_begun(registered: Site) -> None:
+    mallory, victim = registered.browser("carl"), registered.browser("bob")
+    begun = urlsplit(mallory.http.get(registered.app_url, allow_redirects=False, timeout=60).headers["Location"])
+    callback = registered.confirmed(mallory, f"{begun.path}?{begun.query}").headers["Location"]
+    for state in (callback, callback.replace("state=", "state=%C3%A4")):
+        victim.http.get(registered.app_url, allow_redirects=False, timeout=60)
+        assert victim.http.get(state, timeout=60).status_code == 403
+    assert "Hello, bob" in registered.visit(victim).text
+
+
 def test_a_member_of_another_organization_is_shown_nothing(registered: Site) -> None:
     answer = registered.visit(registered.browser("carl"))
     assert answer.status_code == 403
