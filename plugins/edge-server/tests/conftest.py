@@ -14,6 +14,7 @@ from .engines import _connections_closed, _engine, each_server, postgresql_serve
 from .guarded import place
 from .hubs import hub_site, real_hub
 from .openbao import bao, bao_with_tls, shared_bao
+from .pairs import _hosts
 from .postgresql import opened
 from .stores import _store
 from .wire import Api, client, close_all
@@ -21,6 +22,7 @@ from .wire import Api, client, close_all
 __all__ = [
     "_connections_closed",
     "_engine",
+    "_hosts",
     "bao",
     "bao_with_tls",
     "_store",

@@ -19,6 +19,7 @@ from edge_server.identity.models import Organization
 from edge_server.testing.local_server import EdgeServer
 
 from .engines import on_each_engine
+from .pairs import single_host_only
 from .stores import keys_in, store_of
 from .test_quota import set_quota
 from .wire import Api, batch_of, client, refused
@@ -155,6 +156,7 @@ def _sending(api: Api, body: bytes, first: int) -> socket.socket:
     return wire
 
 
+@single_host_only("what its own connection is answered")
 def test_a_batch_that_breaks_off_stores_nothing(edge_server: EdgeServer, api: Api) -> None:
     before = stored(edge_server)
     manifest, content = batch_of([(f"f-{n}", secrets.token_bytes(1000)) for n in range(20)])
@@ -183,6 +185,7 @@ def test_two_files_of_a_path_are_refused_together(api: Api, paths: tuple[str, ..
     assert api.names() == []
 
 
+@single_host_only("what its own connection is answered")
 def test_what_is_no_batch_is_refused(api: Api) -> None:
     manifest, content = batch_of([("a", b"123")])
     line = json.dumps(manifest).encode()

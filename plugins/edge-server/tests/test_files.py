@@ -13,6 +13,7 @@ import pytest
 from edge_server.testing.local_server import EdgeServer
 
 from .engines import on_each_engine
+from .pairs import single_host_only
 from .wire import Api, client, refused
 
 edge_server = on_each_engine
@@ -91,6 +92,7 @@ def test_a_content_digest_is_compared_before_anything_is_stored(api: Api) -> Non
     assert put(b"right", digest).status_code == 201
 
 
+@single_host_only("what its own connection is answered")
 def test_a_body_that_breaks_off_stores_nothing(api: Api) -> None:
     parts = urlsplit(api.url)
     with socket.create_connection((parts.hostname, parts.port)) as wire:

@@ -19,10 +19,13 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web.counting import Request
 from tests.waiting import wait_for
 
+from .pairs import single_host_only
 from .stores import folder_only, keys_in, store_of
 from .wire import Api, client
 
 Counts = dict[str, int]
+
+at_once = single_host_only("the other one writes down within a minute what it has counted")
 
 
 def counts(server: EdgeServer, organization: str) -> Counts:
@@ -57,6 +60,7 @@ def used(api: Api) -> Counts:
     }
 
 
+@at_once
 def test_bodies_are_counted_both_ways(admin: Api) -> None:
     stored = admin.put("a.csv", b"x" * 1000)
     read = admin.get("a.csv")
@@ -67,6 +71,7 @@ def test_bodies_are_counted_both_ways(admin: Api) -> None:
     }
 
 
+@at_once
 def test_a_range_counts_for_what_it_has(admin: Api) -> None:
     admin.put("a.csv", bytes(range(200)) * 5)
     before = used(admin)["transfer_out"]
@@ -79,6 +84,7 @@ def test_a_range_counts_for_what_it_has(admin: Api) -> None:
     assert after - before - 27 == pytest.approx(2 * listing, abs=20)
 
 
+@at_once
 def test_a_small_range_of_large_content_counts_for_what_it_has(admin: Api) -> None:
     assert admin.upload("a.bin", b"x" * 3_000_000).status_code == 200
     before = used(admin)
@@ -89,6 +95,7 @@ def test_a_small_range_of_large_content_counts_for_what_it_has(admin: Api) -> No
     assert 500_000 < after["transfer_out"] - before["transfer_out"] < 502_000
 
 
+@at_once
 def test_what_has_no_body_or_only_a_head_counts_as_a_request_alone(admin: Api) -> None:
     admin.put("a.csv", b"x" * 500)
     before = used(admin)
@@ -100,6 +107,7 @@ def test_what_has_no_body_or_only_a_head_counts_as_a_request_alone(admin: Api) -
     assert after["transfer_in"] == 500
 
 
+@at_once
 def test_parts_and_signed_addresses_count_for_their_organization(admin: Api) -> None:
     content = b"x" * 3_000_000
     assert admin.upload("a.bin", content).status_code == 200
@@ -114,6 +122,7 @@ def test_parts_and_signed_addresses_count_for_their_organization(admin: Api) -> 
     assert 3_000_000 < after["transfer_out"] - before["transfer_out"] < 3_002_000
 
 
+@at_once
 def test_a_body_that_breaks_off_counts_for_what_came(admin: Api) -> None:
     url = urlsplit(admin.url)
     with socket.create_connection((url.hostname, url.port)) as raw:

@@ -28,6 +28,7 @@ from edge_server.testing.local_server import EdgeServer
 from edge_server.web.leases import LEASE
 
 from .engines import on_each_engine
+from .pairs import single_host_only
 from .stores import FOLDER, folder_only, kind, store_id, store_of
 from .trees import housekeeping_on
 from .wire import Api, client, refused, session
@@ -267,6 +268,7 @@ def test_a_part_larger_than_a_part_is_refused_before_it_is_read(api: Api) -> Non
     assert api.files("GET", f"/uploads/{upload}").json()["parts"] == []
 
 
+@single_host_only("what its own connection is answered")
 def test_a_part_that_breaks_off_is_not_held_and_takes_the_old_part_with_it(api: Api) -> None:
     upload = api.start("a", 1000)["id"]
     api.part(upload, 1, b"1" * 1000)
