@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import socket
@@ -19,6 +20,7 @@ from edge_server.identity.audit_lines import AuditLine
 from edge_server.identity.models import Organization, Token
 
 from .launched import CREATED, Planned, StandInHub, planned_at
+from .postgresql import scratch_postgresql
 
 NAME = "edge-app-lab-viewer"
 CLIENT_ID = f"service-{NAME}"
@@ -34,10 +36,11 @@ def hub() -> Iterator[StandInHub]:
     own.close()
 
 
-@pytest.fixture
-def planned(tmp_path: Path, hub: StandInHub) -> Iterator[Planned]:
-    with planned_at(tmp_path, hub.api_url) as server:
-        yield server
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def planned(tmp_path: Path, hub: StandInHub, request: pytest.FixtureRequest) -> Iterator[Planned]:
+    with contextlib.ExitStack() as stack:
+        engines = {"database": stack.enter_context(scratch_postgresql())} if request.param == "postgresql" else {}
+        yield stack.enter_context(planned_at(tmp_path, hub.api_url, **engines))
 
 
 def call(planned: Planned, method: str, path: str = "/applications/viewer/oauth-client", **options: Any) -> Any:
