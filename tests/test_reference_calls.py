@@ -611,6 +611,7 @@ def use_running_apps(apps: Any) -> None:
     assert (running.started_at, running.last_activity) == (None, None)
     assert list(running.progress()) == [running.status]
     assert (RunningAppStatusEnum.Starting.value, RunningAppStatusEnum.Stopping.value) == ("starting", "stopping")
+    assert (RunningAppStatusEnum.Ended.value, running.exit_code, running.last_lines) == ("ended", None, None)
     assert running.wait() is running
     assert running.shared_with is None
     running.shared_with = SharedWith(organization=True, users=["bob"])

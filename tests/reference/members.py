@@ -365,7 +365,8 @@ APPLICATIONS = Section(
             OURS,
             (
                 *attributes(
-                    "server_name user_name app_id version profile_id status url started_at last_activity shared_with",
+                    "server_name user_name app_id version profile_id status url started_at last_activity shared_with "
+                    "exit_code last_lines",
                     OURS,
                 ),
                 *methods("progress wait refresh stop share unshare", OURS),
@@ -375,7 +376,7 @@ APPLICATIONS = Section(
         Class(
             ("edge.apps.running_app.RunningAppStatusEnum",),
             OURS,
-            values(OURS, Starting="starting", Running="running", Stopping="stopping"),
+            values(OURS, Starting="starting", Running="running", Stopping="stopping", Ended="ended"),
         ),
         Class(
             ("edge.apps.application.Application",),

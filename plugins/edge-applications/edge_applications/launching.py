@@ -10,6 +10,7 @@ from edge_applications import app_config
 from edge_applications.names import server_name
 from edge_applications.running_app import DEFAULT_TIMEOUT, RunningApp, RunningAppStatusEnum
 from edge_cli import output
+from edge_core.errors import NotFound
 from edge_core.plugin import OpenSession
 
 
@@ -36,7 +37,12 @@ def launch(
     with open_session() as edge:
         app = edge.applications.launch(app_id or here(), version, app_profile)
         if wait:
-            app.wait(timeout)
+            try:
+                app.wait(timeout)
+            except NotFound:
+                for line in app.last_lines or ():
+                    output.note(f"  {line}")
+                raise
     if as_json:
         output.json(app)
     else:

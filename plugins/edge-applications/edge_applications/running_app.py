@@ -15,7 +15,7 @@ from edge_core.records import Record, field
 PAUSE = 0.5
 """Seconds between two looks at an app that is starting, at first."""
 
-LONGEST_PAUSE = 5.0
+LONGEST_PAUSE = 2.0
 
 DEFAULT_TIMEOUT = 300.0
 """Seconds until an app runs, which may have to wait for a machine and for its image."""
@@ -26,8 +26,10 @@ class RunningAppStatusEnum(enum.Enum):
 
     Starting = "starting"
     Running = "running"
-    """It can be visited."""
+    """It can be visited: it has answered."""
     Stopping = "stopping"
+    Ended = "ended"
+    """It has ended by itself; `RunningApp.exit_code` and `last_lines` tell more."""
 
 
 class Apps(Protocol):
@@ -81,6 +83,13 @@ class RunningApp(Record):
 
     shared_with: SharedWith | None = field(default=None, doc="Who may visit it beside; null for others than its owner.")
 
+    exit_code: int | None = field(
+        default=None, doc="How an app ended by itself; negative for the number of a signal. Null while it runs."
+    )
+    last_lines: list[str] | None = field(
+        default=None, doc="What an app that has ended by itself wrote last, without secrets that are known as such."
+    )
+
     def refresh(self) -> RunningApp:
         """Ask again what goes on with it, and return this object, which tells that from then on.
 
@@ -108,6 +117,8 @@ class RunningApp(Record):
                 yield shown
             if shown is RunningAppStatusEnum.Running:
                 return
+            if shown is RunningAppStatusEnum.Ended:
+                raise NotFound(self._how_it_ended())
             if until is not None and time.monotonic() + pause > until:
                 raise EdgeError(
                     f"{self.app_id} does not run after {timeout:g} seconds; wait longer, or stop it and ask the hub's "
@@ -175,6 +186,12 @@ class RunningApp(Record):
             EdgeError: it comes from no session.
         """
         return self._become(self._of().unshare_running(self.server_name, users, self.user_name))
+
+    def _how_it_ended(self) -> str:
+        how = "" if self.exit_code is None else f" with exit code {self.exit_code}"
+        last = next((line.strip() for line in reversed(self.last_lines or ()) if line.strip()), "")
+        wrote = f", and wrote last: {last}" if last else "; look at the hub's log for why"
+        return f"{self.app_id} {self.version} has ended{how}{wrote}"
 
     def _become(self, now: RunningApp) -> RunningApp:
         self.__dict__.clear()

@@ -9,7 +9,13 @@ from edge_applications.application import Application
 from edge_applications.names import APP_ID, VERSION
 from edge_applications.running_app import RunningApp
 from edge_applications.server_info import ServerInfo
-from edge_core.records import PLAIN_TEXT, Record, field
+from edge_core.records import PLAIN_TEXT, Pattern, Record, field
+
+STATE = Pattern("^(starting|running|ended)$", "choose starting, running or ended")
+
+LOG_LINE = Pattern(
+    "^[^\\x00-\\x08\\x0a-\\x1f\\x7f]{0,500}$", "send at most 500 characters, without control characters but tabs"
+)
 
 
 class ListApplications(Record):
@@ -143,6 +149,18 @@ class AppVisitor(Record):
     user_name: str = field(doc="Who it is.")
     display_name: str = field(doc="First and last name, or the user name.")
     roles: list[str] = field(doc="Their roles in the organization.")
+
+
+class NoteAppState(Record):
+    """What the proxy in front of an app tells of it."""
+
+    state: str = field(pattern=STATE, doc="starting: it does not answer yet; running: it has answered; or ended.")
+    exit_code: int | None = field(
+        default=None, minimum=-1000, maximum=2**31 - 1, doc="How it ended; negative for the number of a signal."
+    )
+    last_lines: list[str] | None = field(
+        default=None, max_length=20, item_pattern=LOG_LINE, doc="What it wrote last, without secrets."
+    )
 
 
 class StopRunning(Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ import requests
 from edge_applications.app_version import AppKindEnum, AppVersion
 from edge_applications.application import Application
 from edge_applications.names import server_name
-from edge_applications.running_app import RunningApp, SharedWith
-from edge_core.errors import BadEntry, Forbidden, NotFound
+from edge_applications.running_app import RunningApp, RunningAppStatusEnum, SharedWith
+from edge_core.errors import BadEntry, EdgeError, Forbidden, NotFound
 from edge_core.session import EdgeSession
 from tests.hub_browser import Browser, keep_ports
 from tests.hubs import RealHub
@@ -336,6 +337,31 @@ def test_the_hub_says_which_version_the_edge_server_has_chosen(site: Site) -> No
 
 @pytest.mark.slow
 def test_an_application_that_ends_at_once_is_in_the_log(site: Site) -> None:
-    site.table.write_text(entry("1.0", Path("/"), ["/bin/false"]))
-    site.start("bob", choice())
+    broken = "import os, sys; print('token', os.environ['JUPYTERHUB_API_TOKEN'], flush=True); sys.exit('no plate')"
+    site.table.write_text(entry("1.0", Path("/"), [sys.executable, "-c", broken]))
+    with site.session("bob") as edge:
+        app = edge.applications.launch("viz", "1.0")
+        begun = time.monotonic()
+        with pytest.raises(NotFound, match=r"viz 1\.0 has ended with exit code 1, and wrote last: no plate"):
+            app.wait()
+        print(f"an app that ends at once was told of after {time.monotonic() - begun:.1f} s")
+        assert (app.status, app.exit_code) == (RunningAppStatusEnum.Ended, 1)
+        assert app.last_lines == ["token ***", "no plate"]
+        assert edge.applications.list_running() == []
+        wait_for(lambda: site.model("bob") is None, "the hub still waits for it")
+        with site.session("ada") as admin, pytest.raises(NotFound):
+            admin.applications.find_running(VIZ, "bob")
     wait_for(lambda: "the application has ended with exit code 1" in site.hub.log, "it does not end")
+
+
+@pytest.mark.slow
+def test_an_application_that_never_answers_goes_on_starting(site: Site) -> None:
+    site.table.write_text(entry("1.0", Path("/"), [sys.executable, "-c", "import time; time.sleep(600)"]))
+    with site.session("bob") as edge:
+        app = edge.applications.launch("viz", "1.0")
+        # To the hub it runs.
+        wait_for(lambda: (site.model("bob") or {}).get("ready"), "the hub does not see it")
+        wait_for(lambda: app.refresh().status is RunningAppStatusEnum.Starting)
+        with pytest.raises(EdgeError, match="does not run after 1 seconds"):
+            app.wait(1)
+    site.stop("bob")

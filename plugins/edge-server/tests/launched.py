@@ -161,6 +161,7 @@ ROLES: dict[str, list[str]] = {"ann": [], "dev": ["developer"], "boss": ["admin"
 AT_HUB = {
     "applications.launch",
     "applications.launch_plan",
+    "applications.running.note",
     "applications.running.share",
     "applications.running.stop",
     "applications.running.unshare",

@@ -70,6 +70,8 @@ def test_a_launch_starts_the_server_of_the_application(planned: Planned, hub: St
         "started_at": "2026-11-20T08:00:00Z",
         "last_activity": "2026-11-20T08:00:00Z",
         "shared_with": {"organization": False, "users": []},
+        "exit_code": None,
+        "last_lines": None,
     }
     edge = {"service": "api", "organization": "lab", "app_id": "viewer", "version": "1.1.0", "profile": None}
     assert hub.servers["ann", VIEWER]["user_options"] == {"edge": edge}

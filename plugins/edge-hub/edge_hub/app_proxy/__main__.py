@@ -15,8 +15,9 @@ from edge_core.errors import ConfigurationError, EdgeError, MissingPackage
 from edge_core.session import EdgeSession
 from edge_hub.app_proxy import activity, hub_environment
 from edge_hub.app_proxy.people import People
-from edge_hub.app_proxy.process import Launch, run_until_signal, serve
+from edge_hub.app_proxy.process import AppFailed, Launch, run_until_signal, serve
 from edge_hub.app_proxy.proxy import AppProxy, always
+from edge_hub.app_proxy.reports import Reports
 from edge_hub.app_proxy.visitors import session_user
 
 IDENTITY_VARIABLE = "EDGE_APP_IDENTITY"
@@ -107,8 +108,17 @@ async def _at_hub(
         await activity.report(variables, lambda: proxy.last_activity, _warn)
 
     launch = _launch(command, folder, hub_environment.for_application(variables), application)
+    reports = Reports(variables, _warn)
     async with visitors:
-        await serve(launch, proxy, listen, report)
+        starting = asyncio.create_task(reports.start(proxy.wait_until_ready, HUB_PATIENCE))
+        try:
+            await serve(launch, proxy, listen, report)
+        except AppFailed as failure:
+            await reports.end(failure)
+            raise
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
 
 
 def _launch(command: Sequence[str], folder: Path, variables: Mapping[str, str], application: tuple[str, int]) -> Launch:

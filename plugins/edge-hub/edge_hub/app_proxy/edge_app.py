@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from edge_core.errors import BadResponse
@@ -32,6 +33,17 @@ class EdgeApp(Namespace):
         return Visitor(
             user_name, _text(answer, "display_name"), (organization, *(f"{organization}:{r}" for r in _roles(answer)))
         )
+
+    def note(
+        self, server_name: str, state: str, exit_code: int | None = None, last_lines: Sequence[str] | None = None
+    ) -> None:
+        """Tell what goes on with the app: it is starting, running, or has ended.
+
+        Raises:
+            EdgeError: Edge does not take it.
+        """
+        lines = None if last_lines is None else list(last_lines)
+        self.http.put(f"/{server_name}/state", json={"state": state, "exit_code": exit_code, "last_lines": lines})
 
 
 def _text(answer: dict[str, Any], name: str) -> str:

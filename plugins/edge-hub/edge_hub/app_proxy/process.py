@@ -30,11 +30,13 @@ class AppFailed(EdgeError):
 
     Attributes:
         last_lines: what it wrote last.
+        exit_code: how it ended; None if it has not.
     """
 
-    def __init__(self, sentence: str, last_lines: Sequence[str] = ()) -> None:
+    def __init__(self, sentence: str, last_lines: Sequence[str] = (), exit_code: int | None = None) -> None:
         super().__init__(sentence)
         self.last_lines = list(last_lines)
+        self.exit_code = exit_code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +189,8 @@ async def serve(
             if done.done():
                 done.result()
             else:
-                raise AppFailed(f"the application has ended with exit code {ended.result()}", app.last_lines)
+                code = ended.result()
+                raise AppFailed(f"the application has ended with exit code {code}", app.last_lines, code)
         finally:
             for task in (ended, done):
                 task.cancel()

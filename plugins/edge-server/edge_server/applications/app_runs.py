@@ -19,9 +19,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from edge_applications.running_app import RunningAppStatusEnum
+from edge_server.applications import app_states
 from edge_server.applications.app_shares import AppShares
 from edge_server.applications.launching import Launches, is_shut_down
-from edge_server.applications.models import Application, AppRun, AppVersion
+from edge_server.applications.models import Application, AppRun, AppState, AppVersion
 from edge_server.applications.running import Running, running
 from edge_server.base.problems import Refusal, log
 from edge_server.identity import directory
@@ -39,6 +40,8 @@ KEPT = dt.timedelta(days=30)
 """How long the row of a run stays that has ended. It is taken up again if the hub had only forgotten it for a while."""
 
 _AT_ONCE = 500
+
+_ENDED = RunningAppStatusEnum.Ended.value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +199,13 @@ class AppRuns:
         return "" if limits is None else limits.profile_id
 
     def _forget(self, now: dt.datetime) -> None:
-        """Delete the rows of runs that have ended long ago."""
+        """Delete the rows of runs that have ended long ago, and what was told of them."""
+        past = select(AppState.id).where(AppState.noted_at < now - app_states.KEPT, AppState.state == _ENDED)
+        with self._context.read() as session:
+            ids = session.scalars(past.limit(_AT_ONCE)).all()
+        if ids:
+            with self._context.write(self._context.SERVER) as session:
+                session.execute(sa.delete(AppState).where(AppState.id.in_(ids)))
         old = select(AppRun.id).where(AppRun.ended_at < now - KEPT).limit(_AT_ONCE)
         with self._context.read() as session:
             ids = session.scalars(old).all()

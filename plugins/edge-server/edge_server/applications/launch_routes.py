@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import flask
 
 from edge_applications.launch_plan import LaunchPlan, PlanLaunch
-from edge_applications.running_app import RunningApp
+from edge_applications.running_app import RunningApp, RunningAppStatusEnum
 from edge_applications.wire import (
     AppVisitor,
     FindRunning,
     FindVisitor,
     LaunchApp,
     ListRunning,
+    NoteAppState,
     RunningAppPage,
     ShareApp,
     StopRunning,
     UnshareApp,
 )
-from edge_server.applications import running
+from edge_server.applications import app_states, running
 from edge_server.applications.app_runs import AppRuns
 from edge_server.applications.app_shares import AppShares, Members
 from edge_server.applications.launching import Launches
@@ -75,6 +78,8 @@ def running_routes(
             with context.write():
                 context.audit(application=app_id, version=launch.version.version, refused=refusal.detail)
             raise
+        with context.write() as session:
+            app_states.forget_earlier(session, context.caller().id, app)
         return context.answer(own_record(app), status=202)
 
     @routes.operation("applications.running.list", "GET", "/running-apps", who=MEMBER)
@@ -90,14 +95,19 @@ def running_routes(
             require_admin()
             present = apps.of_all(org)
         else:
-            present = sorted([*apps.of_user(caller, org), *apps.shared_with(caller, org)], key=running.key)
+            present = [*apps.of_user(caller, org), *apps.shared_with(caller, org)]
+            present.sort(key=attrgetter("key"))
         # They are no rows of the database, which `context.page` is for.
         after = "" if query.cursor is None else pages.key_of(query.cursor, str)
-        left = [app for app in present if running.key(app) > after]
-        page, following = pages.cut(left[: query.limit + 1], running.key, query)
+        left = [app for app in present if app.key > after]
+        page, following = pages.cut(left[: query.limit + 1], attrgetter("key"), query)
         own = [app for app in page if app.server.user_name == caller]
         shared = sharing().of_apps(caller, own, members(org))
-        items = [app.record(shared[app.server.name] if app in own else None) for app in page]
+        with context.read() as session:
+            states = app_states.states_of(session, page)
+        items = [
+            app.record(shared[app.server.name] if app in own else None, status=states.get(app.key)) for app in page
+        ]
         return context.answer(RunningAppPage(items=items, next=following))
 
     @routes.operation("applications.running.read", "GET", "/running-apps/<server_name>", who=MEMBER)
@@ -107,12 +117,13 @@ def running_routes(
         """Tell of an app that runs, starts or stops: the caller's, one that is shared with them, or an admin's any."""
         caller = context.caller().user_name
         if query.user_name in (None, caller):
-            return context.answer(own_record(apps.get(caller, org, server_name)))
+            app = apps.find(caller, org, server_name)
+            return context.answer(ended_record(server_name) if app is None else own_record(app))
         if context.member().admin:
-            return context.answer(apps.get(query.user_name, org, server_name).record())
+            return context.answer(record_of_another(apps.get(query.user_name, org, server_name)))
         for app in apps.shared_with(caller, org):
             if (app.server.user_name, app.server.name) == (query.user_name, server_name):
-                return context.answer(app.record())
+                return context.answer(record_of_another(app))
         raise context.not_found(
             f"no app {server_name!r} of {query.user_name} runs that is shared with you; ask its owner to share it"
         )
@@ -164,6 +175,35 @@ def running_routes(
         apps.stop(app)
         return context.nothing()
 
+    @routes.operation("applications.running.note", "PUT", "/running-apps/<server_name>/state", who=MEMBER)
+    @routes.arguments(NoteAppState.schema())
+    @routes.response(204)
+    def note_state(state: NoteAppState, org: str, server_name: str) -> flask.Response:
+        """Take what the proxy of an app of the caller's tells of it; one that has ended is stopped at the hub."""
+        app = own_app(None, org, server_name)
+        with context.write() as session:
+            context.audit(application=app.options.app_id, state=state.state)
+            app_states.note(session, context.member().organization_id, context.caller().id, app, state)
+        if state.state == RunningAppStatusEnum.Ended.value:
+            if runs is not None:
+                runs.note(app)
+            apps.stop(app)
+        return context.nothing()
+
+    def ended_record(server_name: str) -> RunningApp:
+        """An app of the caller's that has ended by itself."""
+        caller, organization_id = context.caller(), context.member().organization_id
+        with context.read() as session:
+            record = app_states.ended(session, organization_id, caller.id, caller.user_name, server_name, context.now())
+        if record is None:
+            raise running.none_runs(server_name, caller.user_name)
+        return record
+
+    def record_of_another(app: Running) -> RunningApp:
+        """An app of another user, as it goes out."""
+        with context.read() as session:
+            return app.record(status=app_states.states_of(session, [app]).get(app.key))
+
     def own_app(user_name: str | None, org: str, server_name: str) -> Running:
         """An app of the caller's."""
         caller = context.caller().user_name
@@ -174,7 +214,9 @@ def running_routes(
     def own_record(app: Running) -> RunningApp:
         """An app of the caller's, as it goes out."""
         shared = sharing().of_apps(app.server.user_name, [app], members(app.options.organization))
-        return app.record(shared[app.server.name])
+        with context.read() as session:
+            states = app_states.states_of(session, [app])
+        return app.record(shared[app.server.name], status=states.get(app.key))
 
     def sharing() -> AppShares:
         apps.require()

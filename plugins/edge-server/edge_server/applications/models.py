@@ -96,6 +96,28 @@ class AppRun(Base):
     ended_at: Mapped[dt.datetime | None] = mapped_column(index=True)
 
 
+class AppState(Base):
+    """What the proxy in front of an application has told of it last, which the hub does not know."""
+
+    __tablename__ = "app_states"
+    __table_args__ = (UniqueConstraint("user_id", "server_name"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    server_name: Mapped[str] = mapped_column(String(100))
+    # When the hub started it, by which it is told from an earlier and a later start.
+    started_at: Mapped[dt.datetime]
+    app_id: Mapped[str] = mapped_column(ByteOrdered)
+    version: Mapped[str] = mapped_column(ByteOrdered)
+    profile_id: Mapped[str | None] = mapped_column(String(100))
+    url: Mapped[str]
+    state: Mapped[str] = mapped_column(String(20))
+    exit_code: Mapped[int | None]
+    last_lines: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    noted_at: Mapped[dt.datetime] = mapped_column(default=clock.now, index=True)
+
+
 class OAuthClient(Revised, Base):
     """An application as an OAuth client; its secret is known by its digest, as a token is.
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import marshmallow
@@ -47,10 +48,18 @@ class Running:
             return RunningAppStatusEnum.Stopping
         return RunningAppStatusEnum.Running if self.server.ready else RunningAppStatusEnum.Starting
 
-    def record(self, shared_with: SharedWith | None = None) -> RunningApp:
+    @property
+    def key(self) -> str:
+        """What orders applications; no name of a user or server has the character between the two."""
+        return f"{self.server.user_name}\t{self.server.name}"
+
+    def record(
+        self, shared_with: SharedWith | None = None, *, status: RunningAppStatusEnum | None = None
+    ) -> RunningApp:
         """As it goes out.
 
         Args:
+            status: what goes on with it, where the hub does not know better.
             shared_with: who may visit it beside its owner; None where that is not told.
         """
         answer: dict[str, Any] = {
@@ -58,7 +67,7 @@ class Running:
             "user_name": self.server.user_name,
             "app_id": self.options.app_id,
             "version": self.options.version,
-            "status": self.status.value,
+            "status": (status or self.status).value,
             "url": self.server.url,
             "profile_id": self.options.profile,
             "started_at": None if self.server.started is None else self.server.started.isoformat(),
@@ -66,11 +75,6 @@ class Running:
             "shared_with": None if shared_with is None else shared_with.to_dict(),
         }
         return RunningApp.from_answer(answer)
-
-
-def key(app: Running) -> str:
-    """What orders applications; no name of a user or server has the character between them."""
-    return f"{app.server.user_name}\t{app.server.name}"
 
 
 def running(server: HubServer, service: str) -> Running | None:
@@ -90,6 +94,13 @@ def running(server: HubServer, service: str) -> Running | None:
     except (marshmallow.ValidationError, TypeError, ValueError):  # an escaped half of a surrogate pair among them
         return None
     return Running(server, launched) if (server.name, launched.service) == (name, service) else None
+
+
+def none_runs(name: str, user_name: str) -> Refusal:
+    """No application runs for a user under a name."""
+    return not_found(
+        f"no app {name!r} of {user_name} runs; it has ended, or did not start, for which the hub's page has the reason"
+    )
 
 
 class RunningApps:
@@ -152,13 +163,18 @@ class RunningApps:
         Raises:
             Refusal: there is none of that name, or the hub does not say just now.
         """
-        for app in self.of_user(user_name, organization):
-            if app.server.name == name:
-                return app
-        raise not_found(
-            f"no app {name!r} of {user_name} runs; it has ended, or did not start, for which the hub's page has the "
-            "reason"
-        )
+        app = self.find(user_name, organization, name)
+        if app is None:
+            raise none_runs(name, user_name)
+        return app
+
+    def find(self, user_name: str, organization: str, name: str) -> Running | None:
+        """An application that runs for a user; None if there is none of that name.
+
+        Raises:
+            Refusal: there is no hub, or it does not say just now.
+        """
+        return next((app for app in self.of_user(user_name, organization) if app.server.name == name), None)
 
     def start(self, user_name: str, launch: Launch) -> Running:
         """Have an application run for a user; one that runs already is given as it is.
@@ -247,7 +263,7 @@ class RunningApps:
     def _in(self, organization: str, servers: list[HubServer]) -> list[Running]:
         service = self._hub().hub.service
         apps = [app for app in (running(server, service) for server in servers) if app is not None]
-        return sorted((app for app in apps if app.options.organization == organization), key=key)
+        return sorted((app for app in apps if app.options.organization == organization), key=attrgetter("key"))
 
     def _hub(self) -> HubIdentity:
         if self._identity is None:
