@@ -47,7 +47,7 @@ class MemoryStore:
     """A store that has no files, knows uploads by ids of its own, and keeps each part apart."""
 
     max_size = 1 << 40
-    is_on_disk = False
+    disk = None
     tags_parts = True
     signs_parts = False
 

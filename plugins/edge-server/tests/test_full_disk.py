@@ -137,6 +137,47 @@ def test_deleting_on_a_full_disk_makes_room(small: EdgeServer, disk: Path) -> No
 
 @folder_only("content that takes the room of its disk")
 @pytest.mark.slow
+def test_deleting_makes_room_on_the_disk_that_content_is_on(disk: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "data", disk / "content") as (own, _):
+        content = os.urandom(MIB)
+        stored = 0
+        while own.put(f"f{stored}", content).status_code == 201:
+            stored += 1
+        assert stored > 10
+        fill(disk)
+        for path in ("f0", "f1", "f2"):
+            assert own.files("DELETE", "/entry", params={"path": path}).status_code == 204
+        assert own.put("new", content).status_code == 201
+
+
+@folder_only("content that is on another disk")
+@pytest.mark.slow
+def test_deleted_content_on_another_disk_stays(disk: Path, tmp_path: Path) -> None:
+    with serving(disk / "data", tmp_path / "content") as (own, server):
+        assert own.put("a", b"a").status_code == 201
+        version = own.stat("a").json()["version"]
+        fill(disk)
+        assert own.files("DELETE", "/entry", params={"path": "a"}).status_code == 204
+        assert "before its time" not in server.log
+        assert own.get("a", version=version).content == b"a"
+
+
+@contextlib.contextmanager
+def serving(data: Path, content: Path) -> Iterator[tuple[Api, EdgeServer]]:
+    """A server whose content is apart from its data folder."""
+    data.mkdir(mode=0o700)
+    (data / "server.toml").write_text(f"[storage]\ndirectory = {json.dumps(str(content))}\n")
+    server = EdgeServer(data)
+    server.start("--threads", "4")
+    try:
+        yield client(server, server.create_token("admin"), "default"), server
+    finally:
+        close_all()
+        server.close()
+
+
+@folder_only("content that takes the room of its disk")
+@pytest.mark.slow
 def test_purge_on_a_full_disk_makes_room(small: EdgeServer, disk: Path) -> None:
     own = client(small, small.create_token("admin"), "default")
     content = os.urandom(MIB)

@@ -28,7 +28,7 @@ class Reserve:
 
     def keep(self) -> None:
         """Make the file where it is missing, unless the disk is full."""
-        if self._path.exists() or self.missing:
+        if self._path.exists() or missing_at(self._path.parent):
             return
         with contextlib.suppress(OSError):
             try:
@@ -49,9 +49,9 @@ class Reserve:
             return False
         return True
 
-    @property
-    def missing(self) -> int:
-        """Bytes that have to go so that twice of what counts as full is free; 0 if the disk is not full."""
-        disk = shutil.disk_usage(self._path.parent)
-        low = min(LOW, disk.total // 4)
-        return max(0, 2 * low - disk.free) if disk.free < low else 0
+
+def missing_at(folder: Path) -> int:
+    """Bytes that have to go from a folder's disk so that twice of what counts as full is free; 0 if it is not full."""
+    disk = shutil.disk_usage(folder)
+    low = min(LOW, disk.total // 4)
+    return max(0, 2 * low - disk.free) if disk.free < low else 0

@@ -93,7 +93,7 @@ class S3Store:
     """
 
     max_size = LARGEST
-    is_on_disk = False
+    disk = None
     tags_parts = True
 
     def __init__(self, bucket: Bucket, folder: Path, prefix: str = "", *, public: Bucket | None = None) -> None:

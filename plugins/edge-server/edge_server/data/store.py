@@ -122,7 +122,7 @@ class Store(Protocol):
     Attributes:
         place: what a sentence calls it; that of no other store is the same.
         max_size: bytes of the largest content.
-        is_on_disk: whether content takes room on the disk of the data folder.
+        disk: a folder on the disk on which content takes room; None where no disk of this machine is known to have it.
         tags_parts: whether each part of an upload has an entity tag, by which alone it becomes content.
         signs_parts: whether parts can be sent to addresses of the store's own, by whoever knows their SHA-256.
 
@@ -131,11 +131,13 @@ class Store(Protocol):
     """
 
     max_size: int
-    is_on_disk: bool
     tags_parts: bool
 
     @property
     def place(self) -> str: ...
+
+    @property
+    def disk(self) -> Path | None: ...
 
     @property
     def signs_parts(self) -> bool: ...
@@ -346,7 +348,6 @@ class FolderStore:
     """
 
     max_size = MAX_SIZE
-    is_on_disk = True
     tags_parts = False
     signs_parts = False
 
@@ -361,6 +362,11 @@ class FolderStore:
     def place(self) -> str:
         """The folder."""
         return str(self._root.resolve())
+
+    @property
+    def disk(self) -> Path:
+        """The folder."""
+        return self._root
 
     def create(self) -> None:
         """Make the folders that are missing."""

@@ -19,7 +19,7 @@ from edge_server.base import clock
 from edge_server.base.problems import CannotStart, is_full, log
 from edge_server.data import budgets
 from edge_server.data.database import SERVER, Database
-from edge_server.data.reserve import Reserve
+from edge_server.data.reserve import Reserve, missing_at
 from edge_server.data.slices import Slices
 from edge_server.data.store import Store
 from edge_server.files import clearing, queries, quotas, tree
@@ -159,15 +159,16 @@ class Housekeeping:
             return run()
 
     def make_room(self, seconds: float | None = None) -> None:
-        """Drop deleted content before its time if it fills the disk, what was deleted first at the beginning.
+        """Drop deleted content before its time if its disk is nearly full, what went first at the beginning.
 
         Args:
             seconds: how long that may take; None to go on until there is room or nothing is left.
         """
-        missing = self.reserve.missing
-        if not missing or not self._store.is_on_disk:
+        disk = self._store.disk
+        missing = 0 if disk is None else missing_at(disk)
+        if not missing:
             return
-        log.warning("the disk of the data folder is nearly full, so deleted content goes before its time")
+        log.warning("the disk of %s is nearly full, so deleted content goes before its time", self._store.place)
         deadline = None if seconds is None else time.monotonic() + seconds
         with budgets.budget(None):
             while missing > 0 and (deadline is None or time.monotonic() < deadline):
