@@ -39,6 +39,10 @@ c.JupyterHub.load_groups = {{
 edge_hub.configure(c, data={data!r}, port={port}, hub_url="http://127.0.0.1:{port}", external_apps=True)
 """
 
+WITHOUT_LOGINS = """
+next(role for role in c.JupyterHub.load_roles if role["name"] == "user")["scopes"].remove("access:services")
+"""
+
 ACCESS = "access:services!service=api"
 
 
@@ -201,6 +205,8 @@ def test_a_token_of_a_login_may_say_who_it_is_and_use_edge_in_this_organization_
         assert edge.files.list() == ["of-the-lab.txt"]
         with pytest.raises(Forbidden, match="login of an external application"):
             edge.tokens.create(note="outlives")
+        with pytest.raises(Forbidden, match="launches none"):
+            edge.applications.launch("viewer")
     with (
         EdgeSession(token, registered.service_url, "plant", retries=20) as edge,
         pytest.raises(Forbidden, match="lacks the scope org:plant"),
@@ -265,6 +271,26 @@ def test_logins_outlive_the_hub(registered: Site) -> None:
     with EdgeSession(token, registered.service_url, "lab", retries=20) as edge:
         wait_for(lambda: edge.files.list() == ["of-the-lab.txt"])
     assert "Hello, bob" in registered.visit(registered.browser("bob")).text
+
+
+def test_a_login_ends_with_the_right_to_log_in_at_the_hub(registered: Site) -> None:
+    token = registered.token("bob")
+    configuration = registered.folder / "hub" / "jupyterhub_config.py"
+    before = configuration.read_text(encoding="utf-8")
+    try:
+        registered.hub.stop()
+        configuration.write_text(f"{before}{WITHOUT_LOGINS}", encoding="utf-8")
+        registered.hub.start()
+        for organization in ("lab", "plant"):
+            with (
+                EdgeSession(token, registered.service_url, organization, retries=20) as edge,
+                pytest.raises(Forbidden, match="does not let bob log in to .* any more"),
+            ):
+                edge.files.list()
+    finally:
+        registered.hub.stop()
+        configuration.write_text(before, encoding="utf-8")
+        registered.hub.start()
 
 
 def test_a_removed_client_logs_nobody_in_any_more(registered: Site) -> None:

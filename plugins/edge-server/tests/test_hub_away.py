@@ -252,7 +252,7 @@ def test_cookies_of_an_answer_do_not_go_along_with_another_token(
     assert (
         hub.visitor("first")
         == hub.visitor("second")
-        == Visitor("user", "ada", False, frozenset({"lab"}), frozenset({"access:services!service=api"}), "a1")
+        == Visitor("user", "ada", False, frozenset({"lab"}), frozenset({"access:services!service=api"}), "a1", False)
     )
     assert [headers["Authorization"] for headers in odd.headers] == ["token first", "token second"]
     assert not any("Cookie" in headers for headers in odd.headers)

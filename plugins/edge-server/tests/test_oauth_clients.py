@@ -313,10 +313,13 @@ def test_a_hub_that_lies_of_its_services_is_away(planned: Planned, hub: StandInH
 # --- whose login is good
 
 
-def log_in(hub: StandInHub, name: str, client: str = f"JupyterHub service {NAME}", service: str = NAME) -> str:
-    """Have a user log in to the application; returns the token that it gets."""
-    scopes = [ACCESS, f"access:services!service={service}", f"read:users:name!user={name}"]
+def log_in(
+    hub: StandInHub, name: str, client: str = f"JupyterHub service {NAME}", service: str = NAME, *, still: bool = True
+) -> str:
+    """Have a user log in to the application, who may do that still or no more; returns the token that it gets."""
+    scopes = [ACCESS, *([f"access:services!service={service}"] if still else []), f"read:users:name!user={name}"]
     user = {"kind": "user", "name": name, "admin": False, "groups": [name], "scopes": scopes, "token_id": "a70"}
+    user["session_id"] = "of-the-browser"
     token = {"id": "a70", "scopes": scopes, "note": "", "created": CREATED, "oauth_client": client}
     hub.odd["GET /user"] = lambda handler: handler.reply(200, user)
     hub.odd[f"GET /users/{name}/tokens/a70"] = lambda handler: handler.reply(200, token)
@@ -345,6 +348,28 @@ def test_a_login_makes_no_token_that_would_outlive_it(planned: Planned, hub: Sta
         answer = planned.http.open(f"/v1/users/me/tokens{path}", method=method, headers=headers, **body)
         assert "the login of an external application" in detail(answer, 403, "forbidden")
     assert not [each for each in hub.calls if each.startswith("POST /users/ann/tokens")]
+
+
+def test_a_login_launches_nothing_whose_token_would_be_good_for_more(planned: Planned, hub: StandInHub) -> None:
+    secret_of(planned)
+    answer = call(planned, "POST", "/applications/viewer/launch", token=log_in(hub, "ann"), json={})
+    assert "the login of an external application, which launches none" in detail(answer, 403, "forbidden")
+    assert not hub.servers
+
+
+def test_a_login_that_the_hub_permits_no_more_is_no_token_of_the_users_own(planned: Planned, hub: StandInHub) -> None:
+    secret_of(planned)
+    token = log_in(hub, "ann", still=False)
+    for path in ("/v1/users/me", "/v1/orgs/lab/applications", "/v1/orgs/other/applications"):
+        answer = planned.http.get(path, headers={"Authorization": f"Bearer {token}"})
+        assert f"the hub does not let ann log in to {CLIENT_ID} any more" in detail(answer, 403, "forbidden")
+
+
+def test_a_login_of_a_browser_to_anything_else_is_as_good_as_a_token(planned: Planned, hub: StandInHub) -> None:
+    for client in ("Server at /user/ann/", "JupyterHub service grafana", "service-grafana"):
+        token = f"{log_in(hub, 'ann', client, still=False)}-{len(client)}"
+        answer = planned.http.get("/v1/users/me/organizations", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 200, answer.text
 
 
 def test_who_does_not_see_the_application_does_not_log_in_to_it(

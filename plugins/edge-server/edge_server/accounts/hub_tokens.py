@@ -166,6 +166,5 @@ def _record(token: HubToken) -> TokenRecord:
 
 def _login(token: HubToken) -> str | None:
     """What is said of a token that an external application has; None for any other."""
-    _, _, service = token.client.rpartition(" ")
-    name = hub_clients.name_of(service)
-    return f"login of {hub_clients.client_id(name)}" if name.startswith(hub_clients.PREFIX) else None
+    name = hub_clients.application_of(token.client)
+    return None if name is None else f"login of {hub_clients.client_id(name)}"

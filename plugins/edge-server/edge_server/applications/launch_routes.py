@@ -27,6 +27,7 @@ from edge_server.applications.launching import Launches
 from edge_server.applications.running import Running, RunningApps
 from edge_server.base import pages
 from edge_server.base.problems import Refusal
+from edge_server.identity.token_scopes import UNLIMITED
 from edge_server.web.context import OwnContext
 from edge_server.web.permissions import HUB, MEMBER
 from edge_server.web.routes import Routes
@@ -68,6 +69,12 @@ def running_routes(
     def launch_application(request: LaunchApp, org: str, app_id: str) -> flask.Response:
         """Have an application run for the caller; it may still be starting. What runs already is answered as it is."""
         apps.require()
+        if context.caller().scopes != UNLIMITED:
+            # The token of the app that runs would be good for more, and go on when the login has ended.
+            raise context.forbidden(
+                "this is the login of an external application, which launches none; launch it in a notebook of "
+                "the hub, or by edge app launch"
+            )
         with context.read() as session:
             launch = launches.launch(session, context.member(), app_id, request.version, request.profile)
         with context.write():

@@ -101,6 +101,7 @@ class Visitor:
         groups: the names of the user's groups.
         scopes: what the token may do at the hub.
         token_id: the token's id.
+        is_login: whether the token comes from a login in a browser, to whatever the user has logged in to.
     """
 
     kind: str
@@ -109,6 +110,7 @@ class Visitor:
     groups: frozenset[str]
     scopes: frozenset[str]
     token_id: str | None
+    is_login: bool
 
     @property
     def clients(self) -> list[str]:
@@ -238,6 +240,7 @@ class Hub:
             groups=frozenset(model["groups"]),
             scopes=frozenset(model["scopes"]),
             token_id=model["token_id"],
+            is_login=model["session_id"] is not None,
         )
 
     def user(self, name: str) -> HubUser | None:
@@ -718,6 +721,7 @@ class _VisitorSchema(_Model):
     groups = fields.List(fields.String(), load_default=list)
     scopes = _names()
     token_id = fields.String(load_default=None, allow_none=True, validate=_TOKEN_ID)
+    session_id = fields.String(load_default=None, allow_none=True)
 
 
 class _ServiceSchema(_Model):

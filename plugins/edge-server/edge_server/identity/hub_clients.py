@@ -63,9 +63,10 @@ def name_of(client: str) -> str:
     return client.removeprefix("service-")
 
 
-def is_client(description: str, name: str) -> bool:
-    """Whether the client that the hub names with a token is that of a service."""
-    return description in (f"JupyterHub service {name}", client_id(name))
+def application_of(description: str) -> str | None:
+    """The service of the external application whose client the hub names with a token; None for any other client."""
+    name = name_of(description.removeprefix("JupyterHub service "))
+    return name if name.startswith(PREFIX) else None
 
 
 def mark_of(info: Mapping[str, Any] | None, server: str) -> str | None:

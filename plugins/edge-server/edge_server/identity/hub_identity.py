@@ -151,19 +151,23 @@ class HubIdentity:
     def _application_of(self, visitor: Visitor) -> str | None:
         """The service of the external application that a token was given to; None for any other token.
 
-        Such a token names the service in its scopes, as a user's own may: so the hub is asked which client has it.
+        The hub is asked which client has it. The scopes do not tell: a user's own token may name the service as well,
+        and a login does so no more when the hub's roles do not let its user log in any longer.
         """
-        if not visitor.clients:
+        if not visitor.is_login and not visitor.clients:
             return None
         token = None if visitor.token_id is None else self.hub.token(visitor.name, visitor.token_id)
         if token is None:
             raise HubUnavailable(f"it does not tell of a token of the user {visitor.name}")
-        if token.client == hub_clients.OWN_TOKENS:
-            return None
-        for name in visitor.clients:
-            if hub_clients.is_client(token.client, name):
-                return name
-        raise _forbidden(f"the hub does not tell which application this login is for; {self.renewal} and use that")
+        name = hub_clients.application_of(token.client)
+        if name is not None and name not in visitor.clients:
+            raise _forbidden(
+                f"the hub does not let {visitor.name} log in to {hub_clients.client_id(name)} any more; have its "
+                f"operator give them access:services!service={name}, and log in again"
+            )
+        if name is None and visitor.clients and token.client != hub_clients.OWN_TOKENS:
+            raise _forbidden(f"the hub does not tell which application this login is for; {self.renewal} and use that")
+        return name
 
 
 def hub_of(identity: Identity) -> HubIdentity | None:
