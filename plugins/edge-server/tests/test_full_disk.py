@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from edge_server.data.database import FILE_NAME, VERSION_TABLE
+from edge_server.data.migrations import HEAD
 from edge_server.data.reserve import FILE_NAME as RESERVE
 from edge_server.run import data_folder
 from edge_server.run.command import server as command
@@ -160,6 +163,25 @@ def test_deleted_content_on_another_disk_stays(disk: Path, tmp_path: Path) -> No
         assert own.files("DELETE", "/entry", params={"path": "a"}).status_code == 204
         assert "before its time" not in server.log
         assert own.get("a", version=version).content == b"a"
+
+
+@sqlite_only("which is copied before it is migrated")
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [["run", "--port", "0"], ["migrate"]], ids=["run", "migrate"])
+def test_a_newer_server_on_a_full_disk_is_a_sentence(small: EdgeServer, disk: Path, name: list[str]) -> None:
+    small.stop()
+    before = f"{int(HEAD) - 1:04}"
+    with contextlib.closing(sqlite3.connect(small.data / FILE_NAME)) as connection, connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", (before,))
+    (small.data / RESERVE).unlink(missing_ok=True)
+    fill(disk)
+    os.truncate(disk / "other", (disk / "other").stat().st_size - (96 << 10))  # in which it opens
+    done = ended(small.data, *name)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list((small.data / "backups").glob("*"))
+    (disk / "other").unlink()
 
 
 @contextlib.contextmanager

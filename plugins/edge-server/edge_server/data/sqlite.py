@@ -7,6 +7,8 @@ lock later without reading anew, and SQLite would fail it at once instead.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from edge_server.base import clock
+from edge_server.base.problems import is_full
 from edge_server.data import budgets
 
 BUSY_TIMEOUT = 30_000
@@ -144,10 +147,24 @@ def copy(path: Path, target: Path) -> None:
 
     Args:
         path: the database.
-        target: a new file.
+        target: a new file, of which nothing is left where that fails.
+
+    Raises:
+        OSError: the disk is full.
+        sqlalchemy.exc.DatabaseError: the database cannot be read, or the copy not be written.
     """
-    with contextlib.closing(sqlite3.connect(path)) as original, contextlib.closing(sqlite3.connect(target)) as opened:
-        original.backup(opened)
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(path)) as original,
+            contextlib.closing(sqlite3.connect(target)) as opened,
+        ):
+            original.backup(opened)
+    except sqlite3.Error as error:
+        target.unlink(missing_ok=True)
+        failure = sa.exc.DatabaseError("backup", None, error)
+        if is_full(failure):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from None
+        raise failure from None
 
 
 def _configure(connection: Any, _record: Any) -> None:
