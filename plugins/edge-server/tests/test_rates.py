@@ -28,11 +28,14 @@ from edge_server.web import rates
 from edge_server.web.client_address import ProxySettings, TrustedProxies
 from edge_server.web.rates import FAILURES, LIMITS, SEARCH, SIGNING, Rates, RateSettings
 
+from .pairs import single_host_only
 from .test_running import wait_for
 from .wire import Api, client, refused, session
 
 START = dt.datetime(2031, 1, 31, 12, tzinfo=dt.UTC)
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "administration.md"
+
+in_its_process = single_host_only("each counts what it is asked for by itself")
 
 FEW = """
 [limits]
@@ -104,6 +107,7 @@ def accept(server: EdgeServer, code: str, address: str) -> requests.Response:
 # --- the attacks ----------------------------------------------------------------------------------
 
 
+@in_its_process
 def test_who_guesses_tokens_is_refused_by_address_and_no_valid_token_is(
     server: EdgeServer, api: Api, time: SimulatedTime
 ) -> None:
@@ -128,6 +132,7 @@ def test_who_guesses_tokens_is_refused_by_address_and_no_valid_token_is(
     assert not any(guess in server.log for guess in guesses if len(guess) > 8)
 
 
+@in_its_process
 def test_who_guesses_invitations_is_refused_by_address_and_nobody_who_was_invited(
     server: EdgeServer, api: Api, time: SimulatedTime
 ) -> None:
@@ -141,6 +146,7 @@ def test_who_guesses_invitations_is_refused_by_address_and_nobody_who_was_invite
     assert accept(server, invited.json()["code"], "198.51.100.7").status_code == 200
 
 
+@in_its_process
 def test_who_guesses_signatures_is_refused_by_address_and_no_valid_signature_is(server: EdgeServer, api: Api) -> None:
     assert api.put("a.txt", b"content").status_code == 201
     address = api.files("GET", "/download-url", params={"path": "a.txt"}).json()["url"]
@@ -153,6 +159,7 @@ def test_who_guesses_signatures_is_refused_by_address_and_no_valid_signature_is(
     assert api.signed("GET", address, headers={"X-Forwarded-For": "198.51.100.7"}).content == b"content"
 
 
+@in_its_process
 def test_searches_are_limited_by_user_whatever_their_token_and_address(
     server: EdgeServer, api: Api, time: SimulatedTime
 ) -> None:
@@ -172,6 +179,7 @@ def test_searches_are_limited_by_user_whatever_their_token_and_address(
     assert search(api.token, "198.51.100.1").status_code == 200
 
 
+@in_its_process
 def test_invitations_are_limited_by_user(server: EdgeServer, api: Api) -> None:
     def invite(name: str) -> requests.Response:
         return api.call("POST", f"/v1/orgs/{api.organization}/invitations", json={"user_name": name})
@@ -181,6 +189,7 @@ def test_invitations_are_limited_by_user(server: EdgeServer, api: Api) -> None:
     later(answers[4])
 
 
+@in_its_process
 def test_signatures_are_limited_by_user_and_counted_by_the_address_that_is_signed(
     server: EdgeServer, api: Api, time: SimulatedTime
 ) -> None:
@@ -199,6 +208,7 @@ def test_signatures_are_limited_by_user_and_counted_by_the_address_that_is_signe
 # --- what a client makes of it --------------------------------------------------------------------
 
 
+@in_its_process
 def test_the_client_waits_for_the_end_of_a_limit_and_goes_on(
     server: EdgeServer, api: Api, time: SimulatedTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +329,7 @@ def test_without_a_setting_no_proxy_is_trusted() -> None:
     assert TrustedProxies(networks).client("127.0.0.1", "203.0.113.9") == "127.0.0.1"
 
 
+@in_its_process
 def test_a_header_cannot_be_smuggled_past_the_server(server: EdgeServer) -> None:
     """Two headers are one list, and a name with underscores is no header of a proxy's."""
     guess = token_values.new_token()
