@@ -258,7 +258,7 @@ def test_no_engine(run: Run, folder: Path, engine: Engine, tmp_path: Path, monke
     [
         (
             'initializing source docker://nothing:1: pinging container registry registry-1.docker.io: Get "https://'
-            'registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host',
+            'registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: server misbehaving',
             "the image that Containerfile begins with cannot be fetched; see that FROM names one",
         ),
         (
