@@ -79,10 +79,10 @@ def _patch(patch: pytest.MonkeyPatch) -> None:
 
     def environment(self: EdgeServer) -> dict[str, str]:
         own: dict[str, str] = environment_of(first.get(self, self))
-        data = first.get(self, self).data
-        shared = {f"{configuration.PREFIX}KEYS_DIRECTORY": str(data)}
+        folder = str(first.get(self, self).data)
+        shared = {f"{configuration.PREFIX}KEYS_DIRECTORY": folder}
         if stores.kind() == stores.FOLDER:
-            shared[f"{configuration.PREFIX}STORAGE_DIRECTORY"] = str(data)
+            shared[f"{configuration.PREFIX}STORAGE_DIRECTORY"] = folder
         return shared | own
 
     def start_both(self: EdgeServer, *options: str) -> None:
