@@ -681,8 +681,8 @@ def test_an_app_that_was_stopped_does_not_count_as_running() -> None:
         def stop_running(self, server_name: str, user_name: str | None = None) -> None:
             assert (server_name, user_name) == ("viewer-0f1e2d3c", "ann")
 
-        def find_running(self, server_name: str) -> RunningApp:
-            raise LookupError(server_name)
+        def find_running(self, server_name: str, user_name: str | None = None) -> RunningApp:
+            raise LookupError(server_name, user_name)
 
     app = RunningApp(
         server_name="viewer-0f1e2d3c",

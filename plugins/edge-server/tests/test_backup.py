@@ -31,9 +31,8 @@ from edge_server.data import sqlite
 from edge_server.data.database import FILE_NAME, SERVER, Database
 from edge_server.data.migration import own_history
 from edge_server.data.migrations import HEAD
-from edge_server.data.reserve import Reserve
 from edge_server.data.store import FolderStore
-from edge_server.files import housekeeping_on
+from edge_server.files import housekeeping, housekeeping_on
 from edge_server.files.housekeeping import Housekeeping
 from edge_server.files.models import Upload, Version
 from edge_server.keys import sealing, signing, transit
@@ -445,7 +444,7 @@ def cleaner(place: Place) -> Housekeeping:
 def make_room(place: Place) -> None:
     """Drop deleted content as on a full disk."""
     with pytest.MonkeyPatch.context() as full:
-        full.setattr(Reserve, "missing", 1 << 30)
+        full.setattr(housekeeping, "missing_at", lambda _folder: 1 << 30)
         cleaner(place).make_room()
 
 

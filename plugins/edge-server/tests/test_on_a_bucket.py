@@ -22,7 +22,7 @@ from edge_server.base.problems import CannotStart
 from edge_server.data.database import SERVER
 from edge_server.data.s3_bucket import Bucket
 from edge_server.data.s3_store import S3Store
-from edge_server.files import fsck, housekeeping_on
+from edge_server.files import fsck, housekeeping, housekeeping_on
 from edge_server.files.models import Upload, Version
 from edge_server.run import app, start
 from edge_server.run.command import server
@@ -419,11 +419,9 @@ def test_a_bucket_with_content_is_refused_by_an_empty_database(bucket: Bucket, t
 def test_deleted_content_in_a_bucket_stays_on_a_full_disk(
     api: Api, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_server.data.reserve import Reserve
-
     api.put("a", b"1")
     api.files("DELETE", "/entry", params={"path": "a"})
-    monkeypatch.setattr(Reserve, "missing", 1 << 20)
+    monkeypatch.setattr(housekeeping, "missing_at", lambda _folder: 1 << 20)
     housekeeping_on(served.engines).make_room()
     assert len(served.keys()) == 1
 
