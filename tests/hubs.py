@@ -14,19 +14,8 @@ from typing import Any
 
 import requests
 
+from edge_hub.configuration import SERVICE_SCOPES
 from tests.object_stores import free_port
-
-SERVICE_SCOPES = [
-    "list:groups",
-    "read:groups",
-    "read:users",
-    "tokens",
-    "list:users",
-    "servers",
-    "read:servers",
-    "shares",
-]
-"""What the operator's guide has the service's role permit."""
 
 CONFIGURATION = """\
 from jupyterhub.proxy import Proxy
@@ -96,7 +85,7 @@ class RealHub:
             folder=folder,
             edge_token=self.edge_token,
             driver_token=self._driver_token,
-            service_scopes=SERVICE_SCOPES,
+            service_scopes=list(SERVICE_SCOPES),
         )
         path = folder / "jupyterhub_config.py"
         path.touch(0o600)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,15 +14,13 @@ from pathlib import Path
 import pytest
 
 from edge_core.session import EdgeSession
+from tests.waiting import wait_for
 
 from .commands import TEMPLATES, Person, free_port
 
 ENGINE = os.environ.get("EDGE_APP_ENGINE")
 
 IMAGE = "localhost/lab/viewer:0.1.0"
-
-SECONDS = 60.0
-"""How long the application has until it listens."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,7 +41,7 @@ def test_an_image_is_built_and_shows_who_visits(developer: EdgeSession, tmp_path
     assert _run("image", "inspect", "--format", "{{.Config.User}}", IMAGE).strip() == "app"
     try:
         with _running(person) as address:
-            page = _page(address)
+            page = wait_for(lambda: _page(address), "the application does not listen")
     finally:
         _run("image", "rm", IMAGE)
     assert "Hello, Zoë Lovelace" in page
@@ -76,12 +73,9 @@ def _running(person: Person) -> Iterator[str]:
         _run("rm", "--force", container)
 
 
-def _page(address: str) -> str:
-    end = time.monotonic() + SECONDS
-    while True:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(address) as answer:
-            page = str(answer.read().decode())
-            if "Hello" in page:
-                return page
-        assert time.monotonic() < end, "the application does not listen"
-        time.sleep(0.2)
+def _page(address: str) -> str | None:
+    """The application's page; None as long as it does not answer."""
+    with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(address) as answer:
+        page = str(answer.read().decode())
+        return page if "Hello" in page else None
+    return None

@@ -30,7 +30,7 @@ SERVICE_SCOPES = (
 """What the Edge server may do at the hub: see who is there, in which groups and with which servers,
 make and remove tokens, start, stop and share servers."""
 
-LOGIN_SCOPE = "admin:services"
+CLIENT_SCOPE = "admin:services"
 """What the Edge server may do as well for external applications: keep their OAuth clients, which are services."""
 
 ORGANIZATION = "edge_organization"
@@ -142,7 +142,7 @@ def _started_by_hub(service: str, prefix: str, data: Path, port: int) -> dict[st
 def _permit(c: Any, service: str, access: str, *, external_apps: bool) -> None:
     """Add the roles of the service and of users, who are to have the scope of the service."""
     # A service registers no client whose logins may do what it may not itself.
-    further = [LOGIN_SCOPE, access] if external_apps else []
+    further = [CLIENT_SCOPE, access] if external_apps else []
     roles = _list(c.JupyterHub, "load_roles")
     user = next((role for role in roles if role.get("name") == "user"), None)
     if user is None:

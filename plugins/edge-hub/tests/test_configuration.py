@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from traitlets.config import Config
 
 import edge_hub
 from edge_core.errors import ConfigurationError
+from edge_hub import configuration
+from edge_server.identity import hub
 
 ACCESS = "access:services!service=api"
 TOKEN = "0123456789abcdef"
@@ -19,6 +23,13 @@ def configured(**options: Any) -> Config:
     c = Config()
     edge_hub.configure(c, **{"url": "http://edge.internal:8790", "api_token": TOKEN, **options})
     return c
+
+
+def test_guide_server_and_call_name_the_same_scopes() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "jupyterhub.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r'"scopes": \[\n(.*?)\n\s*\]', guide, re.DOTALL)
+    assert re.findall(r'"([a-z:]+)"', listed) == list(configuration.SERVICE_SCOPES) == list(hub.SERVICE_SCOPES)
+    assert configuration.CLIENT_SCOPE == hub.CLIENT_SCOPE
 
 
 def test_a_server_that_runs_elsewhere_is_a_service() -> None:

@@ -356,7 +356,7 @@ def test_an_application_that_ends_at_once_is_in_the_log(site: Site) -> None:
 
 @pytest.mark.slow
 def test_an_application_that_never_answers_goes_on_starting(site: Site) -> None:
-    site.table.write_text(entry("1.0", Path("/"), [sys.executable, "-c", "import time; time.sleep(600)"]))
+    site.table.write_text(entry("1.0", Path("/"), [sys.executable, "-c", "import signal; signal.pause()"]))
     with site.session("bob") as edge:
         app = edge.applications.launch("viz", "1.0")
         # To the hub it runs.

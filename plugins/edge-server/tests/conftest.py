@@ -13,6 +13,7 @@ from .buckets import bucket, juicefs, seaweedfs
 from .engines import _connections_closed, _engine, each_server, postgresql_server
 from .guarded import place
 from .hubs import hub_site, real_hub
+from .launched import stand_in_hub
 from .openbao import bao, bao_with_tls, shared_bao
 from .pairs import _hosts
 from .postgresql import opened
@@ -29,6 +30,7 @@ __all__ = [
     "bring",
     "bucket",
     "each_server",
+    "stand_in_hub",
     "hub_site",
     "juicefs",
     "opened",

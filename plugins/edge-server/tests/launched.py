@@ -156,6 +156,20 @@ def planned_at(folder: Path, api_url: str, **engines: Any) -> Iterator[Planned]:
         yield Planned(parts, lab_id)
 
 
+@contextlib.contextmanager
+def viewer_runs(folder: Path, hub: StandInHub) -> Iterator[Planned]:
+    """A server at a hub, where the viewer of `ann` runs and is not stopped for being idle.
+
+    Args:
+        folder: an empty folder.
+        hub: the hub.
+    """
+    with planned_at(folder, hub.api_url) as server:
+        server.change(sa.update(Application).values(idle_minutes=None))
+        hub.run("ann")
+        yield server
+
+
 ROLES: dict[str, list[str]] = {"ann": [], "dev": ["developer"], "boss": ["admin"]}
 
 AT_HUB = {
@@ -347,3 +361,11 @@ class StandInHub:
 
     def _token(self, token_id: str) -> dict[str, Any]:
         return {"id": token_id, "scopes": [], "note": "", "created": CREATED, "expires_at": None, "last_activity": None}
+
+
+@pytest.fixture(name="hub")
+def stand_in_hub() -> Iterator[StandInHub]:
+    """A hub that a test has in hand."""
+    own = StandInHub()
+    yield own
+    own.close()

@@ -44,13 +44,6 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     return own
 
 
-@pytest.fixture
-def hub() -> Iterator[StandInHub]:
-    own = StandInHub()
-    yield own
-    own.close()
-
-
 @pytest.fixture(params=ENGINES)
 def planned(request: pytest.FixtureRequest, tmp_path: Path, hub: StandInHub, time: Time) -> Iterator[Planned]:
     time.now = START - 30 * 24 * HOUR  # when there was nothing yet

@@ -12,27 +12,18 @@ import sqlalchemy as sa
 
 from edge_applications.names import server_name
 from edge_server.applications import app_runs
-from edge_server.applications.models import Application, AppState
+from edge_server.applications.models import AppState
 from edge_server.base import clock
 
-from .launched import Planned, StandInHub, planned_at
+from .launched import Planned, StandInHub, viewer_runs
 
 VIEWER = server_name("lab", "viewer")
 ENDED = {"state": "ended", "exit_code": 3, "last_lines": ["starting", "KeyError: 'plate'"]}
 
 
 @pytest.fixture
-def hub() -> Iterator[StandInHub]:
-    own = StandInHub()
-    yield own
-    own.close()
-
-
-@pytest.fixture
 def planned(tmp_path: Path, hub: StandInHub) -> Iterator[Planned]:
-    with planned_at(tmp_path, hub.api_url) as server:
-        server.change(sa.update(Application).values(idle_minutes=None))
-        hub.run("ann")
+    with viewer_runs(tmp_path, hub) as server:
         yield server
 
 

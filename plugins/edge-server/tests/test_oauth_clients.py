@@ -29,13 +29,6 @@ OTHER = "https://viewer.example.com/elsewhere"
 ACCESS = "access:services!service=api"
 
 
-@pytest.fixture
-def hub() -> Iterator[StandInHub]:
-    own = StandInHub()
-    yield own
-    own.close()
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def planned(tmp_path: Path, hub: StandInHub, request: pytest.FixtureRequest) -> Iterator[Planned]:
     with contextlib.ExitStack() as stack:

@@ -26,13 +26,6 @@ AT = f"/users/ann/servers/{VIEWER}"
 
 
 @pytest.fixture
-def hub() -> Iterator[StandInHub]:
-    own = StandInHub()
-    yield own
-    own.close()
-
-
-@pytest.fixture
 def planned(tmp_path: Path, hub: StandInHub) -> Iterator[Planned]:
     with planned_at(tmp_path, hub.api_url) as server:
         yield server

@@ -12,28 +12,18 @@ import sqlalchemy as sa
 
 from edge_applications.names import server_name
 from edge_server.applications import app_runs, app_shares
-from edge_server.applications.models import Application
 from edge_server.identity import directory
 from edge_server.identity.audit_lines import AuditLine
 from edge_server.identity.models import Organization, User
 
-from .launched import CREATED, Planned, StandInHub, planned_at
+from .launched import CREATED, Planned, StandInHub, viewer_runs
 
 VIEWER = server_name("lab", "viewer")
 
 
 @pytest.fixture
-def hub() -> Iterator[StandInHub]:
-    own = StandInHub()
-    yield own
-    own.close()
-
-
-@pytest.fixture
 def planned(tmp_path: Path, hub: StandInHub) -> Iterator[Planned]:
-    with planned_at(tmp_path, hub.api_url) as server:
-        server.change(sa.update(Application).values(idle_minutes=None))
-        hub.run("ann")
+    with viewer_runs(tmp_path, hub) as server:
         yield server
 
 

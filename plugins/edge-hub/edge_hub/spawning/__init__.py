@@ -138,8 +138,7 @@ def _choice_in(options: Mapping[str, Any]) -> dict[str, str | None]:
         raise Refused(
             400,
             f"The options of an application's server are {OPTION!r} with {SERVICE_OPTION}, {', '.join(_CHOICES)}, and "
-            "nothing else; "
-            "launch it with: edge app launch",
+            "nothing else; launch it with: edge app launch",
         )
     return {name: choice.get(name) for name in (*_CHOICES, SERVICE_OPTION)}
 

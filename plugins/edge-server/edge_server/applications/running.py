@@ -59,8 +59,8 @@ class Running:
         """As it goes out.
 
         Args:
-            status: what goes on with it, where the hub does not know better.
             shared_with: who may visit it beside its owner; None where that is not told.
+            status: what goes on with it, where that is known better than the hub knows it.
         """
         answer: dict[str, Any] = {
             "server_name": self.server.name,
