@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edge_core.errors import ConfigurationError
+from edge_hub import services as hub_services
 from edge_hub.spawning import EdgeService, SpawnHook
 from edge_hub.spawning.plans import PlanService
 from edge_hub.spawning.table import Table
@@ -112,6 +113,8 @@ def configure(
     c.JupyterHub.services = services
     access = f"access:services!service={service}"
     _permit(c, service, access, external_apps=external_apps)
+    if external_apps:
+        hub_services.let_them_change()
     c.Spawner.server_token_scopes = _with_scope(c, access)
     environment = dict(_set_value(c.Spawner, "environment", {}))
     environment["EDGE_API_SERVICE_URL"] = f"{_hub_url(c, hub_url)}{prefix}"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -286,6 +287,30 @@ def test_a_login_ends_with_the_right_to_log_in_at_the_hub(registered: Site) -> N
                 pytest.raises(Forbidden, match="does not let bob log in to .* any more"),
             ):
                 edge.files.list()
+    finally:
+        registered.hub.stop()
+        configuration.write_text(before, encoding="utf-8")
+        registered.hub.start()
+
+
+def test_a_hub_that_starts_bears_that_clients_come_and_go(registered: Site) -> None:
+    configuration = registered.folder / "hub" / "jupyterhub_config.py"
+    before = configuration.read_text(encoding="utf-8")
+    port = free_port()
+    late = f'c.JupyterHub.services.append({{"name": "late", "url": "http://127.0.0.1:{port}", "timeout": 600}})\n'
+    try:
+        registered.hub.stop()
+        configuration.write_text(f"{before}{late}", encoding="utf-8")
+        starts = registered.hub.log.count("is now running")
+        registered.hub.start()
+        with registered.session("ada") as edge:
+            edge.applications.remove_oauth_client("viewer")
+        assert registered.hub.log.count("is now running") == starts, "the hub does not wait for its last service"
+        with HTTPServer(("127.0.0.1", port), SimpleHTTPRequestHandler) as server:
+            server.handle_request()
+        wait_for(lambda: registered.hub.log.count("is now running") > starts, "the hub has not started")
+        registered.register()
+        assert "Hello, bob" in registered.visit(registered.browser("bob")).text
     finally:
         registered.hub.stop()
         configuration.write_text(before, encoding="utf-8")

@@ -50,8 +50,13 @@ def main() -> int:
     application = (host, port or _free_port(host))
     try:
         run_until_signal(_prepare(application, arguments.listen, arguments.folder, arguments.command))
+    except AppFailed as failure:
+        _warn(f"Error: {failure}")
+        # The last thing it does, as Edge has the hub end this process then.
+        asyncio.run(Reports(os.environ, _warn).end(failure))
+        return 1
     except EdgeError as error:
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+        _warn(f"Error: {error}")
         return 1
     return 0
 
@@ -113,9 +118,6 @@ async def _at_hub(
         starting = asyncio.create_task(reports.start(proxy.wait_until_ready, HUB_PATIENCE))
         try:
             await serve(launch, proxy, listen, report)
-        except AppFailed as failure:
-            await reports.end(failure)
-            raise
         finally:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
