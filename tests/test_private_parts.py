@@ -41,6 +41,7 @@ class Part(NamedTuple):
 PARTS = {
     ("edge_core", "_content"): Part("requests", "3"),
     ("edge_core", "_format_error"): Part("marshmallow", "5"),
+    ("edge_hub", "_service_map"): Part("jupyterhub", "7"),
     ("edge_server", "MAX_REQUEST_LINE"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.arbiter"): Part("gunicorn", "28"),
     ("edge_server", "gunicorn.glogging"): Part("gunicorn", "28"),
