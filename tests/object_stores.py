@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 
 class Store(NamedTuple):
@@ -24,16 +25,27 @@ class Store(NamedTuple):
     secret_key: str
 
 
-class Killable(Store):
+class Running(Store):
+    """One whose engine was found to run, or was started here.
+
+    Attributes:
+        region: the one that it wants requests signed for; None where it takes any.
+    """
+
+    region: str | None = None
+
+    def require_running(self) -> None:
+        """See that it has not ended by itself."""
+
+
+class Killable(Running):
     """One that was started here.
 
     Attributes:
         process: what runs it.
-        region: the one that it wants requests signed for; None where it takes any.
     """
 
     process: _Process
-    region: str | None = None
 
     def kill(self) -> None:
         """End it in the middle of whatever it does."""
@@ -47,6 +59,9 @@ class Killable(Store):
         """Start it again."""
         self.process.start()
 
+
+ELSEWHERE = "EDGE_TEST_S3"
+"""Where a store answers that is tried, too, such as Ceph's, which no fixture starts: `http://key:secret@host:port`."""
 
 PORTS = range(10240, 32768)
 """Where servers of the tests listen: below the ports that systems give to connections, which may take one meanwhile."""
@@ -66,6 +81,15 @@ def free_ports(count: int) -> list[int]:
         if len(free) == count:
             return free
     raise OSError(f"there are no {count} free ports from {PORTS.start} to {PORTS.stop}")
+
+
+@contextlib.contextmanager
+def elsewhere(_: Path) -> Iterator[Running]:
+    """The store that somebody else has started, whose address and keys EDGE_TEST_S3 has."""
+    address = urlsplit(os.environ[ELSEWHERE])
+    assert address.password, f"write {ELSEWHERE} as http://key:secret@host:port"
+    keys = unquote(address.username or ""), unquote(address.password)
+    yield Running(f"{address.scheme}://{address.netloc.rpartition('@')[2]}", *keys)
 
 
 @contextlib.contextmanager

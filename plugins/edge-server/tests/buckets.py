@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -13,9 +14,12 @@ import pytest
 from edge_server.data.s3_bucket import Bucket
 from edge_server.data.store import StoreFailure
 from tests import object_stores
-from tests.object_stores import Killable
+from tests.object_stores import Killable, Running
 
-OBJECT_STORES = ("seaweedfs", "juicefs")
+STARTED = ("seaweedfs", "juicefs")
+"""The stores that the tests start."""
+
+OBJECT_STORES = (*STARTED, *(["elsewhere"] if object_stores.ELSEWHERE in os.environ else []))
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +36,20 @@ def juicefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The object store that somebody else has started."""
+    with object_stores.elsewhere(tmp_path_factory.getbasetemp()) as running:
+        yield running
+
+
 @pytest.fixture(params=OBJECT_STORES)
 def bucket(request: pytest.FixtureRequest) -> Bucket:
     """A fresh bucket of each store."""
     return bucket_of(request.getfixturevalue(request.param))
 
 
-def bucket_of(store: Killable) -> Bucket:
+def bucket_of(store: Running) -> Bucket:
     """A fresh bucket of a store."""
     bucket = Bucket(f"b{secrets.token_hex(6)}", store.endpoint, store.region, store.access_key, store.secret_key)
     deadline = time.monotonic() + 300  # of a machine that does much else

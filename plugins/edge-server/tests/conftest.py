@@ -9,7 +9,7 @@ import pytest
 from edge_server.testing.local_server import EdgeServer
 
 from .bringing import bring
-from .buckets import bucket, juicefs, seaweedfs
+from .buckets import bucket, elsewhere, juicefs, seaweedfs
 from .engines import _connections_closed, _engine, each_server, postgresql_server
 from .guarded import place
 from .hubs import hub_site, real_hub
@@ -30,6 +30,7 @@ __all__ = [
     "bring",
     "bucket",
     "each_server",
+    "elsewhere",
     "stand_in_hub",
     "hub_site",
     "juicefs",

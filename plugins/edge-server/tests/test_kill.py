@@ -31,7 +31,7 @@ from tests import object_stores
 from tests.waiting import wait_for
 
 from .administrators import Administrator, Ledger, check
-from .buckets import OBJECT_STORES, bucket_of, configure
+from .buckets import STARTED, bucket_of, configure
 from .engines import ENGINES, is_postgresql, url_of
 from .file_client import FileClient
 from .postgresql import scratch_postgresql
@@ -99,7 +99,7 @@ def test_every_acknowledged_change_outlives_a_kill(server: EdgeServer, monkeypat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OBJECT_STORES)
+@pytest.mark.parametrize("name", STARTED)
 def test_every_acknowledged_file_outlives_a_kill_of_the_store(
     name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,10 @@ class NotThere(LookupError):
     """The object or the upload is not there."""
 
 
+class Failed(StoreFailure):
+    """The store answers that it fails, or cannot do it now."""
+
+
 class Refused(StoreFailure):
     """The store refuses a request as it is.
 
@@ -129,7 +133,8 @@ class Bucket:
         Raises:
             NotThere: the object or the upload is not there.
             Refused: the request cannot be.
-            StoreFailure: the store gives no answer, fails, is full, or does not accept the keys.
+            Failed: the store answers that it fails.
+            StoreFailure: the store gives no answer, is full, or does not accept the keys.
         """
         return self._call(self.client, operation, arguments)
 
@@ -211,7 +216,7 @@ class Bucket:
                 "their owner to list, read, write and delete in the bucket",
             )
         if status >= 500 or status == 429:
-            return StoreFailure(errno.EIO, f"{self.place}: the store fails ({code or status}); look at its log")
+            return Failed(errno.EIO, f"{self.place}: the store fails ({code or status}); look at its log")
         return Refused(self.place, status, code)
 
 

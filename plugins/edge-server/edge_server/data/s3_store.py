@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from edge_server.data import s3_trial
-from edge_server.data.s3_bucket import Bucket, NotThere, Refused, encoded
+from edge_server.data.s3_bucket import Bucket, Failed, NotThere, Refused, encoded
 from edge_server.data.store import BLOCK, KEY, Block, MissingContent, StoreFailure, Written, WrongParts
 
 PART = 8 << 20
@@ -384,6 +384,10 @@ class S3Store:
             is_own = True
         except NotThere:  # it was completed before, or dropped
             is_own = False
+        except Failed:
+            if self.has_upload(upload):
+                raise
+            is_own = False  # Ceph's gateway says so of an upload that was dropped
         except Refused as error:
             head = self._head(key)
             if head is not None and _is_of(head, parts):  # somebody has completed it just now
