@@ -370,6 +370,104 @@ def test_a_quarter_of_the_threads_wait_and_the_others_are_refused_at_once() -> N
     answers.require_good("digest-9", look_up)
 
 
+def test_many_who_come_at_once_are_let_in_while_the_hub_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class whose notebooks start together: more than may wait for the hub at once, which is well."""
+    monkeypatch.setattr(hub_answers, "TIMEOUT", 300)
+    monkeypatch.setattr(hub_answers, "STANDSTILL", 300)
+    answers = HubAnswers(lambda: 16)
+    together, most = threading.Barrier(12), [0]
+
+    def look_up() -> None:
+        most[0] = max(most[0], answers._running)
+        time.sleep(0.01)
+
+    def come(n: int) -> None:
+        together.wait()
+        answers.require_good(f"digest-{n}", look_up)
+
+    with ThreadPoolExecutor(12) as pool:
+        for each in [pool.submit(come, n) for n in range(12)]:
+            each.result()
+    assert most[0] <= 4
+    assert answers._line == 0
+
+
+def test_no_more_stand_in_line_than_leave_threads_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_answers, "TIMEOUT", 300)
+    monkeypatch.setattr(hub_answers, "STANDSTILL", 300)
+    answers = HubAnswers(lambda: 16)
+    look_up = Lookups()
+    look_up.hold.clear()
+    with ThreadPoolExecutor(13) as pool:
+        coming = [pool.submit(answers.require_good, f"digest-{n}", look_up) for n in range(4)]
+        wait_for(lambda: answers._waiting == 4)
+        coming += [pool.submit(answers.require_good, f"digest-{n}", look_up) for n in range(4, 11)]
+        coming.append(pool.submit(answers.run, look_up))
+        wait_for(lambda: answers._line == 8)
+        with pytest.raises(HubUnavailable, match="answer just now"):
+            answers.require_good("digest-12", look_up)
+        with pytest.raises(HubUnavailable, match="answer just now"):
+            answers.run(look_up)
+        look_up.hold.set()
+        for each in coming:
+            each.result()
+    assert look_up.count == 12
+    assert answers._line == answers._waiting == 0
+
+
+def test_nobody_stands_in_line_for_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_answers, "TIMEOUT", 300)
+    monkeypatch.setattr(hub_answers, "STANDSTILL", 0.05)
+    answers = HubAnswers(lambda: 4)
+    look_up = Lookups()
+    look_up.hold.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(answers.require_good, "digest-0", look_up)
+        wait_for(lambda: answers._waiting == 1)
+        with pytest.raises(HubUnavailable):
+            answers.require_good("digest-1", look_up)
+        monkeypatch.setattr(hub_answers, "STANDSTILL", 300)
+        began = time.monotonic()
+        with pytest.raises(HubUnavailable):
+            answers.require_good("digest-1", look_up)
+        assert time.monotonic() - began < 150, "who comes after a standstill waits for its end"
+        look_up.hold.set()
+        first.result()
+        look_up.hold.clear()
+        wait_for(lambda: idle(answers))
+        second = pool.submit(answers.require_good, "digest-2", look_up)
+        wait_for(lambda: answers._waiting == 1)
+        with ThreadPoolExecutor(1) as other:
+            third = other.submit(answers.require_good, "digest-3", look_up)
+            wait_for(lambda: answers._line == 1, "the hub answers again, and nobody waits for their turn")
+            look_up.hold.set()
+            second.result()
+            third.result()
+
+
+def test_who_stood_in_line_for_a_lookup_that_fails_has_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_answers, "TIMEOUT", 300)
+    monkeypatch.setattr(hub_answers, "STANDSTILL", 300)
+    answers = HubAnswers(lambda: 4)
+    failing, good = Lookups(HubUnavailable("it cannot be reached")), Lookups()
+    failing.hold.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(answers.require_good, "digest", failing)
+        wait_for(lambda: answers._waiting == 1)
+        second = pool.submit(answers.require_good, "digest", good)
+        wait_for(lambda: answers._line == 1)
+        failing.hold.set()
+        with pytest.raises(HubUnavailable):
+            first.result()
+        second.result()
+    assert good.count == 1
+
+
+def test_those_who_are_to_come_later_do_not_come_together() -> None:
+    seconds = {int(HubUnavailable("it is away").headers["Retry-After"]) for _ in range(1000)}
+    assert seconds == {1, 2, 3, 4}
+
+
 def test_requests_with_the_same_token_ask_the_hub_once() -> None:
     answers = HubAnswers(lambda: 64)
     look_up = Lookups()

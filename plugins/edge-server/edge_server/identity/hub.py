@@ -12,6 +12,7 @@ import hmac
 import http.cookiejar
 import json
 import logging
+import random
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -81,7 +82,8 @@ class HubUnavailable(Refusal):
             "identity_unavailable",
             "the JupyterHub that knows this server's users does not answer just now, so that a token that was not used "
             "in the last seconds cannot be looked up; try again later, and tell the hub's operator if it lasts",
-            {"Retry-After": "2"},
+            # Those who have come together do not come again together.
+            {"Retry-After": str(random.randint(1, 4))},  # noqa: S311  # spreads clients, hides nothing
         )
         self.why = why
 
