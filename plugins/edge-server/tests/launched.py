@@ -193,6 +193,7 @@ class StandInHub:
         stopped: those that do not run, by user and name.
         shares: owner, server, "user" or "group", and the name of that.
         services: by name, as they were added.
+        groups: beside those that each have one of the users, as the hub tells of them.
         odd: answers by method and path, in place of its own: called with the handler.
         calls: what it was asked for.
     """
@@ -202,6 +203,7 @@ class StandInHub:
         self.stopped: set[tuple[str, str]] = set()
         self.shares: list[tuple[str, str, str, str]] = []
         self.services: dict[str, dict[str, Any]] = {}
+        self.groups: list[dict[str, Any]] = []
         self.odd: dict[str, Callable[[Any], None]] = {}
         self.calls: list[str] = []
         self.members = dict(ROLES)
@@ -254,7 +256,8 @@ class StandInHub:
         if words == ["user"]:
             return self._visitor(authorization.partition(" ")[2])
         if words == ["groups"]:
-            return 200, {"items": [self._group(name) for name in self.members], "_pagination": {"next": None}}
+            groups = [*(self._group(name) for name in self.members), *self.groups]
+            return 200, {"items": groups, "_pagination": {"next": None}}
         if words[0] == "services":
             return self._service_call(method, words[1:], sent)
         if words == ["users"]:
@@ -348,12 +351,15 @@ class StandInHub:
         if name not in ROLES:
             return 403, {"status": 403, "message": "Missing or invalid credentials."}
         scopes = ["access:services!service=api"]
-        user = {"kind": "user", "name": name, "admin": False, "groups": [name], "scopes": scopes}
+        user = {"kind": "user", "name": name, "admin": False, "groups": self._groups_of(name), "scopes": scopes}
         return 200, {**user, "token_id": f"a{sorted(ROLES).index(name)}"}
 
     def _user(self, name: str) -> dict[str, Any]:
         servers = {server: model for (user, server), model in self.servers.items() if user == name}
-        return {"name": name, "created": CREATED, "groups": [name], "servers": servers}
+        return {"name": name, "created": CREATED, "groups": self._groups_of(name), "servers": servers}
+
+    def _groups_of(self, name: str) -> list[str]:
+        return [name, *(group["name"] for group in self.groups if name in group["users"])]
 
     def _group(self, name: str) -> dict[str, Any]:
         properties = {"edge_organization": "lab", "edge_roles": self.members[name]}

@@ -305,7 +305,7 @@ class HubMembers:
             for name in self._changed(groups):
                 if self._context.stopping:
                     return
-                self._follow(name, groups)
+                self._follow(name)
         except HubUnavailable:
             return  # which the hub has logged
 
@@ -336,9 +336,10 @@ class HubMembers:
                 changed.append(name)
         return changed
 
-    def _follow(self, name: str, groups: list[Group]) -> None:
+    def _follow(self, name: str) -> None:
         """Have a user's memberships be as the hub says; it is asked anew, since a list may be older than a request."""
         at_hub = self._identity.hub.user(name)
+        groups = [] if at_hub is None else self._identity.groups(at_hub.groups)
         with self._database.write(SERVER) as session:
             user = directory.find_user(session, name)
             if user is None or user.hub_created is None:
@@ -353,8 +354,10 @@ class HubMembers:
             for user_id, name in self._token_owners():
                 if self._context.stopping:
                     return
+                # Before the hub is asked: a token that is used for the first time meanwhile is not in its answer.
+                used = self._used_tokens(user_id)
                 at_hub = {(token.id, token.created_at) for token in self._identity.hub.tokens(name)}
-                self._void_others(user_id, at_hub)
+                self._void([uid for uid, at in used.items() if at not in at_hub])
         except HubUnavailable:
             return  # which the hub has logged
 
@@ -363,13 +366,16 @@ class HubMembers:
         with self._database.read() as session:
             return [(row.id, row.user_name) for row in session.execute(used)]
 
-    def _void_others(self, user_id: int, at_hub: set[tuple[str, dt.datetime]]) -> None:
+    def _used_tokens(self, user_id: int) -> dict[str, tuple[str | None, dt.datetime]]:
+        """What the hub knows the tokens of a user by that were used, by their own ids here."""
         rows = select(Token).where(Token.user_id == user_id, *self._in_use())
         with self._database.read() as session:
-            gone = [row.id for row in session.scalars(rows) if (row.hub_id, row.created_at) not in at_hub]
-        if gone:
+            return {row.uid: (row.hub_id, row.created_at) for row in session.scalars(rows)}
+
+    def _void(self, uids: Collection[str]) -> None:
+        if uids:
             with self._database.write(SERVER) as session:
-                void = update(Token).where(Token.id.in_(gone), Token.removed_at.is_(None))
+                void = update(Token).where(Token.uid.in_(uids), Token.removed_at.is_(None))
                 session.execute(void.values(removed_at=self._context.now()))
 
     def _in_use(self) -> tuple[Any, ...]:

@@ -135,6 +135,7 @@ def add(routes: Routes, context: OwnContext) -> None:
                 return context.secret_answer(accepted)
             if invitation.expires_at <= context.now():
                 raise Refusal(410, "expired", "this invitation has expired; ask for a new one")
+            hub_keeps.refuse_members(invitation.organization)
             if not _may_invite(session, invitation):
                 raise _ended()
             user = _invited_user(session, invitation, me)
@@ -166,6 +167,7 @@ def add(routes: Routes, context: OwnContext) -> None:
         """Become a member of the organization that the caller is invited to."""
         with context.write() as session:
             invitation = get_own(session, invitation_id)
+            hub_keeps.refuse_members(invitation.organization)
             if not _may_invite(session, invitation):
                 raise _ended()
             user = session.get_one(User, context.caller().id)
