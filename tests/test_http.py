@@ -236,6 +236,59 @@ def test_what_is_not_an_edge_server_is_recognized(
         _ = session(fake.url).whoami().user_name
 
 
+OF_A_HUB = {"X_JupyterHub_Version": "6.1.1"}
+NO_ROUTE = b"<html><h1>404: Not Found</h1><p>No service is here</p><hr /><p>configurable-http-proxy</p></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "headers"),
+    [
+        (302, b"", "text/html", {**OF_A_HUB, "Location": "/hub/v1/users/me"}),
+        (403, HTML, "text/html", OF_A_HUB),
+        (404, HTML, "text/html", OF_A_HUB),
+        (404, b"<script>window.jhdata = {};</script>", "text/html", {}),
+        (404, NO_ROUTE, "text/html", {}),
+        (404, b"Not Found", "", {}),
+    ],
+)
+def test_a_hub_that_starts_and_does_not_know_its_service_yet_is_called_again(
+    fake: Fake, no_waiting: list[float], status: int, body: bytes, kind: str, headers: dict[str, str]
+) -> None:
+    fake.answer(status, body, kind, **headers)
+    fake.answer(200, ME, **OF_A_HUB)
+    edge = session(fake.url)
+    assert edge.whoami().user_name == "ada"
+    assert len(fake.seen) == 2
+    assert len(no_waiting) == 1
+    fake.handler.answers[:] = []
+    fake.answer(status, body, kind, **headers)
+    with pytest.raises(ConnectionFailed, match=f"a JupyterHub answers at {fake.url}/v1/users/me in the place of an"):
+        session(fake.url, retries=0).whoami()
+    with pytest.raises(ConnectionFailed, match=r"in the place of an Edge server, .* check the service URL if it lasts"):
+        session(fake.url).http.core.patch("/v1/things/1", json={})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "headers", "error"),
+    [
+        (404, problem(404, "not_found"), "application/problem+json", OF_A_HUB, NotFound),
+        (404, b"Not Found", "text/plain", {}, BadResponse),
+        (404, b"Not found", "", {}, BadResponse),
+        (500, NO_ROUTE, "text/html", {}, ServerError),
+        (404, {"message": "configurable-http-proxy"}, "application/json", OF_A_HUB, BadResponse),
+        (403, NO_ROUTE, "text/html", {}, Forbidden),
+        (404, HTML, "text/html", {}, BadResponse),
+    ],
+)
+def test_what_answers_is_taken_for_a_hub_by_its_header_or_the_page_of_its_proxy_alone(
+    fake: Fake, status: int, body: Any, kind: str, headers: dict[str, str], error: type[EdgeError]
+) -> None:
+    fake.answer(status, body, kind, **headers)
+    with pytest.raises(error):
+        session(fake.url).whoami()
+    assert len(fake.seen) == 1
+
+
 def test_a_call_that_may_be_repeated_is_tried_again(fake: Fake, no_waiting: list[float]) -> None:
     fake.answer(503, b"", "text/plain")
     fake.answer(429, b"", "text/plain")

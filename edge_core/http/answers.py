@@ -24,6 +24,9 @@ LARGEST = 64 << 20
 LARGEST_REFUSAL = 1 << 20
 """Bytes of the largest answer that is read for the reason of a refusal."""
 
+HUB_PAGES = (b"window.jhdata", b"<p>configurable-http-proxy</p>")
+"""What is in the page of a JupyterHub, or of its proxy, for an address that is not known there."""
+
 
 class Answer:
     """An answer whose body is still to be read; closing it gives the connection back.
@@ -165,6 +168,20 @@ def _ends_with_connection(response: requests.Response) -> bool:
 
 def is_redirect(response: requests.Response) -> bool:
     return response.status_code in (301, 302, 303, 307, 308)
+
+
+def is_hubs(response: requests.Response) -> bool:
+    """Whether a JupyterHub answers in the place of a service, or its proxy, to which the hub has not told the way."""
+    kind = response.headers.get("Content-Type", "")
+    if response.status_code < 300 or "json" in kind:
+        return False
+    if "X-JupyterHub-Version" in response.headers:
+        return True
+    if response.status_code != 404:
+        return False
+    content = _whole(response, LARGEST_REFUSAL)
+    # The proxy's own words while the hub, which it asks for a page, is away.
+    return any(page in content for page in HUB_PAGES) if kind else content == b"Not Found"
 
 
 def refusal(response: requests.Response, method: str, request_id: str, advice: str) -> EdgeError:

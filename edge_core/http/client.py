@@ -18,9 +18,17 @@ from requests.utils import select_proxy
 from edge_core import forks, retries
 from edge_core.config import Settings
 from edge_core.errors import BadEntry, BadResponse, ConnectionFailed, EdgeError
-from edge_core.http.answers import BLOCK, Answer, is_redirect, leave_body, refusal
+from edge_core.http.answers import BLOCK, Answer, is_hubs, is_redirect, leave_body, refusal
 from edge_core.http.environment import Route, route
-from edge_core.http.failures import FAILURES, SERVICE, STORE, is_proxys_refusal, proxy_refused, sentence_of
+from edge_core.http.failures import (
+    FAILURES,
+    SERVICE,
+    STORE,
+    hub_answered,
+    is_proxys_refusal,
+    proxy_refused,
+    sentence_of,
+)
 from edge_core.http.service import ServiceClient
 from edge_core.installed import version_of
 from edge_core.redaction import bare, guard, public_part
@@ -304,6 +312,9 @@ class HttpClient:
         try:
             response = self._send_once(call, request)
             receive(response)
+            if is_hubs(response):
+                response.close()
+                return None, call.failed(hub_answered(call.url))
         except FAILURES as error:
             if response is not None:
                 response.close()

@@ -9,6 +9,8 @@ import urllib3.exceptions
 from requests.exceptions import ConnectTimeout, ProxyError, ReadTimeout, SSLError
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
+from edge_core.redaction import bare
+
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """What the libraries below us raise where no answer comes, or only a part of one."""
 
@@ -74,6 +76,14 @@ def _of_tls(host: str, text: str, advice: str) -> str:
 def is_proxys_refusal(error: Exception) -> bool:
     """Whether a proxy refused its user name or password; some proxies answer wrong ones with 401."""
     return isinstance(error, ProxyError) and ("failed: 407" in str(error) or "failed: 401" in str(error))
+
+
+def hub_answered(url: str) -> str:
+    """What to do about a JupyterHub that answers in the place of its service."""
+    return (
+        f"a JupyterHub answers at {bare(url)} in the place of an Edge server, as while it starts; try again, or check "
+        "the service URL if it lasts"
+    )
 
 
 def proxy_refused(url: str) -> str:
