@@ -704,6 +704,9 @@ def test_compute(edge_session: EdgeSession) -> None:
     assert compute.update_placeholder("morning", kept).quantity == 1
     assert compute.retrieve_placeholder(kept.uid).quantity == 1
     assert [placeholder.name for placeholder in compute.list_placeholders()] == ["morning"]
+    assert compute.list_placeholder_states() == [
+        {"uid": kept.uid, "name": "morning", "quantity": 1, "ready": None, "reported_at": None}
+    ]
     compute.remove_placeholder("morning")
     compute.remove_app_profile("lab.small")
 

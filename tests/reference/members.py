@@ -511,7 +511,7 @@ COMPUTE = Section(
                 method("list_placeholders", "", SEEN),
                 method("create_placeholder", "data", SEEN),
                 *methods("retrieve_placeholder update_placeholder remove_placeholder", INFERRED),
-                *methods("get_backend", OURS),
+                *methods("get_backend list_placeholder_states", OURS),
             ),
         ),
         Class(

@@ -126,14 +126,22 @@ def placeholders() -> None:
 @output.json_option
 @click.pass_obj
 def list_placeholders(open_session: OpenSession, as_json: bool) -> None:
-    """List the placeholders."""
+    """List the placeholders, with how many machines of each are ready; `-` where nothing keeps them."""
     with open_session() as edge:
         placeholders = edge.compute.list_placeholders()
+        states = [] if as_json else edge.compute.list_placeholder_states()
+    ready = {state["uid"]: state["ready"] for state in states if state["ready"] is not None}
     output.records(
         placeholders,
-        lambda row: (row.name, row.profile_id, row.quantity, "disabled" if row.disable else ""),
+        lambda row: (
+            row.name,
+            row.profile_id,
+            row.quantity,
+            ready.get(row.uid, "-"),
+            "disabled" if row.disable else "",
+        ),
         as_json=as_json,
-        columns=("NAME", "PROFILE", "QUANTITY", ""),
+        columns=("NAME", "PROFILE", "QUANTITY", "READY", ""),
     )
 
 

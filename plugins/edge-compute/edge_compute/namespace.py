@@ -7,7 +7,7 @@ from typing import Any
 from edge_compute.app_placeholder import AppPlaceholder
 from edge_compute.app_profile import AppProfile
 from edge_compute.names import is_profile_id
-from edge_compute.wire import ComputeBackend, InstanceType
+from edge_compute.wire import ComputeBackend, InstanceType, PlaceholderState
 from edge_core.errors import BadEntry, NotFound
 from edge_core.plugin import Namespace
 
@@ -173,6 +173,18 @@ class EdgeCompute(Namespace):
             Forbidden: the user is not an admin of the organization.
         """
         self.http.delete(_placeholder(placeholder_id))
+
+    def list_placeholder_states(self) -> list[dict[str, Any]]:
+        """What goes on with each of the organization's placeholders, by name.
+
+        Each has `uid`, `name`, `quantity` (machines that are to be kept running), `ready` (how many are; None where
+        nothing keeps them, or has not said so for three minutes) and `reported_at` (when that was said, a `datetime`
+        in UTC).
+
+        Raises:
+            Forbidden: the user is not an admin of the organization.
+        """
+        return [state.to_dict() for state in self.http.items("/placeholder-states", make=PlaceholderState.from_answer)]
 
 
 def _path(group: str, name: str, noun: str, listing: str) -> str:

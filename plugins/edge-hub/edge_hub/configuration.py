@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from edge_core.errors import ConfigurationError
 from edge_hub import services as hub_services
+from edge_hub.placeholders import Placeholders, keeper
 from edge_hub.spawning import EdgeService, SpawnHook
 from edge_hub.spawning.plans import PlanService
 from edge_hub.spawning.table import Table
@@ -39,6 +40,9 @@ ORGANIZATION = "edge_organization"
 
 _LOCAL_PORT = 8790
 
+_PODS = ("namespace", "node_selector", "tolerations", "scheduler_name")
+"""What a KubeSpawner says of where pods go."""
+
 
 def configure(
     c: Any,
@@ -52,6 +56,7 @@ def configure(
     service: str = SERVICE,
     applications: str | os.PathLike[str] | None = None,
     external_apps: bool | None = None,
+    placeholders: Placeholders | None = None,
 ) -> None:
     """Make an Edge server a service of the hub, and each user's servers know it.
 
@@ -81,6 +86,9 @@ def configure(
             while it runs. A hub can let users use all of its services, those too that are added later, or single ones
             by name; so they get the scope ``access:services``. By default they do where `c.JupyterHub.services` has
             no other service yet that this would open.
+        placeholders: pods that hold room on the nodes of a Kubernetes cluster, for whatever placeholders the admins of
+            organizations make; by default none are kept. They go where `c.KubeSpawner` says, in its `namespace`,
+            `node_selector`, `tolerations` and `scheduler_name`, which are set before.
 
     Raises:
         ConfigurationError: the arguments do not fit together, what is set already cannot be added to, or the table has
@@ -110,6 +118,10 @@ def configure(
     else:
         own = _started_by_hub(service, prefix, Path(data).absolute(), port)
     services.append(own)
+    edge_url, edge_token = f"{str(own['url']).rstrip('/')}{prefix}", str(own["api_token"])
+    if placeholders is not None:
+        pods = {name: value for name in _PODS if (value := _set_value(c.KubeSpawner, name, None))}
+        services.append(keeper(placeholders, service, edge_url, edge_token, pods))
     c.JupyterHub.services = services
     access = f"access:services!service={service}"
     _permit(c, service, access, external_apps=external_apps)
@@ -121,8 +133,7 @@ def configure(
     environment["EDGE_API_ORG"] = organization or _only_organization
     c.Spawner.environment = environment
     c.JupyterHub.allow_named_servers = True
-    plans = PlanService(f"{str(own['url']).rstrip('/')}{prefix}", str(own["api_token"]))
-    edge = EdgeService(service, plans, table, environment["EDGE_API_SERVICE_URL"])
+    edge = EdgeService(service, PlanService(edge_url, edge_token), table, environment["EDGE_API_SERVICE_URL"])
     c.Spawner.pre_spawn_hook = SpawnHook(edge, _set_value(c.Spawner, "pre_spawn_hook", None))
 
 

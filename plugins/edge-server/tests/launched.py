@@ -179,6 +179,7 @@ AT_HUB = {
     "applications.running.share",
     "applications.running.stop",
     "applications.running.unshare",
+    "compute.placeholders.note",
 }
 """The operations that do something at a server of a hub alone, and are tried at one in tests of their own."""
 

@@ -75,7 +75,7 @@ def test_the_compute_backend_is_the_hub(hub_site: HubSite) -> None:
     backend = api.call("GET", f"/v1/orgs/{organization}/compute/backend").json()
 
     assert (backend["name"], backend["starts_machines"]) == ("jupyterhub", False)
-    assert "no machines are kept running for placeholders" in backend["note"]
+    assert "which keeps machines running for placeholders" in backend["note"]
 
 
 def test_several_groups_add_roles_and_others_than_edges_say_nothing(hub_site: HubSite) -> None:

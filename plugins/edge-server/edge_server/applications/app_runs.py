@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from edge_applications.running_app import RunningAppStatusEnum
 from edge_server.applications import app_states
 from edge_server.applications.app_shares import AppShares
-from edge_server.applications.launching import Launches, is_shut_down
+from edge_server.applications.launching import Launches
 from edge_server.applications.models import Application, AppRun, AppState, AppVersion
 from edge_server.applications.running import Running, running
 from edge_server.base.problems import Refusal, log
@@ -29,6 +29,7 @@ from edge_server.identity import directory
 from edge_server.identity.hub import Hub, HubRefused, HubUnavailable
 from edge_server.identity.models import Membership, Organization, User
 from edge_server.web.context import OwnContext
+from edge_server.web.machines import is_shut_down
 
 TASK = "running apps"
 """The background task's name."""

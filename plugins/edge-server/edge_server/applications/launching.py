@@ -22,7 +22,7 @@ from edge_server.base.problems import Refusal, conflict, not_found
 from edge_server.identity.models import Membership, Organization, User
 from edge_server.keys.sealed_column import SealedColumn
 from edge_server.web.context import OwnContext
-from edge_server.web.machines import Limits
+from edge_server.web.machines import Limits, is_launching
 from edge_server.web.permissions import Member
 
 
@@ -187,17 +187,6 @@ def member_of(session: Session, user_name: str, organization: str) -> Member | N
     )
     row = session.scalar(rows)
     return None if row is None else Member(row.organization_id, row.developer, row.admin)
-
-
-def is_launching(organization: Organization) -> bool:
-    """Whether applications can be launched in an organization."""
-    return not organization.disable_launch and organization.status != OrganizationStatusEnum.DisableApps.value
-
-
-def is_shut_down(organization: Organization) -> bool:
-    """Whether applications must not even go on running in an organization."""
-    shut = organization.disable_launch and organization.shutdown_apps
-    return shut or organization.status == OrganizationStatusEnum.DisableApps.value
 
 
 def _require_launching(organization: Organization) -> None:

@@ -19,4 +19,6 @@ def server(context: OwnContext) -> Parts:
     app_profiles = AppProfiles(context, catalogue, backend)
     context.engines.machines.limits = app_profiles.limits
     context.every(INTERVAL, TASK, app_profiles.make_ready)
-    return context.subsystem(routes.routes(context, catalogue, backend, app_profiles))
+    return context.subsystem(
+        routes.routes(context, catalogue, backend, app_profiles), routes.hub_routes(context, app_profiles)
+    )

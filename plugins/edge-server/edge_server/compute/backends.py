@@ -107,8 +107,8 @@ class HubBackend(CatalogueBackend):
 
     name = "jupyterhub"
     note = (
-        "apps run at the JupyterHub with the app profile as their limits; what runs them is the hub's own, and no "
-        "machines are kept running for placeholders"
+        "apps run at the JupyterHub with the app profile as their limits; what runs them is the hub's own, which keeps "
+        "machines running for placeholders if its operator lets it"
     )
 
 

@@ -45,3 +45,6 @@ class AppPlaceholder(Revised, Base):
     quantity: Mapped[int]
     disable: Mapped[bool]
     created_at: Mapped[dt.datetime] = mapped_column(default=clock.now)
+    # By the word of the hub that keeps them, and when that was.
+    ready: Mapped[int | None]
+    reported_at: Mapped[dt.datetime | None]

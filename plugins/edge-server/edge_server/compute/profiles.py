@@ -1,4 +1,4 @@
-"""App profiles and placeholders: what an organization's applications run on, and what is kept running for them.
+"""App profiles: what an organization's applications run on.
 
 An app profile is stored as pending, and refused before that if the backend cannot serve it. In the
 background the backend is then asked to make it ready, again and again until it is.
@@ -13,7 +13,6 @@ import sqlalchemy.exc
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from edge_compute.app_placeholder import AppPlaceholder as PlaceholderRecord
 from edge_compute.app_profile import AppProfile as ProfileRecord
 from edge_compute.app_profile import AppProfileStatusEnum
 from edge_compute.names import is_profile_id
@@ -39,9 +38,6 @@ INTERVAL = 5.0
 
 BATCH = 100
 """App profiles looked at in one transaction."""
-
-
-# --- app profiles
 
 
 BUILT_IN = {
@@ -113,7 +109,7 @@ class AppProfiles:
         row = AppProfile(organization_id=organization_id, profile_id=profile_id)
         self.apply(row, profile)
         session.add(row)
-        _flush(session, taken)
+        flush(session, taken)
         return row
 
     def apply(self, row: AppProfile, profile: ProfileRecord) -> None:
@@ -147,7 +143,7 @@ class AppProfiles:
         Raises:
             Refusal: the app profile cannot be found, is disabled, or is not ready.
         """
-        row = self.built_in().get(profile_id) or _find_profile(session, organization_id, profile_id)
+        row = self.built_in().get(profile_id) or find_profile(session, organization_id, profile_id)
         if row is None:
             raise not_found(f"there is no app profile {profile_id!r}; list the app profiles to see their ids")
         profile = row if isinstance(row, ProfileRecord) else profile_record(row)
@@ -194,13 +190,14 @@ def get_profile(session: Session, organization_id: int, profile_id: str) -> AppP
     """
     if profile_id in BUILT_IN:
         raise conflict(f"{profile_id} is built in and cannot be changed; make a profile of your own")
-    row = _find_profile(session, organization_id, profile_id)
+    row = find_profile(session, organization_id, profile_id)
     if row is None:
         raise not_found(f"there is no app profile {profile_id!r}; list the app profiles to see their ids")
     return row
 
 
-def _find_profile(session: Session, organization_id: int, profile_id: str) -> AppProfile | None:
+def find_profile(session: Session, organization_id: int, profile_id: str) -> AppProfile | None:
+    """One of the organization's own app profiles; None if there is none of that id."""
     rows = select(AppProfile).where(AppProfile.organization_id == organization_id)
     return session.scalar(rows.where(AppProfile.profile_id == profile_id)) if is_profile_id(profile_id) else None
 
@@ -238,65 +235,12 @@ def remove_profile(session: Session, row: AppProfile) -> None:
     session.delete(row)
 
 
-# --- placeholders
-
-
-def get_placeholder(session: Session, organization_id: int, placeholder_id: str) -> AppPlaceholder:
-    """A placeholder, by its uid or name.
+def flush(session: Session, taken: Refusal) -> None:
+    """Write what a transaction has, where a name can be taken.
 
     Raises:
-        Refusal: it cannot be found.
+        Refusal: `taken`, if it is.
     """
-    row = None
-    if is_profile_id(placeholder_id):
-        own = select(AppPlaceholder).where(AppPlaceholder.organization_id == organization_id)
-        row = session.scalar(own.where(AppPlaceholder.uid == placeholder_id)) or session.scalar(
-            own.where(AppPlaceholder.name == placeholder_id)
-        )
-    if row is None:
-        raise not_found(f"there is no placeholder {placeholder_id!r}; list the placeholders to see their names")
-    return row
-
-
-def create_placeholder(session: Session, organization_id: int, placeholder: PlaceholderRecord) -> AppPlaceholder:
-    """Add a placeholder.
-
-    Raises:
-        Refusal: its name is taken or missing, or its profile cannot be found.
-    """
-    row = AppPlaceholder(organization_id=organization_id)
-    session.add(row)
-    apply_placeholder(session, row, placeholder)
-    return row
-
-
-def apply_placeholder(session: Session, row: AppPlaceholder, placeholder: PlaceholderRecord) -> None:
-    """Make a placeholder what a record says.
-
-    Raises:
-        Refusal: its name is taken or missing, or its profile cannot be found.
-    """
-    if not placeholder.name:
-        raise bad_entry("name: it is missing; name the placeholder")
-    with session.no_autoflush:
-        profile_id = placeholder.profile_id
-        if profile_id not in BUILT_IN and _find_profile(session, row.organization_id, profile_id) is None:
-            raise bad_entry(
-                f"profile_id: there is no app profile {profile_id!r}; list the app profiles to see their ids"
-            )
-    row.name, row.profile_id = placeholder.name, placeholder.profile_id
-    row.quantity, row.disable = placeholder.quantity, placeholder.disable
-    _flush(session, already_exists(f"there is a placeholder {placeholder.name!r} already; choose another name"))
-
-
-def placeholder_record(row: AppPlaceholder) -> PlaceholderRecord:
-    """A placeholder as it goes out."""
-    return PlaceholderRecord(
-        uid=row.uid, name=row.name, profile_id=row.profile_id, quantity=row.quantity, disable=row.disable
-    )
-
-
-def _flush(session: Session, taken: Refusal) -> None:
     try:
         session.flush()
     except sqlalchemy.exc.IntegrityError:

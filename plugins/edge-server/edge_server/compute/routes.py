@@ -12,20 +12,24 @@ from edge_compute.app_profile import AppProfile as ProfileRecord
 from edge_compute.wire import (
     AppPlaceholderPage,
     AppProfilePage,
+    HubPlaceholderPage,
     InstanceType,
     InstanceTypePage,
     ListCompute,
+    ListHubPlaceholders,
+    NotePlaceholderStates,
+    PlaceholderStatePage,
 )
 from edge_compute.wire import ComputeBackend as BackendRecord
 from edge_server.base import pages
 from edge_server.base.problems import not_found
-from edge_server.compute import profiles
+from edge_server.compute import placeholders, profiles
 from edge_server.compute.backends import ComputeBackend, backend_record
 from edge_server.compute.instance_types import Catalogue, offered
 from edge_server.compute.models import AppPlaceholder, AppProfile
 from edge_server.compute.profiles import AppProfiles
-from edge_server.web.context import Context
-from edge_server.web.permissions import MEMBER, ORG_ADMIN
+from edge_server.web.context import Context, OwnContext
+from edge_server.web.permissions import HUB, MEMBER, ORG_ADMIN
 from edge_server.web.routes import Routes
 
 
@@ -35,6 +39,32 @@ def routes(context: Context, catalogue: Catalogue, backend: ComputeBackend, app_
     _instance_types(routes, context, catalogue, backend)
     _profiles(routes, context, app_profiles)
     _placeholders(routes, context)
+    return routes
+
+
+def hub_routes(context: OwnContext, app_profiles: AppProfiles) -> Routes:
+    """``/v1/placeholders`` and ``/v1/placeholder-states``."""
+    routes = context.routes("/v1", group="placeholders")
+
+    @routes.operation("compute.placeholders.hub_list", "GET", "/placeholders", who=HUB)
+    @routes.arguments(ListHubPlaceholders.schema(), location="query")
+    @routes.response(200, HubPlaceholderPage.schema())
+    def list_for_hub(query: ListHubPlaceholders) -> flask.Response:
+        """Tell the hub what machines to keep running, those of the oldest placeholder first."""
+        with context.read() as session:
+            rows, following = context.page(session, placeholders.enabled(), AppPlaceholder.id, query)
+            items = placeholders.for_hub(session, app_profiles, rows)
+        return context.answer(HubPlaceholderPage(items=items, next=following))
+
+    @routes.operation("compute.placeholders.note", "PUT", "/placeholder-states", who=HUB)
+    @routes.arguments(NotePlaceholderStates.schema())
+    @routes.response(204)
+    def note_placeholders(kept: NotePlaceholderStates) -> flask.Response:
+        """Take the hub's word how many machines it has ready."""
+        with context.write(context.SERVER) as session:
+            placeholders.note(session, kept.items, context.now())
+        return context.nothing()
+
     return routes
 
 
@@ -143,8 +173,19 @@ def _placeholders(routes: Routes, context: Context) -> None:
         with context.read() as session:
             own = select(AppPlaceholder).where(AppPlaceholder.organization_id == context.member().organization_id)
             rows, following = context.page(session, own, AppPlaceholder.name, query)
-        items = [profiles.placeholder_record(row) for row in rows]
+        items = [placeholders.placeholder_record(row) for row in rows]
         return context.answer(AppPlaceholderPage(items=items, next=following))
+
+    @routes.operation("compute.placeholders.states", "GET", "/placeholder-states", who=ORG_ADMIN)
+    @routes.arguments(ListCompute.schema(), location="query")
+    @routes.response(200, PlaceholderStatePage.schema())
+    def list_placeholder_states(query: ListCompute, org: str) -> flask.Response:
+        """Tell for each placeholder how many machines are ready, in the order of the names."""
+        with context.read() as session:
+            own = select(AppPlaceholder).where(AppPlaceholder.organization_id == context.member().organization_id)
+            rows, following = context.page(session, own, AppPlaceholder.name, query)
+        items = [placeholders.state_of(row, context.now()) for row in rows]
+        return context.answer(PlaceholderStatePage(items=items, next=following))
 
     @routes.operation("compute.placeholders.create", "POST", "/placeholders", who=ORG_ADMIN)
     @routes.arguments(PlaceholderRecord.schema())
@@ -152,17 +193,17 @@ def _placeholders(routes: Routes, context: Context) -> None:
     def create_placeholder(placeholder: PlaceholderRecord, org: str) -> flask.Response:
         """Ask for machines of an app profile to be kept running. A `uid` that is sent is not taken."""
         with context.write() as session:
-            row = profiles.create_placeholder(session, context.member().organization_id, placeholder)
+            row = placeholders.create_placeholder(session, context.member().organization_id, placeholder)
             context.audit(placeholder=row.name)
-            return context.answer(profiles.placeholder_record(row), row, 201)
+            return context.answer(placeholders.placeholder_record(row), row, 201)
 
     @routes.operation("compute.placeholders.read", "GET", "/placeholders/<placeholder_id>", who=ORG_ADMIN)
     @routes.response(200, PlaceholderRecord.schema())
     def read_placeholder(org: str, placeholder_id: str) -> flask.Response:
         """Tell of one placeholder, by its name or uid."""
         with context.read() as session:
-            row = profiles.get_placeholder(session, context.member().organization_id, placeholder_id)
-            return context.answer(profiles.placeholder_record(row), row)
+            row = placeholders.get_placeholder(session, context.member().organization_id, placeholder_id)
+            return context.answer(placeholders.placeholder_record(row), row)
 
     @routes.operation("compute.placeholders.update", "PATCH", "/placeholders/<placeholder_id>", who=ORG_ADMIN)
     @routes.merge_patch(PlaceholderRecord)
@@ -170,19 +211,19 @@ def _placeholders(routes: Routes, context: Context) -> None:
     def update_placeholder(patch: dict[str, Any], org: str, placeholder_id: str) -> flask.Response:
         """Change a placeholder."""
         with context.write() as session:
-            row = profiles.get_placeholder(session, context.member().organization_id, placeholder_id)
+            row = placeholders.get_placeholder(session, context.member().organization_id, placeholder_id)
             context.require_unchanged(row)
-            placeholder = context.patched(profiles.placeholder_record(row), patch, fixed=["uid"])
-            profiles.apply_placeholder(session, row, placeholder)
+            placeholder = context.patched(placeholders.placeholder_record(row), patch, fixed=["uid"])
+            placeholders.apply_placeholder(session, row, placeholder)
             context.audit(placeholder=row.name)
-            return context.answer(profiles.placeholder_record(row), row)
+            return context.answer(placeholders.placeholder_record(row), row)
 
     @routes.operation("compute.placeholders.remove", "DELETE", "/placeholders/<placeholder_id>", who=ORG_ADMIN)
     @routes.response(204)
     def remove_placeholder(org: str, placeholder_id: str) -> flask.Response:
         """Remove a placeholder, by its name or uid."""
         with context.write() as session:
-            row = profiles.get_placeholder(session, context.member().organization_id, placeholder_id)
+            row = placeholders.get_placeholder(session, context.member().organization_id, placeholder_id)
             context.require_unchanged(row)
             context.audit(placeholder=row.name)
             session.delete(row)

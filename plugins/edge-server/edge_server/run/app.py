@@ -60,7 +60,7 @@ OWN = (
     Own("secrets", secrets.server),
     Own("sources", sources.server),
     Own("applications", applications.server, ("oauth-clients", "launch-plans", "running-apps")),
-    Own("compute", compute.server),
+    Own("compute", compute.server, ("placeholders", "placeholder-states")),
     Own("billing", billing.server),
 )
 """The server's own subsystems."""

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from sqlalchemy.orm import Session
 
+from edge_admin.organization import OrganizationStatusEnum
+from edge_server.identity.models import Organization
+
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
@@ -65,3 +68,14 @@ class Machines:
 
     limits: Callable[[Session, int, str], Limits]
     report_app_time: Report
+
+
+def is_launching(organization: Organization) -> bool:
+    """Whether applications can be launched in an organization."""
+    return not organization.disable_launch and organization.status != OrganizationStatusEnum.DisableApps.value
+
+
+def is_shut_down(organization: Organization) -> bool:
+    """Whether applications must not even go on running in an organization."""
+    shut = organization.disable_launch and organization.shutdown_apps
+    return shut or organization.status == OrganizationStatusEnum.DisableApps.value
