@@ -111,6 +111,7 @@ def test_two_launches_at_the_same_moment_are_both_answered(planned: Planned, hub
     [
         (400, "the app profile lab.large is disabled; choose another one"),
         (403, "launching is disabled"),
+        (424, "The cluster does not keep the registry's credentials."),
         (429, "Too many users trying to log in right now. Try again in 30 seconds."),
         (500, "Error in Authenticator.pre_spawn_start"),
     ],

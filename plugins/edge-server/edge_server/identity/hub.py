@@ -319,8 +319,9 @@ class Hub:
         """
         path = f"/users/{_quoted(user_name)}/servers/{_quoted(server_name)}"
         status, answer = self._send("POST", path, body=options, patience=PATIENCE)
-        # 500 is a start that failed, and 429 a hub that starts as many as it may.
-        if status in (400, 403, 404, 409, 422, 429, 500) and _is_refusal(answer, status):
+        # 424 is what edge-hub says where something else is at fault, 500 a start that failed, and 429 a hub that starts
+        # as many as it may.
+        if status in (400, 403, 404, 409, 422, 424, 429, 500) and _is_refusal(answer, status):
             raise HubRefused(_message(answer))
         if status not in (201, 202):
             raise self._forbidden("servers", status)
