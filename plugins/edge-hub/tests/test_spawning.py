@@ -454,14 +454,17 @@ def test_a_swarm_is_refused() -> None:
 
 
 class Cluster:
-    """Kubernetes' part: it keeps secrets."""
+    """Kubernetes' part: it keeps secrets and claims of volumes, in namespaces that are there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *namespaces: str) -> None:
+        self.namespaces = set(namespaces)
         self.secrets: dict[str, Any] = {}
+        self.claims: dict[tuple[str, str], Any] = {}
 
     async def create_namespaced_secret(self, namespace: str, secret: Any) -> None:
         from kubernetes_asyncio.client import ApiException
 
+        self._need(namespace)
         if secret.metadata.name in self.secrets:
             raise ApiException(status=409)
         self.secrets[secret.metadata.name] = (namespace, secret)
@@ -470,6 +473,30 @@ class Cluster:
         assert name in self.secrets
         self.secrets[name] = (namespace, secret)
 
+    async def read_namespaced_persistent_volume_claim(self, name: str, namespace: str) -> Any:
+        from kubernetes_asyncio.client import ApiException
+
+        if (namespace, name) not in self.claims:
+            raise ApiException(status=404)
+        return self.claims[namespace, name]
+
+    async def create_namespaced_persistent_volume_claim(self, namespace: str, claim: Any) -> None:
+        self._need(namespace)
+        assert (namespace, claim.metadata.name) not in self.claims
+        self.claims[namespace, claim.metadata.name] = claim
+
+    async def delete_namespaced_persistent_volume_claim(self, name: str, namespace: str, **_: Any) -> None:
+        from kubernetes_asyncio.client import ApiException
+
+        if self.claims.pop((namespace, name), None) is None:
+            raise ApiException(status=404)
+
+    def _need(self, namespace: str) -> None:
+        from kubernetes_asyncio.client import ApiException
+
+        if namespace not in self.namespaces:
+            raise ApiException(status=404)
+
 
 @pytest.fixture
 def kube(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -477,7 +504,7 @@ def kube(monkeypatch: pytest.MonkeyPatch) -> Any:
     module = pytest.importorskip("kubespawner.spawner")
 
     monkeypatch.setattr(module, "load_config", lambda **_: None)
-    monkeypatch.setattr(module, "shared_client", lambda *_, **__: Cluster())
+    monkeypatch.setattr(module, "shared_client", lambda *_, **__: Cluster("apps"))
     return module.KubeSpawner
 
 
@@ -495,7 +522,7 @@ def test_a_pod_is_of_the_image_with_the_limits_and_nothing_of_the_notebooks(kube
         mem_guarantee="64G",
         storage_pvc_ensure=True,
     )
-    cluster = spawner.api = Cluster()
+    cluster = spawner.api = Cluster("apps")
     registry = PlanRegistry(domain="quay.io", username="robot", password=PASSWORD)
 
     for _ in range(2):
@@ -513,9 +540,11 @@ def test_a_pod_is_of_the_image_with_the_limits_and_nothing_of_the_notebooks(kube
     assert spawner.extra_resource_limits == {"nvidia.com/gpu": "2"}
     assert (spawner.profile_list, spawner.image_pull_policy) == ([], "Always")
     assert spawner.volume_mounts == [{"name": "edge-volume", "mountPath": "/data"}]
-    assert spawner.volumes == [{"name": "edge-volume", "persistentVolumeClaim": {"claimName": spawner.pvc_name}}]
-    assert spawner.pvc_name.startswith(f"{NAME}-")
-    assert (spawner.storage_pvc_ensure, spawner.storage_capacity) == (True, "20G")
+    (((namespace, name), claim),) = cluster.claims.items()
+    assert spawner.volumes == [{"name": "edge-volume", "persistentVolumeClaim": {"claimName": name}}]
+    assert (namespace, name.startswith(f"{NAME}-"), claim.metadata.name) == ("apps", True, name)
+    assert claim.spec.resources.requests == {"storage": "20G"}
+    assert spawner.storage_pvc_ensure is False
     ((name, (namespace, secret)),) = cluster.secrets.items()
     assert spawner.image_pull_secrets == [{"name": name}]
     assert (namespace, secret.type) == ("apps", "kubernetes.io/dockerconfigjson")
@@ -533,6 +562,86 @@ def test_a_pod_is_of_the_image_with_the_limits_and_nothing_of_the_notebooks(kube
 
     start(again := spawner_of(kube, image_pull_secrets=[{"name": "of-the-operator"}]), Edge(plan()))
     assert (again.image_pull_secrets, again.volumes, again.storage_pvc_ensure) == ([], [], False)
+
+
+def test_what_fits_the_notebooks_image_alone_stays_out_of_a_pod(kube: Any) -> None:
+    home = {"name": "home", "mountPath": "/home/jovyan"}
+    fixer, firewall = (
+        {"name": "fixer", "image": "busybox", "volumeMounts": [home]},
+        {"name": "firewall", "image": "iptables"},
+    )
+    spawner = spawner_of(
+        kube,
+        working_dir="/home/jovyan",
+        lifecycle_hooks={"postStart": {"exec": {"command": ["cp", "-r", "/etc/skel", "/home/jovyan"]}}},
+        port=9999,
+        init_containers=[fixer, firewall],
+        extra_containers={"a": fixer, "b": firewall},
+    )
+
+    start(spawner, Edge(plan()))
+
+    pod = asyncio.run(spawner.get_pod_manifest())
+    container = pod.spec.containers[0]
+    assert (container.working_dir, container.lifecycle, container.ports[0].container_port) == (None, {}, 8888)
+    assert (spawner.init_containers, spawner.extra_containers) == ([firewall], {"b": firewall})
+
+
+def test_an_app_can_write_its_volume_whichever_user_it_is(kube: Any) -> None:
+    start(spawner := spawner_of(kube, namespace="apps"), Edge(plan(volume_mount_point="/data")))
+    assert asyncio.run(spawner.get_pod_manifest()).spec.security_context["fsGroup"] == 100
+    start(spawner := spawner_of(kube, namespace="apps", fs_gid=2000), Edge(plan(volume_mount_point="/data")))
+    assert asyncio.run(spawner.get_pod_manifest()).spec.security_context["fsGroup"] == 2000
+
+
+def test_a_volume_stays_when_its_server_is_deleted_at_the_hub(kube: Any) -> None:
+    spawner = spawner_of(kube, namespace="apps")
+    cluster = spawner.api = Cluster("apps")
+    start(spawner, Edge(plan(volume_mount_point="/data")))
+    of_a_hub_that_was_started_again = spawner_of(kube)
+    of_a_hub_that_was_started_again.load_state(spawner.get_state())
+    of_a_hub_that_was_started_again.api = cluster
+
+    for each in (spawner, of_a_hub_that_was_started_again):
+        asyncio.run(each.delete_forever())
+
+    assert len(cluster.claims) == 1
+
+
+def test_a_users_namespace_is_there_before_what_is_kept_in_it(kube: Any) -> None:
+    modified: list[Any] = []
+    spawner = spawner_of(
+        kube,
+        enable_user_namespaces=True,
+        namespace="user-ada",
+        modify_pod_hook=lambda _, pod: modified.append(pod) or pod,
+    )
+    cluster = spawner.api = Cluster()
+    registry = PlanRegistry(domain="quay.io", username="robot", password=PASSWORD)
+
+    async def go_on() -> Any:
+        return await spawner.modify_pod_hook(spawner, "the pod")
+
+    for _ in range(2):
+        spawner.user_options = {"edge": dict(CHOICE)}
+        start(spawner, Edge(plan(registry=registry, volume_mount_point="/data")))
+        if not cluster.namespaces:
+            with pytest.raises(HTTPError, match="does not keep the registry's credentials"):
+                asyncio.run(go_on())
+        cluster.namespaces.add("user-ada")  # as KubeSpawner does then
+        assert asyncio.run(go_on()) == "the pod"
+
+    assert modified == ["the pod", "the pod"]
+    assert [namespace for namespace, _ in cluster.claims] == ["user-ada"]
+    assert [namespace for namespace, _ in cluster.secrets.values()] == ["user-ada"]
+
+
+def test_the_log_says_how_the_cluster_refuses(kube: Any, caplog: pytest.LogCaptureFixture) -> None:
+    spawner = spawner_of(kube, namespace="apps")
+    spawner.api = Cluster()
+    status, sentence = refusal(spawner, Edge(plan(volume_mount_point="/data")))
+    assert (status, sentence.partition(";")[0]) == (424, "The cluster does not keep the volume")
+    assert "(ApiException, status 404)" in caplog.text
 
 
 def test_credentials_that_the_cluster_does_not_keep_are_in_no_log(kube: Any, caplog: pytest.LogCaptureFixture) -> None:

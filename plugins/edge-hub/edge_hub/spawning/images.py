@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edge_hub.spawning.refusals import Refused
@@ -23,6 +24,10 @@ _MOUNT_POINT = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 _VOLUME = "edge-volume"
 _VOLUME_SIZE = 10
 """GB of a volume whose size nobody suggests."""
+_VOLUME_GROUP = 100
+"""Whose the files of a pod's volume are, where the operator has set no group: Debian's `users`."""
+_PORT = 8888
+"""Where an image's proxy listens."""
 
 
 async def prepare(spawner: Any, plan: LaunchPlan) -> None:
@@ -124,17 +129,31 @@ async def _prepare_pod(spawner: Any, plan: LaunchPlan) -> None:
     spawner.profile_list = []
     # The registry is asked at each start, as a node keeps images for everybody.
     spawner.image_pull_policy = "Always"
+    # These are of the notebooks' image; that of an application has a folder and a port of its own.
+    spawner.working_dir = None
+    spawner.lifecycle_hooks = {}
+    spawner.port = _PORT
+    for trait in ("init_containers", "extra_containers"):
+        setattr(spawner, trait, _without_mounts(getattr(spawner, trait)))
     spawner.image_pull_secrets = []
     if plan.registry is not None:
-        spawner.image_pull_secrets = [{"name": await _pull_secret(spawner, plan)}]
+        spawner.image_pull_secrets = [{"name": _secret_name(plan)}]
     spawner.volumes = []
     spawner.volume_mounts = []
-    spawner.storage_pvc_ensure = plan.volume_mount_point is not None
+    # What KubeSpawner itself claims, it deletes with the server, which users can do on the hub's page.
+    spawner.storage_pvc_ensure = False
     if plan.volume_mount_point is not None:
-        spawner.pvc_name = _volume_name(plan)
         spawner.storage_capacity = f"{plan.suggested_volume_size or _VOLUME_SIZE}G"
-        spawner.volumes = [{"name": _VOLUME, "persistentVolumeClaim": {"claimName": spawner.pvc_name}}]
+        spawner.volumes = [{"name": _VOLUME, "persistentVolumeClaim": {"claimName": _volume_name(plan)}}]
         spawner.volume_mounts = [{"name": _VOLUME, "mountPath": plan.volume_mount_point}]
+        if spawner.fs_gid is None:
+            # A new volume is root's, and images run as any user.
+            spawner.fs_gid = _VOLUME_GROUP
+    if spawner.enable_user_namespaces:
+        # KubeSpawner makes the user's namespace after this hook, and before that one.
+        spawner.modify_pod_hook = _KeepingHook(plan, spawner.modify_pod_hook)
+    else:
+        await _keep(spawner, plan)
     # A limit below what is guaranteed is refused by the cluster; without a guarantee the limit is it.
     if plan.cpu:
         spawner.cpu_guarantee = None
@@ -144,13 +163,90 @@ async def _prepare_pod(spawner: Any, plan: LaunchPlan) -> None:
         spawner.extra_resource_limits = {**spawner.extra_resource_limits, "nvidia.com/gpu": str(plan.gpu)}
 
 
-async def _pull_secret(spawner: Any, plan: LaunchPlan) -> str:
-    """The name of a secret of the cluster that holds the registry's credentials."""
+def _without_mounts(containers: Any) -> Any:
+    """The operator's further containers without those that mount volumes, which are those of the notebooks."""
+    if isinstance(containers, dict):
+        return {name: each for name, each in containers.items() if not _mounts(each)}
+    return [each for each in containers if not _mounts(each)]
+
+
+def _mounts(container: Mapping[str, Any]) -> bool:
+    return any(container.get(name) for name in ("volumeMounts", "volume_mounts", "volumeDevices", "volume_devices"))
+
+
+class _KeepingHook:
+    """KubeSpawner's `modify_pod_hook`, by which the cluster keeps first what the pod names.
+
+    Args:
+        plan: what is started.
+        before: the operator's hook, or one of this kind with it.
+    """
+
+    def __init__(self, plan: LaunchPlan, before: Any) -> None:
+        self._plan = plan
+        self._before: Any = before._before if isinstance(before, _KeepingHook) else before
+
+    async def __call__(self, spawner: Any, pod: Any) -> Any:
+        from tornado.web import HTTPError
+
+        try:
+            await _keep(spawner, self._plan)
+        except Refused as refused:
+            raise HTTPError(refused.status, refused.sentence) from None
+        if self._before is None:
+            return pod
+        pod = self._before(spawner, pod)
+        return await pod if inspect.isawaitable(pod) else pod
+
+
+async def _keep(spawner: Any, plan: LaunchPlan) -> None:
+    """Have the cluster keep the secret and the volume's claim that the pod names."""
+    if plan.registry is not None:
+        await _keep_secret(spawner, plan)
+    if plan.volume_mount_point is not None:
+        await _keep_claim(spawner, plan)
+
+
+async def _keep_claim(spawner: Any, plan: LaunchPlan) -> None:
+    """Claim the user's volume for the application, unless an earlier start has."""
+    from kubernetes_asyncio.client import ApiException
+
+    name = _volume_name(plan)
+    claim = spawner.get_pvc_manifest()
+    claim.metadata.name = name
+    try:
+        try:
+            # Before it is made: a quota that is used up refuses also what is there.
+            await spawner.api.read_namespaced_persistent_volume_claim(name, spawner.namespace)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            await spawner.api.create_namespaced_persistent_volume_claim(spawner.namespace, claim)
+    except Exception as error:
+        raise _unkept(spawner, f"volume {name}", "volume", error) from None
+
+
+def _unkept(spawner: Any, what: str, kind: str, error: Exception) -> Refused:
+    """The refusal of a start for which the cluster does not keep something."""
+    # The text of the cluster's answer can hold the secret that it was sent.
+    status = getattr(error, "status", None)
+    reason = type(error).__name__ if status is None else f"{type(error).__name__}, status {status}"
+    spawner.log.error("The %s cannot be written (%s).", what, reason)
+    return Refused(424, f"The cluster does not keep the {kind}; the hub's operator finds why in its log.")
+
+
+def _secret_name(plan: LaunchPlan) -> str:
+    assert plan.registry is not None  # noqa: S101 - so says the caller
+    return f"edge-registry-{_digest(plan.organization, plan.app_id, plan.registry.domain)}"
+
+
+async def _keep_secret(spawner: Any, plan: LaunchPlan) -> None:
+    """Keep the registry's credentials in a secret of the cluster."""
     from kubernetes_asyncio.client import ApiException, V1ObjectMeta, V1Secret
 
     registry = plan.registry
     assert registry is not None  # noqa: S101 - so says the caller
-    name = f"edge-registry-{_digest(plan.organization, plan.app_id, registry.domain)}"
+    name = _secret_name(plan)
     login = base64.b64encode(f"{registry.username}:{registry.password}".encode()).decode()
     content = {
         "auths": {registry.domain: {"username": registry.username, "password": registry.password, "auth": login}}
@@ -168,12 +264,7 @@ async def _pull_secret(spawner: Any, plan: LaunchPlan) -> str:
                 raise
             await spawner.api.replace_namespaced_secret(name, spawner.namespace, secret)
     except Exception as error:
-        # The text of the cluster's answer can hold the secret.
-        spawner.log.error("The secret %s cannot be written (%s).", name, type(error).__name__)
-        raise Refused(
-            424, "The cluster does not keep the registry's credentials; the hub's operator finds why in its log."
-        ) from None
-    return name
+        raise _unkept(spawner, f"secret {name}", "registry's credentials", error) from None
 
 
 def _volume_name(plan: LaunchPlan) -> str:
