@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from traitlets.config import Config
 import edge_hub
 from edge_compute.wire import HubPlaceholder
 from edge_hub import placeholders
-from edge_hub.placeholders import Placeholders, deployments
+from edge_hub.placeholders import Placeholders, __main__, deployments
 from edge_hub.placeholders.__main__ import Keeper
 from edge_hub.placeholders.deployments import Deployments
 from edge_hub.placeholders.edge_server import EdgeServer
@@ -312,6 +313,20 @@ def test_a_refusal_of_the_cluster_is_logged_with_what_to_do(
     (sentence,) = caplog.messages
     assert "the cluster answers 403 about deployments" in sentence
     assert "give the hub's service account the role" in sentence
+
+
+def test_it_ends_with_its_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[None] = []
+
+    class Counted:
+        async def look(self) -> None:
+            looks.append(None)
+
+    parents = iter([7, 7, 1])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(__main__, "INTERVAL", 0)
+    asyncio.run(__main__._look_while(7, Counted()))  # type: ignore[arg-type]
+    assert len(looks) == 2
 
 
 def test_configure_adds_the_service_that_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:

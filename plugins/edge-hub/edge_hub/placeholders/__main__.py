@@ -74,10 +74,14 @@ async def _run(settings: dict[str, Any], token: str) -> None:
     async with client.ApiClient() as api_client:
         api = client.AppsV1Api(api_client)
         deployments = Deployments(api, placeholders, settings["service"], settings["pods"])
-        keeper = Keeper(EdgeServer(settings["url"], token), deployments)
-        while True:
-            await keeper.look()
-            await asyncio.sleep(INTERVAL)
+        await _look_while(os.getppid(), Keeper(EdgeServer(settings["url"], token), deployments))
+
+
+async def _look_while(hub: int, keeper: Keeper) -> None:
+    """Look again and again. A hub that is killed leaves its services behind, and the next one starts its own."""
+    while os.getppid() == hub:
+        await keeper.look()
+        await asyncio.sleep(INTERVAL)
 
 
 def main() -> None:
