@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_server.testing.local_server import EdgeServer
 
 from .engines import url_of
+from .pairs import single
 from .postgresql import scratch_postgresql
 from .wire import Api, client
 
@@ -45,7 +46,7 @@ def two_hosts(folder: Path) -> Iterator[Hosts]:
     """
     with scratch_postgresql() as opened, contextlib.ExitStack() as stack:
         shared = folder / "shared"
-        a, b = (EdgeServer(folder / name, database_url=url_of(opened)) for name in ("a", "b"))
+        a, b = (single(EdgeServer(folder / name, database_url=url_of(opened))) for name in ("a", "b"))
         for host in (a, b):
             stack.callback(host.close)
             host.data.mkdir(mode=0o700, parents=True)

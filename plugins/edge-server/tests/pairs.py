@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tomllib
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from edge_server.base import configuration
+from edge_server.files import storage
 from edge_server.testing.local_server import EdgeServer
 from tests.object_stores import free_port
 
@@ -40,6 +43,15 @@ server {{
     }}
 }}
 """
+
+
+_single: weakref.WeakSet[EdgeServer] = weakref.WeakSet()
+
+
+def single(server: EdgeServer) -> EdgeServer:
+    """Have a server that is not started yet be a single host in any case, as where a test has several of its own."""
+    _single.add(server)
+    return server
 
 
 def single_host_only(why: str) -> pytest.MarkDecorator:
@@ -79,15 +91,17 @@ def _patch(patch: pytest.MonkeyPatch) -> None:
 
     def environment(self: EdgeServer) -> dict[str, str]:
         own: dict[str, str] = environment_of(first.get(self, self))
-        folder = str(first.get(self, self).data)
-        shared = {f"{configuration.PREFIX}KEYS_DIRECTORY": folder}
-        if stores.kind() == stores.FOLDER:
-            shared[f"{configuration.PREFIX}STORAGE_DIRECTORY"] = folder
+        if self in _single:
+            return own
+        folder = first.get(self, self).data
+        shared = {f"{configuration.PREFIX}KEYS_DIRECTORY": str(folder)}
+        if stores.kind() == stores.FOLDER and not _is_on_a_bucket(folder):
+            shared[f"{configuration.PREFIX}STORAGE_DIRECTORY"] = str(folder)
         return shared | own
 
     def start_both(self: EdgeServer, *options: str) -> None:
         start(self, *options)
-        if self in first:
+        if self in first or self in _single:
             return
         if self not in others:
             other = EdgeServer(self.data.with_name(f"{self.data.name}-b"), database_url=self.database_url)
@@ -128,6 +142,12 @@ def _patch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(EdgeServer, "stop", stop_both)
     patch.setattr(EdgeServer, "kill", kill_both)
     patch.setattr(EdgeServer, "close", close_both)
+
+
+def _is_on_a_bucket(data: Path) -> bool:
+    settings = data / configuration.FILE_NAME
+    section = tomllib.loads(settings.read_text()).get(storage.SECTION, {}) if settings.exists() else {}
+    return bool(section.get("kind") == storage.S3)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from tests.programs import program
 from tests.waiting import wait_for
 
 from .engines import sqlite_only
+from .pairs import single_host_only
 from .wire import close_all
 
 pytestmark = pytest.mark.slow
@@ -113,6 +114,7 @@ def test_each_line_of_json_has_the_request_id_that_the_client_names(begin: Start
     assert {line["user"] for line in audited} >= {user}
 
 
+@single_host_only("its log")
 def test_an_id_is_taken_over_only_if_it_is_a_plain_word(begin: Start) -> None:
     server = begin('[log]\nformat = "json"\n')
     for sent in ("a" * 65, "a b", '{"a":1}', "ü"):
@@ -148,6 +150,7 @@ def rotate_as_the_readme_says(logs: Path, _: int) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@single_host_only("its log")
 @pytest.mark.parametrize(("form", "rotate"), [("text", rotate), ("json", rotate_as_the_readme_says)])
 def test_logs_may_be_moved_away_while_every_process_writes(
     form: str, rotate: Callable[[Path, int], None], begin: Start

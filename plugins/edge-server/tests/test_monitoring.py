@@ -29,8 +29,11 @@ from tests.waiting import wait_for
 
 from .engines import sqlite_only
 from .openbao import Bao, settings_of
+from .pairs import single_host_only
 from .stores import folder_only
 from .wire import close_all
+
+of_its_own = single_host_only("each counts what it does itself")
 
 SETTINGS = '[server]\nmetrics_listen = "127.0.0.1:0"\nworkers = 2\n'
 
@@ -134,6 +137,7 @@ def test_without_the_library_the_sentence_says_what_to_install(tmp_path: Path, m
         pass
 
 
+@of_its_own
 def test_the_readme_lists_each_metric(watched: EdgeServer, edge: EdgeSession) -> None:
     page = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     section = page.partition("## Watch it")[2].partition("\n## ")[0]
@@ -230,6 +234,7 @@ def test_a_keeper_that_is_away_is_shown_and_takes_no_host_out_of_service(bao: Ba
 # --- metrics --------------------------------------------------------------------------------------
 
 
+@of_its_own
 def test_all_processes_count_together(watched: EdgeServer) -> None:
     def answered() -> float:
         return values(scraped(watched), "edge_request_duration_seconds_count", route="/v1/meta", status="200")
@@ -243,6 +248,7 @@ def test_all_processes_count_together(watched: EdgeServer) -> None:
     assert {values(scraped(watched), "edge_build_info") for _ in range(10)} == {1.0}
 
 
+@of_its_own
 def test_bytes_are_counted_as_they_pass(watched: EdgeServer, edge: EdgeSession) -> None:
     before = scraped(watched)
     large = bytes(3 << 20)
@@ -258,6 +264,7 @@ def test_bytes_are_counted_as_they_pass(watched: EdgeServer, edge: EdgeSession) 
     wait_for(lambda: values(scraped(watched), "edge_requests_in_flight") == 0)
 
 
+@of_its_own
 def test_refusals_are_counted_by_their_code(watched: EdgeServer, edge: EdgeSession) -> None:
     before = values(scraped(watched), "edge_problems_total", code="not_found")
     with pytest.raises(EdgeError):
@@ -294,6 +301,7 @@ def test_background_tasks_tell_when_they_last_succeeded(watched: EdgeServer) -> 
     assert values(text, "edge_background_runs_total", task="checkpoint", outcome="success") > 0
 
 
+@of_its_own
 def test_waits_for_the_database_are_counted(watched: EdgeServer, edge: EdgeSession) -> None:
     before = values(scraped(watched), "edge_database_wait_seconds_count")
     edge.files.upload("waited", b"x")
@@ -335,6 +343,7 @@ def test_no_label_has_what_a_request_has_sent(watched: EdgeServer) -> None:
     assert {re.sub("<(?:int:)?([^>]*)>", r"{\1}", route) for route in routes} <= set(described)
 
 
+@of_its_own
 @pytest.mark.slow
 def test_numbers_begin_anew_with_the_server_and_leave_nothing_behind(tmp_path: Path) -> None:
     own = EdgeServer(tmp_path / "data")

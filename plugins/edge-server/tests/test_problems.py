@@ -22,8 +22,11 @@ from edge_server.keys.signing import Signer
 from edge_server.run.app import build, engines_at
 from edge_server.testing.local_server import EdgeServer
 
+from .pairs import single_host_only
 from .stores import folder_only, store_of
 from .wire import Api, client, close_all, refused
+
+from_its_own_wire = single_host_only("nginx answers by itself what is no HTTP, and what it does not hand on")
 
 
 def test_the_server_says_that_it_is_well_and_what_it_is(api: Api) -> None:
@@ -35,12 +38,18 @@ def test_the_server_says_that_it_is_well_and_what_it_is(api: Api) -> None:
     assert meta["version"]
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/meta", "/v1/meta/", "/v1//meta", "/v1/orgs/x/files/nothing", "/%00"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/v2/meta", "/v1/meta/", "/v1//meta", "/v1/orgs/x/files/nothing"),
+        pytest.param("/%00", marks=from_its_own_wire),
+    ],
+)
 def test_an_unknown_address_is_a_problem(api: Api, path: str) -> None:
     refused(api.call("GET", path), 404, "unknown_route")
 
 
-@pytest.mark.parametrize("method", ["OPTIONS", "PATCH", "POST", "TRACE"])
+@pytest.mark.parametrize("method", ["OPTIONS", "PATCH", "POST", pytest.param("TRACE", marks=from_its_own_wire)])
 def test_a_method_an_address_does_not_know_is_a_problem(api: Api, method: str) -> None:
     answer = api.call(method, "/v1/meta")
     refused(answer, 405, "method_not_allowed")
@@ -104,6 +113,7 @@ def test_a_cursor_that_the_server_never_gave_is_refused(api: Api, content: bytes
     assert answer.status_code < 500, answer.text
 
 
+@from_its_own_wire
 @pytest.mark.parametrize("chunk", [b"zz\r\nab\r\n", b"-1\r\n", b"\r\n\r\n", b"5\r\nab", b"1" * 5000 + b"\r\n"])
 @pytest.mark.parametrize("start", ["PUT {files}/content?path=a", "POST {files}/folders", "GET {files}/nothing"])
 def test_a_chunk_that_is_none_is_refused(api: Api, edge_server: EdgeServer, start: str, chunk: bytes) -> None:
@@ -142,6 +152,7 @@ def test_an_odd_request_id_is_replaced(api: Api, sent: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-ID"])
 
 
+@from_its_own_wire
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
@@ -247,6 +258,7 @@ def test_a_complete_that_fails_at_the_last_moment_can_be_repeated(
     assert api.get("a").content == b"abcd"
 
 
+@single_host_only("its log")
 @pytest.mark.slow
 def test_the_log_holds_no_token_and_no_signature(tmp_path: Path) -> None:
     server = EdgeServer(tmp_path / "data")

@@ -16,7 +16,7 @@ from edge_server.data.database import Database
 from edge_server.data.migrations import HEAD
 from edge_server.files import housekeeping, tree
 from edge_server.files.models import Upload, Version
-from edge_server.run import start, status
+from edge_server.run import data_folder, start, status
 from edge_server.run.command import server as command
 from edge_server.testing.local_server import EdgeServer
 
@@ -43,14 +43,14 @@ def test_the_status_of_a_server_that_runs(edge_server: EdgeServer, api: Api) -> 
     api.part(api.start("large", 2 * PART_SIZE)["id"], 1, bytes(PART_SIZE))
     after = status_of(edge_server.data)
     assert after["revision"] == HEAD
-    assert after["url"] == edge_server.url
+    assert after["url"] == data_folder.running_url(edge_server.data)
     assert after["database_bytes"] > 0
     assert after["files"] == before["files"] + 1
     grown = {name: after["totals"][name] - before["totals"][name] for name in ("used", "deleted", "uploads")}
     assert grown == {"used": 3, "deleted": 5, "uploads": 1}
     assert set(after["due"]) == {"expired_uploads", "deleted_content", "deleted_folders"}
     text = run("status", edge_server.data).stdout
-    for words in (HEAD, edge_server.url, f"{after['totals']['uploads']} open", "sealed by file"):
+    for words in (HEAD, after["url"], f"{after['totals']['uploads']} open", "sealed by file"):
         assert words in text
 
 

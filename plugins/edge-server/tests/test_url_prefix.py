@@ -17,6 +17,7 @@ from edge_server.run.command import server
 from edge_server.testing.local_server import EdgeServer
 from edge_server.web import url_prefix
 
+from .pairs import single_host_only
 from .stores import FOLDER, kind
 from .test_idempotency import new_key, post, same
 from .test_running import children_of, wait_for
@@ -87,6 +88,7 @@ def test_elsewhere_there_is_nothing(own: Api, path: str) -> None:
         )
 
 
+@single_host_only("its log")
 def test_a_line_of_the_access_log_has_all_of_the_address(own: Api, prefixed: EdgeServer) -> None:
     own.call("GET", "/v1/meta")
     log = prefixed.data / "logs" / "access.log"
