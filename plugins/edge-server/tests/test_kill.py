@@ -34,6 +34,7 @@ from .administrators import Administrator, Ledger, check
 from .buckets import STARTED, bucket_of, configure
 from .engines import ENGINES, is_postgresql, url_of
 from .file_client import FileClient
+from .pairs import single_host_only
 from .postgresql import scratch_postgresql
 from .stores import keys_in, store_of
 from .wire import client, close_all
@@ -135,6 +136,7 @@ def test_every_acknowledged_file_outlives_a_kill_of_the_store(
     close_all()
 
 
+@single_host_only("the one that is back at the same port")
 @pytest.mark.slow
 def test_a_large_file_in_a_bucket_outlives_kills_of_client_server_and_store(tmp_path: Path) -> None:
     size, times = (24 << 20, kills.Kills(1, 1, 1)) if ROUNDS <= 2 else (200 << 20, kills.Kills())

@@ -219,6 +219,7 @@ def test_an_engine_that_hangs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 def test_a_keeper_that_is_away_is_shown_and_takes_no_host_out_of_service(bao: Bao, tmp_path: Path) -> None:
     (tmp_path / "server.toml").write_text(settings_of(bao.engine()))
+    (tmp_path / "server.toml").chmod(0o600)
     engines, _, _ = start.prepare(tmp_path)
     looked_at = readiness.Readiness(engines)
     by_name = {outcome.name: outcome for outcome in looked_at.outcomes()}
