@@ -168,7 +168,7 @@ def test_an_upload_becomes_content_by_its_parts_alone(store: S3Store, monkeypatc
     assert store.size(key) == len(CONTENT)
 
 
-def test_a_part_that_is_not_stated_is_left_out(store: S3Store, request: pytest.FixtureRequest) -> None:
+def test_an_object_leaves_out_parts_of_no_completion(store: S3Store, request: pytest.FixtureRequest) -> None:
     if "elsewhere" in request.node.name:
         pytest.skip("Ceph's gateway makes no object of an upload that holds a part which is not stated")
     key = store.new_key()
@@ -247,7 +247,7 @@ def test_an_upload_is_dropped_once_or_twice(store: S3Store) -> None:
 
 
 @pytest.mark.parametrize("is_dropped", [True, False])
-def test_a_store_that_fails_to_complete_is_asked_for_the_upload(store: S3Store, is_dropped: bool) -> None:
+def test_an_upload_is_gone_where_a_store_that_fails_has_none(store: S3Store, is_dropped: bool) -> None:
     """As Ceph's gateway answers so where that was dropped."""
     key = store.new_key()
     upload = store.start_upload("an id", key)
