@@ -445,6 +445,24 @@ def test_nobody_stands_in_line_for_a_hub_that_does_not_answer(monkeypatch: pytes
             third.result()
 
 
+def test_those_who_wait_for_the_same_lookup_count_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_answers, "TIMEOUT", 300)
+    monkeypatch.setattr(hub_answers, "STANDSTILL", 300)
+    answers = HubAnswers(lambda: 8)
+    look_up, other = Lookups(), Lookups()
+    look_up.hold.clear()
+    with ThreadPoolExecutor(3) as pool:
+        coming = [pool.submit(answers.require_good, "digest", look_up) for _ in range(2)]
+        wait_for(lambda: answers._waiting == 2)
+        coming.append(pool.submit(answers.run, other))
+        wait_for(lambda: answers._line == 1)
+        assert other.count == 0
+        look_up.hold.set()
+        for each in coming:
+            each.result()
+    assert (look_up.count, other.count) == (1, 1)
+
+
 def test_who_stood_in_line_for_a_lookup_that_fails_has_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_answers, "TIMEOUT", 300)
     monkeypatch.setattr(hub_answers, "STANDSTILL", 300)

@@ -15,8 +15,11 @@ from edge_server.identity.hub import Group, Hub, HubUnavailable, Visitor
 from edge_server.identity.hub_answers import HubAnswers
 from edge_server.identity.kinds import Identity, unauthenticated
 
-GROUPS_KEPT = 2.0
-"""Seconds in which a list of the groups counts."""
+GROUPS_KEPT, GROUPS_KEPT_LONGEST = 2.0, 30.0
+"""Seconds in which a list of the groups counts, at least and at most."""
+
+GROUPS_REST = 20
+"""How many times as long as it took a list counts: a hub of many members is not kept busy by listing them."""
 
 _T = TypeVar("_T")
 
@@ -69,6 +72,7 @@ class HubIdentity:
         self._answers = HubAnswers(threads)
         self._groups_lock = threading.Lock()
         self._groups: tuple[float, list[Group]] | None = None
+        """Until when they count, and the groups."""
 
     def digest_of(self, value: str) -> str:
         """What the database knows a token by that the hub says is good.
@@ -108,7 +112,7 @@ class HubIdentity:
         self._answers.forget(digest)
 
     def groups(self, names: Collection[str]) -> list[Group]:
-        """The groups of the hub, as they were seconds ago.
+        """The groups of the hub, as they were seconds ago; the longer they take to list, the more.
 
         Args:
             names: of groups that there are; if one of them is new, all are listed anew.
@@ -117,10 +121,12 @@ class HubIdentity:
             HubUnavailable: the hub does not say just now.
         """
         with self._groups_lock:
-            now = clock.monotonic()
+            began = clock.monotonic()
             known = {group.name for group in self._groups[1]} if self._groups is not None else set()
-            if self._groups is None or now - self._groups[0] > GROUPS_KEPT or not known.issuperset(names):
-                self._groups = now, self.hub.groups()
+            if self._groups is None or began > self._groups[0] or not known.issuperset(names):
+                groups = self.hub.groups()
+                kept = GROUPS_REST * (clock.monotonic() - began)
+                self._groups = began + min(max(kept, GROUPS_KEPT), GROUPS_KEPT_LONGEST), groups
             return self._groups[1]
 
     def _look_up(self, value: str, digest: str) -> None:
