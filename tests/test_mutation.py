@@ -29,7 +29,7 @@ def test_a_target_names_code_and_tests_that_exist(target: Target) -> None:
 
 
 def test_what_must_be_measured_is() -> None:
-    assert list(TARGETS) == ["authentication", "signing", "permissions", "retry", "paths"]
+    assert list(TARGETS) == ["authentication", "hub", "signing", "permissions", "retry", "paths"]
     assert mutation.LEAST_SCORE == 0.85
 
 
