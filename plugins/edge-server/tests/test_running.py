@@ -445,6 +445,7 @@ from edge_server.run import app, process, start
 listener = process.listen("127.0.0.1", 0)
 ready = lambda: print(process.url_of(listener), flush=True)
 with start.engines(pathlib.Path(sys.argv[1])) as engines:
+    engines.store.create()  # as at the start of a server, which finds out how a bucket's addresses are signed
     process.serve_with_waitress(app.build(engines, app.load(engines)), listener, 4, ready)
 """
     process = subprocess.Popen(
