@@ -644,6 +644,25 @@ def test_the_log_says_how_the_cluster_refuses(kube: Any, caplog: pytest.LogCaptu
     assert "(ApiException, status 404)" in caplog.text
 
 
+def test_the_log_says_what_kept_a_pod_from_starting(
+    kube: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopped: list[Any] = []
+    spawner = spawner_of(kube, post_stop_hook=stopped.append)
+    for _ in range(2):
+        spawner.user_options = {"edge": dict(CHOICE)}
+        start(spawner, Edge(plan()))
+    events = [("Scheduled", "to node 1"), ("FailedMount", "the volume\nis gone"), ("FailedMount", "the volume\nis gone")]
+    monkeypatch.setattr(kube, "events", [{"reason": reason, "message": message} for reason, message in events])
+
+    spawner.run_post_stop_hook()
+
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        f"The pod of ada {spawner.name}: the volume is gone"
+    ]
+    assert stopped == [spawner]
+
+
 def test_credentials_that_the_cluster_does_not_keep_are_in_no_log(kube: Any, caplog: pytest.LogCaptureFixture) -> None:
     spawner = spawner_of(kube)
 

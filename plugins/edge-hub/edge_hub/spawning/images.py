@@ -26,6 +26,8 @@ _VOLUME_SIZE = 10
 """GB of a volume whose size nobody suggests."""
 _VOLUME_GROUP = 100
 """Whose the files of a pod's volume are, where the operator has set no group: Debian's `users`."""
+_MOST_TROUBLE = 3
+"""How many failures of a pod the log has."""
 _PORT = 8888
 """Where an image's proxy listens."""
 
@@ -149,6 +151,7 @@ async def _prepare_pod(spawner: Any, plan: LaunchPlan) -> None:
         if spawner.fs_gid is None:
             # A new volume is root's, and images run as any user.
             spawner.fs_gid = _VOLUME_GROUP
+    spawner.post_stop_hook = _TroubleHook(spawner.post_stop_hook)
     if spawner.enable_user_namespaces:
         # KubeSpawner makes the user's namespace after this hook, and before that one.
         spawner.modify_pod_hook = _KeepingHook(plan, spawner.modify_pod_hook)
@@ -172,6 +175,25 @@ def _without_mounts(containers: Any) -> Any:
 
 def _mounts(container: Mapping[str, Any]) -> bool:
     return any(container.get(name) for name in ("volumeMounts", "volume_mounts", "volumeDevices", "volume_devices"))
+
+
+class _TroubleHook:
+    """A `post_stop_hook`, by which the hub's log says what kept a pod from starting, which no page of the hub has.
+
+    Args:
+        before: the operator's hook, or one of this kind with it.
+    """
+
+    def __init__(self, before: Any) -> None:
+        self._before: Any = before._before if isinstance(before, _TroubleHook) else before
+
+    def __call__(self, spawner: Any) -> Any:
+        failed = [str(event["message"]) for event in spawner.events if str(event["reason"]).startswith("Failed")]
+        for message in list(dict.fromkeys(failed))[-_MOST_TROUBLE:]:
+            spawner.log.warning(
+                "The pod of %s %s: %s", spawner.user.name, spawner.name, " ".join(message.split())[:500]
+            )
+        return None if self._before is None else self._before(spawner)
 
 
 class _KeepingHook:

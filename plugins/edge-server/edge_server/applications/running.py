@@ -99,7 +99,8 @@ def running(server: HubServer, service: str) -> Running | None:
 def none_runs(name: str, user_name: str) -> Refusal:
     """No application runs for a user under a name."""
     return not_found(
-        f"no app {name!r} of {user_name} runs; it has ended, or did not start, for which the hub's page has the reason"
+        f"no app {name!r} of {user_name} runs; it has ended, or did not start, for which the hub's page or its log "
+        "has the reason"
     )
 
 
