@@ -652,7 +652,11 @@ def test_the_log_says_what_kept_a_pod_from_starting(
     for _ in range(2):
         spawner.user_options = {"edge": dict(CHOICE)}
         start(spawner, Edge(plan()))
-    events = [("Scheduled", "to node 1"), ("FailedMount", "the volume\nis gone"), ("FailedMount", "the volume\nis gone")]
+    events = [
+        ("Scheduled", "to node 1"),
+        ("FailedMount", "the volume\nis gone"),
+        ("FailedMount", "the volume\nis gone"),
+    ]
     monkeypatch.setattr(kube, "events", [{"reason": reason, "message": message} for reason, message in events])
 
     spawner.run_post_stop_hook()
