@@ -368,7 +368,7 @@ def test_a_login_of_a_browser_to_anything_else_is_as_good_as_a_token(planned: Pl
 def test_who_does_not_see_the_application_does_not_log_in_to_it(
     planned: Planned, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_identity, "GROUPS_KEPT", -1.0)
+    monkeypatch.setattr(hub_identity, "GROUPS_KEPT_LONGEST", -1.0)
     secret_of(planned)
     hub.members = {"dev": ["developer"]}
     answer = call(planned, "GET", "/applications", token=log_in(hub, "ann"))
