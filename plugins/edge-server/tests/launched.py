@@ -194,6 +194,7 @@ class StandInHub:
         stopped: those that do not run, by user and name.
         shares: owner, server, "user" or "group", and the name of that.
         services: by name, as they were added.
+        admins: the users who are admins of the hub.
         groups: beside those that each have one of the users, as the hub tells of them.
         odd: answers by method and path, in place of its own: called with the handler.
         calls: what it was asked for.
@@ -204,6 +205,7 @@ class StandInHub:
         self.stopped: set[tuple[str, str]] = set()
         self.shares: list[tuple[str, str, str, str]] = []
         self.services: dict[str, dict[str, Any]] = {}
+        self.admins: set[str] = set()
         self.groups: list[dict[str, Any]] = []
         self.odd: dict[str, Callable[[Any], None]] = {}
         self.calls: list[str] = []
@@ -352,12 +354,13 @@ class StandInHub:
         if name not in ROLES:
             return 403, {"status": 403, "message": "Missing or invalid credentials."}
         scopes = ["access:services!service=api"]
-        user = {"kind": "user", "name": name, "admin": False, "groups": self._groups_of(name), "scopes": scopes}
-        return 200, {**user, "token_id": f"a{sorted(ROLES).index(name)}"}
+        user = {"kind": "user", "name": name, "groups": self._groups_of(name), "scopes": scopes}
+        return 200, {**user, "admin": name in self.admins, "token_id": f"a{sorted(ROLES).index(name)}"}
 
     def _user(self, name: str) -> dict[str, Any]:
         servers = {server: model for (user, server), model in self.servers.items() if user == name}
-        return {"name": name, "created": CREATED, "groups": self._groups_of(name), "servers": servers}
+        user = {"name": name, "admin": name in self.admins, "created": CREATED, "groups": self._groups_of(name)}
+        return {**user, "servers": servers}
 
     def _groups_of(self, name: str) -> list[str]:
         return [name, *(group["name"] for group in self.groups if name in group["users"])]

@@ -55,7 +55,7 @@ class OddHub:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {
             "user": USER,
-            "ada": {"name": "ada", "created": CREATED, "groups": ["lab"]},
+            "ada": {"name": "ada", "admin": False, "created": CREATED, "groups": ["lab"]},
             "a1": TOKEN,
             "tokens": {"api_tokens": [TOKEN]},
             "groups": GROUPS,
@@ -199,10 +199,12 @@ def test_an_answer_that_is_none_of_a_hub_lets_nobody_in(odd: OddHub, lie: str) -
 @pytest.mark.parametrize(
     ("place", "lie"),
     [
-        ("ada", {"name": "eve", "created": CREATED, "groups": []}),
-        ("ada", {"name": "ada", "created": None, "groups": []}),
-        ("ada", {"name": "ada", "created": "yesterday", "groups": []}),
-        ("ada", {"name": "ada", "groups": []}),
+        ("ada", {"name": "eve", "admin": False, "created": CREATED, "groups": []}),
+        ("ada", {"name": "ada", "admin": False, "created": None, "groups": []}),
+        ("ada", {"name": "ada", "admin": False, "created": "yesterday", "groups": []}),
+        ("ada", {"name": "ada", "admin": False, "groups": []}),
+        ("ada", {"name": "ada", "created": CREATED, "groups": []}),
+        ("ada", {"name": "ada", "admin": "yes", "created": CREATED, "groups": []}),
         ("groups", []),
         ("groups", {"items": [], "_pagination": {"next": {"offset": 0}}}),
         ("groups", {"items": [{"name": "lab", "users": "ada", "properties": {}}], "_pagination": {"next": None}}),

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from edge_server.data.database import SERVER
 from edge_server.identity import directory
-from edge_server.identity.models import Membership, Organization
+from edge_server.identity.audit_lines import AuditLine
+from edge_server.identity.models import Membership, Organization, User
 
 from .launched import CREATED, Planned, StandInHub, planned_at
 
@@ -55,6 +56,17 @@ def test_who_joined_a_new_group_while_the_groups_were_listed_stays(planned: Plan
     hub.odd["GET /groups"] = list_groups
     planned.run(GROUPS)
     assert members_of(planned, "boats") == 1
+
+
+def test_a_former_admin_of_the_hub_who_sends_no_request_is_no_server_admin(planned: Planned, hub: StandInHub) -> None:
+    """What they have begun as one, such as an invitation, ends with that as well."""
+    planned.change(sa.update(User).values(server_admin=True))
+    hub.admins = {"boss"}
+    planned.run(GROUPS)
+    with planned.database.read() as session:
+        assert session.scalars(sa.select(User.user_name).where(User.server_admin)).all() == ["boss"]
+        lines = session.scalars(sa.select(AuditLine.about).where(AuditLine.action == "hub.users.update")).all()
+    assert lines == [f'{{"user_name": "{name}", "server_admin": "false"}}' for name in ("ann", "dev")]
 
 
 def test_a_token_that_was_created_while_tokens_were_listed_is_good(planned: Planned, hub: StandInHub) -> None:

@@ -299,7 +299,7 @@ class HubMembers:
     # --- everybody, in the background
 
     def follow(self) -> None:
-        """Have the memberships of all users be as the hub says, also of those who send no request."""
+        """Have all users be as the hub says, also those who send no request."""
         try:
             groups = self._identity.hub.groups()
             for name in self._changed(groups):
@@ -310,7 +310,7 @@ class HubMembers:
             return  # which the hub has logged
 
     def _changed(self, groups: list[Group]) -> list[str]:
-        """The users whose memberships may be others than the list of groups says."""
+        """The users whose memberships may be others than the list of groups says, and the server admins."""
         members: dict[str, dict[str, frozenset[str]]] = {}
         for group in groups:
             for name in group.users:
@@ -324,6 +324,7 @@ class HubMembers:
         )
         with self._database.read() as session:
             known = set(session.scalars(select(User.user_name).where(present)))
+            admins = set(session.scalars(select(User.user_name).where(present, User.server_admin)))
             memberships: dict[str, dict[str, frozenset[str]]] = {}
             for row in session.execute(rows):
                 memberships.setdefault(row.user_name, {})[row.name] = _roles(row)
@@ -332,12 +333,12 @@ class HubMembers:
         changed = []
         for name in sorted(known):
             grants = {place: roles for place, roles in members.get(name, {}).items() if place in possible}
-            if memberships.get(name, {}) != grants:
+            if name in admins or memberships.get(name, {}) != grants:
                 changed.append(name)
         return changed
 
     def _follow(self, name: str) -> None:
-        """Have a user's memberships be as the hub says; it is asked anew, since a list may be older than a request."""
+        """Have a user be as the hub says; it is asked anew, since a list may be older than a request."""
         at_hub = self._identity.hub.user(name)
         groups = [] if at_hub is None else self._identity.groups(at_hub.groups)
         with self._database.write(SERVER) as session:
@@ -346,7 +347,8 @@ class HubMembers:
                 return
             is_same = at_hub is not None and at_hub.created == user.hub_created
             grants = self.grants(at_hub.groups, groups) if at_hub is not None and is_same else {}
-            self._take(session, user, user.server_admin and is_same, grants)
+            is_admin = at_hub is not None and is_same and at_hub.admin
+            self._take(session, user, user.server_admin and is_admin, grants)
 
     def follow_tokens(self) -> None:
         """Note which tokens the hub has removed; what was signed with them ends."""

@@ -127,11 +127,13 @@ class HubUser:
 
     Attributes:
         name: of the user.
+        admin: whether the user is an admin of the hub.
         created: when the user was created, in UTC; another user of the name was created at another time.
         groups: the names of the user's groups.
     """
 
     name: str
+    admin: bool
     created: str
     groups: frozenset[str]
 
@@ -257,7 +259,7 @@ class Hub:
         model = self._loaded(_UserSchema(), answer)
         if model["name"] != name:
             raise self._unavailable("it answers with another user than it was asked for")
-        return HubUser(name, in_utc(model["created"]).isoformat(), frozenset(model["groups"]))
+        return HubUser(name, model["admin"], in_utc(model["created"]).isoformat(), frozenset(model["groups"]))
 
     def groups(self) -> list[Group]:
         """All groups.
@@ -735,6 +737,7 @@ class _ServiceSchema(_Model):
 
 class _UserSchema(_Model):
     name = _name()
+    admin = fields.Boolean(required=True, truthy={True}, falsy={False})
     created = _moment()
     groups = _names()
 
