@@ -91,8 +91,8 @@ def configure(
             `node_selector`, `tolerations` and `scheduler_name`, which are set before.
 
     Raises:
-        ConfigurationError: the arguments do not fit together, what is set already cannot be added to, or the table has
-            mistakes.
+        ConfigurationError: the arguments do not fit together, what is set already cannot be added to, the table has
+            mistakes, or what placeholders need is not installed.
     """
     if (data is None) == (url is None):
         raise ConfigurationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,6 +17,7 @@ from traitlets.config import Config
 
 import edge_hub
 from edge_compute.wire import HubPlaceholder
+from edge_core.errors import ConfigurationError
 from edge_hub import placeholders
 from edge_hub.placeholders import Placeholders, __main__, deployments
 from edge_hub.placeholders.__main__ import Keeper
@@ -353,6 +355,12 @@ def test_configure_adds_the_service_that_keeps_them(monkeypatch: pytest.MonkeyPa
     }
     # Nothing that the keeper is opens external applications to the users of other services.
     assert "access:services" in c.JupyterHub.load_roles[0]["scopes"]
+
+
+def test_what_is_not_installed_is_named_before_the_hub_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match="need kubernetes_asyncio, which is not installed; install edge-hub"):
+        edge_hub.configure(Config(), url="http://edge.internal:8790", api_token=TOKEN, placeholders=KEPT)
 
 
 def test_without_placeholders_there_is_no_such_service() -> None:

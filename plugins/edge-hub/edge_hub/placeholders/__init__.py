@@ -8,11 +8,14 @@ may start a node.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from edge_core.errors import ConfigurationError
 
 SETTINGS = "EDGE_HUB_PLACEHOLDERS"
 """The variable with the settings of what keeps them, as JSON."""
@@ -50,7 +53,15 @@ def keeper(placeholders: Placeholders, service: str, url: str, api_token: str, p
         api_token: its token.
         pods: where the pods of applications go: `namespace`, `node_selector`, `tolerations` and `scheduler_name` of
             the KubeSpawner, as far as they are set.
+
+    Raises:
+        ConfigurationError: what it needs is not installed.
     """
+    for package in ("kubernetes_asyncio", "edge_compute"):
+        if importlib.util.find_spec(package) is None:
+            raise ConfigurationError(
+                f"placeholders need {package}, which is not installed; install edge-hub[hub] and jupyterhub-kubespawner"
+            )
     settings = {**dataclasses.asdict(placeholders), "service": service, "url": url, "pods": dict(pods)}
     return {
         "name": f"{service}-placeholders",
