@@ -223,7 +223,9 @@ def keeper_of(cluster: StandInCluster, edge: web.Application) -> Iterator[Callab
 
     api_client = loop.run_until_complete(connect())
     api = client.AppsV1Api(api_client)
-    keeper = Keeper(EdgeServer(f"{edge_url}/services/api", TOKEN), Deployments(api, KEPT, "api", {"namespace": "hub"}))
+    keeper = Keeper(
+        EdgeServer(f"{edge_url}/services/api", TOKEN), Deployments(api, KEPT, "api", {"namespace": "hub"}), KEPT.most
+    )
     try:
         yield lambda: loop.run_until_complete(keeper.look())
     finally:
@@ -273,6 +275,37 @@ def test_the_edge_server_says_what_to_keep_and_learns_what_is_ready(cluster: Sta
             deployment["status"] = {"readyReplicas": 2}
         look()
     assert edge.noted == {"items": [{"uid": "3f2a", "ready": 2}, {"uid": "9c1b", "ready": 2}]}
+
+
+def test_there_are_no_deployments_beyond_what_the_operator_permits(cluster: StandInCluster) -> None:
+    edge = StandInEdge()
+    edge.requested += [HubPlaceholder(uid=f"{n}", quantity=1, cpu=1.0, memory=1.0, gpu=0) for n in range(50)]
+    with keeper_of(cluster, edge.app()) as look:
+        look()
+    assert len(cluster.own()) == 2
+    assert [each["uid"] for each in edge.noted["items"]] == ["3f2a", "9c1b"]
+
+
+@pytest.mark.parametrize("ends", ["closes", "hangs"])
+def test_a_cluster_that_does_not_answer_is_logged(
+    cluster: StandInCluster, ends: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung = asyncio.Event()
+
+    async def fail(request: web.Request) -> web.Response:
+        if ends == "closes" and request.transport is not None:
+            request.transport.abort()
+        else:
+            await hung.wait()
+        return web.Response()
+
+    monkeypatch.setattr(deployments, "_PATIENCE", {"_request_timeout": 0.2})
+    monkeypatch.setattr(cluster, "_list", fail)
+    with keeper_of(cluster, StandInEdge().app()) as look:
+        look()
+        hung.set()
+    (sentence,) = caplog.messages
+    assert sentence.startswith("Placeholders are not looked after: the cluster does not answer")
 
 
 @pytest.mark.parametrize("status", [401, 404, 500, 503])

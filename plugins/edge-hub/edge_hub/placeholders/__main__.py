@@ -8,6 +8,8 @@ import logging
 import os
 from typing import Any
 
+import aiohttp
+
 from edge_core.errors import BadResponse
 from edge_hub.placeholders import SETTINGS, TOKEN, Placeholders
 from edge_hub.placeholders.deployments import Deployments
@@ -25,11 +27,13 @@ class Keeper:
     Args:
         edge: the Edge server.
         deployments: those of the cluster.
+        most: machines that it asks for at the most; there is no deployment for what comes after them.
     """
 
-    def __init__(self, edge: EdgeServer, deployments: Deployments) -> None:
+    def __init__(self, edge: EdgeServer, deployments: Deployments, most: int) -> None:
         self._edge = edge
         self._deployments = deployments
+        self._most = most
         self._trouble: str | None = None
 
     async def look(self) -> None:
@@ -38,7 +42,7 @@ class Keeper:
 
         trouble = None
         try:
-            await self._edge.note(await self._deployments.keep(await self._edge.placeholders()))
+            await self._edge.note(await self._deployments.keep(await self._edge.placeholders(self._most)))
         except NotAnswered as error:
             trouble = str(error)
         except BadResponse as error:
@@ -47,7 +51,7 @@ class Keeper:
             trouble = f"the cluster answers {error.status} about deployments ({error.reason})"
             if error.status == 403:
                 trouble += "; give the hub's service account the role that the guide shows"
-        except (OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             trouble = f"the cluster does not answer ({type(error).__name__})"
         if trouble is not None and trouble != self._trouble:
             log.warning("Placeholders are not looked after: %s.", trouble)
@@ -74,7 +78,7 @@ async def _run(settings: dict[str, Any], token: str) -> None:
     async with client.ApiClient() as api_client:
         api = client.AppsV1Api(api_client)
         deployments = Deployments(api, placeholders, settings["service"], settings["pods"])
-        await _look_while(os.getppid(), Keeper(EdgeServer(settings["url"], token), deployments))
+        await _look_while(os.getppid(), Keeper(EdgeServer(settings["url"], token), deployments, placeholders.most))
 
 
 async def _look_while(hub: int, keeper: Keeper) -> None:

@@ -19,6 +19,9 @@ UID = "edge-hub/placeholder"
 _DIGEST = "edge-hub/digest"
 """The annotation that has the digest of what was asked of the cluster, which adds defaults of its own."""
 
+_PATIENCE = {"_request_timeout": 20}
+"""Seconds until a call to the cluster counts as failed; without it one that hangs is waited for without end."""
+
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -50,20 +53,20 @@ class Deployments:
         """
         bodies = self._deployments(requested)
         selector = ",".join(f"{name}={value}" for name, value in self._labels().items())
-        answer = await self._api.list_namespaced_deployment(self._namespace, label_selector=selector)
+        answer = await self._api.list_namespaced_deployment(self._namespace, label_selector=selector, **_PATIENCE)
         present = {each.metadata.name: each for each in answer.items}
         ready = {}
         for uid, body in bodies.items():
             name, annotations = body["metadata"]["name"], body["metadata"]["annotations"]
             existing = present.pop(name, None)
             if existing is None:
-                await self._api.create_namespaced_deployment(self._namespace, body)
+                await self._api.create_namespaced_deployment(self._namespace, body, **_PATIENCE)
             elif (existing.metadata.annotations or {}).get(_DIGEST) != annotations[_DIGEST]:
-                await self._api.replace_namespaced_deployment(name, self._namespace, body)
+                await self._api.replace_namespaced_deployment(name, self._namespace, body, **_PATIENCE)
             status = None if existing is None else existing.status
             ready[uid] = min((status and status.ready_replicas) or 0, body["spec"]["replicas"])
         for name in present:
-            await self._api.delete_namespaced_deployment(name, self._namespace)
+            await self._api.delete_namespaced_deployment(name, self._namespace, **_PATIENCE)
         return ready
 
     def _deployments(self, requested: Sequence[HubPlaceholder]) -> dict[str, dict[str, Any]]:

@@ -31,8 +31,8 @@ class EdgeServer:
         self._url = f"{url}/v1"
         self._token = api_token
 
-    async def placeholders(self) -> list[HubPlaceholder]:
-        """What to keep, all of it.
+    async def placeholders(self, most: int) -> list[HubPlaceholder]:
+        """What to keep: the oldest placeholders, until they ask for `most` machines together.
 
         Raises:
             NotAnswered: nobody says so.
@@ -44,7 +44,11 @@ class EdgeServer:
         query: dict[str, str] = {}
         while True:
             page = HubPlaceholderPage.from_answer(await self._ask("GET", "/placeholders", params=query))
-            items += page.items
+            for placeholder in page.items:
+                if most <= 0:
+                    return items
+                items.append(placeholder)
+                most -= placeholder.quantity
             if page.next is None:
                 return items
             query = {"cursor": page.next}
