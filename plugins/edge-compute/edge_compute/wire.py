@@ -10,7 +10,7 @@ from edge_core.records import PLAIN_TEXT, Record, field
 
 
 class ListCompute(Record):
-    """Query for a page of a list, in the order of the names."""
+    """Query for a page of a list."""
 
     limit: int = field(default=100, minimum=1, maximum=1000, doc="Most items of one page.")
     cursor: str | None = field(default=None, doc="The `next` of the page before this.")
@@ -64,13 +64,6 @@ class PlaceholderStatePage(Record):
 
     items: list[PlaceholderState]
     next: str | None = field(default=None, doc="Cursor of the page after it; null on the last one.")
-
-
-class ListHubPlaceholders(Record):
-    """Query for a page of what is wanted."""
-
-    limit: int = field(default=1000, minimum=1, maximum=1000, doc="Most items of one page.")
-    cursor: str | None = field(default=None, doc="The `next` of the page before this.")
 
 
 class HubPlaceholder(Record):

@@ -238,7 +238,7 @@ async def _keep_claim(spawner: Any, plan: LaunchPlan) -> None:
     claim.metadata.name = name
     try:
         try:
-            # Before it is made: a quota that is used up refuses also what is there.
+            # A quota that is used up refuses to create also what is there, so that is looked for first.
             await spawner.api.read_namespaced_persistent_volume_claim(name, spawner.namespace)
         except ApiException as error:
             if error.status != 404:

@@ -356,7 +356,7 @@ class HubMembers:
             for user_id, name in self._token_owners():
                 if self._context.stopping:
                     return
-                # Before the hub is asked: a token that is used for the first time meanwhile is not in its answer.
+                # First ours: a token that is used for the first time while the hub answers is not in its answer.
                 used = self._used_tokens(user_id)
                 at_hub = {(token.id, token.created_at) for token in self._identity.hub.tokens(name)}
                 self._void([uid for uid, at in used.items() if at not in at_hub])

@@ -16,7 +16,6 @@ from edge_compute.wire import (
     InstanceType,
     InstanceTypePage,
     ListCompute,
-    ListHubPlaceholders,
     NotePlaceholderStates,
     PlaceholderStatePage,
 )
@@ -47,9 +46,9 @@ def hub_routes(context: OwnContext, app_profiles: AppProfiles) -> Routes:
     routes = context.routes("/v1", group="placeholders")
 
     @routes.operation("compute.placeholders.hub_list", "GET", "/placeholders", who=HUB)
-    @routes.arguments(ListHubPlaceholders.schema(), location="query")
+    @routes.arguments(ListCompute.schema(), location="query")
     @routes.response(200, HubPlaceholderPage.schema())
-    def list_for_hub(query: ListHubPlaceholders) -> flask.Response:
+    def list_for_hub(query: ListCompute) -> flask.Response:
         """Tell the hub what machines to keep running, those of the oldest placeholder first."""
         with context.read() as session:
             rows, following = context.page(session, placeholders.enabled(), AppPlaceholder.id, query)
