@@ -121,9 +121,9 @@ class ChaosProxy:
         with self._lock:
             for connection in self._connections:
                 connection.hang_up()
-            threads = list(self._threads)
-        for thread in threads:
-            thread.join()
+        while threads := self._alive():  # again, as the one that accepts may just have begun another
+            for thread in threads:
+                thread.join()
         self._listener.close()
 
     def __enter__(self) -> ChaosProxy:
@@ -143,9 +143,13 @@ class ChaosProxy:
                     self._threads.discard(thread)
 
         thread = threading.Thread(target=run, name="edge-chaos-proxy", daemon=True)
-        with self._lock:
+        with self._lock:  # whoever sees it there can join it
             self._threads.add(thread)
-        thread.start()
+            thread.start()
+
+    def _alive(self) -> list[threading.Thread]:
+        with self._lock:
+            return list(self._threads)
 
     def _accept(self) -> None:
         while True:

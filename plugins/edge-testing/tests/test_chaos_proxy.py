@@ -314,6 +314,23 @@ def test_clients_of_a_stalled_answer_come_and_go(proxy: ChaosProxy) -> None:
     assert len(proxy._threads) == 1
 
 
+def test_its_end_waits_for_a_connection_that_just_begins(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    held: list[bool] = []
+
+    def start_noted(thread: threading.Thread) -> None:
+        if thread.name == "edge-chaos-proxy":
+            held.append(proxy._lock.locked())  # so that nobody finds it who could not join it yet
+        start(thread)
+
+    with ChaosProxy(server.url) as proxy:
+        monkeypatch.setattr(threading.Thread, "start", start_noted)
+        with raw(proxy):
+            wait_for(lambda: held)
+    assert held == [True]
+    assert not proxy._threads
+
+
 def test_what_is_no_http_ends_the_connection(proxy: ChaosProxy) -> None:
     with socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2])), timeout=60) as wire:
         wire.sendall(b"POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n")
