@@ -21,7 +21,10 @@ STATUSES = frozenset({429, 502, 503, 504})
 """Statuses that say "later" rather than "no"."""
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-"""Methods that have the same effect once or twice (RFC 9110); POST needs an ``Idempotency-Key``."""
+"""Methods that have the same effect once or twice (RFC 9110); POST and PATCH need an ``Idempotency-Key``.
+
+DELETE has one as well: without, what is sent again would be answered that there is nothing to delete.
+"""
 
 SCALE = 0.05
 """Seconds. Bound of the first wait, doubled with each further one."""

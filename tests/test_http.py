@@ -404,11 +404,13 @@ def test_a_signed_post_is_sent_once(fake: Fake) -> None:
     assert "Idempotency-Key" not in fake.seen[0][2]
 
 
-def test_a_patch_is_sent_once(fake: Fake) -> None:
+@pytest.mark.parametrize("method", ["patch", "delete"])
+def test_an_update_and_a_deletion_are_sent_again_under_their_key(fake: Fake, method: str) -> None:
     fake.answer(503, b"", "text/plain")
-    with pytest.raises(ServerError):
-        session(fake.url).http.core.patch("/v1/things/1", json={})
-    assert len(fake.seen) == 1
+    fake.answer(204, b"")
+    getattr(session(fake.url).http.core, method)("/v1/things/1")
+    assert len({headers["Idempotency-Key"] for _, _, headers, _ in fake.seen}) == 1
+    assert len(fake.seen) == 2
 
 
 def test_a_conflict_is_not_tried_again(fake: Fake) -> None:

@@ -181,7 +181,7 @@ class HttpClient:
         """
         own = self._headers(headers, body, agent)
         request_id = own["X-Request-ID"] = os.urandom(8).hex()
-        if method == "POST":
+        if method in ("POST", "PATCH", "DELETE"):
             own.setdefault("Idempotency-Key", os.urandom(16).hex())
         token = self._settings.api_token
         return Call(method, self._address(path, params), own, body, token, timeout, request_id)

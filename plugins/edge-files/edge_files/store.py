@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -102,6 +103,9 @@ class OrganizationStore(Namespace):
         digest = hashlib.sha256(content)
         encoded = base64.b64encode(digest.digest()).decode()
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{encoded}:"}
+        if not overwrite:
+            # Sent again since its answer was lost, it would be refused for what it has stored itself.
+            headers["Idempotency-Key"] = os.urandom(16).hex()
         params = {"path": path, "overwrite": overwrite, "source_mtime_ns": source.mtime_ns}
         with self.http.fetch("PUT", "/content", params=params, headers=headers, body=content) as answer:
             sending.check_stored(answer.json(), digest.hexdigest())

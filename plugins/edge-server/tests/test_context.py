@@ -24,6 +24,7 @@ from edge_server.data.store import MissingContent
 from edge_server.identity import directory
 from edge_server.identity.models import Token, User
 from edge_server.run import app, start
+from edge_server.web import receipts
 from edge_server.web.context import Context
 from edge_server.web.engines import Engines
 from edge_server.web.fence import OutsideOwnTables
@@ -251,6 +252,25 @@ def test_search_finds_names_with_paths_and_without(lab: Laboratory) -> None:
     assert lab.call("DELETE", f"plots/{uid}").status_code == 204
     kinds = lab.call("GET", "/v1/orgs/default/search", query_string={"query": "badge", "kind": "lab badge"})
     assert [result["kind"] for result in kinds.json["items"]] == ["lab badge"]
+
+
+def test_what_a_plugin_has_done_elsewhere_is_answered_alike_when_it_is_sent_again(lab: Laboratory) -> None:
+    uid, key = lab.plot(), {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
+    answers = [lab.call("DELETE", f"plots/{uid}", headers=dict(key)) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [204, 204]
+    assert [answer.headers.get("Idempotency-Replayed") for answer in answers] == [None, "true"]
+
+
+def test_what_was_done_is_done_though_its_receipt_cannot_be_kept(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise sa.exc.OperationalError("", {}, Exception("database is locked"))
+
+    uid = lab.plot()
+    monkeypatch.setattr(receipts._Keeping, "settle", fail)
+    assert lab.call("DELETE", f"plots/{uid}", headers={"Idempotency-Key": "one"}).status_code == 204
+    assert "the receipt of request" in caplog.text
 
 
 def test_a_kind_that_search_finds_belongs_to_a_single_subsystem(lab: Laboratory) -> None:

@@ -164,7 +164,9 @@ def sites(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(module, name, BATCH)
     for module in (removal, housekeeping, closing):
         monkeypatch.setattr(module, "PAUSE", 0.0)
-    monkeypatch.setattr(slices, "LEAST", 1.0)  # however slow the machine is
+    # However slow the machine and the store are.
+    monkeypatch.setattr(slices, "LEAST", 1.0)
+    monkeypatch.setattr(housekeeping, "COLLECTING", 600.0)
     with contextlib.ExitStack() as stack:
         sites = []
         for size in SIZES:

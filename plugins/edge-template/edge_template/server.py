@@ -97,7 +97,7 @@ def server(context: Context) -> Parts:
             session.delete(row)
             names.remove(session, [row.uid])
             context.audit(instrument=row.instrument, entry=row.uid)
-        return context.nothing()
+            return context.nothing()
 
     def find(session: Session, uid: str) -> Entry:
         organization = Entry.organization_id == context.member().organization_id

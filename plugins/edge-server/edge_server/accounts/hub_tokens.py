@@ -84,7 +84,7 @@ class HubTokens:
                 row.removed_at = row.removed_at or self._context.now()
                 self._identity.forget(row.digest)
             self._context.audit(token=token_id)
-        return self._context.nothing()
+            return self._context.nothing()
 
     def refuse_renewal(self) -> None:
         """Say that tokens are not renewed here.

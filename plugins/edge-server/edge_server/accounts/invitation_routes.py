@@ -101,7 +101,7 @@ def add(routes: Routes, context: OwnContext) -> None:
                 raise context.not_found("the invitation cannot be found; list them to see which there are")
             context.audit(**inviting.audited(invitation))
             session.delete(invitation)
-        return context.nothing()
+            return context.nothing()
 
     @routes.operation(
         "invitations.accept", "POST", "/invitations/accept", secret_answer=True, who=ANYONE, max_json=4 << 10
@@ -185,7 +185,7 @@ def add(routes: Routes, context: OwnContext) -> None:
             invitation = get_own(session, invitation_id)
             context.audit_in(invitation.organization, about=inviting.audited(invitation))
             session.delete(invitation)
-        return context.nothing()
+            return context.nothing()
 
     def own() -> sa.Select[Any]:
         # By the user and not by the name, which may have been nobody's, or another's, when the invitation was made.

@@ -118,7 +118,7 @@ def add(routes: Routes, context: OwnContext) -> None:
             standing.end(session, events, row)
             session.delete(row)
             context.audit(user_name=user_name)
-        return context.nothing()
+            return context.nothing()
 
     @routes.operation("members.revoke_addresses", "DELETE", "/orgs/<org>/members/<user_name>/addresses", who=ORG_ADMIN)
     @routes.response(204)
@@ -127,7 +127,7 @@ def add(routes: Routes, context: OwnContext) -> None:
         with context.write(context.SERVER) as session:
             standing.revoke(session, events, _get(session, context.member().organization_id, user_name))
             context.audit(user_name=user_name)
-        return context.nothing()
+            return context.nothing()
 
 
 def refuse_member(session: Session, user: User, organization: Organization) -> None:

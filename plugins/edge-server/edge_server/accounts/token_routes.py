@@ -128,7 +128,7 @@ def routes(context: Context, at_hub: HubTokens | None = None) -> Routes:
         with context.write() as session:
             directory.remove_token(session, get(session, token_id))
             context.audit(token=token_id)
-        return context.nothing()
+            return context.nothing()
 
     def get(session: Session, uid: str) -> Token:
         token = _find(session, context.caller().id, uid)

@@ -101,8 +101,9 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
             places = [organization for _, organization in directory.memberships(session, row.id)]
             context.audit_in(*places, about={"user_name": user_name}, server=True)
             leaving.remove(session, row)
+            response = context.nothing()
         context.wake(departures.TASK)
-        return context.nothing()
+        return response
 
     @routes.operation("admin.users.revoke_addresses", "DELETE", "/users/<user_name>/addresses", who=SERVER_ADMIN)
     @routes.response(204)
@@ -113,7 +114,7 @@ def add(routes: Routes, context: OwnContext, leaving: Departures) -> None:
             standing.revoke_all(session, context.engines.lifecycle, row.id)
             places = [organization for _, organization in directory.memberships(session, row.id)]
             context.audit_in(*places, about={"user_name": user_name}, server=True)
-        return context.nothing()
+            return context.nothing()
 
 
 def refuse_last_admin(session: Session, user: User) -> None:

@@ -127,9 +127,10 @@ def routes(context: Context, secrets: SealedColumn, logins: HubLogins | None) ->
             context.audit(application=app_id)
             client_id = row.client_id
             session.delete(row)
+            response = context.nothing()
         if logins is not None:
             logins.follow([client_id])
-        return context.nothing()
+        return response
 
     def get(session: Session, app_id: str) -> OAuthClient:
         return oauth_clients.get(session, catalogue.get(session, context.member(), app_id))

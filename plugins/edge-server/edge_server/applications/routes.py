@@ -109,9 +109,10 @@ def _applications(routes: Routes, context: Context, logins: HubLogins | None) ->
             context.audit(application=app_id)
             client_ids = oauth_clients.ids_of(session, [row.id])
             session.delete(row)
+            response = context.nothing()
         if logins is not None:
             logins.follow(client_ids)
-        return context.nothing()
+        return response
 
     @routes.operation("applications.approve", "POST", "/applications/<app_id>/approve", who=ORG_ADMIN)
     @routes.response(200, ApplicationRecord.schema())
@@ -206,7 +207,7 @@ def _versions(routes: Routes, context: Context) -> None:
             context.audit(application=app_id, version=version)
             session.delete(row)
             application.visible_versions = [name for name in application.visible_versions if name != version]
-        return context.nothing()
+            return context.nothing()
 
 
 def _registries(routes: Routes, context: Context, passwords: SealedColumn) -> None:
@@ -300,7 +301,7 @@ def _registries(routes: Routes, context: Context, passwords: SealedColumn) -> No
             context.require_unchanged(row)
             context.audit(application=app_id, domain=domain)
             session.delete(row)
-        return context.nothing()
+            return context.nothing()
 
 
 def _require_same_application(in_body: str, app_id: str) -> None:

@@ -62,7 +62,7 @@ def hub_routes(context: OwnContext, app_profiles: AppProfiles) -> Routes:
         """Take the hub's word how many machines it has ready."""
         with context.write(context.SERVER) as session:
             placeholders.note(session, kept.items, context.now())
-        return context.nothing()
+            return context.nothing()
 
     return routes
 
@@ -160,7 +160,7 @@ def _profiles(routes: Routes, context: Context, app_profiles: AppProfiles) -> No
             context.require_unchanged(row)
             profiles.remove_profile(session, row)
             context.audit(profile=profile_id)
-        return context.nothing()
+            return context.nothing()
 
 
 def _placeholders(routes: Routes, context: Context) -> None:
@@ -226,4 +226,4 @@ def _placeholders(routes: Routes, context: Context) -> None:
             context.require_unchanged(row)
             context.audit(placeholder=row.name)
             session.delete(row)
-        return context.nothing()
+            return context.nothing()

@@ -113,16 +113,18 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
         segments = tree.parse(query.path)
         organization_id = context.member().organization_id
 
-        def remove() -> bool:
+        def remove() -> tuple[flask.Response, bool]:
             with context.write() as session:
-                return names.remove(
+                is_large = names.remove(
                     session, organization_id, segments, recursive=query.recursive, version=query.version
                 )
+                return context.nothing(), is_large
 
-        if housekeeping.deleting(remove):
+        response, is_large = housekeeping.deleting(remove)
+        if is_large:
             context.wake(TASK)
         housekeeping.make_room(MAKING_ROOM)
-        return context.nothing()
+        return response
 
     @routes.operation("files.put", "PUT", "/content", who=MEMBER)
     @routes.arguments(PutQuery.schema(), location="query")
@@ -157,11 +159,11 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
                     source_mtime_ns=query.source_mtime_ns,
                 )
                 node = names.put(connection, organization_id, segments, content, overwrite=query.overwrite)
+                return context.answer(tree.entry(node), status=201)
         except BaseException as error:
             if not commits.may_be_committed(context, key, error):
                 store.remove(key)
             raise
-        return context.answer(tree.entry(node), status=201)
 
     @routes.operation("files.put_batch", "POST", "/batch", who=MEMBER, max_json=MAX_MANIFEST)
     @routes.manifest(BatchManifest.schema(), media_type=BATCH_TYPE, content=MAX_BATCH_CONTENT)
@@ -199,7 +201,7 @@ def routes(context: OwnContext, store: Store, names: Tree, housekeeping: Houseke
             queries.set_source_times(
                 session, organization_id, {file.version: file.source_mtime_ns for file in times.files}
             )
-        return context.nothing()
+            return context.nothing()
 
     @routes.operation("files.content", "GET", "/content", who=MEMBER)
     @routes.arguments(ContentQuery.schema(), location="query")

@@ -34,6 +34,7 @@ from edge_server.web import (
     idempotency,
     leases,
     permissions,
+    receipts,
     snapshot,
     subsystems,
     transfers,
@@ -212,6 +213,7 @@ def build(
     app.before_request(refuse_unreadable_query)
     permissions.install(app)
     idempotency.install(app)
+    receipts.install(app)
     parts.database.before_commit = idempotency.before_commit
     counting.install(app, [counter for each in loaded for counter in each.parts.counters], observer)
     return app

@@ -145,7 +145,7 @@ class _OfEither:
             row = self._vault.get(session, self._context.member().organization_id, user_id, name)
             self._context.audit(secret=row.name)
             session.delete(row)
-        return self._context.nothing()
+            return self._context.nothing()
 
 
 def _entry(row: Secret) -> SecretEntry:

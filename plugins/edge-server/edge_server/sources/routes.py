@@ -102,7 +102,7 @@ def routes(context: Context, connectors: Connectors) -> Routes:
             row = connectors.get(session, context.member().organization_id, connector)
             context.audit(connector=row.name)
             connectors.remove(session, row)
-        return context.nothing()
+            return context.nothing()
 
     return routes
 

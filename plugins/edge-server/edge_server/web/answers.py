@@ -38,3 +38,8 @@ def answer(record: Record, row: Revised | None = None, status: int = 200) -> fla
     headers = {} if row is None else {"ETag": etag(row)}
     content = json.dumps(record.to_dict()) + "\n"
     return idempotency.keep(flask.Response(content, status, headers, content_type="application/json"))
+
+
+def nothing() -> flask.Response:
+    """An answer without content, kept as `answer` is."""
+    return idempotency.keep(flask.Response(status=204))

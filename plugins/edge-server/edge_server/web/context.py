@@ -396,8 +396,11 @@ class Context:
         return response
 
     def nothing(self) -> flask.Response:
-        """The answer to a request that asked for nothing back."""
-        return flask.Response(status=204)
+        """The answer to a request that asked for nothing back. As of `answer`, its place is in the transaction.
+
+        Where the request has effects beyond it, such as at a store, this comes after those.
+        """
+        return answers.nothing()
 
     def issued_before(self) -> str | None:
         """The uid of what this very request issued when it was run before, under the same Idempotency-Key.

@@ -10,8 +10,8 @@ import marshmallow
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from edge_core.records import Record, field
-from edge_server.web import idempotency, url_prefix
-from edge_server.web.permissions import ANYONE, body_limits_of, repeatable_of, rules_of
+from edge_server.web import idempotency, receipts, url_prefix
+from edge_server.web.permissions import ANYONE, HUB, body_limits_of, repeatable_of, rules_of
 
 _NAME = "edge_server.api"
 
@@ -24,9 +24,9 @@ _KEY = {
     "schema": {"type": "string", "pattern": f"^{idempotency.KEY_PATTERN}$"},
     "description": (
         "A new one for each new request makes it safe to send that request again "
-        "(draft-ietf-httpapi-idempotency-key-header): for 24 hours it has its effect once, and the same user gets the "
-        "same answer again. An answer that holds a signature or another secret is not kept: the request is run again "
-        "and answered anew."
+        "(draft-ietf-httpapi-idempotency-key-header): for 24 hours, or 15 minutes if it is no POST, it has its "
+        "effect once, and the same user gets the same answer again. An answer that holds a signature or another secret "
+        "is not kept: the request is run again and answered anew."
     ),
 }
 
@@ -90,8 +90,11 @@ def description_of(app: flask.Flask) -> dict[str, Any]:
             if rules[operation["operationId"]] is not ANYONE:
                 operation["security"] = [{"token": []}]
                 operation["x-permission"] = rules[operation["operationId"]].value
-                if method == "post" and operation["operationId"] not in repeatable:
+                if method.upper() in receipts.METHODS and rules[operation["operationId"]] is not HUB:
                     _takes_key(operation)
+                elif method == "post" and operation["operationId"] not in repeatable:
+                    _takes_key(operation)
+                    operation["responses"]["409"] = {"$ref": "#/components/responses/Conflict"}
     prefix = url_prefix.of(app)
     if prefix:
         document["servers"] = [{"url": prefix}]
@@ -116,7 +119,6 @@ def _takes_key(operation: dict[str, Any]) -> None:
     for response in responses.values():
         replayed = {"$ref": "#/components/headers/IdempotencyReplayed"}
         response.setdefault("headers", {})[idempotency.REPLAYED] = replayed
-    responses["409"] = {"$ref": "#/components/responses/Conflict"}
     responses["422"] = {"$ref": "#/components/responses/Unprocessable"}
 
 

@@ -1,7 +1,8 @@
 """Requests that can be sent again: one effect and one answer for each Idempotency-Key.
 
 Works for every POST whose caller is known, before and after its view and without its help: a first
-request claims its key, and whoever sends the same again gets the answer of the first
+request claims its key, and whoever sends the same again gets the answer of the first; what is not a POST
+is one transaction, and claims nothing (`receipts`). The draft for such keys is followed
 (draft-ietf-httpapi-idempotency-key-header). A key belongs to its user and to the request it first
 came with, for 24 hours. It is claimed once the request is known to be valid, and let go for good where
 the view itself finds that it is not: the key of a request that could never do anything leaves no row.
@@ -30,7 +31,7 @@ import math
 import re
 import secrets
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import flask
 import sqlalchemy.exc
@@ -74,6 +75,21 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 _NOT_KEPT = ("content-length", "x-request-id")
 
 
+class Keeping(Protocol):
+    """A request with a key, of which the answer is kept.
+
+    Attributes:
+        answer: what it will answer, if it is known already.
+        kept: the answer that went into a transaction.
+    """
+
+    answer: flask.Response | None
+    kept: flask.Response | None
+
+    def settle(self, connection: Connection, response: flask.Response) -> None:
+        """Put its answer into its transaction; raises what rolls that back if another request has the key."""
+
+
 @dataclasses.dataclass
 class _Run:
     """A request that holds its key.
@@ -96,6 +112,10 @@ class _Run:
     kept: flask.Response | None = None
     lease: Lease | None = None
 
+    def settle(self, connection: Connection, response: flask.Response) -> None:
+        if not _settle(connection, self, response):
+            raise in_progress(LEASE)
+
 
 def install(app: flask.Flask) -> None:
     """Honour keys in `app`, behind everything else that looks at a request first."""
@@ -117,9 +137,9 @@ def once(view: _View) -> _View:
 
 def keep(response: flask.Response) -> flask.Response:
     """Have the request's answer committed with the transaction that commits next, if it came with a key."""
-    run = _run()
-    if run is not None:
-        run.answer = response
+    keeping = at_work()
+    if keeping is not None:
+        keeping.answer = response
     return response
 
 
@@ -140,14 +160,13 @@ def before_commit(connection: Connection) -> None:
     """Put the answer of the request at hand into its transaction.
 
     Raises:
-        Refusal: another request has taken the key meanwhile, so this one must not have an effect.
+        Refusal, Overtaken: another request has taken the key meanwhile, so this one must not have an effect.
     """
-    run = _run()
-    if run is None or run.answer is None:
+    keeping = at_work()
+    if keeping is None or keeping.answer is None:
         return
-    if not _settle(connection, run, run.answer):
-        raise _in_progress(LEASE)
-    run.kept, run.answer = run.answer, None
+    keeping.settle(connection, keeping.answer)
+    keeping.kept, keeping.answer = keeping.answer, None
 
 
 def release_all(session: Session) -> None:
@@ -158,22 +177,46 @@ def release_all(session: Session) -> None:
     idempotency_keys.count_anew(session.connection())
 
 
-def _run() -> _Run | None:
+def at_work() -> Keeping | None:
+    """The request at hand, if it came with a key and its answer is kept."""
     return at_hand.kept().get("idempotency") if flask.has_request_context() else None
+
+
+def works(keeping: Keeping) -> None:
+    """Have the answer of the request at hand kept by `keeping`."""
+    flask.g.idempotency = keeping
+
+
+def _run() -> _Run | None:
+    keeping = at_work()
+    return keeping if isinstance(keeping, _Run) else None
+
+
+def key_at_hand() -> str | None:
+    """The key that the request at hand came with; None without one, and where the caller is not known.
+
+    Raises:
+        Refusal: it is no key.
+    """
+    key = at_hand.request().headers.get(HEADER)
+    if key is None or "caller" not in at_hand.kept():
+        return None
+    if not _KEY.fullmatch(key):
+        raise bad_entry(f"{HEADER}: a key is 1 to 255 printable ASCII characters; make one of random characters")
+    return key
 
 
 def _claimed() -> flask.Response | None:
     """Claim the request's key, if it comes with one; the answer, if an earlier one got it."""
-    request = at_hand.request()
-    key = request.headers.get(HEADER)
-    if key is None or request.method != "POST" or "caller" not in at_hand.kept():
+    if at_hand.request().method != "POST":
         return None
-    if not _KEY.fullmatch(key):
-        raise bad_entry(f"{HEADER}: a key is 1 to 255 printable ASCII characters; make one of random characters")
+    key = key_at_hand()
+    if key is None:
+        return None
     view = flask.current_app.view_functions[flask.request.endpoint or ""]
     if getattr(view, "repeatable", False):
         return None
-    fingerprint = _fingerprint()
+    fingerprint = fingerprint_of(bodies.whole())
     secret = getattr(view, "secret_answer", False)
     with engines().database.write(of_user(caller().id)) as session:
         claimed = _claim(session.connection(), caller().id, key, fingerprint, secret)
@@ -181,7 +224,7 @@ def _claimed() -> flask.Response | None:
         return claimed
     renewal = functools.partial(idempotency_keys.renew, row=claimed.row, holder=claimed.claim)
     claimed.lease = engines().leases.hold(of_user(caller().id), renewal)
-    flask.g.idempotency = claimed
+    works(claimed)
     return None
 
 
@@ -206,14 +249,18 @@ def _after(response: flask.Response) -> flask.Response:
     return response
 
 
-def _fingerprint() -> str:
-    """What is the same for the same request only, and gives no hold to whoever guesses what was in it."""
+def fingerprint_of(content: bytes) -> str:
+    """What is the same for the same request only, and gives no hold to whoever guesses what was in it.
+
+    Args:
+        content: what it came with.
+    """
     request = flask.request
     # One of an organization that was removed is not the same in another of its name.
     member = member_at_hand()
     parts = [request.method, request.path, sorted(request.args.items(multi=True))]
     head = json.dumps([*parts, *([] if member is None else [member.organization_id])]).encode()
-    return engines().signer.digest(head + b"\n" + bodies.whole())
+    return engines().signer.digest(head + b"\n" + content)
 
 
 def _claim(connection: Connection, user_id: int, key: str, fingerprint: str, secret: bool) -> _Run | flask.Response:
@@ -241,14 +288,11 @@ def _claim(connection: Connection, user_id: int, key: str, fingerprint: str, sec
             claimed_until=until,
         )
         return _Run(added, claim, secret)
-    if row.fingerprint != fingerprint:
-        raise Refusal(
-            422, "idempotency_mismatch", f"this {HEADER} came with another request before; use a new key for each"
-        )
+    require_same(row, fingerprint)
     if row.status is not None:
-        return _replay(row)
+        return replay(row)
     if row.claimed_until is not None and row.claimed_until > now and row.claim not in _left:
-        raise _in_progress(row.claimed_until - now)
+        raise in_progress(row.claimed_until - now)
     _left.discard(row.claim or "")
     idempotency_keys.change(connection, row.id, claim=claim, claimed_until=until)
     return _Run(row.id, claim, secret, row.subject)
@@ -284,8 +328,7 @@ def _settle(connection: Connection, run: _Run, response: flask.Response) -> bool
         return idempotency_keys.let_go(connection, run.row, run.claim)
     values: dict[str, object] = {"claim": None, "claimed_until": None, "subject": run.subject}
     if not run.secret and _is_final(response):
-        headers = [(name, value) for name, value in response.headers if name.lower() not in _NOT_KEPT]
-        values |= {"status": response.status_code, "headers": json.dumps(headers), "body": response.get_data()}
+        values |= columns_of(response)
     return idempotency_keys.settle(connection, run.row, run.claim, **values)
 
 
@@ -298,13 +341,32 @@ def _is_final(response: flask.Response) -> bool:
     return refused or 200 <= status < 300
 
 
-def _replay(row: Row[Any]) -> flask.Response:
+def require_same(row: Row[Any], fingerprint: str) -> None:
+    """See that a key came with the same request before.
+
+    Raises:
+        Refusal: it came with another one.
+    """
+    if row.fingerprint != fingerprint:
+        raise Refusal(
+            422, "idempotency_mismatch", f"this {HEADER} came with another request before; use a new key for each"
+        )
+
+
+def columns_of(response: flask.Response) -> dict[str, object]:
+    """An answer, as `replay` takes it from a row."""
+    headers = [(name, value) for name, value in response.headers if name.lower() not in _NOT_KEPT]
+    return {"status": response.status_code, "headers": json.dumps(headers), "body": response.get_data()}
+
+
+def replay(row: Row[Any]) -> flask.Response:
+    """The answer that was given before."""
     response = flask.Response(row.body, row.status, json.loads(row.headers or "[]"))
     response.headers[REPLAYED] = "true"
     return response
 
 
-def _in_progress(lapse: dt.timedelta) -> Refusal:
+def in_progress(lapse: dt.timedelta) -> Refusal:
     """The refusal of a request whose key another one holds, for so long unless it renews its claim."""
     return Refusal(
         409,

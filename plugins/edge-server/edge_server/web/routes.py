@@ -20,7 +20,7 @@ from webargs.flaskparser import FlaskParser, abort
 from edge_core.records import Record
 from edge_server.base import at_hand
 from edge_server.base.problems import Refusal, bad_entry
-from edge_server.web import bodies, idempotency, updates
+from edge_server.web import bodies, idempotency, receipts, updates
 from edge_server.web.permissions import Rule
 from edge_server.web.rates import Limit
 
@@ -161,7 +161,9 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
             raise ValueError(f"there is no role {who!r}; the roles are {', '.join(Rule)}")
 
         def decorate(view: _View) -> _View:
-            once = view if method != "POST" or hasattr(view, "once") else idempotency.once(view)
+            once = receipts.once(view) if method in receipts.METHODS else view
+            if method == "POST" and not hasattr(view, "once"):
+                once = idempotency.once(view)
             documented = self.doc(operationId=operation_id)(once)
             documented.operation_id = operation_id
             documented.who = Rule(who)

@@ -1,0 +1,195 @@
+"""What a request with an Idempotency-Key leaves once it is done, so that the same sent again is answered alike.
+
+This is for a DELETE, PATCH or PUT. Such a request is done in one transaction, and its receipt, which is its key with
+its answer, is the last part of that. So nothing is claimed before, and what is sent once costs a row. What is sent
+again, since the answer was lost, is run again: it is refused, as what it deletes is gone, the name it takes is taken or
+what it changes is not as it was; or it comes upon what was put there meanwhile, and then the receipt of the first rolls
+it back. In either case the answer of the first is given. What was refused has had no effect and leaves no receipt.
+
+A view whose effect is not all in one transaction, but at a hub or a store as well, makes its answer behind that: its
+receipt is a transaction of its own, and if the server dies before, what is sent again finds that it is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import flask
+import sqlalchemy as sa
+import sqlalchemy.exc
+from sqlalchemy import Connection, ForeignKey, LargeBinary, String, bindparam
+from sqlalchemy.orm import Mapped, mapped_column
+
+from edge_server.base import at_hand, clock
+from edge_server.base.problems import Refusal, log, request_id
+from edge_server.data.database import of_user
+from edge_server.data.declarative import Base
+from edge_server.identity.models import User
+from edge_server.web import bodies, idempotency
+from edge_server.web.engines import engines
+from edge_server.web.leases import LEASE
+from edge_server.web.permissions import caller
+
+METHODS = frozenset({"DELETE", "PATCH", "PUT"})
+
+LIFETIME = dt.timedelta(minutes=15)
+"""How long a receipt is kept: longer than any client goes on trying. As they are many, it is not for a day."""
+
+SWEPT = 100
+"""Most old receipts that a new one clears away."""
+
+# Of one that was done already: it is gone, its name is taken, it is not as it was.
+_DONE_BEFORE = (404, 409, 412)
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+class Receipt(Base):
+    """A request that was done, and its answer."""
+
+    __tablename__ = "receipts"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[dt.datetime] = mapped_column(index=True)
+    status: Mapped[int]
+    headers: Mapped[str]
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+_RECEIPTS = cast(sa.Table, Receipt.__table__)
+_USERS = cast(sa.Table, User.__table__)
+
+# Built once, so that SQLAlchemy finds them compiled.
+_FIND = sa.select(_RECEIPTS).where(_RECEIPTS.c.user_id == bindparam("user"), _RECEIPTS.c.key == bindparam("its_key"))
+_EXPIRED = (
+    sa.select(_RECEIPTS.c.user_id, _RECEIPTS.c.key)
+    .where(_RECEIPTS.c.expires_at <= bindparam("now"))
+    .limit(SWEPT)
+    .with_for_update(skip_locked=True)
+)
+_SWEEP = _RECEIPTS.delete().where(sa.tuple_(_RECEIPTS.c.user_id, _RECEIPTS.c.key).in_(_EXPIRED))
+_OTHERS = [column for column in _RECEIPTS.c if column.name != "user_id"]
+# A user who has removed themselves has none.
+_ADD = _RECEIPTS.insert().from_select(
+    ["user_id", *(column.name for column in _OTHERS)],
+    sa.select(_USERS.c.id, *(bindparam(f"its_{column.name}", type_=column.type) for column in _OTHERS)).where(
+        _USERS.c.id == bindparam("user")
+    ),
+)
+
+
+class Overtaken(Exception):
+    """Another request under the key is done, so that this one must not have an effect."""
+
+
+@dataclasses.dataclass
+class _Keeping:
+    """A request with a key.
+
+    Attributes:
+        user_id: its caller.
+        key: its key.
+        fingerprint: what is the same for the same request only.
+        answer: what it will answer, if it is known already.
+        kept: the answer that went into a transaction.
+    """
+
+    user_id: int
+    key: str
+    fingerprint: str
+    answer: flask.Response | None = None
+    kept: flask.Response | None = None
+
+    def settle(self, connection: Connection, response: flask.Response) -> None:
+        """Leave the receipt.
+
+        Raises:
+            Overtaken: there is one.
+        """
+        now = clock.now()
+        connection.execute(_SWEEP, {"now": now})
+        columns = {"key": self.key, "fingerprint": self.fingerprint, "expires_at": now + LIFETIME}
+        columns |= idempotency.columns_of(response)
+        values = {f"its_{name}": value for name, value in columns.items()}
+        try:
+            connection.execute(_ADD, {"user": self.user_id, **values})
+        except sqlalchemy.exc.IntegrityError:
+            raise Overtaken from None
+
+    def replay(self) -> flask.Response | None:
+        """The answer to the same request that was done; None if there is none.
+
+        Raises:
+            Refusal: the key came with another request.
+        """
+        with engines().database.engine.connect() as connection:
+            row = connection.execute(_FIND, {"user": self.user_id, "its_key": self.key}).first()
+        if row is None:
+            return None
+        idempotency.require_same(row, self.fingerprint)
+        return idempotency.replay(row)
+
+
+def install(app: flask.Flask) -> None:
+    """Leave receipts of what `app` has done elsewhere than in a transaction."""
+    app.after_request(_after)
+
+
+def once(view: _View) -> _View:
+    """The view, with whatever is sent again under its key answered as it was the first time."""
+    takes_json = hasattr(view, "once")
+
+    @functools.wraps(view)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        keeping = _keeping(takes_json)
+        if keeping is None:
+            return view(*args, **kwargs)
+        try:
+            return view(*args, **kwargs)
+        except Overtaken:
+            replay = keeping.replay()
+            if replay is None:
+                raise idempotency.in_progress(LEASE) from None
+            return replay
+        except Refusal as error:
+            if error.status not in _DONE_BEFORE or (replay := keeping.replay()) is None:
+                raise
+            return replay
+
+    return cast(_View, run)
+
+
+def _keeping(takes_json: bool) -> _Keeping | None:
+    key = idempotency.key_at_hand()
+    view = flask.current_app.view_functions[flask.request.endpoint or ""]
+    if key is None or getattr(view, "secret_answer", False):
+        return None
+    # Other content is not read before it is stored; what says which it is comes with the request.
+    content = bodies.whole() if takes_json else at_hand.request().headers.get("Content-Digest", "").encode()
+    keeping = _Keeping(caller().id, key, idempotency.fingerprint_of(content))
+    idempotency.works(keeping)
+    return keeping
+
+
+def _after(response: flask.Response) -> flask.Response:
+    keeping = idempotency.at_work()
+    if not isinstance(keeping, _Keeping) or keeping.kept is not None or not 200 <= response.status_code < 300:
+        return response
+    if idempotency.REPLAYED in response.headers:
+        return response
+    keeping.answer = None
+    try:
+        with engines().database.write_rows(of_user(keeping.user_id)) as connection:
+            keeping.settle(connection, response)
+    except Overtaken:
+        pass  # by one that was sent at the same time, and had the same effect elsewhere
+    except sqlalchemy.exc.DBAPIError as error:
+        # What was done was done, and the answer to it is the better one.
+        log.error("the receipt of request %s could not be kept: %s", request_id(), type(error.orig).__name__)
+    return response
