@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 from edge_applications import app_config
-from edge_applications.develop import edge_packages, environment
+from edge_applications.develop import edge_packages, environment, image
 from edge_core.errors import BadEntry, ConfigurationError
 
 BEGINNING = 'app_id: viewer\napp_version: "1.0.0"\n'
@@ -21,6 +22,16 @@ def configured(folder: Path, more: str = "") -> app_config.AppConfig:
     return app_config.read(folder)
 
 
+def lab_tools(folder: Path) -> Path:
+    """The source of a distribution with a module."""
+    source = folder / "lab"
+    source.mkdir()
+    (source / "setup.cfg").write_text("[metadata]\nname = lab-tools\nversion = 1\n[options]\npy_modules = lab\n")
+    (source / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools>=77"]\n')
+    (source / "lab.py").write_text("wells = 96\n")
+    return source
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("with_uv", [True, False], ids=["uv", "venv"])
 def test_it_is_built_with_and_without_uv_and_anew_if_the_configuration_changes(
@@ -28,16 +39,10 @@ def test_it_is_built_with_and_without_uv_and_anew_if_the_configuration_changes(
 ) -> None:
     if not with_uv:
         monkeypatch.setattr(environment, "_uv", lambda: [])
-    # A folder in place of an index: a package that is built here.
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / "setup.cfg").write_text(
-        "[metadata]\nname = lab-tools\nversion = 1\n[options]\npy_modules = lab\n"
-    )
-    (tmp_path / "lab" / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools>=77"]\n')
-    (tmp_path / "lab" / "lab.py").write_text("wells = 96\n")
+    lab = lab_tools(tmp_path)  # in place of an index: a package that is built here
     folder = tmp_path / "viewer"
     folder.mkdir()
-    config = configured(folder, f'app_deps: {{pip: ["lab-tools @ {(tmp_path / "lab").as_uri()}"]}}\n')
+    config = configured(folder, f'app_deps: {{pip: ["lab-tools @ {lab.as_uri()}"]}}\n')
     assert environment.existing(folder, config) is None
 
     built, warnings = environment.build(folder, config)
@@ -47,6 +52,22 @@ def test_it_is_built_with_and_without_uv_and_anew_if_the_configuration_changes(
     assert warnings == []
     assert environment.existing(folder, config) == built
     assert environment.existing(folder, configured(folder, "app_deps: {pip: [numpy]}\n")) is None
+
+
+@pytest.mark.slow
+def test_a_wheel_for_an_image_leaves_nothing_beside_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = lab_tools(tmp_path)
+    (lab / "build" / "lib").mkdir(parents=True)
+    (lab / "build" / "lib" / "old.py").write_text("")  # what an earlier build has left
+    before = sorted(lab.rglob("*"))
+    monkeypatch.setattr(edge_packages, "source", lambda _name: lab)
+
+    image._add_wheel("lab-tools", tmp_path / "wheels", tmp_path, False)
+
+    assert sorted(lab.rglob("*")) == before
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        assert [name for name in content.namelist() if "/" not in name] == ["lab.py"]
 
 
 def test_a_distribution_of_edge_comes_from_where_it_came_here_with_all_it_needs() -> None:

@@ -260,7 +260,18 @@ def _add_wheel(name: str, wheels: Path, folder: Path, verbose: bool) -> None:
         return
     command = environment.wheel_command(source, wheels)
     log = folder / OWN_FOLDER / "wheels.log"
-    steps.run(f"Building the wheel of {name}", command, log=log, folder=folder, verbose=verbose)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        # Beside the source, setuptools would leave what it builds, and take up what an earlier one has left.
+        settings = Path(elsewhere, "setuptools.cfg")
+        settings.write_text(f"[build]\nbuild_base = {elsewhere}/build\n[egg_info]\negg_base = {elsewhere}\n")
+        steps.run(
+            f"Building the wheel of {name}",
+            command,
+            log=log,
+            folder=folder,
+            verbose=verbose,
+            environment={**os.environ, "DIST_EXTRA_CONFIG": str(settings)},
+        )
 
 
 def _in_image(requirement: Requirement, wheels: Path) -> str:
