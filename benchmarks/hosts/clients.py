@@ -92,6 +92,8 @@ class Client:
             (3, self._send_large),
             (6, self._keep_secret),
             (6, self._read_secret),
+            (3, self._change_secret),
+            (3, self._delete_secret),
         ]
 
     def work(self) -> None:
@@ -133,8 +135,9 @@ class Client:
         return f"{self.known.folder}/{name}"
 
     def _upload(self, edge: EdgeSession, name: str, content: bytes) -> None:
+        is_new = name not in self.known.files
         self._touched = (name,)
-        edge.files.upload(self._path(name), content)
+        edge.files.upload(self._path(name), content, overwrite=not is_new)
         self.known.files[name] = hashlib.sha256(content).hexdigest()
         self.known.sent += len(content)
 
@@ -152,7 +155,7 @@ class Client:
         file = self._folder / name
         file.write_bytes(content)
         self._touched = (name,)
-        edge.files.upload(self._path(name), file)
+        edge.files.upload(self._path(name), file, overwrite=False)
         file.unlink()
         self.known.files[name] = hashlib.sha256(content).hexdigest()
         self.known.sent += len(content)
@@ -194,9 +197,27 @@ class Client:
         edge.secrets.create_user_secret(name, {"value": name})
         self.known.secrets[name] = name
 
+    def _some_secret(self) -> str | None:
+        return self._chance.choice(list(self.known.secrets)) if self.known.secrets else None
+
+    def _change_secret(self, edge: EdgeSession) -> None:
+        name = self._some_secret()
+        if name is not None:
+            value = self._new_name()
+            self._touched = (name,)
+            edge.secrets.update_user_secret(name, {"value": value})
+            self.known.secrets[name] = value
+
+    def _delete_secret(self, edge: EdgeSession) -> None:
+        name = self._some_secret()
+        if name is not None:
+            self._touched = (name,)
+            edge.secrets.delete_user_secret(name)
+            del self.known.secrets[name]
+
     def _read_secret(self, edge: EdgeSession) -> None:
-        if self.known.secrets:
-            name = self._chance.choice(list(self.known.secrets))
+        name = self._some_secret()
+        if name is not None:
             self._compare(f"secret {name}", edge.secrets.read_user_secret(name), {"value": self.known.secrets[name]})
 
     def _compare(self, what: str, is_: Any, must_be: Any) -> None:
