@@ -165,8 +165,8 @@ def test_receipts_are_kept_for_15_minutes(api: Api, edge_server: EdgeServer) -> 
     refused(delete(api, "a", before["a"]), 404, "not_found")
 
 
-def test_a_receipt_costs_two_statements(api: Api, edge_server: EdgeServer) -> None:
-    """It sweeps old ones, and adds itself; nothing is looked up before."""
+def test_a_receipt_costs_three_statements(api: Api, edge_server: EdgeServer) -> None:
+    """It is looked for, sweeps old ones, and adds itself."""
     before = edge_server.database.before_commit
     http = build(engines_at(edge_server.data, Signer(b""), database=edge_server.database)).test_client()
     try:
@@ -180,7 +180,7 @@ def test_a_receipt_costs_two_statements(api: Api, edge_server: EdgeServer) -> No
             counts.append(sum(each.statements for each in done))
     finally:
         edge_server.database.before_commit = before
-    assert counts[1] - counts[0] == 2
+    assert counts[1] - counts[0] == 3
 
 
 def test_who_removes_themselves_is_answered(edge_server: EdgeServer) -> None:

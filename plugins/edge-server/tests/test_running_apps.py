@@ -258,6 +258,18 @@ def test_users_stop_their_own_apps_and_admins_those_of_all(planned: Planned, hub
     assert hub.servers == {}
 
 
+def test_a_stop_that_is_sent_again_leaves_the_app_that_was_launched_meanwhile(
+    planned: Planned, hub: StandInHub
+) -> None:
+    hub.run("ann")
+    key = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
+    assert call(planned, "DELETE", f"/running-apps/{VIEWER}", headers=dict(key)).status_code == 204
+    assert call(planned, "DELETE", f"/running-apps/{VIEWER}", headers=dict(key)).status_code == 204
+    hub.run("ann")
+    assert call(planned, "DELETE", f"/running-apps/{VIEWER}", headers=dict(key)).status_code == 204
+    assert list(hub.servers) == [("ann", VIEWER)]
+
+
 def test_a_stop_that_takes_long_goes_on_and_a_failure_is_reported(planned: Planned, hub: StandInHub) -> None:
     hub.run("ann")
     hub.odd[f"DELETE {AT}"] = lambda handler: handler.reply(202)

@@ -1,13 +1,16 @@
 """What a request with an Idempotency-Key leaves once it is done, so that the same sent again is answered alike.
 
 This is for a DELETE, PATCH or PUT. Such a request is done in one transaction, and its receipt, which is its key with
-its answer, is the last part of that. So nothing is claimed before, and what is sent once costs a row. What is sent
-again, since the answer was lost, is run again: it is refused, as what it deletes is gone, the name it takes is taken or
-what it changes is not as it was; or it comes upon what was put there meanwhile, and then the receipt of the first rolls
-it back. In either case the answer of the first is given. What was refused has had no effect and leaves no receipt.
+its answer, is the last part of that. So nothing is claimed before, as it is for a POST (`idempotency`), and what is
+sent once costs a look and a row. What is sent again, since the answer was lost, gets the answer of the first.
 
-A view whose effect is not all in one transaction, but at a hub or a store as well, makes its answer behind that: its
-receipt is a transaction of its own, and if the server dies before, what is sent again finds that it is done.
+If the first is done only after that look, the second is refused, as what it deletes is gone, the name it takes is taken
+or what it changes is not as it was; or it comes upon what was put there meanwhile, and then the receipt of the first
+rolls it back. In either case it gets the answer of the first as well. What was refused has had no effect and leaves no
+receipt.
+
+A view whose effect is not all in one transaction, but at a hub or a store as well, makes its answer behind that. Its
+receipt is a transaction of its own then: if the server dies before, what is sent again finds that it is done.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from edge_server.base.problems import Refusal, log, request_id
 from edge_server.data.database import of_user
 from edge_server.data.declarative import Base
 from edge_server.identity.models import User
-from edge_server.web import bodies, idempotency
+from edge_server.web import bodies, idempotency, snapshot
 from edge_server.web.engines import engines
 from edge_server.web.leases import LEASE
 from edge_server.web.permissions import caller
@@ -43,7 +46,7 @@ SWEPT = 100
 """Most old receipts that a new one clears away."""
 
 # Of one that was done already: it is gone, its name is taken, it is not as it was.
-_DONE_BEFORE = (404, 409, 412)
+_DONE_MEANWHILE = (404, 409, 412)
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -122,14 +125,13 @@ class _Keeping:
         except sqlalchemy.exc.IntegrityError:
             raise Overtaken from None
 
-    def replay(self) -> flask.Response | None:
+    def replay(self, connection: Connection) -> flask.Response | None:
         """The answer to the same request that was done; None if there is none.
 
         Raises:
             Refusal: the key came with another request.
         """
-        with engines().database.engine.connect() as connection:
-            row = connection.execute(_FIND, {"user": self.user_id, "its_key": self.key}).first()
+        row = connection.execute(_FIND, {"user": self.user_id, "its_key": self.key}).first()
         if row is None:
             return None
         idempotency.require_same(row, self.fingerprint)
@@ -150,17 +152,23 @@ def once(view: _View) -> _View:
         keeping = _keeping(takes_json)
         if keeping is None:
             return view(*args, **kwargs)
+        replay = keeping.replay(snapshot.connection())
+        if replay is not None:
+            return replay
+        idempotency.works(keeping)
         try:
             return view(*args, **kwargs)
         except Overtaken:
-            replay = keeping.replay()
-            if replay is None:
-                raise idempotency.in_progress(LEASE) from None
-            return replay
+            refusal = idempotency.in_progress(LEASE)
         except Refusal as error:
-            if error.status not in _DONE_BEFORE or (replay := keeping.replay()) is None:
+            if error.status not in _DONE_MEANWHILE:
                 raise
-            return replay
+            refusal = error
+        with engines().database.engine.connect() as connection:
+            replay = keeping.replay(connection)
+        if replay is None:
+            raise refusal
+        return replay
 
     return cast(_View, run)
 
@@ -172,9 +180,7 @@ def _keeping(takes_json: bool) -> _Keeping | None:
         return None
     # Other content is not read before it is stored; what says which it is comes with the request.
     content = bodies.whole() if takes_json else at_hand.request().headers.get("Content-Digest", "").encode()
-    keeping = _Keeping(caller().id, key, idempotency.fingerprint_of(content))
-    idempotency.works(keeping)
-    return keeping
+    return _Keeping(caller().id, key, idempotency.fingerprint_of(content))
 
 
 def _after(response: flask.Response) -> flask.Response:
