@@ -41,6 +41,13 @@ LONGEST = 20.0
 RETRY_AFTER_EXTRA = 5.0
 """Seconds. How much longer than our own wait a ``Retry-After`` may make us wait where a server or a proxy fails."""
 
+PATIENCE = 30.0
+"""Seconds. For so long a call goes on, however few the retries are, where what it needs is known to be only away.
+
+That is where a server says when to come again, as while its database starts, and where nothing listens at a store whose
+address a server has just given.
+"""
+
 CAPACITY = 500
 COST = 14
 """What a retry takes from the budget; a call that succeeds puts back 1."""
@@ -110,6 +117,16 @@ def wait(attempt: int, status: int | None, retry_after: str | None) -> float:
         return own
     # Of a limit (429) the server knows when it ends: who comes earlier is refused again.
     return min(max(own, later), LONGEST if status == 429 else own + RETRY_AFTER_EXTRA)
+
+
+def says_when(status: int | None, retry_after: str | None) -> bool:
+    """Whether a server that cannot answer says when it can; a limit (429) is of the caller's making, and may last.
+
+    Args:
+        status: status of the answer; None if none came.
+        retry_after: its ``Retry-After`` header.
+    """
+    return status in (409, 503) and delay(retry_after) is not None
 
 
 def delay(retry_after: str | None) -> float | None:

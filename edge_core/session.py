@@ -69,7 +69,8 @@ class EdgeSession:
             JupyterHub the user's only organization, which the service is asked for at the first call.
         profile: section of the profile file to read; None reads ``default`` if a value is missing.
         timeout: seconds, or a pair (seconds to connect, seconds between bytes); (5, 60) by default.
-        retries: how many times a failed call is tried again where that is safe; 2 by default.
+        retries: how many times a failed call is tried again where that is safe; 2 by default. Unless it is 0, a
+            server that says when to come again, or a store at which nothing listens, has half a minute for it.
         ca_bundle: path of a PEM file of CA certificates, for services behind a private CA.
         user_agent: text put first in the ``User-Agent`` header, such as ``"myapp/1.2"``.
         version_num: accepted and ignored; code written for old editions passes it.

@@ -315,6 +315,46 @@ def test_a_limit_that_does_not_end_is_not_waited_for_forever(fake: Fake, no_wait
     assert no_waiting == [retries.LONGEST] * 5
 
 
+@pytest.mark.parametrize(("status", "code"), [(503, "storage_failed"), (409, "idempotency_in_progress")])
+def test_a_server_that_says_when_to_come_again_has_half_a_minute(
+    fake: Fake, no_waiting: list[float], status: int, code: str
+) -> None:
+    for _ in range(5):
+        fake.answer(status, problem(status, code), "application/problem+json", Retry_After="5")
+    fake.answer(200, ME)
+    assert session(fake.url).whoami().user_name == "ada"
+    assert no_waiting == [pytest.approx(5, abs=1)] * 5
+    fake.handler.answers[:] = []
+    fake.answer(status, problem(status, code), "application/problem+json", Retry_After="5")
+    with pytest.raises(EdgeError):
+        session(fake.url).whoami()
+    assert retries.PATIENCE <= sum(no_waiting[5:]) < retries.PATIENCE + 7
+
+
+def test_a_store_at_which_nothing_listens_has_half_a_minute(fake: Fake, no_waiting: list[float]) -> None:
+    with pytest.raises(ConnectionFailed, match="nothing listens"):
+        session(fake.url).http.core.signed("GET", f"http://127.0.0.1:{free_port()}/bucket/key?signature=s")
+    assert retries.PATIENCE <= sum(no_waiting) < retries.PATIENCE + retries.LONGEST
+    no_waiting.clear()
+    with pytest.raises(ConnectionFailed, match="nothing listens"):
+        session(f"http://127.0.0.1:{free_port()}").whoami()
+    assert len(no_waiting) == 2
+
+
+def test_a_limit_is_waited_for_as_often_as_retries_says(fake: Fake, no_waiting: list[float]) -> None:
+    fake.answer(429, problem(429, "too_many_requests"), "application/problem+json", Retry_After="1")
+    with pytest.raises(ServerError):
+        session(fake.url).whoami()
+    assert len(no_waiting) == 2
+
+
+def test_without_retries_no_server_has_a_second_chance(fake: Fake, no_waiting: list[float]) -> None:
+    fake.answer(503, problem(503, "storage_failed"), "application/problem+json", Retry_After="5")
+    with pytest.raises(ServerError):
+        session(fake.url, retries=0).whoami()
+    assert no_waiting == []
+
+
 def test_the_threads_of_a_call_wait_where_the_server_asks_a_request_of_theirs_to(
     fake: Fake, no_waiting: list[float], chosen_waits: list[tuple[int, int | None, str | None]]
 ) -> None:

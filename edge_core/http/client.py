@@ -25,6 +25,7 @@ from edge_core.http.failures import (
     SERVICE,
     STORE,
     hub_answered,
+    is_away,
     is_proxys_refusal,
     proxy_refused,
     sentence_of,
@@ -247,14 +248,14 @@ class HttpClient:
         """The one retry loop."""
         repeatable = call.method in retries.IDEMPOTENT or "Idempotency-Key" in call.headers
         attempts = self._settings.retries + 1 if repeatable else 1
-        attempt, redirects = 1, 0
+        attempt, redirects, spent = 1, 0, 0.0
         gate = retries.gate.get()
         while True:
             if gate is not None:
                 gate.wait()
             request = self._authenticated(call)
             started = time.monotonic()
-            response, failure = self._attempt(call, request, receive)
+            response, failure, nobody_listens = self._attempt(call, request, receive)
             seconds = time.monotonic() - started
             self._log(call, response, failure, seconds)
             if hooks is not None:
@@ -270,20 +271,26 @@ class HttpClient:
                     continue
                 if not _says_later(response):
                     return response
-            if attempt >= attempts or not self._budget.take():
+            status, after = None, None
+            if response is not None:
+                status, after = response.status_code, response.headers.get("Retry-After")
+            spent += seconds
+            # A store's address is one that the server has just given.
+            is_awaited = retries.says_when(status, after) or (nobody_listens and self._advice(call) is STORE)
+            again = attempt < attempts or (is_awaited and attempts > 1 and spent < retries.PATIENCE)
+            if not again or not self._budget.take():
                 if response is not None:
                     return response
                 raise failure or call.failed(f"{bare(call.url)} gave no answer; try again")
             if attempt == 1:
                 _warn(call, response, failure)
-            status, after = None, None
             if response is not None:
-                status, after = response.status_code, response.headers.get("Retry-After")
                 response.close()
             pause = retries.wait(attempt, status, after)
             if gate is not None and after is not None and status in (429, 503):
                 gate.close(pause)
             time.sleep(pause)
+            spent += pause
             attempt += 1
 
     def _advice(self, call: Call) -> str:
@@ -306,23 +313,23 @@ class HttpClient:
 
     def _attempt(
         self, call: Call, request: requests.PreparedRequest, receive: Callable[[requests.Response], None]
-    ) -> tuple[requests.Response | None, ConnectionFailed | None]:
-        """One request and its answer, or why none came."""
+    ) -> tuple[requests.Response | None, ConnectionFailed | None, bool]:
+        """One request and its answer, or why none came and whether that is as nothing listens there."""
         response: requests.Response | None = None
         try:
             response = self._send_once(call, request)
             receive(response)
             if is_hubs(response):
                 response.close()
-                return None, call.failed(hub_answered(call.url))
+                return None, call.failed(hub_answered(call.url)), False
         except FAILURES as error:
             if response is not None:
                 response.close()
             failure = call.failed(sentence_of(error, call.url, self._advice(call)))
             if is_proxys_refusal(error):
                 raise failure from None  # a wrong password that is sent again and again locks accounts
-            return None, failure
-        return response, None
+            return None, failure, is_away(error)
+        return response, None, False
 
     def _send_once(self, call: Call, request: requests.PreparedRequest) -> requests.Response:
         if not isinstance(call.body, (bytes, type(None))):

@@ -73,6 +73,11 @@ def _of_tls(host: str, text: str, advice: str) -> str:
     return f"{host} does not speak TLS as expected; {advice}, which begins with http:// or https://"
 
 
+def is_away(error: Exception) -> bool:
+    """Whether nothing listens at a host, as while a program starts again."""
+    return not isinstance(error, ProxyError) and "refused" in str(error)
+
+
 def is_proxys_refusal(error: Exception) -> bool:
     """Whether a proxy refused its user name or password; some proxies answer wrong ones with 401."""
     return isinstance(error, ProxyError) and ("failed: 407" in str(error) or "failed: 401" in str(error))
