@@ -327,14 +327,14 @@ def test_what_does_not_fit_is_left_out_and_what_fits_is_sent(edge_server: EdgeSe
 
 
 def test_damaged_content_is_left_out(edge_server: EdgeServer, api: Api) -> None:
-    api.batch([("a", b"123"), ("b", b"456"), ("c", b"789")])
+    damaged, lost = (f"{word} of {api.organization}".encode() for word in ("damaged", "lost"))
+    api.batch([("a", damaged), ("b", lost), ("c", b"789")])
     with edge_server.database.read() as session:
         columns = sa.select(Version.digest, Version.key)
         keys = {row.digest: row.key for row in session.execute(columns)}
-    first, second = (keys[hashlib.sha256(content).hexdigest()] for content in (b"123", b"456"))
     store = store_of(edge_server.data)
-    store.write(first, [b"12"])
-    store.remove(second)
+    store.write(keys[hashlib.sha256(damaged).hexdigest()], [b"12"])
+    store.remove(keys[hashlib.sha256(lost).hexdigest()])
     pieces, content = api.read_batch({"path": "a"}, {"path": "b"}, {"path": "c"})
     assert [piece["state"] for piece in pieces] == ["left_out", "left_out", "sent"]
     assert content == b"789"
