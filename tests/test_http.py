@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import gzip
+import itertools
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ import tracemalloc
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 from urllib.parse import urljoin
 
@@ -329,6 +331,39 @@ def test_a_server_that_says_when_to_come_again_has_half_a_minute(
     with pytest.raises(EdgeError):
         session(fake.url).whoami()
     assert retries.PATIENCE <= sum(no_waiting[5:]) < retries.PATIENCE + 7
+
+
+@pytest.mark.parametrize(("seconds", "requests"), [(0.0, 4), (7.5, 3), (40.0, 2)], ids=["at once", "later", "late"])
+def test_the_half_minute_is_of_the_call_with_its_waits(
+    fake: Fake,
+    no_waiting: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    requests: int,
+) -> None:
+    """Each answer comes after so many seconds, and each wait is of 10."""
+    ticks = itertools.count(0, seconds)
+    clock = SimpleNamespace(sleep=no_waiting.append, monotonic=lambda: next(ticks))
+    monkeypatch.setattr("edge_core.http.client.time", clock)
+    monkeypatch.setattr(retries, "wait", lambda *_: 10.0)
+    fake.answer(503, problem(503, "storage_failed"), "application/problem+json", Retry_After="10")
+    with pytest.raises(ServerError):
+        session(fake.url, retries=1).whoami()
+    assert len(fake.seen) == requests
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "headers"),
+    [(503, b"", "text/plain", {}), (404, HTML, "text/html", OF_A_HUB)],
+    ids=["503", "a hub"],
+)
+def test_a_store_that_answers_otherwise_is_tried_as_often_as_retries_says(
+    fake: Fake, status: int, body: bytes, kind: str, headers: dict[str, str]
+) -> None:
+    fake.answer(status, body, kind, **headers)
+    with pytest.raises(EdgeError):
+        session("http://127.0.0.1:1").http.core.signed("GET", f"{fake.url}/bucket/key?signature=s")
+    assert len(fake.seen) == 3
 
 
 def test_a_store_at_which_nothing_listens_has_half_a_minute(fake: Fake, no_waiting: list[float]) -> None:
