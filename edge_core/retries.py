@@ -9,11 +9,13 @@ for which it leaves alone a host that has failed.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import datetime as dt
 import random
 import threading
 import time
+from collections.abc import Iterator
 
 from edge_core import forks
 
@@ -101,6 +103,20 @@ gate: contextvars.ContextVar[Gate | None] = contextvars.ContextVar("gate", defau
 """The gate of the call that the thread works for; None if the call has no other threads."""
 
 
+hurried: contextvars.ContextVar[bool] = contextvars.ContextVar("hurried", default=False)
+"""Whether calls are tried once, as somebody waits for the program to end."""
+
+
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    """A block whose calls are tried once, whatever comes of them."""
+    token = hurried.set(True)
+    try:
+        yield
+    finally:
+        hurried.reset(token)
+
+
 def wait(attempt: int, status: int | None, retry_after: str | None) -> float:
     """Seconds to wait after a failed attempt.
 
@@ -140,8 +156,8 @@ def delay(retry_after: str | None) -> float | None:
 
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=dt.UTC)
+        return max(0.0, (moment - dt.datetime.now(dt.UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return max(0.0, (moment - dt.datetime.now(dt.UTC)).total_seconds())

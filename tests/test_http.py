@@ -383,6 +383,31 @@ def test_a_limit_is_waited_for_as_often_as_retries_says(fake: Fake, no_waiting: 
     assert len(no_waiting) == 2
 
 
+def test_what_is_awaited_takes_nothing_from_the_budget(fake: Fake) -> None:
+    fake.answer(503, problem(503, "storage_failed"), "application/problem+json", Retry_After="1")
+    edge = session(fake.url)
+    with pytest.raises(ServerError):
+        edge.whoami()
+    assert len(fake.seen) > 3
+    assert edge.http._budget.left == retries.CAPACITY
+
+
+def test_a_host_without_an_address_is_not_awaited_whatever_the_name_of_the_file(no_waiting: list[float]) -> None:
+    with pytest.raises(ConnectionFailed, match="there is no host"):
+        session("http://127.0.0.1:1").http.core.signed("GET", "http://store.invalid/connection%20refused?signature=s")
+    assert len(no_waiting) == 2
+
+
+def test_in_a_hurry_a_call_is_tried_once(fake: Fake, no_waiting: list[float]) -> None:
+    fake.answer(503, problem(503, "storage_failed"), "application/problem+json", Retry_After="5")
+    with retries.at_once(), pytest.raises(ServerError):
+        session(fake.url).whoami()
+    assert no_waiting == []
+    with pytest.raises(ServerError):
+        session(fake.url).whoami()
+    assert no_waiting
+
+
 def test_without_retries_no_server_has_a_second_chance(fake: Fake, no_waiting: list[float]) -> None:
     fake.answer(503, problem(503, "storage_failed"), "application/problem+json", Retry_After="5")
     with pytest.raises(ServerError):

@@ -138,3 +138,10 @@ def test_a_retry_costs_14_and_a_success_gives_back_1() -> None:
         assert (budget.take(), budget.left) == (False, left), "what is not enough is not taken"
     budget.give_back()
     assert (budget.take(), budget.left) == (True, 0), "what is just enough is"
+
+
+@pytest.mark.parametrize(
+    "text", ["Fri, 31 Dec 9999 23:59:59 +99999999999999", "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"]
+)
+def test_a_date_that_no_calendar_has_cannot_be_read(text: str) -> None:
+    assert retries.delay(text) is None

@@ -247,8 +247,9 @@ class HttpClient:
     ) -> requests.Response:
         """The one retry loop."""
         repeatable = call.method in retries.IDEMPOTENT or "Idempotency-Key" in call.headers
-        attempts = self._settings.retries + 1 if repeatable else 1
-        attempt, redirects, spent = 1, 0, 0.0
+        attempts = self._settings.retries + 1 if repeatable and not retries.hurried.get() else 1
+        attempt, redirects = 1, 0
+        awaited = 0.0  # seconds since it is known that something is only away
         gate = retries.gate.get()
         while True:
             if gate is not None:
@@ -274,11 +275,12 @@ class HttpClient:
             status, after = None, None
             if response is not None:
                 status, after = response.status_code, response.headers.get("Retry-After")
-            spent += seconds
             # A store's address is one that the server has just given.
             is_awaited = retries.says_when(status, after) or (nobody_listens and self._advice(call) is STORE)
-            again = attempt < attempts or (is_awaited and attempts > 1 and spent < retries.PATIENCE)
-            if not again or not self._budget.take():
+            if awaited:
+                awaited += seconds
+            again = attempt < attempts or (is_awaited and attempts > 1 and awaited < retries.PATIENCE)
+            if not again or not (is_awaited or self._budget.take()):  # what is awaited ends by its time
                 if response is not None:
                     return response
                 raise failure or call.failed(f"{bare(call.url)} gave no answer; try again")
@@ -290,7 +292,8 @@ class HttpClient:
             if gate is not None and after is not None and status in (429, 503):
                 gate.close(pause)
             time.sleep(pause)
-            spent += pause
+            if is_awaited or awaited:
+                awaited += pause
             attempt += 1
 
     def _advice(self, call: Call) -> str:

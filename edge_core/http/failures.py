@@ -75,7 +75,8 @@ def _of_tls(host: str, text: str, advice: str) -> str:
 
 def is_away(error: Exception) -> bool:
     """Whether nothing listens at a host, as while a program starts again."""
-    return not isinstance(error, ProxyError) and "refused" in str(error)
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, NewConnectionError) and isinstance(reason.__cause__, ConnectionRefusedError)
 
 
 def is_proxys_refusal(error: Exception) -> bool:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from edge_core import retries
 from edge_core.errors import (
     BadEntry,
     BadResponse,
@@ -117,6 +118,7 @@ class _Sending:
         self._overwrite = overwrite
         self._max_workers = max_workers
         self._signing = threading.Lock()
+        self._stopped = threading.Event()
         self._skipped: set[int] = set()  # parts that were counted as skipped, and are not counted again
         self._counted: dict[int, Part] = {}
 
@@ -168,7 +170,7 @@ class _Sending:
     def run(self, *, is_last: bool = True) -> None:
         """Send the parts and complete the upload; if it `is_last`, wrong parts are dropped."""
         try:
-            stopped = threading.Event()
+            self._stopped = stopped = threading.Event()
             parts = enumerate(self._content.parts(self._upload.part_size, stopped, most=MAX_PARTS), 1)
             workers.each(self._take, parts, min(self._max_workers, self._last), stopped=stopped)
             self._content.check_unchanged()
@@ -176,7 +178,7 @@ class _Sending:
             self._complete()
         except BaseException as error:
             if not self._content.can_seek or isinstance(error, BadEntry):
-                if not self._drop() and isinstance(error, ConnectionFailed):
+                if not self._dropped_after(error) and isinstance(error, ConnectionFailed):
                     self._complete()  # only the answer was lost, and the server gives it again
                     return
             elif is_last:
@@ -257,12 +259,18 @@ class _Sending:
         if self._upload.signed_digest is not None:
             return self._sign([part])[part.n]
         with self._signing:  # the others wait for what is signed ahead
+            if self._stopped.is_set():
+                raise workers.Stopped
             address = self._addresses.get(part.n)
             if address is None or address is expired:
                 ahead = range(part.n, min(part.n + SIGNED_AHEAD, self._last + 1))
                 # What was signed at the same time has expired as well.
                 numbers = {part.n, *self._addresses} if expired else {part.n, *ahead} - set(self._addresses)
-                self._addresses.update(self._sign([PartToSign(n=number) for number in sorted(numbers)]))
+                try:
+                    self._addresses.update(self._sign([PartToSign(n=number) for number in sorted(numbers)]))
+                except EdgeError:
+                    self._stopped.set()  # before another waits as long for the same
+                    raise
             return self._addresses[part.n]
 
     def _sign(self, parts: list[PartToSign]) -> dict[int, SignedPart]:
@@ -292,6 +300,10 @@ class _Sending:
         """Drop wrong parts, but not of an upload that was open before: they may be right for who opened it."""
         if isinstance(error, ChecksumError) and not self._upload.resumed:
             self._drop()
+
+    def _dropped_after(self, error: BaseException) -> bool:
+        with retries.at_once() if isinstance(error, KeyboardInterrupt) else contextlib.nullcontext():
+            return self._drop()
 
     def _drop(self) -> bool:
         """Drop what was sent, if the server can be reached; otherwise it is dropped when the upload expires.

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import pytest
 
+from edge_core import retries
 from edge_core.errors import AlreadyExists, BadEntry, Conflict, ConnectionFailed, EdgeError, Forbidden
 from edge_core.http import ServiceClient
 from edge_core.session import EdgeSession
@@ -26,6 +27,7 @@ from edge_files import sending
 from edge_files.folder import Folder
 from edge_files.wire import PartToSign, SignedPart
 from edge_server.testing.local_server import EdgeServer
+from edge_testing.chaos import Answer, ChaosProxy, Exchange
 from edge_vfs.progress import TransferProgress
 from edge_vfs.source import Part
 
@@ -614,3 +616,22 @@ def test_ctrl_c_while_standard_input_waits_ends_the_command(files: Folder, edge_
     assert "Fatal" not in errors
     assert errors.strip() == "Interrupted."
     assert files.uploads() == []
+
+
+def test_threads_that_wait_for_what_another_signs_do_not_begin_anew_if_that_fails(
+    files: Folder, local: Path, edge_session: EdgeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "PATIENCE", 0.2)
+    monkeypatch.setattr(retries, "wait", lambda *_: 0.05)
+    keys: set[str] = set()
+
+    def away(exchange: Exchange) -> None:
+        keys.add(exchange.headers["idempotency-key"])
+        Answer(503, headers={"Retry-After": "1"})(exchange)
+
+    config = edge_session.config
+    with ChaosProxy(config.service_url) as proxy:
+        proxy.inject(away, only="/sign$")
+        with EdgeSession(config.api_token, proxy.url, config.organization) as edge, pytest.raises(EdgeError):
+            edge.files.upload("a.bin", local, max_workers=4)
+    assert len(keys) == 1

@@ -261,16 +261,48 @@ def test_what_a_plugin_has_done_elsewhere_is_answered_alike_when_it_is_sent_agai
     assert [answer.headers.get("Idempotency-Replayed") for answer in answers] == [None, "true"]
 
 
+FAILING = """    def rename(name, org, uid):
+        try:
+            with context.write() as session:
+                row = find(session, uid)
+                row.name = name.text
+                names.rename(session, uid, row.name)
+                context.answer(LabPlot(uid=row.uid, name=row.name))
+                raise ConnectionError("the printer of labels is away")
+        except ConnectionError:
+            note("refused")
+            raise context.conflict("the label could not be printed; nothing was changed") from None
+
+"""
+
+
+def test_an_answer_that_was_rolled_back_is_not_kept_with_what_is_written_next(bring: Bring, tmp_path: Path) -> None:
+    begin, end = (LABORATORY.index(text) for text in ("    def rename(", '    @routes.operation("lab.plots.remove"'))
+    bring(LABORATORY[:begin] + FAILING + LABORATORY[end:], TABLES)
+    engines, loaded, token = start.prepare(tmp_path)
+    with contextlib.closing(engines.database):
+        lab = Laboratory(tmp_path, engines, app.build(engines, loaded), token)
+        uid = lab.plot()
+        for headers in ({}, {"Idempotency-Key": "one"}, {"Idempotency-Key": "one"}):
+            answer = lab.call("PUT", f"plots/{uid}/name", json={"text": "b"}, headers=headers)
+            assert (answer.status_code, answer.json["code"]) == (409, "conflict")
+        engines.background.stop()
+
+
 def test_what_was_done_is_done_though_its_receipt_cannot_be_kept(
     lab: Laboratory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object) -> None:
-        raise sa.exc.OperationalError("", {}, Exception("database is locked"))
+    failures = [sa.exc.OperationalError("", {}, Exception("database is locked")), sa.exc.TimeoutError("none is free")]
 
-    uid = lab.plot()
+    def fail(*_: object) -> None:
+        raise failures.pop()
+
     monkeypatch.setattr(receipts._Keeping, "settle", fail)
-    assert lab.call("DELETE", f"plots/{uid}", headers={"Idempotency-Key": "one"}).status_code == 204
-    assert "the receipt of request" in caplog.text
+    while failures:
+        uid = lab.plot()
+        assert lab.call("DELETE", f"plots/{uid}", headers={"Idempotency-Key": "one"}).status_code == 204
+        assert "the receipt of request" in caplog.text
+        caplog.clear()
 
 
 def test_a_kind_that_search_finds_belongs_to_a_single_subsystem(lab: Laboratory) -> None:

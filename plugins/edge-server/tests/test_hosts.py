@@ -33,7 +33,7 @@ from .engines import url_of
 from .hosts import Hosts, two_hosts
 from .postgresql import scratch_postgresql
 from .test_idempotency import change, new_key, post, same
-from .wire import close_all, refused
+from .wire import client, close_all, refused
 
 DAY = dt.datetime(2024, 2, 29, tzinfo=dt.UTC)
 
@@ -331,6 +331,32 @@ def test_a_lost_key_is_replaced_for_all_hosts(own: Hosts, monkeypatch: pytest.Mo
         start.prepare(own.a.data)
         start.prepare(own.b.data)
     assert "are about different keys" in edge_server(own.a, "rotate-keys", "--lost", "--signing", exit_code=2)
+
+
+def test_a_host_whose_content_is_not_mounted_does_not_start(own: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own.a.database_url is not None
+    monkeypatch.setenv("EDGE_SERVER_DATABASE_URL", own.a.database_url)
+    own.a.start()
+    user = own.a.create_user(organization="default")
+    assert client(own.a, own.a.create_token(user), "default").put("a", b"there").status_code == 201
+    own.a.stop()
+    content, away = own.shared / "content", own.shared / "away"
+    content.rename(away)
+    sentence = rf"nothing is in {content}, where the content of .*; mount it, .*have {content}/content-owner say "
+    for is_mount_point in (False, True):
+        if is_mount_point:
+            content.mkdir()
+        with pytest.raises(CannotStart, match=sentence) as refused:
+            start.prepare(own.b.data)
+        with pytest.raises(CannotStart, match=sentence):
+            start.check(own.b.data, deep=False)
+        assert "store: cannot be used: nothing is in" in edge_server(own.b, "check", exit_code=1)
+    assert list(content.iterdir()) == []
+    (content / "content-owner").write_text(str(refused.value).rpartition(" ")[2])
+    start.prepare(own.b.data)
+    shutil.rmtree(content)
+    away.rename(content)
+    start.prepare(own.b.data)
 
 
 def test_the_content_of_another_database_is_left_alone(own: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -626,7 +626,8 @@ def test_a_bucket_that_nobody_has_claimed_goes_to_the_database_that_names_its_co
     api.files("DELETE", "/entry", params={"path": "ours"})
     housekeeping_on(served.engines).purge()
     unclaim(bucket)
-    prepared(filled)  # where nothing is that could be anybody's
+    with pytest.raises(CannotStart, match="nothing is in the bucket"):
+        prepared(filled)  # which has its content elsewhere
 
 
 def test_a_bucket_that_two_have_claimed_is_nobodys(served: Served, bucket: Bucket) -> None:

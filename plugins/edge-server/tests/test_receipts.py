@@ -32,10 +32,14 @@ def delete(api: Api, path: str, key: str, **query: Any) -> requests.Response:
     return api.files("DELETE", "/entry", params={"path": path, **query}, headers={idempotency.HEADER: key})
 
 
-def put_new(api: Api, path: str, content: bytes, key: str) -> requests.Response:
+def put(api: Api, path: str, content: bytes, key: str, **query: str) -> requests.Response:
     digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
     headers = {idempotency.HEADER: key, "Content-Digest": f"sha-256=:{digest}:"}
-    return api.files("PUT", "/content", params={"path": path, "overwrite": "false"}, data=content, headers=headers)
+    return api.files("PUT", "/content", params={"path": path, **query}, data=content, headers=headers)
+
+
+def put_new(api: Api, path: str, content: bytes, key: str) -> requests.Response:
+    return put(api, path, content, key, overwrite="false")
 
 
 def is_replayed(answer: requests.Response) -> bool:
@@ -83,14 +87,10 @@ def test_content_that_must_be_new_is_stored_once(api: Api) -> None:
 
 
 def test_content_that_replaces_what_came_meanwhile_is_rolled_back(api: Api) -> None:
-    def put(key: str) -> requests.Response:
-        headers = {idempotency.HEADER: key}
-        return api.files("PUT", "/content", params={"path": "a"}, data=b"mine", headers=headers)
-
     key = new_key()
-    first = put(key)
+    first = put(api, "a", b"mine", key)
     api.put("a", b"theirs")
-    again = put(key)
+    again = put(api, "a", b"mine", key)
     assert (again.status_code, again.json(), is_replayed(again)) == (201, first.json(), True)
     assert api.files("GET", "/content", params={"path": "a"}).content == b"theirs"
 
@@ -106,6 +106,29 @@ def test_another_request_under_the_key_is_refused(api: Api) -> None:
     key = new_key()
     assert put_new(api, "c", b"one", key).status_code == 201
     refused(put_new(api, "c", b"two", key), 422, "idempotency_mismatch")
+
+
+def test_content_that_comes_with_a_key_needs_a_digest(api: Api) -> None:
+    chunks = iter([b"one"])
+    for content in (b"one", chunks):
+        headers = {idempotency.HEADER: new_key()}
+        answer = api.files("PUT", "/content", params={"path": "a"}, data=content, headers=headers)
+        assert "needs a Content-Digest" in refused(answer, 400, "bad_entry")["detail"]
+    assert api.names() == []
+
+
+def test_another_condition_is_another_request(api: Api) -> None:
+    secret = f"/v1/orgs/{api.organization}/secrets/user"
+    assert api.call("POST", secret, json={"name": "s", "content": {"a": "1"}}).status_code == 201
+    key, tag = new_key(), api.call("GET", f"{secret}/s").headers["ETag"]
+
+    def update(condition: str) -> requests.Response:
+        headers = {idempotency.HEADER: key, "If-Match": condition}
+        return api.call("PUT", f"{secret}/s", json={"content": {"a": "2"}}, headers=headers)
+
+    assert update(tag).status_code == 200
+    assert is_replayed(update(tag))
+    refused(update('"another"'), 422, "idempotency_mismatch")
 
 
 def test_what_is_refused_leaves_nothing(api: Api, edge_server: EdgeServer) -> None:
@@ -160,6 +183,10 @@ def test_receipts_are_kept_for_15_minutes(api: Api, edge_server: EdgeServer) -> 
         (expires_at,) = reading.scalars(sa.select(Receipt.expires_at).where(Receipt.key == before["a"]))
     assert dt.timedelta(minutes=14) < expires_at - clock.now() <= dt.timedelta(minutes=15)
     change(edge_server, before["a"], before["b"], expires_at=clock.now())
+    # An old one counts no more, also where none came since that would have swept it.
+    api.put("b")
+    assert not is_replayed(delete(api, "b", before["b"]))
+    change(edge_server, before["b"], expires_at=clock.now())
     assert delete(api, "d", new_key()).status_code == 204
     assert keys(edge_server) & {*before.values()} == {before["c"]}
     refused(delete(api, "a", before["a"]), 404, "not_found")

@@ -71,9 +71,7 @@ def routes(context: Context, uploads: Uploads) -> Routes:
     @routes.response(204)
     def abort(org: str, upload_id: str) -> flask.Response:
         """Drop an open upload and its parts."""
-        response = context.nothing()  # before, as it is gone for good though its parts may not be
-        uploads.abort(context.member().organization_id, upload_id)
-        return response
+        return uploads.abort(context.member().organization_id, upload_id)
 
     @routes.operation(
         "files.uploads.sign", "POST", "/<upload_id>/sign", repeatable=True, who=MEMBER, max_json=256 << 10

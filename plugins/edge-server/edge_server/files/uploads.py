@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, NamedTuple, TypeVar
 
+import flask
 from sqlalchemy import Connection, Select, Update, and_, delete, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, joinedload
@@ -476,12 +477,14 @@ class Uploads:
         session.flush()
         session.execute(_PARTS.insert().values(upload_id=upload.id, n=n, size=size, sha256=sha256))
 
-    def abort(self, organization_id: int, uid: str) -> None:
-        """Drop an open upload and its parts."""
+    def abort(self, organization_id: int, uid: str) -> flask.Response:
+        """Drop an open upload and its parts; the answer is that it is gone, though parts may go later."""
         with self.context.write(organization_id) as session:
             upload = _open(session, uid, organization_id)
             session.execute(delete(Upload).where(Upload.id == upload.id))
+            response = self.context.nothing()
         self._drop(upload.store_id, upload.key)
+        return response
 
     def write_part(self, uid: str, n: int, length: int | None, body: Callable[[int], Iterable[Block]]) -> Written:
         """Take the bytes of part `n`, in place of what was sent for it before.

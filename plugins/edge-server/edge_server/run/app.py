@@ -214,6 +214,12 @@ def build(
     permissions.install(app)
     idempotency.install(app)
     receipts.install(app)
+    parts.database.before_write = _before_write
     parts.database.before_commit = idempotency.before_commit
     counting.install(app, [counter for each in loaded for counter in each.parts.counters], observer)
     return app
+
+
+def _before_write() -> None:
+    snapshot.end()
+    idempotency.before_write()

@@ -145,4 +145,6 @@ def _store(engines: Engines) -> str:
     sentence = engines.store.check()
     if _is_there(engines.database):
         start.require_no_other_owner(engines)
+        if engines.database.revision() is not None:
+            start.require_content(engines)
     return sentence

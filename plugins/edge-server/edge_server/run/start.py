@@ -115,11 +115,12 @@ def prepare(
             require_whole(engines.database)
             _require_own(engines)
             stores = {engines.store, *(stored.store for stored in engines.stored)}
-            for store in stores:
-                store.create()
             if storage.is_in_data_folder(engines.configuration):  # where nobody else is, and there may be no room
+                _create(stores)
                 _drop_incoming(stores, math.inf)
             _migrate(engines.database, loaded, data, only_empty=shared)
+            require_content(engines)
+            _create(stores)
             _require_own_content(engines)
             _drop_incoming(stores, (clock.now() - fsck.GRACE).timestamp())
             subsystems.require_ownership(engines.database, loaded)
@@ -177,6 +178,32 @@ def _require_own_content(engines: Engines) -> None:
             )
         owners = engines.store.claim(owner)
     require_no_other(engines, owner, owners)
+
+
+def require_content(engines: Engines) -> None:
+    """See that content which the database names has not gone with its store, as where a file system is not mounted.
+
+    What would be stored there then is nowhere for the other hosts, and no more once the file system is back.
+
+    Raises:
+        CannotStart: the store that the database has claimed is empty, and names nobody.
+    """
+    if is_alone(engines):
+        return
+    with engines.database.engine.connect() as connection:
+        owner = site_values.read(connection, OWNER)
+        if owner is None or engines.store.owners() or not engines.store.is_empty():
+            return
+        names = any(
+            connection.scalar(sa.select(stored.column).where(stored.column.is_not(None)).limit(1)) is not None
+            for stored in engines.stored
+        )
+    if names:
+        raise CannotStart(
+            f"nothing is in {engines.store.place}, where the content of the database {engines.database.place} is to "
+            "be; mount it, put back its backup, or name its directory, bucket or prefix in [storage]; if it is lost "
+            f"for good, have {engines.store.claimed_by(owner)} say {owner}"
+        )
 
 
 def require_no_other_owner(engines: Engines) -> None:
@@ -239,6 +266,11 @@ def _names_content(engines: Engines) -> bool:
                     if session.scalar(named) is not None:
                         return True
     return False
+
+
+def _create(stores: Iterable[Store]) -> None:
+    for store in stores:
+        store.create()
 
 
 def _drop_incoming(stores: Iterable[Store], unchanged_since: float) -> None:
@@ -547,6 +579,7 @@ def check(data: Path, config: Path | None = None, *, deep: bool, tracker: Tracke
     with engines(data, config) as opened:
         app.require_migrated(opened, app.load(opened))
         follow_clock(opened.database)
+        require_content(opened)
         _require_own_content(opened)
         others = [stored for stored in opened.stored if stored.store is not opened.store]  # which has files alone
         return fsck.check(opened.database, opened.store, others, deep=deep, tracker=tracker)

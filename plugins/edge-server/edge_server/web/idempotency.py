@@ -8,7 +8,7 @@ came with, for 24 hours. It is claimed once the request is known to be valid, an
 the view itself finds that it is not: the key of a request that could never do anything leaves no row.
 
 The answer is committed in the same transaction as what it tells of: `keep`, which the views'
-`answer` calls, marks it for the commit that comes next, and `Database.before_commit` brings it
+`answer` calls, marks it for the commit of the transaction that is open, and `Database.before_commit` brings it
 there. So a view that writes makes its answer inside the transaction; after a crash either both are
 there or neither. That commit is also where a request that was overtaken ends: one that outlived its
 claim, so that another took the key, is rolled back. Refusals have no effect and are kept afterwards
@@ -136,7 +136,7 @@ def once(view: _View) -> _View:
 
 
 def keep(response: flask.Response) -> flask.Response:
-    """Have the request's answer committed with the transaction that commits next, if it came with a key."""
+    """Have the request's answer committed with the transaction that is open, if it came with a key."""
     keeping = at_work()
     if keeping is not None:
         keeping.answer = response
@@ -154,6 +154,13 @@ def issued(uid: str) -> None:
     run = _run()
     if run is not None:
         run.subject = uid
+
+
+def before_write() -> None:
+    """Forget an answer of the request at hand that is not committed: its transaction was rolled back, or was none."""
+    keeping = at_work()
+    if keeping is not None:
+        keeping.answer = None
 
 
 def before_commit(connection: Connection) -> None:
@@ -242,11 +249,16 @@ def _after(response: flask.Response) -> flask.Response:
     try:
         with engines().database.write_rows(of_user(caller().id)) as connection:
             _settle(connection, run, response)
-    except sqlalchemy.exc.DBAPIError as error:
+    except sqlalchemy.exc.SQLAlchemyError as error:
         # What was done was done, and the answer to it is the better one; the claim lapses by itself elsewhere.
         _left.add(run.claim)
-        log.error("the answer to request %s could not be kept: %s", request_id(), type(error.orig).__name__)
+        log.error("the answer to request %s could not be kept: %s", request_id(), name_of(error))
     return response
+
+
+def name_of(error: sqlalchemy.exc.SQLAlchemyError) -> str:
+    """What kind of error it is, by the name that the database's driver has for it."""
+    return type(getattr(error, "orig", error)).__name__
 
 
 def fingerprint_of(content: bytes) -> str:

@@ -28,7 +28,7 @@ from sqlalchemy import Connection, ForeignKey, LargeBinary, String, bindparam
 from sqlalchemy.orm import Mapped, mapped_column
 
 from edge_server.base import at_hand, clock
-from edge_server.base.problems import Refusal, log, request_id
+from edge_server.base.problems import Refusal, bad_entry, log, request_id
 from edge_server.data.database import of_user
 from edge_server.data.declarative import Base
 from edge_server.identity.models import User
@@ -47,6 +47,8 @@ SWEPT = 100
 
 # Of one that was done already: it is gone, its name is taken, it is not as it was.
 _DONE_MEANWHILE = (404, 409, 412)
+
+_CONDITIONS = ("If-Match", "If-None-Match")
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -69,14 +71,19 @@ _RECEIPTS = cast(sa.Table, Receipt.__table__)
 _USERS = cast(sa.Table, User.__table__)
 
 # Built once, so that SQLAlchemy finds them compiled.
-_FIND = sa.select(_RECEIPTS).where(_RECEIPTS.c.user_id == bindparam("user"), _RECEIPTS.c.key == bindparam("its_key"))
+_ITS = sa.and_(_RECEIPTS.c.user_id == bindparam("user"), _RECEIPTS.c.key == bindparam("its_key"))
+_FIND = sa.select(_RECEIPTS).where(_ITS, _RECEIPTS.c.expires_at > bindparam("now"))
 _EXPIRED = (
     sa.select(_RECEIPTS.c.user_id, _RECEIPTS.c.key)
     .where(_RECEIPTS.c.expires_at <= bindparam("now"))
     .limit(SWEPT)
     .with_for_update(skip_locked=True)
 )
-_SWEEP = _RECEIPTS.delete().where(sa.tuple_(_RECEIPTS.c.user_id, _RECEIPTS.c.key).in_(_EXPIRED))
+# An old one under the same key goes in any case.
+_SWEEP = _RECEIPTS.delete().where(
+    _RECEIPTS.c.expires_at <= bindparam("now"),
+    sa.or_(_ITS, sa.tuple_(_RECEIPTS.c.user_id, _RECEIPTS.c.key).in_(_EXPIRED)),
+)
 _OTHERS = [column for column in _RECEIPTS.c if column.name != "user_id"]
 # A user who has removed themselves has none.
 _ADD = _RECEIPTS.insert().from_select(
@@ -116,7 +123,7 @@ class _Keeping:
             Overtaken: there is one.
         """
         now = clock.now()
-        connection.execute(_SWEEP, {"now": now})
+        connection.execute(_SWEEP, {"now": now, "user": self.user_id, "its_key": self.key})
         columns = {"key": self.key, "fingerprint": self.fingerprint, "expires_at": now + LIFETIME}
         columns |= idempotency.columns_of(response)
         values = {f"its_{name}": value for name, value in columns.items()}
@@ -131,7 +138,7 @@ class _Keeping:
         Raises:
             Refusal: the key came with another request.
         """
-        row = connection.execute(_FIND, {"user": self.user_id, "its_key": self.key}).first()
+        row = connection.execute(_FIND, {"user": self.user_id, "its_key": self.key, "now": clock.now()}).first()
         if row is None:
             return None
         idempotency.require_same(row, self.fingerprint)
@@ -178,9 +185,22 @@ def _keeping(takes_json: bool) -> _Keeping | None:
     view = flask.current_app.view_functions[flask.request.endpoint or ""]
     if key is None or getattr(view, "secret_answer", False):
         return None
-    # Other content is not read before it is stored; what says which it is comes with the request.
-    content = bodies.whole() if takes_json else at_hand.request().headers.get("Content-Digest", "").encode()
-    return _Keeping(caller().id, key, idempotency.fingerprint_of(content))
+    request = at_hand.request()
+    conditions = [request.headers.get(name, "") for name in _CONDITIONS]
+    content = bodies.whole() if takes_json else _digest(request)
+    return _Keeping(caller().id, key, idempotency.fingerprint_of("\n".join(conditions).encode() + b"\n" + content))
+
+
+def _digest(request: flask.Request) -> bytes:
+    """What tells the content of a request from other content, which is not read before it is stored.
+
+    Raises:
+        Refusal: it says nothing of the kind.
+    """
+    digest = request.headers.get("Content-Digest", "")
+    if not digest and (request.content_length or "Transfer-Encoding" in request.headers):
+        raise bad_entry(f"{idempotency.HEADER}: content that comes with a key needs a Content-Digest")
+    return digest.encode()
 
 
 def _after(response: flask.Response) -> flask.Response:
@@ -195,7 +215,7 @@ def _after(response: flask.Response) -> flask.Response:
             keeping.settle(connection, response)
     except Overtaken:
         pass  # by one that was sent at the same time, and had the same effect elsewhere
-    except sqlalchemy.exc.DBAPIError as error:
+    except sqlalchemy.exc.SQLAlchemyError as error:
         # What was done was done, and the answer to it is the better one.
-        log.error("the receipt of request %s could not be kept: %s", request_id(), type(error.orig).__name__)
+        log.error("the receipt of request %s could not be kept: %s", request_id(), idempotency.name_of(error))
     return response
