@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import sqlalchemy.exc
+
 from edge_server.base import configuration
 from edge_server.base.problems import CannotStart
 from edge_server.data.database import Database
@@ -141,10 +143,18 @@ def _is_there(database: Database) -> bool:
     return not isinstance(database.address, Path) or database.address.exists()
 
 
+def _is_current(database: Database) -> bool:
+    """Whether it has the tables of this version; what keeps it from being looked into the line of the database tells."""
+    try:
+        return database.revision() == HEAD
+    except sqlalchemy.exc.DBAPIError:
+        return False
+
+
 def _store(engines: Engines) -> str:
     sentence = engines.store.check()
     if _is_there(engines.database):
         start.require_no_other_owner(engines)
-        if engines.database.revision() is not None:
+        if _is_current(engines.database):
             start.require_content(engines)
     return sentence
