@@ -144,7 +144,7 @@ def _is_there(database: Database) -> bool:
 
 
 def _is_current(database: Database) -> bool:
-    """Whether it has the tables of this version; what keeps it from being looked into the line of the database tells."""
+    """Whether it has the tables of this version; why it cannot be looked into is the line of the database to tell."""
     try:
         return database.revision() == HEAD
     except sqlalchemy.exc.DBAPIError:
